@@ -1,1 +1,3 @@
-//! Under construction.
+//! The whole system in one process, on embedded parts. Owns what stands in for AWS; nothing in here is deployed.
+
+pub mod cloud;

@@ -1,1 +1,22 @@
-//! Under construction.
+//! The audit log's domain: what an event is, how it is recorded, read and delivered.
+//!
+//! This crate decides; everything else carries out. It knows no AWS type, no HTTP and no async runtime: storage, time,
+//! randomness, queues and buckets are ports, traits that the `annals-aws` crate and the tests implement.
+//!
+//! Architecture invariant: time and randomness come in through [`time::Clock`] and [`entropy::Entropy`] alone, so that a
+//! test can walk through weeks in a moment and replay what it saw.
+
+pub mod administration;
+pub mod audit;
+pub mod delivery;
+pub mod destination;
+pub mod entropy;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod json;
+pub mod log;
+pub mod organisation;
+pub mod registry;
+pub mod time;
+pub mod token;

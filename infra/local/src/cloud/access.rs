@@ -1,0 +1,336 @@
+//! Whether a request is permitted: which policies count and how they combine. Owns the decision and its reason in AWS's
+//! words; it reads policies, and knows nothing of where they are kept or of any protocol.
+//!
+//! The order is the IAM User Guide's, *Policy evaluation logic*: an explicit deny anywhere ends it; in one account either
+//! the identity's or the resource's policy permits; across accounts both have to; a session policy narrows both, except
+//! where the resource's policy names that very session. Service control policies, permissions boundaries and resource
+//! control policies do not exist here.
+
+use super::policy::{Context, Effect, Policy, Reach, Who};
+
+/// A caller whose signature has been verified, with the policies that count for it.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// The account, 12 digits.
+    pub account: String,
+    /// The user's ARN, or the session's.
+    pub arn: String,
+    /// What `GetCallerIdentity` calls `UserId`: `AIDA…`, or `AROA…:session`.
+    pub user_id: String,
+    /// The role behind a session.
+    pub role_arn: Option<String>,
+    /// The policies of the user or of the role.
+    pub policies: Vec<Policy>,
+    /// The policy that the session was narrowed with.
+    pub session_policy: Option<Policy>,
+}
+
+impl Principal {
+    fn who(&self) -> Who<'_> {
+        Who { account: &self.account, arn: &self.arn, role_arn: self.role_arn.as_deref() }
+    }
+}
+
+/// Whether a resource has to agree to a request from its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// The identity's policy is enough: buckets and queues.
+    Optional,
+    /// The resource's policy has to allow in any case: a role's trust policy.
+    Required,
+}
+
+/// One request, as policies see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Who asks; `None` for a request without a signature.
+    pub principal: Option<&'a Principal>,
+    /// The action, such as `s3:PutObject`.
+    pub action: &'a str,
+    /// The resource's ARN.
+    pub resource: &'a str,
+    /// The account that owns the resource, 12 digits.
+    pub resource_account: &'a str,
+    /// The policy on the resource.
+    pub resource_policy: Option<&'a Policy>,
+    /// Whether that policy has to allow.
+    pub consent: Consent,
+    /// The values of the condition keys.
+    pub context: &'a Context,
+}
+
+/// The outcome, with its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Permitted by the caller's own policies, or by the resource's alone.
+    Allowed(Grant),
+    /// Refused.
+    Denied(Denial),
+}
+
+/// What permits a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// The caller's identity policy (and the resource's, where both have to).
+    Identity,
+    /// The resource's policy, without the identity's.
+    Resource,
+}
+
+/// What refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// A `Deny` statement of a policy.
+    Explicit(Source),
+    /// That no policy of this sort allows it.
+    Implicit(Source),
+}
+
+/// The sorts of policies, as refusals name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Of the user or the role.
+    Identity,
+    /// Handed to `AssumeRole`.
+    Session,
+    /// On the resource: a bucket's policy, or a role's trust policy.
+    Resource,
+}
+
+impl Denial {
+    /// The end of AWS's refusal (IAM User Guide, *Troubleshoot access denied error messages*).
+    #[must_use]
+    pub fn because(self, action: &str) -> String {
+        match self {
+            Self::Implicit(Source::Identity) => format!("because no identity-based policy allows the {action} action"),
+            Self::Implicit(Source::Session) => format!("because no session policy allows the {action} action"),
+            Self::Implicit(Source::Resource) => format!("because no resource-based policy allows the {action} action"),
+            Self::Explicit(Source::Identity) => "with an explicit deny in an identity-based policy".to_owned(),
+            Self::Explicit(Source::Session) => "with an explicit deny in a session policy".to_owned(),
+            Self::Explicit(Source::Resource) => "with an explicit deny in a resource-based policy".to_owned(),
+        }
+    }
+}
+
+impl Request<'_> {
+    /// Decides.
+    #[must_use]
+    pub fn decide(self) -> Decision {
+        let who = self.principal.map(Principal::who);
+        let reach = |policy: &Policy, effect| policy.reach(effect, who, self.action, self.resource, self.context);
+        let any = |policies: &[Policy], effect| policies.iter().any(|policy| reach(policy, effect).is_some());
+        let identity_policies = self.principal.map_or(&[] as &[Policy], |principal| &principal.policies);
+        let session_policy = self.principal.and_then(|principal| principal.session_policy.as_ref());
+
+        if any(identity_policies, Effect::Deny) {
+            return Decision::Denied(Denial::Explicit(Source::Identity));
+        }
+        if self.resource_policy.is_some_and(|policy| reach(policy, Effect::Deny).is_some()) {
+            return Decision::Denied(Denial::Explicit(Source::Resource));
+        }
+        if session_policy.is_some_and(|policy| reach(policy, Effect::Deny).is_some()) {
+            return Decision::Denied(Denial::Explicit(Source::Session));
+        }
+
+        let identity_allows = any(identity_policies, Effect::Allow);
+        let session_allows = session_policy.is_none_or(|policy| reach(policy, Effect::Allow).is_some());
+        let resource_reach = self.resource_policy.and_then(|policy| reach(policy, Effect::Allow));
+
+        let Some(principal) = self.principal else {
+            return match resource_reach {
+                Some(_) => Decision::Allowed(Grant::Resource),
+                None => Decision::Denied(Denial::Implicit(Source::Resource)),
+            };
+        };
+        let same_account = principal.account == self.resource_account;
+        if same_account {
+            match resource_reach {
+                Some(Reach::Session) => return Decision::Allowed(Grant::Resource),
+                Some(Reach::Principal) if session_allows => return Decision::Allowed(Grant::Resource),
+                _ => {}
+            }
+        }
+        let resource_must_allow = !same_account || self.consent == Consent::Required;
+        if !identity_allows {
+            Decision::Denied(Denial::Implicit(Source::Identity))
+        } else if !session_allows {
+            Decision::Denied(Denial::Implicit(Source::Session))
+        } else if resource_must_allow && resource_reach.is_none() {
+            Decision::Denied(Denial::Implicit(Source::Resource))
+        } else {
+            Decision::Allowed(Grant::Identity)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{super::policy::PolicyKind, *};
+
+    const ACCOUNT: &str = "111122223333";
+    const OTHER: &str = "444455556666";
+    const OBJECT: &str = "arn:aws:s3:::logs/audit/a";
+
+    fn policy(kind: PolicyKind, statements: Value) -> Policy {
+        Policy::parse(kind, &json!({"Version": "2012-10-17", "Statement": statements})).unwrap()
+    }
+
+    fn allow(resource: &str) -> Value {
+        json!([{"Effect": "Allow", "Action": "s3:PutObject", "Resource": resource}])
+    }
+
+    fn session(identity: Option<Value>, session_policy: Option<Value>) -> Principal {
+        Principal {
+            account: ACCOUNT.to_owned(),
+            arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/writer/one"),
+            user_id: "AROAEXAMPLE:one".to_owned(),
+            role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/writer")),
+            policies: identity.map(|statements| policy(PolicyKind::Identity, statements)).into_iter().collect(),
+            session_policy: session_policy.map(|statements| policy(PolicyKind::Session, statements)),
+        }
+    }
+
+    fn bucket(effect: &str, principal: Value) -> Option<Policy> {
+        let statement = json!({"Effect": effect, "Principal": principal, "Action": "s3:*", "Resource": "*"});
+        Some(policy(PolicyKind::Bucket, json!([statement])))
+    }
+
+    fn decide(principal: &Principal, owner: &str, bucket: Option<Policy>) -> Decision {
+        Request {
+            principal: Some(principal),
+            action: "s3:PutObject",
+            resource: OBJECT,
+            resource_account: owner,
+            resource_policy: bucket.as_ref(),
+            consent: Consent::Optional,
+            context: &Context::new(),
+        }
+        .decide()
+    }
+
+    #[test]
+    fn nothing_is_permitted_by_default() {
+        let decision = decide(&session(None, None), ACCOUNT, None);
+        assert_eq!(decision, Decision::Denied(Denial::Implicit(Source::Identity)));
+        let Decision::Denied(denial) = decision else { unreachable!() };
+        assert_eq!(denial.because("s3:PutObject"), "because no identity-based policy allows the s3:PutObject action");
+    }
+
+    #[test]
+    fn a_session_policy_only_narrows() {
+        let role = Some(allow("arn:aws:s3:::logs/*"));
+        let narrowed = |to: &str| decide(&session(role.clone(), Some(allow(to))), ACCOUNT, None);
+        assert_eq!(narrowed("arn:aws:s3:::logs/audit/*"), Decision::Allowed(Grant::Identity));
+        assert_eq!(narrowed("arn:aws:s3:::logs/other/*"), Decision::Denied(Denial::Implicit(Source::Session)));
+        let widened = decide(&session(None, Some(allow("*"))), ACCOUNT, None);
+        assert_eq!(widened, Decision::Denied(Denial::Implicit(Source::Identity)));
+    }
+
+    #[test]
+    fn an_explicit_deny_wins_wherever_it_stands() {
+        let deny = json!([{"Effect": "Deny", "Action": "*", "Resource": "*"}]);
+        let both = json!([allow("*")[0], deny[0]]);
+        assert_eq!(
+            decide(&session(Some(both), None), ACCOUNT, bucket("Allow", json!("*"))),
+            Decision::Denied(Denial::Explicit(Source::Identity))
+        );
+        assert_eq!(
+            decide(&session(Some(allow("*")), Some(deny)), ACCOUNT, None),
+            Decision::Denied(Denial::Explicit(Source::Session))
+        );
+        assert_eq!(
+            decide(&session(Some(allow("*")), None), ACCOUNT, bucket("Deny", json!("*"))),
+            Decision::Denied(Denial::Explicit(Source::Resource))
+        );
+    }
+
+    #[test]
+    fn in_one_account_the_bucket_policy_is_enough_if_it_names_the_caller() {
+        let role = json!({"AWS": format!("arn:aws:iam::{ACCOUNT}:role/writer")});
+        let exactly = json!({"AWS": format!("arn:aws:sts::{ACCOUNT}:assumed-role/writer/one")});
+        let account = json!({"AWS": ACCOUNT});
+        let narrowed = session(None, Some(allow("arn:aws:s3:::elsewhere/*")));
+        let plain = session(None, None);
+        assert_eq!(decide(&plain, ACCOUNT, bucket("Allow", role.clone())), Decision::Allowed(Grant::Resource));
+        assert_eq!(
+            decide(&plain, ACCOUNT, bucket("Allow", account)),
+            Decision::Denied(Denial::Implicit(Source::Identity))
+        );
+        assert!(matches!(decide(&narrowed, ACCOUNT, bucket("Allow", role)), Decision::Denied(_)));
+        assert_eq!(decide(&narrowed, ACCOUNT, bucket("Allow", exactly)), Decision::Allowed(Grant::Resource));
+    }
+
+    #[test]
+    fn across_accounts_both_sides_have_to_allow() {
+        let anyone = || bucket("Allow", json!({"AWS": ACCOUNT}));
+        assert_eq!(
+            decide(&session(Some(allow("*")), None), OTHER, None),
+            Decision::Denied(Denial::Implicit(Source::Resource))
+        );
+        assert_eq!(
+            decide(&session(None, None), OTHER, anyone()),
+            Decision::Denied(Denial::Implicit(Source::Identity))
+        );
+        assert_eq!(decide(&session(Some(allow("*")), None), OTHER, anyone()), Decision::Allowed(Grant::Identity));
+    }
+
+    #[test]
+    fn a_role_is_assumed_only_where_it_trusts() {
+        let caller = Principal {
+            account: ACCOUNT.to_owned(),
+            arn: format!("arn:aws:iam::{ACCOUNT}:user/shipper"),
+            user_id: "AIDAEXAMPLE".to_owned(),
+            role_arn: None,
+            policies: vec![policy(
+                PolicyKind::Identity,
+                json!([{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]),
+            )],
+            session_policy: None,
+        };
+        let without_policies = Principal { policies: Vec::new(), ..caller.clone() };
+        let assume = |caller: &Principal, owner: &str, trusted: Value| {
+            let statement = json!([{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}]);
+            let trust = policy(PolicyKind::Trust, statement);
+            let resource = format!("arn:aws:iam::{owner}:role/writer");
+            let request = Request {
+                principal: Some(caller),
+                action: "sts:AssumeRole",
+                resource: &resource,
+                resource_account: owner,
+                resource_policy: Some(&trust),
+                consent: Consent::Required,
+                context: &Context::new(),
+            };
+            matches!(request.decide(), Decision::Allowed(_))
+        };
+        assert!(assume(&caller, ACCOUNT, json!({"AWS": ACCOUNT})));
+        assert!(!assume(&caller, ACCOUNT, json!({"AWS": OTHER})), "identity alone is not enough, even at home");
+        assert!(assume(&without_policies, ACCOUNT, json!({"AWS": caller.arn.clone()})), "named at home: enough");
+        assert!(assume(&caller, OTHER, json!({"AWS": caller.arn.clone()})));
+        assert!(!assume(&without_policies, OTHER, json!({"AWS": caller.arn.clone()})), "elsewhere both have to");
+    }
+
+    #[test]
+    fn an_unsigned_request_needs_a_bucket_policy_for_everybody() {
+        let decide = |bucket: Option<Policy>| {
+            let context = Context::new();
+            let request = Request {
+                principal: None,
+                action: "s3:GetObject",
+                resource: OBJECT,
+                resource_account: ACCOUNT,
+                resource_policy: bucket.as_ref(),
+                consent: Consent::Optional,
+                context: &context,
+            };
+            request.decide()
+        };
+        assert_eq!(decide(bucket("Allow", json!("*"))), Decision::Allowed(Grant::Resource));
+        assert_eq!(
+            decide(bucket("Allow", json!({"AWS": ACCOUNT}))),
+            Decision::Denied(Denial::Implicit(Source::Resource))
+        );
+    }
+}

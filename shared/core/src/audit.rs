@@ -1,0 +1,352 @@
+//! Reading the audit log as its users do: pages, single events, the tail; and that each such read is recorded itself.
+//!
+//! A page is read first, so that a cursor that is none changes nothing; then the read is recorded; then the page is
+//! completed up to the event before that record. So a page never shows its own read, and misses nothing that was there.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::{
+    event::{Context, Entity, OwnEvent},
+    id::EventId,
+    json,
+    log::{
+        Log,
+        append::{AppendError, Outcome},
+        read::{PlaceError, ReadLimit, Run},
+        segment::{Line, Tail},
+        store::{Order, StoreError},
+    },
+    organisation::Organisation,
+    time::Timestamp,
+};
+
+/// The most bytes of lines on one page, so that an answer stays below the 6 MB that a Lambda function may give (AWS,
+/// "Lambda quotas"), whatever the events' sizes.
+const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest event, or with the newest in descending order.
+    Edge,
+    /// With this event.
+    From(EventId),
+    /// Behind this event.
+    After(EventId),
+}
+
+/// What page to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Where it begins.
+    pub start: Start,
+    /// Only events recorded at this time or later.
+    pub since: Option<Timestamp>,
+    /// No event after this one: the tail as it was at the first page, which every `next` carries on.
+    pub through: Option<EventId>,
+    /// The order of events.
+    pub order: Order,
+    /// How many events at most, 1 to 1,000.
+    pub page_size: usize,
+}
+
+/// Events, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The events.
+    pub lines: Vec<Line>,
+    /// The event with which the next page begins, where there is one.
+    pub next: Option<EventId>,
+    /// The bound that `next` carries on.
+    pub through: Option<EventId>,
+    /// Where to go on, chronologically, when all pages have been followed: shows what was recorded since.
+    pub resume: Start,
+}
+
+/// Who reads, and how the record of it should describe the call.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// Who.
+    pub principal: Entity,
+    /// From where.
+    pub context: Context,
+    /// The call, as PactFlow describes one: `path`, `queryString`, `method`, `userAgent`, `referer`, `params`.
+    pub call: serde_json::Value,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The event that was named marks no place in the log.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The read could not be recorded, so it did not take place.
+    #[error("the read could not be recorded")]
+    Record(#[source] AppendError),
+}
+
+impl From<StoreError> for AuditError {
+    fn from(error: StoreError) -> Self {
+        Self::Place(error.into())
+    }
+}
+
+/// The audit log of every organisation, for reading.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    log: Arc<Log>,
+}
+
+impl Audit {
+    /// Reads from `log`.
+    #[must_use]
+    pub fn new(log: Arc<Log>) -> Self {
+        Self { log }
+    }
+
+    /// One page. Events that are longer than a page may be lead to fewer events, and a `next`.
+    ///
+    /// # Errors
+    /// Where a cursor marks no place (nothing is recorded then), or the read cannot be done or recorded.
+    pub async fn page(
+        &self,
+        organisation: &Organisation,
+        request: &PageRequest,
+        reader: &Reader,
+    ) -> Result<Page, AuditError> {
+        if let Some(through) = request.through
+            && !through.is_of(&organisation.id)
+        {
+            return Err(PlaceError::Unknown.into());
+        }
+        match request.order {
+            Order::Ascending => self.ascending(organisation, request, reader).await,
+            Order::Descending => self.descending(organisation, request, reader).await,
+        }
+    }
+
+    async fn ascending(
+        &self,
+        organisation: &Organisation,
+        request: &PageRequest,
+        reader: &Reader,
+    ) -> Result<Page, AuditError> {
+        let (mut start, mut segment) = match request.start {
+            Start::Edge if request.since.is_none() => (self.log.first_live(organisation).await?, None),
+            Start::Edge => (1, None),
+            Start::From(id) => (id.sequence(), Some(id.segment())),
+            Start::After(id) => (id.sequence() + 1, Some(id.segment())),
+        };
+        if let Some(since) = request.since {
+            let first = self.log.first_since(organisation, since).await?;
+            if first > start {
+                self.verify(organisation, request.start).await?;
+                (start, segment) = (first, None);
+            }
+        }
+        let last = request.through.map_or(u64::MAX, EventId::sequence);
+        let limit = ReadLimit { events: request.page_size + 1, bytes: MAX_PAGE_BYTES };
+        let mut run = self.log.read(&organisation.id, start..=last, segment, Order::Ascending, limit).await?;
+        if segment.is_some() {
+            self.check_start(organisation, request.start, &run).await?;
+        }
+
+        let (before, own) = self.record(organisation, reader).await?;
+        let through = request.through.or(before);
+        let last = through.map_or(0, EventId::sequence);
+        let bytes: usize = run.lines.iter().map(|line| line.text.len()).sum();
+        if run.lines.len() <= request.page_size && bytes < MAX_PAGE_BYTES && run.at <= last {
+            // What was recorded while the page was read, or was too new for an eventually consistent read.
+            let limit = ReadLimit { events: limit.events - run.lines.len(), bytes: MAX_PAGE_BYTES - bytes };
+            let from = run.at.max(start);
+            let rest = self.log.read(&organisation.id, from..=last, None, Order::Ascending, limit).await?;
+            run.lines.extend(rest.lines);
+            (run.at, run.ended) = (rest.at, rest.ended);
+        }
+        run.lines.retain(|line| line.sequence() <= last);
+        let resume = through.map_or(Start::From(own), Start::After);
+        self.cut(organisation, request, run, last, through, resume).await
+    }
+
+    async fn descending(
+        &self,
+        organisation: &Organisation,
+        request: &PageRequest,
+        reader: &Reader,
+    ) -> Result<Page, AuditError> {
+        let through = match (request.through, request.start) {
+            (Some(through), _) => Some(through),
+            (None, Start::Edge) => self.log.tail(&organisation.id).await?.event_id(&organisation.id),
+            (None, Start::From(id) | Start::After(id)) => Some(id),
+        };
+        let end = match request.start {
+            Start::Edge => through.map_or(0, EventId::sequence),
+            Start::From(id) => id.sequence(),
+            Start::After(id) => id.sequence() - 1,
+        };
+        let first = match request.since {
+            Some(since) => self.log.first_since(organisation, since).await?,
+            None => 1,
+        };
+        self.verify(organisation, request.start).await?;
+        let limit = ReadLimit { events: request.page_size + 1, bytes: MAX_PAGE_BYTES };
+        let run = self.log.read(&organisation.id, first..=end, None, Order::Descending, limit).await?;
+        let (_, own) = self.record(organisation, reader).await?;
+        let resume = match (request.through, request.start, through) {
+            (None, Start::After(id), _) => Start::From(id),
+            (_, _, Some(through)) => Start::After(through),
+            (_, _, None) => Start::From(own),
+        };
+        self.cut(organisation, request, run, first, through, resume).await
+    }
+
+    /// The page that a run, which may hold an event more, makes.
+    async fn cut(
+        &self,
+        organisation: &Organisation,
+        request: &PageRequest,
+        run: Run,
+        end: u64,
+        through: Option<EventId>,
+        resume: Start,
+    ) -> Result<Page, AuditError> {
+        let mut lines = run.lines;
+        let mut next = lines.get(request.page_size).map(|line| line.id);
+        lines.truncate(request.page_size);
+        if next.is_none() && !run.ended {
+            // The page's bytes ended it: look which event comes next.
+            let range = match request.order {
+                Order::Ascending => run.at..=end,
+                Order::Descending => end..=run.at,
+            };
+            let limit = ReadLimit { events: 1, bytes: usize::MAX };
+            let more = self.log.read(&organisation.id, range, None, request.order, limit).await?;
+            next = more.lines.first().map(|line| line.id);
+        }
+        Ok(Page { lines, next, through, resume })
+    }
+
+    /// Whether the start is an event of this organisation that is still there.
+    async fn verify(&self, organisation: &Organisation, start: Start) -> Result<(), PlaceError> {
+        match start {
+            Start::Edge => Ok(()),
+            Start::From(id) | Start::After(id) => self.log.event(organisation, id).await.map(drop),
+        }
+    }
+
+    /// The same for a run that was read from there, which tells without a further read where all is well.
+    async fn check_start(&self, organisation: &Organisation, start: Start, run: &Run) -> Result<(), PlaceError> {
+        let (Start::From(id) | Start::After(id)) = start else { return Ok(()) };
+        if id.is_of(&organisation.id) && run.first.is_some_and(|first| first.holds(id) && !first.is_expired()) {
+            return Ok(());
+        }
+        match self.log.event(organisation, id).await {
+            Err(PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => {
+                // Who goes on behind an event that has expired has missed nothing if the very next one is still there.
+                let next = match run.lines.first() {
+                    Some(line) => line.sequence(),
+                    None => self.log.tail(&organisation.id).await?.last + 1,
+                };
+                if next == id.sequence() + 1 {
+                    return Ok(());
+                }
+                self.log.event(organisation, id).await.map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// Where there is none with this id, none any more, or the read cannot be recorded.
+    pub async fn event(
+        &self,
+        organisation: &Organisation,
+        id: EventId,
+        reader: &Reader,
+    ) -> Result<Line, AuditError> {
+        let line = self.log.event(organisation, id).await?;
+        self.record(organisation, reader).await?;
+        Ok(line)
+    }
+
+    /// The tail before this read was recorded.
+    ///
+    /// # Errors
+    /// Where the store fails, or the read cannot be recorded.
+    pub async fn tail(&self, organisation: &Organisation, reader: &Reader) -> Result<Tail, AuditError> {
+        let tail = self.log.tail(&organisation.id).await?;
+        self.record(organisation, reader).await?;
+        Ok(tail)
+    }
+
+    /// Records a read; gives the event before its record, and the record.
+    async fn record(
+        &self,
+        organisation: &Organisation,
+        reader: &Reader,
+    ) -> Result<(Option<EventId>, EventId), AuditError> {
+        let body = OwnEvent {
+            action: "READ",
+            kind: "audit.read",
+            entity: Entity {
+                id: organisation.id.to_string(),
+                name: organisation.name.clone(),
+                entity_type: "AUDIT_LOG",
+            },
+            principal: reader.principal.clone(),
+            before: None,
+            after: None,
+            client_type: "API",
+            context: Some(reader.context.clone()),
+            payload: Some(reader.call.clone()),
+        }
+        .body();
+        let receipt = self.log.append(organisation, vec![body], None).await.map_err(AuditError::Record)?;
+        let before = match receipt.outcome {
+            Outcome::Recorded { before } => before,
+            Outcome::Replayed => None,
+        };
+        let own = receipt.ids().next().ok_or(PlaceError::Unknown)?;
+        Ok((before, own))
+    }
+}
+
+/// An event as `GET /audit` shows it: PactFlow's fields, and beside them all fields of its line.
+///
+/// `db_user_id` is the principal's id, a number where it is one; `user_email` the principal's e-mail address or null;
+/// `payload` is an empty object where the producer gave none.
+#[must_use]
+pub fn view(line: &Line) -> String {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        principal: Principal<'a>,
+        #[serde(borrow)]
+        payload: Option<&'a serde_json::value::RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Principal<'a> {
+        #[serde(borrow)]
+        id: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        email: Option<std::borrow::Cow<'a, str>>,
+    }
+    let fields: Option<Fields<'_>> = serde_json::from_str(&line.text).ok();
+    let (id, email, payload) = match &fields {
+        Some(fields) => (&*fields.principal.id, fields.principal.email.as_deref(), fields.payload.is_some()),
+        None => ("", None, true),
+    };
+    let number = id.parse::<i64>().ok().filter(|number| number.to_string() == id);
+    format!(
+        r#"{{"uuid":"{}","db_user_id":{},"user_email":{},{}{}"#,
+        line.id.short(),
+        number.map_or_else(|| json::quote(id), |number| number.to_string()),
+        email.map_or_else(|| "null".into(), json::quote),
+        if payload { "" } else { r#""payload":{},"# },
+        line.text.strip_prefix('{').unwrap_or(&line.text),
+    )
+}

@@ -1,0 +1,404 @@
+//! Destinations: a customer's bucket and the role that opens it, and how far delivery to it has come.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    delivery::failure::Failure,
+    event::Entity,
+    fault::{Fault, Faults},
+    json::{self, Members},
+    organisation::OrganisationId,
+    time::Timestamp,
+};
+
+/// A destination's id: 12 lower case letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DestinationId(String);
+
+/// A text that is no destination's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is no destination's id")]
+pub struct DestinationIdError;
+
+impl DestinationId {
+    /// How many characters it has.
+    pub const LENGTH: usize = 12;
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DestinationId {
+    type Err = DestinationIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        if text.len() == Self::LENGTH && text.bytes().all(fits) { Ok(Self(text.to_owned())) } else { Err(DestinationIdError) }
+    }
+}
+
+impl fmt::Display for DestinationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a general purpose bucket (Amazon S3, "General purpose bucket naming rules").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketName(String);
+
+impl BucketName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if text.contains(':') || text.contains('/') {
+            return Err("must be the bucket's name alone, not an ARN, URL or path");
+        }
+        let fits = (3..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+            && alphanumeric(text.as_bytes().first())
+            && alphanumeric(text.as_bytes().last())
+            && !text.contains("..")
+            && text.parse::<std::net::Ipv4Addr>().is_err();
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be a bucket's name: 3 to 63 lower case letters, digits, hyphens and dots")
+        }
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ARN of an IAM role: `arn:aws:iam::123456789012:role/name`, a path before the name allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleArn(String);
+
+impl RoleArn {
+    /// The ARN as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.0.split(':').nth(1).unwrap_or_default()
+    }
+
+    /// The twelve digits of the account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// The role's name, without its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for RoleArn {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name";
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["arn", "aws" | "aws-cn" | "aws-us-gov", "iam", "", account, resource] = parts.as_slice() else {
+            return Err(WRONG);
+        };
+        let path = resource.strip_prefix("role/").ok_or(WRONG)?;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let fits = account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b))
+            && path.len() <= 512
+            && path.bytes().all(|b| (0x21..=0x7e).contains(&b));
+        if fits { Ok(Self(text.to_owned())) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What all keys begin with: empty, or a path that ends with a slash.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// The prefix as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        // `*` and `?` would widen the session policy that names the prefix, `$` begins a policy variable.
+        let fits = text.len() <= 512
+            && text.bytes().all(|b| (0x21..=0x7e).contains(&b) && !b"*?$\"\\{}".contains(&b))
+            && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if fits {
+            Ok(Self(format!("{text}/")))
+        } else {
+            Err("must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ \" \\ { }")
+        }
+    }
+}
+
+/// The name of an AWS region, such as `eu-central-1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region(String);
+
+impl Region {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The partition that it belongs to.
+    #[must_use]
+    pub fn partition(&self) -> &'static str {
+        match self.0.split('-').collect::<Vec<_>>().as_slice() {
+            ["cn", ..] => "aws-cn",
+            ["us", "gov", ..] => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+}
+
+impl FromStr for Region {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let fits = match parts.as_slice() {
+            [area, middle @ .., number] => {
+                area.len() == 2
+                    && area.bytes().all(|b| b.is_ascii_lowercase())
+                    && (1..=2).contains(&middle.len())
+                    && middle.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
+                    && number.len() == 1
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }
+            _ => false,
+        };
+        if fits { Ok(Self(text.to_owned())) } else { Err("must be an AWS region, such as eu-central-1") }
+    }
+}
+
+/// A delivery that was begun: these events, under this key, and no others, whatever happens in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The sequence of its first event.
+    pub first: u64,
+    /// The sequence of its last event.
+    pub last: u64,
+    /// The object's key, prefix included.
+    pub key: String,
+    /// Whether it is recorded that some of its events expired.
+    pub expiry_recorded: bool,
+}
+
+/// How delivery to a destination has been going.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// When an object was last put there.
+    pub last_success: Option<Timestamp>,
+    /// What is wrong, where the last attempt failed.
+    pub failing: Option<Failing>,
+}
+
+/// Delivery that does not succeed at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Why.
+    pub failure: Failure,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often in a row.
+    pub attempts: u32,
+    /// Not to be tried again before this time.
+    pub retry_at: Timestamp,
+}
+
+/// A customer's bucket and the role that opens it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Which one.
+    pub id: DestinationId,
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The role.
+    pub role_arn: RoleArn,
+    /// What all keys begin with.
+    pub prefix: KeyPrefix,
+    /// Where the bucket is, as given or learnt; `None`: where Annals runs.
+    pub region: Option<Region>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The sequence that is to be delivered next: always one at which a segment begins.
+    pub next_sequence: u64,
+    /// The delivery that was begun and not finished.
+    pub intent: Option<Intent>,
+    /// How delivery has been going.
+    pub progress: Progress,
+    /// How often it was changed; each change is conditional on it.
+    pub version: u64,
+}
+
+impl Destination {
+    /// The status line, in WireMock Cloud's words where the seed has them.
+    #[must_use]
+    pub fn status(&self) -> String {
+        match (&self.progress.failing, self.progress.last_success) {
+            (None, None) => "Status: Audit events are yet to be sent to this destination".into(),
+            (None, Some(at)) => format!("Status: Audit events were last sent to this destination at {at}"),
+            (Some(failing), last) => format!(
+                "Status: Audit events could not be sent to this destination since {}: {} {} {}",
+                failing.since,
+                failing.failure.cause,
+                failing.failure.fix,
+                match last {
+                    Some(at) => format!("They were last sent at {at}."),
+                    None => "None has been sent so far.".into(),
+                }
+            ),
+        }
+    }
+
+    /// What events about it are about: WireMock Cloud's entity type for an audit destination.
+    #[must_use]
+    pub fn entity(&self) -> Entity {
+        Entity { id: self.id.to_string(), name: self.bucket.to_string(), entity_type: "S3_AUDIT_SINK" }
+    }
+
+    /// The word for the status: `pending`, `sent` or `failing`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (&self.progress.failing, self.progress.last_success) {
+            (Some(_), _) => "failing",
+            (None, Some(_)) => "sent",
+            (None, None) => "pending",
+        }
+    }
+}
+
+/// What `POST /organisations/{org}/destinations` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationInput {
+    /// The bucket.
+    pub bucket: BucketName,
+    /// The role.
+    pub role_arn: RoleArn,
+    /// What all keys begin with.
+    pub prefix: KeyPrefix,
+    /// Where the bucket is.
+    pub region: Option<Region>,
+}
+
+impl DestinationInput {
+    /// Reads `{"bucket": …, "roleArn": …, "prefix"?: …, "region"?: …}`.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let bucket = members.required("bucket", &mut faults, |value| Ok(json::text(value)?.parse::<BucketName>()?));
+        let role_arn = members.required("roleArn", &mut faults, |value| Ok(json::text(value)?.parse::<RoleArn>()?));
+        let prefix = members.optional("prefix", &mut faults, |value| Ok(json::text(value)?.parse::<KeyPrefix>()?));
+        let region = members.optional("region", &mut faults, |value| Ok(json::text(value)?.parse::<Region>()?));
+        members.refuse_others(&mut faults);
+        if let (Some(role), Some(region)) = (&role_arn, &region)
+            && role.partition() != region.partition()
+        {
+            let detail = format!("is in the partition {}, but the role is in {}", region.partition(), role.partition());
+            faults.push(Fault::at("/region", detail));
+        }
+        Faults::none_or(faults)?;
+        match (bucket, role_arn) {
+            (Some(bucket), Some(role_arn)) => {
+                Ok(Self { bucket, role_arn, prefix: prefix.unwrap_or_default(), region })
+            }
+            _ => Err(Fault::at("", "needs a bucket and a roleArn").into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_a_destination_is_reported_at_its_place() {
+        let body = br#"{"bucket":"arn:aws:s3:::b","roleArn":"arn:aws:iam::1:role/x","prefix":"/a//b","region":"Frankfurt","key":1}"#;
+        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err().to_string().replace("; ", "\n"), @"");
+    }
+
+    #[test]
+    fn a_role_and_a_region_of_different_partitions_are_refused() {
+        let body = br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
+        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err(), @"");
+    }
+
+    #[test]
+    fn names_are_judged_as_aws_judges_them() {
+        for good in ["abc", "my-company-wiremock-cloud-audit-events", "a.b.c", "0a1"] {
+            assert!(good.parse::<BucketName>().is_ok(), "{good}");
+        }
+        for bad in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.0.1", "s3://abc", &"a".repeat(64)] {
+            assert!(bad.parse::<BucketName>().is_err(), "{bad}");
+        }
+        for good in ["arn:aws:iam::123456789012:role/r", "arn:aws-cn:iam::123456789012:role/path/to/r@x"] {
+            assert!(good.parse::<RoleArn>().is_ok(), "{good}");
+        }
+        for bad in ["", "arn:aws:iam::123456789012:user/r", "arn:aws:iam::123456789012:role/", "arn:aws:s3:::b"] {
+            assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
+        }
+        for good in ["eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5"] {
+            assert!(good.parse::<Region>().is_ok(), "{good}");
+        }
+        for bad in ["", "eu", "eu-1", "EU-central-1", "eu-central", "eu-central-1.evil.example"] {
+            assert!(bad.parse::<Region>().is_err(), "{bad}");
+        }
+        for (text, prefix) in [("", ""), ("/", ""), ("audit", "audit/"), ("a/b/", "a/b/")] {
+            assert_eq!(text.parse::<KeyPrefix>().unwrap().as_str(), prefix);
+        }
+        for bad in ["/a", "a//b", "..", "a/../b", "a*", "a b", "ä"] {
+            assert!(bad.parse::<KeyPrefix>().is_err(), "{bad}");
+        }
+    }
+}

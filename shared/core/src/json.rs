@@ -1,0 +1,333 @@
+//! Reading JSON that strangers send: every fault with its pointer, nothing altered, nothing dropped.
+//!
+//! Values that only pass through are kept as the text that was sent, less the white space between its tokens, so that a
+//! number keeps all its digits and an escape its spelling. This module knows nothing of events.
+
+use std::{collections::HashSet, fmt};
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::fault::{Fault, Faults};
+
+/// How deep arrays and objects may be nested in a body, the outermost counted as 1.
+pub const MAX_DEPTH: usize = 64;
+
+/// `key` as a reference token of a JSON Pointer (RFC 6901, section 3).
+#[must_use]
+pub fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The UTF-8 text of `body`.
+///
+/// # Errors
+/// A fault that says at which byte it is none.
+pub fn utf8(body: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(body)
+        .map_err(|error| Fault::at("", format!("is not UTF-8: see its byte {}", error.valid_up_to() + 1)))
+}
+
+/// The raw value of `text`, checked whole: syntax, nesting up to [`MAX_DEPTH`], numbers that a double can hold, strings
+/// without lone surrogates, no key twice in one object.
+///
+/// # Errors
+/// Adds to `faults` what is wrong below `pointer`; `None` where the text is no JSON at all.
+pub fn check<'a>(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Option<&'a RawValue> {
+    let mut walk = Walk { path: vec![pointer.to_owned()], faults, too_deep: false };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let outcome = Value(&mut walk).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if let Err(error) = outcome {
+        if !walk.too_deep {
+            faults.push(Fault::at(pointer, format!("is not valid JSON: {error}")));
+        }
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
+/// The text of `value` without the white space between its tokens.
+#[must_use]
+pub fn compact(value: &RawValue) -> String {
+    let mut text = String::with_capacity(value.get().len());
+    let (mut in_string, mut escaped) = (false, false);
+    for character in value.get().chars() {
+        if in_string {
+            in_string = escaped || character != '"';
+            escaped = !escaped && character == '\\';
+        } else if character == '"' {
+            in_string = true;
+        } else if character.is_ascii_whitespace() {
+            continue;
+        }
+        text.push(character);
+    }
+    text
+}
+
+/// `text` as a JSON string, quotes included.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The string that `value` is.
+///
+/// # Errors
+/// What it should have been.
+pub fn text(value: &RawValue) -> Result<String, String> {
+    serde_json::from_str(value.get()).map_err(|_| format!("must be a string, not {}", kind(value)))
+}
+
+/// The string that `value` is, not blank and at most `max` characters long.
+///
+/// # Errors
+/// What it should have been.
+pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
+    let text = text(value)?;
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.chars().count() > max {
+        return Err(format!("must be at most {max} characters long"));
+    }
+    Ok(text)
+}
+
+/// What kind of value it is, with its article.
+#[must_use]
+pub fn kind(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The members of one object, taken out one by one; what is left at the end was not expected.
+#[derive(Debug)]
+pub struct Members<'a> {
+    pointer: String,
+    members: Vec<(String, &'a RawValue)>,
+}
+
+impl<'a> Members<'a> {
+    /// The members of the object that `body` is, [checked](check) whole.
+    ///
+    /// # Errors
+    /// Where it is no JSON object, that alone.
+    pub fn parse_body(body: &'a [u8], faults: &mut Vec<Fault>) -> Result<Self, Faults> {
+        let text = utf8(body)?;
+        if text.trim().is_empty() {
+            return Err(Fault::at("", "is empty: send a JSON object").into());
+        }
+        let members = check(text, "", faults).and_then(|value| Self::of(value, "", faults));
+        members.ok_or_else(|| {
+            Faults::none_or(std::mem::take(faults)).err().unwrap_or_else(|| Fault::at("", "is no object").into())
+        })
+    }
+
+    /// The members of `value`, which [`check`] has passed; a fault at `pointer` where it is no object.
+    pub fn of(value: &'a RawValue, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(String, &'de RawValue)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        let Ok(members) = serde_json::Deserializer::from_str(value.get()).deserialize_map(Object) else {
+            faults.push(Fault::at(pointer, format!("must be an object, not {}", kind(value))));
+            return None;
+        };
+        Some(Self { pointer: pointer.to_owned(), members })
+    }
+
+    /// The pointer of member `key`.
+    #[must_use]
+    pub fn pointer(&self, key: &str) -> String {
+        format!("{}/{}", self.pointer, escape(key))
+    }
+
+    /// Takes out member `key` as it is.
+    pub fn take(&mut self, key: &str) -> Option<&'a RawValue> {
+        let index = self.members.iter().position(|(name, _)| name == key)?;
+        Some(self.members.remove(index).1)
+    }
+
+    /// Takes out member `key` and reads it; its absence is a fault.
+    pub fn required<T>(
+        &mut self,
+        key: &str,
+        faults: &mut Vec<Fault>,
+        read: impl FnOnce(&'a RawValue) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.members.iter().all(|(name, _)| name != key) {
+            faults.push(Fault::at(self.pointer(key), "is required"));
+            return None;
+        }
+        self.optional(key, faults, read)
+    }
+
+    /// Takes out member `key`, where it is there, and reads it.
+    pub fn optional<T>(
+        &mut self,
+        key: &str,
+        faults: &mut Vec<Fault>,
+        read: impl FnOnce(&'a RawValue) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.take(key)?;
+        read(value).map_err(|detail| faults.push(Fault::at(self.pointer(key), detail))).ok()
+    }
+
+    /// Reads every member that is left; those that cannot be read are faults.
+    pub fn each(&self, faults: &mut Vec<Fault>, read: impl Fn(&'a RawValue) -> Result<(), String>) {
+        for (key, value) in &self.members {
+            if let Err(detail) = read(value) {
+                faults.push(Fault::at(self.pointer(key), detail));
+            }
+        }
+    }
+
+    /// Every member that was not taken out is a fault.
+    pub fn refuse_others(self, faults: &mut Vec<Fault>) {
+        for (key, _) in &self.members {
+            faults.push(Fault::at(self.pointer(key), "is not a known field here"));
+        }
+    }
+}
+
+/// One look at every value of a document, with the path to where it is.
+struct Walk<'f> {
+    path: Vec<String>,
+    faults: &'f mut Vec<Fault>,
+    too_deep: bool,
+}
+
+impl Walk<'_> {
+    fn pointer(&self) -> String {
+        self.path.concat()
+    }
+
+    fn check_depth<E: de::Error>(&mut self) -> Result<(), E> {
+        // The first element of the path is the pointer of the whole, the others are one a level.
+        if self.path.len() > MAX_DEPTH {
+            self.too_deep = true;
+            let pointer = self.pointer();
+            self.faults.push(Fault::at(pointer, format!("is nested deeper than {MAX_DEPTH} levels")));
+            return Err(E::custom("nested too deep"));
+        }
+        Ok(())
+    }
+}
+
+struct Value<'w, 'f>(&'w mut Walk<'f>);
+
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        self.0.check_depth()?;
+        for index in 0_usize.. {
+            self.0.path.push(format!("/{index}"));
+            let item = items.next_element_seed(Value(self.0))?;
+            self.0.path.pop();
+            if item.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        self.0.check_depth()?;
+        let mut seen = HashSet::new();
+        while let Some(key) = members.next_key::<String>()? {
+            self.0.path.push(format!("/{}", escape(&key)));
+            if !seen.insert(key) {
+                let pointer = self.0.pointer();
+                self.0.faults.push(Fault::at(pointer, "is given twice: readers would disagree on which one counts"));
+            }
+            members.next_value_seed(Value(self.0))?;
+            self.0.path.pop();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of(text: &str) -> String {
+        let mut faults = Vec::new();
+        let _ = check(text, "", &mut faults);
+        Faults::none_or(faults).err().map_or_else(String::new, |faults| faults.to_string())
+    }
+
+    #[test]
+    fn what_passes_through_is_not_altered() {
+        let text = "{ \"a\" : [ 1.50 , 12345678901234567890123 ] ,\n\t\"b c\":\"x\\\" \\u00e9 \\\\\" , \"d\" : 1E+2 }";
+        let value: &RawValue = serde_json::from_str(text).unwrap();
+        assert_eq!(compact(value), r#"{"a":[1.50,12345678901234567890123],"b c":"x\" \u00e9 \\","d":1E+2}"#);
+    }
+
+    #[test]
+    fn a_key_given_twice_is_found_at_any_depth() {
+        insta::assert_snapshot!(faults_of(r#"{"a":{"b/c":1,"x":[{"y":1,"y":2}],"b/c":2}}"#), @"");
+    }
+
+    #[test]
+    fn what_is_no_json_says_where() {
+        for text in ["", "{", "{\"a\":1e999}", r#""\ud800""#, "[1] x", "{\"a\":01}"] {
+            assert!(faults_of(text).contains("is not valid JSON"), "{text}: {}", faults_of(text));
+        }
+    }
+
+    #[test]
+    fn nesting_is_allowed_to_the_limit_and_no_further() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(faults_of(&nested(MAX_DEPTH)), "");
+        assert!(faults_of(&nested(MAX_DEPTH + 1)).ends_with("is nested deeper than 64 levels"));
+        assert!(faults_of(&nested(100_000)).ends_with("is nested deeper than 64 levels"));
+    }
+}

@@ -1,0 +1,108 @@
+//! The log: one dense sequence of events per organisation, kept in segments.
+//!
+//! Why it holds is in `design.md`, section 2, in short: segment k+1 can only be written by someone who has seen segment
+//! k, because it goes, on condition that nothing is there, to the sequence after k's last. So the order of sequences is
+//! the order of commits, nothing ever appears behind a reader, and a hole in what a read returned is a stale read.
+//!
+//! - [`segment`]: one append's events, how they are encoded, chained and rendered
+//! - [`store`]: the port to where segments are kept
+//! - [`append`]: writing, with group commit, idempotency and retry under contention
+//! - [`read`]: reading from a position or a time, and the tail
+//!
+//! Architecture invariant: the log knows no tokens, destinations or HTTP, and keeps no index beside its segments.
+
+pub mod append;
+pub mod read;
+pub mod segment;
+pub mod store;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use crate::{entropy::Entropy, organisation::OrganisationId, time::Clock};
+
+use self::{
+    append::{AppendPolicy, Committer},
+    segment::Tail,
+    store::{LogStore, StoreError},
+};
+
+/// How long nothing newer than a segment can have expired: the shortest retention. A newest segment younger than this
+/// is the log's tail for certain; beyond it the anchor has a say.
+const CERTAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The logs of all organisations.
+#[derive(Debug)]
+pub struct Log {
+    store: Arc<dyn LogStore>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    policy: AppendPolicy,
+    committers: Mutex<HashMap<OrganisationId, Arc<Committer>>>,
+}
+
+impl Log {
+    /// A log on `store`, appending as `policy` says.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn LogStore>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        policy: AppendPolicy,
+    ) -> Self {
+        Self { store, clock, entropy, policy, committers: Mutex::default() }
+    }
+
+    /// The tail, strongly consistent; [`Tail::ORIGIN`] where nothing was recorded yet.
+    ///
+    /// A newest segment that is less than seven days old is the tail: nothing newer can have expired. If it is older, or
+    /// only the anchor is left, the later of it and the anchor decides, because time to live deletes late and in any
+    /// order: what is left may be an older segment than the last.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn tail(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
+        let newest = self.store.newest(organisation).await?.unwrap_or(Tail::ORIGIN);
+        if self.clock.now().since(newest.recorded_at) < CERTAIN {
+            return Ok(newest);
+        }
+        let anchor = self.store.anchor(organisation).await?.unwrap_or(Tail::ORIGIN);
+        Ok(if anchor.last > newest.last { anchor } else { newest })
+    }
+
+    /// Brings the anchor up to the tail. The maintenance tick calls it once a day for every organisation; it must
+    /// succeed at least once in the seven days before a segment can expire.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Maintained, StoreError> {
+        let tail = self.tail(organisation).await?;
+        let anchor = self.store.anchor(organisation).await?;
+        if anchor.is_some_and(|anchor| anchor.last >= tail.last) {
+            return Ok(Maintained::UpToDate);
+        }
+        self.store.advance_anchor(organisation, &tail).await?;
+        Ok(Maintained::Advanced)
+    }
+
+    fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {
+        const MANY: usize = 1024;
+        let mut committers = self.committers.lock().unwrap_or_else(PoisonError::into_inner);
+        if committers.len() >= MANY && !committers.contains_key(organisation) {
+            committers.retain(|_, committer| Arc::strong_count(committer) > 1);
+        }
+        Arc::clone(committers.entry(organisation.clone()).or_default())
+    }
+}
+
+/// What the maintenance of one log did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maintained {
+    /// The anchor was the tail already: nothing was written.
+    UpToDate,
+    /// The anchor was written.
+    Advanced,
+}

@@ -1,0 +1,259 @@
+//! Organisations: the customers whose audit logs are kept apart. Owns their ids, plans and retention; where they are
+//! stored is the registry's business.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use crate::{
+    entropy::{self, Entropy},
+    fault::{Fault, Faults},
+    json::{self, Members},
+    time::Timestamp,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An organisation's id: 1 to 64 letters, digits, `-` and `_`, the first a letter or digit. The platform chooses it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganisationId(String);
+
+/// A text that is no organisation's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to 64 letters, digits, - and _, beginning with a letter or digit")]
+pub struct OrganisationIdError;
+
+impl OrganisationId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OrganisationId {
+    type Err = OrganisationIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let begins_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if begins_well && fits && text.len() <= 64 { Ok(Self(text.to_owned())) } else { Err(OrganisationIdError) }
+    }
+}
+
+impl fmt::Display for OrganisationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an organisation has bought; it limits its destinations (`facts.md` of WireMock Cloud's plans).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// No destination.
+    Free,
+    /// No destination.
+    Team,
+    /// One destination.
+    Enterprise,
+    /// One destination.
+    EnterpriseTrial,
+}
+
+/// A text that is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of free, team, enterprise, enterprise_trial")]
+pub struct PlanError;
+
+impl Plan {
+    /// How many destinations it allows.
+    #[must_use]
+    pub fn destinations(self) -> usize {
+        match self {
+            Self::Free | Self::Team => 0,
+            Self::Enterprise | Self::EnterpriseTrial => 1,
+        }
+    }
+
+    /// Its name, as the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Team => "team",
+            Self::Enterprise => "enterprise",
+            Self::EnterpriseTrial => "enterprise_trial",
+        }
+    }
+}
+
+impl FromStr for Plan {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Free, Self::Team, Self::Enterprise, Self::EnterpriseTrial]
+            .into_iter()
+            .find(|plan| plan.as_str() == text)
+            .ok_or(PlanError)
+    }
+}
+
+/// How many days an event is kept: 7 to 3650.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RetentionDays(u16);
+
+/// A number of days that no organisation's events can be kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be a whole number of days from 7 to 3650")]
+pub struct RetentionError;
+
+impl RetentionDays {
+    /// The shortest. Until an event is this old nothing newer than it can have expired: the log's tail relies on it.
+    pub const MIN: Self = Self(7);
+    /// What an organisation gets that asks for nothing else.
+    pub const DEFAULT: Self = Self(90);
+
+    /// The number of days.
+    #[must_use]
+    pub fn days(self) -> u16 {
+        self.0
+    }
+
+    /// The same as a duration.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        DAY * u32::from(self.0)
+    }
+}
+
+impl TryFrom<u64> for RetentionDays {
+    type Error = RetentionError;
+
+    fn try_from(days: u64) -> Result<Self, Self::Error> {
+        u16::try_from(days).ok().filter(|days| (7..=3650).contains(days)).map(Self).ok_or(RetentionError)
+    }
+}
+
+/// A customer, the unit of isolation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organisation {
+    /// Who it is.
+    pub id: OrganisationId,
+    /// What people call it; every recorded event carries the name that was in force.
+    pub name: String,
+    /// What it has bought.
+    pub plan: Plan,
+    /// How long events recorded from now on are kept.
+    pub retention: RetentionDays,
+    /// The longest that `retention` ever was: nothing recorded longer ago than this is still there.
+    pub longest_retention: RetentionDays,
+    /// Sent with every AssumeRole to one of its roles, generated once. It keeps one customer from having Annals use
+    /// another customer's role (the confused deputy problem).
+    pub external_id: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// How often it was changed; each change is conditional on it.
+    pub version: u64,
+}
+
+/// What `PUT /organisations/{org}` asks for. What it leaves out stays as it is, or gets its default.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrganisationInput {
+    /// The name.
+    pub name: String,
+    /// The plan, where given.
+    pub plan: Option<Plan>,
+    /// The retention, where given.
+    pub retention: Option<RetentionDays>,
+}
+
+impl OrganisationInput {
+    /// Reads `{"name": …, "plan"?: …, "retentionDays"?: …}`.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let name = members.required("name", &mut faults, |value| json::name(value, 200));
+        let plan =
+            members.optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
+        let retention = members.optional("retentionDays", &mut faults, |value| {
+            let days = value.get().parse::<u64>().map_err(|_| RetentionError.to_string())?;
+            RetentionDays::try_from(days).map_err(|e| e.to_string())
+        });
+        members.refuse_others(&mut faults);
+        Faults::none_or(faults)?;
+        let Some(name) = name else { return Err(Fault::at("/name", "is required").into()) };
+        Ok(Self { name, plan, retention })
+    }
+
+    /// The organisation that this creates.
+    #[must_use]
+    pub fn create(self, id: OrganisationId, now: Timestamp, entropy: &dyn Entropy) -> Organisation {
+        let retention = self.retention.unwrap_or(RetentionDays::DEFAULT);
+        Organisation {
+            id,
+            name: self.name,
+            plan: self.plan.unwrap_or(Plan::Free),
+            retention,
+            longest_retention: retention,
+            external_id: format!("annals-{}", entropy::characters(entropy, entropy::BASE62, 32)),
+            created_at: now,
+            version: 1,
+        }
+    }
+
+    /// `organisation` with what this changes.
+    #[must_use]
+    pub fn update(self, organisation: &Organisation) -> Organisation {
+        let retention = self.retention.unwrap_or(organisation.retention);
+        Organisation {
+            name: self.name,
+            plan: self.plan.unwrap_or(organisation.plan),
+            retention,
+            longest_retention: organisation.longest_retention.max(retention),
+            version: organisation.version + 1,
+            ..organisation.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_an_organisation_is_reported_at_its_place() {
+        let faults = OrganisationInput::parse(br#"{"name":"","plan":"gold","retentionDays":3,"colour":"red"}"#);
+        insta::assert_snapshot!(faults.unwrap_err(), @"");
+    }
+
+    #[test]
+    fn an_update_keeps_what_it_does_not_name() {
+        let before = Organisation {
+            id: "acme".parse().unwrap(),
+            name: "Acme".into(),
+            plan: Plan::Enterprise,
+            retention: RetentionDays(3650),
+            longest_retention: RetentionDays(3650),
+            external_id: "x".into(),
+            created_at: Timestamp::EPOCH,
+            version: 4,
+        };
+        let after = OrganisationInput::parse(br#"{"name":"Acme Ltd","retentionDays":30}"#).unwrap().update(&before);
+        assert_eq!(
+            after,
+            Organisation { name: "Acme Ltd".into(), retention: RetentionDays(30), version: 5, ..before.clone() }
+        );
+        assert_eq!(after.longest_retention.days(), 3650, "what was recorded before is kept as it was promised");
+    }
+
+    #[test]
+    fn ids_are_short_and_plain() {
+        for good in ["acme", "A", "0f8fad5b-d9cb-469f-a165-70867728950e", "org_1"] {
+            assert!(good.parse::<OrganisationId>().is_ok(), "{good}");
+        }
+        for bad in ["", "-acme", "a b", "a/b", "ä", "a#b", &"x".repeat(65)] {
+            assert_eq!(bad.parse::<OrganisationId>(), Err(OrganisationIdError), "{bad}");
+        }
+    }
+}

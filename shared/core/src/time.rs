@@ -1,0 +1,154 @@
+//! Points in time, to the millisecond, and the clock port. Owns no calendar arithmetic beyond parsing and printing.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use time::{Date, OffsetDateTime, Time, UtcOffset, format_description::well_known::Rfc3339};
+
+/// Milliseconds since the Unix epoch, UTC. The latest is the last millisecond of the year 9999, which fits the 48 bits
+/// that a UUIDv7 has for it (RFC 9562, section 5.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+/// A text that is no point in time that Annals can keep.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is no RFC 3339 date and time, such as 2026-11-22T10:00:00Z, between the years 1970 and 9999")]
+pub struct TimestampError;
+
+impl Timestamp {
+    /// The epoch itself: before every recorded event.
+    pub const EPOCH: Self = Self(0);
+    const MAX_MILLIS: u64 = 253_402_300_799_999;
+
+    /// The moment `millis` milliseconds after the epoch; later than the year 9999 is cut to its end.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        if millis > Self::MAX_MILLIS { Self(Self::MAX_MILLIS) } else { Self(millis) }
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded up: what DynamoDB's time to live counts in.
+    #[must_use]
+    pub const fn as_secs_ceil(self) -> u64 {
+        self.0.div_ceil(1000)
+    }
+
+    /// This moment and `duration` more.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self::from_millis(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// This moment less `duration`, the epoch at the earliest.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; nothing where it lies ahead.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Reads an RFC 3339 date and time, or a date alone, which is its first moment in UTC.
+    ///
+    /// A fraction finer than a millisecond is cut. A space where the offset's `+` should be is taken for it: that is how
+    /// a `+` that nobody escaped arrives in a query string.
+    ///
+    /// # Errors
+    /// [`TimestampError`] where it is neither, or before 1970.
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        let moment = match text.len() {
+            10 => {
+                let format = time::format_description::well_known::Iso8601::DATE;
+                Date::parse(text, &format).map_err(|_| TimestampError)?.with_time(Time::MIDNIGHT).assume_utc()
+            }
+            _ => OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).map_err(|_| TimestampError)?,
+        };
+        let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        u64::try_from(millis).ok().filter(|millis| *millis <= Self::MAX_MILLIS).map(Self).ok_or(TimestampError)
+    }
+
+    fn to_utc(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .to_offset(UtcOffset::UTC)
+    }
+
+    /// Year, month and day in UTC.
+    #[must_use]
+    pub fn date(self) -> (i32, u8, u8) {
+        let (year, month, day) = self.to_utc().to_calendar_date();
+        (year, month.into(), day)
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.date();
+        let (hour, minute, second, milli) = self.to_utc().time().as_hms_milli();
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where time comes from, and how to let some pass.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+
+    /// Returns when `duration` has passed.
+    async fn sleep(&self, duration: Duration);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_prints_what_it_reads() {
+        for text in ["1970-01-01T00:00:00.000Z", "2026-11-22T10:00:00.123Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn offsets_dates_alone_and_lost_pluses_are_understood() {
+        let noon = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
+        assert_eq!(Timestamp::parse("2026-11-22T23:00:00+11:00").unwrap(), noon);
+        assert_eq!(Timestamp::parse("2026-11-22T23:00:00 11:00").unwrap(), noon);
+        assert_eq!(Timestamp::parse("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00.000Z");
+        assert_eq!(
+            Timestamp::parse("2026-11-22T12:00:00.0009Z").unwrap(),
+            noon,
+            "finer than a millisecond is cut, not rounded up"
+        );
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in ["", "now", "2026-13-01", "2026-11-22T10:00:00", "1969-12-31T23:59:59Z", "20261122", "２０２６"] {
+            assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
+        }
+    }
+}
