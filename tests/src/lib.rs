@@ -1,1 +1,17 @@
-//! Under construction.
+//! The harness of the tests that no single crate can have: end to end, model, contract, contention and budget. Owns the
+//! doubles and the decorators; the tests themselves are in `tests/`, the measurement in `benches/`.
+//!
+//! - [`clock`], [`entropy`]: time and chance that a test sets
+//! - [`memory`]: the in-memory store of log and registry
+//! - [`faulty`], [`latency`]: what makes any store fail, crash or take its time
+//! - [`sample`]: organisations, events and destinations to test with
+//! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
+
+pub mod clock;
+pub mod entropy;
+pub mod faulty;
+pub mod latency;
+pub mod memory;
+pub mod model;
+pub mod rivals;
+pub mod sample;

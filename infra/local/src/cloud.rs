@@ -1,9 +1,9 @@
-//! The embedded AWS: DynamoDB, S3, STS and SQS in this process, spoken to over HTTP with the real SDKs. Owns the servers'
-//! lives, their addresses and where their data is; what each of them does is its own module's. Nothing of Annals is known
-//! in here.
+//! The embedded AWS: DynamoDB, S3, STS and SQS in this process, spoken to over HTTP with the real SDKs. Owns the
+//! servers' lives, their addresses and where their data is; what each of them does is its own module's. Nothing of
+//! Annals is known in here.
 //!
-//! Accounts are real enough to go wrong in the ways of AWS: keys, roles with trust policies, sessions that expire, bucket
-//! policies, regions. The one part without them is DynamoDB, which checks no signatures and no permissions.
+//! Accounts are real enough to go wrong in the ways of AWS: keys, roles with trust policies, sessions that expire,
+//! bucket policies, regions. The one part without them is DynamoDB, which checks no signatures and no permissions.
 //!
 //! ```no_run
 //! use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
@@ -29,10 +29,11 @@
 //! # }
 //! ```
 
-mod access;
+pub mod access;
 mod clock;
+mod entropy;
 mod iam;
-mod policy;
+pub mod policy;
 mod queue;
 mod s3;
 mod server;
@@ -55,10 +56,8 @@ use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 
 pub use self::{
-    access::{Consent, Decision, Denial, Grant, Principal, Request, Source},
     clock::Clock,
     iam::{AccessKey, Bucket, Iam, IamError, Role},
-    policy::{Context, Effect, Policy, PolicyError, PolicyKind, Reach, Who},
     queue::{QueueOptions, Redrive},
 };
 
@@ -70,8 +69,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How to start. The default keeps everything in memory, or in a temporary directory that goes with the cloud.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
-    /// Where data is kept: `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. Created where it does not exist. `None`:
-    /// nothing outlives the cloud.
+    /// Where data is kept: `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. Created where it does not exist.
+    /// `None`: nothing outlives the cloud.
     pub data_dir: Option<PathBuf>,
     /// The account that runs Annals, 12 digits: the owner of the queues. `111122223333` by default.
     pub account: String,
@@ -137,8 +136,8 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
-/// A running cloud. It ends when it is dropped; [`stop`](Self::stop) lets running requests finish first.
-#[derive(Debug)]
+/// A running cloud. It ends when it is dropped, and its ports are free a moment later; [`stop`](Self::stop) lets running
+/// requests finish and returns when the ports are free.
 pub struct Cloud {
     account: String,
     region: String,
@@ -153,19 +152,26 @@ pub struct Cloud {
     _temporary: Option<TempDir>,
 }
 
+impl std::fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cloud").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
 impl Cloud {
     /// Starts all servers, which takes milliseconds.
     ///
     /// # Errors
-    /// Where the data directory cannot be used or what is in it is not understood, an account is not 12 digits, or a port
-    /// is taken.
+    /// Where the data directory cannot be used or what is in it is not understood, an account is not 12 digits, or a
+    /// port is taken.
     pub async fn start(options: CloudOptions) -> anyhow::Result<Self> {
         let CloudOptions { data_dir, account, region, ports, clock } = options;
         anyhow::ensure!(policy::is_account(&account), "{account} is not an account of 12 digits");
         let (directory, temporary) = match &data_dir {
             Some(path) => (path.clone(), None),
             None => {
-                let temporary = tempfile::Builder::new().prefix("annals-").tempdir().context("no temporary directory")?;
+                let temporary =
+                    tempfile::Builder::new().prefix("annals-").tempdir().context("no temporary directory")?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -249,8 +255,8 @@ impl Cloud {
         sweep_ttl(self.database.clone()).await
     }
 
-    /// What the SDKs' clients are made from: these credentials, the cloud's region, and each service's own endpoint. The
-    /// process's environment does not count.
+    /// What the SDKs' clients are made from: these credentials, the cloud's region, and each service's own endpoint.
+    /// The process's environment does not count.
     #[must_use]
     pub fn sdk_config(&self, key: &AccessKey) -> SdkConfig {
         let AccessKey { id, secret, session_token } = key.clone();

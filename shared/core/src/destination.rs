@@ -365,13 +365,19 @@ mod tests {
     #[test]
     fn every_fault_of_a_destination_is_reported_at_its_place() {
         let body = br#"{"bucket":"arn:aws:s3:::b","roleArn":"arn:aws:iam::1:role/x","prefix":"/a//b","region":"Frankfurt","key":1}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err().to_string().replace("; ", "\n"), @"");
+        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err().to_string().replace("; ", "\n"), @r#"
+        /bucket must be the bucket's name alone, not an ARN, URL or path
+        /roleArn must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name
+        /prefix must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ " \ { }
+        /region must be an AWS region, such as eu-central-1
+        /key is not a known field here
+        "#);
     }
 
     #[test]
     fn a_role_and_a_region_of_different_partitions_are_refused() {
         let body = br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err(), @"");
+        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
     }
 
     #[test]

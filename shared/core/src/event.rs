@@ -328,21 +328,36 @@ mod tests {
 
     #[test]
     fn every_field_is_kept_in_a_fixed_order_and_unaltered() {
-        insta::assert_snapshot!(parsed(FULL), @"");
+        insta::assert_snapshot!(parsed(FULL), @r#"{"action":"UPDATE","type":"mock.renamed","entity":{"id":"m1","name":"Payments","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER","email":"ada@example.com"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"u2","name":"Ben","entityType":"USER"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"before":{"name":"Pay","limit":12345678901234567890123},"after":{"name":"Payments"},"clientType":"UI","occurredAt":"2026-11-22T10:00:00Z","context":{"ipAddress":"192.0.2.1"},"payload":{"a":[1,2]},"metadata":{"k":"v"}}"#);
     }
 
     #[test]
     fn the_type_defaults_to_entity_type_and_action_and_the_client_to_api() {
         let text = r#"{"action":"CREATE","entity":{"id":"1","name":"","entityType":"MOCK_API"},
             "principal":{"id":"1","name":"Ada","entityType":"USER"}}"#;
-        insta::assert_snapshot!(parsed(text), @"");
+        insta::assert_snapshot!(parsed(text), @r#"{"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"","entityType":"MOCK_API"},"principal":{"id":"1","name":"Ada","entityType":"USER"},"clientType":"API"}"#);
     }
 
     #[test]
     fn all_faults_are_reported_at_once_with_pointers() {
         let text = r#"[{"action":"","entity":{"id":1,"name":"x"},"principal":"me","colour":"red","before":[],
             "metadata":{"a":1,"b/c":null},"permission":"SOME","occurredAt":"yesterday"}, 7, {"action":"A","action":"B"}]"#;
-        insta::assert_snapshot!(parsed(text), @"");
+        insta::assert_snapshot!(parsed(text), @r#"
+        Fault { place: Pointer("/0/action"), detail: "must not be empty" }
+        Fault { place: Pointer("/0/entity/id"), detail: "must be a string, not a number" }
+        Fault { place: Pointer("/0/entity/entityType"), detail: "is required" }
+        Fault { place: Pointer("/0/principal"), detail: "must be an object, not a string" }
+        Fault { place: Pointer("/0/permission"), detail: "must be \"ALL_PERMISSIONS\" or {\"permissions\":[{\"id\":\"…\",\"friendlyId\":\"…\"}]}" }
+        Fault { place: Pointer("/0/before"), detail: "must be an object, not an array" }
+        Fault { place: Pointer("/0/occurredAt"), detail: "is no RFC 3339 date and time, such as 2026-11-22T10:00:00Z, between the years 1970 and 9999" }
+        Fault { place: Pointer("/0/metadata/a"), detail: "must be a string, not a number" }
+        Fault { place: Pointer("/0/metadata/b~1c"), detail: "must be a string, not null" }
+        Fault { place: Pointer("/0/colour"), detail: "is not a known field here" }
+        Fault { place: Pointer("/1"), detail: "must be an object, not a number" }
+        Fault { place: Pointer("/2/action"), detail: "is given twice: readers would disagree on which one counts" }
+        Fault { place: Pointer("/2/entity"), detail: "is required" }
+        Fault { place: Pointer("/2/principal"), detail: "is required" }
+        "#);
     }
 
     #[test]

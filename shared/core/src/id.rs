@@ -122,7 +122,7 @@ mod tests {
     fn an_id_is_a_version_7_uuid_that_shows_its_time() {
         let at = Timestamp::parse("2026-11-22T10:00:00.123Z").unwrap();
         let id = EventId::new(&organisation("acme"), at, 7, 0);
-        insta::assert_snapshot!(format!("{id} {}", id.short()), @"");
+        insta::assert_snapshot!(format!("{id} {}", id.short()), @"01a202b2-c57b-7000-8000-000001e08acc AaICssV7cACAAAAAAeCKzA");
     }
 
     #[test]

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn every_fault_of_an_organisation_is_reported_at_its_place() {
         let faults = OrganisationInput::parse(br#"{"name":"","plan":"gold","retentionDays":3,"colour":"red"}"#);
-        insta::assert_snapshot!(faults.unwrap_err(), @"");
+        insta::assert_snapshot!(faults.unwrap_err(), @"/name must not be empty; /plan must be one of free, team, enterprise, enterprise_trial; /retentionDays must be a whole number of days from 7 to 3650; /colour is not a known field here");
     }
 
     #[test]

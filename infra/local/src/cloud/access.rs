@@ -1,10 +1,10 @@
 //! Whether a request is permitted: which policies count and how they combine. Owns the decision and its reason in AWS's
 //! words; it reads policies, and knows nothing of where they are kept or of any protocol.
 //!
-//! The order is the IAM User Guide's, *Policy evaluation logic*: an explicit deny anywhere ends it; in one account either
-//! the identity's or the resource's policy permits; across accounts both have to; a session policy narrows both, except
-//! where the resource's policy names that very session. Service control policies, permissions boundaries and resource
-//! control policies do not exist here.
+//! The order is the IAM User Guide's, *Policy evaluation logic*: an explicit deny anywhere ends it; in one account
+//! either the identity's or the resource's policy permits; across accounts both have to; a session policy narrows both,
+//! except where the resource's policy names that very session. Service control policies, permissions boundaries and
+//! resource control policies do not exist here.
 
 use super::policy::{Context, Effect, Policy, Reach, Who};
 
@@ -269,10 +269,7 @@ mod tests {
             decide(&session(Some(allow("*")), None), OTHER, None),
             Decision::Denied(Denial::Implicit(Source::Resource))
         );
-        assert_eq!(
-            decide(&session(None, None), OTHER, anyone()),
-            Decision::Denied(Denial::Implicit(Source::Identity))
-        );
+        assert_eq!(decide(&session(None, None), OTHER, anyone()), Decision::Denied(Denial::Implicit(Source::Identity)));
         assert_eq!(decide(&session(Some(allow("*")), None), OTHER, anyone()), Decision::Allowed(Grant::Identity));
     }
 

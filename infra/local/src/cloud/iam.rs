@@ -1,15 +1,25 @@
-//! The accounts of the embedded AWS: users with access keys, roles, sessions and buckets. Owns them, and the file they are
-//! kept in; decisions are [`access`](super::access)'s and protocols the servers'.
+//! The accounts of the embedded AWS: users with access keys, roles, sessions and buckets. Owns them, and the file they
+//! are kept in; decisions are [`access`](super::access)'s and protocols the servers'.
 //!
 //! The file is `aws.json`, meant to be read and edited by hand: it is looked at again before each use, so a role or a
-//! policy that somebody changes counts from the next request on. An edit that cannot be understood is logged and what was
-//! known before goes on counting. Sessions are not in it: like a restart of a process, a restart of this cloud makes
-//! everybody assume roles anew.
+//! policy that somebody changes counts from the next request on. An edit that cannot be understood is logged and what
+//! was known before goes on counting. Sessions are not in it: like a restart of a process, a restart of this cloud
+//! makes everybody assume roles anew.
+//!
+//! ```json
+//! {
+//!   "users": {"arn:aws:iam::111122223333:user/shipper": {
+//!     "accessKeyId": "AKIA…", "secretAccessKey": "…", "policy": {"Statement": []}}},
+//!   "roles": {"arn:aws:iam::444455556666:role/writer": {
+//!     "trustPolicy": {"Statement": []}, "policies": [{"Statement": []}], "maxSessionSeconds": 3600}},
+//!   "buckets": {"customer-logs": {"account": "444455556666", "region": "eu-west-1", "policy": {"Statement": []}}}
+//! }
+//! ```
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
@@ -21,6 +31,7 @@ use sha2::{Digest, Sha256};
 use super::{
     access::Principal,
     clock::Clock,
+    entropy,
     policy::{self, Policy, PolicyError, PolicyKind},
 };
 
@@ -30,8 +41,8 @@ const DEFAULT_MAX_SESSION_SECONDS: u32 = 3600;
 /// Why something cannot be stored, or what is stored cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IamError {
-    /// A policy that cannot be evaluated. `of` says whose.
-    #[error("{of}: {source}")]
+    /// A policy that cannot be evaluated.
+    #[error("the policy of {of} is not understood")]
     Policy {
         /// The user, role or bucket.
         of: String,
@@ -63,8 +74,8 @@ pub enum IamError {
         source: serde_json::Error,
     },
     /// The system has no randomness to make a key from.
-    #[error("no randomness: {0}")]
-    Randomness(getrandom::Error),
+    #[error("the system has no randomness")]
+    Randomness(#[from] getrandom::Error),
 }
 
 /// What signs requests: a user's long-term key, or a session's temporary one.
@@ -314,8 +325,8 @@ impl Iam {
     /// The user's access key, made on the first call. A later call replaces the policy and leaves the key as it is.
     ///
     /// # Errors
-    /// [`IamError`] for an account that is not 12 digits, a name that IAM refuses, a policy that is not understood, or a
-    /// file that cannot be written.
+    /// [`IamError`] for an account that is not 12 digits, a name that IAM refuses, a policy that is not understood, or
+    /// a file that cannot be written.
     pub fn create_user(&self, account: &str, name: &str, policy: Value) -> Result<AccessKey, IamError> {
         let arn = format!("arn:aws:iam::{account}:user/{name}");
         let fresh = AccessKey::new(format!("AKIA{}", random_id()?), random_secret()?);
@@ -420,8 +431,8 @@ impl Iam {
         state.known.document.users.get(arn).map(|user| user.secret_access_key.clone())
     }
 
-    /// Who has this key, with the policies that count now. Whether the request is signed with its secret has to have been
-    /// verified.
+    /// Who has this key, with the policies that count now. Whether the request is signed with its secret has to have
+    /// been verified.
     pub(super) fn authenticate(&self, key_id: &str, token: Option<&str>) -> Result<Principal, KeyFault> {
         let state = self.shared.current();
         if let Some(session) = state.sessions.get(key_id) {
@@ -476,7 +487,7 @@ impl Iam {
         let id = format!("ASIA{}", random_id()?);
         let secret = random_secret()?;
         // Tokens of AWS are opaque and long; this one is long enough that nobody takes it for an identifier.
-        let token = format!("FwoGZXIvYXdzE{}", base64_of(&random::<132>()?));
+        let token = format!("FwoGZXIvYXdzE{}", base64_of(&entropy::random::<132>()?));
         let mut state = self.shared.lock();
         let now = self.shared.clock.now_millis();
         // Expired sessions are remembered for a day, to be told apart from keys that never were.
@@ -546,10 +557,10 @@ impl Shared {
         state
     }
 
-    fn read(&self, path: &std::path::Path) -> Result<Known, IamError> {
+    fn read(&self, path: &Path) -> Result<Known, IamError> {
         let text = fs::read(path).map_err(|source| IamError::File { path: path.to_owned(), source })?;
-        let document = serde_json::from_slice(&text)
-            .map_err(|source| IamError::Format { path: path.to_owned(), source })?;
+        let document =
+            serde_json::from_slice(&text).map_err(|source| IamError::Format { path: path.to_owned(), source })?;
         let known = Known::understand(document)?;
         self.make_directories(&known)?;
         Ok(known)
@@ -581,9 +592,8 @@ fn split_arn<'a>(arn: &'a str, resource: &'static str) -> Result<(&'a str, &'a s
     let parts = || {
         let (account, rest) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
         let name = rest.strip_prefix(resource)?.strip_prefix('/')?;
-        let is_name = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c))
-        };
+        let is_name =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c));
         (policy::is_account(account) && name.split('/').all(is_name)).then_some((account, name))
     };
     parts().ok_or_else(|| IamError::Name {
@@ -612,20 +622,14 @@ fn stable_id(prefix: &str, arn: &str) -> String {
     format!("{prefix}{}", &base32(&Sha256::digest(arn.as_bytes()))[..17])
 }
 
-fn random<const N: usize>() -> Result<[u8; N], IamError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(IamError::Randomness)?;
-    Ok(bytes)
-}
-
 /// 16 characters, as they follow `AKIA`.
 fn random_id() -> Result<String, IamError> {
-    Ok(base32(&random::<10>()?))
+    Ok(base32(&entropy::random::<10>()?))
 }
 
 /// 40 characters.
 fn random_secret() -> Result<String, IamError> {
-    Ok(base64_of(&random::<30>()?))
+    Ok(base64_of(&entropy::random::<30>()?))
 }
 
 fn base64_of(bytes: &[u8]) -> String {
@@ -647,16 +651,16 @@ fn base32(bytes: &[u8]) -> String {
     text
 }
 
-fn stamp(path: &std::path::Path) -> Option<Stamp> {
+fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
 /// Replaces the file as a whole, so that nobody ever reads half of it.
-fn write(path: &std::path::Path, document: &Document) -> Result<(), IamError> {
+fn write(path: &Path, document: &Document) -> Result<(), IamError> {
     let fault = |source| IamError::File { path: path.to_owned(), source };
-    let mut text = serde_json::to_vec_pretty(document)
-        .map_err(|source| IamError::Format { path: path.to_owned(), source })?;
+    let mut text =
+        serde_json::to_vec_pretty(document).map_err(|source| IamError::Format { path: path.to_owned(), source })?;
     text.push(b'\n');
     let beside = path.with_extension("json.part");
     fs::write(&beside, text).map_err(fault)?;
@@ -673,7 +677,7 @@ mod tests {
         json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
     }
 
-    fn iam(directory: &std::path::Path) -> Iam {
+    fn iam(directory: &Path) -> Iam {
         Iam::open(Some(directory.join("aws.json")), directory.join("s3"), Clock::new()).unwrap()
     }
 
@@ -681,7 +685,7 @@ mod tests {
     fn ids_have_the_length_and_alphabet_of_aws() {
         assert_eq!(random_id().unwrap().len(), 16);
         assert_eq!(random_secret().unwrap().len(), 40);
-        assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
+        assert_eq!(base32(b"fooba"), "MZXW6YTB");
         assert_eq!(stable_id("AROA", "arn:aws:iam::111122223333:role/writer").len(), 21);
     }
 
@@ -702,7 +706,7 @@ mod tests {
         assert!(iam.put_role(Role::new("arn:aws:iam::111122223333:user/x", everything(), vec![])).is_err());
         assert!(iam.put_bucket(Bucket::new("No_Bucket", "111122223333", "us-east-1")).is_err());
         let fault = iam.create_user("111122223333", "shipper", json!({})).unwrap_err();
-        assert!(fault.to_string().starts_with("arn:aws:iam::111122223333:user/shipper: policy at"), "{fault}");
+        assert_eq!(fault.to_string(), "the policy of arn:aws:iam::111122223333:user/shipper is not understood");
         assert!(!directory.path().join("aws.json").exists());
     }
 

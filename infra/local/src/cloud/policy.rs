@@ -1,8 +1,8 @@
 //! IAM policy documents: parsing, and whether one statement speaks about one request. Owns the grammar; which policies
 //! count for a request and how they combine is [`access`](super::access)'s.
 //!
-//! The grammar is the IAM User Guide's, *IAM JSON policy elements reference*. What is left out is refused when a policy is
-//! stored, never ignored: `NotPrincipal`, policy variables (`${…}`), numeric, date, IP address and set operators.
+//! The grammar is the IAM User Guide's, *IAM JSON policy elements reference*. What is left out is refused when a policy
+//! is stored, never ignored: `NotPrincipal`, policy variables (`${…}`), numeric, date, IP address and set operators.
 
 use std::collections::BTreeMap;
 
@@ -95,8 +95,8 @@ pub struct Who<'a> {
     pub role_arn: Option<&'a str>,
 }
 
-/// How exactly a policy with a `Principal` names the caller, from the widest to the narrowest. What it says decides which
-/// other policies still have to agree.
+/// How exactly a policy with a `Principal` names the caller, from the widest to the narrowest. What it says decides
+/// which other policies still have to agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
     /// The account as a whole: it delegates to the identity policies there.
@@ -245,8 +245,11 @@ impl Statement {
         } else {
             None
         };
-        let principals =
-            if has_principal { Some(parse_principal(object.get("Principal"), &format!("{at}/Principal"))?) } else { None };
+        let principals = if has_principal {
+            Some(parse_principal(object.get("Principal"), &format!("{at}/Principal"))?)
+        } else {
+            None
+        };
         let conditions = match object.get("Condition") {
             Some(conditions) => parse_conditions(conditions, &format!("{at}/Condition"))?,
             None => Vec::new(),
@@ -422,8 +425,7 @@ impl Condition {
 }
 
 /// Whether the text is an account number: 12 digits.
-#[must_use]
-pub fn is_account(text: &str) -> bool {
+pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -533,9 +535,8 @@ mod tests {
 
     #[test]
     fn not_action_and_not_resource_cover_everything_else() {
-        let policy = identity(
-            json!({"Effect": "Allow", "NotAction": "s3:Delete*", "NotResource": ["arn:aws:s3:::secret/*"]}),
-        );
+        let policy =
+            identity(json!({"Effect": "Allow", "NotAction": "s3:Delete*", "NotResource": ["arn:aws:s3:::secret/*"]}));
         assert!(allows(&policy, "s3:PutObject", "arn:aws:s3:::logs/a"));
         assert!(!allows(&policy, "s3:DeleteObject", "arn:aws:s3:::logs/a"));
         assert!(!allows(&policy, "s3:PutObject", "arn:aws:s3:::secret/a"));
@@ -591,7 +592,11 @@ mod tests {
         let operator = json!({"Condition": {"NumericLessThan": {"s3:max-keys": "1"}}});
         for (kind, document, says) in [
             (PolicyKind::Identity, json!([]), "policy at \"\": expected an object"),
-            (PolicyKind::Identity, json!({}), "policy at \"/Statement\": expected a statement or an array of statements"),
+            (
+                PolicyKind::Identity,
+                json!({}),
+                "policy at \"/Statement\": expected a statement or an array of statements",
+            ),
             (PolicyKind::Identity, json!({"Version": "2020-01-01"}), "policy at \"/Version\": expected \"2012-10-17\""),
             (
                 PolicyKind::Identity,

@@ -1,5 +1,5 @@
-//! Standard queues: visibility timeouts, delays, receive counts, dead letters, retention. Owns their semantics as plain data
-//! with the time handed in; the protocol and waiting are [`sqs`](super::sqs)'s.
+//! Standard queues: visibility timeouts, delays, receive counts, dead letters, retention. Owns their semantics as plain
+//! data with the time handed in; the protocol and waiting are [`sqs`](super::sqs)'s.
 //!
 //! Everything is in memory, and gone when the process ends: the schedule makes new messages.
 
@@ -150,7 +150,9 @@ pub(super) enum QueueFault {
     NoQueue,
     #[error("The input receipt handle is invalid.")]
     InvalidHandle,
-    #[error("Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.")]
+    #[error(
+        "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change."
+    )]
     NotInFlight,
     #[error("Too many messages are in flight.")]
     OverLimit,
@@ -220,7 +222,8 @@ impl Queues {
             if message.visible_millis > now_millis {
                 continue;
             }
-            if queue.options.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count) {
+            if queue.options.redrive.as_ref().is_some_and(|redrive| message.receive_count >= redrive.max_receive_count)
+            {
                 dead.push(*position);
                 continue;
             }
@@ -230,8 +233,7 @@ impl Queues {
             }
             message.visible_millis = now_millis + u64::from(visibility) * 1000;
             message.in_flight = true;
-            let handle =
-                Handle { queue: name.to_owned(), position: *position, receive_count: message.receive_count };
+            let handle = Handle { queue: name.to_owned(), position: *position, receive_count: message.receive_count };
             received.push(Received { message: message.clone(), handle });
         }
         let source = queue.arn.clone();
@@ -248,8 +250,8 @@ impl Queues {
         Ok(received)
     }
 
-    /// Deletes a message, if the handle is of its latest receipt; an older one deletes nothing and that is no fault, nor is
-    /// deleting twice.
+    /// Deletes a message, if the handle is of its latest receipt; an older one deletes nothing and that is no fault,
+    /// nor is deleting twice.
     pub(super) fn delete(&mut self, name: &str, handle: &Handle) -> Result<(), QueueFault> {
         let queue = self.queues.get_mut(name).ok_or(QueueFault::NoQueue)?;
         if handle.queue != name {

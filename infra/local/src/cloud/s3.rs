@@ -5,8 +5,8 @@
 //! already, and not much over a hundred characters ([`KEY_NAME_MAX_BYTES`]); requests of up to 256 MiB; no versions, no
 //! access control lists, no encryption.
 //!
-//! `aws:SecureTransport` is `true` in policies although this server speaks plain HTTP to its own machine: what stands in
-//! for S3 is asked what S3 would be asked.
+//! `aws:SecureTransport` is `true` in policies although this server speaks plain HTTP to its own machine: what stands
+//! in for S3 is asked what S3 would be asked.
 
 use std::{
     collections::HashMap,
@@ -30,6 +30,7 @@ use serde_json::Value;
 
 use super::{
     access::{self, Consent, Decision, Principal},
+    entropy,
     iam::{Bucket, Iam, IamError, KeyFault, OwnedBucket},
     policy::Context,
     server,
@@ -37,8 +38,8 @@ use super::{
 
 /// Bytes of a request's body.
 const BODY_MAX_BYTES: usize = 256 * 1024 * 1024;
-/// Bytes of the name of the file that `s3s-fs` keeps an object's metadata in: bucket and key in base64, and 30 more. Linux
-/// allows 255.
+/// Bytes of the name of the file that `s3s-fs` keeps an object's metadata in: bucket and key in base64, and 30 more.
+/// Linux allows 255.
 const KEY_NAME_MAX_BYTES: usize = 255;
 
 /// What a request wants, by the name that `s3s` has for the operation. What is not in here is denied.
@@ -101,7 +102,7 @@ struct Front {
 }
 
 async fn handle(State(front): State<Front>, request: axum::extract::Request) -> Response {
-    let request_id = server::request_id();
+    let request_id = entropy::request_id();
     let name = bucket_in_path(request.uri().path());
     let bucket = name.as_deref().and_then(|name| front.iam.owned_bucket(name));
     let is_head_bucket = request.method() == Method::HEAD && is_bucket_path(request.uri().path());
@@ -110,8 +111,8 @@ async fn handle(State(front): State<Front>, request: axum::extract::Request) -> 
         _ => None,
     };
     let (parts, body) = request.into_parts();
-    // The body is read to its end before anything is answered. A refusal in the middle of it would reach most clients as
-    // a broken connection.
+    // The body is read to its end before anything is answered. A refusal in the middle of it would reach most clients
+    // as a broken connection.
     let mut response = match axum::body::to_bytes(body, BODY_MAX_BYTES).await {
         Err(_) => error_response(StatusCode::BAD_REQUEST, "EntityTooLarge", "Your proposed upload is too large.", ""),
         Ok(body) => match redirect {
@@ -120,7 +121,12 @@ async fn handle(State(front): State<Front>, request: axum::extract::Request) -> 
                 Ok(response) => response.map(Body::new),
                 Err(error) => {
                     tracing::error!(?error, "the S3 server failed");
-                    error_response(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "We encountered an internal error.", "")
+                    error_response(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "InternalError",
+                        "We encountered an internal error.",
+                        "",
+                    )
                 }
             },
         },
@@ -134,12 +140,7 @@ async fn handle(State(front): State<Front>, request: axum::extract::Request) -> 
 
 /// S3's answer to a request that is signed for another region than the bucket's. It comes before any check of the
 /// signature, and its header is what clients learn the region from.
-fn redirect(
-    request: &axum::extract::Request,
-    name: &str,
-    bucket: &OwnedBucket,
-    request_id: &str,
-) -> Option<Response> {
+fn redirect(request: &axum::extract::Request, name: &str, bucket: &OwnedBucket, request_id: &str) -> Option<Response> {
     let region = signed_region(request)?;
     let query = request.uri().query().unwrap_or_default();
     let is_creation = request.method() == Method::PUT && is_bucket_path(request.uri().path()) && query.is_empty();
@@ -337,7 +338,10 @@ fn no_such_bucket() -> S3Error {
 
 /// One writer at a time for a key, so that of two conditional writes exactly one succeeds.
 #[derive(Default)]
-struct Writes(Mutex<HashMap<(String, String), Weak<tokio::sync::Mutex<()>>>>);
+struct Writes(Mutex<HashMap<(String, String), Weak<Turn>>>);
+
+/// The right to write a key.
+type Turn = tokio::sync::Mutex<()>;
 
 impl Writes {
     async fn begin(&self, bucket: &str, key: &str) -> tokio::sync::OwnedMutexGuard<()> {
@@ -346,7 +350,7 @@ impl Writes {
             turns.retain(|_, turn| turn.strong_count() > 0);
             let entry = turns.entry((bucket.to_owned(), key.to_owned())).or_default();
             entry.upgrade().unwrap_or_else(|| {
-                let turn = Arc::new(tokio::sync::Mutex::new(()));
+                let turn = Arc::new(Turn::new(()));
                 *entry = Arc::downgrade(&turn);
                 turn
             })
@@ -446,7 +450,7 @@ impl S3 for Buckets {
             (None, None) => "us-east-1".to_owned(),
         };
         self.iam.put_bucket(Bucket::new(name.clone(), account, region)).map_err(iam_fault)?;
-        let output = dto::CreateBucketOutput { location: Some(format!("/{name}")), ..Default::default() };
+        let output = dto::CreateBucketOutput { location: Some(format!("/{name}")) };
         Ok(S3Response::new(output))
     }
 
@@ -526,10 +530,7 @@ impl S3 for Buckets {
         self.files.list_objects_v2(request).await
     }
 
-    async fn get_object(
-        &self,
-        request: S3Request<dto::GetObjectInput>,
-    ) -> S3Result<S3Response<dto::GetObjectOutput>> {
+    async fn get_object(&self, request: S3Request<dto::GetObjectInput>) -> S3Result<S3Response<dto::GetObjectOutput>> {
         let asked = Asked::of(&request, &request.input.bucket);
         self.hide_missing(self.files.get_object(request).await, &asked)
     }
@@ -542,13 +543,13 @@ impl S3 for Buckets {
         self.hide_missing(self.files.head_object(request).await, &asked)
     }
 
-    async fn put_object(
-        &self,
-        request: S3Request<dto::PutObjectInput>,
-    ) -> S3Result<S3Response<dto::PutObjectOutput>> {
+    async fn put_object(&self, request: S3Request<dto::PutObjectInput>) -> S3Result<S3Response<dto::PutObjectOutput>> {
         let (bucket, key) = (&request.input.bucket, &request.input.key);
         let _turn = self.writes.begin(bucket, key).await;
         let path = self.directory.join(bucket).join(key);
+        if collides(&self.directory.join(bucket), key) {
+            return Err(s3_error!(InvalidArgument, "In the embedded S3 a key cannot be another key's directory."));
+        }
         let existed = path.exists();
         let mut result = self.files.put_object(request).await;
         if let Err(error) = &mut result {
@@ -607,12 +608,16 @@ impl S3 for Buckets {
         self.files.abort_multipart_upload(request).await
     }
 
-    async fn list_parts(
-        &self,
-        request: S3Request<dto::ListPartsInput>,
-    ) -> S3Result<S3Response<dto::ListPartsOutput>> {
+    async fn list_parts(&self, request: S3Request<dto::ListPartsInput>) -> S3Result<S3Response<dto::ListPartsOutput>> {
         self.files.list_parts(request).await
     }
+}
+
+/// Whether a directory stands where the object would, or an object where one of its directories would.
+fn collides(bucket: &Path, key: &str) -> bool {
+    let ends_of_directories = key.match_indices('/').map(|(end, _)| &key[..end]);
+    (!key.ends_with('/') && bucket.join(key).is_dir())
+        || ends_of_directories.into_iter().any(|directory| bucket.join(directory).is_file())
 }
 
 fn has_files(directory: &Path) -> std::io::Result<bool> {

@@ -1,4 +1,4 @@
-//! What the servers of the embedded cloud share: listening, stopping, identifiers of requests. Owns no protocol.
+//! What the servers of the embedded cloud share: listening, stopping, and small parts of answers. Owns no protocol.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -42,16 +42,6 @@ pub(super) async fn stopped(mut stop: Stop) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
-/// A request's identifier, 32 hexadecimal digits.
-pub(super) fn request_id() -> String {
-    let mut bytes = [0; 16];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => hex::encode(bytes),
-        // It only serves to find a request in a log.
-        Err(_) => "0".repeat(32),
-    }
-}
-
 /// Sets a header, unless the value cannot be one.
 pub(super) fn set_header<B>(response: &mut http::Response<B>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
@@ -80,10 +70,4 @@ pub(super) fn respond(status: http::StatusCode, content_type: &'static str, body
     *response.status_mut() = status;
     set_header(&mut response, "content-type", content_type);
     response
-}
-
-/// A message's identifier, in the form of a UUID.
-pub(super) fn message_id() -> String {
-    let id = request_id();
-    format!("{}-{}-4{}-a{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..])
 }

@@ -1,5 +1,5 @@
-//! Verifies Signature Version 4 in the `Authorization` header of requests to STS and SQS. Owns the computation; whose key
-//! it is, is [`iam`](super::iam)'s, and S3 requests are verified by the S3 server's own implementation.
+//! Verifies Signature Version 4 in the `Authorization` header of requests to STS and SQS. Owns the computation; whose
+//! key it is, is [`iam`](super::iam)'s, and S3 requests are verified by the S3 server's own implementation.
 //!
 //! The algorithm is *Create a signed AWS API request* of the IAM User Guide.
 
@@ -116,8 +116,11 @@ impl Authorization {
         canonical.push_str(&format!("\n{}\n{}", self.signed_headers.join(";"), hex::encode(Sha256::digest(body))));
 
         let scope = format!("{}/{}/{}/aws4_request", self.date, self.region, self.service);
-        let to_sign =
-            format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.moment, hex::encode(Sha256::digest(canonical.as_bytes())));
+        let to_sign = format!(
+            "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
+            self.moment,
+            hex::encode(Sha256::digest(canonical.as_bytes()))
+        );
         let mut key = format!("AWS4{secret}").into_bytes();
         for part in [self.date.as_str(), &self.region, &self.service, "aws4_request"] {
             key = mac(&key, part)?.finalize().into_bytes().to_vec();

@@ -1,8 +1,8 @@
-//! SQS: the AWS JSON 1.0 protocol, permissions and long polling. Owns the parameters and their refusals; how a queue behaves
-//! is [`queue`](super::queue)'s.
+//! SQS: the AWS JSON 1.0 protocol, permissions and long polling. Owns the parameters and their refusals; how a queue
+//! behaves is [`queue`](super::queue)'s.
 //!
-//! Not here: FIFO queues, queue policies (so another account's requests are denied), deleting, listing, tagging and purging
-//! queues, and changing a queue's attributes.
+//! Not here: FIFO queues, queue policies (so another account's requests are denied), deleting, listing, tagging and
+//! purging queues, and changing a queue's attributes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,11 +25,10 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     access::{self, Consent, Decision, Principal},
     clock::Clock,
+    entropy,
     iam::{Iam, KeyFault},
     policy::Context,
-    queue::{
-        self, Attribute, AttributeValue, Handle, NewMessage, QueueFault, QueueOptions, Queues, Received, Redrive,
-    },
+    queue::{self, Attribute, AttributeValue, Handle, NewMessage, QueueFault, QueueOptions, Queues, Received, Redrive},
     server::{self, Stop},
     sigv4::{Authorization, SignatureFault},
 };
@@ -160,6 +159,10 @@ impl SqsFault {
         Self::common(StatusCode::BAD_REQUEST, "MissingRequiredParameterException", "MissingParameter", message)
     }
 
+    fn side(&self) -> &'static str {
+        if self.status.is_server_error() { "Receiver" } else { "Sender" }
+    }
+
     fn attribute(name: &str, reason: &str) -> Self {
         let message = format!("Invalid value for the parameter {name}. Reason: {reason}");
         Self::new("InvalidAttributeValue", "InvalidAttributeValue", message)
@@ -197,11 +200,11 @@ async fn handle(State(sqs): State<Sqs>, request: Request) -> Response {
         Err(fault) => {
             let body = json!({"__type": fault.name, "message": fault.message}).to_string();
             let mut response = server::respond(fault.status, CONTENT_TYPE, body);
-            server::set_header(&mut response, "x-amzn-query-error", &format!("{};Sender", fault.code));
+            server::set_header(&mut response, "x-amzn-query-error", &format!("{};{}", fault.code, fault.side()));
             response
         }
     };
-    server::set_header(&mut response, "x-amzn-requestid", &server::request_id());
+    server::set_header(&mut response, "x-amzn-requestid", &entropy::request_id());
     response
 }
 
@@ -379,7 +382,8 @@ impl Sqs {
             .into_iter()
             .map(|entry| (entry.id.unwrap_or_default(), self.understand(caller, &name, entry.message)))
             .collect();
-        let size: usize = understood.iter().filter_map(|(_, message)| message.as_ref().ok()).map(NewMessage::size_bytes).sum();
+        let size: usize =
+            understood.iter().filter_map(|(_, message)| message.as_ref().ok()).map(NewMessage::size_bytes).sum();
         if size > queue::MESSAGE_MAX_BYTES {
             return Err(SqsFault::new(
                 "BatchRequestTooLong",
@@ -404,11 +408,13 @@ impl Sqs {
     }
 
     fn understand(&self, caller: &Principal, name: &str, message: OutMessage) -> Result<NewMessage, SqsFault> {
-        let body = message.message_body.filter(|body| !body.is_empty()).ok_or_else(|| SqsFault::missing("MessageBody"))?;
+        let body =
+            message.message_body.filter(|body| !body.is_empty()).ok_or_else(|| SqsFault::missing("MessageBody"))?;
         // The characters that XML 1.0 has: the older protocol could not have carried others.
         let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..);
         if let Some(character) = body.chars().find(|character| !is_allowed(*character)) {
-            let message = format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(character));
+            let message =
+                format!("Invalid binary character '#x{:X}' was found in the message body.", u32::from(character));
             return Err(SqsFault::new("InvalidMessageContents", "InvalidMessageContents", message));
         }
         if message.delay_seconds.is_some_and(|seconds| seconds > 900) {
@@ -429,7 +435,14 @@ impl Sqs {
             .collect::<Result<_, SqsFault>>()?;
         let trace_header = message.message_system_attributes.get("AWSTraceHeader");
         let message = NewMessage {
-            id: server::message_id(),
+            id: entropy::message_id().map_err(|error| {
+                SqsFault::common(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalFailure",
+                    "InternalFailure",
+                    error.to_string(),
+                )
+            })?,
             body,
             attributes,
             delay_seconds: message.delay_seconds,
@@ -463,7 +476,8 @@ impl Sqs {
                 "Value {wait_seconds} for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."
             )));
         }
-        let received = self.poll(&name, max, input.visibility_timeout, Duration::from_secs(wait_seconds.into())).await?;
+        let received =
+            self.poll(&name, max, input.visibility_timeout, Duration::from_secs(wait_seconds.into())).await?;
         let wanted = Wanted {
             system: input.attribute_names.into_iter().chain(input.message_system_attribute_names).collect(),
             attributes: input.message_attribute_names,
@@ -472,8 +486,8 @@ impl Sqs {
         Ok(if messages.is_empty() { json!({}) } else { json!({"Messages": messages}) })
     }
 
-    /// Receives, and waits for a message where there is none: until one arrives or becomes visible, the wait is over, or
-    /// the cloud stops.
+    /// Receives, and waits for a message where there is none: until one arrives or becomes visible, the wait is over,
+    /// or the cloud stops.
     async fn poll(
         &self,
         name: &str,
@@ -494,7 +508,9 @@ impl Sqs {
                 if !received.is_empty() || Instant::now() >= deadline {
                     return Ok(received);
                 }
-                queues.next_visible_millis(name).map(|visible| Duration::from_millis(visible.saturating_sub(now_millis)))
+                queues
+                    .next_visible_millis(name)
+                    .map(|visible| Duration::from_millis(visible.saturating_sub(now_millis)))
             };
             let again_at = next_visible.map_or(deadline, |pause| deadline.min(Instant::now() + pause));
             tokio::select! {
@@ -515,7 +531,8 @@ impl Sqs {
     fn delete_message_batch(&self, caller: &Principal, input: Batch<HandleEntry>) -> Result<Value, SqsFault> {
         let name = self.queue(caller, "sqs:DeleteMessage", input.queue_url.as_deref())?;
         check_batch(&input.entries, |entry| entry.id.as_deref())?;
-        let entries = input.entries.into_iter().map(|entry| (entry.id.clone().unwrap_or_default(), Ok(entry))).collect();
+        let entries =
+            input.entries.into_iter().map(|entry| (entry.id.clone().unwrap_or_default(), Ok(entry))).collect();
         batch_result(entries, |entry: HandleEntry| {
             self.broker.lock().delete(&name, &parse_handle(entry.receipt_handle.as_deref())?)?;
             Ok(Map::new())
@@ -528,10 +545,15 @@ impl Sqs {
         Ok(json!({}))
     }
 
-    fn change_message_visibility_batch(&self, caller: &Principal, input: Batch<HandleEntry>) -> Result<Value, SqsFault> {
+    fn change_message_visibility_batch(
+        &self,
+        caller: &Principal,
+        input: Batch<HandleEntry>,
+    ) -> Result<Value, SqsFault> {
         let name = self.queue(caller, "sqs:ChangeMessageVisibility", input.queue_url.as_deref())?;
         check_batch(&input.entries, |entry| entry.id.as_deref())?;
-        let entries = input.entries.into_iter().map(|entry| (entry.id.clone().unwrap_or_default(), Ok(entry))).collect();
+        let entries =
+            input.entries.into_iter().map(|entry| (entry.id.clone().unwrap_or_default(), Ok(entry))).collect();
         batch_result(entries, |entry: HandleEntry| {
             self.change_visibility(&name, entry.receipt_handle.as_deref(), entry.visibility_timeout)?;
             Ok(Map::new())
@@ -599,7 +621,9 @@ impl Wanted {
 
 /// `All`, a name, or the beginning of names followed by `.*`.
 fn is_wanted(wanted: &str, name: &str) -> bool {
-    matches!(wanted, "All" | ".*") || wanted == name || wanted.strip_suffix(".*").is_some_and(|start| name.starts_with(start))
+    matches!(wanted, "All" | ".*")
+        || wanted == name
+        || wanted.strip_suffix(".*").is_some_and(|start| name.starts_with(start))
 }
 
 fn sent(message: &NewMessage) -> Map<String, Value> {

@@ -1,8 +1,8 @@
-//! STS: `AssumeRole` and `GetCallerIdentity` in the query protocol. Owns the checks of parameters, their refusals in AWS's
-//! words and the XML; trust is decided by [`access`](super::access) and sessions are kept by [`iam`](super::iam).
+//! STS: `AssumeRole` and `GetCallerIdentity` in the query protocol. Owns the checks of parameters, their refusals in
+//! AWS's words and the XML; trust is decided by [`access`](super::access) and sessions are kept by [`iam`](super::iam).
 //!
-//! One server answers for every region. Not here: managed session policies, session tags, source identities, MFA, and the
-//! other actions.
+//! One server answers for every region. Not here: managed session policies, session tags, source identities, MFA, and
+//! the other actions.
 
 use std::collections::HashMap;
 
@@ -20,6 +20,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     access::{self, Consent, Decision, Principal},
     clock::Clock,
+    entropy,
     iam::{self, Iam, KeyFault, NewSession},
     policy::{Context, Policy, PolicyKind},
     server,
@@ -74,7 +75,7 @@ impl Refusal {
 }
 
 async fn handle(State(sts): State<Sts>, request: Request) -> Response {
-    let request_id = server::request_id();
+    let request_id = entropy::request_id();
     let (status, body) = match sts.answer(request).await {
         Ok((action, result)) => (
             StatusCode::OK,
@@ -105,9 +106,9 @@ async fn handle(State(sts): State<Sts>, request: Request) -> Response {
 impl Sts {
     async fn answer(&self, request: Request) -> Result<(&'static str, String), Refusal> {
         let (parts, body) = request.into_parts();
-        let body = axum::body::to_bytes(body, BODY_MAX_BYTES)
-            .await
-            .map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The request is too large."))?;
+        let body = axum::body::to_bytes(body, BODY_MAX_BYTES).await.map_err(|_| {
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The request is too large.")
+        })?;
         let parameters: HashMap<String, String> = serde_urlencoded::from_bytes(&body)
             .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "MalformedQueryString", "The body is no form."))?;
         let caller = self.authenticate(&parts, &body)?;
@@ -204,9 +205,9 @@ impl Sts {
             .ok_or_else(|| Refusal::internal("the session would end outside the calendar"))?;
         let (_, arn, id) = iam::assumed_role(&asked.role_arn, &asked.session_name)
             .ok_or_else(|| Refusal::internal("a stored role has an ARN that is none"))?;
-        let packed_size = asked.policy_chars.map(|chars| {
-            format!("<PackedPolicySize>{}</PackedPolicySize>", packed_percent(chars).max(1))
-        });
+        let packed_size = asked
+            .policy_chars
+            .map(|chars| format!("<PackedPolicySize>{}</PackedPolicySize>", packed_percent(chars).max(1)));
         let key = self
             .iam
             .open_session(NewSession {
@@ -256,9 +257,7 @@ impl AssumeRole {
     fn parse(parameters: &HashMap<String, String>) -> Result<Self, Refusal> {
         let get = |name: &str| parameters.get(name).map(String::as_str);
         for name in parameters.keys() {
-            let known = [
-                "Action", "Version", "RoleArn", "RoleSessionName", "ExternalId", "DurationSeconds", "Policy",
-            ];
+            let known = ["Action", "Version", "RoleArn", "RoleSessionName", "ExternalId", "DurationSeconds", "Policy"];
             if !known.contains(&name.as_str()) {
                 // To ignore a parameter that restricts a session would hand out more than was asked for.
                 return Err(Refusal::invalid(format!("{name} is not supported by the embedded STS")));
@@ -406,16 +405,36 @@ mod tests {
                 "RoleSessionName",
                 &long,
                 "ValidationError",
-                &format!("1 validation error detected: Value '{long}' at 'roleSessionName' failed to satisfy constraint: Member must have length less than or equal to 64"),
+                &format!(
+                    "1 validation error detected: Value '{long}' at 'roleSessionName' failed to satisfy constraint: Member must have length less than or equal to 64"
+                ),
             ),
-            ("RoleArn", "arn:aws:iam::111122223333:user/writer", "ValidationError", "arn:aws:iam::111122223333:user/writer is invalid"),
+            (
+                "RoleArn",
+                "arn:aws:iam::111122223333:user/writer",
+                "ValidationError",
+                "arn:aws:iam::111122223333:user/writer is invalid",
+            ),
             ("Policy", "{", "MalformedPolicyDocument", "This policy contains invalid Json"),
-            ("Policy", "{}", "MalformedPolicyDocument", "policy at \"/Statement\": expected a statement or an array of statements"),
-            ("Policy", &" ".repeat(4096), "PackedPolicyTooLarge", "Packed policy consumes 200% of allotted space, please use smaller policy."),
+            (
+                "Policy",
+                "{}",
+                "MalformedPolicyDocument",
+                "policy at \"/Statement\": expected a statement or an array of statements",
+            ),
+            (
+                "Policy",
+                &" ".repeat(4096),
+                "PackedPolicyTooLarge",
+                "Packed policy consumes 200% of allotted space, please use smaller policy.",
+            ),
             ("TokenCode", "123456", "ValidationError", "TokenCode is not supported by the embedded STS"),
         ] {
             let refusal = parse(&[(name, value)]).unwrap_err();
-            assert_eq!((refusal.status, refusal.code, refusal.message.as_str()), (StatusCode::BAD_REQUEST, code, message));
+            assert_eq!(
+                (refusal.status, refusal.code, refusal.message.as_str()),
+                (StatusCode::BAD_REQUEST, code, message)
+            );
         }
     }
 }

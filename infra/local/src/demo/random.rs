@@ -65,6 +65,11 @@ impl Random {
     pub(super) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());
         let (version, variant) = (high & 0xfff | 0x4000, low >> 48 & 0x3fff | 0x8000);
-        format!("{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff)
+        format!(
+            "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xffff,
+            low & 0xffff_ffff_ffff
+        )
     }
 }

@@ -23,6 +23,8 @@ pub(super) enum Actor {
     Scheduler { job: &'static str, run: u64 },
     /// The product's vendor.
     Support,
+    /// Whoever was invited last.
+    Newcomer,
 }
 
 /// What is done.
@@ -32,13 +34,20 @@ pub(super) enum Deed {
     CreateStub,
     EditStub,
     DeleteStub,
-    /// One stub of an import into the mock API with this index.
-    ImportStub { api: usize },
+    /// One stub of an import into the mock API with this index; `import` is the seed of the import's id.
+    ImportStub {
+        api: usize,
+        import: u64,
+    },
     /// One stub that a deploy brings up to date in the mock API with this index.
-    DeployStub { api: usize },
+    DeployStub {
+        api: usize,
+    },
     ChangeSettings,
     /// The settings that a deploy brings up to date in the mock API with this index.
-    DeploySettings { api: usize },
+    DeploySettings {
+        api: usize,
+    },
     CreateApi,
     RenameApi,
     DeleteApi,
@@ -52,7 +61,9 @@ pub(super) enum Deed {
     Signup,
     ChangeUser,
     /// The person with this index leaves the company.
-    RemoveUser { person: usize },
+    RemoveUser {
+        person: usize,
+    },
     CreateTemplate,
     ChangeTemplate,
     CreateCatalogue,
@@ -152,13 +163,13 @@ const PROGRAMME: [(u64, u64, Deed); 24] = [
 /// Everything that happens in the week, in order.
 pub(super) fn plan(company: &Company, random: &mut Random) -> Vec<Task> {
     let mut plan = Plan { tasks: Vec::new(), random };
-    let leaver = company.leaver(plan.random);
-    plan.desks(company, leaver);
+    let leaver = company.any_ordinary_person(plan.random);
+    plan.desks(company);
     plan.deploys(company);
     plan.imports(company);
     plan.programme(company, leaver);
     plan.nights(company);
-    plan.weekend(company);
+    plan.weekend(company, leaver);
     let mut tasks = plan.tasks;
     tasks.sort_by_key(|task| task.at);
     tasks
@@ -187,10 +198,13 @@ impl Plan<'_> {
     }
 
     /// A while at the desk: some deeds with pauses between them.
-    fn sitting(&mut self, person: usize, start: u64, deeds: u64) {
+    fn sitting(&mut self, company: &Company, person: usize, start: u64, deeds: u64) {
         let mut at = start;
         for _ in 0..deeds {
             let deed = self.desk_deed();
+            // What takes an administrator is asked of one.
+            let administrative = matches!(deed, Deed::ChangeOrganisation | Deed::ChangeUser | Deed::CreateTeam);
+            let person = if administrative { company.any_administrator(self.random) } else { person };
             self.add(at, Actor::Person(person), deed);
             // Several clicks in a row, then a thought.
             at += if self.random.percent(55) {
@@ -201,35 +215,31 @@ impl Plan<'_> {
         }
     }
 
-    fn desks(&mut self, company: &Company, leaver: usize) {
+    fn desks(&mut self, company: &Company) {
         for day in 0..5 {
             for person in company.staff() {
                 // Friday is the day off of many.
                 if self.random.percent(if day == 4 { 25 } else { 10 }) {
                     continue;
                 }
-                let midnight = day * DAY - if day == 0 { 0 } else { company.people[person].hours_east * HOUR };
-                let opening = if day == 0 { 9 - company.people[person].hours_east } else { 9 };
-                let start = midnight + opening * HOUR - 40 * MINUTE + self.random.between(0, 80 * MINUTE);
+                let opening = 9 - company.people[person].hours_east;
+                let start = day * DAY + opening * HOUR - 40 * MINUTE + self.random.between(0, 80 * MINUTE);
                 self.add(start, Actor::Person(person), Deed::Login);
-                self.sitting_day(person, start, day == 4 && person == leaver);
+                self.office_day(company, person, start);
             }
         }
     }
 
-    /// The sittings of one day after signing in: two before lunch, two or three after.
-    fn sitting_day(&mut self, person: usize, start: u64, half: impl Into<bool>) {
+    /// The sittings of one day after signing in: two before lunch, up to two after.
+    fn office_day(&mut self, company: &Company, person: usize, start: u64) {
         for after in [5 * MINUTE, 95 * MINUTE] {
             let (at, deeds) = (start + after + self.random.between(0, 50 * MINUTE), self.random.between(2, 6));
-            self.sitting(person, at, deeds);
+            self.sitting(company, person, at, deeds);
         }
-        if half.into() {
-            return;
-        }
-        for after in [4 * HOUR + 15 * MINUTE, 6 * HOUR] {
+        for after in [4 * HOUR + 15 * MINUTE, 6 * HOUR + 30 * MINUTE] {
             if self.random.percent(88) {
-                let (at, deeds) = (start + after + self.random.between(0, 70 * MINUTE), self.random.between(2, 6));
-                self.sitting(person, at, deeds);
+                let (at, deeds) = (start + after + self.random.between(0, 90 * MINUTE), self.random.between(2, 6));
+                self.sitting(company, person, at, deeds);
             }
         }
         // Some sign in again after lunch, or from elsewhere.
@@ -265,11 +275,12 @@ impl Plan<'_> {
 
     fn imports(&mut self, company: &Company) {
         for _ in 0..self.random.between(4, 7) {
+            let import = self.random.next();
             let (person, api) = (company.any_person(self.random), company.any_api(self.random));
             let mut at = self.random.between(0, 4) * DAY + 9 * HOUR + self.random.between(0, 6 * HOUR);
             for _ in 0..self.random.between(45, 120) {
                 at += self.random.between(20, 180);
-                self.add(at, Actor::Person(person), Deed::ImportStub { api });
+                self.add(at, Actor::Person(person), Deed::ImportStub { api, import });
             }
         }
     }
@@ -281,11 +292,10 @@ impl Plan<'_> {
             self.add(at, Actor::Person(person), deed);
         }
         let administrator = company.any_administrator(self.random);
-        let minute = |random: &mut Random| random.between(0, 30 * MINUTE);
-        let (signup, support, leave) = (minute(self.random), minute(self.random), minute(self.random));
-        // The product of an invitation signs up by itself; the index is not needed.
-        self.add(DAY + 8 * HOUR + signup, Actor::Person(administrator), Deed::Signup);
-        for (day, deed) in [(1, Deed::ChangeSubscription), (2, Deed::ChangeOrganisation), (3, Deed::ChangeSubscription)] {
+        let [signup, support, leave] = std::array::from_fn(|_| self.random.between(0, 30 * MINUTE));
+        self.add(DAY + 8 * HOUR + signup, Actor::Newcomer, Deed::Signup);
+        for (day, deed) in [(1, Deed::ChangeSubscription), (2, Deed::ChangeOrganisation), (3, Deed::ChangeSubscription)]
+        {
             self.add(day * DAY + 15 * HOUR + support, Actor::Support, deed);
         }
         self.add(4 * DAY + 21 * HOUR + leave, Actor::Person(administrator), Deed::RemoveUser { person: leaver });
@@ -312,17 +322,20 @@ impl Plan<'_> {
         let (person, night) = (company.any_person(self.random), self.random.between(0, 3));
         let start = night * DAY + 22 * HOUR + self.random.between(0, 5 * HOUR);
         self.add(start, Actor::Person(person), Deed::Login);
-        self.sitting(person, start + 2 * MINUTE, 5);
+        self.sitting(company, person, start + 2 * MINUTE, 5);
     }
 
-    fn weekend(&mut self, company: &Company) {
+    fn weekend(&mut self, company: &Company, leaver: usize) {
         for day in 5..7 {
-            for _ in 0..self.random.between(2, 4) {
+            for _ in 0..self.random.between(3, 5) {
                 let person = company.any_person(self.random);
+                if person == leaver {
+                    continue;
+                }
                 let start = day * DAY + 9 * HOUR + self.random.between(0, 9 * HOUR);
                 self.add(start, Actor::Person(person), Deed::Login);
                 let deeds = self.random.between(2, 6);
-                self.sitting(person, start + MINUTE, deeds);
+                self.sitting(company, person, start + MINUTE, deeds);
             }
         }
     }

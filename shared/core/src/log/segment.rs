@@ -294,7 +294,10 @@ mod tests {
     #[test]
     fn a_line_is_the_logs_fields_in_front_of_the_body() {
         let lines = segment(7, LineHash::ORIGIN, &[body("a"), body("b")]).lines(&"acme".parse().unwrap()).unwrap();
-        insta::assert_snapshot!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n"), @r#"
+        {"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"a","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        {"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"ea8fc60f32c7ac8938268975b30dd50553f0e78fbb2dcd4d1e4efb84dc65d30c","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"b","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        "#);
         assert!(lines[1].text.contains(&LineHash::of(&lines[0].text).to_string()));
         assert!(serde_json::from_str::<serde_json::Value>(&lines[0].text).is_ok());
     }
@@ -326,6 +329,6 @@ mod tests {
 
     #[test]
     fn the_dictionary_never_changes() {
-        insta::assert_snapshot!(hex::encode(Sha256::digest(DICTIONARY_1)), @"");
+        insta::assert_snapshot!(hex::encode(Sha256::digest(DICTIONARY_1)), @"9746e0fa83ebebb3d06cec393830cbfd237447a02510889974e63e9105af7999");
     }
 }

@@ -1,0 +1,140 @@
+//! The log and the registry on DynamoDB.
+//!
+//! - [`item`]: attributes, and reading them back
+//! - [`log`]: segments and anchors, and the transactions that write them
+//! - [`registry`]: organisations, tokens, destinations, deliveries
+//! - [`change`]: the registry's part of such a transaction
+//! - [`capacity`]: what the calls consumed
+//!
+//! Tables are `template.yaml`'s business on AWS; [`create_tables`] makes the same ones for an embedded DynamoDB.
+
+mod capacity;
+mod change;
+mod item;
+mod log;
+mod registry;
+
+use std::sync::Arc;
+
+use annals_core::log::store::StoreError;
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+        ScalarAttributeType, TimeToLiveSpecification,
+    },
+};
+
+pub use capacity::{CapacityMeter, Consumed};
+
+/// The names of the two tables.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Segments and anchors.
+    pub log: String,
+    /// Everything else.
+    pub registry: String,
+}
+
+/// The log and the registry on DynamoDB.
+#[derive(Debug, Clone)]
+pub struct DynamoStore {
+    client: Client,
+    tables: Tables,
+    meter: Arc<CapacityMeter>,
+}
+
+impl DynamoStore {
+    /// A store on `tables`, counting what it consumes in `meter`.
+    #[must_use]
+    pub fn new(client: Client, tables: Tables, meter: Arc<CapacityMeter>) -> Self {
+        Self { client, tables, meter }
+    }
+}
+
+/// What an error of the SDK says about the call.
+fn store_error<E, R>(error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    const THROTTLED: [&str; 4] =
+        ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottlingError"];
+    const UNCERTAIN: [&str; 3] = ["InternalServerError", "InternalServerErrorException", "ServiceUnavailable"];
+    let code = error.code();
+    if code.is_some_and(|code| THROTTLED.contains(&code)) {
+        StoreError::Throttled(error.into())
+    } else if code.is_none_or(|code| UNCERTAIN.contains(&code)) {
+        StoreError::Unavailable(error.into())
+    } else {
+        StoreError::Broken(error.into())
+    }
+}
+
+/// Creates both tables where they do not exist, as `template.yaml` does on AWS.
+///
+/// # Errors
+/// Where DynamoDB refuses.
+pub async fn create_tables(client: &Client, tables: &Tables) -> Result<(), aws_sdk_dynamodb::Error> {
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let attribute =
+        |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+    let text = ScalarAttributeType::S;
+    let existing = client.list_tables().send().await?;
+    let is_there = |name: &String| existing.table_names().contains(name);
+    if !is_there(&tables.log) {
+        client
+            .create_table()
+            .table_name(&tables.log)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute(item::ORG, text.clone())?)
+            .attribute_definitions(attribute(item::SEQ, ScalarAttributeType::N)?)
+            .key_schema(key(item::ORG, KeyType::Hash)?)
+            .key_schema(key(item::SEQ, KeyType::Range)?)
+            .send()
+            .await?;
+    }
+    if !is_there(&tables.registry) {
+        let mut projection = Projection::builder().projection_type(ProjectionType::Include);
+        for name in item::LISTED {
+            projection = projection.non_key_attributes(name);
+        }
+        let listing = GlobalSecondaryIndex::builder()
+            .index_name(item::LISTING)
+            .key_schema(key(item::GROUP, KeyType::Hash)?)
+            .key_schema(key(item::GROUP_SORT, KeyType::Range)?)
+            .projection(projection.build())
+            .build()?;
+        client
+            .create_table()
+            .table_name(&tables.registry)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute(item::PK, text.clone())?)
+            .attribute_definitions(attribute(item::SK, text.clone())?)
+            .attribute_definitions(attribute(item::GROUP, text.clone())?)
+            .attribute_definitions(attribute(item::GROUP_SORT, text)?)
+            .key_schema(key(item::PK, KeyType::Hash)?)
+            .key_schema(key(item::SK, KeyType::Range)?)
+            .global_secondary_indexes(listing)
+            .send()
+            .await?;
+    }
+    Ok(())
+}
+
+/// Has DynamoDB delete what has expired, from both tables.
+///
+/// # Errors
+/// Where DynamoDB refuses.
+pub async fn enable_time_to_live(client: &Client, tables: &Tables) -> Result<(), aws_sdk_dynamodb::Error> {
+    for table in [&tables.log, &tables.registry] {
+        let now = client.describe_time_to_live().table_name(table).send().await?;
+        if now.time_to_live_description().is_some_and(|ttl| ttl.attribute_name() == Some(item::EXPIRY)) {
+            continue;
+        }
+        let ttl = TimeToLiveSpecification::builder().attribute_name(item::EXPIRY).enabled(true).build()?;
+        client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,409 @@
+//! Segments and anchors as items of the log table; the commits that write them.
+
+use std::{collections::HashMap, ops::RangeInclusive};
+
+use annals_core::{
+    log::{
+        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
+        store::{
+            Beside, Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+        },
+    },
+    organisation::OrganisationId,
+};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{
+        AttributeValue, CancellationReason, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem,
+    },
+};
+
+use super::{
+    DynamoStore,
+    capacity::item_bytes,
+    change::{Condition, ConditionalWrite},
+    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK, odd},
+    store_error,
+};
+
+const COUNT: &str = "n";
+const RECORDED_AT: &str = "t";
+const PREVIOUS_HASH: &str = "p";
+const HASH: &str = "h";
+const APPEND: &str = "a";
+const BODIES: &str = "z";
+const ORGANISATION_NAME: &str = "o";
+/// The anchor's: the tail's sequence, and the first sequence of its segment.
+const LAST: &str = "last";
+const LAST_SEGMENT: &str = "segment";
+
+fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
+    Builder::default()
+        .text(ORG, organisation)
+        .number(SEQ, segment.first)
+        .number(COUNT, u64::from(segment.count))
+        .time(RECORDED_AT, segment.recorded_at)
+        .bytes(PREVIOUS_HASH, &segment.previous_hash.0)
+        .bytes(HASH, &segment.hash.0)
+        .bytes(APPEND, &segment.append.0)
+        .text(ORGANISATION_NAME, &segment.organisation_name)
+        .bytes(BODIES, segment.bodies.as_bytes())
+        .number(EXPIRY, segment.expires_at)
+        .build()
+}
+
+fn read_segment(item: &Item) -> Result<Segment, StoreError> {
+    Ok(Segment {
+        first: item.number(SEQ)?,
+        count: u16::try_from(item.number(COUNT)?).map_err(|_| odd(COUNT))?,
+        recorded_at: item.time(RECORDED_AT)?,
+        previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
+        hash: LineHash(item.array(HASH)?),
+        append: AppendId(item.array(APPEND)?),
+        organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
+        bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
+        expires_at: item.number(EXPIRY)?,
+    })
+}
+
+pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attributes {
+    Builder::default()
+        .text(ORG, organisation)
+        .number(SEQ, 0)
+        .number(LAST, tail.last)
+        .number(LAST_SEGMENT, tail.segment)
+        .time(RECORDED_AT, tail.recorded_at)
+        .bytes(HASH, &tail.hash.0)
+        .build()
+}
+
+/// The tail that a segment's header, or the anchor, speaks of.
+fn read_tail(item: &Item) -> Result<Tail, StoreError> {
+    let first = item.number(SEQ)?;
+    let (last, segment) = match first {
+        0 => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
+        _ => (first + item.number(COUNT)? - 1, first),
+    };
+    Ok(Tail { last, segment, recorded_at: item.time(RECORDED_AT)?, hash: LineHash(item.array(HASH)?) })
+}
+
+fn read_occupant(item: Option<&Attributes>) -> CommitError {
+    let Some(item) = item else {
+        return StoreError::Broken("a failed condition did not show what is there".into()).into();
+    };
+    let item = Item(item.clone());
+    match (item.array(APPEND), read_tail(&item)) {
+        (Ok(append), Ok(tail)) => CommitError::Occupied(Occupant { append: AppendId(append), tail }),
+        (Err(error), _) | (_, Err(error)) => error.into(),
+    }
+}
+
+fn idempotency_key(organisation: &OrganisationId, key: &[u8; 32]) -> Builder {
+    Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("idempotency#{}", hex::encode(key)))
+}
+
+fn idempotency_item(organisation: &OrganisationId, record: &IdempotencyRecord) -> Result<Attributes, StoreError> {
+    let spans = serde_json::to_string(&record.spans).map_err(|error| StoreError::Broken(error.into()))?;
+    Ok(idempotency_key(organisation, &record.key)
+        .bytes("fingerprint", &record.fingerprint)
+        .text("spans", spans)
+        .number(EXPIRY, record.expires_at)
+        .build())
+}
+
+fn read_idempotency(item: &Item, key: [u8; 32]) -> Result<IdempotencyRecord, StoreError> {
+    Ok(IdempotencyRecord {
+        key,
+        fingerprint: item.array("fingerprint")?,
+        spans: serde_json::from_str(item.text("spans")?).map_err(|error| StoreError::Broken(error.into()))?,
+        expires_at: item.number(EXPIRY)?,
+    })
+}
+
+/// What an action of a transaction is for.
+enum Purpose<'a> {
+    Segment,
+    Key(usize, &'a IdempotencyRecord),
+    Change(usize, Condition),
+}
+
+impl DynamoStore {
+    /// One segment and nothing else: a put, at half the price of a transaction.
+    async fn put_segment(&self, organisation: &OrganisationId, segment: &Segment) -> Result<(), CommitError> {
+        let item = segment_item(organisation, segment);
+        let size = item_bytes(&item);
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.log)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(org)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let error = match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                self.meter.refused(&self.tables.log, size.max(failed.item().map_or(0, item_bytes)), 1.0);
+                Err(read_occupant(failed.item()))
+            }
+            Some(PutItemError::TransactionConflictException(_)) => Err(CommitError::Busy),
+            _ => Err(store_error(error).into()),
+        }
+    }
+
+    async fn transact(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let mut actions = Vec::new();
+        let mut purposes = Vec::new();
+        for segment in &commit.segments {
+            let put = ConditionalWrite::put(segment_item(organisation, segment), "attribute_not_exists(org)");
+            actions.push(put.into_action(&self.tables.log)?);
+            purposes.push(Purpose::Segment);
+        }
+        for (index, beside) in commit.beside.iter().enumerate() {
+            match beside {
+                Beside::Key(record) => {
+                    let item = idempotency_item(organisation, record)?;
+                    let put = ConditionalWrite::put(item, "attribute_not_exists(pk) OR x <= :now")
+                        .value(":now", AttributeValue::N(commit.now.to_string()));
+                    actions.push(put.into_action(&self.tables.registry)?);
+                    purposes.push(Purpose::Key(index, record));
+                }
+                Beside::Change(change) => {
+                    for (write, condition) in super::change::writes(change)? {
+                        let table = if write.is_of_log() { &self.tables.log } else { &self.tables.registry };
+                        actions.push(write.into_action(table)?);
+                        purposes.push(Purpose::Change(index, condition));
+                    }
+                }
+            }
+        }
+        let sizes: Vec<usize> = actions.iter().map(|action| action.put().map_or(0, |put| item_bytes(put.item()))).collect();
+        let result = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(actions))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let error = match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            return Err(match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionInProgressException(_)) => CommitError::Busy,
+                _ => store_error(error).into(),
+            });
+        };
+        for ((purpose, size), reason) in purposes.iter().zip(&sizes).zip(cancelled.cancellation_reasons()) {
+            let table = if matches!(purpose, Purpose::Segment) { &self.tables.log } else { &self.tables.registry };
+            if reason.code() == Some("ConditionalCheckFailed") {
+                self.meter.refused(table, (*size).max(reason.item().map_or(0, item_bytes)), 2.0);
+            }
+        }
+        Err(match explain(&purposes, cancelled.cancellation_reasons()) {
+            Some(why) => why,
+            None => store_error(error).into(),
+        })
+    }
+}
+
+/// Why a transaction was cancelled: a segment's place first, because a place taken by our own append means success.
+fn explain(purposes: &[Purpose<'_>], reasons: &[CancellationReason]) -> Option<CommitError> {
+    let failed = |code: &'static str| {
+        purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code))
+    };
+    if let Some((_, reason)) = failed("ConditionalCheckFailed").find(|(purpose, _)| matches!(purpose, Purpose::Segment)) {
+        return Some(read_occupant(reason.item()));
+    }
+    if let Some((purpose, reason)) = failed("ConditionalCheckFailed").next() {
+        return Some(match purpose {
+            Purpose::Segment => read_occupant(reason.item()),
+            Purpose::Key(index, record) => {
+                let item = Item(reason.item().cloned().unwrap_or_default());
+                match read_idempotency(&item, record.key) {
+                    Ok(record) => CommitError::Refused(*index, Refusal::KeyInUse(Box::new(record))),
+                    Err(error) => error.into(),
+                }
+            }
+            Purpose::Change(index, condition) => {
+                CommitError::Refused(*index, Refusal::Conflict(condition.conflict(reason.item().is_some())))
+            }
+        });
+    }
+    if failed("TransactionConflict").next().is_some() {
+        return Some(CommitError::Busy);
+    }
+    if failed("ThrottlingError").chain(failed("ProvisionedThroughputExceeded")).next().is_some() {
+        return Some(StoreError::Throttled("a transaction was throttled".into()).into());
+    }
+    None
+}
+
+#[async_trait]
+impl LogStore for DynamoStore {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.log)
+            .key_condition_expression("org = :org")
+            .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
+            .projection_expression("seq, n, t, h, #last, #segment")
+            .expression_attribute_names("#last", LAST)
+            .expression_attribute_names("#segment", LAST_SEGMENT)
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        answer.items.unwrap_or_default().into_iter().next().map(|item| read_tail(&Item(item))).transpose()
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.tables.log)
+            .key(ORG, AttributeValue::S(organisation.to_string()))
+            .key(SEQ, AttributeValue::N("0".to_owned()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        answer.item.map(|item| read_tail(&Item(item))).transpose()
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        let item = anchor_item(organisation, to);
+        let size = item_bytes(&item);
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.log)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(org) OR #last < :last")
+            .expression_attribute_names("#last", LAST)
+            .expression_attribute_values(":last", AttributeValue::N(to.last.to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                Ok(true)
+            }
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                self.meter.refused(&self.tables.log, size, 1.0);
+                Ok(false)
+            }
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        match commit.segments.as_slice() {
+            [segment] if commit.beside.is_empty() => self.put_segment(organisation, segment).await,
+            _ => self.transact(organisation, commit).await,
+        }
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        // The anchor is at 0 and no segment.
+        let (first, last) = ((*range.start()).max(1), *range.end());
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let values = HashMap::from([
+            (":org".to_owned(), AttributeValue::S(organisation.to_string())),
+            (":first".to_owned(), AttributeValue::N(first.to_string())),
+            (":last".to_owned(), AttributeValue::N(last.to_string())),
+        ]);
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.log)
+            .key_condition_expression("org = :org AND seq BETWEEN :first AND :last")
+            .set_expression_attribute_values(Some(values))
+            .scan_index_forward(order == Order::Ascending)
+            .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
+            .consistent_read(consistency == Consistency::Strong)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        answer.items.unwrap_or_default().into_iter().map(|item| read_segment(&Item(item))).collect()
+    }
+}
+
+impl ConditionalWrite {
+    /// The transaction's action on `table`.
+    fn into_action(self, table: &str) -> Result<TransactWriteItem, StoreError> {
+        let broken = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Broken(error.into());
+        let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let action = TransactWriteItem::builder();
+        Ok(match self {
+            Self::Put { item, condition, names, values } => action.put(
+                Put::builder()
+                    .table_name(table)
+                    .set_item(Some(item))
+                    .condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(all_old)
+                    .build()
+                    .map_err(broken)?,
+            ),
+            Self::Update { key, update, condition, names, values } => action.update(
+                aws_sdk_dynamodb::types::Update::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .update_expression(update)
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(all_old)
+                    .build()
+                    .map_err(broken)?,
+            ),
+            Self::Delete { key, condition, names, values } => action.delete(
+                aws_sdk_dynamodb::types::Delete::builder()
+                    .table_name(table)
+                    .set_key(Some(key))
+                    .set_condition_expression(condition)
+                    .set_expression_attribute_names(names)
+                    .set_expression_attribute_values(values)
+                    .return_values_on_condition_check_failure(all_old)
+                    .build()
+                    .map_err(broken)?,
+            ),
+        }
+        .build())
+    }
+}

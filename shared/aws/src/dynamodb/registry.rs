@@ -1,0 +1,494 @@
+//! Organisations, tokens, destinations and deliveries as items of the registry table.
+//!
+//! | thing | `pk` | `sk` | listed among (`g`) |
+//! |---|---|---|---|
+//! | organisation | `org#ID` | `organisation` | `organisations` |
+//! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
+//! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
+//! | delivery | `deliveries#ORGANISATION#DESTINATION` | first sequence, 20 digits | |
+//! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
+//! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
+
+use std::{collections::HashMap, time::Duration};
+
+use annals_core::{
+    delivery::{
+        Delivery,
+        failure::{Failure, FailureCode},
+    },
+    destination::{Destination, DestinationId, Failing, Intent, Progress},
+    log::store::StoreError,
+    organisation::{Organisation, OrganisationId, RetentionDays},
+    registry::{ActiveDestination, Registry},
+    token::{Token, TokenHash, TokenId},
+};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::{
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{
+        AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem,
+    },
+};
+use futures_util::future::try_join_all;
+
+use super::{
+    DynamoStore,
+    item::{
+        Attributes, Builder, EXPIRY, GROUP, GROUP_SORT, Item, LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK,
+        RETRY_AT, SK, VERSION, odd,
+    },
+    store_error,
+};
+
+/// Into how many partitions of the index active destinations are spread, so that their updates do not crowd one.
+const SHARDS: u64 = 8;
+/// How long deliveries are remembered.
+const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
+const BATCH_GET: usize = 100;
+
+pub(super) fn organisation_key(id: &OrganisationId) -> Attributes {
+    Builder::default().text(PK, format!("org#{id}")).text(SK, "organisation").build()
+}
+
+pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
+    let mut item = Builder::default()
+        .text(GROUP, "organisations")
+        .text(GROUP_SORT, &organisation.id)
+        .text("name", &organisation.name)
+        .text("plan", organisation.plan.as_str())
+        .number("retentionDays", organisation.retention.days().into())
+        .number("longestRetentionDays", organisation.longest_retention.days().into())
+        .text("externalId", &organisation.external_id)
+        .time("createdAt", organisation.created_at)
+        .number(VERSION, organisation.version)
+        .build();
+    item.extend(organisation_key(&organisation.id));
+    item
+}
+
+fn read_organisation(item: &Item) -> Result<Organisation, StoreError> {
+    let days = |name: &str| RetentionDays::try_from(item.number(name)?).map_err(|_| odd(name));
+    Ok(Organisation {
+        id: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        name: item.text("name")?.to_owned(),
+        plan: item.parsed("plan")?,
+        retention: days("retentionDays")?,
+        longest_retention: days("longestRetentionDays")?,
+        external_id: item.text("externalId")?.to_owned(),
+        created_at: item.time("createdAt")?,
+        version: item.number(VERSION)?,
+    })
+}
+
+pub(super) fn token_key(id: &TokenId) -> Attributes {
+    Builder::default().text(PK, format!("token#{id}")).text(SK, "token").build()
+}
+
+pub(super) fn token_item(token: &Token) -> Attributes {
+    let mut item = Builder::default()
+        .text(GROUP, format!("tokens#{}", token.organisation))
+        .text(GROUP_SORT, &token.id)
+        .text(ORGANISATION, &token.organisation)
+        .bytes("hash", &token.hash.0)
+        .text("name", &token.name)
+        .text("role", token.role.as_str())
+        .time("createdAt", token.created_at)
+        .time_if("expiresAt", token.expires_at)
+        .build();
+    item.extend(token_key(&token.id));
+    item
+}
+
+fn read_token(item: &Item) -> Result<Token, StoreError> {
+    Ok(Token {
+        id: item.text(PK)?.strip_prefix("token#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        hash: TokenHash(item.array("hash")?),
+        organisation: item.parsed(ORGANISATION)?,
+        name: item.text("name")?.to_owned(),
+        role: item.parsed("role")?,
+        created_at: item.time("createdAt")?,
+        expires_at: item.time_if("expiresAt")?,
+    })
+}
+
+pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId) -> Attributes {
+    Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("destination#{id}")).build()
+}
+
+/// One of [`SHARDS`], always the same for a destination.
+fn shard(id: &DestinationId) -> u64 {
+    id.as_str().bytes().fold(0, |sum, byte| sum + u64::from(byte)) % SHARDS
+}
+
+pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, StoreError> {
+    let failing = destination.progress.failing.as_ref();
+    let mut item = Builder::default()
+        .text(GROUP, format!("active#{}", shard(&destination.id)))
+        .text(GROUP_SORT, format!("{}#{}", destination.organisation, destination.id))
+        .number(NEXT_SEQUENCE, destination.next_sequence)
+        .flag(PENDING, destination.intent.is_some())
+        .time_if(RETRY_AT, failing.map(|failing| failing.retry_at))
+        .text("bucket", &destination.bucket)
+        .text("roleArn", &destination.role_arn)
+        .text("prefix", destination.prefix.as_str())
+        .text_if("region", destination.region.as_ref().map(|region| region.as_str()))
+        .time("createdAt", destination.created_at)
+        .time_if("lastSuccess", destination.progress.last_success)
+        .number(VERSION, destination.version);
+    if let Some(intent) = &destination.intent {
+        item = item
+            .number("intentFirst", intent.first)
+            .number("intentLast", intent.last)
+            .text("intentKey", &intent.key)
+            .flag("intentExpiryRecorded", intent.expiry_recorded);
+    }
+    if let Some(failing) = failing {
+        item = item
+            .text("failureCode", failing.failure.code.as_str())
+            .text("failureCause", &failing.failure.cause)
+            .text("failureFix", &failing.failure.fix)
+            .text_if("failureAws", failing.failure.aws.as_ref())
+            .time("failingSince", failing.since)
+            .number("failingAttempts", failing.attempts.into());
+    }
+    let mut item = item.build();
+    item.extend(destination_key(&destination.organisation, &destination.id));
+    Ok(item)
+}
+
+fn read_destination(item: &Item) -> Result<Destination, StoreError> {
+    let intent = if item.has("intentKey") {
+        Some(Intent {
+            first: item.number("intentFirst")?,
+            last: item.number("intentLast")?,
+            key: item.text("intentKey")?.to_owned(),
+            expiry_recorded: item.flag("intentExpiryRecorded")?,
+        })
+    } else {
+        None
+    };
+    let failing = if item.has("failureCode") {
+        Some(Failing {
+            failure: Failure {
+                code: FailureCode::named(item.text("failureCode")?),
+                cause: item.text("failureCause")?.to_owned(),
+                fix: item.text("failureFix")?.to_owned(),
+                aws: item.text("failureAws").ok().map(str::to_owned),
+            },
+            since: item.time("failingSince")?,
+            attempts: u32::try_from(item.number("failingAttempts")?).unwrap_or(u32::MAX),
+            retry_at: item.time(RETRY_AT)?,
+        })
+    } else {
+        None
+    };
+    Ok(Destination {
+        id: item.text(SK)?.strip_prefix("destination#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(SK))?,
+        organisation: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        bucket: item.parsed("bucket")?,
+        role_arn: item.parsed("roleArn")?,
+        prefix: item.parsed("prefix")?,
+        region: if item.has("region") { Some(item.parsed("region")?) } else { None },
+        created_at: item.time("createdAt")?,
+        next_sequence: item.number(NEXT_SEQUENCE)?,
+        intent,
+        progress: Progress { last_success: item.time_if("lastSuccess")?, failing },
+        version: item.number(VERSION)?,
+    })
+}
+
+fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
+    let (organisation, id) = item.text(GROUP_SORT)?.split_once('#').ok_or_else(|| odd(GROUP_SORT))?;
+    Ok(ActiveDestination {
+        organisation: organisation.parse().map_err(|_| odd(GROUP_SORT))?,
+        id: id.parse().map_err(|_| odd(GROUP_SORT))?,
+        next_sequence: item.number(NEXT_SEQUENCE)?,
+        pending: item.flag(PENDING)?,
+        retry_at: item.time_if(RETRY_AT)?,
+    })
+}
+
+fn deliveries_key(organisation: &OrganisationId, id: &DestinationId) -> String {
+    format!("deliveries#{organisation}#{id}")
+}
+
+fn delivery_item(delivery: &Delivery) -> Attributes {
+    Builder::default()
+        .text(PK, deliveries_key(&delivery.organisation, &delivery.destination))
+        .text(SK, format!("{:020}", delivery.first))
+        .number("firstSequence", delivery.first)
+        .number("lastSequence", delivery.last)
+        .text("key", &delivery.key)
+        .number("events", delivery.events)
+        .number("bytes", delivery.bytes)
+        .text("sha256", &delivery.sha256)
+        .time("deliveredAt", delivery.delivered_at)
+        .number(EXPIRY, delivery.delivered_at.plus(DELIVERY_TTL).as_secs_ceil())
+        .build()
+}
+
+fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
+        organisation: organisation.clone(),
+        destination: id.clone(),
+        first: item.number("firstSequence")?,
+        last: item.number("lastSequence")?,
+        key: item.text("key")?.to_owned(),
+        events: item.number("events")?,
+        bytes: item.number("bytes")?,
+        sha256: item.text("sha256")?.to_owned(),
+        delivered_at: item.time("deliveredAt")?,
+    })
+}
+
+/// How fresh a point read must be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Eventual,
+    Strong,
+}
+
+impl DynamoStore {
+    async fn get(&self, key: Attributes, freshness: Freshness) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.tables.registry)
+            .set_key(Some(key))
+            .consistent_read(freshness == Freshness::Strong)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        Ok(answer.item.map(Item))
+    }
+
+    /// What the index lists in `group`, behind `after`, up to `limit`.
+    async fn listed(&self, group: String, after: Option<&str>, limit: Option<usize>) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let mut query = self
+                .client
+                .query()
+                .table_name(&self.tables.registry)
+                .index_name(LISTING)
+                .expression_attribute_values(":group", AttributeValue::S(group.clone()))
+                .set_exclusive_start_key(start)
+                .set_limit(limit.map(|limit| i32::try_from(limit - items.len()).unwrap_or(i32::MAX)))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            query = match after {
+                Some(after) => query
+                    .key_condition_expression("g = :group AND gs > :after")
+                    .expression_attribute_values(":after", AttributeValue::S(after.to_owned())),
+                None => query.key_condition_expression("g = :group"),
+            };
+            let answer = query.send().await.map_err(store_error)?;
+            self.meter.read(answer.consumed_capacity());
+            items.extend(answer.items.unwrap_or_default().into_iter().map(Item));
+            start = answer.last_evaluated_key;
+            if start.is_none() || limit.is_some_and(|limit| items.len() >= limit) {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// The whole items behind what the index lists, in its order; what has gone since is left out.
+    async fn whole(&self, listed: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut found = HashMap::new();
+        let mut order = Vec::new();
+        for item in &listed {
+            order.push(item.text(PK)?.to_owned());
+        }
+        let mut wanted: Vec<Attributes> = listed
+            .into_iter()
+            .map(|item| item.0.into_iter().filter(|(name, _)| name == PK || name == SK).collect())
+            .collect();
+        while !wanted.is_empty() {
+            let rest = wanted.split_off(wanted.len().min(BATCH_GET));
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.tables.registry, keys.map_err(|error| StoreError::Broken(error.into()))?)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(store_error)?;
+            self.meter.read(answer.consumed_capacity());
+            for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+                let item = Item(item);
+                found.insert(item.text(PK)?.to_owned(), item);
+            }
+            wanted = rest;
+            let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys);
+            wanted.extend(left);
+        }
+        Ok(order.iter().filter_map(|pk| found.remove(pk)).collect())
+    }
+}
+
+#[async_trait]
+impl Registry for DynamoStore {
+    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
+        let item = self.get(organisation_key(id), Freshness::Eventual).await?;
+        item.as_ref().map(read_organisation).transpose()
+    }
+
+    async fn organisations(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<Organisation>, StoreError> {
+        let listed = self.listed("organisations".into(), after.map(OrganisationId::as_str), Some(limit)).await?;
+        self.whole(listed).await?.iter().map(read_organisation).collect()
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
+        let item = self.get(token_key(id), Freshness::Eventual).await?;
+        item.as_ref().map(read_token).transpose()
+    }
+
+    async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
+        let listed = self.listed(format!("tokens#{organisation}"), None, None).await?;
+        self.whole(listed).await?.iter().map(read_token).collect()
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        let item = self.get(destination_key(organisation, id), Freshness::Strong).await?;
+        item.as_ref().map(read_destination).transpose()
+    }
+
+    async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.registry)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :kind)")
+            .expression_attribute_values(":pk", AttributeValue::S(format!("org#{organisation}")))
+            .expression_attribute_values(":kind", AttributeValue::S("destination#".to_owned()))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        answer.items.unwrap_or_default().into_iter().map(|item| read_destination(&Item(item))).collect()
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        let shards = (0..SHARDS).map(|shard| self.listed(format!("active#{shard}"), None, None));
+        try_join_all(shards).await?.iter().flatten().map(read_active).collect()
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        let broken = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Broken(error.into());
+        let item = destination_item(destination)?;
+        let before = AttributeValue::N((destination.version - 1).to_string());
+        let Some(delivery) = delivery else {
+            let result = self
+                .client
+                .put_item()
+                .table_name(&self.tables.registry)
+                .set_item(Some(item.clone()))
+                .condition_expression("#version = :before")
+                .expression_attribute_names("#version", VERSION)
+                .expression_attribute_values(":before", before)
+                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            return match result {
+                Ok(answer) => {
+                    self.meter.written(answer.consumed_capacity());
+                    Ok(true)
+                }
+                Err(error) => match error.as_service_error() {
+                    Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                        // The same item is there where an earlier try had arrived and its answer was lost.
+                        Ok(failed.item() == Some(&item))
+                    }
+                    Some(PutItemError::TransactionConflictException(_)) => Ok(false),
+                    _ => Err(store_error(error)),
+                },
+            };
+        };
+        let destination_put = Put::builder()
+            .table_name(&self.tables.registry)
+            .set_item(Some(item.clone()))
+            .condition_expression("#version = :before")
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_values(":before", before)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(broken)?;
+        let delivery_put =
+            Put::builder().table_name(&self.tables.registry).set_item(Some(delivery_item(delivery))).build();
+        let result = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(destination_put).build())
+            .transact_items(TransactWriteItem::builder().put(delivery_put.map_err(broken)?).build())
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        let error = match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                return Ok(true);
+            }
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                let reason = cancelled.cancellation_reasons().first();
+                match reason.and_then(|reason| reason.code()) {
+                    Some("ConditionalCheckFailed") => {
+                        Ok(reason.and_then(|reason| reason.item()).is_some_and(|there| *there == item))
+                    }
+                    Some("TransactionConflict") => Ok(false),
+                    _ => Err(store_error(error)),
+                }
+            }
+            _ => Err(store_error(error)),
+        }
+    }
+
+    async fn deliveries(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.registry)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(deliveries_key(organisation, id)))
+            .scan_index_forward(false)
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(store_error)?;
+        self.meter.read(answer.consumed_capacity());
+        answer
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| read_delivery(&Item(item), organisation, id))
+            .collect()
+    }
+}

@@ -1,0 +1,218 @@
+//! Customers' buckets on S3, opened by assuming the customer's role through STS. Owns sessions and how a refusal reads;
+//! what a refusal means is the domain's to say.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
+    time::{Clock, Timestamp},
+};
+use async_trait::async_trait;
+use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::{
+    config::{Credentials, http::HttpResponse},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+    primitives::ByteStream,
+    types::ChecksumAlgorithm,
+};
+use serde_json::json;
+
+/// How long before their end credentials are not used any more.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
+/// How often a put is repeated that met another one for the same key (S3's ConditionalRequestConflict).
+const CONFLICT_RETRIES: usize = 3;
+/// Sessions kept at most.
+const MAX_SESSIONS: usize = 10_000;
+
+/// An object sink on S3.
+#[derive(Debug)]
+pub struct S3ObjectSink {
+    s3: aws_sdk_s3::Client,
+    sts: aws_sdk_sts::Client,
+    clock: Arc<dyn Clock>,
+    sessions: Mutex<HashMap<SessionKey, Session>>,
+}
+
+/// What a session was narrowed to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SessionKey {
+    role_arn: String,
+    external_id: String,
+    objects: String,
+}
+
+#[derive(Debug, Clone)]
+struct Session {
+    credentials: Credentials,
+    ends_at: Timestamp,
+}
+
+impl S3ObjectSink {
+    /// A sink whose own identity, region and endpoints are `config`'s.
+    #[must_use]
+    pub fn new(config: &SdkConfig, clock: Arc<dyn Clock>) -> Self {
+        let timeouts = |attempt, operation| {
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(3))
+                .operation_attempt_timeout(Duration::from_secs(attempt))
+                .operation_timeout(Duration::from_secs(operation))
+                .build()
+        };
+        let retries = RetryConfig::standard().with_max_attempts(3);
+        // A role is assumed in moments; 16 MiB may take a while to another continent.
+        let sts = aws_sdk_sts::config::Builder::from(config)
+            .timeout_config(timeouts(3, 8))
+            .retry_config(retries.clone())
+            .build();
+        let s3 = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(timeouts(20, 30))
+            .retry_config(retries)
+            .build();
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sts: aws_sdk_sts::Client::from_conf(sts),
+            clock,
+            sessions: Mutex::default(),
+        }
+    }
+
+    async fn credentials(&self, target: &Target) -> Result<Credentials, SinkError> {
+        let key = SessionKey {
+            role_arn: target.role_arn.to_string(),
+            external_id: target.external_id.clone(),
+            objects: objects(target),
+        };
+        let now = self.clock.now();
+        {
+            let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.retain(|_, session| session.ends_at > now);
+            if let Some(session) = sessions.get(&key) {
+                return Ok(session.credentials.clone());
+            }
+        }
+        let session = self.open_session(target, &target.external_id).await?;
+        let credentials = session.credentials.clone();
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() < MAX_SESSIONS {
+            sessions.insert(key, session);
+        }
+        Ok(credentials)
+    }
+
+    async fn open_session(&self, target: &Target, external_id: &str) -> Result<Session, SinkError> {
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(target.role_arn.as_str())
+            .role_session_name(session_name(target))
+            .external_id(external_id)
+            .policy(session_policy(target))
+            .send()
+            .await
+            .map_err(|error| sink_error(Call::AssumeRole, &error))?;
+        let given = answer.credentials().ok_or(SinkError {
+            call: Call::AssumeRole,
+            reason: Reason::NotConnected,
+            request_id: answer.request_id().map(str::to_owned),
+        })?;
+        let ends_at = u64::try_from(given.expiration().to_millis().unwrap_or(0)).unwrap_or(0);
+        let credentials = Credentials::new(
+            given.access_key_id(),
+            given.secret_access_key(),
+            Some(given.session_token().to_owned()),
+            None,
+            "AssumeRole",
+        );
+        Ok(Session { credentials, ends_at: Timestamp::from_millis(ends_at).minus(EXPIRY_MARGIN) })
+    }
+}
+
+#[async_trait]
+impl ObjectSink for S3ObjectSink {
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        let credentials = self.credentials(target).await?;
+        let content = bytes::Bytes::from(object.content);
+        for attempt in 0.. {
+            let mut session = aws_sdk_s3::config::Builder::new().credentials_provider(credentials.clone());
+            if let Some(region) = &target.region {
+                session = session.region(Region::new(region.as_str().to_owned()));
+            }
+            let result = self
+                .s3
+                .put_object()
+                .bucket(target.bucket.as_str())
+                .key(&object.key)
+                .content_type(object.content_type)
+                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .set_if_none_match((object.existing == Existing::Keep).then(|| "*".to_owned()))
+                .body(ByteStream::from(content.clone()))
+                .customize()
+                .config_override(session)
+                .send()
+                .await;
+            let error = match result {
+                Ok(_) => return Ok(Stored::Now),
+                Err(error) => error,
+            };
+            match error.code() {
+                Some("PreconditionFailed") => return Ok(Stored::Before),
+                Some("ConditionalRequestConflict") if attempt < CONFLICT_RETRIES => {}
+                _ => return Err(sink_error(Call::PutObject, &error)),
+            }
+        }
+        Ok(Stored::Before)
+    }
+
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        self.open_session(target, external_id).await.map(drop)
+    }
+}
+
+/// What the session may write.
+fn objects(target: &Target) -> String {
+    format!("arn:{}:s3:::{}/{}*", target.role_arn.partition(), target.bucket, target.prefix.as_str())
+}
+
+/// The session is narrowed to the bucket and prefix, whatever the role allows; and to the key that the bucket encrypts
+/// with, by way of S3 alone.
+fn session_policy(target: &Target) -> String {
+    let via = ["s3.*.amazonaws.com", "s3.*.amazonaws.com.cn"];
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "s3:PutObject", "Resource": objects(target)},
+            {
+                "Effect": "Allow",
+                "Action": "kms:GenerateDataKey",
+                "Resource": "*",
+                "Condition": {"StringLike": {"kms:ViaService": via}},
+            },
+        ],
+    })
+    .to_string()
+}
+
+/// What the customer's own trail calls us: `annals-` and the organisation's id, 64 characters at most.
+fn session_name(target: &Target) -> String {
+    format!("annals-{}", target.organisation).chars().take(64).collect()
+}
+
+fn sink_error<E: ProvideErrorMetadata>(call: Call, error: &SdkError<E, HttpResponse>) -> SinkError {
+    let reason = match (error, error.raw_response()) {
+        (SdkError::TimeoutError(_), _) => Reason::TimedOut,
+        (SdkError::DispatchFailure(failure), _) if failure.is_timeout() => Reason::TimedOut,
+        (_, Some(answer)) => Reason::Answered {
+            status: answer.status().as_u16(),
+            code: error.code().unwrap_or_default().to_owned(),
+            message: error.message().unwrap_or_default().to_owned(),
+            bucket_region: answer.headers().get("x-amz-bucket-region").map(str::to_owned),
+        },
+        _ => Reason::NotConnected,
+    };
+    SinkError { call, reason, request_id: error.request_id().map(str::to_owned) }
+}

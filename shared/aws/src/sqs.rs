@@ -1,0 +1,46 @@
+//! The ship queue on SQS. Receiving is the event source mapping's business, on Lambda as locally.
+
+use annals_core::{
+    delivery::queue::{ShipOrder, ShipQueue},
+    log::store::StoreError,
+};
+use async_trait::async_trait;
+use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
+
+/// The most messages in one SendMessageBatch (Amazon SQS, "Message quotas").
+const BATCH: usize = 10;
+
+/// A ship queue on SQS.
+#[derive(Debug, Clone)]
+pub struct SqsShipQueue {
+    client: Client,
+    url: String,
+}
+
+impl SqsShipQueue {
+    /// The queue at `url`.
+    #[must_use]
+    pub fn new(client: Client, url: String) -> Self {
+        Self { client, url }
+    }
+}
+
+#[async_trait]
+impl ShipQueue for SqsShipQueue {
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        for batch in orders.chunks(BATCH) {
+            let mut request = self.client.send_message_batch().queue_url(&self.url);
+            for (index, order) in batch.iter().enumerate() {
+                let body = serde_json::to_string(order).map_err(|error| StoreError::Broken(error.into()))?;
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
+                request = request.entries(entry.map_err(|error| StoreError::Broken(error.into()))?);
+            }
+            let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
+            if let Some(failed) = answer.failed().first() {
+                let reason = format!("{} of {} orders were refused: {}", answer.failed().len(), batch.len(), failed.code());
+                return Err(StoreError::Unavailable(reason.into()));
+            }
+        }
+        Ok(())
+    }
+}

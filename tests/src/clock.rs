@@ -1,0 +1,192 @@
+//! Clocks that a test moves. Owns virtual time; real time does not occur in it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_core::time::{Clock, Timestamp};
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+/// A clock that stands still until a test advances it; `sleep` ends when it has been advanced far enough.
+#[derive(Debug)]
+pub struct VirtualClock {
+    state: Mutex<Sleepers>,
+}
+
+#[derive(Debug)]
+struct Sleepers {
+    now: Timestamp,
+    /// By the time when they wake, and the order in which they came.
+    waiting: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
+    count: u64,
+}
+
+impl VirtualClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(Sleepers { now, waiting: BTreeMap::new(), count: 0 }) })
+    }
+
+    /// Lets `duration` pass and wakes who slept until then.
+    pub fn advance(&self, duration: Duration) {
+        let mut state = self.lock();
+        let now = state.now.plus(duration);
+        state.now = now;
+        while let Some(entry) = state.waiting.first_entry()
+            && entry.key().0 <= now
+        {
+            // A sleeper that was dropped does not listen any more.
+            let _ = entry.remove().send(());
+        }
+    }
+
+    /// How many sleep.
+    #[must_use]
+    pub fn sleepers(&self) -> usize {
+        self.lock().waiting.values().filter(|sender| !sender.is_closed()).count()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sleepers> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let woken = {
+            let mut state = self.lock();
+            let (sender, woken) = oneshot::channel();
+            let key = (state.now.plus(duration), state.count);
+            state.count += 1;
+            if duration.is_zero() {
+                return;
+            }
+            state.waiting.insert(key, sender);
+            woken
+        };
+        // The clock outlives its sleepers: `self` is borrowed.
+        let _ = woken.await;
+    }
+}
+
+/// A clock that rides on tokio's paused time (`#[tokio::test(start_paused = true)]`): whenever every task waits, time
+/// goes on to the next one's waking. So latency, backoff and deadlines take no real time and run in their true order.
+///
+/// Tokio's timers tick in milliseconds; a second of theirs is a millisecond here, so that this clock resolves
+/// microseconds.
+#[derive(Debug)]
+pub struct PausedClock {
+    start: Timestamp,
+    begun: tokio::time::Instant,
+    /// What was jumped over, in milliseconds.
+    jumped: AtomicU64,
+}
+
+const STRETCH: u32 = 1000;
+
+impl PausedClock {
+    /// A clock that shows `start` now. In a runtime whose time is paused.
+    #[must_use]
+    pub fn new(start: Timestamp) -> Arc<Self> {
+        Arc::new(Self { start, begun: tokio::time::Instant::now(), jumped: AtomicU64::new(0) })
+    }
+
+    /// Lets `duration` pass at once. Who sleeps is not woken by it: that is for quiet hours between what happens.
+    pub fn jump(&self, duration: Duration) {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.jumped.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// How long it has been running, jumps not counted, to the microsecond.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.begun.elapsed() / STRETCH
+    }
+}
+
+#[async_trait]
+impl Clock for PausedClock {
+    fn now(&self) -> Timestamp {
+        self.start.plus(self.elapsed()).plus(Duration::from_millis(self.jumped.load(Ordering::Relaxed)))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration * STRETCH).await;
+    }
+}
+
+/// The same clock seen from a machine whose time is ahead.
+#[derive(Debug)]
+pub struct AheadClock {
+    clock: Arc<dyn Clock>,
+    by: Duration,
+}
+
+impl AheadClock {
+    /// `clock`, ahead `by` so much.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, by: Duration) -> Arc<Self> {
+        Arc::new(Self { clock, by })
+    }
+}
+
+#[async_trait]
+impl Clock for AheadClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now().plus(self.by)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_test_says_so() {
+        let clock = VirtualClock::new(START);
+        let sleeper = tokio::spawn({
+            let clock = Arc::clone(&clock);
+            async move {
+                clock.sleep(Duration::from_secs(2)).await;
+                clock.now()
+            }
+        });
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(sleeper.await.unwrap(), START.plus(Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_time_goes_to_the_next_waking_and_jumps_over_quiet_hours() {
+        let clock = PausedClock::new(START);
+        clock.sleep(Duration::from_micros(2500)).await;
+        clock.sleep(Duration::from_micros(2500)).await;
+        assert_eq!(clock.elapsed(), Duration::from_millis(5));
+        clock.jump(Duration::from_secs(3600));
+        assert_eq!(clock.now(), START.plus(Duration::from_millis(3_600_005)));
+        assert_eq!(AheadClock::new(clock, Duration::from_secs(1)).now(), START.plus(Duration::from_millis(3_601_005)));
+    }
+}
