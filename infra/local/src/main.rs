@@ -1,2 +1,161 @@
-//! Under construction.
-fn main() {}
+//! `cargo run`: the whole system in one process, ready to be tried.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use annals_aws::telemetry;
+use annals_core::token::TokenHash;
+use annals_local::{
+    demonstration::{self, Demonstration, History},
+    system::{System, SystemOptions},
+};
+use anyhow::Context as _;
+use clap::Parser;
+use serde_json::json;
+
+/// Annals on this machine: the API, DynamoDB, S3, STS, the queue and the schedule in one process, on 127.0.0.1.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The API's port; 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 8700)]
+    port: u16,
+    /// Where data is kept: dynamodb.sqlite, s3/BUCKET/KEY, and the roles and buckets in aws.json
+    #[arg(long, value_name = "DIR", default_value = ".annals")]
+    data_dir: PathBuf,
+    /// Keep nothing: all data goes when the program ends
+    #[arg(long)]
+    in_memory: bool,
+    /// How often new events are shipped
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    tick_seconds: u64,
+    /// Write what is printed to FILE as JSON, once everything is ready
+    #[arg(long, value_name = "FILE")]
+    info_file: Option<PathBuf>,
+    /// Begin with a week of a company's events already recorded
+    #[arg(long)]
+    demo: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    telemetry::start_text();
+    let options = Options::parse();
+    // Somebody may wait for this file to appear: one of an earlier run says nothing true.
+    if let Some(file) = options.info_file.as_deref().filter(|file| file.exists()) {
+        fs::remove_file(file).with_context(|| format!("cannot replace {}", file.display()))?;
+    }
+    let data_dir = if options.in_memory {
+        None
+    } else {
+        fs::create_dir_all(&options.data_dir)
+            .with_context(|| format!("cannot create {}", options.data_dir.display()))?;
+        Some(options.data_dir.canonicalize()?)
+    };
+    let data_dir = data_dir.as_deref();
+    let platform_token = demonstration::platform_token(data_dir)?;
+    let system = System::start(SystemOptions {
+        port: options.port,
+        data_dir: data_dir.map(Path::to_owned),
+        tick: Duration::from_secs(options.tick_seconds),
+        platform: TokenHash::of(&platform_token),
+    })
+    .await?;
+    let history = if options.demo { History::Week } else { History::None };
+    let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
+    let info = info(&system, &demonstration, data_dir);
+    if let Some(file) = &options.info_file {
+        write_whole(file, &serde_json::to_string_pretty(&info)?)?;
+    }
+    std::io::stdout().write_all(greeting(&system, &demonstration, data_dir, options.tick_seconds).as_bytes())?;
+    tokio::signal::ctrl_c().await?;
+    system.stop().await;
+    Ok(())
+}
+
+/// Writes a file so that whoever waits for it never sees half of it.
+fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = file.with_extension("partial");
+    fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;
+    fs::rename(&beside, file).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn info(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>) -> serde_json::Value {
+    let endpoints = system.cloud().endpoints();
+    json!({
+        "api": system.url(),
+        "dynamodb": endpoints.dynamodb,
+        "s3": endpoints.s3,
+        "sts": endpoints.sts,
+        "platformToken": demonstration.platform_token,
+        "organisation": demonstration.organisation,
+        "tokens": demonstration.tokens,
+        "bucket": demonstration.bucket,
+        "roleArn": demonstration.role_arn,
+        "dataDir": data_dir,
+    })
+}
+
+fn greeting(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>, tick_seconds: u64) -> String {
+    let api = system.url();
+    let Demonstration { platform_token, organisation, tokens, bucket, role_arn } = demonstration;
+    let endpoints = system.cloud().endpoints();
+    let token = |role: &str| tokens.get(role).map_or("", String::as_str);
+    let (producer, auditor, admin) = (token("producer"), token("auditor"), token("admin"));
+    let (data, objects) = match data_dir {
+        Some(dir) => (dir.display().to_string(), format!("find {} -type f", dir.join("s3").join(bucket).display())),
+        None => ("in memory".to_owned(), "# objects are kept in memory's temporary folder".to_owned()),
+    };
+    format!(
+        r#"
+Annals is ready.
+
+  API            {api}
+  DynamoDB       {dynamodb}
+  S3             {s3}
+  STS            {sts}
+  data           {data}
+  schedule       every {tick_seconds} s
+
+  platform token {platform_token}
+  organisation   {organisation}
+    producer     {producer}
+    auditor      {auditor}
+    admin        {admin}
+  a customer's bucket and role
+    bucket       {bucket}
+    role         {role_arn}
+
+Record an event:
+
+  curl -s {api}/events -H 'Authorization: Bearer {producer}' -H 'Content-Type: application/json' -d '{{
+    "action": "CREATE",
+    "entity": {{"id": "m-1", "name": "Payments", "entityType": "MOCK_API"}},
+    "principal": {{"id": "42", "name": "Ada Bell", "entityType": "USER", "email": "ada@example.com"}}
+  }}'
+
+Read the audit log:
+
+  curl -s {api}/audit -H 'Authorization: Bearer {auditor}'
+
+Send it to the customer's bucket; the answer's id is the destination's:
+
+  curl -s {api}/organisations/{organisation}/destinations -H 'Authorization: Bearer {admin}' -H 'Content-Type: application/json' \
+    -d '{{"bucket": "{bucket}", "roleArn": "{role_arn}"}}'
+  curl -s -X POST {api}/organisations/{organisation}/destinations/ID/test -H 'Authorization: Bearer {admin}'
+
+Ship now instead of waiting for the schedule, and look at what arrived:
+
+  curl -s -X POST {api}/_local/tick
+  {objects}
+
+Ctrl-C ends it.
+"#,
+        dynamodb = endpoints.dynamodb,
+        s3 = endpoints.s3,
+        sts = endpoints.sts,
+    )
+}

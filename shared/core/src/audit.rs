@@ -154,14 +154,15 @@ impl Audit {
         }
 
         let (before, own) = self.record(organisation, reader).await?;
-        let through = request.through.or(before);
+        // A bound that lies ahead, as only a forged one does, would have the chain of pages run after its own records.
+        let through = request.through.filter(|through| before.is_none_or(|before| *through <= before)).or(before);
         let last = through.map_or(0, EventId::sequence);
         let bytes: usize = run.lines.iter().map(|line| line.text.len()).sum();
         if run.lines.len() <= request.page_size && bytes < MAX_PAGE_BYTES && run.at <= last {
             // What was recorded while the page was read, or was too new for an eventually consistent read.
             let limit = ReadLimit { events: limit.events - run.lines.len(), bytes: MAX_PAGE_BYTES - bytes };
-            let from = run.at.max(start);
-            let rest = self.log.read(&organisation.id, from..=last, None, Order::Ascending, limit).await?;
+            let (from, within) = if run.at < start { (start, segment) } else { (run.at, None) };
+            let rest = self.log.read(&organisation.id, from..=last, within, Order::Ascending, limit).await?;
             run.lines.extend(rest.lines);
             (run.at, run.ended) = (rest.at, rest.ended);
         }
@@ -184,7 +185,7 @@ impl Audit {
         let end = match request.start {
             Start::Edge => through.map_or(0, EventId::sequence),
             Start::From(id) => id.sequence(),
-            Start::After(id) => id.sequence() - 1,
+            Start::After(id) => id.sequence().saturating_sub(1),
         };
         let first = match request.since {
             Some(since) => self.log.first_since(organisation, since).await?,
@@ -242,19 +243,20 @@ impl Audit {
         if id.is_of(&organisation.id) && run.first.is_some_and(|first| first.holds(id) && !first.is_expired()) {
             return Ok(());
         }
-        match self.log.event(organisation, id).await {
-            Err(PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => {
-                // Who goes on behind an event that has expired has missed nothing if the very next one is still there.
-                let next = match run.lines.first() {
-                    Some(line) => line.sequence(),
-                    None => self.log.tail(&organisation.id).await?.last + 1,
-                };
-                if next == id.sequence() + 1 {
-                    return Ok(());
-                }
-                self.log.event(organisation, id).await.map(drop)
-            }
-            other => other.map(drop),
+        let expired = match self.log.event(organisation, id).await {
+            Err(expired @ PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => expired,
+            other => return other.map(drop),
+        };
+        // Who goes on behind an event that has expired has missed nothing if the very next one is still there.
+        let tail = self.log.tail(&organisation.id).await?;
+        let next = id.sequence() + 1;
+        let limit = ReadLimit { events: 1, bytes: usize::MAX };
+        let within = Some(id.segment());
+        let run = self.log.read(&organisation.id, next..=tail.last, within, Order::Ascending, limit).await?;
+        if tail.last < next || run.lines.first().is_some_and(|line| line.sequence() == next) {
+            Ok(())
+        } else {
+            Err(expired)
         }
     }
 

@@ -30,9 +30,9 @@ use self::{
     store::{LogStore, StoreError},
 };
 
-/// How long nothing newer than a segment can have expired: the shortest retention. A newest segment younger than this
-/// is the log's tail for certain; beyond it the anchor has a say.
-const CERTAIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long nothing newer than a segment can have expired: the shortest retention, less a day for clocks that disagree.
+/// A newest segment younger than this is the log's tail for certain; beyond it the anchor has a say.
+const CERTAIN: Duration = Duration::from_secs(6 * 24 * 60 * 60);
 
 /// The logs of all organisations.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Log {
 
     /// The tail, strongly consistent; [`Tail::ORIGIN`] where nothing was recorded yet.
     ///
-    /// A newest segment that is less than seven days old is the tail: nothing newer can have expired. If it is older, or
+    /// A newest segment that is less than six days old is the tail: nothing newer can have expired. If it is older, or
     /// only the anchor is left, the later of it and the anchor decides, because time to live deletes late and in any
     /// order: what is left may be an older segment than the last.
     ///

@@ -203,6 +203,8 @@ struct Group {
     losses: u32,
     /// What was sent to the store and not refused by it: to be sent again exactly as it is, because it may have arrived.
     sent: Option<Sent>,
+    /// Set while an answer is awaited: who finds it set took over from a writer that was dropped.
+    in_flight: bool,
     failure: Option<Arc<StoreError>>,
 }
 
@@ -281,7 +283,7 @@ impl Log {
             return None;
         }
         let id = AppendId(entropy::bytes(&*self.entropy));
-        Some(Group { id, requests, parts, deadline, attempts: 0, losses: 0, sent: None, failure: None })
+        Some(Group { id, requests, parts, deadline, attempts: 0, losses: 0, sent: None, in_flight: false, failure: None })
     }
 
     /// Writes the turn's group, if there is one, until it is there or its deadline has passed, and answers all its
@@ -289,7 +291,8 @@ impl Log {
     async fn write(&self, organisation: &OrganisationId, turn: &mut Turn) {
         while let Some(group) = &mut turn.group {
             if self.clock.now() >= group.deadline {
-                let error = match group.failure.take() {
+                let unanswered = || Arc::new(StoreError::Unavailable("the writer was dropped before the answer".into()));
+                let error = match group.failure.take().or_else(|| group.in_flight.then(unanswered)) {
                     Some(failure) => AppendError::Unavailable(failure),
                     None => AppendError::Contended,
                 };
@@ -308,7 +311,10 @@ impl Log {
                     }
                 },
             };
-            let recorded = match self.store.commit(organisation, &sent.commit).await {
+            group.in_flight = true;
+            let result = self.store.commit(organisation, &sent.commit).await;
+            group.in_flight = false;
+            let recorded = match result {
                 Ok(()) => sent.commit.segments.last().map(Segment::tail),
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
                     // An earlier try had arrived, and its answer was lost on the way back.
@@ -364,12 +370,13 @@ impl Log {
 
     /// Notes that the store failed: lets some time pass, or gives up at once where more of it would not help.
     async fn set_back(&self, group: &mut Group, error: StoreError) {
-        if matches!(error, StoreError::Broken(_)) {
+        let hopeless = matches!(error, StoreError::Broken(_));
+        group.failure = Some(Arc::new(error));
+        if hopeless {
             group.deadline = Timestamp::EPOCH;
         } else {
             self.back_off(group.attempts).await;
         }
-        group.failure = Some(Arc::new(error));
     }
 
     /// Lets a random time pass, on average twice as long at each round, counted from 1.

@@ -179,7 +179,7 @@ impl Log {
     /// # Errors
     /// Where the store fails.
     pub async fn reaches(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
-        Ok(self.next_segment(organisation, sequence).await?.is_some())
+        Ok(self.next_segment(organisation, sequence, Consistency::Eventual).await?.is_some())
     }
 
     /// The event with this id.
@@ -254,7 +254,7 @@ impl Log {
     /// Where the store fails.
     pub async fn first_live(&self, organisation: &Organisation) -> Result<u64, StoreError> {
         let now = self.clock.now();
-        let first = self.next_segment(&organisation.id, 1).await?;
+        let first = self.next_segment(&organisation.id, 1, Consistency::Eventual).await?;
         match first {
             // Deletion lags behind expiry; a jump saves reading through what waits for it.
             Some(segment) if segment.is_expired(now) => {
@@ -276,7 +276,9 @@ impl Log {
         if tail.recorded_at < since {
             return Ok(tail.last + 1);
         }
-        let Some(oldest) = self.next_segment(&organisation.id, 1).await? else { return Ok(tail.last + 1) };
+        // A stale read would place the beginning behind events that are there.
+        let consistency = Consistency::Strong;
+        let Some(oldest) = self.next_segment(&organisation.id, 1, consistency).await? else { return Ok(tail.last + 1) };
         if oldest.recorded_at >= since {
             return Ok(oldest.first);
         }
@@ -288,7 +290,7 @@ impl Log {
             let width = high - low;
             let guess = if by_time { share(width, since.since(low_time), high_time.since(low_time)) } else { width / 2 };
             by_time = !by_time;
-            match self.next_segment(&organisation.id, low + guess.min(width - 1)).await? {
+            match self.next_segment(&organisation.id, low + guess.min(width - 1), consistency).await? {
                 Some(segment) if segment.recorded_at < since => {
                     (low, low_time) = (segment.last() + 1, segment.recorded_at);
                 }
@@ -301,10 +303,13 @@ impl Log {
     }
 
     /// The segment that begins at `sequence`, or the next one behind it.
-    async fn next_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<Segment>, StoreError> {
-        let found = self
-            .fetch(organisation, sequence..=u64::MAX, Order::Ascending, Some(1), Consistency::Eventual)
-            .await?;
+    async fn next_segment(
+        &self,
+        organisation: &OrganisationId,
+        sequence: u64,
+        consistency: Consistency,
+    ) -> Result<Option<Segment>, StoreError> {
+        let found = self.fetch(organisation, sequence..=u64::MAX, Order::Ascending, Some(1), consistency).await?;
         Ok(found.into_iter().next())
     }
 }

@@ -1,0 +1,205 @@
+//! What every route needs of a request: who calls, for which organisation, from where, with what body.
+
+use std::{net::SocketAddr, time::Instant};
+
+use annals_core::{
+    administration::Actor,
+    event::{Context, MAX_REQUEST_BYTES},
+    fault::Fault,
+    organisation::{Organisation, OrganisationId},
+    token::{Caller, Role},
+};
+use axum::{
+    body::Bytes,
+    extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, MatchedPath, RawPathParams, Request},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use lambda_http::request::RequestContext;
+
+use crate::{Api, problem::Problem};
+
+/// A request of somebody whom we know.
+#[derive(Debug)]
+pub struct Call {
+    /// The API that answers.
+    pub api: Api,
+    /// Who calls.
+    pub caller: Caller,
+    /// The body.
+    pub body: Bytes,
+    parts: Parts,
+    path: Vec<(String, String)>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Call
+where
+    Api: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let api = Api::from_ref(state);
+        let (mut parts, body) = request.into_parts();
+        let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
+        let caller = api.administration.authenticate(bearer, &api.platform).await?;
+        let caller = caller.ok_or_else(Problem::unauthorized)?;
+        let params = RawPathParams::from_request_parts(&mut parts, state).await.map_err(|_| Problem::not_found())?;
+        let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Problem::body_too_large(MAX_REQUEST_BYTES)),
+            Err(_) => return Err(Problem::body_cut_off()),
+        };
+        Ok(Self { api, caller, body, parts, path })
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+impl Call {
+    /// The organisation that the call is for, if the caller may do what `roles` may: the path's for the platform and
+    /// for a token of that organisation, else the token's own.
+    ///
+    /// # Errors
+    /// The problem that the caller has.
+    pub async fn organisation(&self, roles: &[Role]) -> Result<Organisation, Problem> {
+        let named = self.param("organisation");
+        let id = match (&self.caller, named) {
+            (Caller::Platform, None) => return Err(Problem::organisation_needed()),
+            (Caller::Platform, Some(named)) => named.parse().map_err(|_| Problem::not_found())?,
+            (Caller::Token(token), Some(named)) if token.organisation.as_str() != named => {
+                return Err(Problem::not_found());
+            }
+            (Caller::Token(token), _) => {
+                if !roles.contains(&token.role) {
+                    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+                    return Err(Problem::forbidden(token.role.as_str(), &needed.join(" or ")));
+                }
+                token.organisation.clone()
+            }
+        };
+        Ok(self.api.administration.organisation(&id).await?)
+    }
+
+    /// Passes for the platform alone.
+    ///
+    /// # Errors
+    /// [`Problem::forbidden`] for everybody else.
+    pub fn platform_only(&self) -> Result<(), Problem> {
+        match &self.caller {
+            Caller::Platform => Ok(()),
+            Caller::Token(token) => Err(Problem::forbidden(token.role.as_str(), "the platform's token")),
+        }
+    }
+
+    /// The organisation's id in the path, for the platform's own calls.
+    ///
+    /// # Errors
+    /// A fault where it is none.
+    pub fn organisation_id(&self) -> Result<OrganisationId, Problem> {
+        let named = self.param("organisation").unwrap_or_default();
+        named.parse().map_err(|error| Fault::parameter("organisation", format!("{error}")).into())
+    }
+
+    /// A parameter of the path.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the path as a `T`; what cannot be one does not exist.
+    ///
+    /// # Errors
+    /// [`Problem::not_found`].
+    pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, Problem> {
+        self.param(name).and_then(|value| value.parse().ok()).ok_or_else(Problem::not_found)
+    }
+
+    /// A header's text.
+    #[must_use]
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The query string, as it came.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The path, as it came.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    /// Scheme, host and path by which the caller reached us, for links.
+    #[must_use]
+    pub fn base(&self) -> String {
+        let scheme = self.header("x-forwarded-proto").unwrap_or("http");
+        let host = self.header(header::HOST).unwrap_or("localhost");
+        format!("{scheme}://{host}{}", self.path())
+    }
+
+    /// Who acts, and from where.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { caller: self.caller.clone(), context: self.context() }
+    }
+
+    /// From where the call came: API Gateway says so on Lambda, the connection itself locally.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let extensions = &self.parts.extensions;
+        let (ip_address, request_id) = match extensions.get::<RequestContext>() {
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                (context.http.source_ip.clone(), context.request_id.clone())
+            }
+            _ => (extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string()), None),
+        };
+        Context { ip_address, user_agent: self.header(header::USER_AGENT).map(str::to_owned), request_id }
+    }
+}
+
+/// Logs one line a request, without anything that a caller chose but the path's shape.
+pub async fn log(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    tracing::info!(
+        %method,
+        route = route.as_deref().unwrap_or("none"),
+        status = response.status().as_u16(),
+        duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "answered"
+    );
+    response
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: http::StatusCode, media_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer with `value` as JSON.
+pub fn json(status: http::StatusCode, value: &serde_json::Value) -> Response {
+    answer(status, "application/json", value.to_string())
+}

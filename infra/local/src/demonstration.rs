@@ -1,0 +1,198 @@
+//! What a local run begins with: a platform token, an organisation with a token of each role, and, in another account, a
+//! customer's bucket with the role that opens it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_api::Api;
+use annals_aws::system::{SystemClock, SystemEntropy};
+use annals_core::{
+    administration::{Actor, Put},
+    entropy::{self, BASE62},
+    event::{self, Context, Layout},
+    organisation::{Organisation, OrganisationInput},
+    time::{Clock, Timestamp},
+    token::{Caller, Role, TokenHash, TokenInput},
+};
+use anyhow::Context as _;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    cloud::{Bucket, Role as IamRole},
+    demo,
+    system::System,
+};
+
+const ORGANISATION: &str = "demo";
+const NAME: &str = "Northwind Mills";
+/// The customer's account in the embedded cloud.
+const CUSTOMER: &str = "444455556666";
+const BUCKET: &str = "northwind-mills-audit-events";
+const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
+/// The file in the data directory that remembers what is shown only once.
+const FILE: &str = "annals.json";
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The demonstration week's events are recorded in batches, as a producer's client would: those of this long together.
+const BATCH_WINDOW: Duration = Duration::from_secs(60);
+
+/// What is handed to the user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Demonstration {
+    /// The platform's token.
+    pub platform_token: String,
+    /// The organisation's id.
+    pub organisation: String,
+    /// A token of each role, by the role's name.
+    pub tokens: BTreeMap<String, String>,
+    /// The customer's bucket.
+    pub bucket: String,
+    /// The role that opens it.
+    pub role_arn: String,
+}
+
+/// The platform's token: the one that the data directory remembers, or a new one.
+///
+/// # Errors
+/// Where the file cannot be understood.
+pub fn platform_token(data_dir: Option<&Path>) -> anyhow::Result<String> {
+    Ok(match remembered(data_dir)? {
+        Some(demonstration) => demonstration.platform_token,
+        None => format!("annals_platform_{}", entropy::characters(&SystemEntropy, BASE62, 40)),
+    })
+}
+
+fn remembered(data_dir: Option<&Path>) -> anyhow::Result<Option<Demonstration>> {
+    let Some(path) = data_dir.map(|dir| dir.join(FILE)).filter(|path| path.exists()) else { return Ok(None) };
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
+}
+
+/// Whether a new organisation begins with a week of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// It begins empty.
+    None,
+    /// The week before now is already recorded.
+    Week,
+}
+
+/// Makes the demonstration's parts, or finds those of an earlier run.
+///
+/// # Errors
+/// Where a part cannot be made.
+pub async fn prepare(
+    system: &System,
+    data_dir: Option<&Path>,
+    platform_token: String,
+    history: History,
+) -> anyhow::Result<Demonstration> {
+    if let Some(demonstration) = remembered(data_dir)? {
+        return Ok(demonstration);
+    }
+    // What is made here is made by the use cases, but for the hour: a week that has been recorded already began a week ago.
+    let clock = match history {
+        History::None => Arc::new(WalkingClock::at(SystemClock.now())),
+        History::Week => Arc::new(WalkingClock::at(SystemClock.now().minus(WEEK))),
+    };
+    let api = Api::new(
+        Arc::clone(system.store()),
+        clock.clone(),
+        Arc::new(SystemEntropy),
+        TokenHash::of(&platform_token),
+    );
+    let actor = Actor { caller: Caller::Platform, context: Context::default() };
+    let input = json!({"name": NAME, "plan": "enterprise"}).to_string();
+    let input = OrganisationInput::parse(input.as_bytes())?;
+    let (Put::Created(organisation) | Put::Updated(organisation)) =
+        api.administration.put_organisation(&ORGANISATION.parse()?, input, &actor).await?;
+    let mut tokens = BTreeMap::new();
+    for role in [Role::Producer, Role::Auditor, Role::Admin] {
+        let input = TokenInput { name: format!("Demonstration {}", role.as_str()), role, expires_at: None };
+        let (_, text) = api.administration.create_token(&organisation, input, &actor).await?;
+        tokens.insert(role.as_str().to_owned(), text.reveal().to_owned());
+    }
+    if history == History::Week {
+        record_week(&api, &clock, &organisation).await?;
+    }
+
+    system.cloud().iam().put_bucket(Bucket::new(BUCKET, CUSTOMER, "us-east-1"))?;
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Principal": {"AWS": format!("arn:aws:iam::{}:root", system.cloud().account())},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"sts:ExternalId": organisation.external_id}},
+    }]});
+    let put = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{BUCKET}/*"),
+    }]});
+    system.cloud().iam().put_role(IamRole::new(ROLE, trust, vec![put]))?;
+
+    let demonstration = Demonstration {
+        platform_token,
+        organisation: ORGANISATION.to_owned(),
+        tokens,
+        bucket: BUCKET.to_owned(),
+        role_arn: ROLE.to_owned(),
+    };
+    if let Some(dir) = data_dir {
+        let path = dir.join(FILE);
+        fs::write(&path, serde_json::to_string_pretty(&demonstration)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(demonstration)
+}
+
+/// Records the week before now through the use case, the clock walking with the events.
+async fn record_week(api: &Api, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
+    let begin = clock.now();
+    let week = demo::week(1);
+    let mut rest = week.as_slice();
+    while let Some(first) = rest.first() {
+        let together = rest.iter().take_while(|event| event.at < first.at + BATCH_WINDOW).count();
+        let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
+        rest = later;
+        let lines: Vec<String> = batch.iter().map(|event| event.body.to_string()).collect();
+        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson)?;
+        clock.walk_to(begin.plus(batch.last().map_or(first.at, |event| event.at)));
+        api.log.append(organisation, bodies, None).await?;
+    }
+    Ok(())
+}
+
+/// A clock that is where it was put.
+#[derive(Debug)]
+struct WalkingClock(AtomicU64);
+
+impl WalkingClock {
+    fn at(moment: Timestamp) -> Self {
+        Self(AtomicU64::new(moment.as_millis()))
+    }
+
+    fn walk_to(&self, moment: Timestamp) {
+        self.0.fetch_max(moment.as_millis(), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Clock for WalkingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        SystemClock.sleep(duration).await;
+    }
+}

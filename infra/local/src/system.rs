@@ -1,0 +1,286 @@
+//! The functions over the embedded cloud: one HTTP address, the schedule, and what carries messages from the queue to
+//! the shipper. The use cases and adapters are those of Lambda.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use annals_api::Api;
+use annals_aws::{
+    dynamodb::{self, CapacityMeter, DynamoStore, Tables},
+    s3::S3ObjectSink,
+    settings,
+    sqs::SqsShipQueue,
+    system::{SystemClock, SystemEntropy},
+};
+use annals_core::{
+    delivery::{ship::PlanReport, try_out::TEST_OBJECT_NAME},
+    token::TokenHash,
+};
+use annals_shipper::{Shipped, Shipper, outcome};
+use annals_test_connection::TestConnection;
+use anyhow::Context as _;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use axum::{Router, extract::State, http::StatusCode, response::Response, routing::post};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
+
+use crate::cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
+
+/// How often the queue is looked at between ticks: for messages that come again after a failure.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often anchors are brought up to date.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How to start the system.
+#[derive(Debug, Clone)]
+pub struct SystemOptions {
+    /// The port of the API's address; 0 for any free one.
+    pub port: u16,
+    /// Where data is kept; `None`: in memory.
+    pub data_dir: Option<PathBuf>,
+    /// How often a tick is planned.
+    pub tick: Duration,
+    /// The hash of the platform's token.
+    pub platform: TokenHash,
+}
+
+/// The running system.
+#[derive(Debug)]
+pub struct System {
+    cloud: Cloud,
+    api: Api,
+    store: Arc<DynamoStore>,
+    tables: Tables,
+    meter: Arc<CapacityMeter>,
+    address: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+impl System {
+    /// Starts everything; when this returns, all of it answers.
+    ///
+    /// # Errors
+    /// Where a port is taken, or the data cannot be read.
+    pub async fn start(options: SystemOptions) -> anyhow::Result<Self> {
+        let cloud = Cloud::start(CloudOptions { data_dir: options.data_dir, ..CloudOptions::default() }).await?;
+        let account = cloud.account().to_owned();
+        let allow = |statements: Value| json!({"Version": "2012-10-17", "Statement": statements});
+        let tables_use = json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"});
+        let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"});
+        let queue_use = json!({"Effect": "Allow", "Action": "sqs:*", "Resource": "*"});
+        let api = cloud.iam().create_user(&account, "annals-api", allow(json!([tables_use])))?;
+        let tester =
+            cloud.iam().create_user(&account, "annals-test-connection", allow(json!([tables_use, assume])))?;
+        let shipper =
+            cloud.iam().create_user(&account, "annals-shipper", allow(json!([tables_use, assume, queue_use])))?;
+
+        let api_config = settings::patience(cloud.sdk_config(&api));
+        let shipper_config = settings::patience(cloud.sdk_config(&shipper));
+        let client = aws_sdk_dynamodb::Client::new(&api_config);
+        let tables = Tables { log: "annals-log".into(), registry: "annals-registry".into() };
+        dynamodb::create_tables(&client, &tables).await.context("cannot create the tables")?;
+        dynamodb::enable_time_to_live(&client, &tables).await.context("cannot enable time to live")?;
+        cloud.create_queue("annals-ship-dead-letters", QueueOptions::default())?;
+        let redrive = Redrive { dead_letter_queue: "annals-ship-dead-letters".into(), max_receive_count: 5 };
+        let queue_url =
+            cloud.create_queue("annals-ship", QueueOptions { redrive: Some(redrive), ..QueueOptions::default() })?;
+
+        let clock = Arc::new(SystemClock);
+        let entropy = Arc::new(SystemEntropy);
+        let meter = Arc::new(CapacityMeter::default());
+        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform);
+        let queue = aws_sdk_sqs::Client::new(&shipper_config);
+        let shipper = Shipper::new(
+            Arc::clone(&store),
+            Arc::new(SqsShipQueue::new(queue.clone(), queue_url.clone())),
+            Arc::new(S3ObjectSink::new(&shipper_config, clock.clone())),
+            clock.clone(),
+            entropy,
+        );
+        let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
+        let test_connection = TestConnection {
+            api: api.clone(),
+            sink: Arc::new(S3ObjectSink::new(&cloud.sdk_config(&tester), clock)),
+            object_name: TEST_OBJECT_NAME.to_owned(),
+        };
+
+        let listener = TcpListener::bind(("127.0.0.1", options.port)).await;
+        let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
+        let address = listener.local_addr()?;
+        let router = annals_api::router(api.clone())
+            .merge(annals_test_connection::routes().with_state(test_connection))
+            .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            if let Err(error) = axum::serve(listener, service).await {
+                tracing::error!(%error, "the API ended");
+            }
+        });
+        tasks.spawn(Arc::clone(&conveyor).run_schedule(options.tick));
+        tasks.spawn(conveyor.run_queue());
+        Ok(Self { cloud, api, store, tables, meter, address, tasks })
+    }
+
+    /// The API's address, such as `http://127.0.0.1:8080`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The API's use cases.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The embedded cloud.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    /// The store behind the use cases.
+    #[must_use]
+    pub fn store(&self) -> &Arc<DynamoStore> {
+        &self.store
+    }
+
+    /// The names of its tables.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// What the store consumed.
+    #[must_use]
+    pub fn meter(&self) -> &CapacityMeter {
+        &self.meter
+    }
+
+    /// Stops everything.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+        self.cloud.stop().await;
+    }
+}
+
+/// Carries messages from the queue to the shipper, as Lambda's event source mapping does, and runs the schedule.
+#[derive(Debug)]
+struct Conveyor {
+    shipper: Shipper,
+    queue: aws_sdk_sqs::Client,
+    queue_url: String,
+    /// Held by who receives, so that a tick that was asked for reports all that it caused.
+    turn: Mutex<()>,
+}
+
+impl Conveyor {
+    async fn run_schedule(self: Arc<Self>, period: Duration) {
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+        let mut maintenance = tokio::time::interval(MAINTENANCE_INTERVAL);
+        loop {
+            let result = tokio::select! {
+                _ = ticks.tick() => self.tick().await.map(drop),
+                _ = maintenance.tick() => {
+                    self.shipper.handle(json!({"task": "maintain"})).await.map(drop).map_err(Into::into)
+                }
+            };
+            if let Err(error) = result {
+                tracing::error!(error = format!("{error:#}"), "the schedule failed");
+            }
+        }
+    }
+
+    async fn run_queue(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            let _turn = self.turn.lock().await;
+            if let Err(error) = self.drain().await {
+                tracing::error!(error = format!("{error:#}"), "the queue failed");
+            }
+        }
+    }
+
+    /// Plans, and ships all that was planned.
+    async fn tick(&self) -> anyhow::Result<(PlanReport, Vec<Shipped>)> {
+        let _turn = self.turn.lock().await;
+        let plan = self.shipper.plan().await?;
+        Ok((plan, self.drain().await?))
+    }
+
+    /// Ships until the queue has nothing to give.
+    async fn drain(&self) -> anyhow::Result<Vec<Shipped>> {
+        let mut all = Vec::new();
+        loop {
+            let received =
+                self.queue.receive_message().queue_url(&self.queue_url).max_number_of_messages(10).send().await?;
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(all);
+            }
+            let mut event = SqsEvent::default();
+            event.records = messages
+                .iter()
+                .map(|message| {
+                    let mut record = SqsMessage::default();
+                    record.message_id = message.message_id.clone();
+                    record.receipt_handle = message.receipt_handle.clone();
+                    record.body = message.body.clone();
+                    record
+                })
+                .collect();
+            for shipped in self.shipper.ship(event).await {
+                let receipt = messages
+                    .iter()
+                    .find(|message| message.message_id.as_deref() == Some(shipped.message_id.as_str()))
+                    .and_then(|message| message.receipt_handle.clone());
+                if let (Ok(_), Some(receipt)) = (&shipped.result, receipt) {
+                    self.queue.delete_message().queue_url(&self.queue_url).receipt_handle(receipt).send().await?;
+                }
+                all.push(shipped);
+            }
+        }
+    }
+}
+
+/// `POST /_local/tick`: plans and ships now; answers with what that did. It exists in this process only.
+async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
+    let (status, body) = match conveyor.tick().await {
+        Ok((plan, shipped)) => {
+            let shipped: Vec<Value> = shipped.iter().map(report).collect();
+            (StatusCode::OK, json!({"planned": plan.planned, "deferred": plan.deferred, "shipped": shipped}))
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"error": format!("{error:#}")})),
+    };
+    annals_api::call::json(status, &body)
+}
+
+fn report(shipped: &Shipped) -> Value {
+    let (organisation, destination) = shipped
+        .order
+        .as_ref()
+        .map_or((None, None), |order| (Some(&order.organisation), Some(&order.destination)));
+    let mut report = json!({"organisation": organisation, "destination": destination});
+    match &shipped.result {
+        Ok(done) => {
+            let deliveries = done.deliveries.iter().map(|delivery| {
+                json!({
+                    "key": delivery.key,
+                    "firstSequence": delivery.first,
+                    "lastSequence": delivery.last,
+                    "events": delivery.events,
+                    "bytes": delivery.bytes,
+                    "sha256": delivery.sha256,
+                })
+            });
+            report["outcome"] = outcome(&done.outcome).into();
+            report["deliveries"] = deliveries.collect();
+        }
+        Err(error) => {
+            report["outcome"] = "error".into();
+            report["error"] = error.to_string().into();
+        }
+    }
+    report
+}

@@ -1,0 +1,296 @@
+//! A store that fails. Owns when and how; what is done when all is well is the store's behind it.
+
+use std::{
+    fmt,
+    future::Future,
+    ops::RangeInclusive,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::Delivery,
+    destination::{Destination, DestinationId},
+    log::{
+        segment::{Segment, Tail},
+        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+    },
+    organisation::{Organisation, OrganisationId},
+    registry::{ActiveDestination, Registry},
+    time::Clock,
+    token::{Token, TokenId},
+};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use crate::entropy::SeededEntropy;
+
+/// A store of log and registry.
+pub trait Store: LogStore + Registry + 'static {}
+
+impl<S: LogStore + Registry + 'static> Store for S {}
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The store refuses for load; nothing is done.
+    Throttled,
+    /// Another transaction is in progress; nothing is done. For what is no commit as [`Fault::Throttled`].
+    Busy,
+    /// There is no answer; nothing is done.
+    Unsent,
+    /// It is done, and the answer is lost.
+    AnswerLost,
+    /// There is no answer, and a commit is done this much later all the same. What is no commit is not done.
+    Late(Duration),
+    /// The caller is stopped for ever before anything is done: its process has crashed.
+    CrashBefore,
+    /// It is done, and the caller is stopped for ever.
+    CrashAfter,
+}
+
+/// A call of the port, for who decides whether it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Counted from 1.
+    pub number: u64,
+    /// The method's name.
+    pub name: &'static str,
+}
+
+type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
+
+/// `S`, failing.
+pub struct FaultyStore<S> {
+    store: Arc<S>,
+    calls: AtomicU64,
+    decide: Mutex<Option<Decide>>,
+    clock: Option<Arc<dyn Clock>>,
+    crashed: Notify,
+}
+
+impl<S: fmt::Debug> fmt::Debug for FaultyStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// `store`, failing as `decide` says of each call.
+    #[must_use]
+    pub fn new(store: Arc<S>, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) -> Arc<Self> {
+        Self::with(store, Box::new(decide), None)
+    }
+
+    fn with(store: Arc<S>, decide: Decide, clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
+        let decide = Mutex::new(Some(decide));
+        Arc::new(Self { store, calls: AtomicU64::new(0), decide, clock, crashed: Notify::new() })
+    }
+
+    /// `store`, of which only the `nth` call fails, counted from 1.
+    #[must_use]
+    pub fn nth(store: Arc<S>, nth: u64, fault: Fault) -> Arc<Self> {
+        Self::new(store, move |call| (call.number == nth).then_some(fault))
+    }
+
+    /// `store`, of which each call fails with probability `chance`, in any way, by the seed. What arrives late does so
+    /// within `late`, on `clock`.
+    #[must_use]
+    pub fn seeded(
+        store: Arc<S>,
+        chance: f64,
+        late: Duration,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<SeededEntropy>,
+    ) -> Arc<Self> {
+        let decide = move |_| {
+            entropy.happens(chance).then(|| match entropy.below(14) {
+                0..3 => Fault::Throttled,
+                3 => Fault::Busy,
+                4..7 => Fault::Unsent,
+                7..10 => Fault::AnswerLost,
+                10..12 => Fault::Late(entropy.duration(late)),
+                12 => Fault::CrashBefore,
+                _ => Fault::CrashAfter,
+            })
+        };
+        Self::with(store, Box::new(decide), Some(clock))
+    }
+
+    /// No call fails any more.
+    pub fn heal(&self) {
+        *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// From now on calls fail as `decide` says.
+    pub fn decide(&self, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) {
+        *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(decide));
+    }
+
+    /// How many calls there were.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns when a caller has been stopped for ever: a test drops it then.
+    pub async fn crashed(&self) {
+        self.crashed.notified().await;
+    }
+
+    fn next(&self, name: &'static str) -> Option<Fault> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let decide = self.decide.lock().unwrap_or_else(PoisonError::into_inner);
+        decide.as_ref().and_then(|decide| decide(Call { number, name }))
+    }
+
+    async fn crash<T>(&self) -> T {
+        self.crashed.notify_one();
+        std::future::pending().await
+    }
+
+    /// Does `work`, unless this call is to fail.
+    async fn call<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        match self.next(name) {
+            None => work.await,
+            Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
+            Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
+            Some(Fault::AnswerLost) => {
+                work.await?;
+                Err(unavailable())
+            }
+            Some(Fault::CrashBefore) => self.crash().await,
+            Some(Fault::CrashAfter) => {
+                let _ = work.await;
+                self.crash().await
+            }
+        }
+    }
+}
+
+fn throttled() -> StoreError {
+    StoreError::Throttled("injected".into())
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("injected".into())
+}
+
+#[async_trait]
+impl<S: Store> LogStore for FaultyStore<S> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.call("newest", self.store.newest(organisation)).await
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.call("anchor", self.store.anchor(organisation)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        self.call("advance_anchor", self.store.advance_anchor(organisation, to)).await
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let work = self.store.commit(organisation, commit);
+        match self.next("commit") {
+            None => work.await,
+            Some(Fault::Throttled) => Err(throttled().into()),
+            Some(Fault::Busy) => Err(CommitError::Busy),
+            Some(Fault::Unsent) => Err(unavailable().into()),
+            Some(Fault::AnswerLost) => {
+                let _ = work.await;
+                Err(unavailable().into())
+            }
+            Some(Fault::Late(after)) => {
+                let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
+                let (organisation, commit) = (organisation.clone(), commit.clone());
+                tokio::spawn(async move {
+                    if let Some(clock) = clock {
+                        clock.sleep(after).await;
+                    }
+                    let _ = store.commit(&organisation, &commit).await;
+                });
+                Err(unavailable().into())
+            }
+            Some(Fault::CrashBefore) => self.crash().await,
+            Some(Fault::CrashAfter) => {
+                let _ = work.await;
+                self.crash().await
+            }
+        }
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        self.call("range", self.store.range(organisation, range, order, limit, consistency)).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> Registry for FaultyStore<S> {
+    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
+        self.call("organisation", self.store.organisation(id)).await
+    }
+
+    async fn organisations(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<Organisation>, StoreError> {
+        self.call("organisations", self.store.organisations(after, limit)).await
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
+        self.call("token", self.store.token(id)).await
+    }
+
+    async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
+        self.call("tokens", self.store.tokens(organisation)).await
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        self.call("destination", self.store.destination(organisation, id)).await
+    }
+
+    async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError> {
+        self.call("destinations", self.store.destinations(organisation)).await
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        self.call("active_destinations", self.store.active_destinations()).await
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        self.call("save_progress", self.store.save_progress(destination, delivery)).await
+    }
+
+    async fn deliveries(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.call("deliveries", self.store.deliveries(organisation, id, limit)).await
+    }
+}

@@ -1,0 +1,144 @@
+//! A store that takes its time: half of a call's latency passes before it is done, half before the answer is there. So
+//! calls overlap as they do over a network. Owns the waiting alone.
+
+use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use annals_core::{
+    delivery::Delivery,
+    destination::{Destination, DestinationId},
+    log::{
+        segment::{Segment, Tail},
+        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+    },
+    organisation::{Organisation, OrganisationId},
+    registry::{ActiveDestination, Registry},
+    time::Clock,
+    token::{Token, TokenId},
+};
+use async_trait::async_trait;
+
+use crate::{entropy::SeededEntropy, faulty::Store};
+
+/// `S`, some time away.
+#[derive(Debug)]
+pub struct LatencyStore<S> {
+    store: Arc<S>,
+    clock: Arc<dyn Clock>,
+    latency: Duration,
+    jitter: Option<Jitter>,
+}
+
+/// How much latencies differ.
+#[derive(Debug, Clone)]
+pub struct Jitter {
+    /// Each half of a latency is up to this part of it shorter or longer: below 1.
+    pub part: f64,
+    /// By what.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+impl<S: Store> LatencyStore<S> {
+    /// `store`, with `latency` from a call to its answer.
+    #[must_use]
+    pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, latency: Duration, jitter: Option<Jitter>) -> Arc<Self> {
+        Arc::new(Self { store, clock, latency, jitter })
+    }
+
+    async fn half(&self) {
+        let factor = self.jitter.as_ref().map_or(1.0, |jitter| 1.0 + jitter.part * (2.0 * jitter.entropy.fraction() - 1.0));
+        self.clock.sleep(self.latency.mul_f64(factor / 2.0)).await;
+    }
+
+    async fn around<T: fmt::Debug>(&self, work: impl Future<Output = T> + Send) -> T {
+        self.half().await;
+        let answer = work.await;
+        self.half().await;
+        answer
+    }
+}
+
+#[async_trait]
+impl<S: Store> LogStore for LatencyStore<S> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.around(self.store.newest(organisation)).await
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.around(self.store.anchor(organisation)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        self.around(self.store.advance_anchor(organisation, to)).await
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        self.around(self.store.commit(organisation, commit)).await
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        self.around(self.store.range(organisation, range, order, limit, consistency)).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> Registry for LatencyStore<S> {
+    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
+        self.around(self.store.organisation(id)).await
+    }
+
+    async fn organisations(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<Organisation>, StoreError> {
+        self.around(self.store.organisations(after, limit)).await
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
+        self.around(self.store.token(id)).await
+    }
+
+    async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
+        self.around(self.store.tokens(organisation)).await
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        self.around(self.store.destination(organisation, id)).await
+    }
+
+    async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError> {
+        self.around(self.store.destinations(organisation)).await
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        self.around(self.store.active_destinations()).await
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.save_progress(destination, delivery)).await
+    }
+
+    async fn deliveries(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.around(self.store.deliveries(organisation, id, limit)).await
+    }
+}

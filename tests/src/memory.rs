@@ -1,0 +1,467 @@
+//! The in-memory store: log and registry over one world, with the semantics of the real one. Owns what a commit may and
+//! may not do; latency and failures are the decorators' business.
+//!
+//! Beyond the ports it shows a test what no caller sees: the journal of every segment that was ever committed, deleted or
+//! not, what the commits would have cost, and it deletes expired items in whatever order the test likes.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::Delivery,
+    destination::{Destination, DestinationId},
+    log::{
+        segment::{Segment, Tail},
+        store::{
+            Beside, Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+        },
+    },
+    organisation::{Organisation, OrganisationId},
+    registry::{ActiveDestination, Change, Conflict, Registry},
+    time::{Clock, Timestamp},
+    token::{Token, TokenId},
+};
+use async_trait::async_trait;
+
+use crate::entropy::SeededEntropy;
+
+/// The most bytes of an item (AWS, "Service, account, and table quotas in Amazon DynamoDB").
+const MAX_ITEM_BYTES: usize = 400 * 1024;
+/// The most bytes of a page of a query (AWS, "Query").
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
+/// The most bytes of a transaction (AWS, "TransactWriteItems").
+const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+/// The most items of a transaction (AWS, "TransactWriteItems").
+const MAX_TRANSACTION_ITEMS: usize = 100;
+
+/// How an eventually consistent read may miss what was just written.
+#[derive(Debug, Clone)]
+pub struct Staleness {
+    /// The probability that a read misses anything.
+    pub chance: f64,
+    /// What is older than this is seen by every read.
+    pub window: Duration,
+    /// By which time that is measured.
+    pub clock: Arc<dyn Clock>,
+    /// What decides.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+/// What commits have cost, as DynamoDB counts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Meter {
+    /// Commits that were made.
+    pub commits: u64,
+    /// Commits that lost their place to another.
+    pub lost: u64,
+    /// Write units of the log's table that were spent, those of lost conditions included.
+    pub write_units: f64,
+    /// Write units that lost conditions cost.
+    pub wasted_units: f64,
+    /// Reads of the tail.
+    pub tail_reads: u64,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct MemoryStore {
+    world: Mutex<World>,
+    page: usize,
+    staleness: Option<Staleness>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    logs: HashMap<OrganisationId, OneLog>,
+    organisations: BTreeMap<OrganisationId, Organisation>,
+    tokens: HashMap<TokenId, Token>,
+    destinations: Vec<Destination>,
+    deliveries: Vec<Delivery>,
+    meter: Meter,
+}
+
+#[derive(Debug, Default)]
+struct OneLog {
+    anchor: Option<Tail>,
+    segments: BTreeMap<u64, (Timestamp, Arc<Segment>)>,
+    keys: HashMap<[u8; 32], IdempotencyRecord>,
+    journal: Vec<Arc<Segment>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty world in which every read is up to date and a page ends by its bytes alone.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { world: Mutex::default(), page: usize::MAX, staleness: None }
+    }
+
+    /// Ends a page of `range` after so many segments.
+    #[must_use]
+    pub fn with_page(mut self, segments: usize) -> Self {
+        self.page = segments.max(1);
+        self
+    }
+
+    /// Lets eventually consistent reads be stale.
+    #[must_use]
+    pub fn with_staleness(mut self, staleness: Staleness) -> Self {
+        self.staleness = Some(staleness);
+        self
+    }
+
+    /// Every segment that was ever committed to an organisation's log, in the order in which they were.
+    #[must_use]
+    pub fn journal(&self, organisation: &OrganisationId) -> Vec<Arc<Segment>> {
+        self.lock().logs.get(organisation).map(|log| log.journal.clone()).unwrap_or_default()
+    }
+
+    /// What was spent so far.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.lock().meter
+    }
+
+    /// Deletes, as time to live does, those expired segments that `chosen` chooses by organisation and first sequence,
+    /// and every expired idempotency key. Says how many segments that were.
+    pub fn expire(&self, now: Timestamp, mut chosen: impl FnMut(&OrganisationId, u64) -> bool) -> usize {
+        let mut deleted = 0;
+        for (organisation, log) in &mut self.lock().logs {
+            log.segments.retain(|first, (_, segment)| {
+                let goes = segment.is_expired(now) && chosen(organisation, *first);
+                deleted += usize::from(goes);
+                !goes
+            });
+            log.keys.retain(|_, key| key.expires_at > now.as_millis() / 1000);
+        }
+        deleted
+    }
+
+    /// The sequences at which the segments begin that are expired and not deleted, by rising sequence.
+    #[must_use]
+    pub fn expired(&self, organisation: &OrganisationId, now: Timestamp) -> Vec<u64> {
+        let world = self.lock();
+        let log = world.logs.get(organisation).into_iter();
+        log.flat_map(|log| &log.segments).filter(|(_, (_, s))| s.is_expired(now)).map(|(first, _)| *first).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which segments of a log a read of this consistency does not see: those behind this place in the journal.
+    fn seen(&self, log: &OneLog, consistency: Consistency) -> usize {
+        let all = log.journal.len();
+        let Some(staleness) = &self.staleness else { return all };
+        if consistency == Consistency::Strong || !staleness.entropy.happens(staleness.chance) {
+            return all;
+        }
+        let now = staleness.clock.now();
+        let is_recent = |segment: &&Arc<Segment>| {
+            let written = log.segments.get(&segment.first).map(|(written, _)| *written);
+            written.is_some_and(|written| now.since(written) < staleness.window)
+        };
+        let recent = log.journal.iter().rev().take_while(is_recent).count();
+        all - staleness.entropy.below(recent + 1)
+    }
+}
+
+/// The size of a segment's item: names and values of its attributes (AWS, "DynamoDB item sizes and formats").
+#[must_use]
+pub fn item_bytes(organisation: &OrganisationId, segment: &Segment) -> usize {
+    /// The names of its ten attributes, a handful of bytes each number, two hashes, and the append's id.
+    const REST: usize = 16 + 5 * 8 + 2 * 32 + 16;
+    REST + organisation.as_str().len() + segment.organisation_name.len() + segment.bodies.as_bytes().len()
+}
+
+fn write_units(bytes: usize) -> f64 {
+    bytes.div_ceil(1024).max(1) as f64
+}
+
+fn broken(reason: &str) -> StoreError {
+    StoreError::Broken(reason.into())
+}
+
+impl World {
+    fn log(&mut self, organisation: &OrganisationId) -> &mut OneLog {
+        self.logs.entry(organisation.clone()).or_default()
+    }
+
+    fn check(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let sizes = commit.segments.iter().map(|segment| item_bytes(organisation, segment));
+        if commit.segments.is_empty() {
+            return Err(broken("a commit without segments").into());
+        }
+        if sizes.clone().any(|size| size > MAX_ITEM_BYTES) {
+            return Err(broken("an item has at most 400 KB").into());
+        }
+        let items = commit.segments.len() + commit.beside.len();
+        if items > MAX_TRANSACTION_ITEMS || sizes.sum::<usize>() > MAX_TRANSACTION_BYTES {
+            return Err(broken("a transaction has at most 100 items and 4 MB").into());
+        }
+        let mut keys = HashSet::new();
+        let twice = |beside: &Beside| matches!(beside, Beside::Key(record) if !keys.insert(record.key));
+        if commit.beside.iter().any(twice) {
+            return Err(broken("a transaction names no item twice").into());
+        }
+        let log = self.logs.get(organisation);
+        for segment in &commit.segments {
+            if let Some((_, there)) = log.and_then(|log| log.segments.get(&segment.first)) {
+                return Err(CommitError::Occupied(Occupant { append: there.append, tail: there.tail() }));
+            }
+        }
+        for (index, beside) in commit.beside.iter().enumerate() {
+            let refusal = match beside {
+                Beside::Key(record) => log
+                    .and_then(|log| log.keys.get(&record.key))
+                    .filter(|there| there.expires_at > commit.now)
+                    .map(|there| Refusal::KeyInUse(Box::new(there.clone()))),
+                Beside::Change(change) => self.conflict(change).map(Refusal::Conflict),
+            };
+            if let Some(refusal) = refusal {
+                return Err(CommitError::Refused(index, refusal));
+            }
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, change: &Change) -> Option<Conflict> {
+        match change {
+            Change::CreateOrganisation(new) => self.organisations.contains_key(&new.id).then_some(Conflict::Exists),
+            Change::UpdateOrganisation(new) => {
+                let version = self.organisations.get(&new.id).map(|old| old.version);
+                (version != Some(new.version - 1)).then_some(Conflict::Changed)
+            }
+            Change::CreateToken(new) => self.tokens.contains_key(&new.id).then_some(Conflict::Exists),
+            Change::RevokeToken(organisation, id) => {
+                let there = self.tokens.get(id).is_some_and(|token| token.organisation == *organisation);
+                (!there).then_some(Conflict::Missing)
+            }
+            Change::CreateDestination { destination: new, limit } => {
+                let own = self.destinations.iter().filter(|old| old.organisation == new.organisation).count();
+                let mut others = self.destinations.iter().filter(|old| old.organisation != new.organisation);
+                if self.destination(&new.organisation, &new.id).is_some() {
+                    Some(Conflict::Exists)
+                } else if own >= *limit {
+                    Some(Conflict::Limit)
+                } else if others.clone().any(|old| old.bucket == new.bucket) {
+                    Some(Conflict::BucketInUse)
+                } else {
+                    others.any(|old| old.role_arn == new.role_arn).then_some(Conflict::RoleInUse)
+                }
+            }
+            Change::UpdateDestination(new) => self.version_conflict(new, new.version - 1),
+            Change::DeleteDestination(old) => self.version_conflict(old, old.version),
+        }
+    }
+
+    fn destination(&self, organisation: &OrganisationId, id: &DestinationId) -> Option<&Destination> {
+        self.destinations.iter().find(|old| old.organisation == *organisation && old.id == *id)
+    }
+
+    fn version_conflict(&self, destination: &Destination, expected: u64) -> Option<Conflict> {
+        match self.destination(&destination.organisation, &destination.id) {
+            None => Some(Conflict::Missing),
+            Some(there) => (there.version != expected).then_some(Conflict::Changed),
+        }
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::CreateOrganisation(new) => {
+                self.log(&new.id).anchor.get_or_insert(Tail::ORIGIN);
+                self.organisations.insert(new.id.clone(), new);
+            }
+            Change::UpdateOrganisation(new) => drop(self.organisations.insert(new.id.clone(), new)),
+            Change::CreateToken(new) => drop(self.tokens.insert(new.id.clone(), new)),
+            Change::RevokeToken(_, id) => drop(self.tokens.remove(&id)),
+            Change::CreateDestination { destination, .. } => self.destinations.push(*destination),
+            Change::UpdateDestination(new) => self.replace(&new),
+            Change::DeleteDestination(old) => {
+                self.destinations.retain(|there| there.organisation != old.organisation || there.id != old.id);
+            }
+        }
+    }
+
+    fn replace(&mut self, new: &Destination) {
+        for there in &mut self.destinations {
+            if there.organisation == new.organisation && there.id == new.id {
+                *there = new.clone();
+            }
+        }
+    }
+
+    /// Counts a commit: twice as much in a transaction, and as much where its condition fails.
+    fn count(&mut self, organisation: &OrganisationId, commit: &Commit, made: Result<(), &CommitError>) {
+        let single = commit.segments.len() == 1 && commit.beside.is_empty();
+        let units: f64 = commit.segments.iter().map(|segment| write_units(item_bytes(organisation, segment))).sum();
+        let keys = commit.beside.iter().filter(|beside| matches!(beside, Beside::Key(_))).count();
+        let units = if single { units } else { 2.0 * (units + keys as f64) };
+        self.meter.write_units += units;
+        match made {
+            Ok(()) => self.meter.commits += 1,
+            Err(error) => {
+                self.meter.wasted_units += units;
+                self.meter.lost += u64::from(matches!(error, CommitError::Occupied(_)));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl LogStore for MemoryStore {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        let mut world = self.lock();
+        world.meter.tail_reads += 1;
+        let log = world.logs.get(organisation);
+        Ok(log.and_then(|log| log.segments.values().next_back().map(|(_, segment)| segment.tail()).or(log.anchor)))
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        Ok(self.lock().logs.get(organisation).and_then(|log| log.anchor))
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let log = world.log(organisation);
+        if log.anchor.is_some_and(|anchor| anchor.last >= to.last) {
+            return Ok(false);
+        }
+        log.anchor = Some(*to);
+        Ok(true)
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let mut world = self.lock();
+        let checked = world.check(organisation, commit);
+        world.count(organisation, commit, checked.as_ref().copied());
+        checked?;
+        let written = self.staleness.as_ref().map_or(Timestamp::EPOCH, |staleness| staleness.clock.now());
+        let log = world.log(organisation);
+        for segment in commit.segments.iter().cloned().map(Arc::new) {
+            log.journal.push(Arc::clone(&segment));
+            log.segments.insert(segment.first, (written, segment));
+        }
+        for beside in &commit.beside {
+            match beside {
+                Beside::Key(record) => drop(world.log(organisation).keys.insert(record.key, record.clone())),
+                Beside::Change(change) => world.apply(change),
+            }
+        }
+        Ok(())
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        if range.is_empty() || limit == Some(0) {
+            return Err(broken("a range or limit of nothing"));
+        }
+        let world = self.lock();
+        let Some(log) = world.logs.get(organisation) else { return Ok(Vec::new()) };
+        let unseen: HashSet<u64> =
+            log.journal[self.seen(log, consistency)..].iter().map(|segment| segment.first).collect();
+        let found = log.segments.range(range).map(|(_, (_, segment))| segment);
+        let mut found: Vec<_> = found.filter(|segment| !unseen.contains(&segment.first)).collect();
+        if order == Order::Descending {
+            found.reverse();
+        }
+        let mut bytes = 0;
+        let page = found.into_iter().take(limit.unwrap_or(usize::MAX).min(self.page)).take_while(|segment| {
+            let goes_on = bytes < MAX_PAGE_BYTES;
+            bytes += item_bytes(organisation, segment);
+            goes_on
+        });
+        Ok(page.map(|segment| Segment::clone(segment)).collect())
+    }
+}
+
+#[async_trait]
+impl Registry for MemoryStore {
+    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
+        Ok(self.lock().organisations.get(id).cloned())
+    }
+
+    async fn organisations(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<Organisation>, StoreError> {
+        let world = self.lock();
+        let behind = world.organisations.values().filter(|organisation| after.is_none_or(|after| organisation.id > *after));
+        Ok(behind.take(limit).cloned().collect())
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
+        Ok(self.lock().tokens.get(id).cloned())
+    }
+
+    async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
+        Ok(self.lock().tokens.values().filter(|token| token.organisation == *organisation).cloned().collect())
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        Ok(self.lock().destination(organisation, id).cloned())
+    }
+
+    async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError> {
+        let world = self.lock();
+        Ok(world.destinations.iter().filter(|there| there.organisation == *organisation).cloned().collect())
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        let active = |destination: &Destination| ActiveDestination {
+            organisation: destination.organisation.clone(),
+            id: destination.id.clone(),
+            next_sequence: destination.next_sequence,
+            pending: destination.intent.is_some(),
+            retry_at: destination.progress.failing.as_ref().map(|failing| failing.retry_at),
+        };
+        Ok(self.lock().destinations.iter().map(active).collect())
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        if world.version_conflict(destination, destination.version - 1).is_some() {
+            return Ok(false);
+        }
+        world.replace(destination);
+        world.deliveries.extend(delivery.cloned());
+        Ok(true)
+    }
+
+    async fn deliveries(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let world = self.lock();
+        let of_it = world.deliveries.iter().filter(|delivery| {
+            delivery.organisation == *organisation && delivery.destination == *id
+        });
+        Ok(of_it.rev().take(limit).cloned().collect())
+    }
+}

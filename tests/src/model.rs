@@ -1,0 +1,590 @@
+//! The model test: random work on a log by several writers and readers at once, failures and months of quiet included,
+//! held against what a log promises. Owns the scenario, the plain reference model and the judgement; [`annals`] is the
+//! log of Annals as its subject, [`crate::rivals`] are logs that must be found wanting.
+//!
+//! Everything follows from the seed, and time is virtual: a run is the same run each time.
+
+pub mod annals;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use annals_core::time::{Clock, Timestamp};
+use async_trait::async_trait;
+use futures_util::future::{BoxFuture, join_all};
+
+use crate::{clock::PausedClock, entropy::SeededEntropy, sample};
+
+/// How long after its request a write may still arrive, at most.
+pub const LATE: Duration = Duration::from_secs(15);
+/// How long the log remembers an idempotency key.
+const KEY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an append consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// One event each: unique, and rising in their order.
+    pub labels: Vec<String>,
+    /// How many bytes that do not compress each event has besides.
+    pub ballast: usize,
+    /// The idempotency key, where it has one.
+    pub key: Option<String>,
+}
+
+/// What a writer was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Its events are recorded, with these sequences where the log tells any.
+    Recorded(Vec<u64>),
+    /// They were recorded before, there.
+    Replayed(Vec<u64>),
+    /// Nothing was recorded: the key was used for something else.
+    KeyReused,
+    /// Nothing was recorded, for another reason.
+    Nothing,
+    /// It was not told: perhaps they are recorded.
+    Unknown,
+}
+
+/// An event that the log holds, or held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its label; `None` where the log itself recorded it.
+    pub label: Option<String>,
+    /// What a reader sees of it: unique.
+    pub text: String,
+    /// From when on no reader sees it any more.
+    pub expires_at: Timestamp,
+}
+
+/// What a reader saw, and where it goes on.
+#[derive(Debug, Clone)]
+pub struct Polled<C> {
+    /// The events, as texts.
+    pub events: Vec<String>,
+    /// Where it goes on.
+    pub cursor: C,
+}
+
+/// A promise that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// By what.
+    pub detail: String,
+}
+
+/// What a log promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Promise {
+    /// What was acknowledged is there, and where it was said to be.
+    NothingLost,
+    /// Nothing is there twice.
+    NothingDoubled,
+    /// Who was told that nothing was recorded was told the truth.
+    NothingUnsaid,
+    /// A batch is there whole, in order and in one piece, or not at all.
+    BatchesWhole,
+    /// Sequences have no gap and never change.
+    Dense,
+    /// Each line carries the hash of the line before it.
+    Chained,
+    /// A segment is recorded later than the one before it, and kept as long as was promised.
+    TimesRise,
+    /// A reader that goes on where it ended sees every event once and in order.
+    NothingMissed,
+    /// Every way of reading shows what is there and nothing else.
+    ReadsAgree,
+    /// An idempotency key stands for one batch, as long as it is remembered.
+    KeysHold,
+    /// An id that marks no place is refused for the right reason.
+    IdsJudged,
+}
+
+impl Violation {
+    /// `promise` was broken, as `detail` tells.
+    pub fn new(promise: Promise, detail: impl Into<String>) -> Self {
+        Self { promise, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.promise, self.detail)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// What a subject lives in.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Its time.
+    pub clock: Arc<PausedClock>,
+    /// Its chance.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+/// A log that the model test can be run on.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// Where a reader stands.
+    type Cursor: Clone + Send + Sync;
+
+    /// How many independent writers there are.
+    fn writers(&self) -> usize;
+
+    /// Appends a batch as one of the writers. Dropped, it is as if the client had gone.
+    async fn append(&self, writer: usize, batch: &Batch) -> Result<Answer, Violation>;
+
+    /// A cursor for each reader, at the log's beginning.
+    fn readers(&self) -> Vec<Self::Cursor>;
+
+    /// What a reader sees next; nothing where it is up to date, `None` where reading failed.
+    async fn poll(&self, cursor: &Self::Cursor) -> Result<Option<Polled<Self::Cursor>>, Violation>;
+
+    /// Everything that was ever recorded, in order, straight from the store.
+    fn contents(&self) -> Vec<Recorded>;
+
+    /// Something that happens beside appends, where the log knows such a thing: a change of its settings, say.
+    async fn meddle(&self) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// Lets a day at most pass without appends, with what has to be done daily.
+    async fn idle(&self, duration: Duration) -> Result<(), Violation>;
+
+    /// Looks at everything in every way, while nothing else happens.
+    async fn inspect(&self) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// Nothing fails from now on.
+    fn heal(&self) {}
+}
+
+/// What happened in a run: it shows whether the scenario did what it is there for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Appends that were sent.
+    pub appends: u64,
+    /// Appends that were acknowledged, those replayed included.
+    pub acknowledged: u64,
+    /// Acknowledged as replays.
+    pub replayed: u64,
+    /// Refused for their key.
+    pub reused: u64,
+    /// Appends without an answer.
+    pub unknown: u64,
+    /// Events that were ever recorded.
+    pub events: u64,
+    /// Of them expired at the end.
+    pub expired: u64,
+    /// Days that passed.
+    pub days: u64,
+    /// Times that a reader read.
+    pub polls: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.appends += other.appends;
+        self.acknowledged += other.acknowledged;
+        self.replayed += other.replayed;
+        self.reused += other.reused;
+        self.unknown += other.unknown;
+        self.events += other.events;
+        self.expired += other.expired;
+        self.days += other.days;
+        self.polls += other.polls;
+    }
+}
+
+/// Runs `future` in a runtime of its own, of one thread, whose time is virtual.
+///
+/// # Panics
+/// Where the future panics.
+pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
+
+/// Runs the scenario of one seed on the subject that `make` makes.
+///
+/// # Errors
+/// The first promise that was found broken.
+pub fn run<S: Subject>(seed: u64, make: impl AsyncFnOnce(Surroundings) -> S) -> Result<Tally, Violation> {
+    in_virtual_time(async {
+        let entropy = SeededEntropy::new(seed);
+        let surroundings = Surroundings { clock: PausedClock::new(sample::START), entropy: entropy.fork() };
+        let subject = make(surroundings.clone()).await;
+        let readers = subject.readers().into_iter().map(Poller::new).collect();
+        Run {
+            subject,
+            clock: surroundings.clock,
+            entropy,
+            readers,
+            sent: Vec::new(),
+            keys: BTreeMap::new(),
+            tally: Tally::default(),
+        }
+        .scenario()
+        .await
+    })
+}
+
+/// One reader, and all it has seen.
+struct Poller<C> {
+    cursor: C,
+    /// Each with when it was seen.
+    seen: Vec<(Timestamp, String)>,
+}
+
+impl<C> Poller<C> {
+    fn new(cursor: C) -> Self {
+        Self { cursor, seen: Vec::new() }
+    }
+}
+
+/// A batch that was sent, and all answers to it.
+struct Sent {
+    batch: Arc<Batch>,
+    answers: Vec<Answer>,
+}
+
+/// What an idempotency key was last used for.
+#[derive(Clone)]
+struct KeyUse {
+    since: Timestamp,
+    /// The batches that were sent with it, by their index in all that were sent.
+    sent: Vec<usize>,
+}
+
+struct Run<S: Subject> {
+    subject: S,
+    clock: Arc<PausedClock>,
+    entropy: Arc<SeededEntropy>,
+    readers: Vec<Poller<S::Cursor>>,
+    sent: Vec<Sent>,
+    /// By key and the number of its use.
+    keys: BTreeMap<(String, usize), KeyUse>,
+    tally: Tally,
+}
+
+enum Event<C> {
+    Answer(usize, Answer),
+    Poll(usize, Option<Polled<C>>, Timestamp),
+    Nothing,
+}
+
+impl<S: Subject> Run<S> {
+    async fn scenario(mut self) -> Result<Tally, Violation> {
+        for _ in 0..self.entropy.between(4, 12) {
+            match self.entropy.below(10) {
+                0..6 => self.burst().await?,
+                6..9 => self.quiet().await?,
+                _ => self.subject.inspect().await?,
+            }
+        }
+        self.burst().await?;
+        self.subject.heal();
+        self.clock.sleep(LATE).await;
+        self.subject.inspect().await?;
+        self.judge_contents()?;
+        self.judge_readers().await?;
+        let (contents, now) = (self.subject.contents(), self.clock.now());
+        self.tally.events = contents.len() as u64;
+        self.tally.expired = contents.iter().filter(|event| event.expires_at <= now).count() as u64;
+        self.tally.days = now.since(sample::START).as_secs() / 86_400;
+        Ok(self.tally)
+    }
+
+    /// Writers and readers, all at the same time.
+    async fn burst(&mut self) -> Result<(), Violation> {
+        let count = self.entropy.between(1, 12);
+        let span = Duration::from_millis(*self.entropy.pick(&[0, 5, 50, 500]));
+        let appends: Vec<_> = (0..count).map(|_| self.next_append(span)).collect();
+        let mut polls = Vec::new();
+        for reader in 0..self.readers.len() {
+            // A reader reads one after the other: `next` follows from the page before.
+            if self.entropy.happens(0.7) {
+                polls.push((reader, self.entropy.duration(span * 2)));
+            }
+        }
+        let meddles = self.entropy.happens(0.2);
+        let (subject, clock) = (&self.subject, &self.clock);
+        let mut all: Vec<BoxFuture<'_, Result<Event<S::Cursor>, Violation>>> = Vec::new();
+        for Append { index, batch, writer, start, patience } in appends {
+            all.push(Box::pin(async move {
+                clock.sleep(start).await;
+                let answer = tokio::select! {
+                    biased;
+                    answer = subject.append(writer, &batch) => answer?,
+                    () = clock.sleep(patience) => Answer::Unknown,
+                };
+                Ok(Event::Answer(index, answer))
+            }));
+        }
+        for (reader, start) in polls {
+            let cursor = &self.readers[reader].cursor;
+            all.push(Box::pin(async move {
+                clock.sleep(start).await;
+                let polled = tokio::select! {
+                    biased;
+                    polled = subject.poll(cursor) => polled?,
+                    () = clock.sleep(Duration::from_secs(12)) => None,
+                };
+                Ok(Event::Poll(reader, polled, clock.now()))
+            }));
+        }
+        if meddles {
+            all.push(Box::pin(async move {
+                clock.sleep(span / 2).await;
+                tokio::select! {
+                    biased;
+                    done = subject.meddle() => done?,
+                    () = clock.sleep(Duration::from_secs(12)) => {}
+                }
+                Ok(Event::Nothing)
+            }));
+        }
+        for event in join_all(all).await {
+            match event? {
+                Event::Answer(index, answer) => self.note_answer(index, answer),
+                Event::Poll(reader, polled, at) => self.note_poll(reader, polled, at),
+                Event::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn note_answer(&mut self, index: usize, answer: Answer) {
+        self.tally.appends += 1;
+        match &answer {
+            Answer::Recorded(_) => self.tally.acknowledged += 1,
+            Answer::Replayed(_) => {
+                self.tally.acknowledged += 1;
+                self.tally.replayed += 1;
+            }
+            Answer::KeyReused => self.tally.reused += 1,
+            Answer::Nothing => {}
+            Answer::Unknown => self.tally.unknown += 1,
+        }
+        self.sent[index].answers.push(answer);
+    }
+
+    fn note_poll(&mut self, reader: usize, polled: Option<Polled<S::Cursor>>, at: Timestamp) {
+        self.tally.polls += 1;
+        if let Some(polled) = polled {
+            let reader = &mut self.readers[reader];
+            reader.cursor = polled.cursor;
+            reader.seen.extend(polled.events.into_iter().map(|event| (at, event)));
+        }
+    }
+
+    fn next_append(&mut self, span: Duration) -> Append {
+        let entropy = Arc::clone(&self.entropy);
+        let index = match entropy.below(10) {
+            // An earlier batch with a key again, as long as the key is surely remembered.
+            0 | 1 => self.live_key().map(|(_, key)| *entropy.pick(&key.sent)),
+            // A key again, for something else.
+            2 => self.live_key().map(|(name, mut key)| {
+                let index = self.send(Some(name.0.clone()));
+                key.sent.push(index);
+                self.keys.insert(name, key);
+                index
+            }),
+            // A key that is forgotten by now.
+            3 => self.forgotten_key().map(|name| self.first_use(name)),
+            4 | 5 => {
+                let name = (format!("key-{}", self.sent.len()), 0);
+                Some(self.first_use(name))
+            }
+            _ => None,
+        };
+        let index = index.unwrap_or_else(|| self.send(None));
+        let patience = if entropy.happens(0.2) {
+            entropy.duration(Duration::from_millis(100))
+        } else {
+            Duration::from_millis(entropy.between(7_000, 14_000))
+        };
+        Append {
+            index,
+            batch: Arc::clone(&self.sent[index].batch),
+            writer: entropy.below(self.subject.writers()),
+            start: entropy.duration(span),
+            patience,
+        }
+    }
+
+    fn first_use(&mut self, name: (String, usize)) -> usize {
+        let index = self.send(Some(name.0.clone()));
+        self.keys.insert(name, KeyUse { since: self.clock.now(), sent: vec![index] });
+        index
+    }
+
+    fn live_key(&self) -> Option<((String, usize), KeyUse)> {
+        let now = self.clock.now();
+        let is_live = |key: &KeyUse| now.since(key.since) < KEY_TTL - Duration::from_secs(3600);
+        let live: Vec<_> = self.keys.iter().filter(|(_, key)| is_live(key)).collect();
+        (!live.is_empty()).then(|| {
+            let (name, key) = *self.entropy.pick(&live);
+            (name.clone(), key.clone())
+        })
+    }
+
+    /// The next use of a key that is surely forgotten.
+    fn forgotten_key(&self) -> Option<(String, usize)> {
+        let now = self.clock.now();
+        let mut last: HashMap<&str, (usize, Timestamp)> = HashMap::new();
+        for ((name, number), key) in &self.keys {
+            last.insert(name, (*number, key.since));
+        }
+        let mut forgotten: Vec<_> = last
+            .into_iter()
+            .filter(|(_, (_, since))| now.since(*since) > KEY_TTL + Duration::from_secs(3600))
+            .map(|(name, (number, _))| (name.to_owned(), number + 1))
+            .collect();
+        forgotten.sort();
+        (!forgotten.is_empty()).then(|| self.entropy.pick(&forgotten).clone())
+    }
+
+    /// A new batch.
+    fn send(&mut self, key: Option<String>) -> usize {
+        let number = self.sent.len();
+        let (count, ballast) = match self.entropy.below(100) {
+            0 => (self.entropy.between(4, 9), 120_000),
+            1..30 => (self.entropy.between(2, 12), 0),
+            _ => (1, 0),
+        };
+        let labels = (0..count).map(|i| format!("b{number:05}.{i:03}")).collect();
+        let batch = Batch { labels, ballast: usize::try_from(ballast).unwrap(), key };
+        self.sent.push(Sent { batch: Arc::new(batch), answers: Vec::new() });
+        number
+    }
+
+    /// Days, weeks or months in which nothing is appended.
+    async fn quiet(&mut self) -> Result<(), Violation> {
+        // Nothing that was sent before is under way any more.
+        self.clock.sleep(LATE).await;
+        let days = *self.entropy.pick(&[1, 1, 2, 6, 7, 8, 20, 60]);
+        for _ in 0..days {
+            let most = Duration::from_secs(24 * 3600 - 60);
+            self.subject.idle(most - self.entropy.duration(most / 10)).await?;
+        }
+        Ok(())
+    }
+
+    fn judge_contents(&self) -> Result<(), Violation> {
+        let contents = self.subject.contents();
+        if let Some((index, event)) = contents.iter().enumerate().find(|(i, event)| event.sequence != *i as u64 + 1) {
+            let detail = format!("after sequence {index} comes {}", event.sequence);
+            return Err(Violation::new(Promise::Dense, detail));
+        }
+        let mut places: HashMap<&str, u64> = HashMap::new();
+        for event in &contents {
+            if let Some(label) = &event.label
+                && let Some(before) = places.insert(label, event.sequence)
+            {
+                let detail = format!("{label} is at {before} and at {}", event.sequence);
+                return Err(Violation::new(Promise::NothingDoubled, detail));
+            }
+        }
+        for sent in &self.sent {
+            judge_batch(sent, &places)?;
+        }
+        for ((name, _), key) in &self.keys {
+            let recorded = |index: &&usize| places.contains_key(self.sent[**index].batch.labels[0].as_str());
+            let reused = key.sent.iter().any(|index| self.sent[*index].answers.contains(&Answer::KeyReused));
+            let count = key.sent.iter().filter(recorded).count();
+            if count > 1 {
+                return Err(Violation::new(Promise::KeysHold, format!("{name} stands for {count} batches")));
+            }
+            if reused && count == 0 {
+                return Err(Violation::new(Promise::KeysHold, format!("{name} was refused and stands for nothing")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn judge_readers(&mut self) -> Result<(), Violation> {
+        for reader in 0..self.readers.len() {
+            let mut empty = 0;
+            while empty < 2 {
+                let polled = self.subject.poll(&self.readers[reader].cursor).await?;
+                let Some(polled) = polled else {
+                    return Err(Violation::new(Promise::ReadsAgree, "a read failed although nothing fails any more"));
+                };
+                empty = if polled.events.is_empty() { empty + 1 } else { 0 };
+                self.note_poll(reader, Some(polled), self.clock.now());
+            }
+            self.judge_reader(&self.readers[reader].seen)?;
+        }
+        Ok(())
+    }
+
+    /// What a reader saw, against what is there: in order, each once, and only what had expired left out.
+    fn judge_reader(&self, seen: &[(Timestamp, String)]) -> Result<(), Violation> {
+        let contents = self.subject.contents();
+        let missed = |event: &Recorded, why: &str| {
+            Violation::new(Promise::NothingMissed, format!("sequence {} ({:?}) {why}", event.sequence, event.label))
+        };
+        let mut rest = contents.iter();
+        for (at, text) in seen {
+            loop {
+                let Some(event) = rest.next() else {
+                    let detail = format!("seen out of order, twice, or never recorded: {text}");
+                    return Err(Violation::new(Promise::NothingMissed, detail));
+                };
+                if event.text == *text {
+                    break;
+                }
+                if event.expires_at > *at {
+                    return Err(missed(event, "was passed over"));
+                }
+            }
+        }
+        let now = self.clock.now();
+        match rest.find(|event| event.label.is_some() && event.expires_at > now) {
+            Some(event) => Err(missed(event, "was not shown at the end")),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Append {
+    index: usize,
+    batch: Arc<Batch>,
+    writer: usize,
+    start: Duration,
+    patience: Duration,
+}
+
+fn judge_batch(sent: &Sent, places: &HashMap<&str, u64>) -> Result<(), Violation> {
+    let labels = &sent.batch.labels;
+    let found: Vec<u64> = labels.iter().filter_map(|label| places.get(label.as_str()).copied()).collect();
+    if !found.is_empty() && (found.len() < labels.len() || found.windows(2).any(|pair| pair[1] != pair[0] + 1)) {
+        return Err(Violation::new(Promise::BatchesWhole, format!("{labels:?} is at {found:?}")));
+    }
+    for answer in &sent.answers {
+        let (Answer::Recorded(told) | Answer::Replayed(told)) = answer else { continue };
+        if found.is_empty() || (!told.is_empty() && *told != found) {
+            let detail = format!("{labels:?} was said to be at {told:?} and is at {found:?}");
+            return Err(Violation::new(Promise::NothingLost, detail));
+        }
+    }
+    let said_nothing = |answer: &Answer| matches!(answer, Answer::Nothing | Answer::KeyReused);
+    if !found.is_empty() && sent.answers.iter().all(said_nothing) {
+        let detail = format!("{labels:?} is at {found:?}, and the answers were {:?}", sent.answers);
+        return Err(Violation::new(Promise::NothingUnsaid, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Organisations, events and destinations to test with. Owns no store: a test puts them where it needs them.
+
+use annals_core::{
+    audit::Reader,
+    destination::{Destination, DestinationId, Progress},
+    event::{Body, Context, Entity, Layout, parse},
+    organisation::{Organisation, Plan, RetentionDays},
+    time::Timestamp,
+};
+use serde_json::json;
+
+/// When the tests' time begins.
+pub const START: Timestamp = Timestamp::from_millis(1_795_341_600_000);
+
+/// An organisation that keeps its events as short as can be, 7 days.
+#[must_use]
+pub fn organisation(id: &str) -> Organisation {
+    Organisation {
+        id: id.parse().unwrap(),
+        name: format!("The {id} company"),
+        plan: Plan::Enterprise,
+        retention: RetentionDays::MIN,
+        longest_retention: RetentionDays::MIN,
+        external_id: format!("annals-{id}"),
+        created_at: START,
+        version: 1,
+    }
+}
+
+/// A small event about the thing `label`.
+#[must_use]
+pub fn body(label: &str) -> Body {
+    body_with(label, "")
+}
+
+/// An event about the thing `label`, with `ballast` in its payload.
+#[must_use]
+pub fn body_with(label: &str, ballast: &str) -> Body {
+    let event = json!({
+        "action": "UPDATE",
+        "entity": {"id": label, "name": "Payments", "entityType": "MOCK_API"},
+        "principal": {"id": "7", "name": "Ada", "entityType": "USER"},
+        "payload": {"ballast": ballast},
+    });
+    parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0)
+}
+
+/// What an event as a producer posts it is kept as.
+#[must_use]
+pub fn posted(event: &serde_json::Value) -> Body {
+    parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0)
+}
+
+/// The label of the event that a line is of; `None` for an event of Annals' own.
+#[must_use]
+pub fn label(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    (line["entity"]["entityType"] == "MOCK_API").then(|| line["entity"]["id"].as_str().unwrap().to_owned())
+}
+
+/// Somebody who reads the audit log.
+#[must_use]
+pub fn reader() -> Reader {
+    Reader {
+        principal: Entity { id: "siem".into(), name: "SIEM".into(), entity_type: "API_KEY" },
+        context: Context::default(),
+        call: json!({"path": "/audit", "method": "GET"}),
+    }
+}
+
+/// A destination of an organisation, in a bucket and with a role of its own, from the log's first event on.
+#[must_use]
+pub fn destination(organisation: &Organisation, id: &str) -> Destination {
+    let id: DestinationId = format!("{id:0>12}").parse().unwrap();
+    Destination {
+        bucket: format!("bucket-{}-{id}", organisation.id.as_str().to_lowercase().replace('_', "-")).parse().unwrap(),
+        role_arn: format!("arn:aws:iam::444455556666:role/{}-{id}", organisation.id).parse().unwrap(),
+        prefix: "audit".parse().unwrap(),
+        id,
+        organisation: organisation.id.clone(),
+        region: None,
+        created_at: START,
+        next_sequence: 1,
+        intent: None,
+        progress: Progress::default(),
+        version: 1,
+    }
+}
