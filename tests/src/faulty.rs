@@ -5,8 +5,8 @@ use std::{
     future::Future,
     ops::RangeInclusive,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -67,7 +67,8 @@ type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
 pub struct FaultyStore<S> {
     store: Arc<S>,
     calls: AtomicU64,
-    decide: Mutex<Option<Decide>>,
+    decide: Decide,
+    healed: AtomicBool,
     clock: Option<Arc<dyn Clock>>,
     crashed: Notify,
 }
@@ -86,8 +87,8 @@ impl<S: Store> FaultyStore<S> {
     }
 
     fn with(store: Arc<S>, decide: Decide, clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
-        let decide = Mutex::new(Some(decide));
-        Arc::new(Self { store, calls: AtomicU64::new(0), decide, clock, crashed: Notify::new() })
+        let (calls, healed) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { store, calls, decide, healed, clock, crashed: Notify::new() })
     }
 
     /// `store`, of which only the `nth` call fails, counted from 1.
@@ -122,12 +123,7 @@ impl<S: Store> FaultyStore<S> {
 
     /// No call fails any more.
     pub fn heal(&self) {
-        *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// From now on calls fail as `decide` says.
-    pub fn decide(&self, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) {
-        *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(decide));
+        self.healed.store(true, Ordering::Relaxed);
     }
 
     /// How many calls there were.
@@ -143,8 +139,7 @@ impl<S: Store> FaultyStore<S> {
 
     fn next(&self, name: &'static str) -> Option<Fault> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let decide = self.decide.lock().unwrap_or_else(PoisonError::into_inner);
-        decide.as_ref().and_then(|decide| decide(Call { number, name }))
+        if self.healed.load(Ordering::Relaxed) { None } else { (self.decide)(Call { number, name }) }
     }
 
     async fn crash<T>(&self) -> T {

@@ -142,6 +142,9 @@ pub trait Subject: Send + Sync {
     /// How many independent writers there are.
     fn writers(&self) -> usize;
 
+    /// Whether it knows idempotency keys.
+    fn knows_keys(&self) -> bool;
+
     /// Appends a batch as one of the writers. Dropped, it is as if the client had gone.
     async fn append(&self, writer: usize, batch: &Batch) -> Result<Answer, Violation>;
 
@@ -291,7 +294,10 @@ impl<S: Subject> Run<S> {
             match self.entropy.below(10) {
                 0..6 => self.burst().await?,
                 6..9 => self.quiet().await?,
-                _ => self.subject.inspect().await?,
+                _ => {
+                    self.clock.sleep(LATE).await;
+                    self.subject.inspect().await?;
+                }
             }
         }
         self.burst().await?;
@@ -393,6 +399,7 @@ impl<S: Subject> Run<S> {
     fn next_append(&mut self, span: Duration) -> Append {
         let entropy = Arc::clone(&self.entropy);
         let index = match entropy.below(10) {
+            _ if !self.subject.knows_keys() => None,
             // An earlier batch with a key again, as long as the key is surely remembered.
             0 | 1 => self.live_key().map(|(_, key)| *entropy.pick(&key.sent)),
             // A key again, for something else.

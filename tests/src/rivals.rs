@@ -54,6 +54,10 @@ impl Subject for PagedByTimestamp {
         3
     }
 
+    fn knows_keys(&self) -> bool {
+        false
+    }
+
     async fn append(&self, _: usize, batch: &Batch) -> Result<Answer, Violation> {
         let at = self.surroundings.clock.now();
         way(&self.surroundings).await;
@@ -114,6 +118,10 @@ impl Subject for NumberedByCounter {
 
     fn writers(&self) -> usize {
         3
+    }
+
+    fn knows_keys(&self) -> bool {
+        false
     }
 
     async fn append(&self, _: usize, batch: &Batch) -> Result<Answer, Violation> {

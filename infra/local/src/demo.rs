@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use self::{company::Company, random::Random};
 
+/// How long a week is.
+pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The smallest event that [`realistic_events`] gives, in bytes of compact JSON.
 pub const REALISTIC_MIN_BYTES: usize = 600;
 /// The largest event that [`realistic_events`] gives, in bytes of compact JSON.
@@ -22,7 +25,7 @@ pub const REALISTIC_MAX_BYTES: usize = 900;
 /// One event of the week.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DemoEvent {
-    /// When it happens, counted from the week's start: Monday, midnight UTC.
+    /// When it happens, counted from the first week's start: Monday, midnight UTC.
     pub at: Duration,
     /// What the producer posts: one JSON object.
     pub body: Value,
@@ -31,20 +34,25 @@ pub struct DemoEvent {
 /// A week of the company, a few thousand events in the order in which they happen. The same seed gives the same week.
 #[must_use]
 pub fn week(seed: u64) -> Vec<DemoEvent> {
+    weeks(seed).take_while(|event| event.at < WEEK).collect()
+}
+
+/// Week after week of the company, without end. It lives on from week to week, so its people and things recur.
+pub fn weeks(seed: u64) -> impl Iterator<Item = DemoEvent> {
     let mut random = Random::new(seed);
     let mut company = Company::new(&mut random);
-    live_a_week(&mut company, &mut random)
+    (0..).flat_map(move |number| {
+        let mut week = live_a_week(&mut company, &mut random);
+        week.iter_mut().for_each(|event| event.at += WEEK * number);
+        week
+    })
 }
 
 /// The first `count` events of as many weeks as it takes, in order, without those that are smaller than
-/// [`REALISTIC_MIN_BYTES`] or larger than [`REALISTIC_MAX_BYTES`]. The company lives on from week to week, so its people
-/// and things recur.
+/// [`REALISTIC_MIN_BYTES`] or larger than [`REALISTIC_MAX_BYTES`].
 #[must_use]
 pub fn realistic_events(seed: u64, count: usize) -> Vec<Value> {
-    let mut random = Random::new(seed);
-    let mut company = Company::new(&mut random);
-    std::iter::repeat_with(|| live_a_week(&mut company, &mut random))
-        .flatten()
+    weeks(seed)
         .map(|event| event.body)
         .filter(|body| (REALISTIC_MIN_BYTES..=REALISTIC_MAX_BYTES).contains(&compact_bytes(body)))
         .take(count)

@@ -41,9 +41,9 @@ const BUCKET: &str = "northwind-mills-audit-events";
 const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
 /// The file in the data directory that remembers what is shown only once.
 const FILE: &str = "annals.json";
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The demonstration week's events are recorded in batches, as a producer's client would: those of this long together.
-const BATCH_WINDOW: Duration = Duration::from_secs(60);
+/// The demonstration's events are recorded in batches, as a producer that collects them would: those of this long
+/// together.
+const BATCH_WINDOW: Duration = Duration::from_secs(10 * 60);
 
 /// What is handed to the user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,8 +83,8 @@ fn remembered(data_dir: Option<&Path>) -> anyhow::Result<Option<Demonstration>> 
 pub enum History {
     /// It begins empty.
     None,
-    /// The week before now is already recorded.
-    Week,
+    /// Last week and this one up to now are already recorded: more than the seven days that a first delivery reaches back.
+    LastWeek,
 }
 
 /// Makes the demonstration's parts, or finds those of an earlier run.
@@ -100,10 +100,10 @@ pub async fn prepare(
     if let Some(demonstration) = remembered(data_dir)? {
         return Ok(demonstration);
     }
-    // What is made here is made by the use cases, but for the hour: a week that has been recorded already began a week ago.
+    // All of it is made by the use cases, but for the hour.
     let clock = match history {
         History::None => Arc::new(WalkingClock::at(SystemClock.now())),
-        History::Week => Arc::new(WalkingClock::at(SystemClock.now().minus(WEEK))),
+        History::LastWeek => Arc::new(WalkingClock::at(last_monday(SystemClock.now()))),
     };
     let api = Api::new(
         Arc::clone(system.store()),
@@ -122,8 +122,8 @@ pub async fn prepare(
         let (_, text) = api.administration.create_token(&organisation, input, &actor).await?;
         tokens.insert(role.as_str().to_owned(), text.reveal().to_owned());
     }
-    if history == History::Week {
-        record_week(&api, &clock, &organisation).await?;
+    if history == History::LastWeek {
+        record_history(&api, &clock, &organisation).await?;
     }
 
     system.cloud().iam().put_bucket(Bucket::new(BUCKET, CUSTOMER, "us-east-1"))?;
@@ -155,21 +155,38 @@ pub async fn prepare(
     Ok(demonstration)
 }
 
-/// Records the week before now through the use case, the clock walking with the events.
-async fn record_week(api: &Api, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
+/// The beginning, in UTC, of the Monday of the week before `now`'s.
+fn last_monday(now: Timestamp) -> Timestamp {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    // The epoch was a Thursday.
+    let days = now.as_millis() / DAY;
+    let monday = days - (days + 3) % 7;
+    Timestamp::from_millis((monday - 7) * DAY)
+}
+
+/// Records the company's events up to now through the use case, the clock walking with them.
+async fn record_history(api: &Api, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
     let begin = clock.now();
-    let week = demo::week(1);
-    let mut rest = week.as_slice();
+    let length = SystemClock.now().since(begin);
+    let history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
+    let mut rest = history.as_slice();
     while let Some(first) = rest.first() {
         let together = rest.iter().take_while(|event| event.at < first.at + BATCH_WINDOW).count();
         let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
         rest = later;
-        let lines: Vec<String> = batch.iter().map(|event| event.body.to_string()).collect();
+        let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();
         let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson)?;
         clock.walk_to(begin.plus(batch.last().map_or(first.at, |event| event.at)));
         api.log.append(organisation, bodies, None).await?;
     }
     Ok(())
+}
+
+/// The event as its producer posts it, who says when it happened.
+fn with_time(event: &demo::DemoEvent, begin: Timestamp) -> serde_json::Value {
+    let mut body = event.body.clone();
+    body["occurredAt"] = begin.plus(event.at).to_string().into();
+    body
 }
 
 /// A clock that is where it was put.

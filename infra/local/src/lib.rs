@@ -4,7 +4,7 @@
 //! - [`cloud`]: DynamoDB, S3, STS and SQS
 //! - [`system`]: the functions over them, the schedule and the queue's poller, behind one address
 //! - [`demonstration`]: the organisation, tokens, bucket and role to begin with
-//! - [`demo`]: a week of a company's events
+//! - [`demo`]: weeks of a company's events
 
 pub mod cloud;
 pub mod demo;

@@ -35,7 +35,7 @@ struct Options {
     /// Write what is printed to FILE as JSON, once everything is ready
     #[arg(long, value_name = "FILE")]
     info_file: Option<PathBuf>,
-    /// Begin with a week of a company's events already recorded
+    /// Begin with a company's events already recorded: last week's, and this week's up to now
     #[arg(long)]
     demo: bool,
 }
@@ -64,7 +64,7 @@ async fn main() -> anyhow::Result<()> {
         platform: TokenHash::of(&platform_token),
     })
     .await?;
-    let history = if options.demo { History::Week } else { History::None };
+    let history = if options.demo { History::LastWeek } else { History::None };
     let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
     let info = info(&system, &demonstration, data_dir);
     if let Some(file) = &options.info_file {

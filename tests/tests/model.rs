@@ -1,0 +1,66 @@
+//! The model test: what a log promises, held against thousands of random scenes, for the log of Annals and for two logs
+//! that must be found wanting. Owns the seeds; the scene, the model and the judgement are `annals_tests::model`'s.
+//!
+//! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` that one alone.
+
+use annals_tests::{
+    model::{
+        self, Promise, Tally,
+        annals::{Annals, World},
+    },
+    rivals::{NumberedByCounter, PagedByTimestamp},
+};
+
+const SEEDS: u64 = 300;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+/// The worlds take turns: calm, stale, failing, and both.
+fn world(seed: u64) -> World {
+    let chance = |bit: u64, chance: f64| if seed >> bit & 1 == 1 { chance } else { 0.0 };
+    World { faults: chance(0, 0.03), staleness: chance(1, 0.5) }
+}
+
+#[test]
+fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() {
+    let seeds = match number("ANNALS_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("ANNALS_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut tally = Tally::default();
+    for seed in seeds.clone() {
+        match model::run(seed, async |surroundings| Annals::start(surroundings, world(seed)).await) {
+            Ok(some) => tally += some,
+            Err(violation) => panic!("{violation}\n  again: ANNALS_SEED={seed} cargo nextest run -p annals-tests --test model"),
+        }
+    }
+    println!("{seeds:?}: {tally:?}");
+    if seeds.end - seeds.start >= SEEDS {
+        let share = |part: u64, whole: u64| part as f64 / whole as f64;
+        assert!(share(tally.expired, tally.events) > 0.1, "too little expires: {tally:?}");
+        assert!(share(tally.unknown, tally.appends) > 0.03, "too few crashes and clients that go: {tally:?}");
+        assert!(tally.replayed > 100 && tally.reused > 100, "too few keys are used again: {tally:?}");
+    }
+}
+
+/// The first promise that a subject breaks, and at which seed.
+fn first_broken<S: model::Subject>(make: impl Fn(model::Surroundings) -> S) -> Option<(u64, Promise)> {
+    (0..20).find_map(|seed| {
+        let outcome = model::run(seed, async |surroundings| make(surroundings));
+        outcome.err().map(|violation| (seed, violation.promise))
+    })
+}
+
+#[test]
+fn a_log_that_is_paged_by_timestamp_is_found_wanting() {
+    let broken = first_broken(PagedByTimestamp::new);
+    assert!(matches!(broken, Some((_, Promise::NothingMissed))), "{broken:?}");
+}
+
+#[test]
+fn a_log_that_is_numbered_by_a_counter_is_found_wanting() {
+    let broken = first_broken(NumberedByCounter::new);
+    assert!(matches!(broken, Some((_, Promise::NothingMissed | Promise::Dense))), "{broken:?}");
+}
