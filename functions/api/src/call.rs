@@ -165,9 +165,7 @@ impl Call {
     pub fn context(&self) -> Context {
         let extensions = &self.parts.extensions;
         let (ip_address, request_id) = match extensions.get::<RequestContext>() {
-            Some(RequestContext::ApiGatewayV2(context)) => {
-                (context.http.source_ip.clone(), context.request_id.clone())
-            }
+            Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
             _ => (extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string()), None),
         };
         Context { ip_address, user_agent: self.header(header::USER_AGENT).map(str::to_owned), request_id }

@@ -77,8 +77,7 @@ impl Api {
     /// # Errors
     /// Where a variable is missing or makes no sense.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
-        let tables =
-            Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
+        let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default()));
         let platform = settings::parsed("PLATFORM_TOKEN_SHA256")?;
         Ok(Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform))
@@ -107,10 +106,7 @@ pub fn router(api: Api) -> Router {
             "/organisations/{organisation}/destinations/{destination}",
             get(destinations::show).delete(destinations::delete),
         )
-        .route(
-            "/organisations/{organisation}/destinations/{destination}/deliveries",
-            get(destinations::deliveries),
-        );
+        .route("/organisations/{organisation}/destinations/{destination}/deliveries", get(destinations::deliveries));
     with_fallbacks(routes).with_state(api)
 }
 

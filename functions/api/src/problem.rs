@@ -23,7 +23,7 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     members: Map<String, Value>,
-    header: Option<(header::HeaderName, HeaderValue)>,
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl Problem {
@@ -36,8 +36,8 @@ impl Problem {
         self
     }
 
-    fn header(mut self, name: header::HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+    fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.header = Some((name, value));
         self
     }
 
@@ -46,7 +46,7 @@ impl Problem {
     pub fn unauthorized() -> Self {
         let detail = "Send a valid token: Authorization: Bearer <token>. It may be mistyped, revoked or expired.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed", detail)
-            .header(header::WWW_AUTHENTICATE, "Bearer")
+            .header("www-authenticate", "Bearer")
     }
 
     /// The token's role does not allow it.
@@ -119,8 +119,7 @@ impl Problem {
     }
 
     fn unavailable(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
-            .header(header::RETRY_AFTER, "1")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail).header("retry-after", "1")
     }
 
     /// A cursor in parameter `name` that marks no place.
@@ -198,11 +197,9 @@ impl Problem {
                 "bucket_in_use",
                 "Another organisation delivers to this bucket. Use a bucket of your own.",
             ),
-            Conflict::RoleInUse => (
-                StatusCode::CONFLICT,
-                "role_in_use",
-                "Another organisation uses this role. Use a role of your own.",
-            ),
+            Conflict::RoleInUse => {
+                (StatusCode::CONFLICT, "role_in_use", "Another organisation uses this role. Use a role of your own.")
+            }
         };
         Self::new(status, code, "Conflict", detail)
     }
@@ -275,7 +272,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -47,7 +47,9 @@ pub struct Shipper {
 #[derive(Debug, thiserror::Error)]
 pub enum ShipperError {
     /// It is none of the schedule's or the queue's.
-    #[error("the event is neither a tick of the schedule, nor {{\"task\":\"plan\"}} or {{\"task\":\"maintain\"}}, nor messages of the ship queue")]
+    #[error(
+        "the event is neither a tick of the schedule, nor {{\"task\":\"plan\"}} or {{\"task\":\"maintain\"}}, nor messages of the ship queue"
+    )]
     UnknownEvent,
     /// The store or the queue failed.
     #[error(transparent)]
@@ -97,8 +99,7 @@ impl Shipper {
     /// # Errors
     /// Where a variable is missing.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
-        let tables =
-            Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
+        let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default());
         let queue = SqsShipQueue::new(aws_sdk_sqs::Client::new(config), settings::required("SHIP_QUEUE_URL")?);
         let clock = Arc::new(SystemClock);

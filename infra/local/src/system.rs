@@ -68,8 +68,7 @@ impl System {
         let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"});
         let queue_use = json!({"Effect": "Allow", "Action": "sqs:*", "Resource": "*"});
         let api = cloud.iam().create_user(&account, "annals-api", allow(json!([tables_use])))?;
-        let tester =
-            cloud.iam().create_user(&account, "annals-test-connection", allow(json!([tables_use, assume])))?;
+        let tester = cloud.iam().create_user(&account, "annals-test-connection", allow(json!([tables_use, assume])))?;
         let shipper =
             cloud.iam().create_user(&account, "annals-shipper", allow(json!([tables_use, assume, queue_use])))?;
 
@@ -257,10 +256,8 @@ async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
 }
 
 fn report(shipped: &Shipped) -> Value {
-    let (organisation, destination) = shipped
-        .order
-        .as_ref()
-        .map_or((None, None), |order| (Some(&order.organisation), Some(&order.destination)));
+    let (organisation, destination) =
+        shipped.order.as_ref().map_or((None, None), |order| (Some(&order.organisation), Some(&order.destination)));
     let mut report = json!({"organisation": organisation, "destination": destination});
     match &shipped.result {
         Ok(done) => {

@@ -78,8 +78,7 @@ where
 /// Where DynamoDB refuses.
 pub async fn create_tables(client: &Client, tables: &Tables) -> Result<(), aws_sdk_dynamodb::Error> {
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    let attribute =
-        |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
+    let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let text = ScalarAttributeType::S;
     let existing = client.list_tables().send().await?;
     let is_there = |name: &String| existing.table_names().contains(name);

@@ -69,10 +69,8 @@ impl S3ObjectSink {
             .timeout_config(timeouts(3, 8))
             .retry_config(retries.clone())
             .build();
-        let s3 = aws_sdk_s3::config::Builder::from(config)
-            .timeout_config(timeouts(20, 30))
-            .retry_config(retries)
-            .build();
+        let s3 =
+            aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts(20, 30)).retry_config(retries).build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
             sts: aws_sdk_sts::Client::from_conf(sts),

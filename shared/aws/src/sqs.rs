@@ -37,7 +37,8 @@ impl ShipQueue for SqsShipQueue {
             }
             let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
             if let Some(failed) = answer.failed().first() {
-                let reason = format!("{} of {} orders were refused: {}", answer.failed().len(), batch.len(), failed.code());
+                let reason =
+                    format!("{} of {} orders were refused: {}", answer.failed().len(), batch.len(), failed.code());
                 return Err(StoreError::Unavailable(reason.into()));
             }
         }

@@ -72,12 +72,7 @@ pub struct Administration {
 impl Administration {
     /// Administers what `registry` holds, recording into `log`.
     #[must_use]
-    pub fn new(
-        log: Arc<Log>,
-        registry: Arc<dyn Registry>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub fn new(log: Arc<Log>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { log, registry, clock, entropy }
     }
 

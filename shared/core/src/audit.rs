@@ -264,12 +264,7 @@ impl Audit {
     ///
     /// # Errors
     /// Where there is none with this id, none any more, or the read cannot be recorded.
-    pub async fn event(
-        &self,
-        organisation: &Organisation,
-        id: EventId,
-        reader: &Reader,
-    ) -> Result<Line, AuditError> {
+    pub async fn event(&self, organisation: &Organisation, id: EventId, reader: &Reader) -> Result<Line, AuditError> {
         let line = self.log.event(organisation, id).await?;
         self.record(organisation, reader).await?;
         Ok(line)

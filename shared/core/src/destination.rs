@@ -36,7 +36,11 @@ impl FromStr for DestinationId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        if text.len() == Self::LENGTH && text.bytes().all(fits) { Ok(Self(text.to_owned())) } else { Err(DestinationIdError) }
+        if text.len() == Self::LENGTH && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(DestinationIdError)
+        }
     }
 }
 
@@ -350,9 +354,7 @@ impl DestinationInput {
         }
         Faults::none_or(faults)?;
         match (bucket, role_arn) {
-            (Some(bucket), Some(role_arn)) => {
-                Ok(Self { bucket, role_arn, prefix: prefix.unwrap_or_default(), region })
-            }
+            (Some(bucket), Some(role_arn)) => Ok(Self { bucket, role_arn, prefix: prefix.unwrap_or_default(), region }),
             _ => Err(Fault::at("", "needs a bucket and a roleArn").into()),
         }
     }
@@ -376,7 +378,8 @@ mod tests {
 
     #[test]
     fn a_role_and_a_region_of_different_partitions_are_refused() {
-        let body = br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
+        let body =
+            br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
         insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
     }
 

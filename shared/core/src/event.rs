@@ -50,7 +50,9 @@ pub enum Layout {
 /// Every fault of every event, at its place.
 pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
     if request.len() > MAX_REQUEST_BYTES {
-        return Err(Fault::at("", format!("is larger than {MAX_REQUEST_BYTES} bytes: send fewer events at once")).into());
+        return Err(
+            Fault::at("", format!("is larger than {MAX_REQUEST_BYTES} bytes: send fewer events at once")).into()
+        );
     }
     let text = json::utf8(request)?;
     let mut faults = Vec::new();
@@ -190,12 +192,7 @@ fn entity(
     entity_type.filter(|_| faults.len() == before).map(|entity_type| (json::compact(value), entity_type))
 }
 
-fn entity_text(
-    members: &mut Members<'_>,
-    key: &str,
-    presence: Presence,
-    faults: &mut Vec<Fault>,
-) -> Option<String> {
+fn entity_text(members: &mut Members<'_>, key: &str, presence: Presence, faults: &mut Vec<Fault>) -> Option<String> {
     entity(members, key, presence, faults).map(|(text, _)| text)
 }
 
@@ -370,7 +367,9 @@ mod tests {
 
     #[test]
     fn what_holds_no_event_or_too_many_is_refused() {
-        for (text, layout) in [("", Layout::Json), ("[]", Layout::Json), ("\n\n", Layout::Ndjson), ("null", Layout::Json)] {
+        for (text, layout) in
+            [("", Layout::Json), ("[]", Layout::Json), ("\n\n", Layout::Ndjson), ("null", Layout::Json)]
+        {
             assert!(parse(text.as_bytes(), layout).is_err(), "{text:?}");
         }
         let line = r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","name":"n","entityType":"T"}}"#;
@@ -384,6 +383,11 @@ mod tests {
         let large = format!(r#"{{"action":"{}"}}"#, "x".repeat(MAX_EVENT_BYTES));
         assert!(parsed(&large).contains("larger than 262144 bytes"));
         assert!(parsed("\u{feff}{}").contains("not valid JSON"));
-        assert!(parse(b"{\"action\":\"\xff\"}", Layout::Json).unwrap_err().to_string().contains("not UTF-8: see its byte 12"));
+        assert!(
+            parse(b"{\"action\":\"\xff\"}", Layout::Json)
+                .unwrap_err()
+                .to_string()
+                .contains("not UTF-8: see its byte 12")
+        );
     }
 }

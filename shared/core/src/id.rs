@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_is_no_version_7_uuid_is_refused() {
-        for text in ["", "x", "16WlpdLpDMzfMYxLTZYXYw", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "ééééééééééé"] {
+        for text in ["", "x", "16WlpdLpDMzfMYxLTZYXYw", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "ééééééééééé"]
+        {
             assert_eq!(EventId::parse(text), Err(EventIdError), "{text}");
         }
     }

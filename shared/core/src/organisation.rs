@@ -174,8 +174,8 @@ impl OrganisationInput {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
         let name = members.required("name", &mut faults, |value| json::name(value, 200));
-        let plan =
-            members.optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
+        let plan = members
+            .optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
         let retention = members.optional("retentionDays", &mut faults, |value| {
             let days = value.get().parse::<u64>().map_err(|_| RetentionError.to_string())?;
             RetentionDays::try_from(days).map_err(|e| e.to_string())

@@ -114,11 +114,7 @@ pub trait Registry: fmt::Debug + Send + Sync {
 
     /// Saves how far delivery to a destination has come, and with it the delivery that brought it there, on condition
     /// that the stored version is the one before. Says whether it was.
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError>;
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError>;
 
     /// The last `limit` deliveries to a destination, the newest first.
     async fn deliveries(

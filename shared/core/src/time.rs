@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "now", "2026-13-01", "2026-11-22T10:00:00", "1969-12-31T23:59:59Z", "20261122", "２０２６"] {
+        for text in ["", "now", "2026-13-01", "2026-11-22T10:00:00", "1969-12-31T23:59:59Z", "20261122", "２０２６"]
+        {
             assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
         }
     }

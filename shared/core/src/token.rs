@@ -204,9 +204,7 @@ impl Caller {
     pub fn principal(&self) -> Entity {
         match self {
             Self::Platform => Entity { id: "platform".into(), name: "Platform".into(), entity_type: "PLATFORM" },
-            Self::Token(token) => {
-                Entity { id: token.id.to_string(), name: token.name.clone(), entity_type: "API_KEY" }
-            }
+            Self::Token(token) => Entity { id: token.id.to_string(), name: token.name.clone(), entity_type: "API_KEY" },
         }
     }
 }

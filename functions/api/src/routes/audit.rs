@@ -134,7 +134,10 @@ impl Query {
         };
         let (from, after, through) = (cursor("from"), cursor("after"), cursor("through"));
         if value("from").is_some() && value("after").is_some() {
-            read("after", Some("cannot be used together with from: one begins with its event, the other behind it".into()));
+            read(
+                "after",
+                Some("cannot be used together with from: one begins with its event, the other behind it".into()),
+            );
         }
         let since = value("since").map(Timestamp::parse).transpose();
         read("since", since.as_ref().err().map(ToString::to_string));

@@ -108,10 +108,7 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
     Ok(match change {
         Change::CreateOrganisation(organisation) => vec![
             (ConditionalWrite::put(organisation_item(organisation), NEW), exists),
-            (
-                ConditionalWrite::put(anchor_item(&organisation.id, &Tail::ORIGIN), "attribute_not_exists(org)"),
-                exists,
-            ),
+            (ConditionalWrite::put(anchor_item(&organisation.id, &Tail::ORIGIN), "attribute_not_exists(org)"), exists),
         ],
         Change::UpdateOrganisation(organisation) => {
             let update = "SET #name = :name, #plan = :plan, retentionDays = :retention, \

@@ -187,7 +187,8 @@ impl DynamoStore {
                 }
             }
         }
-        let sizes: Vec<usize> = actions.iter().map(|action| action.put().map_or(0, |put| item_bytes(put.item()))).collect();
+        let sizes: Vec<usize> =
+            actions.iter().map(|action| action.put().map_or(0, |put| item_bytes(put.item()))).collect();
         let result = self
             .client
             .transact_write_items()
@@ -223,10 +224,10 @@ impl DynamoStore {
 
 /// Why a transaction was cancelled: a segment's place first, because a place taken by our own append means success.
 fn explain(purposes: &[Purpose<'_>], reasons: &[CancellationReason]) -> Option<CommitError> {
-    let failed = |code: &'static str| {
-        purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code))
-    };
-    if let Some((_, reason)) = failed("ConditionalCheckFailed").find(|(purpose, _)| matches!(purpose, Purpose::Segment)) {
+    let failed =
+        |code: &'static str| purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code));
+    if let Some((_, reason)) = failed("ConditionalCheckFailed").find(|(purpose, _)| matches!(purpose, Purpose::Segment))
+    {
         return Some(read_occupant(reason.item()));
     }
     if let Some((purpose, reason)) = failed("ConditionalCheckFailed").next() {

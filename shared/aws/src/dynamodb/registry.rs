@@ -388,11 +388,7 @@ impl Registry for DynamoStore {
         try_join_all(shards).await?.iter().flatten().map(read_active).collect()
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let broken = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Broken(error.into());
         let item = destination_item(destination)?;
         let before = AttributeValue::N((destination.version - 1).to_string());
@@ -484,11 +480,6 @@ impl Registry for DynamoStore {
             .await
             .map_err(store_error)?;
         self.meter.read(answer.consumed_capacity());
-        answer
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| read_delivery(&Item(item), organisation, id))
-            .collect()
+        answer.items.unwrap_or_default().into_iter().map(|item| read_delivery(&Item(item), organisation, id)).collect()
     }
 }

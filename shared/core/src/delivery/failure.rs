@@ -65,27 +65,30 @@ impl FailureCode {
     /// What kind of failure a call's error is.
     #[must_use]
     pub fn of(error: &SinkError) -> Self {
-    let (status, code) = match &error.reason {
-        Reason::TimedOut => return FailureCode::TimedOut,
-        Reason::NotConnected => return FailureCode::Unreachable,
-        Reason::Answered { status, code, .. } => (*status, code.as_str()),
-    };
-    match (error.call, code) {
-        (_, "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException") => {
-            FailureCode::Throttled
+        let (status, code) = match &error.reason {
+            Reason::TimedOut => return FailureCode::TimedOut,
+            Reason::NotConnected => return FailureCode::Unreachable,
+            Reason::Answered { status, code, .. } => (*status, code.as_str()),
+        };
+        match (error.call, code) {
+            (
+                _,
+                "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException",
+            ) => FailureCode::Throttled,
+            (_, _) if status == 429 || status == 503 => FailureCode::Throttled,
+            (Call::AssumeRole, "AccessDenied") => FailureCode::RoleNotAssumable,
+            (Call::PutObject, "NoSuchBucket") => FailureCode::BucketMissing,
+            (
+                Call::PutObject,
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "AuthorizationHeaderMalformed"
+                | "IllegalLocationConstraintException",
+            ) => FailureCode::WrongRegion,
+            (Call::PutObject, "AccessDenied" | "AllAccessDisabled") => FailureCode::PutDenied,
+            _ => FailureCode::Unknown,
         }
-        (_, _) if status == 429 || status == 503 => FailureCode::Throttled,
-        (Call::AssumeRole, "AccessDenied") => FailureCode::RoleNotAssumable,
-        (Call::PutObject, "NoSuchBucket") => FailureCode::BucketMissing,
-        (
-            Call::PutObject,
-            "PermanentRedirect" | "TemporaryRedirect" | "AuthorizationHeaderMalformed"
-            | "IllegalLocationConstraintException",
-        ) => FailureCode::WrongRegion,
-        (Call::PutObject, "AccessDenied" | "AllAccessDisabled") => FailureCode::PutDenied,
-        _ => FailureCode::Unknown,
     }
-}
 }
 
 impl Failure {

@@ -55,7 +55,6 @@ pub struct AppendPolicy {
 /// bursts of 64 writers and in overload; `tests/benches/contention.rs` measures it. Retrying at once twice takes most of
 /// the tail of latencies away; the jittered wait with a fresh read keeps bursts and overload stable. How many conditions
 /// are lost hardly depends on the waits: it is aS/(1-aS) at S appends a second with a round trip of a.
-
 impl Default for AppendPolicy {
     fn default() -> Self {
         Self {
@@ -112,8 +111,7 @@ impl Receipt {
     /// The ids of its events, in the order in which they were given. An id tells its sequence.
     pub fn ids(&self) -> impl Iterator<Item = EventId> {
         self.spans.iter().flat_map(|span| {
-            (0..span.count)
-                .map(|i| EventId::new(&self.organisation, span.recorded_at, span.segment, span.index + i))
+            (0..span.count).map(|i| EventId::new(&self.organisation, span.recorded_at, span.segment, span.index + i))
         })
     }
 }
@@ -283,7 +281,17 @@ impl Log {
             return None;
         }
         let id = AppendId(entropy::bytes(&*self.entropy));
-        Some(Group { id, requests, parts, deadline, attempts: 0, losses: 0, sent: None, in_flight: false, failure: None })
+        Some(Group {
+            id,
+            requests,
+            parts,
+            deadline,
+            attempts: 0,
+            losses: 0,
+            sent: None,
+            in_flight: false,
+            failure: None,
+        })
     }
 
     /// Writes the turn's group, if there is one, until it is there or its deadline has passed, and answers all its
@@ -291,7 +299,8 @@ impl Log {
     async fn write(&self, organisation: &OrganisationId, turn: &mut Turn) {
         while let Some(group) = &mut turn.group {
             if self.clock.now() >= group.deadline {
-                let unanswered = || Arc::new(StoreError::Unavailable("the writer was dropped before the answer".into()));
+                let unanswered =
+                    || Arc::new(StoreError::Unavailable("the writer was dropped before the answer".into()));
                 let error = match group.failure.take().or_else(|| group.in_flight.then(unanswered)) {
                     Some(failure) => AppendError::Unavailable(failure),
                     None => AppendError::Contended,
@@ -361,7 +370,11 @@ impl Log {
         }
     }
 
-    async fn known_tail(&self, organisation: &OrganisationId, own: Option<(Tail, Timestamp)>) -> Result<Tail, StoreError> {
+    async fn known_tail(
+        &self,
+        organisation: &OrganisationId,
+        own: Option<(Tail, Timestamp)>,
+    ) -> Result<Tail, StoreError> {
         match own {
             Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => Ok(tail),
             _ => self.tail(organisation).await,

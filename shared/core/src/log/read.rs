@@ -103,12 +103,8 @@ impl Log {
             for segment in segments {
                 walk.pass(&segment);
                 let expired = segment.is_expired(now);
-                let passed = Passed {
-                    first: segment.first,
-                    count: segment.count,
-                    recorded_at: segment.recorded_at,
-                    expired,
-                };
+                let passed =
+                    Passed { first: segment.first, count: segment.count, recorded_at: segment.recorded_at, expired };
                 first.get_or_insert(passed);
                 if !expired {
                     let mut some = segment.lines(organisation)?;
@@ -128,12 +124,7 @@ impl Log {
     }
 
     /// The next segments of the walk, one behind the other; empty at its end.
-    async fn step(
-        &self,
-        organisation: &OrganisationId,
-        walk: &Walk,
-        want: usize,
-    ) -> Result<Vec<Segment>, StoreError> {
+    async fn step(&self, organisation: &OrganisationId, walk: &Walk, want: usize) -> Result<Vec<Segment>, StoreError> {
         // A stretch as long as what is wanted holds at most so many events, because sequences are dense: nothing is read
         // that is not used. Where it is empty (one large segment, or expired ones), the next segment is looked for.
         let stretch = walk.stretch(want);
@@ -218,11 +209,12 @@ impl Log {
             return PlaceError::Unknown;
         }
         // What lies around its place may show that it cannot have been there.
-        let around = self
-            .fetch(&organisation.id, 1..=id.segment(), Order::Descending, Some(1), Consistency::Strong)
-            .await;
+        let around =
+            self.fetch(&organisation.id, 1..=id.segment(), Order::Descending, Some(1), Consistency::Strong).await;
         match around {
-            Ok(segments) if segments.first().is_some_and(|s| s.last() >= id.segment() || s.recorded_at > id.recorded_at()) => {
+            Ok(segments)
+                if segments.first().is_some_and(|s| s.last() >= id.segment() || s.recorded_at > id.recorded_at()) =>
+            {
                 PlaceError::Unknown
             }
             Ok(_) => self.expired(organisation).await,
@@ -288,7 +280,8 @@ impl Log {
         let mut by_time = true;
         while low < high {
             let width = high - low;
-            let guess = if by_time { share(width, since.since(low_time), high_time.since(low_time)) } else { width / 2 };
+            let guess =
+                if by_time { share(width, since.since(low_time), high_time.since(low_time)) } else { width / 2 };
             by_time = !by_time;
             match self.next_segment(&organisation.id, low + guess.min(width - 1), consistency).await? {
                 Some(segment) if segment.recorded_at < since => {

@@ -65,7 +65,8 @@ impl Tail {
     /// The id of the last event, where there ever was one.
     #[must_use]
     pub fn event_id(&self, organisation: &OrganisationId) -> Option<EventId> {
-        (self.last > 0).then(|| EventId::new(organisation, self.recorded_at, self.segment, offset(self.last - self.segment)))
+        (self.last > 0)
+            .then(|| EventId::new(organisation, self.recorded_at, self.segment, offset(self.last - self.segment)))
     }
 }
 
