@@ -49,7 +49,7 @@ impl Default for ShipPolicy {
     fn default() -> Self {
         Self {
             object_bytes: 16 * 1024 * 1024,
-            time_budget: Duration::from_secs(60),
+            time_budget: Duration::from_secs(45),
             backoff_first: Duration::from_secs(5 * 60),
             backoff_cap: Duration::from_secs(60 * 60),
         }
