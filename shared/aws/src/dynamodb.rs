@@ -1,9 +1,9 @@
 //! The log and the registry on DynamoDB.
 //!
 //! - [`item`]: attributes, and reading them back
-//! - [`log`]: segments and anchors, and the transactions that write them
+//! - [`segment`]: segments and anchors as items; [`log`]: the calls that read and write them
 //! - [`registry`]: organisations, tokens, destinations, deliveries
-//! - [`change`]: the registry's part of such a transaction
+//! - [`change`]: the registry's part of a transaction that the log commits; [`write`](mod@write): one write of it
 //! - [`capacity`]: what the calls consumed
 //!
 //! Tables are `template.yaml`'s business on AWS; [`create_tables`] makes the same ones for an embedded DynamoDB.
@@ -13,6 +13,8 @@ mod change;
 mod item;
 mod log;
 mod registry;
+mod segment;
+mod write;
 
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! The registry's changes as conditional writes of a transaction.
 
-use std::collections::HashMap;
-
 use annals_core::{
     log::{segment::Tail, store::StoreError},
     registry::{Change, Conflict},
@@ -9,95 +7,11 @@ use annals_core::{
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    item::{Attributes, Builder, ORG, ORGANISATION, PK, SK, VERSION},
-    log::anchor_item,
+    item::{Builder, ORGANISATION, PK, SK, VERSION},
     registry::{destination_item, destination_key, organisation_item, organisation_key, token_item, token_key},
+    segment::anchor_item,
+    write::{Condition, ConditionalWrite},
 };
-
-/// One write of a transaction, and what must hold for it.
-#[derive(Debug)]
-pub(super) enum ConditionalWrite {
-    Put {
-        item: Attributes,
-        condition: &'static str,
-        names: Option<HashMap<String, String>>,
-        values: Option<Attributes>,
-    },
-    Update {
-        key: Attributes,
-        update: &'static str,
-        condition: Option<String>,
-        names: Option<HashMap<String, String>>,
-        values: Option<Attributes>,
-    },
-    Delete {
-        key: Attributes,
-        condition: Option<String>,
-        names: Option<HashMap<String, String>>,
-        values: Option<Attributes>,
-    },
-}
-
-impl ConditionalWrite {
-    pub(super) fn put(item: Attributes, condition: &'static str) -> Self {
-        Self::Put { item, condition, names: None, values: None }
-    }
-
-    fn update(key: Attributes, update: &'static str, condition: Option<&str>) -> Self {
-        Self::Update { key, update, condition: condition.map(str::to_owned), names: None, values: None }
-    }
-
-    fn delete(key: Attributes, condition: Option<&str>) -> Self {
-        Self::Delete { key, condition: condition.map(str::to_owned), names: None, values: None }
-    }
-
-    pub(super) fn value(mut self, name: &str, value: AttributeValue) -> Self {
-        let (Self::Put { values, .. } | Self::Update { values, .. } | Self::Delete { values, .. }) = &mut self;
-        values.get_or_insert_default().insert(name.to_owned(), value);
-        self
-    }
-
-    fn number(self, name: &str, value: u64) -> Self {
-        self.value(name, AttributeValue::N(value.to_string()))
-    }
-
-    fn text(self, name: &str, value: impl ToString) -> Self {
-        self.value(name, AttributeValue::S(value.to_string()))
-    }
-
-    /// An alias for an attribute whose name may be a reserved word.
-    fn alias(mut self, alias: &str, name: &str) -> Self {
-        let (Self::Put { names, .. } | Self::Update { names, .. } | Self::Delete { names, .. }) = &mut self;
-        names.get_or_insert_default().insert(alias.to_owned(), name.to_owned());
-        self
-    }
-
-    /// Whether it belongs to the log's table rather than the registry's.
-    pub(super) fn is_of_log(&self) -> bool {
-        let (Self::Put { item: key, .. } | Self::Update { key, .. } | Self::Delete { key, .. }) = self;
-        key.contains_key(ORG)
-    }
-}
-
-/// What a write's failed condition means.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Condition {
-    /// It means this.
-    Means(Conflict),
-    /// [`Conflict::Changed`] where there is an item, [`Conflict::Missing`] where there is none.
-    Version,
-}
-
-impl Condition {
-    /// The conflict, given whether there is an item.
-    pub(super) fn conflict(self, exists: bool) -> Conflict {
-        match self {
-            Self::Means(conflict) => conflict,
-            Self::Version if exists => Conflict::Changed,
-            Self::Version => Conflict::Missing,
-        }
-    }
-}
 
 /// The writes that make `change`, each with what its failure means.
 pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition)>, StoreError> {

@@ -1,10 +1,10 @@
-//! Segments and anchors as items of the log table; the commits that write them.
+//! The log on DynamoDB: the calls that read segments and anchors, and the commits that write them.
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
 use annals_core::{
     log::{
-        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
+        segment::{AppendId, Segment, Tail},
         store::{
             Beside, Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
         },
@@ -14,80 +14,18 @@ use annals_core::{
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{
-        AttributeValue, CancellationReason, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem,
-    },
+    types::{AttributeValue, CancellationReason, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure},
 };
 
 use super::{
     DynamoStore,
     capacity::item_bytes,
-    change::{Condition, ConditionalWrite},
-    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK, odd},
+    change,
+    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
+    segment::{APPEND, LAST, LAST_SEGMENT, anchor_item, read_segment, read_tail, segment_item},
     store_error,
+    write::{Condition, ConditionalWrite},
 };
-
-const COUNT: &str = "n";
-const RECORDED_AT: &str = "t";
-const PREVIOUS_HASH: &str = "p";
-const HASH: &str = "h";
-const APPEND: &str = "a";
-const BODIES: &str = "z";
-const ORGANISATION_NAME: &str = "o";
-/// The anchor's: the tail's sequence, and the first sequence of its segment.
-const LAST: &str = "last";
-const LAST_SEGMENT: &str = "segment";
-
-fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
-    Builder::default()
-        .text(ORG, organisation)
-        .number(SEQ, segment.first)
-        .number(COUNT, u64::from(segment.count))
-        .time(RECORDED_AT, segment.recorded_at)
-        .bytes(PREVIOUS_HASH, &segment.previous_hash.0)
-        .bytes(HASH, &segment.hash.0)
-        .bytes(APPEND, &segment.append.0)
-        .text(ORGANISATION_NAME, &segment.organisation_name)
-        .bytes(BODIES, segment.bodies.as_bytes())
-        .number(EXPIRY, segment.expires_at)
-        .build()
-}
-
-fn read_segment(item: &Item) -> Result<Segment, StoreError> {
-    Ok(Segment {
-        first: item.number(SEQ)?,
-        count: u16::try_from(item.number(COUNT)?).map_err(|_| odd(COUNT))?,
-        recorded_at: item.time(RECORDED_AT)?,
-        previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
-        hash: LineHash(item.array(HASH)?),
-        append: AppendId(item.array(APPEND)?),
-        organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
-        bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
-        expires_at: item.number(EXPIRY)?,
-    })
-}
-
-pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attributes {
-    Builder::default()
-        .text(ORG, organisation)
-        .number(SEQ, 0)
-        .number(LAST, tail.last)
-        .number(LAST_SEGMENT, tail.segment)
-        .time(RECORDED_AT, tail.recorded_at)
-        .bytes(HASH, &tail.hash.0)
-        .build()
-}
-
-/// The tail that a segment's header, or the anchor, speaks of.
-fn read_tail(item: &Item) -> Result<Tail, StoreError> {
-    let first = item.number(SEQ)?;
-    let (last, segment) = match first {
-        0 => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
-        _ => (first + item.number(COUNT)? - 1, first),
-    };
-    Ok(Tail { last, segment, recorded_at: item.time(RECORDED_AT)?, hash: LineHash(item.array(HASH)?) })
-}
 
 fn read_occupant(item: Option<&Attributes>) -> CommitError {
     let Some(item) = item else {
@@ -179,7 +117,7 @@ impl DynamoStore {
                     purposes.push(Purpose::Key(index, record));
                 }
                 Beside::Change(change) => {
-                    for (write, condition) in super::change::writes(change)? {
+                    for (write, condition) in change::writes(change)? {
                         let table = if write.is_of_log() { &self.tables.log } else { &self.tables.registry };
                         actions.push(write.into_action(table)?);
                         purposes.push(Purpose::Change(index, condition));
@@ -360,51 +298,5 @@ impl LogStore for DynamoStore {
             .map_err(store_error)?;
         self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().map(|item| read_segment(&Item(item))).collect()
-    }
-}
-
-impl ConditionalWrite {
-    /// The transaction's action on `table`.
-    fn into_action(self, table: &str) -> Result<TransactWriteItem, StoreError> {
-        let broken = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Broken(error.into());
-        let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
-        let action = TransactWriteItem::builder();
-        Ok(match self {
-            Self::Put { item, condition, names, values } => action.put(
-                Put::builder()
-                    .table_name(table)
-                    .set_item(Some(item))
-                    .condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(all_old)
-                    .build()
-                    .map_err(broken)?,
-            ),
-            Self::Update { key, update, condition, names, values } => action.update(
-                aws_sdk_dynamodb::types::Update::builder()
-                    .table_name(table)
-                    .set_key(Some(key))
-                    .update_expression(update)
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(all_old)
-                    .build()
-                    .map_err(broken)?,
-            ),
-            Self::Delete { key, condition, names, values } => action.delete(
-                aws_sdk_dynamodb::types::Delete::builder()
-                    .table_name(table)
-                    .set_key(Some(key))
-                    .set_condition_expression(condition)
-                    .set_expression_attribute_names(names)
-                    .set_expression_attribute_values(values)
-                    .return_values_on_condition_check_failure(all_old)
-                    .build()
-                    .map_err(broken)?,
-            ),
-        }
-        .build())
     }
 }

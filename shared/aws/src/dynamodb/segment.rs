@@ -1,0 +1,72 @@
+//! Segments and anchors as items of the log table.
+
+use annals_core::{
+    log::{
+        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
+        store::StoreError,
+    },
+    organisation::OrganisationId,
+};
+
+use super::item::{Attributes, Builder, EXPIRY, Item, ORG, SEQ, odd};
+
+const COUNT: &str = "n";
+const RECORDED_AT: &str = "t";
+const PREVIOUS_HASH: &str = "p";
+const HASH: &str = "h";
+pub(super) const APPEND: &str = "a";
+const BODIES: &str = "z";
+const ORGANISATION_NAME: &str = "o";
+/// The anchor's: the tail's sequence, and the first sequence of its segment.
+pub(super) const LAST: &str = "last";
+pub(super) const LAST_SEGMENT: &str = "segment";
+
+pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
+    Builder::default()
+        .text(ORG, organisation)
+        .number(SEQ, segment.first)
+        .number(COUNT, u64::from(segment.count))
+        .time(RECORDED_AT, segment.recorded_at)
+        .bytes(PREVIOUS_HASH, &segment.previous_hash.0)
+        .bytes(HASH, &segment.hash.0)
+        .bytes(APPEND, &segment.append.0)
+        .text(ORGANISATION_NAME, &segment.organisation_name)
+        .bytes(BODIES, segment.bodies.as_bytes())
+        .number(EXPIRY, segment.expires_at)
+        .build()
+}
+
+pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
+    Ok(Segment {
+        first: item.number(SEQ)?,
+        count: u16::try_from(item.number(COUNT)?).map_err(|_| odd(COUNT))?,
+        recorded_at: item.time(RECORDED_AT)?,
+        previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
+        hash: LineHash(item.array(HASH)?),
+        append: AppendId(item.array(APPEND)?),
+        organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
+        bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
+        expires_at: item.number(EXPIRY)?,
+    })
+}
+
+pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attributes {
+    Builder::default()
+        .text(ORG, organisation)
+        .number(SEQ, 0)
+        .number(LAST, tail.last)
+        .number(LAST_SEGMENT, tail.segment)
+        .time(RECORDED_AT, tail.recorded_at)
+        .bytes(HASH, &tail.hash.0)
+        .build()
+}
+
+/// The tail that a segment's header, or the anchor, speaks of.
+pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
+    let first = item.number(SEQ)?;
+    let (last, segment) = match first {
+        0 => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
+        _ => (first + item.number(COUNT)? - 1, first),
+    };
+    Ok(Tail { last, segment, recorded_at: item.time(RECORDED_AT)?, hash: LineHash(item.array(HASH)?) })
+}
