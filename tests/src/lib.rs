@@ -5,13 +5,21 @@
 //! - [`memory`]: the in-memory store of log and registry
 //! - [`faulty`], [`latency`]: what makes any store fail, crash or take its time
 //! - [`sample`]: organisations, events and destinations to test with
+//! - [`runtime_api`], [`gateway`]: Lambda and API Gateway as a function's process meets them; [`process`]: any program
+//! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
 //! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
 
 pub mod clock;
+pub mod customer;
+pub mod deployment;
 pub mod entropy;
 pub mod faulty;
+pub mod gateway;
 pub mod latency;
+pub mod lines;
 pub mod memory;
 pub mod model;
+pub mod process;
 pub mod rivals;
+pub mod runtime_api;
 pub mod sample;

@@ -128,6 +128,16 @@ impl Call {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// A header's bytes, whatever they are, where it is given.
+    ///
+    /// # Errors
+    /// A fault where it is given more than once.
+    pub fn header_bytes(&self, name: &'static str) -> Result<Option<&[u8]>, Fault> {
+        let mut values = self.parts.headers.get_all(name).iter();
+        let value = values.next().map(HeaderValue::as_bytes);
+        if values.next().is_some() { Err(Fault::parameter(name, "is given more than once")) } else { Ok(value) }
+    }
+
     /// The query string, as it came.
     #[must_use]
     pub fn query(&self) -> &str {

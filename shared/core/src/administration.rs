@@ -337,12 +337,6 @@ impl Administration {
         let destination = self.destination(&organisation.id, id).await?;
         let target = Target::of(organisation, &destination);
         let report = try_out(sink, &*self.entropy, self.clock.now(), target, name).await;
-        if let Some(region) = &report.learnt_region {
-            let version = destination.version + 1;
-            let learnt = Destination { region: Some(region.clone()), version, ..destination.clone() };
-            // Where somebody else changed it meanwhile, the next put learns it anew.
-            self.registry.save_progress(&learnt, None).await?;
-        }
         let event = Recorded {
             action: "TEST",
             kind: "destination.test",
@@ -352,6 +346,12 @@ impl Administration {
             payload: Some(json!({"outcome": if report.passed { "passed" } else { "failed" }, "steps": report.steps})),
         };
         self.log.append(organisation, vec![event.body(actor)], None).await?;
+        if let Some(region) = &report.learnt_region {
+            let version = destination.version + 1;
+            let learnt = Destination { region: Some(region.clone()), version, ..destination };
+            // Where this fails, or somebody else changed it meanwhile, the next put learns it anew.
+            let _ = self.registry.save_progress(&learnt, None).await;
+        }
         Ok(report)
     }
 

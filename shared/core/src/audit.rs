@@ -22,8 +22,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// The most bytes of lines on one page, so that an answer stays below the 6 MB that a Lambda function may give (AWS,
-/// "Lambda quotas"), whatever the events' sizes.
+/// The most bytes of events on one page, counted as [`answer_bytes`] does, so that an answer stays below the 6 MB that a
+/// Lambda function may give (AWS, "Lambda quotas"), whatever the events' sizes.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where a page begins.
@@ -214,8 +214,15 @@ impl Audit {
         resume: Start,
     ) -> Result<Page, AuditError> {
         let mut lines = run.lines;
-        let mut next = lines.get(request.page_size).map(|line| line.id);
-        lines.truncate(request.page_size);
+        let mut bytes = 0;
+        let fits = |line: &&Line| {
+            bytes += answer_bytes(line);
+            bytes <= MAX_PAGE_BYTES
+        };
+        // One event always fits.
+        let count = lines.iter().take(request.page_size).take_while(fits).count().max(1);
+        let mut next = lines.get(count).map(|line| line.id);
+        lines.truncate(count);
         if next.is_none() && !run.ended {
             // The page's bytes ended it: look which event comes next.
             let range = match request.order {
@@ -310,6 +317,13 @@ impl Audit {
         let own = receipt.ids().next().ok_or(PlaceError::Unknown)?;
         Ok((before, own))
     }
+}
+
+/// What an event adds to an answer: its line, the fields beside it, and, because Lambda takes an answer as a JSON string,
+/// another byte for each quote and backslash.
+fn answer_bytes(line: &Line) -> usize {
+    const BESIDE: usize = 256;
+    line.text.len() + line.text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count() + BESIDE
 }
 
 /// An event as `GET /audit` shows it: PactFlow's fields, and beside them all fields of its line.

@@ -21,9 +21,15 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at a JSON Pointer.
+    /// A fault at a JSON Pointer. One longer than 256 bytes is cut: who made it finds the place all the same.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { place: Place::Pointer(pointer.into()), detail: detail.into() }
+        const MAX_BYTES: usize = 256;
+        let mut pointer = pointer.into();
+        if pointer.len() > MAX_BYTES {
+            pointer.truncate(pointer.floor_char_boundary(MAX_BYTES));
+            pointer.push('…');
+        }
+        Self { place: Place::Pointer(pointer), detail: detail.into() }
     }
 
     /// A fault of a parameter.

@@ -285,7 +285,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let mut seen = HashSet::new();
         while let Some(key) = members.next_key::<String>()? {
             self.0.path.push(format!("/{}", escape(&key)));
-            if !seen.insert(key) {
+            // More faults than are reported need no place.
+            if !seen.insert(key) && self.0.faults.len() < Faults::MAX {
                 let pointer = self.0.pointer();
                 self.0.faults.push(Fault::at(pointer, "is given twice: readers would disagree on which one counts"));
             }

@@ -191,16 +191,31 @@ impl Annals {
         self.store.journal(&self.id)
     }
 
+    /// What was ever recorded, the newest included; at index i is what has sequence i + 1, unless that promise is broken.
+    fn refresh(&self) -> MutexGuard<'_, Vec<Recorded>> {
+        let mut recorded = lock(&self.recorded);
+        let known = recorded.last().map_or(0, |event| event.sequence);
+        for segment in self.segments().iter().filter(|segment| segment.first > known) {
+            let expires_at = Timestamp::from_millis(segment.expires_at * 1000);
+            for line in segment.lines(&self.id).unwrap() {
+                let (sequence, label) = (line.sequence(), sample::label(&line.text));
+                let label = label.filter(|label| label != "created");
+                recorded.push(Recorded { sequence, label, text: line.text, expires_at });
+            }
+        }
+        recorded
+    }
+
     fn is_expired(&self, sequence: u64) -> bool {
         let now = self.now();
-        self.contents().iter().any(|event| event.sequence == sequence && event.expires_at <= now)
+        self.refresh().get(usize::try_from(sequence).unwrap() - 1).is_some_and(|event| event.expires_at <= now)
     }
 
     /// Checks a receipt against what the store holds.
     fn verify(&self, receipt: &Receipt, batch: &Batch) -> Result<Vec<u64>, Violation> {
         let ids: Vec<EventId> = receipt.ids().collect();
         let segments = self.segments();
-        let contents = self.contents();
+        let contents = self.refresh();
         let lost = |detail: String| Err(Violation::new(Promise::NothingLost, detail));
         if ids.len() != batch.labels.len() {
             return lost(format!("{} ids for {} events", ids.len(), batch.labels.len()));
@@ -209,7 +224,7 @@ impl Annals {
             let segment = segments.iter().find(|segment| segment.first == id.segment());
             let holds = segment
                 .is_some_and(|s| s.recorded_at == id.recorded_at() && id.index() < s.count && id.is_of(&self.id));
-            let there = contents.iter().any(|e| e.sequence == id.sequence() && e.label.as_ref() == Some(label));
+            let there = contents.get(usize::try_from(id.sequence()).unwrap() - 1).is_some_and(|e| e.label.as_ref() == Some(label));
             if !holds || !there {
                 return lost(format!("{label} is not at {id}, sequence {}", id.sequence()));
             }
@@ -488,7 +503,7 @@ impl Subject for Annals {
     async fn append(&self, writer: usize, batch: &Batch) -> Result<Answer, Violation> {
         let organisation = self.known().await;
         let bodies = batch.labels.iter().map(|label| sample::body_with(label, &ballast(label, batch.ballast))).collect();
-        let key = batch.key.as_ref().map(|key| IdempotencyKey::parse(key).unwrap());
+        let key = batch.key.as_ref().map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
         match self.writer(writer).append(&organisation, bodies, key).await {
             Ok(receipt) => {
                 let sequences = self.verify(&receipt, batch)?;
@@ -526,17 +541,7 @@ impl Subject for Annals {
     }
 
     fn contents(&self) -> Vec<Recorded> {
-        let mut recorded = lock(&self.recorded);
-        let known = recorded.last().map_or(0, |event| event.sequence);
-        for segment in self.segments().iter().filter(|segment| segment.first > known) {
-            let expires_at = Timestamp::from_millis(segment.expires_at * 1000);
-            for line in segment.lines(&self.id).unwrap() {
-                let (sequence, label) = (line.sequence(), sample::label(&line.text));
-                let label = label.filter(|label| label != "created");
-                recorded.push(Recorded { sequence, label, text: line.text, expires_at });
-            }
-        }
-        recorded.clone()
+        self.refresh().clone()
     }
 
     async fn meddle(&self) -> Result<(), Violation> {

@@ -19,7 +19,7 @@ use crate::{
 pub async fn record(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(PRODUCERS).await?;
     let layout = layout(call.header(header::CONTENT_TYPE))?;
-    let key = call.header("idempotency-key").map(IdempotencyKey::parse).transpose();
+    let key = call.header_bytes("idempotency-key")?.map(IdempotencyKey::parse).transpose();
     let key = key.map_err(|detail| Fault::parameter("Idempotency-Key", detail))?;
     let bodies = event::parse(&call.body, layout)?;
     let receipt = call.api.log.append(&organisation, bodies, key).await?;

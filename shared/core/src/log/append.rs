@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     Log,
-    segment::{AppendId, EncodedBodies, MAX_ENCODED_BYTES, Segment, Tail, offset},
+    segment::{AppendId, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
     store::{Beside, Commit, CommitError, IdempotencyRecord, Refusal, Span, StoreError},
 };
 
@@ -76,9 +76,9 @@ impl IdempotencyKey {
     ///
     /// # Errors
     /// What a key has to be.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
         if (1..=255).contains(&text.len()) {
-            Ok(Self(Sha256::digest(text.as_bytes()).into()))
+            Ok(Self(Sha256::digest(text).into()))
         } else {
             Err("must be 1 to 255 bytes long")
         }
@@ -476,10 +476,13 @@ fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
 
 /// Cuts `bodies` into parts that each fit one segment.
 fn cut(bodies: &[Body], parts: &mut Vec<(usize, EncodedBodies)>) {
-    let encoded = EncodedBodies::encode(bodies);
-    if encoded.as_bytes().len() <= MAX_ENCODED_BYTES || bodies.len() <= 1 {
-        parts.push((bodies.len(), encoded));
-        return;
+    let text: usize = bodies.iter().map(|body| body.as_str().len() + 1).sum();
+    if text <= MAX_TEXT_BYTES || bodies.len() <= 1 {
+        let encoded = EncodedBodies::encode(bodies);
+        if encoded.as_bytes().len() <= MAX_ENCODED_BYTES || bodies.len() <= 1 {
+            parts.push((bodies.len(), encoded));
+            return;
+        }
     }
     let (left, right) = bodies.split_at(bodies.len() / 2);
     cut(left, parts);

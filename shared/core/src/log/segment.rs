@@ -13,6 +13,10 @@ use crate::{event::Body, id::EventId, json, organisation::OrganisationId, time::
 /// included (AWS, "Service, account, and table quotas in Amazon DynamoDB").
 pub const MAX_ENCODED_BYTES: usize = 380 * 1024;
 
+/// The most bytes of bodies, before encoding, that one segment holds: what one read has to take in at the least. The
+/// largest event's body stays below it.
+pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+
 /// SHA-256 of a line's bytes, without its newline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LineHash(pub [u8; 32]);
@@ -240,9 +244,9 @@ impl EncodedBodies {
         let text = match *kind {
             Self::PLAIN => content.to_vec(),
             Self::ZSTD_DICTIONARY_1 => {
-                // The frame says how large its content is; nothing larger than a request was ever written.
+                // The frame says how large its content is.
                 let size = zstd::bulk::Decompressor::upper_bound(content)
-                    .filter(|size| *size <= 2 * crate::event::MAX_REQUEST_BYTES)
+                    .filter(|size| *size <= MAX_TEXT_BYTES)
                     .ok_or_else(|| invalid("it claims an impossible size"))?;
                 zstd::bulk::Decompressor::with_dictionary(DICTIONARY_1)?.decompress(content, size)?
             }

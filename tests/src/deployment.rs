@@ -1,0 +1,176 @@
+//! What a deployed function finds: the two tables, the queue, an identity, and the environment that names them. Set up
+//! in the embedded cloud as `template.yaml` does on AWS; organisations and tokens are made by the use cases.
+
+use std::sync::Arc;
+
+use annals_api::Api;
+use annals_aws::{
+    dynamodb::{DynamoStore, Tables, create_tables},
+    system::{SystemClock, SystemEntropy},
+};
+use annals_core::{
+    administration::{Actor, Put},
+    destination::{Destination, DestinationInput},
+    event::{Context, Layout, parse},
+    organisation::{Organisation, OrganisationInput},
+    token::{Caller, Role, TokenHash, TokenInput},
+};
+use annals_local::cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
+use serde_json::{Value, json};
+
+use crate::{customer::Customer, lines::sha256};
+
+/// The platform's token.
+pub const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
+
+/// A deployment in the embedded cloud.
+#[derive(Debug)]
+pub struct Deployment {
+    cloud: Cloud,
+    api: Api,
+    client: aws_sdk_dynamodb::Client,
+    tables: Tables,
+    queue_url: String,
+}
+
+/// Which function: each may do what its role in `template.yaml` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FunctionRole {
+    /// The API: no other service than DynamoDB.
+    Api,
+    /// The test of a destination: assumes customers' roles.
+    TestConnection,
+    /// The shipper: assumes customers' roles, uses the queue.
+    Shipper,
+}
+
+impl Deployment {
+    /// Starts the cloud, in memory, with tables and queue.
+    pub async fn start() -> Self {
+        let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+        let nothing = json!({"Statement": []});
+        let key = cloud.iam().create_user(cloud.account(), "deployer", nothing).unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&key));
+        let tables = Tables { log: "annals-LogTable-1".into(), registry: "annals-RegistryTable-1".into() };
+        create_tables(&client, &tables).await.unwrap();
+        cloud.create_queue("annals-ShipDeadLetterQueue-1", QueueOptions::default()).unwrap();
+        let redrive = Redrive { dead_letter_queue: "annals-ShipDeadLetterQueue-1".into(), max_receive_count: 5 };
+        let options = QueueOptions { redrive: Some(redrive), ..QueueOptions::default() };
+        let queue_url = cloud.create_queue("annals-ShipQueue-1", options).unwrap();
+        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
+        let platform = TokenHash::of(PLATFORM_TOKEN);
+        let api = Api::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform);
+        Self { cloud, api, client, tables, queue_url }
+    }
+
+    /// The embedded cloud.
+    #[must_use]
+    pub fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    /// The use cases, on the same tables.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// DynamoDB itself.
+    #[must_use]
+    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
+        &self.client
+    }
+
+    /// The names of the tables.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The environment of a function, beside what Lambda sets itself.
+    #[must_use]
+    pub fn environment(&self, role: FunctionRole) -> Vec<(String, String)> {
+        let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"});
+        let queue = json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"});
+        let (user, statements) = match role {
+            FunctionRole::Api => ("api", vec![]),
+            FunctionRole::TestConnection => ("test-connection", vec![assume]),
+            FunctionRole::Shipper => ("shipper", vec![assume, queue]),
+        };
+        let policy = json!({"Version": "2012-10-17", "Statement": statements});
+        let key = self.cloud.iam().create_user(self.cloud.account(), user, policy).unwrap();
+        let endpoints = self.cloud.endpoints();
+        let platform = sha256(PLATFORM_TOKEN.as_bytes());
+        let mut environment = vec![
+            ("AWS_ACCESS_KEY_ID", key.id.as_str()),
+            ("AWS_SECRET_ACCESS_KEY", &key.secret),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &endpoints.dynamodb),
+            ("AWS_ENDPOINT_URL_S3", &endpoints.s3),
+            ("AWS_ENDPOINT_URL_STS", &endpoints.sts),
+            ("AWS_ENDPOINT_URL_SQS", &endpoints.sqs),
+            ("LOG_TABLE", &self.tables.log),
+            ("REGISTRY_TABLE", &self.tables.registry),
+            ("RUST_LOG", "info"),
+        ];
+        match role {
+            FunctionRole::Api => environment.push(("PLATFORM_TOKEN_SHA256", &platform)),
+            FunctionRole::TestConnection => {
+                environment.push(("PLATFORM_TOKEN_SHA256", &platform));
+                environment.push(("TEST_OBJECT_NAME", "test-wiremock-cloud-integration.txt"));
+            }
+            FunctionRole::Shipper => environment.push(("SHIP_QUEUE_URL", &self.queue_url)),
+        }
+        environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// Creates an organisation on the enterprise plan.
+    pub async fn organisation(&self, id: &str) -> Organisation {
+        let input = json!({"name": format!("The {id} company"), "plan": "enterprise"}).to_string();
+        let input = OrganisationInput::parse(input.as_bytes()).unwrap();
+        let put = self.api.administration.put_organisation(&id.parse().unwrap(), input, &platform()).await;
+        let (Put::Created(organisation) | Put::Updated(organisation)) = put.unwrap();
+        organisation
+    }
+
+    /// Creates a token, and gives its text.
+    pub async fn token(&self, organisation: &Organisation, role: Role) -> String {
+        let input = TokenInput { name: format!("A test's {}", role.as_str()), role, expires_at: None };
+        let (_, text) = self.api.administration.create_token(organisation, input, &platform()).await.unwrap();
+        text.reveal().to_owned()
+    }
+
+    /// Creates a destination at a customer's bucket.
+    pub async fn destination(&self, organisation: &Organisation, customer: &Customer) -> Destination {
+        let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
+        let input = DestinationInput::parse(input.as_bytes()).unwrap();
+        self.api.administration.create_destination(organisation, input, &platform()).await.unwrap()
+    }
+
+    /// Records events as a producer does.
+    pub async fn record(&self, organisation: &Organisation, events: &Value) {
+        let bodies = parse(events.to_string().as_bytes(), Layout::Json).unwrap();
+        self.api.log.append(organisation, bodies, None).await.unwrap();
+    }
+
+    /// Takes the messages that wait in the ship queue: their bodies.
+    pub async fn messages(&self) -> Vec<Value> {
+        let everything = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]});
+        let key = self.cloud.iam().create_user(self.cloud.account(), "poller", everything).unwrap();
+        let sqs = aws_sdk_sqs::Client::new(&self.cloud.sdk_config(&key));
+        let mut bodies = Vec::new();
+        loop {
+            let request = sqs.receive_message().queue_url(&self.queue_url).max_number_of_messages(10);
+            let messages = request.send().await.unwrap().messages.unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            bodies.extend(messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()));
+        }
+    }
+}
+
+/// The platform, acting.
+#[must_use]
+pub fn platform() -> Actor {
+    Actor { caller: Caller::Platform, context: Context::default() }
+}

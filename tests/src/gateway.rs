@@ -1,0 +1,173 @@
+//! API Gateway's HTTP API as a function meets it: the event that a request becomes, and the answer that an answer
+//! becomes (AWS, "Create AWS Lambda proxy integrations for HTTP APIs", payload format 2.0).
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+/// The host that requests are made to.
+pub const HOST: &str = "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+/// The address that requests come from.
+pub const SOURCE_IP: &str = "203.0.113.7";
+/// The id of every request.
+pub const REQUEST_ID: &str = "JKJaXmPLvHcESHA=";
+
+/// A request to be made.
+#[derive(Debug, Clone)]
+pub struct Request {
+    method: String,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, String>,
+    body: Option<(Vec<u8>, Encoding)>,
+}
+
+/// How the event carries the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is: what API Gateway does with text and JSON.
+    Text,
+    /// In base64: what it does with every other media type, NDJSON among them.
+    Base64,
+}
+
+impl Request {
+    /// A request for `target`, a path with or without a query string.
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let headers = [
+            ("accept", "*/*"),
+            ("host", HOST),
+            ("user-agent", "curl/8.5.0"),
+            ("x-amzn-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700"),
+            ("x-forwarded-for", SOURCE_IP),
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-proto", "https"),
+        ];
+        Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            body: None,
+        }
+    }
+
+    /// With a header, its name in lower case as API Gateway passes it on.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, media_type: &str, body: impl Into<Vec<u8>>, encoding: Encoding) -> Self {
+        let body = body.into();
+        self.headers.insert("content-length".to_owned(), body.len().to_string());
+        self.body = Some((body, encoding));
+        self.header("content-type", media_type)
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", body.to_string(), Encoding::Text)
+    }
+
+    /// The event that it becomes.
+    #[must_use]
+    pub fn event(&self) -> Value {
+        let (body, is_base64_encoded) = match &self.body {
+            None => (None, false),
+            Some((body, Encoding::Base64)) => (Some(STANDARD.encode(body)), true),
+            Some((body, Encoding::Text)) => (Some(String::from_utf8(body.clone()).unwrap()), false),
+        };
+        let route = format!("{} {}", self.method, self.path);
+        let mut event = json!({
+            "version": "2.0",
+            "routeKey": route,
+            "rawPath": self.path,
+            "rawQueryString": self.query,
+            "headers": self.headers,
+            "requestContext": {
+                "accountId": "111122223333",
+                "apiId": "a1b2c3d4e5",
+                "domainName": HOST,
+                "domainPrefix": "a1b2c3d4e5",
+                "http": {
+                    "method": self.method,
+                    "path": self.path,
+                    "protocol": "HTTP/1.1",
+                    "sourceIp": SOURCE_IP,
+                    "userAgent": "curl/8.5.0",
+                },
+                "requestId": REQUEST_ID,
+                "routeKey": route,
+                "stage": "$default",
+                "time": "22/Nov/2026:10:00:00 +0000",
+                "timeEpoch": 1_795_341_600_000_u64,
+            },
+            "isBase64Encoded": is_base64_encoded,
+        });
+        if !self.query.is_empty() {
+            let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            event["queryStringParameters"] = pairs.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        }
+        if let Some(body) = body {
+            event["body"] = body.into();
+        }
+        event
+    }
+}
+
+/// What the caller gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, by their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Answer {
+    /// What API Gateway makes of a function's answer.
+    #[must_use]
+    pub fn of(answer: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let body = match (answer["isBase64Encoded"].as_bool(), text(&answer["body"])) {
+            (Some(true), body) => String::from_utf8(STANDARD.decode(body).unwrap()).unwrap(),
+            (_, body) => body,
+        };
+        let headers = answer["headers"].as_object().into_iter().flatten();
+        Self {
+            status: answer["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(0),
+            headers: headers.map(|(name, value)| (name.to_lowercase(), text(value))).collect(),
+            body,
+        }
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The body as JSON, where the status is this one.
+    #[track_caller]
+    #[must_use]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        if self.body.is_empty() { Value::Null } else { self.json() }
+    }
+}

@@ -1,0 +1,139 @@
+//! A program under test: started in an environment of its own, its output kept, ended with the test. Owns the process's
+//! life; what it is told and what its output means is its starter's business.
+
+use std::{
+    io::Read,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use tokio::sync::watch;
+
+/// A running program. It is killed when this is dropped, and its output is shown where a test fails.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What a program wrote to one of its streams so far.
+#[derive(Debug)]
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    closed: watch::Receiver<bool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    /// Starts `program` with its arguments, in `environment` and nothing else.
+    #[must_use]
+    pub fn start<'a>(
+        program: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        let stdout = Output::of(child.stdout.take().unwrap());
+        let stderr = Output::of(child.stderr.take().unwrap());
+        let name = program.rsplit('/').next().unwrap_or(program).to_owned();
+        Self { name, child, stdout, stderr }
+    }
+
+    /// What it wrote to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it wrote to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Returns when it has closed its standard output, as a process does by ending.
+    pub async fn closed(&self) {
+        let mut closed = self.stdout.closed.clone();
+        // An error means that the reader is gone, which it is only at the end.
+        let _ = closed.wait_for(|closed| *closed).await;
+    }
+
+    /// Asks it to end as Ctrl-C does.
+    pub fn interrupt(&self) {
+        let status = Command::new("sh").args(["-c", &format!("kill -INT {}", self.id())]).status().unwrap();
+        assert!(status.success(), "{} cannot be interrupted: {status}", self.name);
+    }
+
+    /// How it ended, once it has.
+    pub async fn wait(&mut self) -> ExitStatus {
+        self.closed().await;
+        self.child.wait().unwrap()
+    }
+
+    /// Kills it, and gives all that it ever wrote: standard output, and standard error.
+    #[must_use]
+    pub fn kill(mut self) -> (String, String) {
+        self.end();
+        (self.stdout.text(), self.stderr.text())
+    }
+
+    fn end(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for output in [&mut self.stdout, &mut self.stderr] {
+            if let Some(reader) = output.reader.take() {
+                let _ = reader.join();
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            eprintln!("---- {} wrote to standard output:\n{}", self.name, self.stdout.text());
+            eprintln!("---- {} wrote to standard error:\n{}", self.name, self.stderr.text());
+        }
+    }
+}
+
+impl Output {
+    fn of(mut stream: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (closing, closed) = watch::channel(false);
+        let sink = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            while let Ok(count) = stream.read(&mut buffer)
+                && count > 0
+            {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
+            }
+            closing.send_replace(true);
+        });
+        Self { bytes, closed, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}

@@ -1,0 +1,223 @@
+//! AWS Lambda as a function's process meets it: its environment, and the Runtime API over which it takes events and
+//! answers them (AWS, "Using the Lambda runtime API for custom runtimes", version 2018-06-01). Owns the protocol; what
+//! the events say is the tests' business.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use annals_aws::system::SystemClock;
+use annals_core::time::Clock as _;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{Response, StatusCode},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::process::Process;
+
+/// How long an invocation may take: longer than any of ours does, shorter than anybody waits for a test.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What Lambda itself sets, but for the function's name and the Runtime API's address.
+const ENVIRONMENT: [(&str, &str); 14] = [
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+    ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+    ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+    ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+    ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+    ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[$LATEST]0123456789abcdef0123456789abcdef"),
+    ("AWS_REGION", "us-east-1"),
+    ("LANG", "en_US.UTF-8"),
+    ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
+    ("LAMBDA_TASK_ROOT", "/var/task"),
+    ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+    ("TZ", ":UTC"),
+    ("_HANDLER", "bootstrap"),
+];
+
+/// A function, ready to be invoked. It ends when this is dropped, and shows its logs where a test fails.
+#[derive(Debug)]
+pub struct Function {
+    process: Process,
+    runtime: Arc<Runtime>,
+    events: mpsc::UnboundedSender<Invocation>,
+    server: JoinHandle<()>,
+}
+
+/// What a function wrote.
+#[derive(Debug)]
+pub struct Logs {
+    /// To standard output: where its logs go.
+    pub stdout: String,
+    /// To standard error: where only what nobody handles goes.
+    pub stderr: String,
+}
+
+#[derive(Debug)]
+struct Runtime {
+    arn: String,
+    waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    state: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    count: u64,
+    answers: HashMap<String, oneshot::Sender<Result<Value, Value>>>,
+    init_error: Option<Value>,
+}
+
+#[derive(Debug)]
+struct Invocation {
+    id: String,
+    event: String,
+}
+
+impl Function {
+    /// Starts a function's binary with Lambda's environment and `environment`, and nothing else.
+    pub async fn start(binary: &str, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let name = binary.rsplit('/').next().unwrap_or(binary);
+        let (events, waiting) = mpsc::unbounded_channel();
+        let runtime = Arc::new(Runtime {
+            arn: format!("arn:aws:lambda:us-east-1:111122223333:function:{name}"),
+            waiting: tokio::sync::Mutex::new(waiting),
+            state: Mutex::default(),
+        });
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .with_state(Arc::clone(&runtime));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let own = [
+            ("AWS_LAMBDA_FUNCTION_NAME".to_owned(), name.to_owned()),
+            ("AWS_LAMBDA_LOG_GROUP_NAME".to_owned(), format!("/aws/lambda/{name}")),
+            ("AWS_LAMBDA_RUNTIME_API".to_owned(), address.to_string()),
+        ];
+        let lambda = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let process = Process::start(binary, [], lambda.into_iter().chain(own).chain(environment));
+        Self { process, runtime, events, server }
+    }
+
+    /// Has the function answer an event.
+    ///
+    /// # Errors
+    /// What Lambda gives whoever invoked it where the function fails: the error that it reported,
+    /// `Runtime.ExitError` where it ended instead, `Sandbox.Timedout` where it did not answer in time.
+    pub async fn invoke(&self, event: &Value) -> Result<Value, Value> {
+        let (answer, answered) = oneshot::channel();
+        let id = {
+            let mut state = self.runtime.lock();
+            state.count += 1;
+            let id = format!("00000000-0000-4000-8000-{:012}", state.count);
+            state.answers.insert(id.clone(), answer);
+            id
+        };
+        let failure = |kind: &str, message: &str| {
+            Err(json!({"errorType": kind, "errorMessage": format!("RequestId: {id} Error: {message}")}))
+        };
+        // The server holds the other end for as long as this lives.
+        self.events.send(Invocation { id: id.clone(), event: event.to_string() }).unwrap();
+        tokio::select! {
+            biased;
+            Ok(answer) = answered => answer,
+            () = self.process.closed() => match self.runtime.lock().init_error.clone() {
+                Some(error) => Err(error),
+                None => failure("Runtime.ExitError", "Runtime exited"),
+            },
+            () = tokio::time::sleep(TIMEOUT) => failure("Sandbox.Timedout", "Task timed out"),
+        }
+    }
+
+    /// Ends the function, and gives all that it wrote.
+    #[must_use]
+    pub fn stop(self) -> Logs {
+        self.server.abort();
+        let (stdout, stderr) = self.process.kill();
+        Logs { stdout, stderr }
+    }
+}
+
+impl Logs {
+    /// The lines of the log, each of which must be a JSON object.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Value> {
+        assert_eq!(self.stderr, "", "a function logs to standard output alone");
+        let parse = |line: &str| match serde_json::from_str(line) {
+            Ok(object @ Value::Object(_)) => object,
+            other => panic!("no JSON object ({other:?}): {line}"),
+        };
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// Fails where any of `secrets` is in what the function wrote.
+    #[track_caller]
+    pub fn assert_without(&self, secrets: &[&str]) {
+        for secret in secrets {
+            assert!(!self.stdout.contains(secret), "the log holds {secret}:\n{}", self.stdout);
+            assert!(!self.stderr.contains(secret), "standard error holds {secret}:\n{}", self.stderr);
+        }
+    }
+}
+
+impl Runtime {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_answer(&self, id: &str, answer: Result<Value, Value>) -> Response<Body> {
+        match self.lock().answers.remove(id) {
+            // Who invoked it may have gone.
+            Some(waiting) => drop(waiting.send(answer)),
+            None => return reply(StatusCode::BAD_REQUEST, r#"{"errorType":"InvalidRequestID"}"#),
+        }
+        reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
+    }
+}
+
+async fn next(State(runtime): State<Arc<Runtime>>) -> Response<Body> {
+    let Some(Invocation { id, event }) = runtime.waiting.lock().await.recv().await else {
+        return reply(StatusCode::GONE, r#"{"errorType":"Shutdown"}"#);
+    };
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("lambda-runtime-aws-request-id", id)
+        .header("lambda-runtime-deadline-ms", SystemClock.now().plus(TIMEOUT).as_millis())
+        .header("lambda-runtime-invoked-function-arn", &runtime.arn)
+        .header("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0")
+        .body(Body::from(event))
+        .unwrap()
+}
+
+async fn response(State(runtime): State<Arc<Runtime>>, Path(id): Path<String>, body: Bytes) -> Response<Body> {
+    let answer = serde_json::from_slice(&body).map_err(|_| json!({"errorType": "InvalidResponse"}));
+    runtime.take_answer(&id, answer)
+}
+
+async fn error(State(runtime): State<Arc<Runtime>>, Path(id): Path<String>, body: Bytes) -> Response<Body> {
+    runtime.take_answer(&id, Err(serde_json::from_slice(&body).unwrap_or_default()))
+}
+
+async fn init_error(State(runtime): State<Arc<Runtime>>, body: Bytes) -> Response<Body> {
+    runtime.lock().init_error = Some(serde_json::from_slice(&body).unwrap_or_default());
+    reply(StatusCode::ACCEPTED, r#"{"status":"OK"}"#)
+}
+
+fn reply(status: StatusCode, body: &'static str) -> Response<Body> {
+    Response::builder().status(status).header("content-type", "application/json").body(Body::from(body)).unwrap()
+}
