@@ -10,9 +10,11 @@ use annals_aws::{
 };
 use annals_core::{
     administration::{Actor, Put},
+    delivery::setup::ServiceSettings,
     destination::{Destination, DestinationInput},
     event::{Context, Layout, parse},
-    organisation::{Organisation, OrganisationInput},
+    log::{segment::Tail, store::LogStore as _},
+    organisation::{Organisation, OrganisationId, OrganisationInput},
     token::{Caller, Role, TokenHash, TokenInput},
 };
 use annals_local::cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
@@ -28,7 +30,7 @@ pub const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
 pub struct Deployment {
     cloud: Cloud,
     api: Api,
-    client: aws_sdk_dynamodb::Client,
+    store: Arc<DynamoStore>,
     tables: Tables,
     queue_url: String,
 }
@@ -48,8 +50,8 @@ impl Deployment {
     /// Starts the cloud, in memory, with tables and queue.
     pub async fn start() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
-        let nothing = json!({"Statement": []});
-        let key = cloud.iam().create_user(cloud.account(), "deployer", nothing).unwrap();
+        let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+        let key = cloud.iam().create_user(cloud.account(), "deployer", everything).unwrap();
         let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&key));
         let tables = Tables { log: "annals-LogTable-1".into(), registry: "annals-RegistryTable-1".into() };
         create_tables(&client, &tables).await.unwrap();
@@ -57,10 +59,11 @@ impl Deployment {
         let redrive = Redrive { dead_letter_queue: "annals-ShipDeadLetterQueue-1".into(), max_receive_count: 5 };
         let options = QueueOptions { redrive: Some(redrive), ..QueueOptions::default() };
         let queue_url = cloud.create_queue("annals-ShipQueue-1", options).unwrap();
-        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
+        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::default()));
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        let api = Api::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform);
-        Self { cloud, api, client, tables, queue_url }
+        let service = ServiceSettings { account: cloud.account().parse().unwrap(), region: None, template_url: None };
+        let api = Api::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
+        Self { cloud, api, store, tables, queue_url }
     }
 
     /// The embedded cloud.
@@ -75,27 +78,21 @@ impl Deployment {
         &self.api
     }
 
-    /// DynamoDB itself.
-    #[must_use]
-    pub fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
-        &self.client
-    }
-
-    /// The names of the tables.
-    #[must_use]
-    pub fn tables(&self) -> &Tables {
-        &self.tables
+    /// The anchor of an organisation's log.
+    pub async fn anchor(&self, organisation: &OrganisationId) -> Option<Tail> {
+        self.store.anchor(organisation).await.unwrap()
     }
 
     /// The environment of a function, beside what Lambda sets itself.
     #[must_use]
     pub fn environment(&self, role: FunctionRole) -> Vec<(String, String)> {
+        let tables = json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"});
         let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"});
         let queue = json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"});
         let (user, statements) = match role {
-            FunctionRole::Api => ("api", vec![]),
-            FunctionRole::TestConnection => ("test-connection", vec![assume]),
-            FunctionRole::Shipper => ("shipper", vec![assume, queue]),
+            FunctionRole::Api => ("api", vec![tables]),
+            FunctionRole::TestConnection => ("test-connection", vec![tables, assume]),
+            FunctionRole::Shipper => ("shipper", vec![tables, assume, queue]),
         };
         let policy = json!({"Version": "2012-10-17", "Statement": statements});
         let key = self.cloud.iam().create_user(self.cloud.account(), user, policy).unwrap();
@@ -110,6 +107,7 @@ impl Deployment {
             ("AWS_ENDPOINT_URL_SQS", &endpoints.sqs),
             ("LOG_TABLE", &self.tables.log),
             ("REGISTRY_TABLE", &self.tables.registry),
+            ("SERVICE_ACCOUNT_ID", self.cloud.account()),
             ("RUST_LOG", "info"),
         ];
         match role {

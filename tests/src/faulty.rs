@@ -236,8 +236,12 @@ impl<S: Store> LogStore for FaultyStore<S> {
 
 #[async_trait]
 impl<S: Store> Registry for FaultyStore<S> {
-    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
-        self.call("organisation", self.store.organisation(id)).await
+    async fn organisation(
+        &self,
+        id: &OrganisationId,
+        consistency: Consistency,
+    ) -> Result<Option<Organisation>, StoreError> {
+        self.call("organisation", self.store.organisation(id, consistency)).await
     }
 
     async fn organisations(
@@ -248,8 +252,8 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("organisations", self.store.organisations(after, limit)).await
     }
 
-    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
-        self.call("token", self.store.token(id)).await
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
+        self.call("token", self.store.token(id, consistency)).await
     }
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {

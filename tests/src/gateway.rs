@@ -120,7 +120,7 @@ impl Request {
         });
         if !self.query.is_empty() {
             let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-            event["queryStringParameters"] = pairs.map(|(name, value)| (name.to_owned(), value.into())).collect();
+            event["queryStringParameters"] = pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
         }
         if let Some(body) = body {
             event["body"] = body.into();

@@ -89,8 +89,12 @@ impl<S: Store> LogStore for LatencyStore<S> {
 
 #[async_trait]
 impl<S: Store> Registry for LatencyStore<S> {
-    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
-        self.around(self.store.organisation(id)).await
+    async fn organisation(
+        &self,
+        id: &OrganisationId,
+        consistency: Consistency,
+    ) -> Result<Option<Organisation>, StoreError> {
+        self.around(self.store.organisation(id, consistency)).await
     }
 
     async fn organisations(
@@ -101,8 +105,8 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.organisations(after, limit)).await
     }
 
-    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
-        self.around(self.store.token(id)).await
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
+        self.around(self.store.token(id, consistency)).await
     }
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {

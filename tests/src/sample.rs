@@ -2,7 +2,7 @@
 
 use annals_core::{
     audit::Reader,
-    destination::{Destination, DestinationId, Progress},
+    destination::{Destination, DestinationId, Progress, Settings},
     event::{Body, Context, Entity, Layout, parse},
     organisation::{Organisation, Plan, RetentionDays},
     time::Timestamp,
@@ -75,13 +75,15 @@ pub fn destination(organisation: &Organisation, id: &str) -> Destination {
     Destination {
         bucket: format!("bucket-{}-{id}", organisation.id.as_str().to_lowercase().replace('_', "-")).parse().unwrap(),
         role_arn: format!("arn:aws:iam::444455556666:role/{}-{id}", organisation.id).parse().unwrap(),
-        prefix: "audit".parse().unwrap(),
+        settings: Settings { prefix: "audit".parse().unwrap(), ..Settings::default() },
+        paused: false,
+        disabled: false,
         id,
         organisation: organisation.id.clone(),
-        region: None,
         created_at: START,
         next_sequence: 1,
         intent: None,
+        replay: None,
         progress: Progress::default(),
         version: 1,
     }

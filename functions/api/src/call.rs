@@ -159,7 +159,10 @@ impl Call {
     /// Scheme, host and path by which the caller reached us, for links.
     #[must_use]
     pub fn base(&self) -> String {
-        let scheme = self.header("x-forwarded-proto").unwrap_or("http");
+        let scheme = match self.header("x-forwarded-proto") {
+            None | Some("http") => "http",
+            Some(_) => "https",
+        };
         let host = self.header(header::HOST).unwrap_or("localhost");
         format!("{scheme}://{host}{}", self.path())
     }
@@ -178,8 +181,15 @@ impl Call {
             Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
             _ => (extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string()), None),
         };
-        Context { ip_address, user_agent: self.header(header::USER_AGENT).map(str::to_owned), request_id }
+        Context { ip_address, user_agent: self.header(header::USER_AGENT).map(cut), request_id }
     }
+}
+
+/// What a caller chose for itself, as it is recorded: its first kilobyte.
+#[must_use]
+pub fn cut(text: &str) -> String {
+    const MAX_BYTES: usize = 1024;
+    text[..text.floor_char_boundary(MAX_BYTES)].to_owned()
 }
 
 /// Logs one line a request, without anything that a caller chose but the path's shape.

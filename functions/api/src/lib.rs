@@ -20,6 +20,8 @@ use annals_aws::{
 use annals_core::{
     administration::Administration,
     audit::Audit,
+    delivery::setup::{ServiceSettings, TemplateUrl},
+    destination::Region,
     entropy::Entropy,
     log::{Log, append::AppendPolicy, store::LogStore},
     registry::Registry,
@@ -46,6 +48,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// The hash of the platform's token.
     pub platform: TokenHash,
+    /// What customers need to know of the deployment.
+    pub service: ServiceSettings,
 }
 
 impl Api {
@@ -56,6 +60,7 @@ impl Api {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         platform: TokenHash,
+        service: ServiceSettings,
     ) -> Self {
         let log = Arc::new(Log::new(
             Arc::clone(&store) as Arc<dyn LogStore>,
@@ -69,10 +74,12 @@ impl Api {
             log,
             clock,
             platform,
+            service,
         }
     }
 
-    /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`.
+    /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
+    /// `SERVICE_ACCOUNT_ID`, and `CUSTOMER_TEMPLATE_URL` where there is one.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
@@ -80,13 +87,21 @@ impl Api {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default()));
         let platform = settings::parsed("PLATFORM_TOKEN_SHA256")?;
-        Ok(Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform))
+        let service = ServiceSettings {
+            account: settings::parsed("SERVICE_ACCOUNT_ID")?,
+            region: config.region().and_then(|region| region.as_ref().parse::<Region>().ok()),
+            template_url: match settings::or("CUSTOMER_TEMPLATE_URL", "").as_str() {
+                "" => None,
+                _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
+            },
+        };
+        Ok(Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service))
     }
 }
 
 /// The routes of the API function.
 pub fn router(api: Api) -> Router {
-    use routes::{audit, destinations, events, health, organisations, tokens};
+    use routes::{audit, destinations, events, health, organisations, setup, tokens};
     let routes = Router::new()
         .route("/health", get(health::show))
         .route("/organisations", get(organisations::list))
@@ -104,8 +119,12 @@ pub fn router(api: Api) -> Router {
         .route("/organisations/{organisation}/destinations", post(destinations::create).get(destinations::list))
         .route(
             "/organisations/{organisation}/destinations/{destination}",
-            get(destinations::show).delete(destinations::delete),
+            get(destinations::show).patch(destinations::change).delete(destinations::delete),
         )
+        .route("/organisations/{organisation}/destinations/{destination}/setup", get(setup::show))
+        .route("/organisations/{organisation}/destinations/{destination}/pause", post(destinations::pause))
+        .route("/organisations/{organisation}/destinations/{destination}/resume", post(destinations::resume))
+        .route("/organisations/{organisation}/destinations/{destination}/replay", post(destinations::replay))
         .route("/organisations/{organisation}/destinations/{destination}/deliveries", get(destinations::deliveries));
     with_fallbacks(routes).with_state(api)
 }

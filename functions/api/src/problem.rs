@@ -167,6 +167,7 @@ impl Problem {
                 tracing::error!("an append lost to others up to its deadline");
                 Self::unavailable("Too many appends at once. Nothing was recorded: send it again.")
             }
+            AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_)) => Self::store(error),
             AppendError::Unavailable(error) => {
                 tracing::error!(error = %Chain(&**error), "an append was not confirmed");
                 Self::unavailable(
@@ -179,29 +180,35 @@ impl Problem {
     }
 
     fn conflict(conflict: Conflict) -> Self {
-        let (status, code, detail) = match conflict {
+        let (status, code, title, detail) = match conflict {
             Conflict::Missing => return Self::not_found(),
             Conflict::Exists | Conflict::Changed => (
                 StatusCode::CONFLICT,
                 "changed",
+                "Changed meanwhile",
                 "Somebody else changed it at the same moment. Look at it again, then repeat your change.",
             ),
             Conflict::Limit => (
                 StatusCode::FORBIDDEN,
                 "plan_limit",
+                "The plan does not allow this",
                 "The organisation's plan allows no more destinations: enterprise and enterprise_trial have one, other \
                  plans none. Delete the one there is, or change the plan.",
             ),
             Conflict::BucketInUse => (
                 StatusCode::CONFLICT,
                 "bucket_in_use",
+                "Bucket in use",
                 "Another organisation delivers to this bucket. Use a bucket of your own.",
             ),
-            Conflict::RoleInUse => {
-                (StatusCode::CONFLICT, "role_in_use", "Another organisation uses this role. Use a role of your own.")
-            }
+            Conflict::RoleInUse => (
+                StatusCode::CONFLICT,
+                "role_in_use",
+                "Role in use",
+                "Another organisation uses this role. Use a role of your own.",
+            ),
         };
-        Self::new(status, code, "Conflict", detail)
+        Self::new(status, code, title, detail)
     }
 }
 
@@ -252,6 +259,14 @@ impl From<AdministrationError> for Problem {
         match error {
             AdministrationError::NotFound => Self::not_found(),
             AdministrationError::Conflict(conflict) => Self::conflict(conflict),
+            AdministrationError::ReplayInProgress => {
+                let detail = "A replay to this destination is not finished. Wait until the destination shows none.";
+                Self::new(StatusCode::CONFLICT, "replay_in_progress", "Conflict", detail)
+            }
+            AdministrationError::NothingToReplay => {
+                let detail = "There is no event in this range, or none any more. Ask for a range that has some.";
+                Self::new(StatusCode::CONFLICT, "nothing_to_replay", "Conflict", detail)
+            }
             AdministrationError::Store(error) => Self::store(&error),
             AdministrationError::Record(error) => Self::append(&error),
         }
@@ -271,6 +286,7 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header {
             headers.insert(name, HeaderValue::from_static(value));
         }

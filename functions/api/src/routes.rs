@@ -5,6 +5,7 @@ pub mod destinations;
 pub mod events;
 pub mod health;
 pub mod organisations;
+pub mod setup;
 pub mod tokens;
 
 use annals_core::token::Role;

@@ -33,8 +33,8 @@ use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How many destinations of one batch are shipped to at the same time: a slow one holds up no other, and memory stays
-/// bounded by so many objects.
+/// How many destinations of one batch are shipped to at the same time: as many as the queue's batches have, so that a slow
+/// one holds up no other, and memory stays bounded by so many objects.
 const AT_ONCE: usize = 4;
 
 /// The shipper.

@@ -87,7 +87,8 @@ impl System {
         let entropy = Arc::new(SystemEntropy);
         let meter = Arc::new(CapacityMeter::default());
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
-        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform);
+        let service = ServiceSettings { account: account.parse().map_err(anyhow::Error::msg)?, region: None, template_url: None };
+        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service);
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(
             Arc::clone(&store),

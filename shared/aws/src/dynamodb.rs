@@ -21,6 +21,7 @@ use std::sync::Arc;
 use annals_core::log::store::StoreError;
 use aws_sdk_dynamodb::{
     Client,
+    config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
@@ -56,18 +57,16 @@ impl DynamoStore {
 }
 
 /// What an error of the SDK says about the call.
-fn store_error<E, R>(error: SdkError<E, R>) -> StoreError
+fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     const THROTTLED: [&str; 4] =
         ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottlingError"];
-    const UNCERTAIN: [&str; 3] = ["InternalServerError", "InternalServerErrorException", "ServiceUnavailable"];
     let code = error.code();
     if code.is_some_and(|code| THROTTLED.contains(&code)) {
         StoreError::Throttled(error.into())
-    } else if code.is_none_or(|code| UNCERTAIN.contains(&code)) {
+    } else if code.is_none() || error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500) {
         StoreError::Unavailable(error.into())
     } else {
         StoreError::Broken(error.into())

@@ -3,6 +3,8 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,6 +31,37 @@ const CONFLICT_RETRIES: usize = 3;
 /// Sessions kept at most.
 const MAX_SESSIONS: usize = 10_000;
 
+/// How long a call may take, and how often it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkPatience {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// One attempt of AssumeRole.
+    pub assume_attempt: Duration,
+    /// AssumeRole, with all attempts.
+    pub assume: Duration,
+    /// One attempt of PutObject.
+    pub put_attempt: Duration,
+    /// PutObject, with all attempts.
+    pub put: Duration,
+    /// Attempts of either at most, where what went wrong may pass.
+    pub attempts: u32,
+}
+
+impl Default for SinkPatience {
+    /// A role is assumed in moments; 16 MiB may take a while to another continent.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            assume_attempt: Duration::from_secs(3),
+            assume: Duration::from_secs(8),
+            put_attempt: Duration::from_secs(20),
+            put: Duration::from_secs(30),
+            attempts: 3,
+        }
+    }
+}
+
 /// An object sink on S3.
 #[derive(Debug)]
 pub struct S3ObjectSink {
@@ -46,6 +79,16 @@ struct SessionKey {
     objects: String,
 }
 
+impl SessionKey {
+    fn of(target: &Target) -> Self {
+        Self {
+            role_arn: target.role_arn.to_string(),
+            external_id: target.external_id.clone(),
+            objects: objects(target),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Session {
     credentials: Credentials,
@@ -56,21 +99,28 @@ impl S3ObjectSink {
     /// A sink whose own identity, region and endpoints are `config`'s.
     #[must_use]
     pub fn new(config: &SdkConfig, clock: Arc<dyn Clock>) -> Self {
+        Self::with_patience(config, clock, SinkPatience::default())
+    }
+
+    /// A sink as [`new`](Self::new) makes it, but with this patience.
+    #[must_use]
+    pub fn with_patience(config: &SdkConfig, clock: Arc<dyn Clock>, patience: SinkPatience) -> Self {
         let timeouts = |attempt, operation| {
             TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(3))
-                .operation_attempt_timeout(Duration::from_secs(attempt))
-                .operation_timeout(Duration::from_secs(operation))
+                .connect_timeout(patience.connect)
+                .operation_attempt_timeout(attempt)
+                .operation_timeout(operation)
                 .build()
         };
-        let retries = RetryConfig::standard().with_max_attempts(3);
-        // A role is assumed in moments; 16 MiB may take a while to another continent.
+        let retries = RetryConfig::standard().with_max_attempts(patience.attempts);
         let sts = aws_sdk_sts::config::Builder::from(config)
-            .timeout_config(timeouts(3, 8))
+            .timeout_config(timeouts(patience.assume_attempt, patience.assume))
             .retry_config(retries.clone())
             .build();
-        let s3 =
-            aws_sdk_s3::config::Builder::from(config).timeout_config(timeouts(20, 30)).retry_config(retries).build();
+        let s3 = aws_sdk_s3::config::Builder::from(config)
+            .timeout_config(timeouts(patience.put_attempt, patience.put))
+            .retry_config(retries)
+            .build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
             sts: aws_sdk_sts::Client::from_conf(sts),
@@ -80,11 +130,7 @@ impl S3ObjectSink {
     }
 
     async fn credentials(&self, target: &Target) -> Result<Credentials, SinkError> {
-        let key = SessionKey {
-            role_arn: target.role_arn.to_string(),
-            external_id: target.external_id.clone(),
-            objects: objects(target),
-        };
+        let key = SessionKey::of(target);
         let now = self.clock.now();
         {
             let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,11 +141,15 @@ impl S3ObjectSink {
         }
         let session = self.open_session(target, &target.external_id).await?;
         let credentials = session.credentials.clone();
+        self.keep(key, session);
+        Ok(credentials)
+    }
+
+    fn keep(&self, key: SessionKey, session: Session) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() < MAX_SESSIONS {
             sessions.insert(key, session);
         }
-        Ok(credentials)
     }
 
     async fn open_session(&self, target: &Target, external_id: &str) -> Result<Session, SinkError> {
@@ -160,14 +210,23 @@ impl ObjectSink for S3ObjectSink {
             match error.code() {
                 Some("PreconditionFailed") => return Ok(Stored::Before),
                 Some("ConditionalRequestConflict") if attempt < CONFLICT_RETRIES => {}
-                _ => return Err(sink_error(Call::PutObject, &error)),
+                _ => {
+                    // Perhaps the role was made anew: the next put asks for a new session.
+                    self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&SessionKey::of(target));
+                    return Err(sink_error(Call::PutObject, &error));
+                }
             }
         }
         Ok(Stored::Before)
     }
 
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
-        self.open_session(target, external_id).await.map(drop)
+        let session = self.open_session(target, external_id).await?;
+        if external_id == target.external_id {
+            // A put that follows goes by what the role allows now.
+            self.keep(SessionKey::of(target), session);
+        }
+        Ok(())
     }
 }
 
@@ -204,13 +263,55 @@ fn sink_error<E: ProvideErrorMetadata>(call: Call, error: &SdkError<E, HttpRespo
     let reason = match (error, error.raw_response()) {
         (SdkError::TimeoutError(_), _) => Reason::TimedOut,
         (SdkError::DispatchFailure(failure), _) if failure.is_timeout() => Reason::TimedOut,
-        (_, Some(answer)) => Reason::Answered {
-            status: answer.status().as_u16(),
-            code: error.code().unwrap_or_default().to_owned(),
-            message: error.message().unwrap_or_default().to_owned(),
-            bucket_region: answer.headers().get("x-amz-bucket-region").map(str::to_owned),
-        },
+        (SdkError::DispatchFailure(failure), _) => {
+            failure.as_connector_error().map_or(Reason::NotConnected, |error| broken_connection(error))
+        }
+        (_, Some(answer)) => {
+            let (code, message) = (error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            Reason::answered(answer.status().as_u16(), code, message, bucket_region(answer))
+        }
         _ => Reason::NotConnected,
     };
     SinkError { call, reason, request_id: error.request_id().map(str::to_owned) }
+}
+
+/// Why there is no connection. The HTTP client's errors are told apart by what lies at their ground: the operating
+/// system's answer, or rustls's, which arrives as invalid data.
+fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::ConnectionRefused => return Reason::Refused,
+                io::ErrorKind::InvalidData => return Reason::TlsFailed,
+                io::ErrorKind::UnexpectedEof if error.to_string().contains("tls") => return Reason::TlsFailed,
+                _ => {}
+            }
+        } else if error.to_string() == "dns error" {
+            return Reason::NotResolved;
+        }
+        next = error.source();
+    }
+    Reason::NotConnected
+}
+
+/// Where the bucket is, as far as the answer says: in its header, or, as with a wrong signature or a redirect, in its
+/// body ("Amazon S3 returns a permanent redirect with the endpoint").
+fn bucket_region(answer: &HttpResponse) -> Option<String> {
+    if let Some(region) = answer.headers().get("x-amz-bucket-region") {
+        return Some(region.to_owned());
+    }
+    let body = std::str::from_utf8(answer.body().bytes()?).ok()?;
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        rest.split_once('<').map(|(text, _)| text)
+    };
+    let is_region = |name: &str| name.parse::<annals_core::destination::Region>().is_ok();
+    if let Some(region) = element("Region").filter(|name| is_region(name)) {
+        return Some(region.to_owned());
+    }
+    // The last label that is a region: those before may be the bucket's own.
+    let endpoint = element("Endpoint")?;
+    let labels = endpoint.rsplit('.').map(|label| label.strip_prefix("s3-").unwrap_or(label));
+    labels.into_iter().find(|label| is_region(label)).map(str::to_owned)
 }

@@ -1,28 +1,26 @@
-//! What the platform and an organisation's administrators do: organisations, tokens, destinations. Every change is
-//! committed with the event that records it.
+//! What the platform and an organisation's administrators do. Every change is committed with the event that records it.
+//!
+//! Organisations and tokens are here, destinations in [`destinations`].
 
-use std::{sync::Arc, time::Duration};
+mod destinations;
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::{
-    delivery::{
-        Delivery,
-        sink::{ObjectSink, Target},
-        try_out::{TrialReport, try_out},
-    },
-    destination::{Destination, DestinationId, DestinationInput, Progress},
-    entropy::{self, BASE36, Entropy},
+    entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
-    log::{Log, append::AppendError, segment::Tail, store::StoreError},
+    log::{
+        Log,
+        append::AppendError,
+        store::{Consistency, StoreError},
+    },
     organisation::{Organisation, OrganisationId, OrganisationInput},
     registry::{Change, Conflict, Registry},
     time::Clock,
     token::{Caller, Token, TokenHash, TokenId, TokenInput, TokenText},
 };
-
-/// How far back the first delivery to a new destination reaches (WireMock Cloud's audit events, "lookback window").
-pub const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +31,12 @@ pub enum AdministrationError {
     /// The registry does not allow it.
     #[error(transparent)]
     Conflict(Conflict),
+    /// Another replay to the same destination is not finished yet.
+    #[error("a replay is in progress")]
+    ReplayInProgress,
+    /// The log holds no event in the range that was asked for.
+    #[error("the range holds no event")]
+    NothingToReplay,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,7 +92,11 @@ impl Administration {
         }
         let Some(id) = TokenText::id_in(bearer) else { return Ok(None) };
         let now = self.clock.now();
-        let token = self.registry.token(&id).await?;
+        // What was created a moment ago may be missed by a cheap read; what is missing is worth a second look.
+        let token = match self.registry.token(&id, Consistency::Eventual).await? {
+            Some(token) => Some(token),
+            None => self.registry.token(&id, Consistency::Strong).await?,
+        };
         Ok(token.filter(|token| token.hash == hash && token.expires_at.is_none_or(|at| at > now)).map(Caller::Token))
     }
 
@@ -97,7 +105,11 @@ impl Administration {
     /// # Errors
     /// [`AdministrationError::NotFound`], or where the store fails.
     pub async fn organisation(&self, id: &OrganisationId) -> Result<Organisation, AdministrationError> {
-        self.registry.organisation(id).await?.ok_or(AdministrationError::NotFound)
+        if let Some(organisation) = self.registry.organisation(id, Consistency::Eventual).await? {
+            return Ok(organisation);
+        }
+        let organisation = self.registry.organisation(id, Consistency::Strong).await?;
+        organisation.ok_or(AdministrationError::NotFound)
     }
 
     /// Organisations by rising id, behind `after`, at most `limit`.
@@ -112,7 +124,8 @@ impl Administration {
         Ok(self.registry.organisations(after, limit).await?)
     }
 
-    /// Creates an organisation, or changes the one there is. Asking for what is already so changes and records nothing.
+    /// Creates an organisation, or changes the one there is, and disables or enables destinations as the plan has it.
+    /// Asking for what is already so changes and records nothing.
     ///
     /// # Errors
     /// A conflict where somebody else changes it at the same moment, or where the store fails.
@@ -122,7 +135,7 @@ impl Administration {
         input: OrganisationInput,
         actor: &Actor,
     ) -> Result<Put, AdministrationError> {
-        let Some(before) = self.registry.organisation(id).await? else {
+        let Some(before) = self.registry.organisation(id, Consistency::Strong).await? else {
             let organisation = input.create(id.clone(), self.clock.now(), &*self.entropy);
             let event = Recorded {
                 action: "CREATE",
@@ -138,6 +151,7 @@ impl Administration {
         };
         let after = input.update(&before);
         if (Organisation { version: before.version, ..after.clone() }) == before {
+            self.apply_plan(&before, actor).await?;
             return Ok(Put::Updated(before));
         }
         let event = Recorded {
@@ -149,6 +163,7 @@ impl Administration {
             payload: None,
         };
         self.record(&after, event, actor, Change::UpdateOrganisation(after.clone())).await?;
+        self.apply_plan(&after, actor).await?;
         Ok(Put::Updated(after))
     }
 
@@ -192,6 +207,15 @@ impl Administration {
         Ok(self.registry.tokens(organisation).await?)
     }
 
+    /// One of an organisation's tokens.
+    ///
+    /// # Errors
+    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    pub async fn token(&self, organisation: &OrganisationId, id: &TokenId) -> Result<Token, AdministrationError> {
+        let token = self.registry.token(id, Consistency::Strong).await?;
+        token.filter(|token| token.organisation == *organisation).ok_or(AdministrationError::NotFound)
+    }
+
     /// Ends a token at once.
     ///
     /// # Errors
@@ -202,8 +226,7 @@ impl Administration {
         id: &TokenId,
         actor: &Actor,
     ) -> Result<(), AdministrationError> {
-        let token = self.registry.token(id).await?.filter(|token| token.organisation == organisation.id);
-        let token = token.ok_or(AdministrationError::NotFound)?;
+        let token = self.token(&organisation.id, id).await?;
         let event = Recorded {
             action: "DELETE",
             kind: "token.revoke",
@@ -214,145 +237,6 @@ impl Administration {
         };
         let change = Change::RevokeToken(organisation.id.clone(), id.clone());
         self.record(organisation, event, actor, change).await
-    }
-
-    /// Creates a destination. Its first delivery will begin with the first event of the last seven days.
-    ///
-    /// # Errors
-    /// A conflict where the plan allows no more, or another organisation uses the bucket or the role.
-    pub async fn create_destination(
-        &self,
-        organisation: &Organisation,
-        input: DestinationInput,
-        actor: &Actor,
-    ) -> Result<Destination, AdministrationError> {
-        let limit = organisation.plan.destinations();
-        if limit == 0 {
-            return Err(AdministrationError::Conflict(Conflict::Limit));
-        }
-        let now = self.clock.now();
-        let next_sequence = self.log.first_since(organisation, now.minus(LOOKBACK)).await?;
-        let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
-        let destination = Destination {
-            id: id.parse().map_err(|_| AdministrationError::NotFound)?,
-            organisation: organisation.id.clone(),
-            bucket: input.bucket,
-            role_arn: input.role_arn,
-            prefix: input.prefix,
-            region: input.region,
-            created_at: now,
-            next_sequence: next_sequence.max(Tail::ORIGIN.last + 1),
-            intent: None,
-            progress: Progress::default(),
-            version: 1,
-        };
-        let event = Recorded {
-            action: "CREATE",
-            kind: "destination.create",
-            entity: destination.entity(),
-            before: None,
-            after: Some(destination_state(&destination)),
-            payload: None,
-        };
-        let change = Change::CreateDestination { destination: Box::new(destination.clone()), limit };
-        self.record(organisation, event, actor, change).await?;
-        Ok(destination)
-    }
-
-    /// An organisation's destinations.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, AdministrationError> {
-        Ok(self.registry.destinations(organisation).await?)
-    }
-
-    /// One destination.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
-    pub async fn destination(
-        &self,
-        organisation: &OrganisationId,
-        id: &DestinationId,
-    ) -> Result<Destination, AdministrationError> {
-        self.registry.destination(organisation, id).await?.ok_or(AdministrationError::NotFound)
-    }
-
-    /// Deletes a destination: nothing more is sent there.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
-    pub async fn delete_destination(
-        &self,
-        organisation: &Organisation,
-        id: &DestinationId,
-        actor: &Actor,
-    ) -> Result<(), AdministrationError> {
-        loop {
-            let destination = self.destination(&organisation.id, id).await?;
-            let event = Recorded {
-                action: "DELETE",
-                kind: "destination.delete",
-                entity: destination.entity(),
-                before: Some(destination_state(&destination)),
-                after: None,
-                payload: None,
-            };
-            match self.record(organisation, event, actor, Change::DeleteDestination(Box::new(destination))).await {
-                // A delivery came in between: what was decided holds for the destination as it is now.
-                Err(AdministrationError::Conflict(Conflict::Changed)) => {}
-                other => return other,
-            }
-        }
-    }
-
-    /// The last `limit` deliveries to a destination, the newest first.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has no destination with this id.
-    pub async fn deliveries(
-        &self,
-        organisation: &OrganisationId,
-        id: &DestinationId,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, AdministrationError> {
-        self.destination(organisation, id).await?;
-        Ok(self.registry.deliveries(organisation, id, limit).await?)
-    }
-
-    /// Tests a destination through `sink`, writing the object `name`, and records that it was tested.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id. What the test finds wrong is no
-    /// error but its result.
-    pub async fn test_destination(
-        &self,
-        sink: &dyn ObjectSink,
-        name: &str,
-        organisation: &Organisation,
-        id: &DestinationId,
-        actor: &Actor,
-    ) -> Result<TrialReport, AdministrationError> {
-        let destination = self.destination(&organisation.id, id).await?;
-        let target = Target::of(organisation, &destination);
-        let report = try_out(sink, &*self.entropy, self.clock.now(), target, name).await;
-        let event = Recorded {
-            action: "TEST",
-            kind: "destination.test",
-            entity: destination.entity(),
-            before: None,
-            after: None,
-            payload: Some(json!({"outcome": if report.passed { "passed" } else { "failed" }, "steps": report.steps})),
-        };
-        self.log.append(organisation, vec![event.body(actor)], None).await?;
-        if let Some(region) = &report.learnt_region {
-            let version = destination.version + 1;
-            let learnt = Destination { region: Some(region.clone()), version, ..destination };
-            // Where this fails, or somebody else changed it meanwhile, the next put learns it anew.
-            let _ = self.registry.save_progress(&learnt, None).await;
-        }
-        Ok(report)
     }
 
     async fn record(
@@ -421,13 +305,4 @@ fn token_entity(token: &Token) -> Entity {
 
 fn token_state(token: &Token) -> Value {
     json!({"name": token.name, "role": token.role.as_str(), "expiresAt": token.expires_at})
-}
-
-fn destination_state(destination: &Destination) -> Value {
-    json!({
-        "bucket": destination.bucket.as_str(),
-        "roleArn": destination.role_arn.as_str(),
-        "prefix": destination.prefix.as_str(),
-        "region": destination.region.as_ref().map(|region| region.as_str()),
-    })
 }

@@ -189,7 +189,7 @@ impl Audit {
         };
         let first = match request.since {
             Some(since) => self.log.first_since(organisation, since).await?,
-            None => 1,
+            None => self.log.first_live(organisation).await?,
         };
         self.verify(organisation, request.start).await?;
         let limit = ReadLimit { events: request.page_size + 1, bytes: MAX_PAGE_BYTES };

@@ -3,11 +3,13 @@
 //! - [`sink`]: the port to buckets and the roles that open them
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`failure`]: what went wrong, in words that its customer can act on
+//! - [`setup`]: what a customer sets up in its own account, ready to paste
 //! - [`ship`]: planning a tick, and shipping one destination
 //! - [`try_out`]: the test of a destination
 
 pub mod failure;
 pub mod queue;
+pub mod setup;
 pub mod ship;
 pub mod sink;
 pub mod try_out;
@@ -15,7 +17,7 @@ pub mod try_out;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    destination::{Destination, DestinationId},
+    destination::{Compression, Destination, DestinationId, KeyLayout, Replay},
     entropy::BASE36,
     organisation::OrganisationId,
     time::Timestamp,
@@ -34,27 +36,44 @@ pub struct Delivery {
     pub last: u64,
     /// Its key.
     pub key: String,
+    /// The replay that it belongs to, where it is none of the regular deliveries.
+    pub replay: Option<String>,
     /// How many events it holds.
     pub events: u64,
     /// Its size.
     pub bytes: u64,
     /// SHA-256 of its content, in hex.
     pub sha256: String,
+    /// How long its oldest event had waited, in seconds.
+    pub lag_seconds: u64,
+    /// How many events were left to be delivered after it.
+    pub lag_events: u64,
     /// When it was known to be there.
     pub delivered_at: Timestamp,
 }
 
-/// The key of the object with the events `first` to `last`, begun at `at`: `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-` and a
-/// suffix of eight letters and digits, behind the destination's prefix (the layout of WireMock Cloud).
+/// The key of the object with the events `first` to `last`, begun at `at`: behind the destination's prefix
+/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, a suffix of eight letters and digits, and `.json` (the layout of WireMock
+/// Cloud); in the Hive layout `dt=YYYY-MM-DD/hour=HH/` instead of month and day. A replay's is below `replay/` and its id.
 ///
 /// The suffix is derived from what the object holds, so that two deliveries begun in the same millisecond differ.
 #[must_use]
-pub fn object_key(destination: &Destination, at: Timestamp, first: u64, last: u64) -> String {
-    let identity = format!("{}/{}/{first}-{last}", destination.organisation, destination.id);
+pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timestamp, first: u64, last: u64) -> String {
+    let settings = &destination.settings;
+    let replay = replay.map_or_else(String::new, |replay| format!("replay/{}/", replay.id));
+    let identity = format!("{}/{}/{replay}{first}-{last}", destination.organisation, destination.id);
     let digest = Sha256::digest(identity.as_bytes());
     let suffix: String =
         digest.iter().take(8).map(|byte| char::from(BASE36[usize::from(*byte) % BASE36.len()])).collect();
     let (year, month, day) = at.date();
     let time = at.to_string().replace([':', '.'], "-");
-    format!("{}{year:04}-{month:02}/{day:02}/{time}-{suffix}.json", destination.prefix.as_str())
+    let folder = match settings.layout {
+        KeyLayout::Wiremock => format!("{year:04}-{month:02}/{day:02}"),
+        KeyLayout::Hive => format!("dt={year:04}-{month:02}-{day:02}/hour={}", &time[11..13]),
+    };
+    let ending = match settings.compression {
+        Compression::None => "json",
+        Compression::Gzip => "json.gz",
+    };
+    format!("{}{replay}{folder}/{time}-{suffix}.{ending}", settings.prefix.as_str())
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde_json::value::RawValue;
+
 use crate::{
     delivery::failure::Failure,
     event::Entity,
@@ -221,6 +223,100 @@ impl FromStr for Region {
     }
 }
 
+/// Whether objects are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// They are plain NDJSON.
+    #[default]
+    None,
+    /// They are compressed with gzip; their keys end in `.gz`.
+    Gzip,
+}
+
+impl Compression {
+    /// Its name, as the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+impl FromStr for Compression {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            _ => Err("must be none or gzip"),
+        }
+    }
+}
+
+/// How keys are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyLayout {
+    /// `YYYY-MM/DD/…`, as WireMock Cloud has it.
+    #[default]
+    Wiremock,
+    /// `dt=YYYY-MM-DD/hour=HH/…`, which Hive, Athena and their kind read as partitions.
+    Hive,
+}
+
+impl KeyLayout {
+    /// Its name, as the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wiremock => "wiremock",
+            Self::Hive => "hive",
+        }
+    }
+}
+
+impl FromStr for KeyLayout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "wiremock" => Ok(Self::Wiremock),
+            "hive" => Ok(Self::Hive),
+            _ => Err("must be wiremock or hive"),
+        }
+    }
+}
+
+/// What a destination's owner may change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// What all keys begin with.
+    pub prefix: KeyPrefix,
+    /// Where the bucket is, as given or learnt; `None`: where Annals runs.
+    pub region: Option<Region>,
+    /// Whether objects are compressed.
+    pub compression: Compression,
+    /// How keys are laid out.
+    pub layout: KeyLayout,
+}
+
+/// Events that are delivered once more, on demand, under keys of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Its id, part of its keys.
+    pub id: String,
+    /// The sequence that is to be delivered next.
+    pub next: u64,
+    /// The sequence of its last event.
+    pub last: u64,
+    /// When it was asked for: the time in its keys.
+    pub started_at: Timestamp,
+    /// The object that was begun and not finished.
+    pub intent: Option<Intent>,
+}
+
 /// A delivery that was begun: these events, under this key, and no others, whatever happens in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -230,6 +326,10 @@ pub struct Intent {
     pub last: u64,
     /// The object's key, prefix included.
     pub key: String,
+    /// The prefix that was in force: the session that finishes it needs it.
+    pub prefix: KeyPrefix,
+    /// Whether the object is compressed.
+    pub compression: Compression,
     /// Whether it is recorded that some of its events expired.
     pub expiry_recorded: bool,
 }
@@ -267,16 +367,20 @@ pub struct Destination {
     pub bucket: BucketName,
     /// The role.
     pub role_arn: RoleArn,
-    /// What all keys begin with.
-    pub prefix: KeyPrefix,
-    /// Where the bucket is, as given or learnt; `None`: where Annals runs.
-    pub region: Option<Region>,
+    /// What its owner may change.
+    pub settings: Settings,
+    /// Whether its owner has paused it.
+    pub paused: bool,
+    /// Whether the organisation's plan does not include it any more.
+    pub disabled: bool,
     /// When it was created.
     pub created_at: Timestamp,
     /// The sequence that is to be delivered next: always one at which a segment begins.
     pub next_sequence: u64,
     /// The delivery that was begun and not finished.
     pub intent: Option<Intent>,
+    /// What is being delivered once more.
+    pub replay: Option<Replay>,
     /// How delivery has been going.
     pub progress: Progress,
     /// How often it was changed; each change is conditional on it.
@@ -284,9 +388,24 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Whether anything is sent there.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.paused && !self.disabled
+    }
+
     /// The status line, in WireMock Cloud's words where the seed has them.
     #[must_use]
     pub fn status(&self) -> String {
+        if self.disabled {
+            return "Status: Sending audit events to this destination is disabled, because the organisation's plan does \
+                    not include it"
+                .into();
+        }
+        if self.paused {
+            return "Status: Sending audit events to this destination is paused; resume it to go on where it stopped"
+                .into();
+        }
         match (&self.progress.failing, self.progress.last_success) {
             (None, None) => "Status: Audit events are yet to be sent to this destination".into(),
             (None, Some(at)) => format!("Status: Audit events were last sent to this destination at {at}"),
@@ -309,9 +428,15 @@ impl Destination {
         Entity { id: self.id.to_string(), name: self.bucket.to_string(), entity_type: "S3_AUDIT_SINK" }
     }
 
-    /// The word for the status: `pending`, `sent` or `failing`.
+    /// The word for the status: `pending`, `sent`, `failing`, `paused` or `disabled`.
     #[must_use]
     pub fn state(&self) -> &'static str {
+        if self.disabled {
+            return "disabled";
+        }
+        if self.paused {
+            return "paused";
+        }
         match (&self.progress.failing, self.progress.last_success) {
             (Some(_), _) => "failing",
             (None, Some(_)) => "sent",
@@ -327,14 +452,12 @@ pub struct DestinationInput {
     pub bucket: BucketName,
     /// The role.
     pub role_arn: RoleArn,
-    /// What all keys begin with.
-    pub prefix: KeyPrefix,
-    /// Where the bucket is.
-    pub region: Option<Region>,
+    /// What may be changed later.
+    pub settings: Settings,
 }
 
 impl DestinationInput {
-    /// Reads `{"bucket": …, "roleArn": …, "prefix"?: …, "region"?: …}`.
+    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`].
     ///
     /// # Errors
     /// Every fault, at its place.
@@ -343,19 +466,126 @@ impl DestinationInput {
         let mut members = Members::parse_body(body, &mut faults)?;
         let bucket = members.required("bucket", &mut faults, |value| Ok(json::text(value)?.parse::<BucketName>()?));
         let role_arn = members.required("roleArn", &mut faults, |value| Ok(json::text(value)?.parse::<RoleArn>()?));
-        let prefix = members.optional("prefix", &mut faults, |value| Ok(json::text(value)?.parse::<KeyPrefix>()?));
-        let region = members.optional("region", &mut faults, |value| Ok(json::text(value)?.parse::<Region>()?));
+        let patch = SettingsPatch::take(&mut members, &mut faults);
         members.refuse_others(&mut faults);
-        if let (Some(role), Some(region)) = (&role_arn, &region)
+        if let Some(role) = &role_arn {
+            patch.check_partition(role, &mut faults);
+        }
+        Faults::none_or(faults)?;
+        match (bucket, role_arn) {
+            (Some(bucket), Some(role_arn)) => {
+                Ok(Self { bucket, role_arn, settings: patch.apply(&Settings::default()) })
+            }
+            _ => Err(Fault::at("", "needs a bucket and a roleArn").into()),
+        }
+    }
+}
+
+/// What `PATCH` of a destination asks for. What it leaves out stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingsPatch {
+    prefix: Option<KeyPrefix>,
+    region: Option<Option<Region>>,
+    compression: Option<Compression>,
+    layout: Option<KeyLayout>,
+}
+
+impl SettingsPatch {
+    /// Reads `{"prefix"?: …, "region"?: …, "compression"?: …, "layout"?: …}`; a region of `null` is forgotten.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8], role: &RoleArn) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let patch = Self::take(&mut members, &mut faults);
+        members.refuse_others(&mut faults);
+        patch.check_partition(role, &mut faults);
+        Faults::none_or(faults)?;
+        Ok(patch)
+    }
+
+    fn take(members: &mut Members<'_>, faults: &mut Vec<Fault>) -> Self {
+        Self {
+            prefix: members.optional("prefix", faults, |value| Ok(json::text(value)?.parse::<KeyPrefix>()?)),
+            region: members.optional("region", faults, |value| match value.get() {
+                "null" => Ok(None),
+                _ => Ok(Some(json::text(value)?.parse::<Region>()?)),
+            }),
+            compression: members.optional(
+                "compression",
+                faults,
+                |value| Ok(json::text(value)?.parse::<Compression>()?),
+            ),
+            layout: members.optional("layout", faults, |value| Ok(json::text(value)?.parse::<KeyLayout>()?)),
+        }
+    }
+
+    fn check_partition(&self, role: &RoleArn, faults: &mut Vec<Fault>) {
+        if let Some(Some(region)) = &self.region
             && role.partition() != region.partition()
         {
             let detail = format!("is in the partition {}, but the role is in {}", region.partition(), role.partition());
             faults.push(Fault::at("/region", detail));
         }
+    }
+
+    /// `settings` with what this changes.
+    #[must_use]
+    pub fn apply(self, settings: &Settings) -> Settings {
+        Settings {
+            prefix: self.prefix.unwrap_or_else(|| settings.prefix.clone()),
+            region: self.region.unwrap_or_else(|| settings.region.clone()),
+            compression: self.compression.unwrap_or(settings.compression),
+            layout: self.layout.unwrap_or(settings.layout),
+        }
+    }
+}
+
+/// What `POST …/replay` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayInput {
+    /// Events by sequence, both ends included.
+    Sequences {
+        /// The first.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// Events by the time at which they were recorded.
+    Times {
+        /// At this time or later.
+        since: Timestamp,
+        /// Before this time.
+        until: Timestamp,
+    },
+}
+
+impl ReplayInput {
+    /// Reads `{"firstSequence": …, "lastSequence": …}` or `{"since": …, "until": …}`.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let sequence = |value: &RawValue| match value.get().parse::<u64>() {
+            Ok(sequence) if (1..1 << 40).contains(&sequence) => Ok(sequence),
+            _ => Err("must be a sequence, a whole number from 1 on".to_owned()),
+        };
+        let time = |value: &RawValue| Timestamp::parse(&json::text(value)?).map_err(|error| error.to_string());
+        let first = members.optional("firstSequence", &mut faults, sequence);
+        let last = members.optional("lastSequence", &mut faults, sequence);
+        let since = members.optional("since", &mut faults, time);
+        let until = members.optional("until", &mut faults, time);
+        members.refuse_others(&mut faults);
         Faults::none_or(faults)?;
-        match (bucket, role_arn) {
-            (Some(bucket), Some(role_arn)) => Ok(Self { bucket, role_arn, prefix: prefix.unwrap_or_default(), region }),
-            _ => Err(Fault::at("", "needs a bucket and a roleArn").into()),
+        match (first, last, since, until) {
+            (Some(first), Some(last), None, None) if first <= last => Ok(Self::Sequences { first, last }),
+            (None, None, Some(since), Some(until)) if since < until => Ok(Self::Times { since, until }),
+            (Some(_), Some(_), None, None) => Err(Fault::at("/lastSequence", "lies before firstSequence").into()),
+            (None, None, Some(_), Some(_)) => Err(Fault::at("/until", "must lie behind since").into()),
+            _ => Err(Fault::at("", "needs firstSequence and lastSequence, or since and until").into()),
         }
     }
 }

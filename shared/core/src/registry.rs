@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::{
     delivery::Delivery,
     destination::{Destination, DestinationId},
-    log::store::StoreError,
+    log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
     token::{Token, TokenId},
@@ -83,8 +83,12 @@ pub struct ActiveDestination {
 /// organisation and can touch no other's.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync {
-    /// An organisation, as it was a moment ago at the latest.
-    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError>;
+    /// An organisation.
+    async fn organisation(
+        &self,
+        id: &OrganisationId,
+        consistency: Consistency,
+    ) -> Result<Option<Organisation>, StoreError>;
 
     /// The platform's call: organisations by rising id, behind `after`, at most `limit`.
     async fn organisations(
@@ -94,7 +98,7 @@ pub trait Registry: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Organisation>, StoreError>;
 
     /// A token, whoever it belongs to: it is what tells the organisation.
-    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError>;
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError>;
 
     /// An organisation's tokens.
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError>;

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use time::{Date, OffsetDateTime, Time, UtcOffset, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// Milliseconds since the Unix epoch, UTC. The latest is the last millisecond of the year 9999, which fits the 48 bits
 /// that a UUIDv7 has for it (RFC 9562, section 5.7).
@@ -56,21 +56,31 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads an RFC 3339 date and time, or a date alone, which is its first moment in UTC.
-    ///
-    /// A fraction finer than a millisecond is cut. A space where the offset's `+` should be is taken for it: that is how
-    /// a `+` that nobody escaped arrives in a query string.
+    /// Reads what a query string says: an RFC 3339 date and time, or a date alone, which is its first moment in UTC. A
+    /// space where the offset's `+` should be is taken for it: that is how a `+` that nobody escaped arrives.
     ///
     /// # Errors
     /// [`TimestampError`] where it is neither, or before 1970.
+    pub fn parse_leniently(text: &str) -> Result<Self, TimestampError> {
+        if text.len() == 10 {
+            return Self::parse(&format!("{text}T00:00:00Z"));
+        }
+        match text.rsplit_once(' ') {
+            Some((moment, offset)) if moment.len() >= 19 => Self::parse(&format!("{moment}+{offset}")),
+            _ => Self::parse(text),
+        }
+    }
+
+    /// Reads an RFC 3339 date and time. A fraction finer than a millisecond is cut.
+    ///
+    /// # Errors
+    /// [`TimestampError`] where it is none, or before 1970.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        let moment = match text.len() {
-            10 => {
-                let format = time::format_description::well_known::Iso8601::DATE;
-                Date::parse(text, &format).map_err(|_| TimestampError)?.with_time(Time::MIDNIGHT).assume_utc()
-            }
-            _ => OffsetDateTime::parse(&text.replace(' ', "+"), &Rfc3339).map_err(|_| TimestampError)?,
-        };
+        // The parser takes any character between date and time.
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
+            return Err(TimestampError);
+        }
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
         let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
         u64::try_from(millis).ok().filter(|millis| *millis <= Self::MAX_MILLIS).map(Self).ok_or(TimestampError)
     }
@@ -136,8 +146,8 @@ mod tests {
     fn offsets_dates_alone_and_lost_pluses_are_understood() {
         let noon = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
         assert_eq!(Timestamp::parse("2026-11-22T23:00:00+11:00").unwrap(), noon);
-        assert_eq!(Timestamp::parse("2026-11-22T23:00:00 11:00").unwrap(), noon);
-        assert_eq!(Timestamp::parse("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00.000Z");
+        assert_eq!(Timestamp::parse_leniently("2026-11-22T23:00:00 11:00").unwrap(), noon);
+        assert_eq!(Timestamp::parse_leniently("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00.000Z");
         assert_eq!(
             Timestamp::parse("2026-11-22T12:00:00.0009Z").unwrap(),
             noon,
@@ -149,7 +159,14 @@ mod tests {
     fn what_is_no_time_is_refused() {
         for text in ["", "now", "2026-13-01", "2026-11-22T10:00:00", "1969-12-31T23:59:59Z", "20261122", "２０２６"]
         {
+            assert_eq!(Timestamp::parse_leniently(text), Err(TimestampError), "{text}");
             assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
         }
+        for text in
+            ["2026-11-22", "2026-W01-1", "2026-11-22 10:00:00Z", "2026-11-22x10:00:00Z", "2026-11-22T10:00:00 00:00"]
+        {
+            assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
+        }
+        assert_eq!(Timestamp::parse_leniently("2026-W01-1"), Err(TimestampError));
     }
 }

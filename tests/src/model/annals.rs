@@ -15,7 +15,7 @@ use annals_core::{
         append::{AppendError, AppendPolicy, IdempotencyKey, Outcome, Receipt},
         read::{PlaceError, ReadLimit},
         segment::{LineHash, Segment, Tail},
-        store::{Order, StoreError},
+        store::{Consistency, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
     registry::{Change, Registry as _},
@@ -167,7 +167,7 @@ impl Annals {
 
     /// The organisation, as it is now.
     async fn current(&self) -> Organisation {
-        let current = self.store.organisation(&self.id).await.unwrap().unwrap();
+        let current = self.store.organisation(&self.id, Consistency::Strong).await.unwrap().unwrap();
         let mut lately = lock(&self.lately);
         if lately.last().is_none_or(|(_, last)| last.version != current.version) {
             lately.push((self.now(), current.clone()));

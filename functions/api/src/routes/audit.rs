@@ -77,14 +77,14 @@ pub async fn tail(call: Call) -> Result<Response, Problem> {
 /// The caller, with the call as PactFlow's own audit events describe one.
 fn reader(call: &Call) -> Reader {
     let params: Map<String, Value> = form_urlencoded::parse(call.query().as_bytes())
-        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+        .map(|(name, value)| (name.into_owned(), call::cut(&value).into()))
         .collect();
     let details = json!({
         "path": call.path(),
-        "queryString": call.query(),
+        "queryString": call::cut(call.query()),
         "method": call.method(),
-        "userAgent": call.header(header::USER_AGENT),
-        "referer": call.header(header::REFERER),
+        "userAgent": call.header(header::USER_AGENT).map(call::cut),
+        "referer": call.header(header::REFERER).map(call::cut),
         "params": params,
     });
     Reader { principal: call.caller.principal(), context: call.context(), call: details }
@@ -139,7 +139,7 @@ impl Query {
                 Some("cannot be used together with from: one begins with its event, the other behind it".into()),
             );
         }
-        let since = value("since").map(Timestamp::parse).transpose();
+        let since = value("since").map(Timestamp::parse_leniently).transpose();
         read("since", since.as_ref().err().map(ToString::to_string));
         let order = match value("sort").unwrap_or("asc").trim_start() {
             "asc" | "timestamp" | "+timestamp" => Order::Ascending,

@@ -2,7 +2,7 @@
 
 use annals_core::{
     delivery::Delivery,
-    destination::{Destination, DestinationInput},
+    destination::{Destination, DestinationInput, ReplayInput, SettingsPatch},
     organisation::Organisation,
 };
 use axum::response::Response;
@@ -42,6 +42,41 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     Ok(call::json(StatusCode::OK, &view(&organisation, &destination)))
 }
 
+/// `PATCH …/destinations/{destination}`: changes prefix, region, compression or layout.
+pub async fn change(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(ADMINISTRATORS).await?;
+    let id = call.parsed("destination")?;
+    let destination = call.api.administration.destination(&organisation.id, &id).await?;
+    let patch = SettingsPatch::parse(&call.body, &destination.role_arn)?;
+    let destination = call.api.administration.change_destination(&organisation, &id, patch, &call.actor()).await?;
+    Ok(call::json(StatusCode::OK, &view(&organisation, &destination)))
+}
+
+/// `POST …/destinations/{destination}/pause`: sends nothing more until it is resumed.
+pub async fn pause(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(ADMINISTRATORS).await?;
+    let id = call.parsed("destination")?;
+    let destination = call.api.administration.pause_destination(&organisation, &id, &call.actor()).await?;
+    Ok(call::json(StatusCode::OK, &view(&organisation, &destination)))
+}
+
+/// `POST …/destinations/{destination}/resume`: goes on where it stopped.
+pub async fn resume(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(ADMINISTRATORS).await?;
+    let id = call.parsed("destination")?;
+    let destination = call.api.administration.resume_destination(&organisation, &id, &call.actor()).await?;
+    Ok(call::json(StatusCode::OK, &view(&organisation, &destination)))
+}
+
+/// `POST …/destinations/{destination}/replay`: delivers a range of events once more, from the next tick on.
+pub async fn replay(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(ADMINISTRATORS).await?;
+    let id = call.parsed("destination")?;
+    let input = ReplayInput::parse(&call.body)?;
+    let destination = call.api.administration.replay(&organisation, &id, input, &call.actor()).await?;
+    Ok(call::json(StatusCode::ACCEPTED, &view(&organisation, &destination)))
+}
+
 /// `DELETE …/destinations/{destination}`: nothing more is sent there.
 pub async fn delete(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
@@ -71,12 +106,22 @@ fn view(organisation: &Organisation, destination: &Destination) -> Value {
             "retryAt": failing.retry_at,
         })
     });
+    let replay = destination.replay.as_ref().map(|replay| {
+        json!({
+            "id": replay.id,
+            "nextSequence": replay.next,
+            "lastSequence": replay.last,
+            "startedAt": replay.started_at,
+        })
+    });
     json!({
         "id": destination.id.as_str(),
         "bucket": destination.bucket.as_str(),
         "roleArn": destination.role_arn.as_str(),
-        "prefix": destination.prefix.as_str(),
-        "region": destination.region.as_ref().map(|region| region.as_str()),
+        "prefix": destination.settings.prefix.as_str(),
+        "region": destination.settings.region.as_ref().map(|region| region.as_str()),
+        "compression": destination.settings.compression.as_str(),
+        "layout": destination.settings.layout.as_str(),
         "externalId": organisation.external_id,
         "createdAt": destination.created_at,
         "state": destination.state(),
@@ -84,6 +129,7 @@ fn view(organisation: &Organisation, destination: &Destination) -> Value {
         "lastSuccess": destination.progress.last_success,
         "failing": failing,
         "nextSequence": destination.next_sequence,
+        "replay": replay,
     })
 }
 
@@ -95,6 +141,9 @@ fn delivery_view(delivery: &Delivery) -> Value {
         "events": delivery.events,
         "bytes": delivery.bytes,
         "sha256": delivery.sha256,
+        "replay": delivery.replay,
+        "lagSeconds": delivery.lag_seconds,
+        "lagEvents": delivery.lag_events,
         "deliveredAt": delivery.delivered_at,
     })
 }

@@ -43,6 +43,9 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         if name != "after" {
             return Err(Fault::parameter(name, "is no parameter of this call: it has after").into());
         }
+        if after.is_some() {
+            return Err(Fault::parameter("after", "is given twice").into());
+        }
         after = Some(value.parse().map_err(|error| Fault::parameter("after", format!("{error}")))?);
     }
     let organisations = call.api.administration.organisations(after.as_ref(), PAGE).await?;

@@ -1,6 +1,9 @@
 //! `/organisations/{organisation}/tokens`: an organisation's tokens.
+//!
+//! Producers' tokens are the platform's to create and revoke: an administrator whom the log is to watch could otherwise
+//! silence it, or write into it.
 
-use annals_core::token::{Token, TokenInput};
+use annals_core::token::{Role, Token, TokenInput};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -15,6 +18,9 @@ use crate::{
 pub async fn create(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
     let input = TokenInput::parse(&call.body, call.api.clock.now())?;
+    if input.role == Role::Producer {
+        call.platform_only()?;
+    }
     let (token, text) = call.api.administration.create_token(&organisation, input, &call.actor()).await?;
     let mut view = view(&token);
     view["token"] = text.reveal().into();
@@ -33,6 +39,10 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
 pub async fn revoke(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
     let id = call.parsed("token")?;
+    let token = call.api.administration.token(&organisation.id, &id).await?;
+    if token.role == Role::Producer {
+        call.platform_only()?;
+    }
     call.api.administration.revoke_token(&organisation, &id, &call.actor()).await?;
     Ok(call::answer(StatusCode::NO_CONTENT, "application/json", String::new()))
 }

@@ -5,7 +5,7 @@
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
-//! | delivery | `deliveries#ORGANISATION#DESTINATION` | first sequence, 20 digits | |
+//! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, 15 digits, and first sequence | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
 
@@ -16,8 +16,8 @@ use annals_core::{
         Delivery,
         failure::{Failure, FailureCode},
     },
-    destination::{Destination, DestinationId, Failing, Intent, Progress},
-    log::store::StoreError,
+    destination::{Destination, DestinationId, Failing, Intent, Progress, Replay, Settings},
+    log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId, RetentionDays},
     registry::{ActiveDestination, Registry},
     token::{Token, TokenHash, TokenId},
@@ -124,25 +124,39 @@ fn shard(id: &DestinationId) -> u64 {
 
 pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, StoreError> {
     let failing = destination.progress.failing.as_ref();
+    let settings = &destination.settings;
     let mut item = Builder::default()
-        .text(GROUP, format!("active#{}", shard(&destination.id)))
-        .text(GROUP_SORT, format!("{}#{}", destination.organisation, destination.id))
         .number(NEXT_SEQUENCE, destination.next_sequence)
-        .flag(PENDING, destination.intent.is_some())
+        .flag(PENDING, destination.intent.is_some() || destination.replay.is_some())
         .time_if(RETRY_AT, failing.map(|failing| failing.retry_at))
         .text("bucket", &destination.bucket)
         .text("roleArn", &destination.role_arn)
-        .text("prefix", destination.prefix.as_str())
-        .text_if("region", destination.region.as_ref().map(|region| region.as_str()))
+        .text("prefix", settings.prefix.as_str())
+        .text_if("region", settings.region.as_ref().map(|region| region.as_str()))
+        .text("compression", settings.compression.as_str())
+        .text("layout", settings.layout.as_str())
+        .flag("paused", destination.paused)
+        .flag("disabled", destination.disabled)
         .time("createdAt", destination.created_at)
         .time_if("lastSuccess", destination.progress.last_success)
         .number(VERSION, destination.version);
-    if let Some(intent) = &destination.intent {
+    if destination.is_active() {
         item = item
-            .number("intentFirst", intent.first)
-            .number("intentLast", intent.last)
-            .text("intentKey", &intent.key)
-            .flag("intentExpiryRecorded", intent.expiry_recorded);
+            .text(GROUP, format!("active#{}", shard(&destination.id)))
+            .text(GROUP_SORT, format!("{}#{}", destination.organisation, destination.id));
+    }
+    if let Some(intent) = &destination.intent {
+        item = intent_attributes(item, &INTENT, intent);
+    }
+    if let Some(replay) = &destination.replay {
+        item = item
+            .text("replayId", &replay.id)
+            .number("replayNext", replay.next)
+            .number("replayLast", replay.last)
+            .time("replayStartedAt", replay.started_at);
+        if let Some(intent) = &replay.intent {
+            item = intent_attributes(item, &REPLAY_INTENT, intent);
+        }
     }
     if let Some(failing) = failing {
         item = item
@@ -158,13 +172,65 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     Ok(item)
 }
 
+/// The names of an intent's attributes.
+struct IntentNames {
+    first: &'static str,
+    last: &'static str,
+    key: &'static str,
+    prefix: &'static str,
+    compression: &'static str,
+    expiry_recorded: &'static str,
+}
+
+const INTENT: IntentNames = IntentNames {
+    first: "intentFirst",
+    last: "intentLast",
+    key: "intentKey",
+    prefix: "intentPrefix",
+    compression: "intentCompression",
+    expiry_recorded: "intentExpiryRecorded",
+};
+
+const REPLAY_INTENT: IntentNames = IntentNames {
+    first: "replayIntentFirst",
+    last: "replayIntentLast",
+    key: "replayIntentKey",
+    prefix: "replayIntentPrefix",
+    compression: "replayIntentCompression",
+    expiry_recorded: "replayIntentExpiryRecorded",
+};
+
+fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Builder {
+    item.number(names.first, intent.first)
+        .number(names.last, intent.last)
+        .text(names.key, &intent.key)
+        .text(names.prefix, intent.prefix.as_str())
+        .text(names.compression, intent.compression.as_str())
+        .flag(names.expiry_recorded, intent.expiry_recorded)
+}
+
+fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, StoreError> {
+    if !item.has(names.key) {
+        return Ok(None);
+    }
+    Ok(Some(Intent {
+        first: item.number(names.first)?,
+        last: item.number(names.last)?,
+        key: item.text(names.key)?.to_owned(),
+        prefix: item.parsed(names.prefix)?,
+        compression: item.parsed(names.compression)?,
+        expiry_recorded: item.flag(names.expiry_recorded)?,
+    }))
+}
+
 fn read_destination(item: &Item) -> Result<Destination, StoreError> {
-    let intent = if item.has("intentKey") {
-        Some(Intent {
-            first: item.number("intentFirst")?,
-            last: item.number("intentLast")?,
-            key: item.text("intentKey")?.to_owned(),
-            expiry_recorded: item.flag("intentExpiryRecorded")?,
+    let replay = if item.has("replayId") {
+        Some(Replay {
+            id: item.text("replayId")?.to_owned(),
+            next: item.number("replayNext")?,
+            last: item.number("replayLast")?,
+            started_at: item.time("replayStartedAt")?,
+            intent: read_intent(item, &REPLAY_INTENT)?,
         })
     } else {
         None
@@ -189,11 +255,18 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         organisation: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
         bucket: item.parsed("bucket")?,
         role_arn: item.parsed("roleArn")?,
-        prefix: item.parsed("prefix")?,
-        region: if item.has("region") { Some(item.parsed("region")?) } else { None },
+        settings: Settings {
+            prefix: item.parsed("prefix")?,
+            region: if item.has("region") { Some(item.parsed("region")?) } else { None },
+            compression: item.parsed("compression")?,
+            layout: item.parsed("layout")?,
+        },
+        paused: item.flag("paused")?,
+        disabled: item.flag("disabled")?,
         created_at: item.time("createdAt")?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
-        intent,
+        intent: read_intent(item, &INTENT)?,
+        replay,
         progress: Progress { last_success: item.time_if("lastSuccess")?, failing },
         version: item.number(VERSION)?,
     })
@@ -217,13 +290,16 @@ fn deliveries_key(organisation: &OrganisationId, id: &DestinationId) -> String {
 fn delivery_item(delivery: &Delivery) -> Attributes {
     Builder::default()
         .text(PK, deliveries_key(&delivery.organisation, &delivery.destination))
-        .text(SK, format!("{:020}", delivery.first))
+        .text(SK, format!("{:015}#{}", delivery.delivered_at.as_millis(), delivery.first))
         .number("firstSequence", delivery.first)
         .number("lastSequence", delivery.last)
         .text("key", &delivery.key)
         .number("events", delivery.events)
         .number("bytes", delivery.bytes)
+        .text_if("replay", delivery.replay.as_ref())
         .text("sha256", &delivery.sha256)
+        .number("lagSeconds", delivery.lag_seconds)
+        .number("lagEvents", delivery.lag_events)
         .time("deliveredAt", delivery.delivered_at)
         .number(EXPIRY, delivery.delivered_at.plus(DELIVERY_TTL).as_secs_ceil())
         .build()
@@ -236,28 +312,24 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
         first: item.number("firstSequence")?,
         last: item.number("lastSequence")?,
         key: item.text("key")?.to_owned(),
+        replay: item.text("replay").ok().map(str::to_owned),
         events: item.number("events")?,
         bytes: item.number("bytes")?,
         sha256: item.text("sha256")?.to_owned(),
+        lag_seconds: item.number("lagSeconds")?,
+        lag_events: item.number("lagEvents")?,
         delivered_at: item.time("deliveredAt")?,
     })
 }
 
-/// How fresh a point read must be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Freshness {
-    Eventual,
-    Strong,
-}
-
 impl DynamoStore {
-    async fn get(&self, key: Attributes, freshness: Freshness) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, key: Attributes, consistency: Consistency) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.tables.registry)
             .set_key(Some(key))
-            .consistent_read(freshness == Freshness::Strong)
+            .consistent_read(consistency == Consistency::Strong)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
@@ -333,8 +405,12 @@ impl DynamoStore {
 
 #[async_trait]
 impl Registry for DynamoStore {
-    async fn organisation(&self, id: &OrganisationId) -> Result<Option<Organisation>, StoreError> {
-        let item = self.get(organisation_key(id), Freshness::Eventual).await?;
+    async fn organisation(
+        &self,
+        id: &OrganisationId,
+        consistency: Consistency,
+    ) -> Result<Option<Organisation>, StoreError> {
+        let item = self.get(organisation_key(id), consistency).await?;
         item.as_ref().map(read_organisation).transpose()
     }
 
@@ -347,8 +423,8 @@ impl Registry for DynamoStore {
         self.whole(listed).await?.iter().map(read_organisation).collect()
     }
 
-    async fn token(&self, id: &TokenId) -> Result<Option<Token>, StoreError> {
-        let item = self.get(token_key(id), Freshness::Eventual).await?;
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
+        let item = self.get(token_key(id), consistency).await?;
         item.as_ref().map(read_token).transpose()
     }
 
@@ -362,7 +438,7 @@ impl Registry for DynamoStore {
         organisation: &OrganisationId,
         id: &DestinationId,
     ) -> Result<Option<Destination>, StoreError> {
-        let item = self.get(destination_key(organisation, id), Freshness::Strong).await?;
+        let item = self.get(destination_key(organisation, id), Consistency::Strong).await?;
         item.as_ref().map(read_destination).transpose()
     }
 

@@ -1,92 +1,302 @@
 //! What went wrong with a delivery: a stable code, the cause in plain words, and what to change where.
 //!
-//! AWS answers "access denied" for many things; what it says beside that, and at which call, tells them apart.
+//! AWS answers `AccessDenied` for many things; what it says beside that, and at which call, tells them apart. Where it
+//! answers the same for several causes there is one code, and the fix lists what to check, in order. `tests/failures.rs`
+//! replays AWS's documented answers to this, and keeps `infra/docs/failures.md` in step with it.
 
-use super::sink::{Call, Reason, SinkError, Target};
+mod denial;
+mod policy;
+mod words;
+
+use self::denial::{Denial, How, PolicyKind};
+use super::sink::{Call, Reason, SinkError, Target, printable};
+
+/// What is stored and shown of AWS's answer at most, in bytes.
+pub const AWS_MAX_BYTES: usize = 1024;
 
 /// A failure that the customer can act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A stable code.
     pub code: FailureCode,
-    /// What is wrong, one sentence.
+    /// What is wrong, one sentence or two.
     pub cause: String,
-    /// What to change where, one sentence or two.
+    /// What to change where. One line; policies in it are JSON to paste.
     pub fix: String,
-    /// What AWS said, with the request's id where there was one.
+    /// What AWS said, with the request's id where there was one; [`AWS_MAX_BYTES`] at most, no control characters.
     pub aws: Option<String>,
 }
 
-/// What kind of failure it is. The names are part of the API.
+/// Who can mend a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureCode {
-    /// The role does not exist, does not trust Annals, or requires another external id.
-    RoleNotAssumable,
+pub enum Mender {
+    /// Whoever owns the bucket and the role.
+    Customer,
+    /// Whoever runs Annals.
+    Operator,
+    /// Nobody needs to: it passes, and delivery goes on by itself.
+    Time,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $mender:ident;)+) => {
+        /// What kind of failure it is. The names are part of the API.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum FailureCode {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl FailureCode {
+            /// Every code there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// Its name, as the API writes it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// Who can mend it.
+            #[must_use]
+            pub fn mender(self) -> Mender {
+                match self {
+                    $(Self::$variant => Mender::$mender,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The role does not exist, does not trust us, or requires another external id: STS answers the same to all three.
+    RoleNotAssumable = "role_not_assumable", Customer;
+    /// STS does not take the role's ARN.
+    RoleArnInvalid = "role_arn_invalid", Customer;
+    /// A resource control policy of the role's organisation keeps us out.
+    RoleDeniedByResourceControlPolicy = "role_denied_by_resource_control_policy", Customer;
+    /// STS is switched off in our region for the role's account.
+    StsRegionDisabled = "sts_region_disabled", Customer;
+    /// The policy that we give along with AssumeRole is too large.
+    SessionPolicyTooLarge = "session_policy_too_large", Customer;
+    /// The policy that we give along with AssumeRole is malformed.
+    SessionPolicyMalformed = "session_policy_malformed", Operator;
+    /// Our own identity is not accepted, or may not assume any role.
+    OperatorNotAuthorized = "operator_not_authorized", Operator;
+    /// The role was assumed, but S3 does not accept its session.
+    SessionDenied = "session_denied", Customer;
     /// There is no such bucket.
-    BucketMissing,
+    BucketMissing = "bucket_missing", Customer;
+    /// No bucket can have this name.
+    BucketNameInvalid = "bucket_name_invalid", Customer;
     /// The bucket is in a region other than the one given.
-    WrongRegion,
-    /// The role's own policy, or the bucket's, does not allow the put.
-    PutDenied,
-    /// AWS asks to slow down.
-    Throttled,
+    WrongRegion = "wrong_region", Customer;
+    /// The bucket belongs to an account other than the role's.
+    BucketOwnerDiffers = "bucket_owner_differs", Customer;
+    /// AWS has closed the bucket.
+    BucketAccessDisabled = "bucket_access_disabled", Customer;
+    /// AWS has trouble with the bucket owner's account.
+    AccountProblem = "account_problem", Customer;
+    /// The role's own policies do not allow the put, or AWS does not say what denies it.
+    PutDenied = "put_denied", Customer;
+    /// The role's permissions boundary denies the put.
+    PutDeniedByPermissionsBoundary = "put_denied_by_permissions_boundary", Customer;
+    /// The session that we narrowed denies the put.
+    PutDeniedBySessionPolicy = "put_denied_by_session_policy", Operator;
+    /// The bucket's policy says `Deny`.
+    PutDeniedByBucketPolicy = "put_denied_by_bucket_policy", Customer;
+    /// A service control policy denies the put.
+    PutDeniedByServiceControlPolicy = "put_denied_by_service_control_policy", Customer;
+    /// A resource control policy denies the put.
+    PutDeniedByResourceControlPolicy = "put_denied_by_resource_control_policy", Customer;
+    /// The policy of our own VPC endpoint denies the put.
+    PutDeniedByVpcEndpointPolicy = "put_denied_by_vpc_endpoint_policy", Operator;
+    /// The role may not use the key that the bucket encrypts with.
+    KmsDenied = "kms_denied", Customer;
+    /// The key is disabled.
+    KmsKeyDisabled = "kms_key_disabled", Customer;
+    /// There is no such key.
+    KmsKeyMissing = "kms_key_missing", Customer;
+    /// The key is about to be deleted, or cannot encrypt for another reason.
+    KmsKeyUnusable = "kms_key_unusable", Customer;
+    /// The bucket's Object Lock does not take the object.
+    ObjectLock = "object_lock", Customer;
+    /// The bucket takes no ACLs.
+    AclNotSupported = "acl_not_supported", Operator;
+    /// Objects cannot be put there.
+    MethodNotAllowed = "method_not_allowed", Customer;
+    /// The key is too long.
+    KeyTooLong = "key_too_long", Customer;
+    /// The object is too large.
+    ObjectTooLarge = "object_too_large", Operator;
+    /// What arrived is not what was sent.
+    DamagedOnTheWay = "damaged_on_the_way", Time;
+    /// Something else is being done to the same object or bucket.
+    Conflict = "conflict", Time;
+    /// Our clock is wrong.
+    ClockSkewed = "clock_skewed", Operator;
+    /// AWS limits the rate of calls.
+    Throttled = "throttled", Time;
+    /// S3 asks to slow down.
+    SlowDown = "slow_down", Time;
+    /// AWS has trouble of its own.
+    AwsUnavailable = "aws_unavailable", Time;
     /// No answer in time.
-    TimedOut,
-    /// No connection.
-    Unreachable,
+    TimedOut = "timed_out", Time;
+    /// AWS's host name has no address.
+    NameNotResolved = "name_not_resolved", Time;
+    /// No secure connection.
+    TlsFailed = "tls_failed", Time;
+    /// The connection was refused.
+    ConnectionRefused = "connection_refused", Time;
+    /// No connection, for another reason.
+    Unreachable = "unreachable", Time;
     /// Anything else.
-    Unknown,
+    Unknown = "unknown", Operator;
 }
 
 impl FailureCode {
-    const ALL: [(Self, &'static str); 8] = [
-        (Self::RoleNotAssumable, "role_not_assumable"),
-        (Self::BucketMissing, "bucket_missing"),
-        (Self::WrongRegion, "wrong_region"),
-        (Self::PutDenied, "put_denied"),
-        (Self::Throttled, "throttled"),
-        (Self::TimedOut, "timed_out"),
-        (Self::Unreachable, "unreachable"),
-        (Self::Unknown, "unknown"),
-    ];
-
-    /// Its name, as the API writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(code, _)| *code == self).map_or("unknown", |(_, name)| name)
-    }
-
     /// The code with this name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self::ALL.iter().find(|(_, known)| *known == name).map_or(Self::Unknown, |(code, _)| *code)
+        Self::ALL.iter().copied().find(|code| code.as_str() == name).unwrap_or(Self::Unknown)
     }
 
     /// What kind of failure a call's error is.
     #[must_use]
     pub fn of(error: &SinkError) -> Self {
-        let (status, code) = match &error.reason {
-            Reason::TimedOut => return FailureCode::TimedOut,
-            Reason::NotConnected => return FailureCode::Unreachable,
-            Reason::Answered { status, code, .. } => (*status, code.as_str()),
-        };
-        match (error.call, code) {
-            (
-                _,
-                "SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException",
-            ) => FailureCode::Throttled,
-            (_, _) if status == 429 || status == 503 => FailureCode::Throttled,
-            (Call::AssumeRole, "AccessDenied") => FailureCode::RoleNotAssumable,
-            (Call::PutObject, "NoSuchBucket") => FailureCode::BucketMissing,
-            (
-                Call::PutObject,
-                "PermanentRedirect"
-                | "TemporaryRedirect"
-                | "AuthorizationHeaderMalformed"
-                | "IllegalLocationConstraintException",
-            ) => FailureCode::WrongRegion,
-            (Call::PutObject, "AccessDenied" | "AllAccessDisabled") => FailureCode::PutDenied,
-            _ => FailureCode::Unknown,
+        match &error.reason {
+            Reason::TimedOut => Self::TimedOut,
+            Reason::NotResolved => Self::NameNotResolved,
+            Reason::Refused => Self::ConnectionRefused,
+            Reason::TlsFailed => Self::TlsFailed,
+            Reason::NotConnected => Self::Unreachable,
+            Reason::Answered { status, code, message, .. } => Self::of_either(code, message)
+                .or_else(|| match error.call {
+                    Call::AssumeRole => Self::of_assume_role(code, message),
+                    Call::PutObject => Self::of_put_object(code, message),
+                })
+                .unwrap_or_else(|| Self::of_status(*status, error.call)),
+        }
+    }
+
+    /// What both services answer alike ("Common error types", "Error responses" of the API references).
+    fn of_either(code: &str, message: &str) -> Option<Self> {
+        Some(match code {
+            "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "BandwidthLimitExceeded"
+            | "KMS.ThrottlingException" => Self::Throttled,
+            "SlowDown" => Self::SlowDown,
+            "InternalError"
+            | "InternalFailure"
+            | "InternalServerError"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "KMS.KMSInternalException"
+            | "KMS.DependencyTimeoutException" => Self::AwsUnavailable,
+            "RequestTimeout" | "RequestTimeoutException" => Self::TimedOut,
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Self::ClockSkewed,
+            // STS has no code of its own for it.
+            "SignatureDoesNotMatch"
+                if message.contains("Signature expired") || message.contains("Signature not yet current") =>
+            {
+                Self::ClockSkewed
+            }
+            _ => return None,
+        })
+    }
+
+    fn of_assume_role(code: &str, message: &str) -> Option<Self> {
+        Some(match code {
+            "AccessDenied" | "AccessDeniedException" => match Denial::told(message).map(|denial| denial.by) {
+                Some(PolicyKind::ResourceControl) => Self::RoleDeniedByResourceControlPolicy,
+                Some(PolicyKind::Resource) | None => Self::RoleNotAssumable,
+                // All others are policies of the caller: ours.
+                Some(_) => Self::OperatorNotAuthorized,
+            },
+            "ValidationError" | "ValidationException" => Self::RoleArnInvalid,
+            "RegionDisabledException" | "RegionDisabled" => Self::StsRegionDisabled,
+            "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => Self::SessionPolicyTooLarge,
+            "MalformedPolicyDocument" | "MalformedPolicyDocumentException" => Self::SessionPolicyMalformed,
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "ExpiredToken"
+            | "ExpiredTokenException"
+            | "MissingAuthenticationToken"
+            | "NotAuthorized"
+            | "OptInRequired" => Self::OperatorNotAuthorized,
+            _ => return None,
+        })
+    }
+
+    fn of_put_object(code: &str, message: &str) -> Option<Self> {
+        Some(match code {
+            "AccessDenied" if message.contains("perform: kms:") => Self::KmsDenied,
+            "AccessDenied" if message.contains("protected by object lock") => Self::ObjectLock,
+            "AccessDenied" => match Denial::told(message) {
+                None => Self::PutDenied,
+                Some(Denial { by, how }) => match (by, how) {
+                    (PolicyKind::Identity, _) => Self::PutDenied,
+                    (PolicyKind::Boundary, _) => Self::PutDeniedByPermissionsBoundary,
+                    (PolicyKind::Session, _) => Self::PutDeniedBySessionPolicy,
+                    (PolicyKind::Resource, How::Explicitly) => Self::PutDeniedByBucketPolicy,
+                    // Within an account a bucket's policy need not allow what the role's does.
+                    (PolicyKind::Resource, How::Implicitly) => Self::BucketOwnerDiffers,
+                    (PolicyKind::ServiceControl, _) => Self::PutDeniedByServiceControlPolicy,
+                    (PolicyKind::ResourceControl, _) => Self::PutDeniedByResourceControlPolicy,
+                    (PolicyKind::VpcEndpoint, _) => Self::PutDeniedByVpcEndpointPolicy,
+                },
+            },
+            "InvalidAccessKeyId"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "InvalidSecurity"
+            | "SignatureDoesNotMatch" => Self::SessionDenied,
+            "NoSuchBucket" => Self::BucketMissing,
+            "InvalidBucketName" => Self::BucketNameInvalid,
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "Redirect"
+            | "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException" => Self::WrongRegion,
+            "AllAccessDisabled" => Self::BucketAccessDisabled,
+            "AccountProblem" | "NotSignedUp" => Self::AccountProblem,
+            "KMS.AccessDeniedException" => Self::KmsDenied,
+            "KMS.DisabledException" => Self::KmsKeyDisabled,
+            "KMS.NotFoundException" => Self::KmsKeyMissing,
+            "KMS.KMSInvalidStateException" | "KMS.InvalidStateException" | "KMS.InvalidKeyUsageException" => {
+                Self::KmsKeyUnusable
+            }
+            "InvalidRequest" if message.contains("Object Lock") || message.contains("Content-MD5") => Self::ObjectLock,
+            "AccessControlListNotSupported" => Self::AclNotSupported,
+            "MethodNotAllowed" => Self::MethodNotAllowed,
+            "KeyTooLongError" | "KeyTooLong" => Self::KeyTooLong,
+            "EntityTooLarge" => Self::ObjectTooLarge,
+            "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" => Self::DamagedOnTheWay,
+            "ConditionalRequestConflict" | "OperationAborted" => Self::Conflict,
+            _ => return None,
+        })
+    }
+
+    /// What is left where the code says nothing, as in the answer of something between us and AWS.
+    fn of_status(status: u16, call: Call) -> Self {
+        match (status, call) {
+            (429, _) => Self::Throttled,
+            (408, _) => Self::TimedOut,
+            (500..=599, _) => Self::AwsUnavailable,
+            (301 | 302 | 307 | 308, Call::PutObject) => Self::WrongRegion,
+            (405, Call::PutObject) => Self::MethodNotAllowed,
+            _ => Self::Unknown,
         }
     }
 }
@@ -96,61 +306,21 @@ impl Failure {
     #[must_use]
     pub fn explain(error: &SinkError, target: &Target) -> Self {
         let code = FailureCode::of(error);
-        let (cause, fix) = words(code, error.call, target);
-        let aws = match &error.reason {
-            Reason::Answered { code, message, .. } => {
-                let id = error.request_id.as_ref().map_or_else(String::new, |id| format!(" (request {id})"));
-                Some(format!("{code}: {message}{id}"))
-            }
-            Reason::TimedOut | Reason::NotConnected => None,
-        };
-        Self { code, cause, fix, aws }
+        let words::Words { cause, fix } = words::words(code, error, target);
+        Self { code, cause, fix, aws: said(error) }
     }
 }
 
-fn words(code: FailureCode, call: Call, target: &Target) -> (String, String) {
-    let Target { bucket, role_arn, external_id, .. } = target;
-    let objects = format!("arn:{}:s3:::{bucket}/{}*", role_arn.partition(), target.prefix.as_str());
-    match code {
-        FailureCode::RoleNotAssumable => (
-            format!("The role {role_arn} cannot be assumed."),
-            format!(
-                "In account {}, check that the role exists, that its trust policy allows sts:AssumeRole to us, and that \
-                 it requires either no external ID or exactly {external_id}.",
-                role_arn.account()
-            ),
-        ),
-        FailureCode::BucketMissing => (
-            format!("There is no bucket {bucket}."),
-            format!("Create the bucket {bucket} in account {}, or save its right name.", role_arn.account()),
-        ),
-        FailureCode::WrongRegion => (
-            format!("The bucket {bucket} is in another region."),
-            "Save the destination with the region that the bucket's properties show.".into(),
-        ),
-        FailureCode::PutDenied => (
-            format!("The role {role_arn} may not write to the bucket {bucket}."),
-            format!(
-                "Attach to the role a policy that allows s3:PutObject on {objects}, and check that the bucket's policy \
-                 and its KMS key do not deny it."
-            ),
-        ),
-        FailureCode::Throttled => {
-            ("AWS asked to slow down.".into(), "Nothing needs to be done: it is tried again by itself.".into())
-        }
-        FailureCode::TimedOut | FailureCode::Unreachable => (
-            match call {
-                Call::AssumeRole => "AWS's Security Token Service did not answer.".into(),
-                Call::PutObject => format!("The bucket {bucket} did not answer."),
-            },
-            "It is tried again by itself; if it lasts, check AWS's health dashboard.".into(),
-        ),
-        FailureCode::Unknown => (
-            match call {
-                Call::AssumeRole => format!("The role {role_arn} could not be assumed."),
-                Call::PutObject => format!("The bucket {bucket} refused the object."),
-            },
-            "See what AWS said; if that does not help, give it to our support.".into(),
-        ),
-    }
+/// AWS's own words. The request's id is at their end, and whole, however long they are: AWS's support asks for it.
+fn said(error: &SinkError) -> Option<String> {
+    let Reason::Answered { status, code, message, .. } = &error.reason else { return None };
+    let id = error.request_id.as_deref().map(|id| printable(id, 128)).filter(|id| !id.is_empty());
+    let id = id.map_or_else(String::new, |id| format!(" (request {id})"));
+    let said = match (code.as_str(), message.as_str()) {
+        ("", "") => format!("HTTP status {status}"),
+        ("", message) => format!("HTTP status {status}: {message}"),
+        (code, "") => code.to_owned(),
+        (code, message) => format!("{code}: {message}"),
+    };
+    Some(printable(&said, AWS_MAX_BYTES - id.len()) + &id)
 }

@@ -3,13 +3,14 @@
 //! Each step is conditional on the destination's version, and the object's key and content follow from the intent alone.
 //! So whatever crashes or runs twice puts the same bytes under the same key: no event is lost, none is delivered twice.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{io::Write as _, ops::RangeInclusive, sync::Arc, time::Duration};
 
+use flate2::write::GzEncoder;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    destination::{Destination, DestinationId, Failing, Intent, Progress},
+    destination::{Compression, Destination, DestinationId, Failing, Intent, Progress, Replay},
     entropy::{self, Entropy},
     event::{Entity, OwnEvent},
     log::{
@@ -17,7 +18,7 @@ use crate::{
         append::AppendError,
         read::ReadLimit,
         segment::Line,
-        store::{Order, StoreError},
+        store::{Consistency, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     registry::{Change, Conflict, Registry},
@@ -81,7 +82,7 @@ pub enum ShipOutcome {
     UpToDate,
     /// The time was over; the next tick goes on.
     OutOfTime,
-    /// The destination was deleted or is not to be delivered to.
+    /// The destination was deleted, or paused, or the plan does not include it any more.
     Gone,
     /// Another shipper, or a change by its owner, came first: whoever it was goes on.
     Superseded,
@@ -150,23 +151,24 @@ impl Shipping {
     /// Brings every organisation's anchor up to its log's tail. Gives the number of organisations.
     ///
     /// # Errors
-    /// Where the store fails; what was done before that is done.
+    /// Where the store fails, be it for one organisation; what can be done is done.
     pub async fn maintain(&self) -> Result<usize, StoreError> {
         const PAGE: usize = 100;
         const AT_ONCE: usize = 8;
-        let (mut after, mut count) = (None, 0);
+        let (mut after, mut count, mut failure) = (None, 0, None);
         loop {
             let organisations = self.registry.organisations(after.as_ref(), PAGE).await?;
             for some in organisations.chunks(AT_ONCE) {
                 let tasks = some.iter().map(|organisation| self.log.maintain(&organisation.id));
                 for result in futures_util::future::join_all(tasks).await {
-                    result?;
+                    // The others are maintained all the same.
+                    failure = result.err().or(failure);
                 }
             }
             count += organisations.len();
             match organisations.last() {
                 Some(last) if organisations.len() == PAGE => after = Some(last.id.clone()),
-                _ => return Ok(count),
+                _ => return failure.map_or(Ok(count), Err),
             }
         }
     }
@@ -186,7 +188,7 @@ impl Shipping {
         let Some(destination) = self.registry.destination(&organisation, &id).await? else {
             return report(ShipOutcome::Gone, Vec::new());
         };
-        let Some(organisation) = self.registry.organisation(&organisation).await? else {
+        let Some(organisation) = self.registry.organisation(&organisation, Consistency::Eventual).await? else {
             return report(ShipOutcome::Gone, Vec::new());
         };
         let mut voyage = Voyage { shipping: self, organisation, destination, deliveries: Vec::new() };
@@ -203,39 +205,83 @@ struct Voyage<'a> {
     deliveries: Vec<Delivery>,
 }
 
+/// An object that was begun: its intent is stored.
+struct Begun {
+    lane: Lane,
+    intent: Intent,
+    lines: Vec<Line>,
+}
+
+/// What an object belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// What is new, in order.
+    New,
+    /// What is delivered once more.
+    Replay,
+}
+
 impl Voyage<'_> {
     async fn run(&mut self) -> Ended {
         let deadline = self.shipping.clock.now().plus(self.shipping.policy.time_budget);
+        if self.organisation.plan.destinations() == 0 || !self.destination.is_active() {
+            return Ok(ShipOutcome::Gone);
+        }
         loop {
-            let (intent, lines) = match self.destination.intent.clone() {
-                Some(intent) => {
-                    let lines = self.read(intent.first..=intent.last, usize::MAX).await?;
-                    (intent, lines)
-                }
-                None if self.shipping.clock.now() >= deadline => return Ok(ShipOutcome::OutOfTime),
-                None => match self.begin().await? {
-                    Ok(begun) => begun,
-                    Err(outcome) => return Ok(outcome),
-                },
+            let begun = match self.take_up(deadline).await? {
+                Ok(begun) => begun,
+                Err(outcome) => return Ok(outcome),
             };
-            if let Err(outcome) = self.record_what_expired(&intent, &lines).await? {
+            if begun.lane == Lane::New
+                && let Err(outcome) = self.record_what_expired(&begun).await?
+            {
                 return Ok(outcome);
             }
-            if let Err(outcome) = self.deliver(&intent, &lines).await? {
+            if let Err(outcome) = self.deliver(begun).await? {
                 return Ok(outcome);
             }
+        }
+    }
+
+    /// The object that was begun and not finished, or the next one: of what is new, then of a replay.
+    async fn take_up(&mut self, deadline: Timestamp) -> Result<Result<Begun, ShipOutcome>, ShipError> {
+        let replay = self.destination.replay.clone();
+        let unfinished = match (&self.destination.intent, replay.as_ref().and_then(|replay| replay.intent.as_ref())) {
+            (Some(intent), _) => Some((Lane::New, intent.clone())),
+            (None, Some(intent)) => Some((Lane::Replay, intent.clone())),
+            (None, None) => None,
+        };
+        if let Some((lane, intent)) = unfinished {
+            let lines = self.read(intent.first..=intent.last, usize::MAX).await?;
+            return Ok(Ok(Begun { lane, intent, lines }));
+        }
+        if self.shipping.clock.now() >= deadline {
+            return Ok(Err(ShipOutcome::OutOfTime));
+        }
+        match self.begin().await? {
+            Err(ShipOutcome::UpToDate) => match replay {
+                Some(replay) => self.begin_replay(replay).await,
+                None => Ok(Err(ShipOutcome::UpToDate)),
+            },
+            other => Ok(other),
         }
     }
 
     async fn read(&self, range: RangeInclusive<u64>, bytes: usize) -> Result<Vec<Line>, StoreError> {
         // Events are read in stretches of this many sequences; a store's page ends earlier.
         let limit = ReadLimit { events: 1_000_000, bytes };
-        let run = self.shipping.log.read(&self.organisation.id, range, None, Order::Ascending, limit).await?;
-        Ok(run.lines)
+        let log = &self.shipping.log;
+        let id = &self.organisation.id;
+        // What is new begins with a segment; a replay may begin anywhere.
+        let within = match self.destination.replay {
+            Some(_) => log.segment_of(id, *range.start()).await?,
+            None => None,
+        };
+        Ok(log.read(id, range, within, Order::Ascending, limit).await?.lines)
     }
 
     /// Reads what comes next and writes the intent to deliver it.
-    async fn begin(&mut self) -> Result<Result<(Intent, Vec<Line>), ShipOutcome>, ShipError> {
+    async fn begin(&mut self) -> Result<Result<Begun, ShipOutcome>, ShipError> {
         let start = self.destination.next_sequence;
         let mut lines = self.read(start..=u64::MAX, self.shipping.policy.object_bytes).await?;
         let Some(first) = lines.first().map(Line::sequence) else { return Ok(Err(ShipOutcome::UpToDate)) };
@@ -246,30 +292,57 @@ impl Voyage<'_> {
                 return Ok(Err(outcome));
             }
         }
-        // An object's events follow one another; behind a hole another one begins.
-        let dense = lines.windows(2).position(|pair| pair[1].sequence() != pair[0].sequence() + 1);
-        lines.truncate(dense.map_or(lines.len(), |index| index + 1));
-        let last = lines.last().map_or(first, Line::sequence);
-        let key = object_key(&self.destination, self.shipping.clock.now(), first, last);
-        let intent = Intent { first, last, key, expiry_recorded: false };
+        keep_dense(&mut lines);
+        let intent = self.intent(None, self.shipping.clock.now(), &lines);
         let mut destination = self.next_version();
         destination.intent = Some(intent.clone());
-        match self.save(destination, None).await? {
-            true => Ok(Ok((intent, lines))),
-            false => Ok(Err(ShipOutcome::Superseded)),
+        self.save_begun(destination, Begun { lane: Lane::New, intent, lines }).await
+    }
+
+    /// Reads the next events of a replay and writes the intent to deliver them; ends the replay where none is left.
+    async fn begin_replay(&mut self, replay: Replay) -> Result<Result<Begun, ShipOutcome>, ShipError> {
+        let mut lines = self.read(replay.next..=replay.last, self.shipping.policy.object_bytes).await?;
+        let mut destination = self.next_version();
+        if lines.is_empty() {
+            destination.replay = None;
+            let saved = self.save(destination, None).await?;
+            return Ok(Err(if saved { ShipOutcome::UpToDate } else { ShipOutcome::Superseded }));
         }
+        keep_dense(&mut lines);
+        let intent = self.intent(Some(&replay), replay.started_at, &lines);
+        destination.replay = Some(Replay { intent: Some(intent.clone()), ..replay });
+        self.save_begun(destination, Begun { lane: Lane::Replay, intent, lines }).await
+    }
+
+    /// The intent to deliver `lines`, which are not empty.
+    fn intent(&self, replay: Option<&Replay>, at: Timestamp, lines: &[Line]) -> Intent {
+        let first = lines.first().map_or(0, Line::sequence);
+        let last = lines.last().map_or(0, Line::sequence);
+        Intent {
+            first,
+            last,
+            key: object_key(&self.destination, replay, at, first, last),
+            prefix: self.destination.settings.prefix.clone(),
+            compression: self.destination.settings.compression,
+            expiry_recorded: false,
+        }
+    }
+
+    async fn save_begun(
+        &mut self,
+        destination: Destination,
+        begun: Begun,
+    ) -> Result<Result<Begun, ShipOutcome>, ShipError> {
+        Ok(if self.save(destination, None).await? { Ok(begun) } else { Err(ShipOutcome::Superseded) })
     }
 
     /// Records which events of the intent are not there any more. Perhaps an earlier try delivered them: only
     /// `s3:PutObject` is asked for, so nobody can look.
-    async fn record_what_expired(
-        &mut self,
-        intent: &Intent,
-        lines: &[Line],
-    ) -> Result<Result<(), ShipOutcome>, ShipError> {
+    async fn record_what_expired(&mut self, begun: &Begun) -> Result<Result<(), ShipOutcome>, ShipError> {
+        let intent = &begun.intent;
         let mut lost = Vec::new();
         let mut expected = intent.first;
-        for sequence in lines.iter().map(Line::sequence).chain([intent.last + 1]) {
+        for sequence in begun.lines.iter().map(Line::sequence).chain([intent.last + 1]) {
             if sequence > expected {
                 lost.push(expected..=sequence - 1);
             }
@@ -283,41 +356,48 @@ impl Voyage<'_> {
         self.record_lost(&lost, destination).await
     }
 
-    /// Puts the intent's object and commits it.
-    async fn deliver(&mut self, intent: &Intent, lines: &[Line]) -> Result<Result<(), ShipOutcome>, ShipError> {
-        let mut content = String::with_capacity(lines.iter().map(|line| line.text.len() + 1).sum());
-        for line in lines {
-            content.extend([line.text.as_str(), "\n"]);
+    /// Puts the object that was begun and commits it.
+    async fn deliver(&mut self, begun: Begun) -> Result<Result<(), ShipOutcome>, ShipError> {
+        let Begun { lane, intent, lines } = begun;
+        if lines.is_empty() {
+            // Nothing is left to put: go on behind it, and leave the status as it is.
+            let mut destination = self.next_version();
+            pass(&mut destination, lane, intent.last);
+            return Ok(if self.save(destination, None).await? { Ok(()) } else { Err(ShipOutcome::Superseded) });
         }
+        let events = lines.len() as u64;
+        let oldest = lines.first().map_or(self.shipping.clock.now(), |line| line.recorded_at);
+        let content = content(lines, intent.compression);
+        let (bytes, sha256) = (content.len() as u64, hex::encode(Sha256::digest(&content)));
+        let content_type = match intent.compression {
+            Compression::None => "application/x-ndjson",
+            Compression::Gzip => "application/gzip",
+        };
+        let object = Object { key: intent.key.clone(), content_type, content, existing: Existing::Keep };
+        // Stored before or now: either way the object is there.
+        if let Err(error) = self.put(object, &intent).await? {
+            return self.fail(&error).await.map(Err);
+        }
+        let now = self.shipping.clock.now();
+        let tail = self.shipping.log.tail(&self.organisation.id).await?;
+        let mut destination = self.next_version();
+        let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
+        pass(&mut destination, lane, intent.last);
+        destination.progress = Progress { last_success: Some(now), failing: None };
         let delivery = Delivery {
             organisation: self.organisation.id.clone(),
             destination: self.destination.id.clone(),
             first: intent.first,
             last: intent.last,
-            key: intent.key.clone(),
-            events: lines.len() as u64,
-            bytes: content.len() as u64,
-            sha256: hex::encode(Sha256::digest(content.as_bytes())),
-            delivered_at: self.shipping.clock.now(),
+            key: intent.key,
+            replay,
+            events,
+            bytes,
+            sha256,
+            lag_seconds: now.since(oldest).as_secs(),
+            lag_events: (tail.last + 1).saturating_sub(destination.next_sequence),
+            delivered_at: now,
         };
-        if !lines.is_empty() {
-            let object = Object {
-                key: intent.key.clone(),
-                content_type: "application/x-ndjson",
-                content: content.into_bytes(),
-                existing: Existing::Keep,
-            };
-            // Stored before or now: either way the object is there.
-            if let Err(error) = self.put(object).await? {
-                return self.fail(&error).await.map(Err);
-            }
-        }
-        let now = self.shipping.clock.now();
-        let mut destination = self.next_version();
-        destination.next_sequence = intent.last + 1;
-        destination.intent = None;
-        destination.progress = Progress { last_success: Some(now), failing: None };
-        let delivery = Delivery { delivered_at: now, ..delivery };
         if !self.save(destination, Some(&delivery)).await? {
             return Ok(Err(ShipOutcome::Superseded));
         }
@@ -325,21 +405,24 @@ impl Voyage<'_> {
         Ok(Ok(()))
     }
 
+    /// Where an intent's object goes: the prefix is the one that was in force when it was begun.
+    fn target(&self, intent: &Intent) -> Target {
+        Target { prefix: intent.prefix.clone(), ..Target::of(&self.organisation, &self.destination) }
+    }
+
     /// Puts an object; learns the bucket's region from a refusal that names it.
-    async fn put(&mut self, object: Object) -> Result<Result<(), SinkError>, ShipError> {
-        let target = Target::of(&self.organisation, &self.destination);
-        let error = match self.shipping.sink.put(&target, object.clone()).await {
+    async fn put(&mut self, object: Object, intent: &Intent) -> Result<Result<(), SinkError>, ShipError> {
+        let error = match self.shipping.sink.put(&self.target(intent), object.clone()).await {
             Ok(_) => return Ok(Ok(())),
             Err(error) => error,
         };
-        let Some(region) = learnt_region(&error, &target) else { return Ok(Err(error)) };
+        let Some(region) = learnt_region(&error, &self.target(intent)) else { return Ok(Err(error)) };
         let mut destination = self.next_version();
-        destination.region = Some(region);
+        destination.settings.region = Some(region);
         if !self.save(destination, None).await? {
             return Ok(Err(error));
         }
-        let target = Target::of(&self.organisation, &self.destination);
-        Ok(self.shipping.sink.put(&target, object).await.map(drop))
+        Ok(self.shipping.sink.put(&self.target(intent), object).await.map(drop))
     }
 
     /// Notes in the status why it failed, and when to try again.
@@ -400,6 +483,51 @@ impl Voyage<'_> {
             self.destination = destination;
         }
         Ok(saved)
+    }
+}
+
+/// The destination goes on behind the event `last`.
+fn pass(destination: &mut Destination, lane: Lane, last: u64) {
+    match lane {
+        Lane::New => {
+            destination.next_sequence = last + 1;
+            destination.intent = None;
+        }
+        Lane::Replay => {
+            let replay = destination.replay.take();
+            destination.replay = replay
+                .map(|replay| Replay { next: last + 1, intent: None, ..replay })
+                .filter(|replay| replay.next <= replay.last);
+        }
+    }
+}
+
+/// An object's events follow one another: behind a hole another object begins.
+fn keep_dense(lines: &mut Vec<Line>) {
+    let hole = lines.windows(2).position(|pair| pair[1].sequence() != pair[0].sequence() + 1);
+    lines.truncate(hole.map_or(lines.len(), |index| index + 1));
+}
+
+/// The bytes of an object: lines, each ended by a newline, compressed where the intent says so.
+fn content(lines: Vec<Line>, compression: Compression) -> Vec<u8> {
+    let size = lines.iter().map(|line| line.text.len() + 1).sum();
+    match compression {
+        Compression::None => {
+            let mut content = Vec::with_capacity(size);
+            for line in lines {
+                content.extend_from_slice(line.text.as_bytes());
+                content.push(b'\n');
+            }
+            content
+        }
+        Compression::Gzip => {
+            let mut gzip = GzEncoder::new(Vec::with_capacity(size / 4), flate2::Compression::default());
+            for line in lines {
+                // A vector takes every write.
+                let _ = gzip.write_all(line.text.as_bytes()).and_then(|()| gzip.write_all(b"\n"));
+            }
+            gzip.finish().unwrap_or_default()
+        }
     }
 }
 

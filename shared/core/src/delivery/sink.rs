@@ -33,10 +33,10 @@ impl Target {
         Self {
             organisation: organisation.id.clone(),
             bucket: destination.bucket.clone(),
-            prefix: destination.prefix.clone(),
+            prefix: destination.settings.prefix.clone(),
             role_arn: destination.role_arn.clone(),
             external_id: organisation.external_id.clone(),
-            region: destination.region.clone(),
+            region: destination.settings.region.clone(),
         }
     }
 }
@@ -97,8 +97,56 @@ pub enum Reason {
     },
     /// There was no answer in time.
     TimedOut,
-    /// There was no connection.
+    /// The host's name has no address.
+    NotResolved,
+    /// The host refused the connection.
+    Refused,
+    /// No secure connection came about: the certificate or the protocol is not what it should be.
+    TlsFailed,
+    /// There was no connection, for another reason.
     NotConnected,
+}
+
+impl Reason {
+    /// What is kept of AWS's words at most, in bytes: enough for the longest ARNs and the reason behind them.
+    pub const MESSAGE_MAX_BYTES: usize = 4096;
+    /// What is kept of AWS's code at most, in bytes.
+    pub const CODE_MAX_BYTES: usize = 64;
+
+    /// An answer in AWS's words, as far as they are fit to be kept: bounded, without control characters.
+    #[must_use]
+    pub fn answered(status: u16, code: &str, message: &str, bucket_region: Option<String>) -> Self {
+        Self::Answered {
+            status,
+            code: printable(code, Self::CODE_MAX_BYTES),
+            message: printable(message, Self::MESSAGE_MAX_BYTES),
+            bucket_region,
+        }
+    }
+}
+
+/// `text` on one line, of `max_bytes` bytes at most, cut between characters: each run of white space is one space;
+/// control characters, and those that turn the direction of writing, are left out.
+#[must_use]
+pub fn printable(text: &str, max_bytes: usize) -> String {
+    const ELLIPSIS: &str = "…";
+    let invisible = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut line = String::new();
+    // Words are split at white space alone, which control characters such as a line's end belong to.
+    for word in text.split_whitespace() {
+        let space = usize::from(!line.is_empty());
+        let word = word.chars().filter(|&c| !invisible(c));
+        line.extend(std::iter::repeat_n(' ', space).chain(word));
+        if line.len() > max_bytes {
+            line.truncate(line.floor_char_boundary(max_bytes.saturating_sub(ELLIPSIS.len())));
+            line.extend((max_bytes >= ELLIPSIS.len()).then_some(ELLIPSIS));
+            break;
+        }
+    }
+    line
 }
 
 /// A call that failed.
@@ -121,4 +169,25 @@ pub trait ObjectSink: fmt::Debug + Send + Sync {
 
     /// Tries whether the target's role can be assumed with this external id, instead of the target's own.
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aws_says_is_kept_on_one_line_without_what_cannot_be_seen() {
+        assert_eq!(printable(" a\r\n\tb\u{1b}[31mc\u{202e}\0 ", 64), "a b[31mc");
+        assert_eq!(printable("\u{7}", 64), "");
+    }
+
+    #[test]
+    fn what_aws_says_is_cut_between_characters() {
+        let text = "ä".repeat(1000);
+        for max_bytes in 0..64 {
+            let cut = printable(&text, max_bytes);
+            assert!(cut.len() <= max_bytes && (max_bytes < 3 || cut.ends_with('…')), "{max_bytes}: {cut}");
+        }
+        assert_eq!(printable(&text, 2000), text);
+    }
 }

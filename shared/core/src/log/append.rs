@@ -201,8 +201,6 @@ struct Group {
     losses: u32,
     /// What was sent to the store and not refused by it: to be sent again exactly as it is, because it may have arrived.
     sent: Option<Sent>,
-    /// Set while an answer is awaited: who finds it set took over from a writer that was dropped.
-    in_flight: bool,
     failure: Option<Arc<StoreError>>,
 }
 
@@ -257,9 +255,10 @@ impl Log {
             deadline: self.clock.now().plus(self.policy.deadline),
             answer: Arc::clone(&answer),
         });
+        let answered = || answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
             let mut turn = committer.turn.lock().await;
-            if let Some(result) = answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(result) = answered() {
                 return result;
             }
             if turn.group.is_none() {
@@ -267,6 +266,10 @@ impl Log {
                 turn.group = self.begin(requests);
             }
             self.write(&organisation.id, &mut turn).await;
+            drop(turn);
+            if let Some(result) = answered() {
+                return result;
+            }
         }
     }
 
@@ -276,22 +279,14 @@ impl Log {
         let bodies: Vec<Body> = requests.iter().flat_map(|request| request.bodies.iter().cloned()).collect();
         let mut parts = Vec::new();
         cut(&bodies, &mut parts);
-        if parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum::<usize>() > MAX_COMMIT_BYTES {
+        // What could not be read back must not be written.
+        let unreadable = bodies.iter().any(|body| body.as_str().len() > MAX_TEXT_BYTES);
+        if unreadable || parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum::<usize>() > MAX_COMMIT_BYTES {
             requests.into_iter().for_each(|request| answer(request, Err(AppendError::TooLarge)));
             return None;
         }
         let id = AppendId(entropy::bytes(&*self.entropy));
-        Some(Group {
-            id,
-            requests,
-            parts,
-            deadline,
-            attempts: 0,
-            losses: 0,
-            sent: None,
-            in_flight: false,
-            failure: None,
-        })
+        Some(Group { id, requests, parts, deadline, attempts: 0, losses: 0, sent: None, failure: None })
     }
 
     /// Writes the turn's group, if there is one, until it is there or its deadline has passed, and answers all its
@@ -299,9 +294,8 @@ impl Log {
     async fn write(&self, organisation: &OrganisationId, turn: &mut Turn) {
         while let Some(group) = &mut turn.group {
             if self.clock.now() >= group.deadline {
-                let unanswered =
-                    || Arc::new(StoreError::Unavailable("the writer was dropped before the answer".into()));
-                let error = match group.failure.take().or_else(|| group.in_flight.then(unanswered)) {
+                let unanswered = || Arc::new(StoreError::Unavailable("the answer did not come in time".into()));
+                let error = match group.failure.take().or_else(|| group.sent.is_some().then(unanswered)) {
                     Some(failure) => AppendError::Unavailable(failure),
                     None => AppendError::Contended,
                 };
@@ -320,10 +314,7 @@ impl Log {
                     }
                 },
             };
-            group.in_flight = true;
-            let result = self.store.commit(organisation, &sent.commit).await;
-            group.in_flight = false;
-            let recorded = match result {
+            let recorded = match self.store.commit(organisation, &sent.commit).await {
                 Ok(()) => sent.commit.segments.last().map(Segment::tail),
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
                     // An earlier try had arrived, and its answer was lost on the way back.

@@ -274,9 +274,11 @@ impl Log {
         if oldest.recorded_at >= since {
             return Ok(oldest.first);
         }
-        // Invariant: every segment that begins before `low` is too early, and the one that begins at `high` is not.
+        // Invariant: every segment that begins before `low` is too early; the one that begins at `found` is not, and none
+        // that begins from `high` on is before it.
         let (mut low, mut low_time) = (oldest.last() + 1, oldest.recorded_at);
         let (mut high, mut high_time) = (tail.segment, tail.recorded_at);
+        let mut found = tail.segment;
         let mut by_time = true;
         while low < high {
             let width = high - low;
@@ -287,12 +289,24 @@ impl Log {
                 Some(segment) if segment.recorded_at < since => {
                     (low, low_time) = (segment.last() + 1, segment.recorded_at);
                 }
-                Some(segment) if segment.first < high => (high, high_time) = (segment.first, segment.recorded_at),
+                Some(segment) if segment.first < high => {
+                    (high, high_time) = (segment.first, segment.recorded_at);
+                    found = high;
+                }
                 // Nothing begins between the guess and `high`.
                 _ => high = low + guess.min(width - 1),
             }
         }
-        Ok(low)
+        Ok(found)
+    }
+
+    /// The first sequence of the segment that holds the event `sequence`, or of the nearest one before it.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn segment_of(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<u64>, StoreError> {
+        let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
+        Ok(found.first().map(|segment| segment.first))
     }
 
     /// The segment that begins at `sequence`, or the next one behind it.

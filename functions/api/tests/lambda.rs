@@ -1,0 +1,237 @@
+//! The API function's binary, invoked as API Gateway and Lambda invoke it.
+
+use annals_core::token::Role;
+use annals_tests::{
+    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
+    gateway::{Answer, Encoding, HOST, REQUEST_ID, Request, SOURCE_IP},
+    lines::sha256,
+    runtime_api::Function,
+};
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_annals-api");
+
+async fn start(deployment: &Deployment) -> Function {
+    Function::start(BINARY, deployment.environment(FunctionRole::Api)).await
+}
+
+async fn call(function: &Function, request: &Request) -> Answer {
+    Answer::of(&function.invoke(&request.event()).await.unwrap())
+}
+
+fn event(label: &str) -> Value {
+    json!({
+        "action": "UPDATE",
+        "entity": {"id": label, "name": "Payments", "entityType": "MOCK_API"},
+        "principal": {"id": "42", "name": "Ada", "entityType": "USER", "email": "ada@example.com"},
+    })
+}
+
+#[tokio::test]
+async fn an_event_that_is_posted_is_recorded_and_read() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let function = start(&deployment).await;
+
+    let answer = call(&function, &Request::new("POST", "/events").token(&producer).json(&event("m-1"))).await;
+    let recorded = answer.expect(201);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(recorded["events"][0]["sequence"], 4, "behind the organisation and two tokens");
+    let uuid = recorded["events"][0]["uuid"].as_str().unwrap();
+
+    let answer = call(&function, &Request::new("GET", "/audit?sort=-timestamp&pageSize=1").token(&auditor)).await;
+    let page = answer.expect(200);
+    assert_eq!(answer.headers["content-type"], "application/hal+json");
+    assert_eq!(page["events"][0]["uuid"], uuid);
+    assert_eq!(page["events"][0]["entity"]["id"], "m-1");
+    let own = format!("https://{HOST}/audit?sort=-timestamp&pageSize=1");
+    assert_eq!(page["_links"]["self"]["href"], own, "links lead to where the caller came in");
+    let next = page["_links"]["next"]["href"].as_str().unwrap();
+    assert!(next.starts_with(&format!("https://{HOST}/audit?from=")), "{next}");
+
+    let log = &deployment.api().log;
+    let tail = log.tail(&acme.id).await.unwrap();
+    assert_eq!(tail.last, 5, "one event posted, one read");
+    let line = log.event(&acme, tail.event_id(&acme.id).unwrap()).await.unwrap();
+    let read: Value = serde_json::from_str(&line.text).unwrap();
+    assert_eq!(read["type"], "audit.read");
+    assert_eq!(
+        read["context"],
+        json!({"ipAddress": SOURCE_IP, "userAgent": "curl/8.5.0", "requestId": REQUEST_ID}),
+        "who calls is told by API Gateway, not by a header that anybody may send"
+    );
+    assert_eq!(read["payload"]["params"], json!({"sort": "-timestamp", "pageSize": "1"}));
+}
+
+#[tokio::test]
+async fn a_body_in_base64_is_the_same_as_one_in_text() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let function = start(&deployment).await;
+    let array = json!([event("a"), event("ä")]).to_string();
+    let ndjson = format!("{}\n{}\n", event("b"), event("ö"));
+    for (media_type, body, encoding) in [
+        ("application/json", &array, Encoding::Text),
+        ("application/json", &array, Encoding::Base64),
+        ("application/x-ndjson", &ndjson, Encoding::Base64),
+        ("application/x-ndjson", &ndjson, Encoding::Text),
+    ] {
+        let request = Request::new("POST", "/events").token(&producer).body(media_type, body.as_str(), encoding);
+        let recorded = call(&function, &request).await.expect(201);
+        assert_eq!(recorded["events"].as_array().unwrap().len(), 2, "{media_type} {encoding:?}");
+    }
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let page = call(&function, &Request::new("GET", "/audit?from=").token(&auditor)).await;
+    assert_eq!(page.status, 400, "an empty cursor is none");
+    let page = call(&function, &Request::new("GET", "/audit").token(&auditor)).await.expect(200);
+    let labels: Vec<&str> = page["events"].as_array().unwrap().iter().filter_map(label).collect();
+    assert_eq!(labels, ["a", "ä", "a", "ä", "b", "ö", "b", "ö"]);
+}
+
+fn label(event: &Value) -> Option<&str> {
+    (event["entity"]["entityType"] == "MOCK_API").then(|| event["entity"]["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_answered_as_a_problem_and_the_next_event_is_answered_as_ever() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let function = start(&deployment).await;
+    let before = deployment.api().log.tail(&acme.id).await.unwrap();
+    let post = || Request::new("POST", "/events").token(&producer);
+    for (request, status, code) in [
+        (Request::new("GET", "/audit"), 401, "unauthorized"),
+        (Request::new("GET", "/audit").token("nonsense"), 401, "unauthorized"),
+        (Request::new("GET", "/audit").token(&producer), 403, "forbidden"),
+        (Request::new("GET", "/organisations/umbrella").token(PLATFORM_TOKEN), 404, "not_found"),
+        (Request::new("GET", "/nowhere").token(&producer), 404, "no_such_route"),
+        (Request::new("PATCH", "/events").token(&producer), 405, "method_not_allowed"),
+        (post().json(&json!({"action": 7})), 400, "invalid_input"),
+        (post(), 400, "invalid_input"),
+        (post().body("text/csv", "a,b", Encoding::Text), 415, "unsupported_media_type"),
+        (post().body("application/json", vec![0xff; 5 * 1024 * 1024 + 1], Encoding::Base64), 413, "body_too_large"),
+    ] {
+        let answer = call(&function, &request).await;
+        let problem = answer.expect(status);
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{problem}");
+        assert_eq!(call(&function, &Request::new("GET", "/health")).await.expect(200)["status"], "ok");
+    }
+    assert_eq!(deployment.api().log.tail(&acme.id).await.unwrap(), before, "nothing was recorded");
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_request_is_an_error_and_the_function_goes_on() {
+    let deployment = Deployment::start().await;
+    let function = start(&deployment).await;
+    for event in [json!({}), json!({"Records": []}), json!("hello")] {
+        let error = function.invoke(&event).await.unwrap_err();
+        assert!(error["errorType"].is_string() && error["errorMessage"].is_string(), "{error}");
+        assert_ne!(error["errorType"], "Runtime.ExitError", "the process lives on: {error}");
+    }
+    assert_eq!(call(&function, &Request::new("GET", "/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn paths_come_decoded_and_may_hold_anything() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let function = start(&deployment).await;
+    for path in
+        ["/audit/ ", "/audit/ä", "/audit/%", "/audit/\u{1}", "/organisations/a\"b/audit", "//audit", "/audit/.."]
+    {
+        let answer = function.invoke(&Request::new("GET", path).token(&auditor).event()).await;
+        let answer = Answer::of(&answer.unwrap_or_else(|error| panic!("{path:?}: {error}")));
+        assert!((400..500).contains(&answer.status) || answer.status == 200, "{path:?}: {answer:?}");
+    }
+    assert_eq!(call(&function, &Request::new("GET", "/health")).await.status, 200);
+}
+
+#[tokio::test]
+async fn logs_are_json_lines_without_tokens_and_without_events() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let function = start(&deployment).await;
+    let mut secret = event("m-1");
+    secret["payload"] = json!({"password": "hunter2-hunter2"});
+    let mut faulty = secret.clone();
+    faulty["colour"] = "hunter2-hunter2".into();
+    let key = "Idempotency-Key-of-a-test";
+    let post = || Request::new("POST", "/events").token(&producer).header("idempotency-key", key);
+    for (request, status) in [
+        (post().json(&secret), 201),
+        (post().json(&secret), 201),
+        (post().json(&event("other")), 422),
+        (post().json(&faulty), 400),
+        (Request::new("GET", "/audit?since=hunter2-hunter2").token(&auditor), 400),
+        (Request::new("GET", "/audit").token(&auditor), 200),
+        (Request::new("GET", "/hunter2-hunter2").token("hunter2-hunter2"), 404),
+    ] {
+        assert_eq!(call(&function, &request).await.status, status);
+    }
+    let made = Request::new("POST", "/organisations/acme/tokens").token(PLATFORM_TOKEN);
+    let made = call(&function, &made.json(&json!({"name": "SIEM", "role": "auditor"}))).await.expect(201);
+    let text = made["token"].as_str().unwrap();
+
+    let logs = function.stop();
+    logs.assert_without(&[&producer, &auditor, text, PLATFORM_TOKEN, &sha256(PLATFORM_TOKEN.as_bytes())]);
+    logs.assert_without(&["hunter2", "ada@example.com", "Payments", key, "Bearer"]);
+    let answered: Vec<Value> = logs.lines().into_iter().filter(|line| line["message"] == "answered").collect();
+    let told = |line: &Value| format!("{} {} {}", line["method"], line["route"], line["status"]).replace('"', "");
+    let told: Vec<String> = answered.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            "POST /events 201",
+            "POST /events 201",
+            "POST /events 422",
+            "POST /events 400",
+            "GET /audit 400",
+            "GET /audit 200",
+            "GET none 404",
+            "POST /organisations/{organisation}/tokens 201",
+        ]
+    );
+    assert!(answered.iter().all(|line| line["level"] == "INFO" && line["duration_ms"].is_u64()), "{answered:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
+    let deployment = Deployment::start().await;
+    let mut environment = deployment.environment(FunctionRole::Api);
+    for (name, value) in &mut environment {
+        if name == "AWS_ENDPOINT_URL_DYNAMODB" {
+            // Port 1 on this machine: nobody listens there.
+            *value = "http://127.0.0.1:1".to_owned();
+        }
+    }
+    let function = Function::start(BINARY, environment).await;
+    let answer = call(&function, &Request::new("GET", "/organisations").token(PLATFORM_TOKEN)).await;
+    assert_eq!(answer.expect(503)["code"], "unavailable");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(call(&function, &Request::new("GET", "/health")).await.status, 200);
+    let logs = function.stop();
+    let errors: Vec<Value> = logs.lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    assert_eq!(errors.len(), 1, "logged once: {errors:?}");
+}
+
+#[tokio::test]
+async fn a_setting_that_is_missing_is_named_when_the_function_starts() {
+    let deployment = Deployment::start().await;
+    for missing in ["LOG_TABLE", "REGISTRY_TABLE", "PLATFORM_TOKEN_SHA256"] {
+        let environment = deployment.environment(FunctionRole::Api);
+        let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name != missing).collect();
+        let function = Function::start(BINARY, environment).await;
+        let error = function.invoke(&Request::new("GET", "/health").event()).await.unwrap_err();
+        assert_eq!(error["errorType"], "Runtime.ExitError");
+        let logs = function.stop();
+        assert!(format!("{}{}", logs.stdout, logs.stderr).contains(missing), "{logs:?}");
+    }
+}

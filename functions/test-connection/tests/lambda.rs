@@ -1,0 +1,146 @@
+//! The test-connection function's binary, invoked as API Gateway and Lambda invoke it.
+
+use annals_core::{destination::Destination, organisation::Organisation, time::Timestamp, token::Role};
+use annals_tests::{
+    customer::Customer,
+    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
+    gateway::{Answer, Request},
+    runtime_api::Function,
+};
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_annals-test-connection");
+const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
+
+struct Stage {
+    deployment: Deployment,
+    acme: Organisation,
+    customer: Customer,
+    destination: Destination,
+    admin: String,
+    function: Function,
+}
+
+impl Stage {
+    /// A destination, and a customer who has set everything up.
+    async fn set() -> Self {
+        let deployment = Deployment::start().await;
+        let acme = deployment.organisation("acme").await;
+        let customer = Customer::create(deployment.cloud(), Some(&acme.external_id));
+        let destination = deployment.destination(&acme, &customer).await;
+        let admin = deployment.token(&acme, Role::Admin).await;
+        let function = Function::start(BINARY, deployment.environment(FunctionRole::TestConnection)).await;
+        Self { deployment, acme, customer, destination, admin, function }
+    }
+
+    fn request(&self) -> Request {
+        Request::new("POST", &format!("/organisations/acme/destinations/{}/test", self.destination.id))
+    }
+
+    async fn call(&self, request: &Request) -> Answer {
+        Answer::of(&self.function.invoke(&request.event()).await.unwrap())
+    }
+
+    /// The outcomes of the steps.
+    async fn test(&self) -> (Value, Vec<String>) {
+        let report = self.call(&self.request().token(&self.admin)).await.expect(200);
+        let steps = report["steps"].as_array().unwrap();
+        let steps = steps.iter().map(|step| format!("{} {}", step["name"], step["outcome"]).replace('"', "")).collect();
+        (report, steps)
+    }
+
+    async fn last_event(&self) -> Value {
+        let log = &self.deployment.api().log;
+        let id = log.tail(&self.acme.id).await.unwrap().event_id(&self.acme.id).unwrap();
+        serde_json::from_str(&log.event(&self.acme, id).await.unwrap().text).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_test_of_a_destination_that_is_set_up_writes_the_test_file_and_is_recorded() {
+    let stage = Stage::set().await;
+    let (report, steps) = stage.test().await;
+    assert_eq!(report["outcome"], "passed", "{report}");
+    assert_eq!(report["key"], TEST_OBJECT);
+    assert_eq!(steps, ["assumeRole passed", "externalId passed", "reachBucket passed", "writeObject passed"]);
+
+    let objects = stage.customer.objects(stage.deployment.cloud()).await;
+    assert_eq!(objects.keys().collect::<Vec<_>>(), [TEST_OBJECT]);
+    let text = String::from_utf8(objects[TEST_OBJECT].clone()).unwrap();
+    let tested_at = report["testedAt"].as_str().unwrap();
+    assert!(text.contains(tested_at) && Timestamp::parse(tested_at).is_ok(), "{text:?}");
+
+    let event = stage.last_event().await;
+    assert_eq!(event["type"], "destination.test");
+    assert_eq!(event["entity"]["id"], stage.destination.id.as_str());
+    assert_eq!(event["payload"]["outcome"], "passed");
+}
+
+#[tokio::test]
+async fn a_failing_test_says_what_to_mend_and_the_next_one_passes_once_it_is_mended() {
+    let stage = Stage::set().await;
+    let iam = stage.deployment.cloud().iam();
+    let role = iam.role(&stage.customer.role_arn).unwrap();
+
+    iam.delete_role(&stage.customer.role_arn).unwrap();
+    let (report, steps) = stage.test().await;
+    assert_eq!(report["outcome"], "failed");
+    assert_eq!(steps, ["assumeRole failed", "externalId skipped", "reachBucket skipped", "writeObject skipped"]);
+    assert_eq!(report["steps"][0]["code"], "role_not_assumable");
+    assert_eq!(stage.last_event().await["payload"]["outcome"], "failed");
+    assert!(stage.customer.objects(stage.deployment.cloud()).await.is_empty());
+
+    let mut powerless = role.clone();
+    powerless.policies.clear();
+    iam.put_role(powerless).unwrap();
+    let (report, steps) = stage.test().await;
+    assert_eq!(steps, ["assumeRole passed", "externalId passed", "reachBucket passed", "writeObject failed"]);
+    assert_eq!(report["steps"][3]["code"], "put_denied");
+    let fix = report["steps"][3]["fix"].as_str().unwrap();
+    assert!(fix.contains(&format!("arn:aws:s3:::{}/*", stage.customer.bucket)), "{fix}");
+
+    iam.put_role(role).unwrap();
+    assert_eq!(stage.test().await.0["outcome"], "passed");
+}
+
+#[tokio::test]
+async fn only_administrators_of_the_organisation_and_the_platform_may_test() {
+    let stage = Stage::set().await;
+    let umbrella = stage.deployment.organisation("umbrella").await;
+    let foreign = stage.deployment.token(&umbrella, Role::Admin).await;
+    let auditor = stage.deployment.token(&stage.acme, Role::Auditor).await;
+    stage.call(&stage.request()).await.expect(401).as_object().unwrap();
+    assert_eq!(stage.call(&stage.request().token("nonsense")).await.status, 401);
+    assert_eq!(stage.call(&stage.request().token(&auditor)).await.status, 403);
+    let refused = stage.call(&stage.request().token(&foreign)).await;
+    let absent = Request::new("POST", "/organisations/acme/destinations/abcdefghijkl/test").token(&stage.admin);
+    assert_eq!(refused, stage.call(&absent).await, "what is another's is what does not exist");
+    assert_eq!(refused.status, 404);
+    assert!(stage.customer.objects(stage.deployment.cloud()).await.is_empty());
+    assert_eq!(stage.call(&stage.request().token(PLATFORM_TOKEN)).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_file_has_the_name_that_the_setting_gives() {
+    let stage = Stage::set().await;
+    let mut environment = stage.deployment.environment(FunctionRole::TestConnection);
+    environment.push(("TEST_OBJECT_NAME".to_owned(), "annals/here.txt".to_owned()));
+    let function = Function::start(BINARY, environment).await;
+    let answer = function.invoke(&stage.request().token(&stage.admin).event()).await.unwrap();
+    assert_eq!(Answer::of(&answer).expect(200)["key"], "annals/here.txt");
+    assert!(stage.customer.objects(stage.deployment.cloud()).await.contains_key("annals/here.txt"));
+}
+
+#[tokio::test]
+async fn an_error_leaves_the_function_answering_and_logs_hold_no_secrets() {
+    let stage = Stage::set().await;
+    let error = stage.function.invoke(&json!({"hello": "hunter2-hunter2"})).await.unwrap_err();
+    assert_ne!(error["errorType"], "Runtime.ExitError", "{error}");
+    assert_eq!(stage.test().await.0["outcome"], "passed");
+    let Stage { function, admin, acme, .. } = stage;
+    let logs = function.stop();
+    logs.assert_without(&[&admin, PLATFORM_TOKEN, &acme.external_id, "hunter2", "Bearer"]);
+    let lines = logs.lines();
+    let answered = lines.iter().filter(|line| line["message"] == "answered").count();
+    assert_eq!(answered, 1, "{lines:?}");
+}

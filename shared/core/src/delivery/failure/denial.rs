@@ -1,0 +1,126 @@
+//! Which kind of policy denied a call, as far as AWS says so. Owns the phrases of AWS's messages and nothing of what is
+//! to be done about them.
+//!
+//! The phrases are those of "Troubleshoot access denied error messages" (IAM User Guide) and "Troubleshoot access denied
+//! (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide). S3 gives them within one account or organisation only;
+//! everyone else gets a bare `Access Denied`.
+
+/// A kind of policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PolicyKind {
+    /// Attached to the role, or to us where the role is being assumed.
+    Identity,
+    /// The role's permissions boundary.
+    Boundary,
+    /// Given along with AssumeRole, by us.
+    Session,
+    /// The bucket's, the key's, or the role's trust policy.
+    Resource,
+    /// The organisation's, for its accounts' roles and users.
+    ServiceControl,
+    /// The organisation's, for its accounts' resources.
+    ResourceControl,
+    /// That of the VPC endpoint through which the call went.
+    VpcEndpoint,
+}
+
+/// How AWS calls each kind.
+const NAMES: [(PolicyKind, &str); 8] = [
+    (PolicyKind::Identity, "identity-based policy"),
+    (PolicyKind::Boundary, "permissions boundary"),
+    (PolicyKind::Session, "session policy"),
+    (PolicyKind::Resource, "resource-based policy"),
+    (PolicyKind::Resource, "role trust policy"),
+    (PolicyKind::ServiceControl, "service control policy"),
+    (PolicyKind::ResourceControl, "resource control policy"),
+    (PolicyKind::VpcEndpoint, "VPC endpoint policy"),
+];
+
+/// Why a call was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Denial {
+    /// By what.
+    pub(super) by: PolicyKind,
+    /// By a `Deny` statement, or for want of an `Allow`.
+    pub(super) how: How,
+}
+
+/// How a policy denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// A statement says `Deny`.
+    Explicitly,
+    /// No statement says `Allow`.
+    Implicitly,
+}
+
+impl Denial {
+    /// What `message` says of the policy that denied; `None` where it does not say.
+    pub(super) fn told(message: &str) -> Option<Self> {
+        // "… in a VPC endpoint policy transitively through a service control policy" is mended at the latter.
+        if message.contains("transitively through a service control policy") {
+            return Some(Self { by: PolicyKind::ServiceControl, how: How::Explicitly });
+        }
+        NAMES.iter().find_map(|&(by, name)| {
+            let explicit = ["a", "an", "the"]
+                .iter()
+                .any(|article| message.contains(&format!("explicit deny in {article} {name}")));
+            if explicit {
+                Some(Self { by, how: How::Explicitly })
+            } else {
+                message.contains(&format!("because no {name} allows")).then_some(Self { by, how: How::Implicitly })
+            }
+        })
+    }
+}
+
+/// The ARN of whoever was denied, from `User: arn:… is not authorized …`.
+pub(super) fn caller(message: &str) -> Option<&str> {
+    let arn = message.strip_prefix("User: ")?.split(' ').next()?;
+    arn.starts_with("arn:").then_some(arn)
+}
+
+/// The ARN of the KMS key that `message` is about.
+pub(super) fn kms_key(message: &str) -> Option<&str> {
+    let arn = message.split([' ', '"', '\'', ',']).find(|word| word.starts_with("arn:") && word.contains(":kms:"))?;
+    let arn = arn.trim_end_matches('.');
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":/-_".contains(&byte);
+    (arn.len() <= 256 && arn.bytes().all(fits)).then_some(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_documented_phrase_is_understood() {
+        for (by, name) in NAMES {
+            for article in ["a", "an", "the"] {
+                let message = format!(
+                    "User: arn:aws:iam::777788889999:user/MaryMajor is not authorized to perform: s3:PutObject with an \
+                     explicit deny in {article} {name}: arn:aws:iam::777788889999:policy/x"
+                );
+                assert_eq!(Denial::told(&message), Some(Denial { by, how: How::Explicitly }), "{message}");
+            }
+            let message = format!(
+                "User: arn:aws:iam::777788889999:user/MaryMajor is not authorized to perform: s3:PutObject because no \
+                 {name} allows the s3:PutObject action"
+            );
+            assert_eq!(Denial::told(&message), Some(Denial { by, how: How::Implicitly }), "{message}");
+        }
+        assert_eq!(Denial::told("Access Denied"), None);
+    }
+
+    #[test]
+    fn a_keys_arn_is_found_where_the_message_has_one() {
+        let key = "arn:aws-us-gov:kms:us-gov-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+        for message in [
+            format!("… on resource: {key} because no …"),
+            format!("Key '{key}' does not exist"),
+            format!("{key} is disabled."),
+        ] {
+            assert_eq!(kms_key(&message), Some(key));
+        }
+        assert_eq!(kms_key("… on this resource because the resource does not exist in this Region"), None);
+    }
+}
