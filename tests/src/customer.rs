@@ -26,8 +26,7 @@ impl Customer {
     pub fn create(cloud: &Cloud, external_id: Option<&str>) -> Self {
         let account = account();
         let name = name("events");
-        let customer =
-            Self { role_arn: format!("arn:aws:iam::{account}:role/put-{name}"), bucket: name, account };
+        let customer = Self { role_arn: format!("arn:aws:iam::{account}:role/put-{name}"), bucket: name, account };
         cloud.iam().put_bucket(Bucket::new(&customer.bucket, &customer.account, "us-east-1")).unwrap();
         let trust = trust(cloud.account(), external_id);
         cloud.iam().put_role(Role::new(&customer.role_arn, trust, vec![customer.put_policy("*")])).unwrap();

@@ -107,13 +107,17 @@ impl Deployment {
             ("AWS_ENDPOINT_URL_SQS", &endpoints.sqs),
             ("LOG_TABLE", &self.tables.log),
             ("REGISTRY_TABLE", &self.tables.registry),
-            ("SERVICE_ACCOUNT_ID", self.cloud.account()),
             ("RUST_LOG", "info"),
         ];
         match role {
-            FunctionRole::Api => environment.push(("PLATFORM_TOKEN_SHA256", &platform)),
+            FunctionRole::Api => {
+                environment.push(("PLATFORM_TOKEN_SHA256", &platform));
+                environment.push(("SERVICE_ACCOUNT_ID", self.cloud.account()));
+                environment.push(("CUSTOMER_TEMPLATE_URL", ""));
+            }
             FunctionRole::TestConnection => {
                 environment.push(("PLATFORM_TOKEN_SHA256", &platform));
+                environment.push(("SERVICE_ACCOUNT_ID", self.cloud.account()));
                 environment.push(("TEST_OBJECT_NAME", "test-wiremock-cloud-integration.txt"));
             }
             FunctionRole::Shipper => environment.push(("SHIP_QUEUE_URL", &self.queue_url)),

@@ -108,13 +108,13 @@ impl<S: Store> FaultyStore<S> {
         entropy: Arc<SeededEntropy>,
     ) -> Arc<Self> {
         let decide = move |_| {
-            entropy.happens(chance).then(|| match entropy.below(14) {
-                0..3 => Fault::Throttled,
-                3 => Fault::Busy,
-                4..7 => Fault::Unsent,
-                7..10 => Fault::AnswerLost,
-                10..12 => Fault::Late(entropy.duration(late)),
-                12 => Fault::CrashBefore,
+            entropy.happens(chance).then(|| match entropy.below(16) {
+                0..2 => Fault::Throttled,
+                2 => Fault::Busy,
+                3..5 => Fault::Unsent,
+                5..8 => Fault::AnswerLost,
+                8..11 => Fault::Late(entropy.duration(late)),
+                11..13 => Fault::CrashBefore,
                 _ => Fault::CrashAfter,
             })
         };
@@ -276,11 +276,7 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("active_destinations", self.store.active_destinations()).await
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         self.call("save_progress", self.store.save_progress(destination, delivery)).await
     }
 

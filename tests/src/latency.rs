@@ -45,7 +45,8 @@ impl<S: Store> LatencyStore<S> {
     }
 
     async fn half(&self) {
-        let factor = self.jitter.as_ref().map_or(1.0, |jitter| 1.0 + jitter.part * (2.0 * jitter.entropy.fraction() - 1.0));
+        let factor =
+            self.jitter.as_ref().map_or(1.0, |jitter| 1.0 + jitter.part * (2.0 * jitter.entropy.fraction() - 1.0));
         self.clock.sleep(self.latency.mul_f64(factor / 2.0)).await;
     }
 
@@ -129,11 +130,7 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.active_destinations()).await
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         self.around(self.store.save_progress(destination, delivery)).await
     }
 

@@ -9,6 +9,7 @@
 //! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
 //! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
 
+pub mod bucket;
 pub mod clock;
 pub mod customer;
 pub mod deployment;
@@ -20,6 +21,8 @@ pub mod lines;
 pub mod memory;
 pub mod model;
 pub mod process;
+pub mod queue;
 pub mod rivals;
 pub mod runtime_api;
 pub mod sample;
+pub mod shipping;

@@ -98,10 +98,9 @@ mod tests {
 
     #[test]
     fn keys_of_deliveries_are_known_by_their_layout() {
-        for good in [
-            "2025-02/01/2025-02-01T13-45-12-789Z-wjg0yr69.json",
-            "2025-02/01/2025-02-01T13-45-12-789Z-wjg0yr6.json",
-        ] {
+        for good in
+            ["2025-02/01/2025-02-01T13-45-12-789Z-wjg0yr69.json", "2025-02/01/2025-02-01T13-45-12-789Z-wjg0yr6.json"]
+        {
             assert!(is_delivery(good), "{good}");
         }
         for bad in [

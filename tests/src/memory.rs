@@ -76,7 +76,7 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct World {
-    logs: HashMap<OrganisationId, OneLog>,
+    logs: BTreeMap<OrganisationId, OneLog>,
     organisations: BTreeMap<OrganisationId, Organisation>,
     tokens: HashMap<TokenId, Token>,
     destinations: Vec<Destination>,
@@ -409,7 +409,8 @@ impl Registry for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Organisation>, StoreError> {
         let world = self.lock();
-        let behind = world.organisations.values().filter(|organisation| after.is_none_or(|after| organisation.id > *after));
+        let behind =
+            world.organisations.values().filter(|organisation| after.is_none_or(|after| organisation.id > *after));
         Ok(behind.take(limit).cloned().collect())
     }
 
@@ -445,11 +446,7 @@ impl Registry for MemoryStore {
         Ok(self.lock().destinations.iter().filter(|destination| destination.is_active()).map(active).collect())
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let mut world = self.lock();
         if world.destination(&destination.organisation, &destination.id) == Some(destination) {
             // An earlier try, whose answer was lost, had arrived.
@@ -470,9 +467,10 @@ impl Registry for MemoryStore {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         let world = self.lock();
-        let of_it = world.deliveries.iter().filter(|delivery| {
-            delivery.organisation == *organisation && delivery.destination == *id
-        });
+        let of_it = world
+            .deliveries
+            .iter()
+            .filter(|delivery| delivery.organisation == *organisation && delivery.destination == *id);
         Ok(of_it.rev().take(limit).cloned().collect())
     }
 }

@@ -20,8 +20,10 @@ use futures_util::future::{BoxFuture, join_all};
 
 use crate::{clock::PausedClock, entropy::SeededEntropy, sample};
 
+/// How long a writer tries at most.
+const DEADLINE: Duration = Duration::from_secs(15);
 /// How long after its request a write may still arrive, at most.
-pub const LATE: Duration = Duration::from_secs(15);
+pub const LATE: Duration = Duration::from_secs(20);
 /// How long the log remembers an idempotency key.
 const KEY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -193,7 +195,7 @@ pub struct Tally {
     pub expired: u64,
     /// Days that passed.
     pub days: u64,
-    /// Times that a reader read.
+    /// Times that a reader read with success.
     pub polls: u64,
 }
 
@@ -284,7 +286,7 @@ struct Run<S: Subject> {
 
 enum Event<C> {
     Answer(usize, Answer),
-    Poll(usize, Option<Polled<C>>, Timestamp),
+    Seen(usize, Vec<(Timestamp, Polled<C>)>),
     Nothing,
 }
 
@@ -318,14 +320,14 @@ impl<S: Subject> Run<S> {
         let count = self.entropy.between(1, 12);
         let span = Duration::from_millis(*self.entropy.pick(&[0, 5, 50, 500]));
         let appends: Vec<_> = (0..count).map(|_| self.next_append(span)).collect();
-        let mut polls = Vec::new();
+        let mut readings = Vec::new();
         for reader in 0..self.readers.len() {
-            // A reader reads one after the other: `next` follows from the page before.
             if self.entropy.happens(0.7) {
-                polls.push((reader, self.entropy.duration(span * 2)));
+                let start = self.entropy.duration(span * 2);
+                readings.push(Reading { reader, start, times: self.entropy.between(1, 5) });
             }
         }
-        let meddles = self.entropy.happens(0.2);
+        let meddles = self.entropy.happens(0.4);
         let (subject, clock) = (&self.subject, &self.clock);
         let mut all: Vec<BoxFuture<'_, Result<Event<S::Cursor>, Violation>>> = Vec::new();
         for Append { index, batch, writer, start, patience } in appends {
@@ -339,16 +341,22 @@ impl<S: Subject> Run<S> {
                 Ok(Event::Answer(index, answer))
             }));
         }
-        for (reader, start) in polls {
-            let cursor = &self.readers[reader].cursor;
+        for Reading { reader, start, times } in readings {
+            let mut cursor = self.readers[reader].cursor.clone();
             all.push(Box::pin(async move {
                 clock.sleep(start).await;
-                let polled = tokio::select! {
-                    biased;
-                    polled = subject.poll(cursor) => polled?,
-                    () = clock.sleep(Duration::from_secs(12)) => None,
-                };
-                Ok(Event::Poll(reader, polled, clock.now()))
+                let mut seen = Vec::new();
+                for _ in 0..times {
+                    tokio::select! {
+                        biased;
+                        polled = subject.poll(&cursor) => if let Some(polled) = polled? {
+                            cursor = polled.cursor.clone();
+                            seen.push((clock.now(), polled));
+                        },
+                        () = clock.sleep(DEADLINE) => {}
+                    }
+                }
+                Ok(Event::Seen(reader, seen))
             }));
         }
         if meddles {
@@ -357,7 +365,7 @@ impl<S: Subject> Run<S> {
                 tokio::select! {
                     biased;
                     done = subject.meddle() => done?,
-                    () = clock.sleep(Duration::from_secs(12)) => {}
+                    () = clock.sleep(DEADLINE) => {}
                 }
                 Ok(Event::Nothing)
             }));
@@ -365,7 +373,9 @@ impl<S: Subject> Run<S> {
         for event in join_all(all).await {
             match event? {
                 Event::Answer(index, answer) => self.note_answer(index, answer),
-                Event::Poll(reader, polled, at) => self.note_poll(reader, polled, at),
+                Event::Seen(reader, seen) => {
+                    seen.into_iter().for_each(|(at, polled)| self.note_poll(reader, polled, at))
+                }
                 Event::Nothing => {}
             }
         }
@@ -387,13 +397,11 @@ impl<S: Subject> Run<S> {
         self.sent[index].answers.push(answer);
     }
 
-    fn note_poll(&mut self, reader: usize, polled: Option<Polled<S::Cursor>>, at: Timestamp) {
+    fn note_poll(&mut self, reader: usize, polled: Polled<S::Cursor>, at: Timestamp) {
         self.tally.polls += 1;
-        if let Some(polled) = polled {
-            let reader = &mut self.readers[reader];
-            reader.cursor = polled.cursor;
-            reader.seen.extend(polled.events.into_iter().map(|event| (at, event)));
-        }
+        let reader = &mut self.readers[reader];
+        reader.cursor = polled.cursor;
+        reader.seen.extend(polled.events.into_iter().map(|event| (at, event)));
     }
 
     fn next_append(&mut self, span: Duration) -> Append {
@@ -421,7 +429,8 @@ impl<S: Subject> Run<S> {
         let patience = if entropy.happens(0.2) {
             entropy.duration(Duration::from_millis(100))
         } else {
-            Duration::from_millis(entropy.between(7_000, 14_000))
+            // Some go just before the writer gives up, some stay to hear so.
+            DEADLINE.mul_f64(0.8 + entropy.fraction())
         };
         Append {
             index,
@@ -467,9 +476,10 @@ impl<S: Subject> Run<S> {
     /// A new batch.
     fn send(&mut self, key: Option<String>) -> usize {
         let number = self.sent.len();
-        let (count, ballast) = match self.entropy.below(100) {
-            0 => (self.entropy.between(4, 9), 120_000),
-            1..30 => (self.entropy.between(2, 12), 0),
+        let (count, ballast) = match self.entropy.below(300) {
+            // More than one segment holds, even compressed.
+            0 => (self.entropy.between(6, 8), 90_000),
+            1..90 => (self.entropy.between(2, 12), 0),
             _ => (1, 0),
         };
         let labels = (0..count).map(|i| format!("b{number:05}.{i:03}")).collect();
@@ -537,7 +547,7 @@ impl<S: Subject> Run<S> {
                 let Some(polled) = polled else {
                     return Err(Violation::new(Promise::ReadsAgree, "a read failed although nothing fails any more"));
                 };
-                self.note_poll(reader, Some(polled), self.clock.now());
+                self.note_poll(reader, polled, self.clock.now());
             }
             self.judge_reader(&self.readers[reader].seen)?;
         }
@@ -571,6 +581,13 @@ impl<S: Subject> Run<S> {
             None => Ok(()),
         }
     }
+}
+
+/// A reader that reads several times, each time from where it ended.
+struct Reading {
+    reader: usize,
+    start: Duration,
+    times: u64,
 }
 
 struct Append {

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -23,8 +24,15 @@ pub struct Process {
 #[derive(Debug)]
 struct Output {
     bytes: Arc<Mutex<Vec<u8>>>,
-    closed: watch::Receiver<bool>,
+    progress: watch::Receiver<Progress>,
     reader: Option<JoinHandle<()>>,
+}
+
+/// How much of a stream was read, and whether that is all there will be.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    bytes: usize,
+    closed: bool,
 }
 
 impl Process {
@@ -70,9 +78,32 @@ impl Process {
 
     /// Returns when it has closed its standard output, as a process does by ending.
     pub async fn closed(&self) {
-        let mut closed = self.stdout.closed.clone();
+        let mut progress = self.stdout.progress.clone();
         // An error means that the reader is gone, which it is only at the end.
-        let _ = closed.wait_for(|closed| *closed).await;
+        let _ = progress.wait_for(|progress| progress.closed).await;
+    }
+
+    /// Returns when it has written `text` to standard output.
+    ///
+    /// # Panics
+    /// Where it ends before that, or does not do it within a minute.
+    pub async fn wait_for(&self, text: &str) {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let mut progress = self.stdout.progress.clone();
+        let written = async {
+            loop {
+                let Progress { closed, .. } = *progress.borrow_and_update();
+                if self.stdout().contains(text) {
+                    return;
+                }
+                assert!(!closed, "{} ended before it wrote {text:?}", self.name);
+                // An error means that the reader is gone: what it said last counts.
+                let _ = progress.changed().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, written)
+            .await
+            .unwrap_or_else(|_| panic!("{} did not write {text:?}", self.name));
     }
 
     /// Asks it to end as Ctrl-C does.
@@ -119,7 +150,7 @@ impl Drop for Process {
 impl Output {
     fn of(mut stream: impl Read + Send + 'static) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let (closing, closed) = watch::channel(false);
+        let (report, progress) = watch::channel(Progress { bytes: 0, closed: false });
         let sink = Arc::clone(&bytes);
         let reader = std::thread::spawn(move || {
             let mut buffer = [0; 8192];
@@ -127,10 +158,11 @@ impl Output {
                 && count > 0
             {
                 sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
+                report.send_modify(|progress| progress.bytes += count);
             }
-            closing.send_replace(true);
+            report.send_modify(|progress| progress.closed = true);
         });
-        Self { bytes, closed, reader: Some(reader) }
+        Self { bytes, progress, reader: Some(reader) }
     }
 
     fn text(&self) -> String {

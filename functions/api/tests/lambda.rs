@@ -1,5 +1,7 @@
 //! The API function's binary, invoked as API Gateway and Lambda invoke it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
+
 use annals_core::token::Role;
 use annals_tests::{
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},

@@ -1,5 +1,7 @@
 //! The shipper's binary, invoked as EventBridge's rules, SQS's event source mapping and Lambda invoke it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
+
 use annals_core::{destination::Destination, organisation::Organisation};
 use annals_tests::{
     customer::Customer,

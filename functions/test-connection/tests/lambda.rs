@@ -1,5 +1,7 @@
 //! The test-connection function's binary, invoked as API Gateway and Lambda invoke it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
+
 use annals_core::{destination::Destination, organisation::Organisation, time::Timestamp, token::Role};
 use annals_tests::{
     customer::Customer,

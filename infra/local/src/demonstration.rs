@@ -105,8 +105,13 @@ pub async fn prepare(
         History::None => Arc::new(WalkingClock::at(SystemClock.now())),
         History::LastWeek => Arc::new(WalkingClock::at(last_monday(SystemClock.now()))),
     };
-    let api =
-        Api::new(Arc::clone(system.store()), clock.clone(), Arc::new(SystemEntropy), TokenHash::of(&platform_token), system.api().service.clone());
+    let api = Api::new(
+        Arc::clone(system.store()),
+        clock.clone(),
+        Arc::new(SystemEntropy),
+        TokenHash::of(&platform_token),
+        system.api().service.clone(),
+    );
     let actor = Actor { caller: Caller::Platform, context: Context::default() };
     let input = json!({"name": NAME, "plan": "enterprise"}).to_string();
     let input = OrganisationInput::parse(input.as_bytes())?;

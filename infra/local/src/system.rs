@@ -12,7 +12,7 @@ use annals_aws::{
     system::{SystemClock, SystemEntropy},
 };
 use annals_core::{
-    delivery::{ship::PlanReport, try_out::TEST_OBJECT_NAME},
+    delivery::{setup::ServiceSettings, ship::PlanReport, try_out::TEST_OBJECT_NAME},
     token::TokenHash,
 };
 use annals_shipper::{Shipped, Shipper, outcome};
@@ -87,7 +87,8 @@ impl System {
         let entropy = Arc::new(SystemEntropy);
         let meter = Arc::new(CapacityMeter::default());
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
-        let service = ServiceSettings { account: account.parse().map_err(anyhow::Error::msg)?, region: None, template_url: None };
+        let service =
+            ServiceSettings { account: account.parse().map_err(anyhow::Error::msg)?, region: None, template_url: None };
         let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service);
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(

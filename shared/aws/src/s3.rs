@@ -280,23 +280,26 @@ fn sink_error<E: ProvideErrorMetadata>(call: Call, error: &SdkError<E, HttpRespo
 fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            match error.kind() {
-                io::ErrorKind::ConnectionRefused => return Reason::Refused,
-                io::ErrorKind::InvalidData => return Reason::TlsFailed,
-                io::ErrorKind::UnexpectedEof if error.to_string().contains("tls") => return Reason::TlsFailed,
-                _ => {}
+        let Some(io) = error.downcast_ref::<io::Error>() else {
+            if error.to_string() == "dns error" {
+                return Reason::NotResolved;
             }
-        } else if error.to_string() == "dns error" {
-            return Reason::NotResolved;
+            next = error.source();
+            continue;
+        };
+        match io.kind() {
+            io::ErrorKind::ConnectionRefused => return Reason::Refused,
+            io::ErrorKind::InvalidData => return Reason::TlsFailed,
+            io::ErrorKind::UnexpectedEof if io.to_string().contains("tls") => return Reason::TlsFailed,
+            // What an I/O error wraps is not its source.
+            _ => next = io.get_ref().map(|wrapped| wrapped as &(dyn Error + 'static)),
         }
-        next = error.source();
     }
     Reason::NotConnected
 }
 
-/// Where the bucket is, as far as the answer says: in its header, or, as with a wrong signature or a redirect, in its
-/// body ("Amazon S3 returns a permanent redirect with the endpoint").
+/// Where the bucket is, as far as the answer says: in its header, or in its body, as a redirect's endpoint or the region
+/// that a signature should have named ("Error responses", Amazon S3 API Reference).
 fn bucket_region(answer: &HttpResponse) -> Option<String> {
     if let Some(region) = answer.headers().get("x-amz-bucket-region") {
         return Some(region.to_owned());

@@ -108,7 +108,11 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
                 }
             }
         }
-        assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>(), "round {round}: each once, in order, none missed");
+        assert_eq!(
+            seen,
+            (1..=seen.len() as u64).collect::<Vec<_>>(),
+            "round {round}: each once, in order, none missed"
+        );
     }
     // Nobody writes any more: what is left is all there is, the reads among it.
     let tail = scene.tail(&acme.id).await.last;
@@ -283,7 +287,8 @@ async fn what_cannot_be_meant_is_refused_with_every_parameter_named_and_nothing_
         ("colour=red&since=x&from=y&pageSize=z", vec!["colour", "from", "since", "pageSize"]),
     ] {
         let problem = auditor.get(&format!("/audit?{query}")).await.expect_problem(400, "invalid_input");
-        let mut named: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["parameter"])).collect();
+        let mut named: Vec<String> =
+            problem["errors"].as_array().unwrap().iter().map(|e| text(&e["parameter"])).collect();
         let mut names = names.clone();
         named.sort_unstable();
         names.sort_unstable();

@@ -293,7 +293,7 @@ impl FailureCode {
         match (status, call) {
             (429, _) => Self::Throttled,
             (408, _) => Self::TimedOut,
-            (500..=599, _) => Self::AwsUnavailable,
+            (500 | 502 | 503 | 504, _) => Self::AwsUnavailable,
             (301 | 302 | 307 | 308, Call::PutObject) => Self::WrongRegion,
             (405, Call::PutObject) => Self::MethodNotAllowed,
             _ => Self::Unknown,
@@ -323,4 +323,39 @@ fn said(error: &SinkError) -> Option<String> {
         (code, message) => format!("{code}: {message}"),
     };
     Some(printable(&said, AWS_MAX_BYTES - id.len()) + &id)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_aws_answers_is_explained_within_bounds(
+            call in prop_oneof![Just(Call::AssumeRole), Just(Call::PutObject)],
+            status: u16,
+            code in "\\PC{0,40}|AccessDenied|InvalidRequest|KMS.DisabledException|PermanentRedirect",
+            message in ".{0,2000}|User: .{0,40} perform: kms:.{0,80} explicit deny in a session policy",
+            bucket_region: Option<String>,
+            request_id: Option<String>,
+        ) {
+            let target = Target {
+                organisation: "acme".parse().unwrap(),
+                bucket: "amzn-s3-demo-bucket".parse().unwrap(),
+                prefix: "audit".parse().unwrap(),
+                role_arn: "arn:aws:iam::123456789012:role/annals".parse().unwrap(),
+                external_id: "annals-7f3kq9".into(),
+                region: None,
+            };
+            let reason = Reason::Answered { status, code, message, bucket_region };
+            let failure = Failure::explain(&SinkError { call, reason, request_id }, &target);
+            let aws = failure.aws.unwrap();
+            prop_assert!(!aws.is_empty() && aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control));
+            for text in [failure.cause, failure.fix] {
+                prop_assert!(text.len() <= 4096 && !text.chars().any(char::is_control), "{}", text);
+            }
+        }
+    }
 }

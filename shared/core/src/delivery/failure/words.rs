@@ -21,7 +21,7 @@ pub(super) struct Words {
     pub(super) fix: String,
 }
 
-const BY_ITSELF: &str = "Nothing needs to be done. It is tried again by itself, and no event is lost meanwhile.";
+const BY_ITSELF: &str = "Nothing needs to be done. It is tried again by itself, and events wait meanwhile.";
 const OURS: &str = "Nothing in your account needs to be changed. This is ours to mend: send our support what AWS said.";
 
 /// What is said of a failure of the kind `code`.
@@ -89,7 +89,7 @@ struct About<'a> {
 impl About<'_> {
     /// Failures to open a session.
     fn role(&self, code: FailureCode) -> (String, String) {
-        let Target { bucket, role_arn, external_id, .. } = self.target;
+        let Target { bucket, role_arn, .. } = self.target;
         let (account, name, partition) = (role_arn.account(), role_arn.name(), role_arn.partition());
         match code {
             FailureCode::RoleArnInvalid => (
@@ -137,36 +137,50 @@ impl About<'_> {
                 format!(
                     "A new session is opened at the next try; where the role was just replaced, that mends it. If it \
                      stays: (1) If the bucket {bucket} is in a region that must be enabled first, enable it in account \
-                     {account}: Account page, AWS Regions. (2) Create the role {name} anew, with the same policies."
+                     {account}: Account page, AWS Regions. (2) Otherwise send our support what \
+                     AWS said."
                 ),
             ),
-            _ => (
+            _ => self.trust(),
+        }
+    }
+
+    /// The role that cannot be assumed: one answer to several causes, unless AWS says that it is the trust policy.
+    fn trust(&self) -> (String, String) {
+        let Target { role_arn, external_id, .. } = self.target;
+        let (account, name) = (role_arn.account(), role_arn.name());
+        let trust = match self.our_account() {
+            Some(ours) => format!("exactly this: {}", policy::trust(self.target, &ours)),
+            None => {
+                let condition = policy::external_id(self.target);
+                format!("what the setup of this destination says, with the condition {condition}")
+            }
+        };
+        let paste = format!(
+            "IAM console, Roles, {name}, Trust relationships, Edit trust policy: paste {trust}. Or save that as \
+             trust.json and run: aws iam update-assume-role-policy --role-name {name} --policy-document \
+             file://trust.json. Where others use the role too, add the statement to theirs"
+        );
+        match Denial::told(self.message).map(|denial| denial.how) {
+            Some(How::Explicitly) => (
+                format!("A Deny in the trust policy of the role {role_arn} keeps us from assuming it."),
+                format!("In account {account}: remove the Deny. {paste}."),
+            ),
+            Some(How::Implicitly) => (
+                format!("The role {role_arn} does not trust us, or requires another external ID than {external_id}."),
+                format!("In account {account}: {paste}."),
+            ),
+            None => (
                 format!(
                     "The role {role_arn} cannot be assumed. It does not exist, does not trust us, or requires another \
                      external ID; AWS does not say which."
                 ),
-                {
-                    let trust = match self.our_account() {
-                        Some(ours) => format!("exactly this: {}", policy::trust(self.target, &ours)),
-                        None => format!(
-                            "what the setup of this destination says, with the condition {{\"StringEquals\":{{\
-                             \"sts:ExternalId\":\"{external_id}\"}}}}"
-                        ),
-                    };
-                    let explicitly = match Denial::told(self.message) {
-                        Some(Denial { how: How::Explicitly, .. }) => " AWS says that a Deny in it applies.",
-                        _ => "",
-                    };
-                    format!(
-                        "In account {account}, in this order: (1) Is there the role {name}? IAM console, Roles; or: aws \
-                         iam get-role --role-name {name}. Its ARN must be {role_arn}, any path included. (2) Does it \
-                         trust us? Trust relationships, Edit trust policy: paste {trust}. Or save that as trust.json \
-                         and run: aws iam update-assume-role-policy --role-name {name} --policy-document \
-                         file://trust.json.{explicitly} (3) If the trust policy has another sts:ExternalId, replace \
-                         it with {external_id}. (4) If all of that is right, a resource control policy of your AWS \
-                         organization may deny sts:AssumeRole."
-                    )
-                },
+                format!(
+                    "In account {account}, in this order: (1) Is there the role {name}? IAM console, Roles; or: aws iam \
+                     get-role --role-name {name}. Its ARN must be {role_arn}, any path included. (2) Does it trust us, \
+                     and if it requires an external ID, is it {external_id}? {paste}. (3) If all of that is right, a \
+                     resource control policy of your AWS organization may deny sts:AssumeRole."
+                ),
             ),
         }
     }
@@ -196,8 +210,8 @@ impl About<'_> {
                             found.partition()
                         ),
                         format!(
-                            "Save the destination with a role of the partition {}, or with a bucket of {partition}.",
-                            found.partition()
+                            "Save the destination with a bucket of the partition {partition}: partitions do not reach \
+                             each other. The role of another partition would not do either, as we are in {partition}."
                         ),
                     ),
                     Some(found) => (
@@ -209,7 +223,7 @@ impl About<'_> {
                         ),
                     ),
                     None => (
-                        format!("The bucket {bucket} is in another region, {tried}. AWS does not say in which."),
+                        format!("The bucket {bucket} is {tried}. AWS does not say where it is."),
                         format!(
                             "Save the destination with the bucket's region: S3 console, Buckets, the column AWS Region; \
                              or: aws s3api get-bucket-location --bucket {bucket} (null means us-east-1). Where the \
@@ -231,7 +245,7 @@ impl About<'_> {
             ),
             FailureCode::BucketAccessDisabled => (
                 format!("AWS has disabled all access to the bucket {bucket}."),
-                "Ask AWS Support to open it again, from the account that owns the bucket. An unpaid bill is the usual \
+                "Ask AWS Support to open it again, from the account that owns the bucket. An unpaid bill can be the \
                  reason: see the Billing console."
                     .into(),
             ),
@@ -261,7 +275,7 @@ impl About<'_> {
         let except_role = policy::except_role(self.target);
         let allow = format!(
             "IAM console, Roles, {name}, Permissions, Add permissions, Create inline policy, JSON: paste {}. Or save that \
-             as put.json and run: aws iam put-role-policy --role-name {name} --policy-name annals --policy-document \
+             as put.json and run: aws iam put-role-policy --role-name {name} --policy-name annals-put --policy-document \
              file://put.json",
             policy::put(self.target)
         );
@@ -328,7 +342,7 @@ impl About<'_> {
             ),
             FailureCode::PutDeniedByVpcEndpointPolicy => (
                 format!("The VPC endpoint through which we call S3 does not let us write to the bucket {bucket}."),
-                format!("{OURS} Its policy must allow s3:PutObject on {objects}."),
+                format!("{OURS} The endpoint's policy must allow s3:PutObject on {objects}."),
             ),
             _ if denial.is_some() => {
                 if explicit {
@@ -351,12 +365,12 @@ impl About<'_> {
             _ => (
                 format!("The role {role_arn} may not write to the bucket {bucket}. AWS does not say why."),
                 format!(
-                    "S3 keeps the reason to itself where the bucket belongs to another account than the role. In this \
-                     order: (1) Is {bucket} in account {account}? S3 console, Buckets. If the name is taken by a \
+                    "S3 keeps the reason to itself where the bucket belongs to an account outside the role\'s organization. In \
+                     this order: (1) Is {bucket} in account {account}? S3 console, Buckets. If the name is taken by a \
                      stranger, save the destination with your own bucket's. (2) In account {account}: {allow}. (3) If \
                      the bucket is meant to be in another account, its policy must allow the role as well: S3 console \
-                     there, Buckets, {bucket}, Permissions, Bucket policy: {}. (4) Does a Deny in the bucket's policy, \
-                     or the policy of its KMS key, apply to the role?",
+                     there, Buckets, {bucket}, Permissions, Bucket policy: {}. (4) Look for a Deny that applies to the \
+                     role, in the bucket's policy and in that of its KMS key.",
                     policy::bucket(self.target)
                 ),
             ),
@@ -498,7 +512,12 @@ impl About<'_> {
                         "{BY_ITSELF} If it lasts, something else writes too fast below the same prefix: give us a prefix \
                          of our own."
                     ),
-                    _ => format!("{BY_ITSELF} If it lasts, see the quotas of account {}.", role_arn.account()),
+                    _ => match self.call {
+                        Call::AssumeRole => format!("{BY_ITSELF} If it lasts, tell our support: it is our quota."),
+                        Call::PutObject => {
+                            format!("{BY_ITSELF} If it lasts, see the quotas of account {}.", role_arn.account())
+                        }
+                    },
                 };
                 return (who, fix);
             }

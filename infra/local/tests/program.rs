@@ -1,0 +1,357 @@
+//! The program that `cargo run` starts, as its user meets it: what it prints works as it is printed, Ctrl-C ends it, and
+//! the next start finds what there was.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use annals_core::time::Timestamp;
+use annals_tests::{
+    lines::{Chain, is_delivery, sha256},
+    process::Process,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_annals-local");
+const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
+const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The end of what is printed.
+const READY: &str = "Ctrl-C ends it.\n";
+
+/// Folders that go with the test.
+struct Folders {
+    root: TempDir,
+}
+
+impl Folders {
+    fn new() -> Self {
+        let folders = Self { root: tempfile::tempdir().unwrap() };
+        fs::create_dir(folders.temporary()).unwrap();
+        folders
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn info(&self) -> PathBuf {
+        self.root.path().join("info.json")
+    }
+
+    /// Where the program may put what it needs only while it runs.
+    fn temporary(&self) -> PathBuf {
+        self.root.path().join("tmp")
+    }
+
+    /// Starts the program; its data is in [`Self::data`] unless the options say otherwise.
+    async fn start(&self, options: &[&str]) -> Program {
+        let process = self.spawn(options);
+        process.wait_for(READY).await;
+        let info = serde_json::from_str(&fs::read_to_string(self.info()).unwrap()).unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        Program { process, info, http }
+    }
+
+    fn spawn(&self, options: &[&str]) -> Process {
+        let (data, info) = (self.data(), self.info());
+        let mut arguments = vec!["--info-file", info.to_str().unwrap()];
+        if !options.contains(&"--in-memory") {
+            arguments.extend(["--data-dir", data.to_str().unwrap()]);
+        }
+        for (name, value) in [("--port", "0"), ("--tick-seconds", "3600")] {
+            if !options.contains(&name) {
+                arguments.extend([name, value]);
+            }
+        }
+        arguments.extend(options);
+        let environment = [
+            ("PATH".to_owned(), std::env::var("PATH").unwrap()),
+            ("TMPDIR".to_owned(), self.temporary().to_str().unwrap().to_owned()),
+        ];
+        Process::start(BINARY, arguments, environment)
+    }
+
+    /// The objects of a bucket, as files on disk.
+    fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let folder = self.data().join("s3").join(bucket);
+        let keys = files(&folder);
+        keys.into_iter().map(|key| (key.clone(), fs::read(folder.join(key)).unwrap())).collect()
+    }
+}
+
+/// The files below a folder, by their paths in it.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|below| format!("{name}/{below}")));
+        } else {
+            found.push(name);
+        }
+    }
+    found
+}
+
+struct Program {
+    process: Process,
+    info: Value,
+    http: reqwest::Client,
+}
+
+impl Program {
+    fn told(&self, pointer: &str) -> String {
+        self.info.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer}")).to_owned()
+    }
+
+    async fn call(&self, method: reqwest::Method, path: &str, role: &str, body: Option<Value>) -> Value {
+        let url = if path.starts_with("http://") { path.to_owned() } else { self.told("/api") + path };
+        let mut request = self.http.request(method, url).bearer_auth(self.told(&format!("/tokens/{role}")));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn get(&self, path: &str, role: &str) -> Value {
+        self.call(reqwest::Method::GET, path, role, None).await
+    }
+
+    async fn post(&self, path: &str, role: &str, body: Value) -> Value {
+        self.call(reqwest::Method::POST, path, role, Some(body)).await
+    }
+
+    /// Creates a destination at the customer's bucket.
+    async fn destination(&self) -> Value {
+        let path = format!("/organisations/{}/destinations", self.told("/organisation"));
+        self.post(&path, "admin", json!({"bucket": self.info["bucket"], "roleArn": self.info["roleArn"]})).await
+    }
+
+    async fn tick(&self) -> Value {
+        self.post("/_local/tick", "admin", json!({})).await
+    }
+
+    /// Ends it as Ctrl-C does, which is no failure.
+    async fn interrupt(mut self) {
+        self.process.interrupt();
+        let status = self.process.wait().await;
+        assert!(status.success(), "{status}");
+    }
+}
+
+/// The commands that the program prints: each begins with the program that it runs.
+fn commands(printed: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    let begins = |line: &str| ["curl ", "find ", "#"].iter().any(|name| line.starts_with(name));
+    let mut inside = false;
+    for line in printed.lines() {
+        // Headings stand at the margin, what belongs to them is indented by two.
+        let Some(line) = line.strip_prefix("  ") else {
+            inside = false;
+            continue;
+        };
+        if begins(line) {
+            commands.push(line.to_owned());
+            inside = true;
+        } else if let Some(last) = commands.last_mut().filter(|_| inside) {
+            last.extend(["\n", line]);
+        }
+    }
+    commands
+}
+
+/// Runs a command as somebody would who pastes it into a shell.
+fn paste(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{command}\n{}: {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_commands_that_are_printed_do_what_is_said_of_them() {
+    let found = Command::new("sh").args(["-c", "command -v curl"]).output().unwrap().status.success();
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "curl is needed");
+        eprintln!("NOT RUN: curl is not on the PATH");
+        return;
+    }
+    let folders = Folders::new();
+    let program = folders.start(&[]).await;
+    let printed = program.process.stdout();
+    let commands = commands(&printed);
+    let [record, audit, create, test, tick, find] = commands.as_slice() else { panic!("{commands:#?}") };
+    let json =
+        |text: String| -> Value { serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) };
+
+    let recorded = json(paste(record));
+    let uuid = recorded["events"][0]["uuid"].as_str().unwrap();
+    let page = json(paste(audit));
+    let last = page["events"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["uuid"], &last["entity"]["id"]), (&json!(uuid), &json!("m-1")));
+    let created = json(paste(create));
+    assert_eq!(created["status"], "Status: Audit events are yet to be sent to this destination");
+    let tested = json(paste(&test.replace("/ID/", &format!("/{}/", created["id"].as_str().unwrap()))));
+    assert!(tested["steps"].as_array().unwrap().iter().all(|step| step["outcome"] == "passed"), "{tested}");
+    let ticked = json(paste(tick));
+    let delivery = &ticked["shipped"][0]["deliveries"][0];
+    let listed = paste(find);
+    let key = delivery["key"].as_str().unwrap();
+    assert!(listed.lines().any(|path| path.ends_with(key)), "{listed}");
+    assert!(listed.lines().any(|path| path.ends_with(TEST_OBJECT)), "{listed}");
+
+    let objects = folders.objects(&program.told("/bucket"));
+    assert_eq!(delivery["sha256"], sha256(&objects[key]));
+    let chain = Chain::of(&objects);
+    assert_eq!(chain.lines.len(), delivery["events"].as_u64().unwrap() as usize);
+    assert!(chain.lines.iter().any(|line| line["entity"]["id"] == "m-1"));
+    program.interrupt().await;
+}
+
+#[tokio::test]
+async fn the_info_file_says_all_that_is_printed() {
+    let folders = Folders::new();
+    fs::write(folders.info(), r#"{"api": "of an earlier run"}"#).unwrap();
+    let program = folders.start(&[]).await;
+    let printed = program.process.stdout();
+    for pointer in [
+        "/api",
+        "/dynamodb",
+        "/s3",
+        "/sts",
+        "/platformToken",
+        "/organisation",
+        "/tokens/producer",
+        "/tokens/auditor",
+        "/tokens/admin",
+        "/bucket",
+        "/roleArn",
+        "/dataDir",
+    ] {
+        let value = program.told(pointer);
+        assert!(!value.is_empty() && printed.contains(&value), "{pointer}: {value} in {printed}");
+    }
+    for pointer in ["/api", "/dynamodb", "/s3", "/sts"] {
+        assert!(program.told(pointer).starts_with("http://127.0.0.1:"), "{pointer}");
+    }
+    assert_eq!(program.get("/health", "auditor").await["status"], "ok");
+    let platform =
+        program.http.get(program.told("/api") + "/organisations").bearer_auth(program.told("/platformToken"));
+    assert_eq!(platform.send().await.unwrap().status(), 200);
+    assert_eq!(fs::canonicalize(folders.data()).unwrap().to_str().unwrap(), program.told("/dataDir"));
+    let name = |path: fs::DirEntry| path.file_name().into_string().unwrap();
+    let left: Vec<String> = fs::read_dir(folders.root.path()).unwrap().map(|entry| name(entry.unwrap())).collect();
+    assert!(!left.iter().any(|name| name.contains("partial")), "{left:?}");
+    program.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_second_start_finds_everything_and_goes_on() {
+    let event = |id: &str| {
+        json!({
+            "action": "UPDATE",
+            "entity": {"id": id, "name": "Payments", "entityType": "MOCK_API"},
+            "principal": {"id": "42", "name": "Ada", "entityType": "USER"},
+        })
+    };
+    let folders = Folders::new();
+    let program = folders.start(&[]).await;
+    let first = program.info.clone();
+    let recorded = program.post("/events", "producer", event("before")).await;
+    let created = program.destination().await;
+    program.tick().await;
+    program.interrupt().await;
+
+    let program = folders.start(&[]).await;
+    for pointer in ["/platformToken", "/organisation", "/tokens", "/bucket", "/roleArn", "/dataDir"] {
+        assert_eq!(program.info.pointer(pointer), first.pointer(pointer), "{pointer}");
+    }
+    let uuid = recorded["events"][0]["uuid"].as_str().unwrap();
+    assert_eq!(program.get(&format!("/audit/{uuid}"), "auditor").await["entity"]["id"], "before");
+    program.post("/events", "producer", event("after")).await;
+    let path =
+        format!("/organisations/{}/destinations/{}", program.told("/organisation"), created["id"].as_str().unwrap());
+    assert_eq!(program.get(&path, "admin").await["state"], "sent");
+    let ticked = program.tick().await;
+    let chain = Chain::of(&folders.objects(&program.told("/bucket")));
+    assert_eq!(chain.range().unwrap().0, 1, "one chain over both runs");
+    assert_eq!(chain.range().unwrap().1, ticked["shipped"][0]["deliveries"][0]["lastSequence"].as_u64().unwrap());
+    assert_eq!(chain.lines.last().unwrap()["entity"]["id"], "after");
+    program.interrupt().await;
+}
+
+#[tokio::test]
+async fn a_demonstration_has_a_week_and_the_first_tick_delivers_exactly_the_last_seven_days() {
+    let folders = Folders::new();
+    let program = folders.start(&["--demo"]).await;
+    let created = program.destination().await;
+    let ticked = program.tick().await;
+    let deliveries = ticked["shipped"][0]["deliveries"].as_array().unwrap();
+    let objects = folders.objects(&program.told("/bucket"));
+    assert_eq!(objects.keys().filter(|key| is_delivery(key)).count(), deliveries.len());
+    let chain = Chain::of(&objects);
+
+    let mut all: Vec<Value> = Vec::new();
+    let mut href = "/audit?pageSize=1000".to_owned();
+    loop {
+        let page = program.get(&href, "auditor").await;
+        all.extend(page["events"].as_array().unwrap().iter().cloned());
+        let Some(next) = page.pointer("/_links/next/href").and_then(Value::as_str) else { break };
+        href = next.to_owned();
+    }
+    let last = deliveries.last().unwrap()["lastSequence"].as_u64().unwrap();
+    all.truncate(usize::try_from(last).unwrap());
+    assert!(all.len() > 2500, "{} events", all.len());
+    let time = |value: &Value| Timestamp::parse(value.as_str().unwrap()).unwrap();
+    let beginning = time(&created["createdAt"]).minus(LOOKBACK);
+    assert!(time(&all[0]["timestamp"]) < beginning, "there is more than what is delivered");
+    let expected: Vec<&Value> =
+        all.iter().filter(|event| time(&event["timestamp"]) >= beginning).map(|event| &event["eventId"]).collect();
+    let delivered: Vec<&Value> = chain.lines.iter().map(|line| &line["eventId"]).collect();
+    assert!(delivered.len() > 500 && delivered == expected, "{} of {}", delivered.len(), expected.len());
+    assert_eq!(chain.types().last(), Some(&"destination.create"));
+    program.interrupt().await;
+}
+
+#[tokio::test]
+async fn in_memory_nothing_is_left_behind() {
+    let folders = Folders::new();
+    let program = folders.start(&["--in-memory"]).await;
+    assert_eq!(program.info["dataDir"], Value::Null);
+    program.destination().await;
+    program.tick().await;
+    program.interrupt().await;
+    assert!(!folders.data().exists());
+    let left = files(&folders.temporary());
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_says_why() {
+    let folders = Folders::new();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (options, reason) in [
+        (["--in-memory", "--port", &port], format!("port {port}")),
+        (["--in-memory", "--tick-seconds", "0"], "0 is not in 1..".to_owned()),
+        (["--in-memory", "--port", "70000"], "70000 is not in 0..=65535".to_owned()),
+    ] {
+        let mut process = folders.spawn(&options);
+        assert!(!process.wait().await.success());
+        let (printed, errors) = process.kill();
+        assert!(errors.contains(&reason), "{options:?}: {errors}");
+        assert!(!printed.contains("ready"), "{printed}");
+        assert!(!folders.info().exists(), "who waits for the file shall not find one");
+    }
+}

@@ -1,0 +1,400 @@
+//! Customers' buckets in memory: conditional puts, roles, regions, and everything that may be wrong with them. Owns what a
+//! put meets there; what a refusal means is the domain's to say.
+//!
+//! Beyond the port it shows a test what no writer sees: every object, and every put that arrived at a bucket.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
+    destination::{BucketName, Region, RoleArn},
+    time::{Clock, Timestamp},
+};
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+
+/// How long a writer waits for the answer to a put: as long as the adapter does.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a bucket fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Weather {
+    /// It takes what it is given.
+    #[default]
+    Fair,
+    /// S3 has trouble: 503.
+    Outage,
+    /// S3 asks to slow down: 503 with another code.
+    Throttling,
+    /// There is no answer, and nothing arrives.
+    Hanging,
+    /// There is no answer, and what was put arrives all the same, this much later.
+    AnswerLost(Duration),
+    /// It takes this long.
+    Slow(Duration),
+    /// Its policy denies the put.
+    Denied,
+    /// It was deleted; its objects come back with it.
+    Missing,
+}
+
+/// Whom a role trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Us, whatever external id we send.
+    #[default]
+    AnyExternalId,
+    /// Us with this external id.
+    ExternalId(String),
+    /// Us no longer.
+    Revoked,
+}
+
+/// An object in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Its content.
+    pub content: Arc<Vec<u8>>,
+    /// SHA-256 of its content, in hex.
+    pub sha256: String,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+}
+
+/// A put that arrived at a bucket which took it, or had the object already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// When.
+    pub at: Timestamp,
+    /// The object's key.
+    pub key: String,
+    /// What was put, which need not be what is there.
+    pub content: Arc<Vec<u8>>,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+    /// What became of it.
+    pub stored: Stored,
+}
+
+/// The buckets, the roles that open them, and the regions that they are in.
+#[derive(Debug)]
+pub struct MemoryBuckets {
+    clock: Arc<dyn Clock>,
+    home: Region,
+    world: Mutex<World>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    buckets: BTreeMap<String, Bucket>,
+    roles: HashMap<String, Trust>,
+    /// Puts on their way, by number: they arrive whatever becomes of their writers.
+    under_way: BTreeMap<u64, UnderWay>,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    region: Region,
+    weather: Weather,
+    objects: BTreeMap<String, StoredObject>,
+    arrivals: Vec<Arrival>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    due: Timestamp,
+    bucket: String,
+    object: Object,
+}
+
+impl MemoryBuckets {
+    /// A world without buckets, seen from a deployment in the region `home`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, home: Region) -> Arc<Self> {
+        Arc::new(Self { clock, home, world: Mutex::default() })
+    }
+
+    /// Creates a bucket in `region`, or moves the one there is, its objects kept.
+    pub fn open(&self, bucket: &BucketName, region: Region) {
+        let mut world = self.settled();
+        let empty = || Bucket {
+            region: region.clone(),
+            weather: Weather::Fair,
+            objects: BTreeMap::new(),
+            arrivals: Vec::new(),
+        };
+        world.buckets.entry(bucket.to_string()).or_insert_with(empty).region = region.clone();
+    }
+
+    /// Changes how a bucket fares.
+    ///
+    /// # Panics
+    /// Where there was never such a bucket.
+    pub fn set_weather(&self, bucket: &BucketName, weather: Weather) {
+        self.settled().buckets.get_mut(bucket.as_str()).unwrap().weather = weather;
+    }
+
+    /// Changes whom a role trusts.
+    pub fn set_trust(&self, role: &RoleArn, trust: Trust) {
+        self.settled().roles.insert(role.to_string(), trust);
+    }
+
+    /// How a bucket fares; `None` where there was never such a bucket.
+    #[must_use]
+    pub fn weather(&self, bucket: &BucketName) -> Option<Weather> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.weather)
+    }
+
+    /// What a bucket holds, by key.
+    #[must_use]
+    pub fn objects(&self, bucket: &BucketName) -> BTreeMap<String, StoredObject> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.objects.clone()).unwrap_or_default()
+    }
+
+    /// One object of a bucket.
+    #[must_use]
+    pub fn object(&self, bucket: &BucketName, key: &str) -> Option<StoredObject> {
+        self.settled().buckets.get(bucket.as_str())?.objects.get(key).cloned()
+    }
+
+    /// Every put that arrived at a bucket, in order.
+    #[must_use]
+    pub fn arrivals(&self, bucket: &BucketName) -> Vec<Arrival> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.arrivals.clone()).unwrap_or_default()
+    }
+
+    /// The world, what should have arrived by now arrived.
+    fn settled(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.settle(self.clock.now());
+        world
+    }
+
+    /// Sends `object` off, to arrive after `delay`. Gives its number.
+    fn send(&self, bucket: &str, object: Object, delay: Duration) -> u64 {
+        let mut world = self.settled();
+        world.count += 1;
+        let number = world.count;
+        let due = self.clock.now().plus(delay);
+        world.under_way.insert(number, UnderWay { due, bucket: bucket.to_owned(), object });
+        number
+    }
+
+    /// Lets the put with this number arrive now, unless it has.
+    fn arrive(&self, number: u64, key: &str, bucket: &str) -> Stored {
+        let mut world = self.settled();
+        if let Some(way) = world.under_way.remove(&number) {
+            return world.arrive(way, self.clock.now());
+        }
+        let arrivals = world.buckets.get(bucket).into_iter().flat_map(|bucket| bucket.arrivals.iter().rev());
+        arrivals.into_iter().find(|arrival| arrival.key == key).map_or(Stored::Now, |arrival| arrival.stored)
+    }
+
+    fn check_role(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        let refused = || {
+            let message = format!(
+                "User: arn:aws:sts::111122223333:assumed-role/annals/annals is not authorized to perform: sts:AssumeRole \
+                 on resource: {}",
+                target.role_arn
+            );
+            Err(answered(Call::AssumeRole, 403, "AccessDenied", &message))
+        };
+        match self.settled().roles.get(target.role_arn.as_str()) {
+            None | Some(Trust::AnyExternalId) => Ok(()),
+            Some(Trust::ExternalId(id)) if id == external_id => Ok(()),
+            Some(Trust::ExternalId(_) | Trust::Revoked) => refused(),
+        }
+    }
+
+    /// What the put meets before the bucket takes it.
+    fn check_put(&self, target: &Target, object: &Object) -> Result<Weather, SinkError> {
+        let world = self.settled();
+        let refused = |status, code, message: &str| Err(answered(Call::PutObject, status, code, message));
+        let Some(bucket) = world.buckets.get(target.bucket.as_str()) else {
+            return refused(404, "NoSuchBucket", "The specified bucket does not exist");
+        };
+        if target.region.as_ref().unwrap_or(&self.home) != &bucket.region {
+            return Err(SinkError {
+                call: Call::PutObject,
+                reason: Reason::answered(
+                    301,
+                    "PermanentRedirect",
+                    "The bucket you are attempting to access must be addressed using the specified endpoint.",
+                    Some(bucket.region.as_str().to_owned()),
+                ),
+                request_id: None,
+            });
+        }
+        if !object.key.starts_with(target.prefix.as_str()) {
+            let message = "User is not authorized to perform: s3:PutObject because no session policy allows the action";
+            return refused(403, "AccessDenied", message);
+        }
+        match bucket.weather {
+            Weather::Outage => refused(503, "ServiceUnavailable", "Please reduce your request rate."),
+            Weather::Throttling => refused(503, "SlowDown", "Please reduce your request rate."),
+            Weather::Denied => refused(403, "AccessDenied", "Access Denied"),
+            Weather::Missing => refused(404, "NoSuchBucket", "The specified bucket does not exist"),
+            weather => Ok(weather),
+        }
+    }
+}
+
+impl World {
+    fn settle(&mut self, now: Timestamp) {
+        while let Some(number) =
+            self.under_way.iter().filter(|(_, way)| way.due <= now).min_by_key(|(_, way)| way.due).map(|(n, _)| *n)
+        {
+            let Some(way) = self.under_way.remove(&number) else { return };
+            let due = way.due;
+            self.arrive(way, due);
+        }
+    }
+
+    fn arrive(&mut self, way: UnderWay, at: Timestamp) -> Stored {
+        let Some(bucket) = self.buckets.get_mut(&way.bucket) else { return Stored::Now };
+        let Object { key, content_type, content, existing } = way.object;
+        let (content, sha256) = (Arc::new(content), String::new());
+        let sha256 = sha256 + &hex::encode(Sha256::digest(content.as_slice()));
+        let stored = match bucket.objects.get(&key) {
+            Some(_) if existing == Existing::Keep => Stored::Before,
+            _ => Stored::Now,
+        };
+        if stored == Stored::Now {
+            let object =
+                StoredObject { content: Arc::clone(&content), sha256: sha256.clone(), content_type, stored_at: at };
+            bucket.objects.insert(key.clone(), object);
+        }
+        bucket.arrivals.push(Arrival { at, key, content, sha256, stored });
+        stored
+    }
+}
+
+fn answered(call: Call, status: u16, code: &str, message: &str) -> SinkError {
+    SinkError { call, reason: Reason::answered(status, code, message, None), request_id: Some("REQUEST".into()) }
+}
+
+fn timed_out() -> SinkError {
+    SinkError { call: Call::PutObject, reason: Reason::TimedOut, request_id: None }
+}
+
+#[async_trait]
+impl ObjectSink for MemoryBuckets {
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        self.check_role(target, &target.external_id)?;
+        let weather = self.check_put(target, &object)?;
+        let (bucket, key) = (target.bucket.as_str(), object.key.clone());
+        match weather {
+            Weather::Hanging => {
+                self.clock.sleep(PATIENCE).await;
+                Err(timed_out())
+            }
+            Weather::AnswerLost(later) => {
+                self.send(bucket, object, later);
+                self.clock.sleep(PATIENCE).await;
+                Err(timed_out())
+            }
+            Weather::Slow(time) if time >= PATIENCE => {
+                self.send(bucket, object, time);
+                self.clock.sleep(PATIENCE).await;
+                Err(timed_out())
+            }
+            Weather::Slow(time) => {
+                let number = self.send(bucket, object, time);
+                self.clock.sleep(time).await;
+                Ok(self.arrive(number, &key, bucket))
+            }
+            _ => {
+                let number = self.send(bucket, object, Duration::ZERO);
+                Ok(self.arrive(number, &key, bucket))
+            }
+        }
+    }
+
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        self.check_role(target, external_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annals_core::destination::KeyPrefix;
+
+    use super::*;
+    use crate::{clock::PausedClock, sample};
+
+    fn target() -> Target {
+        let acme = sample::organisation("acme");
+        Target { prefix: KeyPrefix::default(), ..Target::of(&acme, &sample::destination(&acme, "1")) }
+    }
+
+    fn object(key: &str, content: &str) -> Object {
+        let content = content.as_bytes().to_vec();
+        Object { key: key.into(), content_type: "text/plain", content, existing: Existing::Keep }
+    }
+
+    fn region(name: &str) -> Region {
+        name.parse().unwrap()
+    }
+
+    fn buckets() -> Arc<MemoryBuckets> {
+        let buckets = MemoryBuckets::new(PausedClock::new(sample::START), region("eu-central-1"));
+        buckets.open(&target().bucket, region("eu-central-1"));
+        buckets
+    }
+
+    fn text(buckets: &MemoryBuckets, key: &str) -> Option<String> {
+        let object = buckets.object(&target().bucket, key)?;
+        Some(String::from_utf8(object.content.to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_stays_and_every_put_is_seen() {
+        let buckets = buckets();
+        assert_eq!(buckets.put(&target(), object("a", "1")).await, Ok(Stored::Now));
+        assert_eq!(buckets.put(&target(), object("a", "2")).await, Ok(Stored::Before));
+        assert_eq!(text(&buckets, "a").as_deref(), Some("1"));
+        let replacing = Object { existing: Existing::Replace, ..object("a", "3") };
+        assert_eq!(buckets.put(&target(), replacing).await, Ok(Stored::Now));
+        assert_eq!(text(&buckets, "a").as_deref(), Some("3"));
+        assert_eq!(buckets.arrivals(&target().bucket).len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_put_whose_answer_is_lost_arrives_when_it_likes() {
+        let buckets = buckets();
+        buckets.set_weather(&target().bucket, Weather::AnswerLost(PATIENCE * 2));
+        assert_eq!(buckets.put(&target(), object("a", "1")).await, Err(timed_out()));
+        assert_eq!(text(&buckets, "a"), None);
+        buckets.clock.sleep(PATIENCE * 2).await;
+        assert_eq!(text(&buckets, "a").as_deref(), Some("1"));
+        buckets.set_weather(&target().bucket, Weather::Slow(Duration::from_secs(5)));
+        assert_eq!(buckets.put(&target(), object("b", "1")).await, Ok(Stored::Now));
+        buckets.set_weather(&target().bucket, Weather::Hanging);
+        assert_eq!(buckets.put(&target(), object("c", "1")).await, Err(timed_out()));
+        assert_eq!(text(&buckets, "c"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_region_is_named_and_roles_and_sessions_are_checked() {
+        let buckets = buckets();
+        buckets.open(&target().bucket, region("us-east-1"));
+        let error = buckets.put(&target(), object("a", "1")).await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Answered { bucket_region: Some(region), .. } if region == "us-east-1"));
+        let there = Target { region: Some(region("us-east-1")), ..target() };
+        assert_eq!(buckets.put(&there, object("a", "1")).await, Ok(Stored::Now));
+        let narrowed = Target { prefix: "audit".parse().unwrap(), ..there.clone() };
+        assert!(buckets.put(&narrowed, object("a", "1")).await.is_err());
+        buckets.set_trust(&there.role_arn, Trust::ExternalId(there.external_id.clone()));
+        assert!(buckets.put(&there, object("b", "1")).await.is_ok());
+        assert!(buckets.assume(&there, "another").await.is_err());
+        buckets.set_trust(&there.role_arn, Trust::Revoked);
+        assert_eq!(buckets.put(&there, object("b", "1")).await.unwrap_err().call, Call::AssumeRole);
+    }
+}

@@ -1,0 +1,215 @@
+//! The ship queue in memory: at least once, in any order, with a dead-letter queue. Owns who sees which message when.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::queue::{ShipOrder, ShipQueue},
+    log::store::StoreError,
+    time::{Clock, Timestamp},
+};
+use async_trait::async_trait;
+
+use crate::entropy::SeededEntropy;
+
+/// How long a message that was received is hidden from others.
+pub const VISIBILITY: Duration = Duration::from_secs(18 * 60);
+/// How often a message is received before it goes to the dead-letter queue.
+pub const MAX_RECEIVES: u32 = 5;
+
+/// A message as it was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its number: what deletes it.
+    pub number: u64,
+    /// What it says.
+    pub order: ShipOrder,
+    /// How often it was received, this time included.
+    pub received: u32,
+}
+
+/// How unreliable a queue is, within what is promised of it.
+#[derive(Debug, Clone)]
+pub struct Unreliability {
+    /// The probability that a message is delivered once more while it is being worked on.
+    pub duplicates: f64,
+    /// The probability that a send fails, after some of its orders were sent, or all.
+    pub lost_answers: f64,
+    /// What decides, and in which order messages come.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    clock: Arc<dyn Clock>,
+    unreliability: Option<Unreliability>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Vec<Waiting>,
+    dead: Vec<ShipOrder>,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    message: Message,
+    visible_at: Timestamp,
+}
+
+impl MemoryQueue {
+    /// An empty queue that gives every message once, and in order.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { clock, unreliability: None, state: Mutex::default() })
+    }
+
+    /// An empty queue that is as unreliable as that.
+    #[must_use]
+    pub fn unreliable(clock: Arc<dyn Clock>, unreliability: Unreliability) -> Arc<Self> {
+        Arc::new(Self { clock, unreliability: Some(unreliability), state: Mutex::default() })
+    }
+
+    /// Takes up to `limit` messages, which nobody else sees until their time is over. What was received too often goes to
+    /// the dead-letter queue instead.
+    #[must_use]
+    pub fn receive(&self, limit: usize) -> Vec<Message> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.waiting.retain(|waiting| {
+            let dead = waiting.visible_at <= now && waiting.message.received >= MAX_RECEIVES;
+            if dead {
+                state.dead.push(waiting.message.order.clone());
+            }
+            !dead
+        });
+        let mut visible: Vec<usize> =
+            (0..state.waiting.len()).filter(|index| state.waiting[*index].visible_at <= now).collect();
+        let mut messages = Vec::new();
+        while messages.len() < limit && !visible.is_empty() {
+            let next = self.unreliability.as_ref().map_or(0, |how| how.entropy.below(visible.len()));
+            let waiting = &mut state.waiting[visible.remove(next)];
+            waiting.message.received += 1;
+            messages.push(waiting.message.clone());
+            if !self.happens(|how| how.duplicates) {
+                waiting.visible_at = now.plus(VISIBILITY);
+            }
+        }
+        messages
+    }
+
+    /// Deletes a message: it is done.
+    pub fn delete(&self, number: u64) {
+        self.lock().waiting.retain(|waiting| waiting.message.number != number);
+    }
+
+    /// Shows a message again now: it is to be tried once more.
+    pub fn give_back(&self, number: u64) {
+        let now = self.clock.now();
+        for waiting in self.lock().waiting.iter_mut().filter(|waiting| waiting.message.number == number) {
+            waiting.visible_at = now;
+        }
+    }
+
+    /// Sends copies of all messages, as if each had been delivered twice.
+    pub fn double(&self) {
+        let orders: Vec<ShipOrder> = self.lock().waiting.iter().map(|waiting| waiting.message.order.clone()).collect();
+        self.push(&orders);
+    }
+
+    /// How many messages wait or are being worked on.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// Whether no message waits or is being worked on.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What could not be done.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<ShipOrder> {
+        self.lock().dead.clone()
+    }
+
+    fn push(&self, orders: &[ShipOrder]) {
+        let visible_at = self.clock.now();
+        let mut state = self.lock();
+        for order in orders {
+            state.count += 1;
+            let message = Message { number: state.count, order: order.clone(), received: 0 };
+            state.waiting.push(Waiting { message, visible_at });
+        }
+    }
+
+    fn happens(&self, chance: impl Fn(&Unreliability) -> f64) -> bool {
+        self.unreliability.as_ref().is_some_and(|how| how.entropy.happens(chance(how)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ShipQueue for MemoryQueue {
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        if let Some(how) = self.unreliability.as_ref().filter(|how| how.entropy.happens(how.lost_answers)) {
+            self.push(&orders[..how.entropy.below(orders.len() + 1)]);
+            return Err(StoreError::Unavailable("injected".into()));
+        }
+        self.push(orders);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::PausedClock, sample};
+
+    fn order(next_sequence: u64) -> ShipOrder {
+        ShipOrder { organisation: "acme".into(), destination: "0".repeat(12), next_sequence, pending: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_hidden_until_its_time_is_over_and_gone_once_deleted() {
+        let clock = PausedClock::new(sample::START);
+        let queue = MemoryQueue::new(clock.clone());
+        queue.send(&[order(1), order(2)]).await.unwrap();
+        let [first, second] = &queue.receive(10)[..] else { panic!("two messages were sent") };
+        assert_eq!((&first.order, &second.order), (&order(1), &order(2)));
+        queue.delete(first.number);
+        assert!(queue.receive(10).is_empty());
+        queue.give_back(second.number);
+        for received in 2..=MAX_RECEIVES {
+            assert_eq!(queue.receive(10)[0].received, received);
+            clock.jump(VISIBILITY);
+        }
+        assert!(queue.receive(10).is_empty() && queue.is_empty());
+        assert_eq!(queue.dead_letters(), [order(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unreliable_queue_delivers_twice_and_loses_answers() {
+        let clock = PausedClock::new(sample::START);
+        let entropy = SeededEntropy::new(3);
+        let how = Unreliability { duplicates: 1.0, lost_answers: 1.0, entropy };
+        let queue = MemoryQueue::unreliable(clock, how);
+        while queue.is_empty() {
+            queue.send(&[order(1), order(2)]).await.unwrap_err();
+        }
+        assert_eq!(queue.receive(1).len() + queue.receive(1).len(), 2);
+        queue.double();
+        assert!(queue.len() >= 2);
+    }
+}

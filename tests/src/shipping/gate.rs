@@ -1,0 +1,223 @@
+//! The way between a process and the world: each call takes its time on it, fails on it, stops its process for ever, or
+//! has something else happen meanwhile. Owns the counting, so that a sweep can name each call in turn.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::{
+        queue::ShipOrder,
+        sink::{Call as SinkCall, Object, Reason, SinkError, Stored, Target},
+    },
+    log::store::{Commit, CommitError, StoreError},
+    organisation::OrganisationId,
+    time::Clock,
+};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
+
+use super::ports::{Below, Decorated, Decorator, Ports};
+use crate::{
+    entropy::SeededEntropy,
+    faulty::{Call, Fault},
+};
+
+type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
+
+/// The way, and what happens on it.
+pub struct Gate {
+    below: Arc<dyn Ports>,
+    calls: AtomicU64,
+    names: Mutex<Vec<&'static str>>,
+    decide: Decide,
+    latency: Option<Latency>,
+    meanwhile: Mutex<Option<(u64, BoxFuture<'static, ()>)>>,
+    crashed: Notify,
+}
+
+/// How long calls take.
+#[derive(Debug, Clone)]
+pub struct Latency {
+    /// By which time.
+    pub clock: Arc<dyn Clock>,
+    /// Each half of a call takes up to this long.
+    pub half: Duration,
+    /// What decides.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// The way to `below`, on which calls fail as `decide` says.
+    #[must_use]
+    pub fn new(
+        below: Arc<dyn Ports>,
+        latency: Option<Latency>,
+        decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
+    ) -> Arc<Decorated<Self>> {
+        Arc::new(Decorated(Self {
+            below,
+            calls: AtomicU64::new(0),
+            names: Mutex::default(),
+            decide: Box::new(decide),
+            latency,
+            meanwhile: Mutex::default(),
+            crashed: Notify::new(),
+        }))
+    }
+
+    /// Lets `work` be done right before the `nth` call, counted from 1, goes on.
+    pub fn meanwhile(&self, nth: u64, work: impl Future<Output = ()> + Send + 'static) {
+        *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner) = Some((nth, Box::pin(work)));
+    }
+
+    /// The names of the calls so far.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does `work` as a process does it that dies where a call crashes; `None` where it has died.
+    pub async fn live<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.crashed.notified() => None,
+            done = work => Some(done),
+        }
+    }
+
+    async fn half(&self) {
+        if let Some(latency) = &self.latency {
+            latency.clock.sleep(latency.entropy.duration(latency.half)).await;
+        }
+    }
+
+    async fn enter(&self, name: &'static str) -> Option<Fault> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+        let meanwhile = {
+            let mut meanwhile = self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner);
+            if meanwhile.as_ref().is_some_and(|(nth, _)| *nth == number) { meanwhile.take() } else { None }
+        };
+        if let Some((_, work)) = meanwhile {
+            work.await;
+        }
+        self.half().await;
+        let fault = (self.decide)(Call { number, name });
+        if fault == Some(Fault::CrashBefore) {
+            self.crash().await;
+        }
+        fault
+    }
+
+    async fn crash(&self) {
+        self.crashed.notify_one();
+        std::future::pending().await
+    }
+
+    /// The way back.
+    async fn leave(&self, fault: Option<Fault>) {
+        if fault == Some(Fault::CrashAfter) {
+            self.crash().await;
+        }
+        self.half().await;
+    }
+}
+
+fn throttled() -> StoreError {
+    StoreError::Throttled("injected".into())
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("injected".into())
+}
+
+#[async_trait]
+impl Decorator for Gate {
+    fn below(&self) -> Below<'_> {
+        Below::of(&*self.below)
+    }
+
+    async fn store_call<T: Send>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let fault = self.enter(name).await;
+        let answer = match fault {
+            Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
+            Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
+            Some(Fault::AnswerLost) => work.await.and_then(|_| Err(unavailable())),
+            _ => work.await,
+        };
+        self.leave(fault).await;
+        answer
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let fault = self.enter("commit").await;
+        let work = self.below.commit(organisation, commit);
+        let answer = match fault {
+            Some(Fault::Throttled) => Err(throttled().into()),
+            Some(Fault::Busy) => Err(CommitError::Busy),
+            Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable().into()),
+            Some(Fault::AnswerLost) => {
+                let _ = work.await;
+                Err(unavailable().into())
+            }
+            _ => work.await,
+        };
+        self.leave(fault).await;
+        answer
+    }
+
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        let fault = self.enter("put").await;
+        let work = self.below.put(target, object);
+        let answer = sink_call(SinkCall::PutObject, fault, work).await;
+        self.leave(fault).await;
+        answer
+    }
+
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        let fault = self.enter("assume").await;
+        let answer = sink_call(SinkCall::AssumeRole, fault, self.below.assume(target, external_id)).await;
+        self.leave(fault).await;
+        answer
+    }
+
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        self.store_call("send", self.below.send(orders)).await
+    }
+}
+
+async fn sink_call<T>(
+    call: SinkCall,
+    fault: Option<Fault>,
+    work: impl Future<Output = Result<T, SinkError>> + Send,
+) -> Result<T, SinkError> {
+    let error = |reason| Err(SinkError { call, reason, request_id: None });
+    match fault {
+        Some(Fault::Throttled) => error(Reason::answered(503, "SlowDown", "Please reduce your request rate.", None)),
+        Some(Fault::Busy) => error(Reason::answered(409, "ConditionalRequestConflict", "A conflict occurred.", None)),
+        Some(Fault::Unsent | Fault::Late(_)) => error(Reason::NotConnected),
+        Some(Fault::AnswerLost) => {
+            work.await?;
+            error(Reason::TimedOut)
+        }
+        _ => work.await,
+    }
+}

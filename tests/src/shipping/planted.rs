@@ -1,0 +1,329 @@
+//! Bugs that shipping might have, planted between a process and its ports: each what a shipper would do that was written
+//! in a hurry. Owns the bugs; the simulation must find every one of them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::{
+        Delivery,
+        queue::ShipOrder,
+        sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
+    },
+    destination::{Destination, DestinationId, Intent},
+    log::{
+        segment::Segment,
+        store::{Beside, Commit, CommitError, Consistency, Order, Refusal, StoreError},
+    },
+    organisation::OrganisationId,
+    registry::{ActiveDestination, Change, Conflict},
+    time::Clock,
+};
+use async_trait::async_trait;
+
+use super::{
+    judge::Promise,
+    ports::{Below, Decorated, Decorator, Ports},
+};
+
+macro_rules! bugs {
+    ($($(#[doc = $doc:literal])+ $bug:ident => $($promise:ident)|+;)+) => {
+        /// A bug.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Bug {
+            $($(#[doc = $doc])+ $bug,)+
+        }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$bug),+];
+
+            /// The promises that it may be found to break: whichever is looked at first.
+            #[must_use]
+            pub fn breaks(self) -> &'static [Promise] {
+                match self {
+                    $(Self::$bug => &[$(Promise::$promise),+],)+
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// The delivery is committed, and then its object is put.
+    CommitBeforePut => PutBeforeCommit;
+    /// The object's key is made from the time of each try.
+    KeyFromTheClock => ExactlyOnce | BegunFirst | IntentKept;
+    /// Progress is saved whatever the destination's version is by now.
+    SavedWithoutCondition => IntentKept | NothingSkipped | NothingOverwritten | ReplayApart;
+    /// What was begun is forgotten, and something else begun, at the next try.
+    IntentDroppedOnRetry => IntentKept | ExactlyOnce;
+    /// What was begun takes in what has come since.
+    IntentStretchedOnRetry => IntentKept | Immutable | Complete;
+    /// That the object is there already is taken for a failure.
+    PresentTakenForFailure => Recovers | StatusTold;
+    /// What failed is passed over, so that the rest can go on.
+    SkippedAfterAnError => NothingSkipped | IntentKept;
+    /// A refusal is taken for success.
+    RefusalTakenForSuccess => PutBeforeCommit;
+    /// An object that is there is replaced, by what is left of its events.
+    PutWithoutCondition => Immutable | Complete;
+    /// An object ends where a buffer ended.
+    ObjectCutShort => Complete;
+    /// What expired is passed over in silence.
+    GapNotRecorded => GapsTold | NothingSkipped;
+    /// A new destination begins with the first event of all.
+    LookbackFromTheBeginning => LookbackHeld;
+    /// A replay takes the checkpoint along.
+    ReplayMovesTheCheckpoint => ReplayApart | NothingSkipped;
+    /// What has expired and is not deleted yet is delivered.
+    ExpiredDelivered => ExpiryHolds;
+    /// Some events are never read, and taken for expired.
+    EventsUnseen => GapsTold | Recovers | OthersUnaffected | LookbackHeld;
+    /// A delivery that began goes on while the destination is paused.
+    PauseIgnored => NothingWhenOff;
+    /// A failing destination is tried again much later.
+    EndlessBackOff => BackOffBounded;
+    /// A failure is logged, and not kept.
+    FailureNotKept => StatusTold;
+    /// The history is written beside the checkpoint, and sometimes not.
+    HistoryForgotten => HistoryTrue;
+    /// Objects are put one at a time.
+    OneAtATime => OthersUnaffected;
+    /// A destination that failed is left out of the plan.
+    FailingNotPlanned => Recovers | OthersUnaffected;
+    /// What was begun under a prefix is put under the one that is in force now.
+    PrefixOfToday => PutBeforeCommit | BegunFirst | ExactlyOnce;
+}
+
+/// A process's ports with a bug in them.
+#[derive(Debug)]
+pub struct Planted {
+    below: Arc<dyn Ports>,
+    bug: Bug,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What is put once it is committed.
+    stashed: Option<(Target, Object)>,
+    /// The keys that objects really got, by what they were to get.
+    renamed: HashMap<String, String>,
+    /// The keys that were tried.
+    tried: HashSet<String>,
+}
+
+impl Planted {
+    /// `below` with `bug`.
+    #[must_use]
+    pub fn in_front_of(below: Arc<dyn Ports>, bug: Bug, clock: Arc<dyn Clock>) -> Arc<dyn Ports> {
+        let (state, one_at_a_time) = (Mutex::default(), Arc::default());
+        Arc::new(Decorated(Self { below, bug, clock, state, one_at_a_time }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Saves on condition of whatever version there is.
+    async fn save_whatever(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        let mut destination = destination.clone();
+        while !self.below.save_progress(&destination, delivery).await? {
+            let Some(there) = self.below.destination(&destination.organisation, &destination.id).await? else {
+                return Ok(false);
+            };
+            destination.version = there.version + 1;
+        }
+        Ok(true)
+    }
+
+    async fn destination_of(&self, target: &Target) -> Option<Destination> {
+        self.below.destinations(&target.organisation).await.ok()?.into_iter().find(|one| one.bucket == target.bucket)
+    }
+}
+
+#[async_trait]
+impl Decorator for Planted {
+    fn below(&self) -> Below<'_> {
+        Below::of(&*self.below)
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        match (self.bug, commit.beside.as_slice()) {
+            (Bug::GapNotRecorded, [Beside::Change(Change::UpdateDestination(new))]) => {
+                let there = self.below.destination(organisation, &new.id).await?;
+                let is_gap =
+                    there.is_some_and(|old| old.next_sequence != new.next_sequence || old.intent != new.intent);
+                if is_gap {
+                    self.below.save_progress(new, None).await?;
+                    return Err(CommitError::Refused(0, Refusal::Conflict(Conflict::Changed)));
+                }
+            }
+            (Bug::LookbackFromTheBeginning, [Beside::Change(Change::CreateDestination { destination, limit })]) => {
+                let destination = Box::new(Destination { next_sequence: 1, ..(**destination).clone() });
+                let change = Change::CreateDestination { destination, limit: *limit };
+                let commit = Commit { beside: vec![Beside::Change(change)], ..commit.clone() };
+                return self.below.commit(organisation, &commit).await;
+            }
+            _ => {}
+        }
+        self.below.commit(organisation, commit).await
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        let mut segments = self.below.range(organisation, range, order, limit, consistency).await?;
+        match self.bug {
+            Bug::ExpiredDelivered => segments.iter_mut().for_each(|segment| segment.expires_at *= 2),
+            // A later one is seen in its place, as if it had been deleted.
+            Bug::EventsUnseen if segments.len() > 1 => segments.retain(|segment| segment.first % 5 != 3),
+            _ => {}
+        }
+        Ok(segments)
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        let mut found = self.below.destination(organisation, id).await?;
+        if let Some(there) = &mut found {
+            match self.bug {
+                Bug::IntentDroppedOnRetry => there.intent = None,
+                Bug::IntentStretchedOnRetry => {
+                    let tail = self.below.newest(organisation).await?.map_or(0, |tail| tail.last);
+                    let intent = there.intent.take();
+                    there.intent = intent.map(|intent| Intent { last: intent.last.max(tail), ..intent });
+                }
+                Bug::SkippedAfterAnError if there.progress.failing.is_some() => {
+                    if let Some(intent) = there.intent.take() {
+                        there.next_sequence = intent.last + 1;
+                    }
+                }
+                Bug::PauseIgnored => there.paused = false,
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        let mut active = self.below.active_destinations().await?;
+        if self.bug == Bug::FailingNotPlanned {
+            active.retain(|one| one.retry_at.is_none());
+        }
+        Ok(active)
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        let mut new = destination.clone();
+        let mut delivery = delivery.cloned();
+        match self.bug {
+            Bug::SavedWithoutCondition => return self.save_whatever(&new, delivery.as_ref()).await,
+            Bug::ReplayMovesTheCheckpoint => {
+                if let Some(delivery) = delivery.as_ref().filter(|delivery| delivery.replay.is_some()) {
+                    new.next_sequence = delivery.last + 1;
+                }
+            }
+            Bug::FailureNotKept => new.progress.failing = None,
+            Bug::EndlessBackOff => {
+                if let Some(failing) = &mut new.progress.failing {
+                    failing.retry_at = failing.retry_at.plus(Duration::from_secs(8 * 60 * 60));
+                }
+            }
+            Bug::HistoryForgotten => delivery = delivery.filter(|delivery| delivery.first % 2 == 0),
+            Bug::PauseIgnored => {
+                let there = self.below.destination(&new.organisation, &new.id).await?;
+                new.paused = there.is_some_and(|there| there.paused);
+            }
+            Bug::KeyFromTheClock => {
+                if let Some(delivery) = &mut delivery
+                    && let Some(key) = self.state().renamed.get(&delivery.key)
+                {
+                    delivery.key.clone_from(key);
+                }
+            }
+            _ => {}
+        }
+        let saved = self.below.save_progress(&new, delivery.as_ref()).await?;
+        let stashed = self.state().stashed.take();
+        if let Some((target, object)) = stashed {
+            let _ = self.below.put(&target, object).await;
+        }
+        Ok(saved)
+    }
+
+    async fn put(&self, target: &Target, mut object: Object) -> Result<Stored, SinkError> {
+        let again = !self.state().tried.insert(object.key.clone());
+        match self.bug {
+            Bug::CommitBeforePut => {
+                self.state().stashed = Some((target.clone(), object));
+                return Ok(Stored::Now);
+            }
+            Bug::KeyFromTheClock => {
+                let time = self.clock.now().to_string().replace([':', '.'], "-");
+                let (folder, name) = object.key.rsplit_once('/').unwrap_or_default();
+                let suffix = name.rsplit_once('-').map_or("", |(_, suffix)| suffix);
+                let key = format!("{folder}/{time}-{suffix}");
+                self.state().renamed.insert(object.key, key.clone());
+                object.key = key;
+            }
+            Bug::PutWithoutCondition => {
+                object.existing = Existing::Replace;
+                if again && let Some(end) = object.content.iter().position(|byte| *byte == b'\n') {
+                    object.content.drain(..=end);
+                }
+            }
+            Bug::ObjectCutShort if object.content.len() > 1500 => object.content.truncate(1500),
+            Bug::PrefixOfToday => {
+                if let Some(there) = self.destination_of(target).await
+                    && let Some(rest) = object.key.strip_prefix(target.prefix.as_str())
+                {
+                    let prefix = there.settings.prefix;
+                    object.key = format!("{}{rest}", prefix.as_str());
+                    return self.below.put(&Target { prefix, ..target.clone() }, object).await;
+                }
+            }
+            _ => {}
+        }
+        let _turn = match self.bug {
+            Bug::OneAtATime => Some(self.one_at_a_time.lock().await),
+            _ => None,
+        };
+        match (self.bug, self.below.put(target, object).await) {
+            (Bug::PresentTakenForFailure, Ok(Stored::Before)) => Err(SinkError {
+                call: Call::PutObject,
+                reason: Reason::answered(412, "PreconditionFailed", "At least one of the preconditions failed", None),
+                request_id: None,
+            }),
+            (Bug::RefusalTakenForSuccess, Err(_)) => Ok(Stored::Now),
+            (_, answer) => answer,
+        }
+    }
+
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        self.below.send(orders).await
+    }
+}

@@ -1,0 +1,231 @@
+//! The ports of shipping as one, and decorators of all of them. Owns the passing on: what a decorator does not care about
+//! goes through it unaltered.
+
+use std::{fmt, future::Future, ops::RangeInclusive};
+
+use annals_core::{
+    delivery::{
+        Delivery,
+        queue::{ShipOrder, ShipQueue},
+        sink::{Object, ObjectSink, SinkError, Stored, Target},
+    },
+    destination::{Destination, DestinationId},
+    log::{
+        segment::{Segment, Tail},
+        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+    },
+    organisation::{Organisation, OrganisationId},
+    registry::{ActiveDestination, Registry},
+    token::{Token, TokenId},
+};
+use async_trait::async_trait;
+
+/// Everything that shipping needs of the world.
+pub trait Ports: LogStore + Registry + ObjectSink + ShipQueue {}
+
+impl<P: LogStore + Registry + ObjectSink + ShipQueue> Ports for P {}
+
+/// What is behind a decorator.
+#[derive(Debug, Clone, Copy)]
+pub struct Below<'a> {
+    /// The log's store.
+    pub log: &'a dyn LogStore,
+    /// The registry.
+    pub registry: &'a dyn Registry,
+    /// The buckets.
+    pub sink: &'a dyn ObjectSink,
+    /// The queue.
+    pub queue: &'a dyn ShipQueue,
+}
+
+impl<'a> Below<'a> {
+    /// All of it behind one object.
+    #[must_use]
+    pub fn of(ports: &'a dyn Ports) -> Self {
+        Self { log: ports, registry: ports, sink: ports, queue: ports }
+    }
+}
+
+/// A decorator: what it does not define passes on to what is behind it.
+#[async_trait]
+pub trait Decorator: fmt::Debug + Send + Sync {
+    /// What is behind it.
+    fn below(&self) -> Below<'_>;
+
+    /// A call of the store that has no method here.
+    async fn store_call<T: Send>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let _ = name;
+        work.await
+    }
+
+    /// [`LogStore::commit`].
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        self.below().log.commit(organisation, commit).await
+    }
+
+    /// [`LogStore::range`].
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        self.store_call("range", self.below().log.range(organisation, range, order, limit, consistency)).await
+    }
+
+    /// [`Registry::destination`].
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        self.store_call("destination", self.below().registry.destination(organisation, id)).await
+    }
+
+    /// [`Registry::active_destinations`].
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        self.store_call("active_destinations", self.below().registry.active_destinations()).await
+    }
+
+    /// [`Registry::save_progress`].
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        self.store_call("save_progress", self.below().registry.save_progress(destination, delivery)).await
+    }
+
+    /// [`ObjectSink::put`].
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        self.below().sink.put(target, object).await
+    }
+
+    /// [`ObjectSink::assume`].
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        self.below().sink.assume(target, external_id).await
+    }
+
+    /// [`ShipQueue::send`].
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        self.store_call("send", self.below().queue.send(orders)).await
+    }
+}
+
+/// The ports as a decorator shows them.
+#[derive(Debug)]
+pub struct Decorated<D>(pub D);
+
+#[async_trait]
+impl<D: Decorator> LogStore for Decorated<D> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.0.store_call("newest", self.0.below().log.newest(organisation)).await
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.0.store_call("anchor", self.0.below().log.anchor(organisation)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        self.0.store_call("advance_anchor", self.0.below().log.advance_anchor(organisation, to)).await
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        self.0.commit(organisation, commit).await
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        self.0.range(organisation, range, order, limit, consistency).await
+    }
+}
+
+#[async_trait]
+impl<D: Decorator> Registry for Decorated<D> {
+    async fn organisation(
+        &self,
+        id: &OrganisationId,
+        consistency: Consistency,
+    ) -> Result<Option<Organisation>, StoreError> {
+        self.0.store_call("organisation", self.0.below().registry.organisation(id, consistency)).await
+    }
+
+    async fn organisations(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<Organisation>, StoreError> {
+        self.0.store_call("organisations", self.0.below().registry.organisations(after, limit)).await
+    }
+
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
+        self.0.store_call("token", self.0.below().registry.token(id, consistency)).await
+    }
+
+    async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
+        self.0.store_call("tokens", self.0.below().registry.tokens(organisation)).await
+    }
+
+    async fn destination(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<Destination>, StoreError> {
+        self.0.destination(organisation, id).await
+    }
+
+    async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError> {
+        self.0.store_call("destinations", self.0.below().registry.destinations(organisation)).await
+    }
+
+    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+        self.0.active_destinations().await
+    }
+
+    async fn save_progress(
+        &self,
+        destination: &Destination,
+        delivery: Option<&Delivery>,
+    ) -> Result<bool, StoreError> {
+        self.0.save_progress(destination, delivery).await
+    }
+
+    async fn deliveries(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.0.store_call("deliveries", self.0.below().registry.deliveries(organisation, id, limit)).await
+    }
+}
+
+#[async_trait]
+impl<D: Decorator> ObjectSink for Decorated<D> {
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        self.0.put(target, object).await
+    }
+
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        self.0.assume(target, external_id).await
+    }
+}
+
+#[async_trait]
+impl<D: Decorator> ShipQueue for Decorated<D> {
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        self.0.send(orders).await
+    }
+}

@@ -1,0 +1,352 @@
+//! The scenes of the fault sweep: one organisation, one destination, one thing to do. Owns how they begin, how they are
+//! brought to an end once nothing fails any more, and their judgement.
+
+use std::{sync::Arc, time::Duration};
+
+use annals_core::{
+    delivery::ship::{ShipOutcome, ShipPolicy},
+    destination::{Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch},
+    entropy::Entropy as _,
+    log::store::LogStore as _,
+    organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
+    registry::{Change, Registry as _},
+    time::Clock as _,
+};
+
+use super::{
+    gate::{Gate, Latency},
+    judge::{Ending, Judge, Judged, Violation},
+    ports::Ports,
+    world::{HOME, Process, World, platform, region},
+};
+use crate::{
+    bucket::Weather,
+    entropy::SeededEntropy,
+    faulty::{Call, Fault},
+    queue::{MemoryQueue, VISIBILITY},
+    memory::MemoryStore,
+    sample,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The schedule's period.
+pub const TICK: Duration = Duration::from_secs(10 * 60);
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The first seven days, in several objects.
+    First,
+    /// What is new since the delivery before.
+    Incremental,
+    /// A range once more, from the middle of a segment to the middle of another, in several objects; and what is new.
+    Replay,
+    /// The bucket turns out to be in another region.
+    RegionLearnt,
+    /// Compressed, in the Hive layout.
+    Gzip,
+    /// Some events expired before anything was begun, some after.
+    Expiring,
+    /// The bucket failed a while ago.
+    Failing,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::First,
+        Self::Incremental,
+        Self::Replay,
+        Self::RegionLearnt,
+        Self::Gzip,
+        Self::Expiring,
+        Self::Failing,
+    ];
+}
+
+/// A scene.
+#[derive(Debug)]
+pub struct Scene {
+    /// Where it takes place.
+    pub world: World,
+    /// The organisation.
+    pub id: OrganisationId,
+    /// Bounds of shipping: a few events an object.
+    pub policy: ShipPolicy,
+    /// Every chance in it.
+    pub entropy: Arc<SeededEntropy>,
+}
+
+impl Scene {
+    /// The beginning of a scene of this kind: everything is ready for the tick that it is about.
+    ///
+    /// # Panics
+    /// Where something fails although nothing does.
+    pub async fn set(kind: Kind) -> Self {
+        let world = World::new(sample::START, |_| MemoryStore::new().with_page(3), MemoryQueue::new);
+        let policy = ShipPolicy { object_bytes: 1000, ..ShipPolicy::default() };
+        let entropy = SeededEntropy::new(1);
+        let retention = if kind == Kind::Expiring { RetentionDays::MIN } else { RetentionDays::DEFAULT };
+        let acme = Organisation { retention, longest_retention: retention, ..sample::organisation("acme") };
+        let scene = Self { world, id: acme.id.clone(), policy, entropy };
+        let process = scene.process(|_| None);
+        let created = process.log.append_change(&acme, sample::body("0"), Change::CreateOrganisation(acme.clone()));
+        created.await.unwrap();
+        for day in 1..=6u32 {
+            scene.world.clock.jump(DAY);
+            scene.append(&process, 1 + day as usize % 3).await;
+        }
+        let settings = match kind {
+            Kind::Gzip => Settings {
+                compression: Compression::Gzip,
+                layout: KeyLayout::Hive,
+                ..sample::destination(&acme, "1").settings
+            },
+            _ => sample::destination(&acme, "1").settings,
+        };
+        let sample = sample::destination(&acme, "1");
+        let input = DestinationInput { bucket: sample.bucket.clone(), role_arn: sample.role_arn, settings };
+        process.administration.create_destination(&acme, input, &platform()).await.unwrap();
+        let there = if kind == Kind::RegionLearnt { "us-east-1" } else { HOME };
+        scene.world.buckets.open(&sample.bucket, region(there));
+        match kind {
+            Kind::First | Kind::RegionLearnt | Kind::Gzip => {}
+            Kind::Incremental => {
+                scene.recover(None).await;
+                scene.append(&process, 2).await;
+                scene.append(&process, 3).await;
+            }
+            Kind::Replay => {
+                scene.recover(None).await;
+                let destination = scene.destination().await;
+                let input = ReplayInput::Sequences { first: 3, last: 11 };
+                process.administration.replay(&acme, &destination, input, &platform()).await.unwrap();
+            }
+            Kind::Expiring => {
+                scene.world.buckets.set_weather(&sample.bucket, Weather::Outage);
+                scene.tick(&process).await;
+                scene.world.buckets.set_weather(&sample.bucket, Weather::Fair);
+                scene.world.clock.jump(DAY + DAY * 3 / 2);
+                scene.append(&process, 2).await;
+                let now = scene.world.clock.now();
+                scene.world.store.expire(now, |_, first| first % 2 == 1);
+            }
+            Kind::Failing => {
+                scene.world.buckets.set_weather(&sample.bucket, Weather::Denied);
+                scene.tick(&process).await;
+                scene.world.buckets.set_weather(&sample.bucket, Weather::Fair);
+                scene.world.clock.jump(TICK);
+            }
+        }
+        scene
+    }
+
+    /// The organisation.
+    pub async fn organisation(&self) -> Organisation {
+        self.world.organisation(&self.id).await
+    }
+
+    /// The id of its destination, the newest if there were several.
+    ///
+    /// # Panics
+    /// Where there was never one.
+    pub async fn destination(&self) -> DestinationId {
+        self.world.witness.0.versions(&self.id).last().unwrap().destination.id.clone()
+    }
+
+    /// A process whose calls take no time and fail as `decide` says.
+    #[must_use]
+    pub fn process(&self, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) -> Process {
+        self.process_within(decide, None, |ports| ports)
+    }
+
+    /// A process whose calls take up to 20 ms each way.
+    #[must_use]
+    pub fn slow_process(
+        &self,
+        decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
+        entropy: &SeededEntropy,
+    ) -> Process {
+        let clock = self.world.clock.clone();
+        let latency = Latency { clock, half: Duration::from_millis(20), entropy: entropy.fork() };
+        self.process_within(decide, Some(latency), |ports| ports)
+    }
+
+    fn process_within(
+        &self,
+        decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
+        latency: Option<Latency>,
+        within: impl FnOnce(Arc<dyn Ports>) -> Arc<dyn Ports>,
+    ) -> Process {
+        let gate = Gate::new(self.world.ports(), latency, decide);
+        Process::start(gate, within, self.world.dial.clone(), self.policy, &self.entropy)
+    }
+
+    /// Records `count` events.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub async fn append(&self, process: &Process, count: usize) {
+        let mut label = [0; 4];
+        self.entropy.fill(&mut label);
+        let bodies = (0..count).map(|index| sample::body(&format!("{}-{index}", hex::encode(label)))).collect();
+        let organisation = self.organisation().await;
+        process.log.append(&organisation, bodies, None).await.unwrap();
+    }
+
+    async fn put_plan(&self, process: &Process, plan: Plan) {
+        let before = self.organisation().await;
+        let input = OrganisationInput { name: before.name, plan: Some(plan), retention: None };
+        process.administration.put_organisation(&self.id, input, &platform()).await.unwrap();
+    }
+
+    /// How many puts have arrived at the destination's bucket.
+    pub async fn arrivals(&self) -> usize {
+        let versions = self.world.witness.0.versions(&self.id);
+        versions.last().map_or(0, |version| self.world.buckets.arrivals(&version.destination.bucket).len())
+    }
+
+    /// One tick: the plan, and the work on all messages that can be seen. `None` where the process died of it.
+    pub async fn tick(&self, process: &Process) -> Option<Vec<ShipOutcome>> {
+        let _ = process.plan().await?;
+        self.work(process).await
+    }
+
+    /// The work on all messages that can be seen.
+    pub async fn work(&self, process: &Process) -> Option<Vec<ShipOutcome>> {
+        let mut outcomes = Vec::new();
+        loop {
+            let shipped = process.work(&self.world.queue, &*self.world.clock).await?;
+            if shipped.is_empty() {
+                return Some(outcomes);
+            }
+            outcomes.extend(shipped.into_iter().filter_map(|one| one.result.ok()).map(|report| report.outcome));
+        }
+    }
+
+    /// Ticks until nothing is left to do, by `process` if it is still alive, else by a new one.
+    pub async fn recover(&self, process: Option<&Process>) {
+        let new = self.process(|_| None);
+        let process = process.unwrap_or(&new);
+        for _ in 0..10 {
+            let outcomes = self.tick(process).await;
+            let idle = outcomes.is_some_and(|outcomes| outcomes.iter().all(|one| *one == ShipOutcome::UpToDate));
+            let pending = self.world.store.active_destinations().await;
+            let deferred = pending.unwrap().iter().any(|one| one.retry_at.is_some());
+            if idle && !deferred && self.world.queue.is_empty() {
+                return;
+            }
+            // Until messages whose process died come again, and pauses are over.
+            self.world.clock.jump(VISIBILITY);
+        }
+    }
+
+    /// Judges what there is.
+    ///
+    /// # Errors
+    /// The first promise that is found broken.
+    pub async fn judge(&self, ending: Ending) -> Result<Judged, Violation> {
+        Judge::of(&self.world, &self.id, Duration::from_secs(5)).judge(ending).await
+    }
+
+    /// How many events the log has recorded.
+    ///
+    /// # Panics
+    /// Where the store fails.
+    pub async fn tail(&self) -> u64 {
+        self.world.store.newest(&self.id).await.unwrap().map_or(0, |tail| tail.last)
+    }
+}
+
+/// Something that happens while a shipper is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The destination is deleted.
+    Deleted,
+    /// It is paused.
+    Paused,
+    /// Its prefix, compression and layout are changed.
+    Patched,
+    /// A replay is asked for.
+    Replayed,
+    /// The organisation's plan does not include it any more.
+    Downgraded,
+    /// More is recorded.
+    Recorded,
+    /// Another process ships to it, with the same messages and more.
+    Shipped,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Deleted,
+        Self::Paused,
+        Self::Patched,
+        Self::Replayed,
+        Self::Downgraded,
+        Self::Recorded,
+        Self::Shipped,
+    ];
+
+    /// Lets it happen, or undone again, in a process of its own.
+    ///
+    /// # Panics
+    /// Where it cannot.
+    pub async fn happen(self, scene: &Scene) {
+        let process = scene.process(|_| None);
+        let (organisation, id, actor) = (scene.organisation().await, scene.destination().await, platform());
+        let administration = &process.administration;
+        match self {
+            Self::Deleted => administration.delete_destination(&organisation, &id, &actor).await.unwrap(),
+            Self::Paused => drop(administration.pause_destination(&organisation, &id, &actor).await.unwrap()),
+            Self::Patched => {
+                administration.change_destination(&organisation, &id, new_settings(), &actor).await.unwrap();
+            }
+            Self::Replayed => {
+                let input = ReplayInput::Sequences { first: 2, last: 7 };
+                // Where another one is under way it is refused, and nothing happens.
+                let _ = administration.replay(&organisation, &id, input, &actor).await;
+            }
+            Self::Downgraded => scene.put_plan(&process, Plan::Free).await,
+            Self::Recorded => scene.append(&process, 3).await,
+            Self::Shipped => {
+                scene.append(&process, 1).await;
+                scene.world.queue.double();
+                scene.tick(&process).await;
+            }
+        }
+    }
+
+    /// Whether nothing is sent any more once it has happened.
+    #[must_use]
+    pub fn switches_off(self) -> bool {
+        matches!(self, Self::Deleted | Self::Paused | Self::Downgraded)
+    }
+
+    /// Undoes what switched the destination off, as far as that can be undone.
+    ///
+    /// # Panics
+    /// Where it cannot.
+    pub async fn undo(self, scene: &Scene) {
+        let process = scene.process(|_| None);
+        match self {
+            Self::Paused => {
+                let (organisation, id) = (scene.organisation().await, scene.destination().await);
+                process.administration.resume_destination(&organisation, &id, &platform()).await.unwrap();
+            }
+            Self::Downgraded => scene.put_plan(&process, Plan::Enterprise).await,
+            _ => {}
+        }
+    }
+}
+
+/// A change of prefix, compression and layout at once.
+///
+/// # Panics
+/// Where it is none.
+#[must_use]
+pub fn new_settings() -> SettingsPatch {
+    let body = br#"{"prefix":"elsewhere/deep","compression":"gzip","layout":"hive"}"#;
+    SettingsPatch::parse(body, &"arn:aws:iam::444455556666:role/any".parse().unwrap()).unwrap()
+}

@@ -1,0 +1,222 @@
+//! What recording, reading and waiting cost, in the request units that DynamoDB itself reports, with events of 600 to 900
+//! bytes. The bounds are the project's budgets; what was measured is printed.
+
+use std::sync::{Arc, Mutex};
+
+use annals_aws::{
+    dynamodb::{CapacityMeter, Consumed, DynamoStore, Tables, create_tables},
+    system::{SystemClock, SystemEntropy},
+};
+use annals_core::{
+    administration::{Actor, Administration, Put},
+    audit::{Audit, Page, PageRequest, Reader, Start},
+    delivery::{
+        queue::{ShipOrder, ShipQueue},
+        ship::{ShipOutcome, ShipPolicy, Shipping},
+        sink::{Object, ObjectSink, SinkError, Stored, Target},
+    },
+    destination::DestinationInput,
+    event::Context,
+    log::{
+        Log,
+        append::AppendPolicy,
+        store::{Order, StoreError},
+    },
+    organisation::{Organisation, OrganisationInput},
+    token::{Caller, TokenHash, TokenInput},
+};
+use annals_local::{
+    cloud::{AccessKey, Cloud, CloudOptions},
+    demo,
+};
+use annals_tests::sample;
+use async_trait::async_trait;
+
+const EVENTS: usize = 1000;
+
+struct World {
+    _cloud: Cloud,
+    store: Arc<DynamoStore>,
+    meter: Arc<CapacityMeter>,
+    tables: Tables,
+}
+
+impl World {
+    async fn start() -> Self {
+        let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+        let tables = Tables { log: "log".into(), registry: "registry".into() };
+        create_tables(&client, &tables).await.unwrap();
+        let meter = Arc::new(CapacityMeter::default());
+        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+        Self { _cloud: cloud, store, meter, tables }
+    }
+
+    /// A log as a process has one that has just started: it remembers nothing.
+    fn log(&self) -> Arc<Log> {
+        let policy = AppendPolicy::default();
+        Arc::new(Log::new(self.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy), policy))
+    }
+
+    fn administration(&self) -> Administration {
+        Administration::new(self.log(), self.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
+
+    async fn organisation(&self, id: &str) -> Organisation {
+        let input = OrganisationInput::parse(br#"{"name":"Northwind Mills","plan":"enterprise"}"#).unwrap();
+        let put = self.administration().put_organisation(&id.parse().unwrap(), input, &platform()).await.unwrap();
+        let (Put::Created(organisation) | Put::Updated(organisation)) = put;
+        organisation
+    }
+
+    async fn record(&self, organisation: &Organisation, batch: usize) {
+        let log = self.log();
+        for events in demo::realistic_events(3, EVENTS).chunks(batch) {
+            log.append(organisation, events.iter().map(sample::posted).collect(), None).await.unwrap();
+        }
+    }
+
+    fn log_units(&self) -> Consumed {
+        self.meter.of(&self.tables.log)
+    }
+
+    fn registry_units(&self) -> Consumed {
+        self.meter.of(&self.tables.registry)
+    }
+}
+
+fn platform() -> Actor {
+    Actor { caller: Caller::Platform, context: Context::default() }
+}
+
+async fn write_units_an_event(batch: usize) -> f64 {
+    let world = World::start().await;
+    let organisation = world.organisation("acme").await;
+    world.meter.reset();
+    world.record(&organisation, batch).await;
+    let units = world.log_units().write_units / EVENTS as f64;
+    println!("{units:.3} write units an event in batches of {batch}");
+    assert!(units > 0.0);
+    units
+}
+
+#[tokio::test]
+async fn an_event_by_itself_costs_at_most_1_05_write_units() {
+    assert!(write_units_an_event(1).await <= 1.05);
+}
+
+#[tokio::test]
+async fn an_event_in_a_batch_of_25_costs_at_most_a_quarter_of_a_write_unit() {
+    assert!(write_units_an_event(25).await <= 0.25);
+}
+
+#[tokio::test]
+async fn an_event_in_a_batch_of_100_costs_at_most_a_fifth_of_a_write_unit() {
+    assert!(write_units_an_event(100).await <= 0.20);
+}
+
+#[tokio::test]
+async fn a_page_of_100_single_events_costs_at_most_10_read_units_and_1_write_unit() {
+    let world = World::start().await;
+    let organisation = world.organisation("acme").await;
+    let input = TokenInput::parse(br#"{"name":"SIEM","role":"auditor"}"#, organisation.created_at).unwrap();
+    let (_, token) = world.administration().create_token(&organisation, input, &platform()).await.unwrap();
+    world.record(&organisation, 1).await;
+    let mut next = (Start::Edge, None);
+    for number in 1..=3 {
+        world.meter.reset();
+        let page = get_page(&world, token.reveal(), next).await;
+        assert_eq!(page.lines.len(), 100);
+        let (log, registry) = (world.log_units(), world.registry_units());
+        let (reads, writes) = (log.read_units + registry.read_units, log.write_units + registry.write_units);
+        println!("page {number}: {reads} read units ({} of them for token and organisation), {writes} write units", registry.read_units);
+        assert!(reads > 0.0 && reads <= 10.0, "{reads}");
+        assert!(writes > 0.0 && writes <= 1.0, "{writes}");
+        next = (Start::From(page.next.unwrap()), page.through);
+    }
+}
+
+/// All that a call of `GET /audit` asks the store, in a process that has just started.
+async fn get_page(world: &World, token: &str, (start, through): (Start, Option<annals_core::id::EventId>)) -> Page {
+    let administration = world.administration();
+    let nobody = TokenHash([0; 32]);
+    let Some(Caller::Token(token)) = administration.authenticate(token, &nobody).await.unwrap() else {
+        panic!("the token is not known");
+    };
+    let organisation = administration.organisation(&token.organisation).await.unwrap();
+    let request = PageRequest { start, since: None, through, order: Order::Ascending, page_size: 100 };
+    let reader = Reader { principal: Caller::Token(token).principal(), ..sample::reader() };
+    Audit::new(world.log()).page(&organisation, &request, &reader).await.unwrap()
+}
+
+/// Takes every object.
+#[derive(Debug)]
+struct AnyBucket;
+
+#[async_trait]
+impl ObjectSink for AnyBucket {
+    async fn put(&self, _: &Target, _: Object) -> Result<Stored, SinkError> {
+        Ok(Stored::Now)
+    }
+    async fn assume(&self, _: &Target, _: &str) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Keeps the orders that are sent.
+#[derive(Debug, Default)]
+struct Orders(Mutex<Vec<ShipOrder>>);
+
+#[async_trait]
+impl ShipQueue for Orders {
+    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+        self.0.lock().unwrap().extend_from_slice(orders);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
+    const DESTINATIONS: usize = 200;
+    let world = World::start().await;
+    for number in 0..DESTINATIONS {
+        let organisation = world.organisation(&format!("org-{number}")).await;
+        let body = format!(r#"{{"bucket":"bucket-{number}","roleArn":"arn:aws:iam::444455556666:role/role-{number}"}}"#);
+        let input = DestinationInput::parse(body.as_bytes()).unwrap();
+        world.administration().create_destination(&organisation, input, &platform()).await.unwrap();
+    }
+    let orders = Arc::new(Orders::default());
+    let shipping = Shipping::new(
+        world.log(),
+        world.store.clone(),
+        orders.clone(),
+        Arc::new(AnyBucket),
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+        ShipPolicy::default(),
+    );
+    let tick = async || {
+        let planned = shipping.plan().await.unwrap().planned;
+        let plan = world.registry_units().read_units;
+        let mut delivered = 0;
+        for order in std::mem::take(&mut *orders.0.lock().unwrap()) {
+            let report = shipping.ship(&order).await.unwrap();
+            assert_eq!(report.outcome, ShipOutcome::UpToDate);
+            delivered += report.deliveries.len();
+        }
+        (planned, plan, delivered)
+    };
+    assert_eq!(tick().await.2, DESTINATIONS, "the first tick delivers to each");
+
+    world.meter.reset();
+    let (planned, plan, delivered) = tick().await;
+    assert_eq!((planned, delivered), (DESTINATIONS, 0));
+    let (log, registry) = (world.log_units(), world.registry_units());
+    let each = log.read_units / DESTINATIONS as f64;
+    let share = plan / DESTINATIONS as f64;
+    println!("{each} read units an idle destination and tick, and {share} as its share of the plan ({plan} for {DESTINATIONS})");
+    assert!((each - 0.5).abs() < f64::EPSILON, "{each}");
+    assert!(share <= 0.05, "{share}");
+    assert!((registry.read_units - plan).abs() < f64::EPSILON, "the registry is asked for the plan alone");
+    assert_eq!((log.write_units, registry.write_units), (0.0, 0.0));
+}

@@ -1,0 +1,820 @@
+//! The contract of the store's ports, `LogStore` and `Registry`: every method, every refusal. One suite for every
+//! implementation: the in-memory double, the DynamoDB adapter on the embedded DynamoDB, and on any other DynamoDB whose
+//! address `ANNALS_TEST_DYNAMODB_ENDPOINT` gives, in an account of its own.
+
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use annals_aws::{
+    dynamodb::{DynamoStore, Tables, create_tables},
+    system::SystemEntropy,
+};
+use annals_core::{
+    delivery::{
+        Delivery,
+        failure::{Failure, FailureCode},
+    },
+    destination::{Compression, Destination, Failing, Intent, KeyLayout, Progress, Replay, Settings},
+    entropy::{BASE36, characters},
+    log::{
+        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
+        store::{
+            Beside, Commit, CommitError, Consistency, IdempotencyRecord, Occupant, Order, Refusal, Span, StoreError,
+        },
+    },
+    organisation::{Organisation, OrganisationId, Plan, RetentionDays},
+    registry::{ActiveDestination, Change, Conflict},
+    time::Timestamp,
+    token::{Role, Token, TokenId, TokenText},
+};
+use annals_local::cloud::{AccessKey, Cloud, CloudOptions};
+use annals_tests::{entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample};
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
+use futures_util::future::join_all;
+
+/// A store of its own, empty.
+struct World {
+    name: &'static str,
+    store: Arc<dyn Store>,
+    deletion: Deletion,
+    /// How many segments of 380 KB it takes in one commit.
+    largest_commit: u64,
+    _cloud: Option<Cloud>,
+}
+
+/// As many as 4 MB of items hold (Amazon DynamoDB, "TransactWriteItems").
+const LARGEST_COMMIT: u64 = 10;
+/// MiniStack counts the text of the request instead, in which bytes are base64.
+const LARGEST_COMMIT_OF_MINISTACK: u64 = 7;
+
+/// How a segment is deleted, as time to live does it behind the port's back.
+enum Deletion {
+    Memory(Arc<MemoryStore>),
+    DynamoDb(Client, Tables),
+}
+
+impl std::ops::Deref for World {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+impl World {
+    async fn dynamodb(name: &'static str, client: Client, largest_commit: u64, cloud: Option<Cloud>) -> Self {
+        let suffix = characters(&SystemEntropy, BASE36, 10);
+        let tables = Tables { log: format!("log-{suffix}"), registry: format!("registry-{suffix}") };
+        create_tables(&client, &tables).await.unwrap();
+        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
+        Self { name, store, deletion: Deletion::DynamoDb(client, tables), largest_commit, _cloud: cloud }
+    }
+
+    async fn delete(&self, organisation: &OrganisationId, first: u64) {
+        match &self.deletion {
+            Deletion::Memory(store) => {
+                let end = Timestamp::from_millis(u64::MAX);
+                store.expire(end, |of, segment| of == organisation && segment == first);
+            }
+            Deletion::DynamoDb(client, tables) => {
+                let delete = client
+                    .delete_item()
+                    .table_name(&tables.log)
+                    .key("org", AttributeValue::S(organisation.to_string()))
+                    .key("seq", AttributeValue::N(first.to_string()));
+                delete.send().await.unwrap();
+            }
+        }
+    }
+
+    /// Commits what must be committed.
+    async fn put(&self, organisation: &Organisation, segments: &[Segment]) {
+        self.commit(&organisation.id, &commit(segments, vec![])).await.unwrap();
+    }
+
+    /// Makes a change that must be made, together with the next segment.
+    async fn make(&self, organisation: &Organisation, change: Change) {
+        self.try_to(organisation, change).await.unwrap();
+    }
+
+    async fn try_to(&self, organisation: &Organisation, change: Change) -> Result<(), Conflict> {
+        let tail = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
+        let change = commit(&[segment(tail.last + 1, 1)], vec![Beside::Change(change)]);
+        match self.commit(&organisation.id, &change).await {
+            Ok(()) => Ok(()),
+            Err(CommitError::Refused(0, Refusal::Conflict(conflict))) => {
+                let after = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
+                assert_eq!(after, tail, "what is refused is not recorded");
+                Err(conflict)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn organisation(&self, id: &str) -> Organisation {
+        let organisation = sample::organisation(id);
+        self.make(&organisation, Change::CreateOrganisation(organisation.clone())).await;
+        organisation
+    }
+
+    async fn read(&self, organisation: &Organisation, range: RangeInclusive<u64>, order: Order) -> Vec<u64> {
+        let found = self.range(&organisation.id, range, order, None, Consistency::Strong).await.unwrap();
+        found.iter().map(|segment| segment.first).collect()
+    }
+}
+
+/// Every implementation, each empty.
+async fn worlds() -> Vec<World> {
+    let memory = Arc::new(MemoryStore::new());
+    let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+    let client = Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+    let mut worlds = vec![
+        World {
+            name: "memory",
+            store: memory.clone(),
+            deletion: Deletion::Memory(memory),
+            largest_commit: LARGEST_COMMIT,
+            _cloud: None,
+        },
+        World::dynamodb("the embedded DynamoDB", client, LARGEST_COMMIT, Some(cloud)).await,
+    ];
+    if let Ok(endpoint) = std::env::var("ANNALS_TEST_DYNAMODB_ENDPOINT") {
+        let account = characters(&SystemEntropy, b"123456789", 12);
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new(account, "any", None, None, "test"));
+        let client = Client::from_conf(config.build());
+        worlds.push(World::dynamodb("the DynamoDB at the endpoint", client, LARGEST_COMMIT_OF_MINISTACK, None).await);
+    }
+    worlds
+}
+
+/// Tests that hold for every implementation.
+macro_rules! contract {
+    ($(async fn $name:ident($world:ident) $body:block)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                for $world in &worlds().await {
+                    println!("over {}", $world.name);
+                    $body
+                }
+            }
+        )*
+    };
+}
+
+fn append_id(number: u8) -> AppendId {
+    AppendId([number; 16])
+}
+
+/// A segment that begins at `first`, each with other content.
+fn segment(first: u64, count: u16) -> Segment {
+    let number = u8::try_from(first % 251).unwrap();
+    Segment {
+        first,
+        count,
+        recorded_at: sample::START.plus(Duration::from_millis(first)),
+        previous_hash: LineHash([number; 32]),
+        hash: LineHash([number + 1; 32]),
+        append: append_id(number),
+        organisation_name: "Bücher & \"Söhne\" 🦉".into(),
+        bodies: EncodedBodies::encode(&[sample::body(&format!("event {first}"))]),
+        expires_at: 1_900_000_000 + first,
+    }
+}
+
+/// The same with so many bytes of bodies.
+fn large_segment(first: u64, bytes: usize) -> Segment {
+    let entropy = SeededEntropy::new(first);
+    let bytes = (0..bytes.div_ceil(8)).flat_map(|_| entropy.next().to_le_bytes()).collect();
+    Segment { bodies: EncodedBodies::from_bytes(bytes), ..segment(first, 1) }
+}
+
+fn commit(segments: &[Segment], beside: Vec<Beside>) -> Commit {
+    Commit { segments: segments.to_vec(), beside, now: NOW }
+}
+
+const NOW: u64 = 1_800_000_000;
+
+fn key(number: u8) -> IdempotencyRecord {
+    let span = |segment| Span { segment, recorded_at: sample::START, index: 3, count: 7 };
+    IdempotencyRecord {
+        key: [number; 32],
+        fingerprint: [number + 1; 32],
+        spans: vec![span(1), span(10)],
+        expires_at: NOW + 100,
+    }
+}
+
+fn occupied(result: Result<(), CommitError>) -> Occupant {
+    match result {
+        Err(CommitError::Occupied(occupant)) => occupant,
+        other => panic!("not occupied: {other:?}"),
+    }
+}
+
+fn refused(result: Result<(), CommitError>) -> (usize, Refusal) {
+    match result {
+        Err(CommitError::Refused(index, refusal)) => (index, refusal),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn in_use(record: &IdempotencyRecord) -> Refusal {
+    Refusal::KeyInUse(Box::new(record.clone()))
+}
+
+contract! {
+    async fn an_unknown_organisation_has_nothing(world) {
+        let id: OrganisationId = "nobody".parse().unwrap();
+        assert_eq!(world.newest(&id).await.unwrap(), None);
+        assert_eq!(world.anchor(&id).await.unwrap(), None);
+        assert_eq!(world.read(&sample::organisation("nobody"), 0..=u64::MAX, Order::Ascending).await, [0; 0]);
+    }
+
+    async fn a_new_organisation_has_an_anchor_at_the_origin_and_its_first_event(world) {
+        let acme = world.organisation("acme").await;
+        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(Tail::ORIGIN));
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()));
+        world.delete(&acme.id, 1).await;
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(Tail::ORIGIN), "the anchor is what is left");
+    }
+
+    async fn what_is_read_is_what_was_written(world) {
+        let acme = sample::organisation("acme");
+        let written = [segment(1, 1), segment(2, 1000), large_segment(1002, 380 * 1024)];
+        for one in &written {
+            world.put(&acme, std::slice::from_ref(one)).await;
+            assert_eq!(world.newest(&acme.id).await.unwrap(), Some(one.tail()));
+        }
+        for consistency in [Consistency::Eventual, Consistency::Strong] {
+            let read = world.range(&acme.id, 1..=u64::MAX, Order::Ascending, None, consistency).await.unwrap();
+            assert_eq!(read, written);
+        }
+    }
+
+    async fn a_place_that_is_taken_is_refused_with_who_is_there(world) {
+        let acme = sample::organisation("acme");
+        let first = segment(1, 5);
+        world.put(&acme, std::slice::from_ref(&first)).await;
+        let there = Occupant { append: first.append, tail: first.tail() };
+        let rival = Segment { append: append_id(99), ..segment(1, 1) };
+        assert_eq!(occupied(world.commit(&acme.id, &commit(std::slice::from_ref(&rival), vec![])).await), there);
+        let with_key = commit(std::slice::from_ref(&rival), vec![Beside::Key(key(1))]);
+        assert_eq!(occupied(world.commit(&acme.id, &with_key).await), there);
+        let several = commit(&[rival.clone(), segment(2, 1)], vec![]);
+        assert_eq!(occupied(world.commit(&acme.id, &several).await), there);
+        assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(first.tail()));
+        // The key that came with it is free.
+        world.commit(&acme.id, &commit(&[segment(6, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+    }
+
+    async fn several_segments_are_written_together_or_not_at_all(world) {
+        let acme = sample::organisation("acme");
+        let three = [segment(1, 2), segment(3, 3), segment(6, 1)];
+        world.put(&acme, &three).await;
+        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
+        let again = commit(&[segment(7, 1), Segment { append: append_id(77), ..segment(6, 1) }], vec![]);
+        assert_eq!(occupied(world.commit(&acme.id, &again).await).append, three[2].append);
+        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
+    }
+
+    async fn a_commit_that_arrives_twice_finds_itself(world) {
+        let acme = sample::organisation("acme");
+        let single = commit(&[segment(1, 1)], vec![]);
+        let with_key = commit(&[segment(2, 1)], vec![Beside::Key(key(1))]);
+        let several = commit(&[segment(3, 1), segment(4, 1)], vec![]);
+        for commit in [single, with_key, several] {
+            world.commit(&acme.id, &commit).await.unwrap();
+            let occupant = occupied(world.commit(&acme.id, &commit).await);
+            assert_eq!(occupant.append, commit.segments[0].append);
+        }
+    }
+
+    async fn of_many_at_once_exactly_one_gets_the_place(world) {
+        let acme = sample::organisation("acme");
+        for place in 1..=5 {
+            let tries = (1..=8).map(|number| {
+                let segment = Segment { append: append_id(number), ..segment(place, 1) };
+                let beside = if number % 2 == 0 { vec![Beside::Key(IdempotencyRecord { key: [number; 32], ..key(1) })] } else { vec![] };
+                let beside = if place == 1 { beside } else { vec![] };
+                let acme = &acme;
+                async move { (append_id(number), world.commit(&acme.id, &commit(&[segment], beside)).await) }
+            });
+            let outcomes = join_all(tries).await;
+            let winners: Vec<_> = outcomes.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
+            assert_eq!(winners.len(), 1, "{outcomes:?}");
+            for (_, result) in outcomes.into_iter().filter(|(_, result)| result.is_err()) {
+                match result {
+                    Err(CommitError::Busy) => {}
+                    lost => assert_eq!(occupied(lost).append, winners[0]),
+                }
+            }
+        }
+    }
+
+    async fn a_key_in_use_is_refused_with_what_it_stands_for(world) {
+        let acme = sample::organisation("acme");
+        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        let again = IdempotencyRecord { fingerprint: [9; 32], spans: vec![], ..key(1) };
+        let again = commit(&[segment(2, 1)], vec![Beside::Key(again)]);
+        assert_eq!(refused(world.commit(&acme.id, &again).await), (0, in_use(&key(1))));
+        assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
+        let other = sample::organisation("other");
+        world.commit(&other.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+    }
+
+    async fn a_key_is_free_from_the_moment_it_expires(world) {
+        let acme = sample::organisation("acme");
+        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        let next = IdempotencyRecord { expires_at: key(1).expires_at + 100, ..key(1) };
+        let at = |now| Commit { now, ..commit(&[segment(2, 1)], vec![Beside::Key(next.clone())]) };
+        let early = world.commit(&acme.id, &at(key(1).expires_at - 1)).await;
+        assert_eq!(refused(early), (0, in_use(&key(1))));
+        world.commit(&acme.id, &at(key(1).expires_at)).await.unwrap();
+        let again = Commit { segments: vec![segment(3, 1)], ..at(key(1).expires_at) };
+        assert_eq!(refused(world.commit(&acme.id, &again).await), (0, in_use(&next)));
+    }
+
+    async fn the_place_is_refused_before_what_is_beside_it_and_that_by_its_index(world) {
+        let acme = world.organisation("acme").await;
+        let taken = |number| Beside::Key(key(number));
+        world.commit(&acme.id, &commit(&[segment(2, 1)], vec![taken(1), taken(2)])).await.unwrap();
+        let exists = Beside::Change(Change::CreateOrganisation(acme.clone()));
+        let place = commit(&[segment(2, 1)], vec![taken(1), exists.clone()]);
+        occupied(world.commit(&acme.id, &place).await);
+        let conflict = Refusal::Conflict(Conflict::Exists);
+        for (beside, first) in [
+            (vec![taken(3), taken(2), taken(1)], (1, in_use(&key(2)))),
+            (vec![taken(3), taken(4), exists.clone(), taken(1)], (2, conflict.clone())),
+            (vec![taken(2), exists], (0, in_use(&key(2)))),
+        ] {
+            assert_eq!(refused(world.commit(&acme.id, &commit(&[segment(3, 1)], beside)).await), first);
+        }
+        // Nothing of what was refused is there, and nothing beside it.
+        world.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
+    }
+
+    async fn ninety_keys_fit_one_commit(world) {
+        let acme = sample::organisation("acme");
+        let keys = (1..=90).map(|number| Beside::Key(key(number))).collect();
+        world.commit(&acme.id, &commit(&[segment(1, 90)], keys)).await.unwrap();
+        let last = commit(&[segment(91, 1)], vec![Beside::Key(key(90))]);
+        assert_eq!(refused(world.commit(&acme.id, &last).await), (0, in_use(&key(90))));
+    }
+
+    async fn a_commit_of_almost_four_megabytes_is_taken(world) {
+        let acme = sample::organisation("acme");
+        let segments: Vec<_> = (1..=world.largest_commit).map(|first| large_segment(first, 380 * 1024)).collect();
+        world.put(&acme, &segments).await;
+        assert_eq!(world.newest(&acme.id).await.unwrap(), segments.last().map(Segment::tail));
+    }
+
+    async fn what_is_too_large_is_broken_not_unavailable(world) {
+        let acme = sample::organisation("acme");
+        let item = commit(&[large_segment(1, 401 * 1024)], vec![]);
+        let transaction: Vec<_> = (1..=12).map(|first| large_segment(first, 380 * 1024)).collect();
+        for commit in [item, commit(&transaction, vec![])] {
+            let result = world.commit(&acme.id, &commit).await;
+            assert!(matches!(result, Err(CommitError::Store(StoreError::Broken(_)))), "{result:?}");
+        }
+        assert_eq!(world.newest(&acme.id).await.unwrap(), None);
+    }
+
+    async fn the_anchor_only_ever_goes_forward(world) {
+        let acme = world.organisation("acme").await;
+        let (five, nine) = (segment(5, 1).tail(), segment(7, 3).tail());
+        assert!(world.advance_anchor(&acme.id, &five).await.unwrap());
+        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(five));
+        assert!(!world.advance_anchor(&acme.id, &five).await.unwrap());
+        assert!(world.advance_anchor(&acme.id, &nine).await.unwrap());
+        assert!(!world.advance_anchor(&acme.id, &five).await.unwrap());
+        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(nine));
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()), "a segment speaks for the tail");
+        let fresh: OrganisationId = "fresh".parse().unwrap();
+        assert!(world.advance_anchor(&fresh, &five).await.unwrap());
+        assert_eq!(world.newest(&fresh).await.unwrap(), Some(five));
+    }
+
+    async fn newest_is_what_is_left_after_deletions_in_any_order(world) {
+        let acme = sample::organisation("acme");
+        world.advance_anchor(&acme.id, &segment(4, 1).tail()).await.unwrap();
+        world.put(&acme, &[segment(1, 2), segment(3, 1), segment(4, 1)]).await;
+        world.delete(&acme.id, 4).await;
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(3, 1).tail()));
+        world.delete(&acme.id, 1).await;
+        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [3]);
+        world.delete(&acme.id, 3).await;
+        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(4, 1).tail()), "the anchor");
+        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [0; 0]);
+    }
+
+    async fn a_range_has_what_begins_in_it_in_either_order(world) {
+        let acme = world.organisation("acme").await;
+        world.put(&acme, &[segment(2, 3), segment(5, 5), segment(10, 1), segment(11, 90), segment(101, 1)]).await;
+        let (up, down) = (Order::Ascending, Order::Descending);
+        for (range, order, expected) in [
+            (0..=u64::MAX, up, &[1, 2, 5, 10, 11, 101][..]),
+            (1..=u64::MAX, down, &[101, 11, 10, 5, 2, 1]),
+            (3..=10, up, &[5, 10]),
+            (3..=10, down, &[10, 5]),
+            (5..=5, up, &[5]),
+            (6..=9, up, &[]),
+            (12..=100, down, &[]),
+            (102..=u64::MAX, up, &[]),
+        ] {
+            assert_eq!(world.read(&acme, range.clone(), order).await, expected, "{range:?} {order:?}");
+        }
+        for (limit, order, expected) in [(1, up, &[2][..]), (3, down, &[101, 11, 10])] {
+            let found = world.range(&acme.id, 2..=200, order, Some(limit), Consistency::Strong).await.unwrap();
+            assert_eq!(found.iter().map(|segment| segment.first).collect::<Vec<_>>(), expected);
+        }
+        world.delete(&acme.id, 5).await;
+        world.delete(&acme.id, 11).await;
+        assert_eq!(world.read(&acme, 2..=u64::MAX, up).await, [2, 10, 101]);
+    }
+
+    async fn a_page_ends_by_its_bytes_and_is_gone_on_from(world) {
+        let acme = sample::organisation("acme");
+        for first in 1..=7 {
+            world.put(&acme, &[large_segment(first, 370 * 1024)]).await;
+        }
+        for order in [Order::Ascending, Order::Descending] {
+            let (mut low, mut high) = (1, 7);
+            let mut found = Vec::new();
+            let mut pages = 0;
+            loop {
+                let page = world.range(&acme.id, low..=high, order, Some(100), Consistency::Eventual).await.unwrap();
+                let Some(last) = page.last() else { break };
+                pages += 1;
+                match order {
+                    Order::Ascending => low = last.first + 1,
+                    Order::Descending => high = last.first - 1,
+                }
+                found.extend(page.into_iter().map(|segment| segment.first));
+                if low > high {
+                    break;
+                }
+            }
+            if order == Order::Descending {
+                found.reverse();
+            }
+            assert_eq!(found, [1, 2, 3, 4, 5, 6, 7]);
+            assert!(pages > 1, "2.5 MB are more than a page");
+        }
+    }
+
+    async fn organisations_never_see_one_another(world) {
+        let names = ["acme", "acme-1", "acme_", "ACME", "a"];
+        // All have the same id.
+        let destination = |organisation: &Organisation, number: usize| Destination {
+            bucket: format!("bucket-{number}").parse().unwrap(),
+            ..sample::destination(organisation, "d1")
+        };
+        for (index, name) in names.iter().enumerate() {
+            let organisation = world.organisation(name).await;
+            world.put(&organisation, &[segment(2, u16::try_from(index).unwrap() + 1)]).await;
+            world.make(&organisation, create(&destination(&organisation, index), 1)).await;
+        }
+        for (index, name) in names.iter().enumerate() {
+            let organisation = sample::organisation(name);
+            let last = 2 + index as u64 + 1;
+            assert_eq!(world.newest(&organisation.id).await.unwrap(), Some(segment(last, 1).tail()));
+            assert_eq!(world.read(&organisation, 0..=u64::MAX, Order::Descending).await, [last, 2, 1]);
+            let own = destination(&organisation, index);
+            assert_eq!(world.destinations(&organisation.id).await.unwrap(), [own.clone()]);
+            assert_eq!(world.destination(&organisation.id, &own.id).await.unwrap(), Some(own));
+        }
+    }
+
+    async fn an_organisation_is_created_once(world) {
+        let acme = Organisation {
+            name: "Acme & \"Söhne\"".into(),
+            plan: Plan::EnterpriseTrial,
+            retention: RetentionDays::try_from(30).unwrap(),
+            longest_retention: RetentionDays::try_from(3650).unwrap(),
+            version: 7,
+            ..sample::organisation("acme")
+        };
+        world.make(&acme, Change::CreateOrganisation(acme.clone())).await;
+        for consistency in [Consistency::Eventual, Consistency::Strong] {
+            assert_eq!(organisation(world, &acme.id, consistency).await, Some(acme.clone()));
+        }
+        let again = Organisation { name: "Impostor".into(), ..acme.clone() };
+        assert_eq!(world.try_to(&acme, Change::CreateOrganisation(again)).await, Err(Conflict::Exists));
+        assert_eq!(organisation(world, &acme.id, Consistency::Strong).await, Some(acme));
+        let nobody = "nobody".parse().unwrap();
+        assert_eq!(organisation(world, &nobody, Consistency::Strong).await, None);
+    }
+
+    async fn an_organisation_changes_from_the_version_that_was_read(world) {
+        let acme = world.organisation("acme").await;
+        let renamed = Organisation {
+            name: "Renamed".into(),
+            plan: Plan::Free,
+            retention: RetentionDays::try_from(8).unwrap(),
+            longest_retention: RetentionDays::try_from(9).unwrap(),
+            version: 2,
+            ..acme.clone()
+        };
+        world.make(&acme, Change::UpdateOrganisation(renamed.clone())).await;
+        assert_eq!(world.try_to(&acme, Change::UpdateOrganisation(renamed.clone())).await, Err(Conflict::Changed));
+        let ahead = Organisation { version: 4, ..renamed.clone() };
+        assert_eq!(world.try_to(&acme, Change::UpdateOrganisation(ahead)).await, Err(Conflict::Changed));
+        assert_eq!(organisation(world, &acme.id, Consistency::Strong).await, Some(renamed));
+        let nobody = Organisation { version: 2, ..sample::organisation("nobody") };
+        assert_eq!(world.try_to(&nobody, Change::UpdateOrganisation(nobody.clone())).await, Err(Conflict::Missing));
+    }
+
+    async fn organisations_are_listed_by_id_page_by_page(world) {
+        let mut ids: Vec<String> = (0..120).map(|number| format!("org-{:02}", number * 7 % 120)).collect();
+        for id in &ids {
+            world.organisation(id).await;
+        }
+        ids.sort();
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = world.organisations(after.as_ref(), 50).await.unwrap();
+            assert!(page.len() <= 50);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            assert_eq!(page[0], sample::organisation(page[0].id.as_str()));
+            found.extend(page.into_iter().map(|organisation| organisation.id.to_string()));
+        }
+        assert_eq!(found, ids);
+        assert_eq!(world.organisations(None, 500).await.unwrap().len(), 120);
+    }
+
+    async fn a_token_is_there_until_it_is_revoked(world) {
+        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+        let (one, two, foreign) = (token(&acme, 1), token(&acme, 2), token(&other, 3));
+        for (organisation, token) in [(&acme, &one), (&acme, &two), (&other, &foreign)] {
+            world.make(organisation, Change::CreateToken(token.clone())).await;
+        }
+        assert_eq!(world.try_to(&acme, Change::CreateToken(one.clone())).await, Err(Conflict::Exists));
+        for consistency in [Consistency::Eventual, Consistency::Strong] {
+            assert_eq!(stored_token(world, &one.id, consistency).await, Some(one.clone()));
+        }
+        let list = async |organisation: &Organisation| {
+            let mut tokens = world.tokens(&organisation.id).await.unwrap();
+            tokens.sort_by_key(|token| token.name.clone());
+            tokens
+        };
+        assert_eq!(list(&acme).await, [one.clone(), two.clone()]);
+        assert_eq!(list(&other).await, [foreign.clone()]);
+        let revoke = |organisation: &Organisation, token: &Token| {
+            Change::RevokeToken(organisation.id.clone(), token.id.clone())
+        };
+        assert_eq!(world.try_to(&other, revoke(&other, &one)).await, Err(Conflict::Missing), "it is not theirs");
+        world.make(&acme, revoke(&acme, &one)).await;
+        assert_eq!(world.try_to(&acme, revoke(&acme, &one)).await, Err(Conflict::Missing));
+        assert_eq!(stored_token(world, &one.id, Consistency::Strong).await, None);
+        assert_eq!(list(&acme).await, [two]);
+    }
+
+    async fn a_destination_keeps_every_one_of_its_fields(world) {
+        let acme = world.organisation("acme").await;
+        let plain = sample::destination(&acme, "plain");
+        let full = Destination { version: 2, ..full_destination(&plain) };
+        world.make(&acme, create(&plain, 1)).await;
+        assert_eq!(world.destination(&acme.id, &plain.id).await.unwrap(), Some(plain.clone()));
+        world.make(&acme, Change::UpdateDestination(Box::new(full.clone()))).await;
+        assert_eq!(world.destination(&acme.id, &plain.id).await.unwrap(), Some(full.clone()));
+        let plain = Destination { version: 3, ..plain };
+        assert!(world.save_progress(&plain, None).await.unwrap());
+        assert_eq!(world.destinations(&acme.id).await.unwrap(), [plain.clone()], "nothing of before is left");
+        let full = Destination { version: 4, ..full };
+        assert!(world.save_progress(&full, Some(&delivery(&full, 1, 1))).await.unwrap());
+        assert_eq!(world.destinations(&acme.id).await.unwrap(), [full]);
+    }
+
+    async fn a_plan_limits_destinations_also_after_it_was_changed(world) {
+        let acme = world.organisation("acme").await;
+        let [one, two] = ["d1", "d2"].map(|id| sample::destination(&acme, id));
+        assert_eq!(world.try_to(&acme, create(&one, 0)).await, Err(Conflict::Limit));
+        world.make(&acme, create(&one, 1)).await;
+        assert_eq!(world.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
+        let renamed = Organisation { name: "Renamed".into(), version: 2, ..acme.clone() };
+        world.make(&acme, Change::UpdateOrganisation(renamed)).await;
+        assert_eq!(world.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
+        world.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+        world.make(&acme, create(&two, 1)).await;
+        assert_eq!(world.destinations(&acme.id).await.unwrap(), [two]);
+    }
+
+    async fn a_bucket_and_a_role_are_one_organisations_until_it_gives_them_up(world) {
+        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+        let own = sample::destination(&acme, "d1");
+        world.make(&acme, create(&own, 5)).await;
+        let fresh = sample::destination(&other, "d9");
+        let bucket = Destination { bucket: own.bucket.clone(), ..fresh.clone() };
+        let role = Destination { role_arn: own.role_arn.clone(), ..fresh.clone() };
+        assert_eq!(world.try_to(&other, create(&bucket, 5)).await, Err(Conflict::BucketInUse));
+        assert_eq!(world.try_to(&other, create(&role, 5)).await, Err(Conflict::RoleInUse));
+        assert_eq!(world.destinations(&other.id).await.unwrap(), []);
+        world.make(&acme, Change::DeleteDestination(Box::new(own.clone()))).await;
+        world.make(&other, create(&bucket, 5)).await;
+        assert_eq!(world.try_to(&acme, create(&own, 5)).await, Err(Conflict::BucketInUse));
+        // The role was free, and is: what is refused claims nothing.
+        let role = Destination { id: sample::destination(&other, "d8").id, bucket: fresh.bucket.clone(), ..role };
+        world.make(&other, create(&role, 5)).await;
+    }
+
+    async fn a_destination_changes_from_the_version_that_was_read(world) {
+        let acme = world.organisation("acme").await;
+        let first = sample::destination(&acme, "d1");
+        let second = Destination { paused: true, version: 2, ..first.clone() };
+        let update = |destination: &Destination| Change::UpdateDestination(Box::new(destination.clone()));
+        let delete = |destination: &Destination| Change::DeleteDestination(Box::new(destination.clone()));
+        assert_eq!(world.try_to(&acme, update(&second)).await, Err(Conflict::Missing));
+        assert_eq!(world.try_to(&acme, delete(&first)).await, Err(Conflict::Missing));
+        world.make(&acme, create(&first, 2)).await;
+        assert_eq!(world.try_to(&acme, create(&first, 2)).await, Err(Conflict::Exists));
+        world.make(&acme, update(&second)).await;
+        let stale = Destination { next_sequence: 99, ..second.clone() };
+        assert_eq!(world.try_to(&acme, update(&stale)).await, Err(Conflict::Changed));
+        assert_eq!(world.try_to(&acme, delete(&first)).await, Err(Conflict::Changed));
+        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
+        world.make(&acme, delete(&second)).await;
+        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), None);
+        assert_eq!(world.try_to(&acme, delete(&second)).await, Err(Conflict::Missing));
+    }
+
+    async fn a_plan_sees_active_destinations_and_no_others(world) {
+        let mut expected = HashMap::new();
+        for number in 0..20 {
+            let organisation = world.organisation(&format!("org-{number}")).await;
+            let destination = sample::destination(&organisation, &format!("d{number}"));
+            world.make(&organisation, create(&destination, 1)).await;
+            let at = sample::START.plus(Duration::from_secs(number));
+            let mut changed = Destination { next_sequence: number + 7, version: 2, ..destination };
+            let full = full_destination(&changed);
+            match number % 7 {
+                0 => changed.paused = true,
+                1 => changed.disabled = true,
+                2 => changed.intent = full.intent,
+                3 => changed.replay = full.replay,
+                4 => {
+                    let failing = full.progress.failing.unwrap();
+                    changed.progress.failing = Some(Failing { retry_at: at, ..failing });
+                }
+                5 => {}
+                _ => {
+                    world.make(&organisation, Change::DeleteDestination(Box::new(Destination { version: 1, ..changed }))).await;
+                    continue;
+                }
+            }
+            assert!(world.save_progress(&changed, None).await.unwrap());
+            if number % 7 > 1 {
+                expected.insert(
+                    changed.id.to_string(),
+                    ActiveDestination {
+                        organisation: organisation.id,
+                        id: changed.id,
+                        next_sequence: number + 7,
+                        pending: matches!(number % 7, 2 | 3),
+                        retry_at: (number % 7 == 4).then_some(at),
+                    },
+                );
+            }
+        }
+        let found = world.active_destinations().await.unwrap();
+        assert_eq!(found.len(), expected.len());
+        let found: HashMap<_, _> = found.into_iter().map(|active| (active.id.to_string(), active)).collect();
+        assert_eq!(found, expected);
+    }
+
+    async fn progress_is_saved_from_the_version_before_and_only_from_it(world) {
+        let acme = world.organisation("acme").await;
+        let first = sample::destination(&acme, "d1");
+        let second = Destination { next_sequence: 2, version: 2, ..first.clone() };
+        assert!(!world.save_progress(&second, None).await.unwrap(), "there is none");
+        assert!(!world.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
+        assert_eq!(world.destinations(&acme.id).await.unwrap(), []);
+        world.make(&acme, create(&first, 1)).await;
+        assert!(world.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
+        let rival = Destination { next_sequence: 50, ..second.clone() };
+        assert!(!world.save_progress(&rival, Some(&delivery(&rival, 2, 2))).await.unwrap());
+        assert!(!world.save_progress(&Destination { version: 9, ..rival }, None).await.unwrap());
+        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
+        let deliveries = world.deliveries(&acme.id, &first.id, 10).await.unwrap();
+        assert_eq!(deliveries, [delivery(&second, 1, 1)], "what was refused delivered nothing");
+    }
+
+    async fn progress_that_arrives_twice_is_saved_once(world) {
+        let acme = world.organisation("acme").await;
+        let first = sample::destination(&acme, "d1");
+        world.make(&acme, create(&first, 1)).await;
+        let second = Destination { next_sequence: 2, version: 2, ..first };
+        let third = Destination { next_sequence: 3, version: 3, ..second.clone() };
+        for _ in 0..2 {
+            assert!(world.save_progress(&second, None).await.unwrap());
+        }
+        for _ in 0..2 {
+            assert!(world.save_progress(&third, Some(&delivery(&third, 2, 5))).await.unwrap());
+        }
+        assert_eq!(world.deliveries(&acme.id, &third.id, 10).await.unwrap(), [delivery(&third, 2, 5)]);
+        assert!(!world.save_progress(&second, None).await.unwrap(), "it is not the present one any more");
+    }
+
+    async fn deliveries_are_listed_from_the_newest_on(world) {
+        let acme = world.organisation("acme").await;
+        let [one, two] = ["d1", "d2"].map(|id| sample::destination(&acme, id));
+        world.make(&acme, create(&one, 2)).await;
+        world.make(&acme, create(&two, 2)).await;
+        let mut saved = Vec::new();
+        for version in 2..=30 {
+            let next = Destination { version, ..one.clone() };
+            let mut delivery = delivery(&one, version, version * 1000);
+            delivery.replay = (version % 5 == 0).then(|| "replay-1".to_owned());
+            assert!(world.save_progress(&next, Some(&delivery)).await.unwrap());
+            saved.insert(0, delivery);
+        }
+        assert_eq!(world.deliveries(&acme.id, &one.id, 100).await.unwrap(), saved);
+        assert_eq!(world.deliveries(&acme.id, &one.id, 7).await.unwrap(), saved[..7]);
+        assert_eq!(world.deliveries(&acme.id, &two.id, 7).await.unwrap(), []);
+    }
+}
+
+async fn organisation(world: &World, id: &OrganisationId, consistency: Consistency) -> Option<Organisation> {
+    world.store.organisation(id, consistency).await.unwrap()
+}
+
+async fn stored_token(world: &World, id: &TokenId, consistency: Consistency) -> Option<Token> {
+    world.store.token(id, consistency).await.unwrap()
+}
+
+fn create(destination: &Destination, limit: usize) -> Change {
+    Change::CreateDestination { destination: Box::new(destination.clone()), limit }
+}
+
+fn token(organisation: &Organisation, number: u64) -> Token {
+    let (id, text) = TokenText::generate(&*SeededEntropy::new(number));
+    Token {
+        id,
+        hash: text.hash(),
+        organisation: organisation.id.clone(),
+        name: format!("Token № {number}"),
+        role: [Role::Producer, Role::Auditor, Role::Admin][usize::try_from(number % 3).unwrap()],
+        created_at: sample::START,
+        expires_at: (number == 2).then(|| sample::START.plus(Duration::from_secs(60))),
+    }
+}
+
+/// `destination` with every field set that can be.
+fn full_destination(destination: &Destination) -> Destination {
+    let intent = |first| Intent {
+        first,
+        last: first + 5,
+        key: format!("audit/{first}.json"),
+        prefix: "audit".parse().unwrap(),
+        compression: Compression::Gzip,
+        expiry_recorded: first > 10,
+    };
+    let failure = Failure {
+        code: FailureCode::RoleNotAssumable,
+        cause: "The role cannot be assumed.".into(),
+        fix: "Check that \"it\" exists – please.".into(),
+        aws: Some("AccessDenied: no".into()),
+    };
+    let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
+    Destination {
+        settings: Settings {
+            prefix: "logs/annals".parse().unwrap(),
+            region: Some("eu-central-1".parse().unwrap()),
+            compression: Compression::Gzip,
+            layout: KeyLayout::Hive,
+        },
+        paused: true,
+        disabled: true,
+        next_sequence: 12,
+        intent: Some(intent(3)),
+        replay: Some(Replay { id: "r1".into(), next: 20, last: 30, started_at: at(5), intent: Some(intent(20)) }),
+        progress: Progress {
+            last_success: Some(at(6)),
+            failing: Some(Failing { failure, since: at(7), attempts: 3, retry_at: at(8) }),
+        },
+        ..destination.clone()
+    }
+}
+
+fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
+    Delivery {
+        organisation: destination.organisation.clone(),
+        destination: destination.id.clone(),
+        first,
+        last: first + 9,
+        key: format!("audit/2026-11/22/{first}.json"),
+        replay: None,
+        events: 10,
+        bytes: 12_345,
+        sha256: "ab".repeat(32),
+        lag_seconds: 600,
+        lag_events: 17,
+        delivered_at: sample::START.plus(Duration::from_millis(millis)),
+    }
+}

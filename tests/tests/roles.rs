@@ -1,0 +1,454 @@
+//! Customers' roles and buckets through the real adapter: what AWS allows and refuses, and what a test of a destination
+//! makes of it. One suite, two worlds: the embedded cloud, and, where `ANNALS_TEST_AWS_ENDPOINT` says where it is,
+//! MiniStack, an emulator of other authors.
+
+use std::sync::Arc;
+
+use annals_aws::{
+    s3::S3ObjectSink,
+    system::{SystemClock, SystemEntropy},
+};
+use annals_core::{
+    delivery::{
+        failure::FailureCode,
+        sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
+        try_out::{StepOutcome, TEST_OBJECT_NAME, TrialReport, try_out},
+    },
+    time::Clock as _,
+};
+use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
+use annals_tests::customer::{account, name, put_policy, trust};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use serde_json::{Value, json};
+
+const EXTERNAL_ID: &str = "annals-0123456789abcdefABCDEF";
+
+/// Runs each scenario in each world that there is.
+macro_rules! in_both_worlds {
+    ($($scenario:ident)*) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    super::$scenario(&super::World::embedded().await).await;
+                }
+            )*
+        }
+
+        mod ministack {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    if let Some(world) = super::World::ministack().await {
+                        super::$scenario(&world).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+in_both_worlds! {
+    a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id
+    a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone
+    a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed
+    a_put_stores_the_bytes_and_a_second_one_leaves_them_as_they_are
+    a_put_that_may_replace_does
+    the_session_is_narrowed_to_the_prefix_whatever_the_role_allows
+    a_role_is_not_widened_by_the_session
+    a_put_that_the_role_does_not_allow_is_denied
+    a_put_that_the_buckets_policy_denies_is_denied
+    a_put_into_a_bucket_of_another_account_is_denied
+    a_put_into_a_bucket_that_is_missing_says_so
+    a_test_passes_every_step_where_all_is_set_up
+    a_test_warns_where_any_external_id_is_accepted
+    a_test_stops_at_a_role_that_cannot_be_assumed
+    a_test_tells_a_missing_bucket_from_a_refused_put
+}
+
+/// Where AWS is.
+struct World {
+    place: Place,
+    /// The account that runs Annals, 12 digits.
+    service: String,
+    sink: S3ObjectSink,
+}
+
+enum Place {
+    Embedded(Box<Cloud>),
+    MiniStack(String),
+}
+
+impl World {
+    async fn embedded() -> Self {
+        let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+        let assume = json!({"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]});
+        let service = cloud.account().to_owned();
+        let key = cloud.iam().create_user(&service, "annals-shipper", assume).unwrap();
+        let sink = S3ObjectSink::new(&cloud.sdk_config(&key), Arc::new(SystemClock));
+        Self { place: Place::Embedded(Box::new(cloud)), service, sink }
+    }
+
+    /// An account of its own in MiniStack. Its shipper is a role, as on AWS.
+    async fn ministack() -> Option<Self> {
+        let Ok(endpoint) = std::env::var("ANNALS_TEST_AWS_ENDPOINT") else {
+            eprintln!("not run over MiniStack: ANNALS_TEST_AWS_ENDPOINT is not set");
+            return None;
+        };
+        let service = account();
+        let place = Place::MiniStack(endpoint.clone());
+        let shipper = format!("arn:aws:iam::{service}:role/annals-shipper");
+        let assume = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"}]});
+        place.put_role(&shipper, trust(&service, None), Some(assume)).await;
+        let sts = aws_sdk_sts::Client::new(&config(&endpoint, root(&service)));
+        let session = sts.assume_role().role_arn(shipper).role_session_name("annals").send().await.unwrap();
+        let given = session.credentials.unwrap();
+        let token = Some(given.session_token().to_owned());
+        let credentials = Credentials::new(given.access_key_id(), given.secret_access_key(), token, None, "test");
+        let sink = S3ObjectSink::new(&config(&endpoint, credentials), Arc::new(SystemClock));
+        Some(Self { place, service, sink })
+    }
+
+    /// A customer who has a bucket, and a role with a trust policy and the policy of the seed.
+    async fn customer(&self, trust: Value) -> Customer {
+        let account = account();
+        let bucket = name("events");
+        let role = format!("arn:aws:iam::{account}:role/put-{bucket}");
+        self.place.put_bucket(&account, &bucket).await;
+        self.place.put_role(&role, trust, Some(put_policy(&bucket, "*"))).await;
+        Customer { account, bucket, role }
+    }
+
+    /// A customer whose role trusts us, and asks for this external id.
+    async fn trusting(&self, external_id: Option<&str>) -> Customer {
+        self.customer(trust(&self.service, external_id)).await
+    }
+
+    async fn put(&self, target: &Target, key: &str, content: &str) -> Result<Stored, SinkError> {
+        self.sink.put(target, object(key, content, Existing::Keep)).await
+    }
+
+    async fn try_out(&self, target: Target) -> TrialReport {
+        try_out(&self.sink, &SystemEntropy, SystemClock.now(), target, TEST_OBJECT_NAME).await
+    }
+}
+
+impl Place {
+    async fn put_bucket(&self, account: &str, bucket: &str) {
+        match self {
+            Self::Embedded(cloud) => cloud.iam().put_bucket(Bucket::new(bucket, account, "us-east-1")).unwrap(),
+            Self::MiniStack(_) => drop(self.s3(account).create_bucket().bucket(bucket).send().await.unwrap()),
+        }
+    }
+
+    async fn put_bucket_policy(&self, customer: &Customer, policy: Value) {
+        let Customer { account, bucket, .. } = customer;
+        match self {
+            Self::Embedded(cloud) => {
+                let bucket = Bucket { policy: Some(policy), ..Bucket::new(bucket, account, "us-east-1") };
+                cloud.iam().put_bucket(bucket).unwrap();
+            }
+            Self::MiniStack(_) => {
+                let request = self.s3(account).put_bucket_policy().bucket(bucket).policy(policy.to_string());
+                request.send().await.unwrap();
+            }
+        }
+    }
+
+    /// Creates a role, with one policy or none.
+    async fn put_role(&self, arn: &str, trust: Value, policy: Option<Value>) {
+        match self {
+            Self::Embedded(cloud) => {
+                cloud.iam().put_role(Role::new(arn, trust, policy.into_iter().collect())).unwrap();
+            }
+            Self::MiniStack(endpoint) => {
+                let account = arn.split(':').nth(4).unwrap();
+                let name = arn.rsplit('/').next().unwrap();
+                let trust = trust.to_string();
+                let role = [("RoleName", name), ("AssumeRolePolicyDocument", &trust)];
+                iam(endpoint, account, "CreateRole", &role).await;
+                if let Some(policy) = policy {
+                    let policy = policy.to_string();
+                    let policy = [("RoleName", name), ("PolicyName", "put"), ("PolicyDocument", &policy)];
+                    iam(endpoint, account, "PutRolePolicy", &policy).await;
+                }
+            }
+        }
+    }
+
+    /// S3 as an account's administrator sees it.
+    fn s3(&self, account: &str) -> aws_sdk_s3::Client {
+        aws_sdk_s3::Client::new(&match self {
+            Self::Embedded(cloud) => {
+                let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+                cloud.sdk_config(&cloud.iam().create_user(account, "administrator", everything).unwrap())
+            }
+            Self::MiniStack(endpoint) => config(endpoint, root(account)),
+        })
+    }
+}
+
+/// The root user of an account in MiniStack: any secret does.
+fn root(account: &str) -> Credentials {
+    Credentials::new(account, "any", None, None, "test")
+}
+
+fn config(endpoint: &str, credentials: Credentials) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+/// A call of IAM's query API. MiniStack wants it signed by the account's root, and does not check the signature.
+async fn iam(endpoint: &str, account: &str, action: &str, parameters: &[(&str, &str)]) {
+    let all = [("Action", action), ("Version", "2010-05-08")];
+    let body: Vec<String> =
+        all.iter().chain(parameters).map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+    let scope = format!("{account}/20261123/us-east-1/iam/aws4_request");
+    let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0");
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = http
+        .post(endpoint)
+        .header("authorization", signed)
+        .header("x-amz-date", "20261123T000000Z")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body.join("&"));
+    let answer = request.send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{action}: {status} {text}");
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+struct Customer {
+    account: String,
+    bucket: String,
+    role: String,
+}
+
+impl Customer {
+    fn target(&self) -> Target {
+        self.target_under("")
+    }
+
+    fn target_under(&self, prefix: &str) -> Target {
+        Target {
+            organisation: "acme".parse().unwrap(),
+            bucket: self.bucket.parse().unwrap(),
+            prefix: prefix.parse().unwrap(),
+            role_arn: self.role.parse().unwrap(),
+            external_id: EXTERNAL_ID.to_owned(),
+            region: None,
+        }
+    }
+
+    /// What is under a key, for the bucket's owner.
+    async fn object(&self, world: &World, key: &str) -> Option<String> {
+        let answer = world.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
+        Some(String::from_utf8(answer.body.collect().await.unwrap().to_vec()).unwrap())
+    }
+}
+
+fn object(key: &str, content: &str, existing: Existing) -> Object {
+    Object { key: key.to_owned(), content_type: "application/x-ndjson", content: content.as_bytes().to_vec(), existing }
+}
+
+/// Fails unless `call` was answered with this status and code.
+#[track_caller]
+fn assert_refused<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call, status: u16, code: &str) -> SinkError {
+    let error = result.unwrap_err();
+    let Reason::Answered { status: answered, code: named, .. } = &error.reason else { panic!("{error:?}") };
+    assert_eq!((error.call, *answered, named.as_str()), (call, status, code), "{error:?}");
+    error
+}
+
+#[track_caller]
+fn assert_steps(report: &TrialReport, outcomes: [StepOutcome; 4]) {
+    let steps: Vec<_> = report.steps.iter().map(|step| (step.name, step.outcome)).collect();
+    let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
+    let expected: Vec<_> = names.into_iter().zip(outcomes).collect();
+    assert_eq!(steps, expected, "{:#?}", report.steps);
+}
+
+async fn a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id(world: &World) {
+    let target = world.trusting(None).await.target();
+    world.sink.assume(&target, EXTERNAL_ID).await.unwrap();
+    world.sink.assume(&target, "another-id").await.unwrap();
+}
+
+async fn a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone(world: &World) {
+    let target = world.trusting(Some(EXTERNAL_ID)).await.target();
+    world.sink.assume(&target, EXTERNAL_ID).await.unwrap();
+    for wrong in ["another-id", &EXTERNAL_ID.to_lowercase(), &EXTERNAL_ID[1..]] {
+        let error = assert_refused(world.sink.assume(&target, wrong).await, Call::AssumeRole, 403, "AccessDenied");
+        assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
+    }
+    let target = world.trusting(Some("another-id")).await.target();
+    assert_refused(world.put(&target, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
+}
+
+async fn a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed(world: &World) {
+    let target = world.customer(trust(&account(), None)).await.target();
+    assert_refused(world.sink.assume(&target, EXTERNAL_ID).await, Call::AssumeRole, 403, "AccessDenied");
+    let missing = Target { role_arn: format!("arn:aws:iam::{}:role/none", account()).parse().unwrap(), ..target };
+    let error = assert_refused(world.put(&missing, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
+    assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
+}
+
+async fn a_put_stores_the_bytes_and_a_second_one_leaves_them_as_they_are(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let target = customer.target();
+    let key = "2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json";
+    assert_eq!(world.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Now));
+    assert_eq!(world.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Before));
+    assert_eq!(world.put(&target, key, "other\n").await, Ok(Stored::Before));
+    assert_eq!(customer.object(world, key).await.unwrap(), "{\"ä\":1}\n");
+    assert_eq!(world.put(&target, "2026-11/22/other.json", "{}\n").await, Ok(Stored::Now));
+}
+
+async fn a_put_that_may_replace_does(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    for content in ["first\n", "second\n"] {
+        let put = world.sink.put(&customer.target(), object("test.txt", content, Existing::Replace)).await;
+        assert_eq!(put, Ok(Stored::Now));
+        assert_eq!(customer.object(world, "test.txt").await.unwrap(), content);
+    }
+}
+
+async fn the_session_is_narrowed_to_the_prefix_whatever_the_role_allows(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let target = customer.target_under("audit/annals");
+    assert_eq!(world.put(&target, "audit/annals/a.json", "{}\n").await, Ok(Stored::Now));
+    for key in ["a.json", "audit/a.json", "audit/annalsx.json", "audit/annals2/a.json"] {
+        let error = assert_refused(world.put(&target, key, "{}\n").await, Call::PutObject, 403, "AccessDenied");
+        // AWS names the session policy as the reason, MiniStack the identity's.
+        let code = FailureCode::of(&error);
+        assert!([FailureCode::PutDenied, FailureCode::PutDeniedBySessionPolicy].contains(&code), "{key}: {error:?}");
+        assert_eq!(customer.object(world, key).await, None, "{key}");
+    }
+}
+
+async fn a_role_is_not_widened_by_the_session(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let role = format!("{}-narrow", customer.role);
+    let policy = put_policy(&customer.bucket, "logs/*");
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    let narrow = Customer { role, ..customer };
+    assert_eq!(world.put(&narrow.target(), "logs/a.json", "{}\n").await, Ok(Stored::Now));
+    assert_refused(world.put(&narrow.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+}
+
+async fn a_put_that_the_role_does_not_allow_is_denied(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let role = format!("{}-bare", customer.role);
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), None).await;
+    let bare = Customer { role, ..customer };
+    let error = assert_refused(world.put(&bare.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
+}
+
+async fn a_put_that_the_buckets_policy_denies_is_denied(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    assert_eq!(world.put(&customer.target(), "before.json", "{}\n").await, Ok(Stored::Now));
+    let deny = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{}/*", customer.bucket),
+    }]});
+    world.place.put_bucket_policy(&customer, deny).await;
+    let put = world.put(&customer.target(), "after.json", "{}\n").await;
+    let error = assert_refused(put, Call::PutObject, 403, "AccessDenied");
+    let Reason::Answered { message, .. } = &error.reason else { panic!("{error:?}") };
+    assert!(message.contains("explicit deny"), "{message}");
+    assert_eq!(customer.object(world, "after.json").await, None);
+}
+
+async fn a_put_into_a_bucket_of_another_account_is_denied(world: &World) {
+    let (customer, other) = (world.trusting(Some(EXTERNAL_ID)).await, world.trusting(Some(EXTERNAL_ID)).await);
+    let role = format!("{}-wide", customer.role);
+    let policy = put_policy("*", "*");
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    let target = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
+    assert_refused(world.put(&target, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    assert_eq!(other.object(world, "a.json").await, None);
+}
+
+async fn a_put_into_a_bucket_that_is_missing_says_so(world: &World) {
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let bucket = name("missing");
+    let role = format!("{}-missing", customer.role);
+    let policy = put_policy(&bucket, "*");
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    let missing = Customer { role, bucket, ..customer };
+    let put = world.put(&missing.target(), "a.json", "{}\n").await;
+    let error = assert_refused(put, Call::PutObject, 404, "NoSuchBucket");
+    assert_eq!(FailureCode::of(&error), FailureCode::BucketMissing);
+}
+
+async fn a_test_passes_every_step_where_all_is_set_up(world: &World) {
+    use StepOutcome::Passed;
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let report = world.try_out(customer.target_under("audit")).await;
+    assert_steps(&report, [Passed, Passed, Passed, Passed]);
+    assert!(report.passed);
+    let key = format!("audit/{TEST_OBJECT_NAME}");
+    let written = customer.object(world, &key).await.unwrap();
+    assert!(written.contains(&report.tested_at.to_string()), "{written:?}");
+
+    // Pressed again, the button writes the file again.
+    let later = world.try_out(customer.target_under("audit")).await;
+    assert!(later.passed);
+    assert!(customer.object(world, &key).await.unwrap().contains(&later.tested_at.to_string()));
+}
+
+async fn a_test_warns_where_any_external_id_is_accepted(world: &World) {
+    use StepOutcome::{Passed, Warning};
+    let report = world.try_out(world.trusting(None).await.target()).await;
+    assert_steps(&report, [Passed, Warning, Passed, Passed]);
+    assert!(report.passed, "a role as the seed sets it up works");
+    assert!(report.steps[1].fix.as_ref().unwrap().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
+}
+
+async fn a_test_stops_at_a_role_that_cannot_be_assumed(world: &World) {
+    use StepOutcome::{Failed, Skipped};
+    let customer = world.trusting(Some("another-id")).await;
+    let report = world.try_out(customer.target()).await;
+    assert_steps(&report, [Failed, Skipped, Skipped, Skipped]);
+    assert!(!report.passed);
+    let step = &report.steps[0];
+    assert_eq!(step.code, Some("role_not_assumable"));
+    assert!(step.fix.as_ref().unwrap().contains(EXTERNAL_ID), "{step:?}");
+    assert!(step.aws.as_ref().unwrap().starts_with("AccessDenied: "), "{step:?}");
+    assert_eq!(customer.object(world, TEST_OBJECT_NAME).await, None);
+}
+
+async fn a_test_tells_a_missing_bucket_from_a_refused_put(world: &World) {
+    use StepOutcome::{Failed, Passed, Skipped};
+    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let bare = format!("{}-bare", customer.role);
+    world.place.put_role(&bare, trust(&world.service, Some(EXTERNAL_ID)), None).await;
+    let bucket = customer.bucket.clone();
+    let refused = Customer { role: bare, bucket, account: customer.account.clone() };
+    let report = world.try_out(refused.target()).await;
+    assert_steps(&report, [Passed, Passed, Passed, Failed]);
+    assert_eq!(report.steps[3].code, Some("put_denied"));
+
+    let missing = name("missing");
+    let role = format!("{}-missing", customer.role);
+    let policy = put_policy(&missing, "*");
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    let missing = Customer { role, bucket: missing, ..customer };
+    let report = world.try_out(missing.target()).await;
+    assert_steps(&report, [Passed, Passed, Failed, Skipped]);
+    assert_eq!(report.steps[2].code, Some("bucket_missing"));
+}

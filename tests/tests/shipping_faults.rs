@@ -1,0 +1,224 @@
+//! The fault sweep of shipping: every call that shipping makes fails in turn, in every way, or has something else happen
+//! right before it; afterwards, once nothing fails any more, the bucket holds every event exactly once, in order, each
+//! object complete. Owns what happens when; scenes and judgement are `annals_tests::shipping`'s.
+
+use std::sync::Arc;
+
+use annals_tests::{
+    entropy::SeededEntropy,
+    faulty::Fault,
+    model::in_virtual_time,
+    shipping::{
+        judge::{Ending, Judged},
+        scene::{Event, Kind, Scene},
+    },
+};
+use futures_util::future::join_all;
+
+/// The names of the calls that the tick of a scene makes when nothing fails.
+async fn calls(kind: Kind) -> Vec<&'static str> {
+    let scene = Scene::set(kind).await;
+    let process = scene.process(|_| None);
+    scene.tick(&process).await.unwrap();
+    process.gate.0.names()
+}
+
+/// The scene in which the `nth` call fails, brought to its end. Says what it was judged to be.
+async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Judged, String> {
+    let scene = Scene::set(kind).await;
+    let process = scene.process(move |call| (call.number == nth).then_some(fault));
+    let alive = scene.tick(&process).await.is_some();
+    scene.recover(alive.then_some(&process)).await;
+    scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+}
+
+/// Fails every call of every scene with each of `faults`.
+fn sweep(faults: &[Fault]) {
+    let mut runs = 0;
+    for kind in Kind::ALL {
+        let names = in_virtual_time(calls(kind));
+        let undisturbed = in_virtual_time(failing_at(kind, 0, Fault::Unsent)).unwrap();
+        for (name, nth) in names.iter().zip(1..) {
+            for fault in faults {
+                let judged = in_virtual_time(failing_at(kind, nth, *fault))
+                    .unwrap_or_else(|violation| panic!("{kind:?}, {fault:?} at call {nth}, {name}: {violation}"));
+                assert_eq!(judged.events, undisturbed.events, "{kind:?}, {fault:?} at call {nth}, {name}");
+                runs += 1;
+            }
+        }
+        println!("{kind:?}: {} calls, {undisturbed:?}: {}", names.len(), names.join(" "));
+    }
+    println!("{runs} runs");
+}
+
+#[test]
+fn a_call_that_fails_before_it_happens_loses_and_doubles_nothing() {
+    sweep(&[Fault::Throttled, Fault::Unsent]);
+}
+
+#[test]
+fn a_call_whose_answer_is_lost_after_it_happened_loses_and_doubles_nothing() {
+    sweep(&[Fault::AnswerLost, Fault::Busy]);
+}
+
+#[test]
+fn a_process_that_dies_before_a_call_loses_and_doubles_nothing() {
+    sweep(&[Fault::CrashBefore]);
+}
+
+#[test]
+fn a_process_that_dies_after_a_call_loses_and_doubles_nothing() {
+    sweep(&[Fault::CrashAfter]);
+}
+
+#[test]
+fn what_fails_twice_in_a_row_loses_and_doubles_nothing() {
+    async fn failing_at(kind: Kind, first: u64, second: u64, faults: [Fault; 2]) -> Result<Judged, String> {
+        let scene = Scene::set(kind).await;
+        let process = scene.process(move |call| (call.number == first).then_some(faults[0]));
+        scene.tick(&process).await;
+        scene.world.clock.jump(annals_tests::queue::VISIBILITY);
+        let process = scene.process(move |call| (call.number == second).then_some(faults[1]));
+        scene.tick(&process).await;
+        scene.recover(None).await;
+        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+    }
+
+    let chance = SeededEntropy::new(1);
+    let mut runs = 0;
+    for kind in Kind::ALL {
+        let count = in_virtual_time(calls(kind)).len() as u64;
+        for first in 1..=count {
+            for second in (1..=count).filter(|_| chance.happens(0.2)) {
+                let faults = [Fault::Unsent, Fault::AnswerLost, Fault::CrashBefore, Fault::CrashAfter];
+                let faults = [*chance.pick(&faults), *chance.pick(&faults)];
+                in_virtual_time(failing_at(kind, first, second, faults))
+                    .unwrap_or_else(|violation| panic!("{kind:?}, {faults:?} at {first} and {second}: {violation}"));
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} runs");
+}
+
+#[test]
+fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
+    async fn happening_at(kind: Kind, nth: u64, event: Event) -> Result<Judged, String> {
+        let scene = Arc::new(Scene::set(kind).await);
+        let process = scene.process(|_| None);
+        let arrived = Arc::new(std::sync::Mutex::new(None));
+        let meanwhile = {
+            let (scene, arrived) = (Arc::clone(&scene), Arc::clone(&arrived));
+            async move {
+                event.happen(&scene).await;
+                *arrived.lock().unwrap() = Some(scene.arrivals().await);
+            }
+        };
+        process.gate.0.meanwhile(nth, meanwhile);
+        scene.tick(&process).await;
+        let before = arrived.lock().unwrap().ok_or("it did not happen")?;
+        if event.switches_off() {
+            // What was under way may arrive, and nothing behind it.
+            scene.world.clock.jump(annals_tests::shipping::scene::TICK);
+            scene.tick(&process).await;
+            let after = scene.arrivals().await;
+            if after > before + 1 {
+                return Err(format!("{} objects were sent after it was switched off", after - before));
+            }
+        }
+        event.undo(&scene).await;
+        scene.recover(Some(&process)).await;
+        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+    }
+
+    let mut runs = 0;
+    for kind in Kind::ALL {
+        let names = in_virtual_time(calls(kind));
+        for (name, nth) in names.iter().zip(1..) {
+            for event in Event::ALL {
+                in_virtual_time(happening_at(kind, nth, event))
+                    .unwrap_or_else(|violation| panic!("{kind:?}, {event:?} before call {nth}, {name}: {violation}"));
+                runs += 1;
+            }
+        }
+    }
+    println!("{runs} runs");
+}
+
+#[test]
+fn a_message_delivered_twice_is_delivered_once() {
+    async fn doubled(kind: Kind, at_once: bool) -> Result<Judged, String> {
+        let scene = Scene::set(kind).await;
+        let process = scene.process(|_| None);
+        process.plan().await.unwrap().unwrap();
+        scene.world.queue.double();
+        if at_once {
+            // One process works on both at the same time.
+            scene.work(&process).await;
+        } else {
+            // The second comes when the first is done.
+            let [first, second] = &scene.world.queue.receive(2)[..] else { panic!("two messages were sent") };
+            process.shipping.ship(&first.order).await.unwrap();
+            scene.append(&process, 2).await;
+            process.shipping.ship(&second.order).await.unwrap();
+        }
+        scene.recover(Some(&process)).await;
+        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+    }
+
+    for kind in Kind::ALL {
+        for at_once in [true, false] {
+            in_virtual_time(doubled(kind, at_once)).unwrap_or_else(|violation| panic!("{kind:?}: {violation}"));
+        }
+    }
+}
+
+#[test]
+fn two_to_five_shippers_at_once_deliver_every_event_once() {
+    /// With `chance` for each call of each shipper to fail, and perhaps something else happening in between.
+    async fn interleaved(kind: Kind, seed: u64) -> Result<(Judged, u64), String> {
+        let entropy = SeededEntropy::new(seed);
+        let chance = *entropy.pick(&[0.0, 0.02, 0.1]);
+        let scene = Scene::set(kind).await;
+        let shippers: Vec<_> = (0..2 + seed % 4)
+            .map(|_| {
+                let fate = entropy.fork();
+                let faults = [Fault::Unsent, Fault::AnswerLost, Fault::Busy, Fault::CrashBefore, Fault::CrashAfter];
+                let decide = move |_| fate.happens(chance).then(|| *fate.pick(&faults));
+                scene.slow_process(decide, &entropy)
+            })
+            .collect();
+        let event = [Event::Patched, Event::Paused, Event::Replayed, Event::Recorded];
+        let event = (seed % 3 == 0).then(|| *entropy.pick(&event));
+        let meanwhile = async {
+            if let Some(event) = event {
+                let clock: &dyn annals_core::time::Clock = &*scene.world.clock;
+                clock.sleep(entropy.duration(std::time::Duration::from_millis(300))).await;
+                event.happen(&scene).await;
+            }
+        };
+        let ticks = join_all(shippers.iter().map(async |shipper| {
+            // Each plans, so that there is a message for each.
+            scene.tick(shipper).await;
+        }));
+        futures_util::future::join(ticks, meanwhile).await;
+        if let Some(event) = event {
+            event.undo(&scene).await;
+        }
+        scene.recover(None).await;
+        let judged = scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())?;
+        Ok((judged, shippers.len() as u64))
+    }
+
+    let (mut runs, mut put_again) = (0, 0);
+    for kind in Kind::ALL {
+        for seed in 0..120 {
+            let (judged, _) = in_virtual_time(interleaved(kind, seed))
+                .unwrap_or_else(|violation| panic!("{kind:?}, seed {seed}: {violation}"));
+            put_again += judged.put_again;
+            runs += 1;
+        }
+    }
+    println!("{runs} runs, {put_again} objects put more than once");
+    assert!(put_again > runs / 10, "they hardly ever met: {put_again}");
+}
