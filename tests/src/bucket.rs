@@ -152,6 +152,12 @@ impl MemoryBuckets {
         self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.weather)
     }
 
+    /// Whom a role trusts, where that was ever changed.
+    #[must_use]
+    pub fn trust(&self, role: &RoleArn) -> Option<Trust> {
+        self.settled().roles.get(role.as_str()).cloned()
+    }
+
     /// What a bucket holds, by key.
     #[must_use]
     pub fn objects(&self, bucket: &BucketName) -> BTreeMap<String, StoredObject> {
@@ -260,8 +266,8 @@ impl World {
     fn arrive(&mut self, way: UnderWay, at: Timestamp) -> Stored {
         let Some(bucket) = self.buckets.get_mut(&way.bucket) else { return Stored::Now };
         let Object { key, content_type, content, existing } = way.object;
-        let (content, sha256) = (Arc::new(content), String::new());
-        let sha256 = sha256 + &hex::encode(Sha256::digest(content.as_slice()));
+        let sha256 = hex::encode(Sha256::digest(&content));
+        let content = Arc::new(content);
         let stored = match bucket.objects.get(&key) {
             Some(_) if existing == Existing::Keep => Stored::Before,
             _ => Stored::Now,

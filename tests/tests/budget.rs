@@ -129,7 +129,10 @@ async fn a_page_of_100_single_events_costs_at_most_10_read_units_and_1_write_uni
         assert_eq!(page.lines.len(), 100);
         let (log, registry) = (world.log_units(), world.registry_units());
         let (reads, writes) = (log.read_units + registry.read_units, log.write_units + registry.write_units);
-        println!("page {number}: {reads} read units ({} of them for token and organisation), {writes} write units", registry.read_units);
+        println!(
+            "page {number}: {reads} read units ({} of them for token and organisation), {writes} write units",
+            registry.read_units
+        );
         assert!(reads > 0.0 && reads <= 10.0, "{reads}");
         assert!(writes > 0.0 && writes <= 1.0, "{writes}");
         next = (Start::From(page.next.unwrap()), page.through);
@@ -181,7 +184,8 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
     let world = World::start().await;
     for number in 0..DESTINATIONS {
         let organisation = world.organisation(&format!("org-{number}")).await;
-        let body = format!(r#"{{"bucket":"bucket-{number}","roleArn":"arn:aws:iam::444455556666:role/role-{number}"}}"#);
+        let body =
+            format!(r#"{{"bucket":"bucket-{number}","roleArn":"arn:aws:iam::444455556666:role/role-{number}"}}"#);
         let input = DestinationInput::parse(body.as_bytes()).unwrap();
         world.administration().create_destination(&organisation, input, &platform()).await.unwrap();
     }
@@ -199,7 +203,8 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
         let planned = shipping.plan().await.unwrap().planned;
         let plan = world.registry_units().read_units;
         let mut delivered = 0;
-        for order in std::mem::take(&mut *orders.0.lock().unwrap()) {
+        let planned_orders = std::mem::take(&mut *orders.0.lock().unwrap());
+        for order in planned_orders {
             let report = shipping.ship(&order).await.unwrap();
             assert_eq!(report.outcome, ShipOutcome::UpToDate);
             delivered += report.deliveries.len();
@@ -214,7 +219,9 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
     let (log, registry) = (world.log_units(), world.registry_units());
     let each = log.read_units / DESTINATIONS as f64;
     let share = plan / DESTINATIONS as f64;
-    println!("{each} read units an idle destination and tick, and {share} as its share of the plan ({plan} for {DESTINATIONS})");
+    println!(
+        "{each} read units an idle destination and tick, and {share} as its share of the plan ({plan} for {DESTINATIONS})"
+    );
     assert!((each - 0.5).abs() < f64::EPSILON, "{each}");
     assert!(share <= 0.05, "{share}");
     assert!((registry.read_units - plan).abs() < f64::EPSILON, "the registry is asked for the plan alone");

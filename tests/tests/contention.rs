@@ -6,6 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use annals_aws::{
+    dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
+    system::{SystemClock, SystemEntropy},
+};
 use annals_core::{
     audit::{Audit, PageRequest, Start},
     entropy::Entropy,
@@ -16,10 +20,6 @@ use annals_core::{
         store::{LogStore, Order},
     },
     time::Clock,
-};
-use annals_aws::{
-    dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
-    system::{SystemClock, SystemEntropy},
 };
 use annals_local::{
     cloud::{AccessKey, Cloud, CloudOptions},

@@ -773,7 +773,7 @@ fn full_destination(destination: &Destination) -> Destination {
         key: format!("audit/{first}.json"),
         prefix: "audit".parse().unwrap(),
         compression: Compression::Gzip,
-        expiry_recorded: first > 10,
+        expired: if first > 10 { vec![first..=first, first + 2..=first + 5] } else { Vec::new() },
     };
     let failure = Failure {
         code: FailureCode::RoleNotAssumable,

@@ -7,5 +7,6 @@ use annals_aws::{settings, telemetry};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start_json();
     let config = settings::sdk_config().await;
-    lambda_http::run(router(Api::from_environment(&config)?)).await
+    let api = Api::from_environment(&config).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    lambda_http::run(router(api)).await
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start_json();
     let config = settings::sdk_config().await;
-    let shipper = Shipper::from_environment(&config)?;
+    let shipper = Shipper::from_environment(&config).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let shipper = &shipper;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let answer = shipper.handle(event.payload).await;

@@ -7,5 +7,7 @@ use annals_test_connection::{TestConnection, router};
 async fn main() -> Result<(), lambda_http::Error> {
     telemetry::start_json();
     let config = settings::sdk_config().await;
-    lambda_http::run(router(TestConnection::from_environment(&config)?)).await
+    let state =
+        TestConnection::from_environment(&config).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    lambda_http::run(router(state)).await
 }

@@ -16,6 +16,7 @@ use annals_local::{
 use anyhow::Context as _;
 use clap::Parser;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Annals on this machine: the API, DynamoDB, S3, STS, the queue and the schedule in one process, on 127.0.0.1.
 #[derive(Debug, Parser)]
@@ -56,6 +57,8 @@ async fn main() -> anyhow::Result<()> {
         Some(options.data_dir.canonicalize()?)
     };
     let data_dir = data_dir.as_deref();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
     let platform_token = demonstration::platform_token(data_dir)?;
     let system = System::start(SystemOptions {
         port: options.port,
@@ -71,7 +74,10 @@ async fn main() -> anyhow::Result<()> {
         write_whole(file, &serde_json::to_string_pretty(&info)?)?;
     }
     std::io::stdout().write_all(greeting(&system, &demonstration, data_dir, options.tick_seconds).as_bytes())?;
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
     system.stop().await;
     Ok(())
 }
@@ -106,7 +112,7 @@ fn greeting(system: &System, demonstration: &Demonstration, data_dir: Option<&Pa
     let token = |role: &str| tokens.get(role).map_or("", String::as_str);
     let (producer, auditor, admin) = (token("producer"), token("auditor"), token("admin"));
     let (data, objects) = match data_dir {
-        Some(dir) => (dir.display().to_string(), format!("find {} -type f", dir.join("s3").join(bucket).display())),
+        Some(dir) => (dir.display().to_string(), format!("find '{}' -type f", dir.join("s3").join(bucket).display())),
         None => ("in memory".to_owned(), "# objects are kept in memory's temporary folder".to_owned()),
     };
     format!(

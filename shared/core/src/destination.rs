@@ -1,6 +1,6 @@
 //! Destinations: a customer's bucket and the role that opens it, and how far delivery to it has come.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde_json::value::RawValue;
 
@@ -330,8 +330,8 @@ pub struct Intent {
     pub prefix: KeyPrefix,
     /// Whether the object is compressed.
     pub compression: Compression,
-    /// Whether it is recorded that some of its events expired.
-    pub expiry_recorded: bool,
+    /// What is recorded to have expired of it: ranges of sequences, both ends included.
+    pub expired: Vec<RangeInclusive<u64>>,
 }
 
 /// How delivery to a destination has been going.

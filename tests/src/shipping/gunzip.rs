@@ -161,9 +161,7 @@ mod tests {
     use super::*;
 
     /// `printf 'abcabcabcabc' | gzip -n`, without the operating system's byte.
-    const FIXED: &[u8] = &[
-        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c, 0x4a, 0x4e, 0x84, 0x21, 0,
-    ];
+    const FIXED: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c, 0x4a, 0x4e, 0x84, 0x21, 0];
 
     fn trailed(body: &[u8], text: &[u8]) -> Vec<u8> {
         let length = u32::try_from(text.len()).unwrap();

@@ -133,11 +133,7 @@ impl Planted {
     }
 
     /// Saves on condition of whatever version there is.
-    async fn save_whatever(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_whatever(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let mut destination = destination.clone();
         while !self.below.save_progress(&destination, delivery).await? {
             let Some(there) = self.below.destination(&destination.organisation, &destination.id).await? else {
@@ -233,11 +229,7 @@ impl Decorator for Planted {
         Ok(active)
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let mut new = destination.clone();
         let mut delivery = delivery.cloned();
         match self.bug {

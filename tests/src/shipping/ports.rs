@@ -94,11 +94,7 @@ pub trait Decorator: fmt::Debug + Send + Sync {
     }
 
     /// [`Registry::save_progress`].
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         self.store_call("save_progress", self.below().registry.save_progress(destination, delivery)).await
     }
 
@@ -194,11 +190,7 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.active_destinations().await
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         self.0.save_progress(destination, delivery).await
     }
 

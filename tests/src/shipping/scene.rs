@@ -23,8 +23,8 @@ use crate::{
     bucket::Weather,
     entropy::SeededEntropy,
     faulty::{Call, Fault},
-    queue::{MemoryQueue, VISIBILITY},
     memory::MemoryStore,
+    queue::{MemoryQueue, VISIBILITY},
     sample,
 };
 
@@ -53,15 +53,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::First,
-        Self::Incremental,
-        Self::Replay,
-        Self::RegionLearnt,
-        Self::Gzip,
-        Self::Expiring,
-        Self::Failing,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::First, Self::Incremental, Self::Replay, Self::RegionLearnt, Self::Gzip, Self::Expiring, Self::Failing];
 }
 
 /// A scene.
@@ -279,15 +272,8 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Deleted,
-        Self::Paused,
-        Self::Patched,
-        Self::Replayed,
-        Self::Downgraded,
-        Self::Recorded,
-        Self::Shipped,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Deleted, Self::Paused, Self::Patched, Self::Replayed, Self::Downgraded, Self::Recorded, Self::Shipped];
 
     /// Lets it happen, or undone again, in a process of its own.
     ///

@@ -35,7 +35,9 @@ use super::{
     gate::Gate,
     ports::{Below, Decorated, Decorator, Ports},
 };
-use crate::{bucket::MemoryBuckets, clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, queue::MemoryQueue};
+use crate::{
+    bucket::MemoryBuckets, clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, queue::MemoryQueue,
+};
 
 /// Where the deployment is.
 pub const HOME: &str = "eu-central-1";
@@ -140,9 +142,8 @@ impl Witness {
     /// The newest version of a destination, and whether it was deleted.
     #[must_use]
     pub fn newest(&self, organisation: &OrganisationId, id: &DestinationId) -> Option<Version> {
-        let of_it = |version: &&Version| {
-            version.destination.organisation == *organisation && version.destination.id == *id
-        };
+        let of_it =
+            |version: &&Version| version.destination.organisation == *organisation && version.destination.id == *id;
         self.seen().versions.iter().rev().find(of_it).cloned()
     }
 
@@ -180,21 +181,21 @@ impl Decorator for Witness {
         let sequence = commit.segments.first().map_or(0, |segment| segment.first);
         for beside in &commit.beside {
             match beside {
-                Beside::Change(Change::CreateDestination { destination, .. } | Change::UpdateDestination(destination)) => {
+                Beside::Change(
+                    Change::CreateDestination { destination, .. } | Change::UpdateDestination(destination),
+                ) => {
                     self.note(By::Event(sequence), destination);
                 }
-                Beside::Change(Change::DeleteDestination(destination)) => self.note(By::Deletion(sequence), destination),
+                Beside::Change(Change::DeleteDestination(destination)) => {
+                    self.note(By::Deletion(sequence), destination)
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    async fn save_progress(
-        &self,
-        destination: &Destination,
-        delivery: Option<&Delivery>,
-    ) -> Result<bool, StoreError> {
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let before = self.store.destination(&destination.organisation, &destination.id).await?;
         let saved = self.store.save_progress(destination, delivery).await?;
         if saved && before.as_ref() != Some(destination) {

@@ -50,7 +50,7 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
             let count = ConditionalWrite::update(
                 organisation_key(&destination.organisation),
                 "ADD destinations :one",
-                Some("attribute_exists(pk) AND (attribute_not_exists(destinations) OR destinations < :limit)"),
+                Some("destinations < :limit"),
             )
             .number(":one", 1)
             .number(":limit", *limit as u64);

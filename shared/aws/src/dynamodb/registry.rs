@@ -5,11 +5,11 @@
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
-//! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, 15 digits, and first sequence | |
+//! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use annals_core::{
     delivery::{
@@ -63,6 +63,7 @@ pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
         .text("externalId", &organisation.external_id)
         .time("createdAt", organisation.created_at)
         .number(VERSION, organisation.version)
+        .number("destinations", 0)
         .build();
     item.extend(organisation_key(&organisation.id));
     item
@@ -179,7 +180,7 @@ struct IntentNames {
     key: &'static str,
     prefix: &'static str,
     compression: &'static str,
-    expiry_recorded: &'static str,
+    expired: &'static str,
 }
 
 const INTENT: IntentNames = IntentNames {
@@ -188,7 +189,7 @@ const INTENT: IntentNames = IntentNames {
     key: "intentKey",
     prefix: "intentPrefix",
     compression: "intentCompression",
-    expiry_recorded: "intentExpiryRecorded",
+    expired: "intentExpired",
 };
 
 const REPLAY_INTENT: IntentNames = IntentNames {
@@ -197,7 +198,7 @@ const REPLAY_INTENT: IntentNames = IntentNames {
     key: "replayIntentKey",
     prefix: "replayIntentPrefix",
     compression: "replayIntentCompression",
-    expiry_recorded: "replayIntentExpiryRecorded",
+    expired: "replayIntentExpired",
 };
 
 fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Builder {
@@ -206,7 +207,22 @@ fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Bui
         .text(names.key, &intent.key)
         .text(names.prefix, intent.prefix.as_str())
         .text(names.compression, intent.compression.as_str())
-        .flag(names.expiry_recorded, intent.expiry_recorded)
+        .text(names.expired, ranges_text(&intent.expired))
+}
+
+/// Ranges as `1-5,9-9`.
+fn ranges_text(ranges: &[RangeInclusive<u64>]) -> String {
+    ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect::<Vec<_>>().join(",")
+}
+
+fn read_ranges(text: &str) -> Option<Vec<RangeInclusive<u64>>> {
+    text.split(',')
+        .filter(|range| !range.is_empty())
+        .map(|range| {
+            let (first, last) = range.split_once('-')?;
+            Some(first.parse().ok()?..=last.parse().ok()?)
+        })
+        .collect()
 }
 
 fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, StoreError> {
@@ -219,7 +235,7 @@ fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, Store
         key: item.text(names.key)?.to_owned(),
         prefix: item.parsed(names.prefix)?,
         compression: item.parsed(names.compression)?,
-        expiry_recorded: item.flag(names.expiry_recorded)?,
+        expired: read_ranges(item.text(names.expired)?).ok_or_else(|| odd(names.expired))?,
     }))
 }
 
@@ -290,7 +306,15 @@ fn deliveries_key(organisation: &OrganisationId, id: &DestinationId) -> String {
 fn delivery_item(delivery: &Delivery) -> Attributes {
     Builder::default()
         .text(PK, deliveries_key(&delivery.organisation, &delivery.destination))
-        .text(SK, format!("{:015}#{}", delivery.delivered_at.as_millis(), delivery.first))
+        .text(
+            SK,
+            format!(
+                "{:015}#{:012}#{}",
+                delivery.delivered_at.as_millis(),
+                delivery.first,
+                delivery.replay.as_deref().unwrap_or_default(),
+            ),
+        )
         .number("firstSequence", delivery.first)
         .number("lastSequence", delivery.last)
         .text("key", &delivery.key)

@@ -3,7 +3,7 @@
 //! Each step is conditional on the destination's version, and the object's key and content follow from the intent alone.
 //! So whatever crashes or runs twice puts the same bytes under the same key: no event is lost, none is delivered twice.
 
-use std::{io::Write as _, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::HashSet, io::Write as _, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use flate2::write::GzEncoder;
 use serde_json::json;
@@ -324,7 +324,7 @@ impl Voyage<'_> {
             key: object_key(&self.destination, replay, at, first, last),
             prefix: self.destination.settings.prefix.clone(),
             compression: self.destination.settings.compression,
-            expiry_recorded: false,
+            expired: Vec::new(),
         }
     }
 
@@ -340,19 +340,22 @@ impl Voyage<'_> {
     /// `s3:PutObject` is asked for, so nobody can look.
     async fn record_what_expired(&mut self, begun: &Begun) -> Result<Result<(), ShipOutcome>, ShipError> {
         let intent = &begun.intent;
-        let mut lost = Vec::new();
-        let mut expected = intent.first;
-        for sequence in begun.lines.iter().map(Line::sequence).chain([intent.last + 1]) {
-            if sequence > expected {
-                lost.push(expected..=sequence - 1);
+        let there: HashSet<u64> = begun.lines.iter().map(Line::sequence).collect();
+        let recorded = |sequence: &u64| intent.expired.iter().any(|range| range.contains(sequence));
+        let mut lost: Vec<RangeInclusive<u64>> = Vec::new();
+        for sequence in (intent.first..=intent.last).filter(|sequence| !there.contains(sequence) && !recorded(sequence))
+        {
+            match lost.last_mut() {
+                Some(range) if range.end() + 1 == sequence => *range = *range.start()..=sequence,
+                _ => lost.push(sequence..=sequence),
             }
-            expected = sequence + 1;
         }
-        if lost.is_empty() || intent.expiry_recorded {
+        if lost.is_empty() {
             return Ok(Ok(()));
         }
+        let expired = intent.expired.iter().chain(&lost).cloned().collect();
         let mut destination = self.next_version();
-        destination.intent = Some(Intent { expiry_recorded: true, ..intent.clone() });
+        destination.intent = Some(Intent { expired, ..intent.clone() });
         self.record_lost(&lost, destination).await
     }
 

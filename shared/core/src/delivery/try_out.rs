@@ -160,7 +160,14 @@ fn test_object(key: &str, now: Timestamp) -> Object {
 
 /// Whether the bucket was reached and only the put was refused.
 fn is_about_the_object(error: &SinkError) -> bool {
-    let unreached = [FailureCode::BucketMissing, FailureCode::WrongRegion];
+    let unreached = [
+        FailureCode::BucketMissing,
+        FailureCode::BucketNameInvalid,
+        FailureCode::BucketAccessDisabled,
+        FailureCode::AccountProblem,
+        FailureCode::SessionDenied,
+        FailureCode::WrongRegion,
+    ];
     error.call == Call::PutObject
         && matches!(error.reason, Reason::Answered { .. })
         && !unreached.contains(&FailureCode::of(error))

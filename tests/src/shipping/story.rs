@@ -1,0 +1,612 @@
+//! The stories of the simulation: several organisations over weeks, in virtual time, everything by the seed. Owns what
+//! happens; whether the promises were kept is the judge's to say, but for those that only show while it happens.
+//!
+//! Quiet hours are jumped over: what the schedule would do in them, with nothing new and nothing due, is nothing.
+
+use std::{
+    ops::AddAssign,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::{
+        failure::FailureCode,
+        ship::{ShipOutcome, ShipPolicy},
+        try_out::TEST_OBJECT_NAME,
+    },
+    destination::{
+        BucketName, Compression, Destination, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings,
+        SettingsPatch,
+    },
+    log::store::LogStore as _,
+    organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
+    registry::Registry as _,
+    time::{Clock, Timestamp},
+};
+use futures_util::future::join_all;
+
+use super::{
+    gate::{Gate, Latency},
+    judge::{Ending, Judge, Judged, Promise, Violation},
+    planted::{Bug, Planted},
+    world::{HOME, Process, Shipped, World, platform, region},
+};
+use crate::{
+    bucket::{Trust, Weather},
+    entropy::SeededEntropy,
+    faulty::Fault,
+    memory::{MemoryStore, Staleness},
+    model::in_virtual_time,
+    queue::{MemoryQueue, Unreliability, VISIBILITY},
+    sample,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TICK: Duration = Duration::from_secs(10 * 60);
+/// How far clocks, late arrivals and what is under way may be off, all together.
+const MARGIN: Duration = Duration::from_secs(15 * 60);
+/// Chances are kept as parts of this.
+const CERTAIN: u64 = 1000;
+
+/// What happened in stories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// What was judged.
+    pub judged: Judged,
+    /// Ticks.
+    pub ticks: u64,
+    /// Processes that died.
+    pub deaths: u64,
+    /// Calls of stores, queue and buckets that failed.
+    pub faults: u64,
+    /// Days that passed.
+    pub days: u64,
+    /// Changes that administrators made of destinations and organisations.
+    pub changes: u64,
+    /// Times at which a bucket's weather, or a role's trust, turned bad.
+    pub troubles: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.judged += other.judged;
+        self.ticks += other.ticks;
+        self.deaths += other.deaths;
+        self.faults += other.faults;
+        self.days += other.days;
+        self.changes += other.changes;
+        self.troubles += other.troubles;
+    }
+}
+
+/// Runs the story of `seed`, with a bug in its processes or without.
+///
+/// # Errors
+/// The first promise that is found broken.
+pub fn run(seed: u64, bug: Option<Bug>) -> Result<Tally, Violation> {
+    in_virtual_time(async {
+        let mut story = Story::begin(seed, bug).await;
+        for _ in 0..story.entropy.between(8, 16) {
+            story.scene().await?;
+        }
+        story.end().await
+    })
+}
+
+/// An organisation and its side of things.
+#[derive(Debug)]
+struct Tenant {
+    id: OrganisationId,
+    bucket: BucketName,
+    role: RoleArn,
+}
+
+struct Story {
+    world: World,
+    entropy: Arc<SeededEntropy>,
+    bug: Option<Bug>,
+    tenants: Vec<Tenant>,
+    /// The shippers, and last the process of the API.
+    processes: Vec<Process>,
+    /// The probability that a call fails, and how many did.
+    chance: Arc<AtomicU64>,
+    faults: Arc<AtomicU64>,
+    usual_chance: u64,
+    tally: Tally,
+}
+
+const SHIPPERS: usize = 3;
+const API: usize = SHIPPERS;
+
+impl Story {
+    async fn begin(seed: u64, bug: Option<Bug>) -> Self {
+        let entropy = SeededEntropy::new(seed);
+        let stale = *entropy.pick(&[0.0, 0.0, 0.3]);
+        let staleness = |clock| Staleness { chance: stale, window: 2 * SECOND, clock, entropy: entropy.fork() };
+        let unreliability = Unreliability {
+            duplicates: *entropy.pick(&[0.0, 0.1]),
+            lost_answers: *entropy.pick(&[0.0, 0.05]),
+            entropy: entropy.fork(),
+        };
+        let world = World::new(
+            sample::START,
+            |clock| MemoryStore::new().with_page(4).with_staleness(staleness(clock)),
+            |clock| MemoryQueue::unreliable(clock, unreliability),
+        );
+        let usual_chance = *entropy.pick(&[0, 0, 5, 15, 40]);
+        let mut story = Self {
+            world,
+            entropy,
+            bug,
+            tenants: Vec::new(),
+            processes: Vec::new(),
+            chance: Arc::default(),
+            faults: Arc::default(),
+            usual_chance,
+            tally: Tally::default(),
+        };
+        story.processes = (0..=SHIPPERS).map(|_| story.process()).collect();
+        for name in ["acme", "beta", "core"] {
+            let of_it = sample::destination(&sample::organisation(name), "1");
+            let tenant = Tenant { id: name.parse().unwrap(), bucket: of_it.bucket, role: of_it.role_arn };
+            story.world.buckets.open(&tenant.bucket, region(HOME));
+            story.tenants.push(tenant);
+            let days = *story.entropy.pick(&[7, 7, 8, 14, 90]);
+            story.put_organisation(name, Plan::Enterprise, days).await;
+        }
+        story
+    }
+
+    /// A new process: as many as there were deaths have begun anew.
+    fn process(&self) -> Process {
+        let (chance, faults, fate) = (Arc::clone(&self.chance), Arc::clone(&self.faults), self.entropy.fork());
+        let decide = move |_| {
+            let chance = chance.load(Ordering::Relaxed);
+            let fails = chance > 0 && fate.between(1, CERTAIN) <= chance;
+            fails.then(|| {
+                faults.fetch_add(1, Ordering::Relaxed);
+                match fate.below(10) {
+                    0 | 1 => Fault::Throttled,
+                    2 | 3 => Fault::Unsent,
+                    4 => Fault::Busy,
+                    5..=7 => Fault::AnswerLost,
+                    8 => Fault::CrashBefore,
+                    _ => Fault::CrashAfter,
+                }
+            })
+        };
+        let latency =
+            Latency { clock: self.world.clock.clone(), half: Duration::from_millis(8), entropy: self.entropy.fork() };
+        let gate = Gate::new(self.world.ports(), Some(latency), decide);
+        let clock: Arc<dyn Clock> = self.world.dial.clone();
+        let bug = self.bug;
+        let within = |ports| match bug {
+            Some(bug) => Planted::in_front_of(ports, bug, clock.clone()),
+            None => ports,
+        };
+        let policy = ShipPolicy { object_bytes: 2000, ..ShipPolicy::default() };
+        Process::start(gate, within, clock.clone(), policy, &self.entropy)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+
+    fn let_fail(&self) {
+        self.chance.store(self.usual_chance, Ordering::Relaxed);
+    }
+
+    fn let_succeed(&self) {
+        self.chance.store(0, Ordering::Relaxed);
+    }
+
+    /// A process that died begins anew.
+    fn revive<T>(&mut self, process: usize, done: Option<T>) -> Option<T> {
+        if done.is_none() {
+            self.tally.deaths += 1;
+            self.processes[process] = self.process();
+        }
+        done
+    }
+
+    async fn put_organisation(&mut self, id: &str, plan: Plan, days: u64) {
+        let retention = Some(RetentionDays::try_from(days).unwrap());
+        let input = OrganisationInput { name: format!("The {id} company"), plan: Some(plan), retention };
+        let api = &self.processes[API];
+        let id = id.parse().unwrap();
+        let done = api.gate.0.live(api.administration.put_organisation(&id, input, &platform())).await;
+        self.revive(API, done);
+    }
+
+    /// One scene: something happens, time passes, the schedule ticks.
+    async fn scene(&mut self) -> Result<(), Violation> {
+        self.let_fail();
+        for tenant in 0..self.tenants.len() {
+            for _ in 0..self.entropy.below(3) {
+                self.append(tenant).await;
+            }
+            if self.entropy.happens(0.5) {
+                self.happen(tenant).await;
+            }
+        }
+        if self.entropy.happens(0.3) {
+            self.step_clock();
+        }
+        self.pass_time().await?;
+        match self.entropy.below(3) {
+            0 => self.calm_tick().await,
+            _ => {
+                self.stormy_tick().await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn organisation(&self, tenant: usize) -> Organisation {
+        self.world.organisation(&self.tenants[tenant].id).await
+    }
+
+    async fn destination(&self, tenant: usize) -> Option<Destination> {
+        self.world.store.destinations(&self.tenants[tenant].id).await.unwrap().pop()
+    }
+
+    async fn append(&mut self, tenant: usize) {
+        let bodies = (0..self.entropy.between(1, 3)).map(|_| sample::body("thing")).collect();
+        let organisation = self.organisation(tenant).await;
+        let api = &self.processes[API];
+        let done = api.gate.0.live(api.log.append(&organisation, bodies, None)).await;
+        self.revive(API, done);
+    }
+
+    fn step_clock(&self) {
+        let ahead = *self.entropy.pick(&[0, 0, 700, -700, 2_000, -2_000, 30_000, 90_000, 300_000]);
+        self.world.dial.set_ahead(ahead);
+    }
+
+    /// Something happens to an organisation, its bucket, its role or its destination.
+    async fn happen(&mut self, tenant: usize) {
+        let Some(there) = self.destination(tenant).await else { return self.create(tenant).await };
+        let organisation = self.organisation(tenant).await;
+        let Tenant { bucket, role, .. } = &self.tenants[tenant];
+        let buckets = &self.world.buckets;
+        let trust = |trust| buckets.set_trust(role, trust);
+        match self.entropy.below(20) {
+            0..=5 => {
+                let late = self.entropy.duration(MINUTE);
+                let bad = [
+                    Weather::Outage,
+                    Weather::Throttling,
+                    Weather::Hanging,
+                    Weather::AnswerLost(late),
+                    Weather::Slow(SECOND * 5),
+                    Weather::Slow(SECOND * 40),
+                    Weather::Denied,
+                    Weather::Missing,
+                ];
+                buckets.set_weather(bucket, *self.entropy.pick(&bad));
+                self.tally.troubles += 1;
+            }
+            6 => {
+                trust(Trust::Revoked);
+                self.tally.troubles += 1;
+            }
+            7..=9 => {
+                buckets.set_weather(bucket, Weather::Fair);
+                trust(Trust::ExternalId(organisation.external_id.clone()));
+            }
+            10 => buckets.open(bucket, region(self.entropy.pick(&[HOME, "us-east-1", "ap-southeast-5"]))),
+            _ => self.change(&organisation, &there).await,
+        }
+    }
+
+    async fn create(&mut self, tenant: usize) {
+        let Tenant { bucket, role, .. } = &self.tenants[tenant];
+        let settings = Settings {
+            prefix: self.entropy.pick(&["", "audit", "a/b"]).parse().unwrap(),
+            region: None,
+            compression: *self.entropy.pick(&[Compression::None, Compression::None, Compression::Gzip]),
+            layout: *self.entropy.pick(&[KeyLayout::Wiremock, KeyLayout::Hive]),
+        };
+        let input = DestinationInput { bucket: bucket.clone(), role_arn: role.clone(), settings };
+        let organisation = self.organisation(tenant).await;
+        let api = &self.processes[API];
+        let done = api.gate.0.live(api.administration.create_destination(&organisation, input, &platform())).await;
+        self.revive(API, done);
+        self.tally.changes += 1;
+    }
+
+    /// An administrator's change. Whether it succeeds is all one.
+    async fn change(&mut self, organisation: &Organisation, there: &Destination) {
+        self.tally.changes += 1;
+        let (id, actor) = (&there.id, platform());
+        let what = self.entropy.below(14);
+        if what >= 11 {
+            let plan = *self.entropy.pick(&[Plan::Free, Plan::Enterprise, Plan::Enterprise]);
+            let days = *self.entropy.pick(&[7, 8, 14, 30]);
+            return self.put_organisation(organisation.id.as_str(), plan, days).await;
+        }
+        let api = &self.processes[API];
+        let administration = &api.administration;
+        let entropy = &self.entropy;
+        let done = api
+            .gate
+            .0
+            .live(async {
+                match what {
+                    0 if entropy.happens(0.5) => {
+                        let _ = administration.delete_destination(organisation, id, &actor).await;
+                    }
+                    0..=2 if there.paused => drop(administration.resume_destination(organisation, id, &actor).await),
+                    0..=2 => drop(administration.pause_destination(organisation, id, &actor).await),
+                    3..=5 => {
+                        let body = *entropy.pick(&[
+                            r#"{"prefix":"moved"}"#,
+                            r#"{"prefix":"","compression":"gzip"}"#,
+                            r#"{"compression":"none","layout":"hive"}"#,
+                            r#"{"region":null}"#,
+                            r#"{"region":"us-east-1","layout":"wiremock"}"#,
+                        ]);
+                        let patch = SettingsPatch::parse(body.as_bytes(), &there.role_arn).unwrap();
+                        let _ = administration.change_destination(organisation, id, patch, &actor).await;
+                    }
+                    6 => {
+                        let sink = &*self.world.buckets;
+                        let test = administration.test_destination(sink, TEST_OBJECT_NAME, organisation, id, &actor);
+                        let _ = test.await;
+                    }
+                    _ => {
+                        let input = self.range(there);
+                        let _ = administration.replay(organisation, id, input, &actor).await;
+                    }
+                }
+            })
+            .await;
+        self.revive(API, done);
+    }
+
+    /// What somebody wants to have once more.
+    fn range(&self, there: &Destination) -> ReplayInput {
+        let (first, count) = (self.entropy.between(1, there.next_sequence), self.entropy.between(1, 12));
+        if self.entropy.happens(0.5) {
+            return ReplayInput::Sequences { first, last: first + count };
+        }
+        let since = self.now().minus(DAY * u32::try_from(count).unwrap());
+        ReplayInput::Times { since, until: since.plus(DAY * 2) }
+    }
+
+    /// Minutes to weeks; the days of longer times have their maintenance and a tick or two.
+    async fn pass_time(&mut self) -> Result<(), Violation> {
+        let jump = match self.entropy.below(20) {
+            0..=6 => MINUTE * 5 + self.entropy.duration(HOUR),
+            7..=12 => self.entropy.duration(DAY),
+            13..=17 => self.entropy.duration(DAY * 6),
+            18 => self.entropy.duration(DAY * 30),
+            _ => self.entropy.duration(DAY * 89),
+        };
+        let before = self.now();
+        if jump < DAY {
+            self.world.clock.jump(jump);
+        } else {
+            let parts = 3;
+            for _ in 0..parts {
+                self.let_succeed();
+                self.maintain().await?;
+                self.let_fail();
+                self.world.clock.jump(jump / parts);
+                self.expire();
+                if self.entropy.happens(0.4) {
+                    self.stormy_tick().await;
+                }
+            }
+        }
+        self.expire();
+        self.tally.days += self.now().since(before).as_secs() / DAY.as_secs();
+        Ok(())
+    }
+
+    /// The anchors come up to their tails, as they do every day.
+    async fn maintain(&mut self) -> Result<(), Violation> {
+        let api = &self.processes[API];
+        let done = api.gate.0.live(api.shipping.maintain()).await;
+        match self.revive(API, done) {
+            Some(Err(error)) => Err(Violation::new(Promise::Recovers, format!("no maintenance: {error}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Time to live deletes some of what has expired.
+    fn expire(&self) {
+        let share = *self.entropy.pick(&[0.0, 0.5, 1.0]);
+        self.world.store.expire(self.now(), |_, _| self.entropy.happens(share));
+    }
+
+    /// Ticks that overlap, fail and are cut short.
+    async fn stormy_tick(&mut self) {
+        let at_once = self.entropy.between(1, SHIPPERS as u64);
+        let ticks = (0..SHIPPERS).filter(|index| (*index as u64) < at_once).map(async |index| {
+            let process = &self.processes[index];
+            let clock = &*self.world.clock;
+            if index > 0 {
+                clock.sleep(self.entropy.duration(40 * SECOND)).await;
+            }
+            // What takes too long is ended from outside, as its function's time-out does.
+            let patience = if self.entropy.happens(0.1) { self.entropy.duration(40 * SECOND) } else { 180 * SECOND };
+            let work = async {
+                let _ = process.plan().await?;
+                process.work(&self.world.queue, clock).await
+            };
+            tokio::select! {
+                biased;
+                done = work => done.is_some(),
+                () = clock.sleep(patience) => false,
+            }
+        });
+        let alive = join_all(ticks).await;
+        for (index, alive) in alive.into_iter().enumerate() {
+            self.tally.ticks += 1;
+            self.revive(index, alive.then_some(()));
+        }
+    }
+
+    /// A tick in which nothing of our own fails: whoever is well is delivered to, and whoever is not knows why.
+    async fn calm_tick(&mut self) -> Result<(), Violation> {
+        self.let_succeed();
+        self.world.clock.jump(VISIBILITY);
+        let mut before = Vec::new();
+        for tenant in 0..self.tenants.len() {
+            let tail = self.world.store.newest(&self.tenants[tenant].id).await.unwrap().map_or(0, |tail| tail.last);
+            before.push((self.destination(tenant).await, tail));
+        }
+        // What was recorded a moment ago may be seen a tick later.
+        self.world.clock.jump(5 * SECOND);
+        let begun_at = self.now();
+        let process = &self.processes[0];
+        while !matches!(process.plan().await, Some(Ok(_))) {}
+        let mut shipped = Vec::new();
+        loop {
+            let some = process.work(&self.world.queue, &*self.world.clock).await.unwrap_or_default();
+            if some.is_empty() {
+                break;
+            }
+            shipped.extend(some);
+        }
+        self.tally.ticks += 1;
+        let due = self.world.dial.now();
+        for (tenant, (destination, tail)) in before.into_iter().enumerate() {
+            let Some(destination) = destination else { continue };
+            let organisation = self.organisation(tenant).await;
+            let pausing =
+                destination.progress.failing.as_ref().is_some_and(|failing| failing.retry_at > due.minus(MINUTE * 2));
+            if destination.is_active() && !pausing && organisation.plan.destinations() > 0 {
+                self.due(tenant, &destination, tail, begun_at, &shipped).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What must have become of a destination that was due in a calm tick.
+    async fn due(
+        &self,
+        tenant: usize,
+        before: &Destination,
+        tail: u64,
+        begun_at: Timestamp,
+        shipped: &[Shipped],
+    ) -> Result<(), Violation> {
+        let Tenant { id, bucket, .. } = &self.tenants[tenant];
+        let Some(after) = self.destination(tenant).await else { return Ok(()) };
+        let own: Vec<&Shipped> = shipped
+            .iter()
+            .filter(|one| one.order.organisation == id.as_str() && one.order.destination == before.id.as_str())
+            .collect();
+        let outcomes = || own.iter().map(|one| one.result.as_ref().map(|report| &report.outcome)).collect::<Vec<_>>();
+        let failed = own.iter().find_map(|one| match &one.result {
+            Ok(report) => match report.outcome {
+                ShipOutcome::Failing(code) => Some(code),
+                _ => None,
+            },
+            Err(_) => None,
+        });
+        match self.trouble(tenant) {
+            None => {
+                let behind = after.next_sequence <= tail;
+                let out_of_time = own
+                    .iter()
+                    .any(|one| one.result.as_ref().is_ok_and(|report| report.outcome == ShipOutcome::OutOfTime));
+                if (behind && !out_of_time) || failed.is_some() {
+                    let detail = format!(
+                        "nothing is wrong with {id}, but it is at {} of {tail}: {:?}",
+                        after.next_sequence,
+                        outcomes()
+                    );
+                    return Err(Violation::new(Promise::OthersUnaffected, detail));
+                }
+                let slow = matches!(self.world.buckets.weather(bucket), Some(Weather::Slow(_)));
+                let late = own.iter().map(|one| one.ended_at).max().filter(|at| *at > begun_at.plus(20 * SECOND));
+                if let Some(at) = late.filter(|_| !slow && shipped.len() <= super::world::BATCH) {
+                    let detail = format!("nothing is wrong with {id}, but it took until {at}, from {begun_at}");
+                    return Err(Violation::new(Promise::OthersUnaffected, detail));
+                }
+            }
+            Some(codes) => {
+                let Some(code) = failed else { return Ok(()) };
+                let failing = after.progress.failing.as_ref();
+                let told = failing.is_some_and(|failing| {
+                    failing.failure.code == code
+                        && codes.contains(&code)
+                        && after.state() == "failing"
+                        && after.status().contains(&failing.failure.cause)
+                });
+                if !told {
+                    let detail =
+                        format!("{id} failed with {code:?} of {codes:?}, but its status is {}", after.status());
+                    return Err(Violation::new(Promise::StatusTold, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a put to a tenant's bucket fails with at present; `None` where it succeeds.
+    fn trouble(&self, tenant: usize) -> Option<&'static [FailureCode]> {
+        let Tenant { bucket, role, .. } = &self.tenants[tenant];
+        if self.world.buckets.trust(role) == Some(Trust::Revoked) {
+            return Some(&[FailureCode::RoleNotAssumable]);
+        }
+        match self.world.buckets.weather(bucket)? {
+            Weather::Fair => None,
+            Weather::Slow(time) if time < crate::bucket::PATIENCE => None,
+            Weather::Outage => Some(&[FailureCode::AwsUnavailable]),
+            Weather::Throttling => Some(&[FailureCode::SlowDown]),
+            Weather::Hanging | Weather::AnswerLost(_) | Weather::Slow(_) => Some(&[FailureCode::TimedOut]),
+            Weather::Denied => Some(&[FailureCode::PutDenied]),
+            Weather::Missing => Some(&[FailureCode::BucketMissing]),
+        }
+    }
+
+    /// All is well again: within the hour, and a tick, everything is delivered. Then everything is judged.
+    async fn end(mut self) -> Result<Tally, Violation> {
+        self.let_succeed();
+        self.world.dial.set_ahead(0);
+        for tenant in 0..self.tenants.len() {
+            let Tenant { id, bucket, role } = &self.tenants[tenant];
+            self.world.buckets.set_weather(bucket, Weather::Fair);
+            self.world.buckets.set_trust(role, Trust::AnyExternalId);
+            let id = id.clone();
+            self.put_organisation(id.as_str(), Plan::Enterprise, 90).await;
+            if let Some(destination) = self.destination(tenant).await {
+                let organisation = self.organisation(tenant).await;
+                let api = &self.processes[API];
+                let _ = api.administration.resume_destination(&organisation, &destination.id, &platform()).await;
+            }
+        }
+        for _ in 0..=(HOUR + MARGIN).as_secs() / TICK.as_secs() {
+            self.world.clock.jump(TICK);
+            let process = &self.processes[0];
+            let _ = process.plan().await;
+            while process.work(&self.world.queue, &*self.world.clock).await.is_some_and(|some| !some.is_empty()) {}
+            self.tally.ticks += 1;
+            let mut settled = true;
+            for tenant in 0..self.tenants.len() {
+                let tail = self.world.store.newest(&self.tenants[tenant].id).await.unwrap().map_or(0, |tail| tail.last);
+                let there = self.destination(tenant).await;
+                settled &= there.is_none_or(|there| there.next_sequence > tail && there.replay.is_none());
+            }
+            if settled {
+                break;
+            }
+        }
+        self.tally.faults = self.faults.load(Ordering::Relaxed);
+        for tenant in &self.tenants {
+            self.tally.judged += Judge::of(&self.world, &tenant.id, MARGIN).judge(Ending::Settled).await?;
+        }
+        Ok(self.tally)
+    }
+}
