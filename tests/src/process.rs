@@ -106,10 +106,10 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} did not write {text:?}", self.name));
     }
 
-    /// Asks it to end as Ctrl-C does.
-    pub fn interrupt(&self) {
-        let status = Command::new("sh").args(["-c", &format!("kill -INT {}", self.id())]).status().unwrap();
-        assert!(status.success(), "{} cannot be interrupted: {status}", self.name);
+    /// Sends it a signal: `INT` is what Ctrl-C sends, `TERM` what `kill` does.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status().unwrap();
+        assert!(status.success(), "{} takes no signal: {status}", self.name);
     }
 
     /// How it ended, once it has.

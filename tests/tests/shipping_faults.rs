@@ -189,7 +189,7 @@ fn two_to_five_shippers_at_once_deliver_every_event_once() {
             })
             .collect();
         let event = [Event::Patched, Event::Paused, Event::Replayed, Event::Recorded];
-        let event = (seed % 3 == 0).then(|| *entropy.pick(&event));
+        let event = seed.is_multiple_of(3).then(|| *entropy.pick(&event));
         let meanwhile = async {
             if let Some(event) = event {
                 let clock: &dyn annals_core::time::Clock = &*scene.world.clock;

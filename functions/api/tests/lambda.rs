@@ -227,13 +227,15 @@ async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
 #[tokio::test]
 async fn a_setting_that_is_missing_is_named_when_the_function_starts() {
     let deployment = Deployment::start().await;
-    for missing in ["LOG_TABLE", "REGISTRY_TABLE", "PLATFORM_TOKEN_SHA256"] {
+    for missing in ["LOG_TABLE", "REGISTRY_TABLE", "PLATFORM_TOKEN_SHA256", "SERVICE_ACCOUNT_ID"] {
         let environment = deployment.environment(FunctionRole::Api);
         let environment: Vec<_> = environment.into_iter().filter(|(name, _)| name != missing).collect();
         let function = Function::start(BINARY, environment).await;
         let error = function.invoke(&Request::new("GET", "/health").event()).await.unwrap_err();
         assert_eq!(error["errorType"], "Runtime.ExitError");
         let logs = function.stop();
-        assert!(format!("{}{}", logs.stdout, logs.stderr).contains(missing), "{logs:?}");
+        let line: Value = serde_json::from_str(logs.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("cannot start")));
+        assert!(line["error"].as_str().unwrap().contains(missing), "{line}");
     }
 }

@@ -797,7 +797,7 @@ impl Step<'_> {
         let before = self.old.progress.failing.as_ref();
         let counted = failing.attempts == before.map_or(0, |before| before.attempts) + 1
             && before.is_none_or(|before| before.since == failing.since);
-        keep(counted, Promise::StatusTold, || format!("{before:?} became {failing:?}"))?;
+        keep(counted, Promise::NothingOverwritten, || format!("{before:?} became {failing:?}"))?;
         keep(failing.retry_at <= self.after.at.plus(LONGEST_PAUSE + margin), Promise::BackOffBounded, || {
             format!("failed at {}, to be tried again at {}", self.after.at, failing.retry_at)
         })

@@ -76,6 +76,8 @@ bugs! {
     ObjectCutShort => Complete;
     /// What expired is passed over in silence.
     GapNotRecorded => GapsTold | NothingSkipped;
+    /// Of what was begun only what expires first is recorded as a gap.
+    GapRecordedOnce => GapsTold | Complete;
     /// A new destination begins with the first event of all.
     LookbackFromTheBeginning => LookbackHeld;
     /// A replay takes the checkpoint along.
@@ -212,6 +214,11 @@ impl Decorator for Planted {
                 Bug::SkippedAfterAnError if there.progress.failing.is_some() => {
                     if let Some(intent) = there.intent.take() {
                         there.next_sequence = intent.last + 1;
+                    }
+                }
+                Bug::GapRecordedOnce => {
+                    if let Some(intent) = there.intent.as_mut().filter(|intent| !intent.expired.is_empty()) {
+                        intent.expired = vec![intent.first..=intent.last];
                     }
                 }
                 Bug::PauseIgnored => there.paused = false,

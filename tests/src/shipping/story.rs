@@ -22,7 +22,7 @@ use annals_core::{
         BucketName, Compression, Destination, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings,
         SettingsPatch,
     },
-    log::store::LogStore as _,
+    log::{segment::Segment, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
     registry::Registry as _,
     time::{Clock, Timestamp},
@@ -301,7 +301,10 @@ impl Story {
                 buckets.set_weather(bucket, Weather::Fair);
                 trust(Trust::ExternalId(organisation.external_id.clone()));
             }
-            10 => buckets.open(bucket, region(self.entropy.pick(&[HOME, "us-east-1", "ap-southeast-5"]))),
+            10 => {
+                let regions = [HOME, "us-east-1", "ap-southeast-5"];
+                buckets.open(bucket, region(regions[self.entropy.below(regions.len())]));
+            }
             _ => self.change(&organisation, &there).await,
         }
     }
@@ -516,7 +519,10 @@ impl Story {
         });
         match self.trouble(tenant) {
             None => {
-                let behind = after.next_sequence <= tail;
+                // What has expired unseen is recorded as a gap when there is something to come behind it.
+                let now = self.now();
+                let waits = |segment: &Arc<Segment>| segment.last() >= after.next_sequence && !segment.is_expired(now);
+                let behind = after.next_sequence <= tail && self.world.store.journal(id).iter().any(waits);
                 let out_of_time = own
                     .iter()
                     .any(|one| one.result.as_ref().is_ok_and(|report| report.outcome == ShipOutcome::OutOfTime));
@@ -586,6 +592,7 @@ impl Story {
                 let api = &self.processes[API];
                 let _ = api.administration.resume_destination(&organisation, &destination.id, &platform()).await;
             }
+            self.append(tenant).await;
         }
         for _ in 0..=(HOUR + MARGIN).as_secs() / TICK.as_secs() {
             self.world.clock.jump(TICK);

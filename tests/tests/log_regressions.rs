@@ -1,0 +1,240 @@
+//! What the log once got wrong, each as the smallest scene that shows it. Owns no random scenes: those are
+//! `tests/model.rs`, where most of these were found.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use annals_core::{
+    audit::{Audit, AuditError, Page, PageRequest, Start},
+    id::EventId,
+    log::{
+        Log,
+        append::{AppendError, AppendPolicy},
+        read::PlaceError,
+        segment::{Segment, Tail},
+        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+    },
+    organisation::{Organisation, OrganisationId},
+    time::{Clock, Timestamp},
+};
+use annals_tests::{
+    clock::PausedClock,
+    entropy::SeededEntropy,
+    faulty::{Fault, FaultyStore},
+    memory::MemoryStore,
+    sample,
+};
+use async_trait::async_trait;
+
+/// A store whose next so many eventually consistent reads miss everything.
+#[derive(Debug)]
+struct Blind {
+    store: Arc<MemoryStore>,
+    reads: AtomicU32,
+}
+
+#[async_trait]
+impl LogStore for Blind {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.store.newest(organisation).await
+    }
+
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+        self.store.anchor(organisation).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+        self.store.advance_anchor(organisation, to).await
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        self.store.commit(organisation, commit).await
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        let left = |reads: u32| reads.checked_sub(1);
+        if consistency == Consistency::Eventual
+            && self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
+        {
+            return Ok(Vec::new());
+        }
+        self.store.range(organisation, range, order, limit, consistency).await
+    }
+}
+
+struct Scene {
+    store: Arc<Blind>,
+    clock: Arc<PausedClock>,
+    log: Arc<Log>,
+    acme: Organisation,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let store = Arc::new(Blind { store: Arc::new(MemoryStore::new()), reads: AtomicU32::new(0) });
+        let clock = PausedClock::new(sample::START);
+        let log = log_on(store.clone(), &clock);
+        Self { store, clock, log, acme: sample::organisation("acme") }
+    }
+
+    async fn append(&self, count: usize) -> Vec<EventId> {
+        let bodies = (0..count).map(|number| sample::body(&number.to_string())).collect();
+        self.log.append(&self.acme, bodies, None).await.unwrap().ids().collect()
+    }
+
+    fn blind(&self, reads: u32) {
+        self.store.reads.store(reads, Ordering::Relaxed);
+    }
+
+    async fn page(&self, request: PageRequest) -> Result<Page, AuditError> {
+        Audit::new(Arc::clone(&self.log)).page(&self.acme, &request, &sample::reader()).await
+    }
+}
+
+fn log_on(store: Arc<dyn LogStore>, clock: &Arc<PausedClock>) -> Arc<Log> {
+    Arc::new(Log::new(store, clock.clone(), SeededEntropy::new(1), AppendPolicy::default()))
+}
+
+fn from(start: Start) -> PageRequest {
+    PageRequest { start, since: None, through: None, order: Order::Ascending, page_size: 10 }
+}
+
+fn sequences(page: &Page) -> Vec<u64> {
+    page.lines.iter().map(|line| line.sequence()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_segment_is_shown_although_a_stale_read_missed_the_segment() {
+    for (index, expected) in [(1, vec![2, 3, 4]), (3, vec![4])] {
+        for reads in 0..4 {
+            let scene = Scene::new();
+            let ids = scene.append(4).await;
+            scene.blind(reads);
+            assert_eq!(sequences(&scene.page(from(Start::From(ids[index]))).await.unwrap()), expected);
+            scene.blind(reads);
+            let page = scene.page(from(Start::After(ids[index - 1]))).await.unwrap();
+            assert_eq!(sequences(&page)[..expected.len()], expected);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_read_does_not_place_a_time_behind_what_was_recorded_since() {
+    let scene = Scene::new();
+    scene.append(2).await;
+    scene.append(2).await;
+    for reads in 0..4 {
+        scene.blind(reads);
+        assert_eq!(scene.log.first_since(&scene.acme, sample::START).await.unwrap(), 1);
+        scene.blind(reads);
+        let page = scene.page(PageRequest { since: Some(sample::START), ..from(Start::Edge) }).await.unwrap();
+        assert_eq!(sequences(&page)[..4], [1, 2, 3, 4]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_cursor_is_good_while_the_next_event_is_there_even_if_a_stale_read_misses_it() {
+    for reads in 0..4 {
+        let scene = Scene::new();
+        let ids = scene.append(1).await;
+        scene.log.maintain(&scene.acme.id).await.unwrap();
+        scene.clock.jump(Duration::from_secs(8 * 86_400));
+        scene.append(1).await;
+        scene.blind(reads);
+        assert_eq!(sequences(&scene.page(from(Start::After(ids[0]))).await.unwrap()), [2]);
+        let gone = scene.page(from(Start::From(ids[0]))).await;
+        assert!(matches!(gone, Err(AuditError::Place(PlaceError::Expired { .. }))), "{gone:?}");
+    }
+}
+
+/// Two requests are merged; their writer crashes while the store has not answered, or has answered that it does not
+/// know; whoever is left hears that nothing is known, and never that nothing was recorded.
+#[tokio::test(start_paused = true)]
+async fn who_waited_behind_a_crashed_writer_is_not_told_that_nothing_was_recorded() {
+    let store = Arc::new(MemoryStore::new());
+    let clock = PausedClock::new(sample::START);
+    let acme = sample::organisation("acme");
+    // The first append keeps the turn, so that the next two meet; the commit of those two is made, and never answered.
+    let commits = AtomicU32::new(0);
+    let faulty = FaultyStore::new(Arc::clone(&store), move |call| {
+        let is_second = call.name == "commit" && commits.fetch_add(1, Ordering::Relaxed) == 1;
+        is_second.then_some(Fault::CrashAfter)
+    });
+    let distant = annals_tests::latency::LatencyStore::new(faulty, clock.clone(), Duration::from_millis(5), None);
+    let log = log_on(distant, &clock);
+    let deadline = AppendPolicy::default().deadline;
+    let append = async |label: &str, patience: Duration| {
+        tokio::select! {
+            biased;
+            result = log.append(&acme, vec![sample::body(label)], None) => Some(result),
+            () = clock.sleep(patience) => None,
+        }
+    };
+    let second = deadline + Duration::from_millis(100);
+    let (first, leader, follower) =
+        tokio::join!(append("first", 2 * deadline), append("leader", second), append("follower", 2 * deadline),);
+    assert!(first.unwrap().is_ok());
+    assert!(leader.is_none(), "it was dropped");
+    assert_eq!(store.journal(&acme.id).iter().map(|segment| segment.count).collect::<Vec<_>>(), [1, 2]);
+    assert!(matches!(follower, Some(Err(AppendError::Unavailable(_)))), "{follower:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_of_sequence_0_is_unknown_in_either_order() {
+    let scene = Scene::new();
+    scene.append(1).await;
+    let zero = EventId::new(&scene.acme.id, Timestamp::EPOCH, 0, 0);
+    for start in [Start::From(zero), Start::After(zero)] {
+        for order in [Order::Ascending, Order::Descending] {
+            let page = scene.page(PageRequest { order, ..from(start) }).await;
+            assert!(matches!(page, Err(AuditError::Place(PlaceError::Unknown))), "{page:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_that_lies_ahead_does_not_have_a_page_show_its_own_read() {
+    let scene = Scene::new();
+    scene.append(3).await;
+    let ahead = EventId::new(&scene.acme.id, scene.clock.now(), 1_000_000, 0);
+    for _ in 0..3 {
+        let page =
+            scene.page(PageRequest { through: Some(ahead), page_size: 1000, ..from(Start::Edge) }).await.unwrap();
+        let own = scene.log.tail(&scene.acme.id).await.unwrap().last;
+        assert_eq!(sequences(&page), (1..own).collect::<Vec<_>>());
+        assert_eq!(page.next, None);
+    }
+}
+
+/// A quiet organisation whose every segment has expired and is deleted, in any order, goes on behind its anchor.
+#[tokio::test(start_paused = true)]
+async fn numbers_are_not_used_again_after_everything_expired() {
+    for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1], [3, 1, 2]] {
+        let scene = Scene::new();
+        for _ in 0..3 {
+            scene.append(1).await;
+        }
+        let hash = scene.log.tail(&scene.acme.id).await.unwrap().hash;
+        scene.log.maintain(&scene.acme.id).await.unwrap();
+        scene.clock.jump(Duration::from_secs(40 * 86_400));
+        for first in order {
+            assert_eq!(scene.log.tail(&scene.acme.id).await.unwrap().last, 3);
+            assert_eq!(scene.store.store.expire(scene.clock.now(), |_, segment| segment == first), 1);
+        }
+        assert_eq!(scene.append(1).await[0].sequence(), 4);
+        assert_eq!(scene.store.store.journal(&scene.acme.id)[3].previous_hash, hash, "the chain goes on");
+    }
+}
