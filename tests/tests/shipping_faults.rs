@@ -2,15 +2,21 @@
 //! right before it; afterwards, once nothing fails any more, the bucket holds every event exactly once, in order, each
 //! object complete. Owns what happens when; scenes and judgement are `annals_tests::shipping`'s.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use annals_core::time::Clock as _;
 use annals_tests::{
+    bucket::Weather,
     entropy::SeededEntropy,
     faulty::Fault,
     model::in_virtual_time,
+    queue::VISIBILITY,
     shipping::{
         judge::{Ending, Judged},
-        scene::{Event, Kind, Scene},
+        scene::{Event, Kind, Scene, TICK},
     },
 };
 use futures_util::future::join_all;
@@ -77,7 +83,7 @@ fn what_fails_twice_in_a_row_loses_and_doubles_nothing() {
         let scene = Scene::set(kind).await;
         let process = scene.process(move |call| (call.number == first).then_some(faults[0]));
         scene.tick(&process).await;
-        scene.world.clock.jump(annals_tests::queue::VISIBILITY);
+        scene.world.clock.jump(VISIBILITY);
         let process = scene.process(move |call| (call.number == second).then_some(faults[1]));
         scene.tick(&process).await;
         scene.recover(None).await;
@@ -106,7 +112,7 @@ fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
     async fn happening_at(kind: Kind, nth: u64, event: Event) -> Result<Judged, String> {
         let scene = Arc::new(Scene::set(kind).await);
         let process = scene.process(|_| None);
-        let arrived = Arc::new(std::sync::Mutex::new(None));
+        let arrived = Arc::new(Mutex::new(None));
         let meanwhile = {
             let (scene, arrived) = (Arc::clone(&scene), Arc::clone(&arrived));
             async move {
@@ -119,7 +125,7 @@ fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
         let before = arrived.lock().unwrap().ok_or("it did not happen")?;
         if event.switches_off() {
             // What was under way may arrive, and nothing behind it.
-            scene.world.clock.jump(annals_tests::shipping::scene::TICK);
+            scene.world.clock.jump(TICK);
             scene.tick(&process).await;
             let after = scene.arrivals().await;
             if after > before + 1 {
@@ -143,6 +149,31 @@ fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
         }
     }
     println!("{runs} runs");
+}
+
+#[test]
+fn what_expires_piece_by_piece_of_what_was_begun_is_recorded_piece_by_piece() {
+    let (judged, gaps) = in_virtual_time(async {
+        let scene = Scene::set(Kind::Expiring).await;
+        let process = scene.process(|_| None);
+        let bucket = scene.bucket().await;
+        scene.world.buckets.set_weather(&bucket, Weather::Outage);
+        for _ in 0..4 {
+            scene.tick(&process).await;
+            scene.world.clock.jump(Duration::from_secs(24 * 60 * 60));
+        }
+        scene.world.buckets.set_weather(&bucket, Weather::Fair);
+        scene.append(&process, 1).await;
+        scene.recover(Some(&process)).await;
+        let judged = scene.judge(Ending::Settled).await;
+        let lines = scene.world.store.journal(&scene.id).into_iter().flat_map(|one| one.lines(&scene.id).unwrap());
+        (
+            judged.map_err(|violation| violation.to_string()),
+            lines.filter(|line| line.text.contains("destination.gap")).count(),
+        )
+    });
+    let judged = judged.unwrap();
+    assert!(gaps >= 3 && judged.lost > 5, "{gaps} gaps, {judged:?}");
 }
 
 #[test]
@@ -192,8 +223,7 @@ fn two_to_five_shippers_at_once_deliver_every_event_once() {
         let event = seed.is_multiple_of(3).then(|| *entropy.pick(&event));
         let meanwhile = async {
             if let Some(event) = event {
-                let clock: &dyn annals_core::time::Clock = &*scene.world.clock;
-                clock.sleep(entropy.duration(std::time::Duration::from_millis(300))).await;
+                scene.world.clock.sleep(entropy.duration(Duration::from_millis(300))).await;
                 event.happen(&scene).await;
             }
         };

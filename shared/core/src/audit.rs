@@ -155,7 +155,10 @@ impl Audit {
 
         let (before, own) = self.record(organisation, reader).await?;
         // A bound that lies ahead, as only a forged one does, would have the chain of pages run after its own records.
-        let through = request.through.filter(|through| before.is_none_or(|before| *through <= before)).or(before);
+        let through = request
+            .through
+            .filter(|through| before.is_none_or(|before| through.sequence() <= before.sequence()))
+            .or(before);
         let last = through.map_or(0, EventId::sequence);
         let bytes: usize = run.lines.iter().map(|line| line.text.len()).sum();
         if run.lines.len() <= request.page_size && bytes < MAX_PAGE_BYTES && run.at <= last {

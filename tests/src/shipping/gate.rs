@@ -43,13 +43,13 @@ pub struct Gate {
     crashed: Notify,
 }
 
-/// How long calls take.
+/// How long calls take until they are done. What their answers take as well is as good as a part of the next call's.
 #[derive(Debug, Clone)]
 pub struct Latency {
     /// By which time.
     pub clock: Arc<dyn Clock>,
-    /// Each half of a call takes up to this long.
-    pub half: Duration,
+    /// At most.
+    pub limit: Duration,
     /// What decides.
     pub entropy: Arc<SeededEntropy>,
 }
@@ -99,12 +99,6 @@ impl Gate {
         }
     }
 
-    async fn half(&self) {
-        if let Some(latency) = &self.latency {
-            latency.clock.sleep(latency.entropy.duration(latency.half)).await;
-        }
-    }
-
     async fn enter(&self, name: &'static str) -> Option<Fault> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
@@ -115,7 +109,9 @@ impl Gate {
         if let Some((_, work)) = meanwhile {
             work.await;
         }
-        self.half().await;
+        if let Some(latency) = &self.latency {
+            latency.clock.sleep(latency.entropy.duration(latency.limit)).await;
+        }
         let fault = (self.decide)(Call { number, name });
         if fault == Some(Fault::CrashBefore) {
             self.crash().await;
@@ -133,7 +129,6 @@ impl Gate {
         if fault == Some(Fault::CrashAfter) {
             self.crash().await;
         }
-        self.half().await;
     }
 }
 

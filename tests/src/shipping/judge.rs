@@ -2,9 +2,11 @@
 //! every object and every put that arrived. Owns the judgement, and nothing of how it came about.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
     ops::RangeInclusive,
+    rc::Rc,
     time::Duration,
 };
 
@@ -67,7 +69,7 @@ pub enum Promise {
     /// A failure is in the status, with its cause.
     StatusTold,
     /// A destination that is well is delivered to within its tick, whatever becomes of others.
-    OthersUnaffected,
+    DeliveredInTime,
     /// Once all is well again everything is delivered, within the hour and a tick.
     Recovers,
 }
@@ -112,9 +114,9 @@ pub struct Judged {
     pub lost: u64,
     /// Replays that were finished.
     pub replays: u64,
-    /// Notes of a failure.
+    /// Versions that are failing.
     pub failures: u64,
-    /// Intents that another process than the one that began them had to finish, or a later try.
+    /// Destinations.
     pub destinations: u64,
 }
 
@@ -158,6 +160,8 @@ pub struct Judge<'a> {
     /// How far the processes' clocks, and what is under way, may be off.
     margin: Duration,
     journal: Journal,
+    /// What objects hold, decompressed, by SHA-256.
+    texts: RefCell<HashMap<String, Option<Rc<Vec<u8>>>>>,
 }
 
 /// An intent that was stored.
@@ -193,7 +197,7 @@ impl<'a> Judge<'a> {
             }
         }
         assert!(journal.keys().copied().eq(1..=journal.len() as u64), "the log is not dense");
-        Self { world, organisation, margin, journal }
+        Self { world, organisation, margin, journal, texts: RefCell::default() }
     }
 
     /// Judges every destination that the organisation ever had.
@@ -223,6 +227,16 @@ impl<'a> Judge<'a> {
             }
         }
         Ok(judged)
+    }
+
+    /// What an object holds; `None` where it is not compressed as it should be.
+    fn text(&self, object: &StoredObject, compression: Compression) -> Option<Rc<Vec<u8>>> {
+        let mut texts = self.texts.borrow_mut();
+        let text = texts.entry(object.sha256.clone()).or_insert_with(|| match compression {
+            Compression::None => Some(Rc::new(object.content.to_vec())),
+            Compression::Gzip => gunzip(&object.content).map(Rc::new),
+        });
+        text.clone()
     }
 
     /// What a customer can see who knows nothing but the bucket: no event is in two objects, replays aside. Where
@@ -424,11 +438,8 @@ impl<'a> Judge<'a> {
                 Promise::Immutable,
                 || format!("{key} was put again with other content"),
             )?;
-            let text = match intent.compression {
-                Compression::None => object.content.to_vec(),
-                Compression::Gzip => gunzip(&object.content)
-                    .ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))?,
-            };
+            let text = self.text(object, intent.compression);
+            let text = text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))?;
             let media_type = match intent.compression {
                 Compression::None => "application/x-ndjson",
                 Compression::Gzip => "application/gzip",
@@ -534,10 +545,7 @@ impl<'a> Judge<'a> {
                     format!("{key} is not among the keys of the replay {}", replay.id)
                 })?;
                 let Some(object) = objects.get(key) else { continue };
-                let text = match one.intent.compression {
-                    Compression::None => object.content.to_vec(),
-                    Compression::Gzip => gunzip(&object.content).unwrap_or_default(),
-                };
+                let text = self.text(object, one.intent.compression).unwrap_or_default();
                 for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_of) {
                     keep(left.remove(&sequence), Promise::ReplayApart, || {
                         format!("the replay {} delivers {sequence} twice, or was not asked for it", replay.id)
@@ -716,6 +724,9 @@ impl Step<'_> {
                 format!("{} was delivered, but the status does not say so", delivery.key)
             })?;
             if delivery.replay.is_some() {
+                keep(!self.has("next"), Promise::ReplayApart, || {
+                    format!("{} took the checkpoint from {} to {}", delivery.key, old.next_sequence, new.next_sequence)
+                })?;
                 return self.only(&["replay", "success", "failing", "retry"]);
             }
             let goes_on = old.next_sequence == delivery.first && new.next_sequence == delivery.last + 1;
@@ -749,7 +760,8 @@ impl Step<'_> {
                     })
                 }
                 (Some(intent), Some(other)) => {
-                    Err(Violation::new(Promise::IntentKept, format!("{intent:?} became {other:?}")))
+                    let promise = if self.has("next") { Promise::NothingSkipped } else { Promise::IntentKept };
+                    Err(Violation::new(promise, format!("{intent:?} became {other:?}")))
                 }
                 (None, None) => {
                     let detail = format!("from {} to {} without a delivery", old.next_sequence, new.next_sequence);

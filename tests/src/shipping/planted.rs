@@ -31,7 +31,7 @@ use super::{
 };
 
 macro_rules! bugs {
-    ($($(#[doc = $doc:literal])+ $bug:ident => $($promise:ident)|+;)+) => {
+    ($($(#[doc = $doc:literal])+ $bug:ident => $promise:ident;)+) => {
         /// A bug.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Bug {
@@ -39,14 +39,20 @@ macro_rules! bugs {
         }
 
         impl Bug {
+            /// Whether it is one of the administration's, not of the shippers'.
+            #[must_use]
+            pub fn is_administrations(self) -> bool {
+                self == Self::LookbackFromTheBeginning
+            }
+
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$bug),+];
 
-            /// The promises that it may be found to break: whichever is looked at first.
+            /// The promise that it breaks. It may break others besides.
             #[must_use]
-            pub fn breaks(self) -> &'static [Promise] {
+            pub fn breaks(self) -> Promise {
                 match self {
-                    $(Self::$bug => &[$(Promise::$promise),+],)+
+                    $(Self::$bug => Promise::$promise,)+
                 }
             }
         }
@@ -57,35 +63,35 @@ bugs! {
     /// The delivery is committed, and then its object is put.
     CommitBeforePut => PutBeforeCommit;
     /// The object's key is made from the time of each try.
-    KeyFromTheClock => ExactlyOnce | BegunFirst | IntentKept;
+    KeyFromTheClock => ExactlyOnce;
     /// Progress is saved whatever the destination's version is by now.
-    SavedWithoutCondition => IntentKept | NothingSkipped | NothingOverwritten | ReplayApart;
+    SavedWithoutCondition => NothingOverwritten;
     /// What was begun is forgotten, and something else begun, at the next try.
-    IntentDroppedOnRetry => IntentKept | ExactlyOnce;
+    IntentDroppedOnRetry => IntentKept;
     /// What was begun takes in what has come since.
-    IntentStretchedOnRetry => IntentKept | Immutable | Complete;
+    IntentStretchedOnRetry => IntentKept;
     /// That the object is there already is taken for a failure.
-    PresentTakenForFailure => Recovers | StatusTold;
+    PresentTakenForFailure => Recovers;
     /// What failed is passed over, so that the rest can go on.
-    SkippedAfterAnError => NothingSkipped | IntentKept;
+    SkippedAfterAnError => NothingSkipped;
     /// A refusal is taken for success.
     RefusalTakenForSuccess => PutBeforeCommit;
     /// An object that is there is replaced, by what is left of its events.
-    PutWithoutCondition => Immutable | Complete;
+    PutWithoutCondition => Immutable;
     /// An object ends where a buffer ended.
     ObjectCutShort => Complete;
     /// What expired is passed over in silence.
-    GapNotRecorded => GapsTold | NothingSkipped;
+    GapNotRecorded => GapsTold;
     /// Of what was begun only what expires first is recorded as a gap.
-    GapRecordedOnce => GapsTold | Complete;
+    GapRecordedOnce => GapsTold;
     /// A new destination begins with the first event of all.
     LookbackFromTheBeginning => LookbackHeld;
     /// A replay takes the checkpoint along.
-    ReplayMovesTheCheckpoint => ReplayApart | NothingSkipped;
+    ReplayMovesTheCheckpoint => ReplayApart;
     /// What has expired and is not deleted yet is delivered.
     ExpiredDelivered => ExpiryHolds;
     /// Some events are never read, and taken for expired.
-    EventsUnseen => GapsTold | Recovers | OthersUnaffected | LookbackHeld;
+    EventsUnseen => GapsTold;
     /// A delivery that began goes on while the destination is paused.
     PauseIgnored => NothingWhenOff;
     /// A failing destination is tried again much later.
@@ -95,11 +101,11 @@ bugs! {
     /// The history is written beside the checkpoint, and sometimes not.
     HistoryForgotten => HistoryTrue;
     /// Objects are put one at a time.
-    OneAtATime => OthersUnaffected;
+    OneAtATime => DeliveredInTime;
     /// A destination that failed is left out of the plan.
-    FailingNotPlanned => Recovers | OthersUnaffected;
+    FailingNotPlanned => Recovers;
     /// What was begun under a prefix is put under the one that is in force now.
-    PrefixOfToday => PutBeforeCommit | BegunFirst | ExactlyOnce;
+    PrefixOfToday => PutBeforeCommit;
 }
 
 /// A process's ports with a bug in them.
@@ -187,11 +193,18 @@ impl Decorator for Planted {
         limit: Option<usize>,
         consistency: Consistency,
     ) -> Result<Vec<Segment>, StoreError> {
-        let mut segments = self.below.range(organisation, range, order, limit, consistency).await?;
+        let mut segments = self.below.range(organisation, range.clone(), order, limit, consistency).await?;
         match self.bug {
             Bug::ExpiredDelivered => segments.iter_mut().for_each(|segment| segment.expires_at *= 2),
-            // A later one is seen in its place, as if it had been deleted.
-            Bug::EventsUnseen if segments.len() > 1 => segments.retain(|segment| segment.first % 5 != 3),
+            Bug::EventsUnseen => {
+                let unseen = |segment: &Segment| segment.first % 5 == 3;
+                // The next one is seen in its place, as if it had been deleted.
+                while order == Order::Ascending && segments.len() == 1 && unseen(&segments[0]) {
+                    let rest = segments[0].last() + 1..=*range.end();
+                    segments = self.below.range(organisation, rest, order, limit, consistency).await?;
+                }
+                segments.retain(|segment| !unseen(segment));
+            }
             _ => {}
         }
         Ok(segments)

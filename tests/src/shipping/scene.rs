@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 
 use annals_core::{
     delivery::ship::{ShipOutcome, ShipPolicy},
-    destination::{Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch},
+    destination::{
+        BucketName, Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch,
+    },
     entropy::Entropy as _,
     log::store::LogStore as _,
     organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
@@ -77,7 +79,8 @@ impl Scene {
     /// Where something fails although nothing does.
     pub async fn set(kind: Kind) -> Self {
         let world = World::new(sample::START, |_| MemoryStore::new().with_page(3), MemoryQueue::new);
-        let policy = ShipPolicy { object_bytes: 1000, ..ShipPolicy::default() };
+        let object_bytes = if kind == Kind::Expiring { 3000 } else { 1000 };
+        let policy = ShipPolicy { object_bytes, ..ShipPolicy::default() };
         let entropy = SeededEntropy::new(1);
         let retention = if kind == Kind::Expiring { RetentionDays::MIN } else { RetentionDays::DEFAULT };
         let acme = Organisation { retention, longest_retention: retention, ..sample::organisation("acme") };
@@ -153,7 +156,7 @@ impl Scene {
         self.process_within(decide, None, |ports| ports)
     }
 
-    /// A process whose calls take up to 20 ms each way.
+    /// A process whose calls take up to 40 ms.
     #[must_use]
     pub fn slow_process(
         &self,
@@ -161,7 +164,7 @@ impl Scene {
         entropy: &SeededEntropy,
     ) -> Process {
         let clock = self.world.clock.clone();
-        let latency = Latency { clock, half: Duration::from_millis(20), entropy: entropy.fork() };
+        let latency = Latency { clock, limit: Duration::from_millis(40), entropy: entropy.fork() };
         self.process_within(decide, Some(latency), |ports| ports)
     }
 
@@ -191,6 +194,14 @@ impl Scene {
         let before = self.organisation().await;
         let input = OrganisationInput { name: before.name, plan: Some(plan), retention: None };
         process.administration.put_organisation(&self.id, input, &platform()).await.unwrap();
+    }
+
+    /// Its bucket.
+    ///
+    /// # Panics
+    /// Where it never had a destination.
+    pub async fn bucket(&self) -> BucketName {
+        self.world.witness.0.versions(&self.id).last().unwrap().destination.bucket.clone()
     }
 
     /// How many puts have arrived at the destination's bucket.
