@@ -268,7 +268,10 @@ struct Sent {
 /// What an idempotency key was last used for.
 #[derive(Clone)]
 struct KeyUse {
+    /// When it was first sent.
     since: Timestamp,
+    /// When it was last sent: perhaps it was recorded no earlier.
+    last: Timestamp,
     /// The batches that were sent with it, by their index in all that were sent.
     sent: Vec<usize>,
 }
@@ -409,10 +412,16 @@ impl<S: Subject> Run<S> {
         let index = match entropy.below(10) {
             _ if !self.subject.knows_keys() => None,
             // An earlier batch with a key again, as long as the key is surely remembered.
-            0 | 1 => self.live_key().map(|(_, key)| *entropy.pick(&key.sent)),
+            0 | 1 => self.live_key().map(|(name, mut key)| {
+                key.last = self.clock.now();
+                let index = *entropy.pick(&key.sent);
+                self.keys.insert(name, key);
+                index
+            }),
             // A key again, for something else.
             2 => self.live_key().map(|(name, mut key)| {
                 let index = self.send(Some(name.0.clone()));
+                key.last = self.clock.now();
                 key.sent.push(index);
                 self.keys.insert(name, key);
                 index
@@ -443,7 +452,8 @@ impl<S: Subject> Run<S> {
 
     fn first_use(&mut self, name: (String, usize)) -> usize {
         let index = self.send(Some(name.0.clone()));
-        self.keys.insert(name, KeyUse { since: self.clock.now(), sent: vec![index] });
+        let now = self.clock.now();
+        self.keys.insert(name, KeyUse { since: now, last: now, sent: vec![index] });
         index
     }
 
@@ -462,11 +472,11 @@ impl<S: Subject> Run<S> {
         let now = self.clock.now();
         let mut last: HashMap<&str, (usize, Timestamp)> = HashMap::new();
         for ((name, number), key) in &self.keys {
-            last.insert(name, (*number, key.since));
+            last.insert(name, (*number, key.last));
         }
         let mut forgotten: Vec<_> = last
             .into_iter()
-            .filter(|(_, (_, since))| now.since(*since) > KEY_TTL + Duration::from_secs(3600))
+            .filter(|(_, (_, sent))| now.since(*sent) > KEY_TTL + Duration::from_secs(3600))
             .map(|(name, (number, _))| (name.to_owned(), number + 1))
             .collect();
         forgotten.sort();

@@ -109,14 +109,6 @@ impl MemoryQueue {
         self.lock().waiting.retain(|waiting| waiting.message.number != number);
     }
 
-    /// Shows a message again now: it is to be tried once more.
-    pub fn give_back(&self, number: u64) {
-        let now = self.clock.now();
-        for waiting in self.lock().waiting.iter_mut().filter(|waiting| waiting.message.number == number) {
-            waiting.visible_at = now;
-        }
-    }
-
     /// Sends copies of all messages, as if each had been delivered twice.
     pub fn double(&self) {
         let orders: Vec<ShipOrder> = self.lock().waiting.iter().map(|waiting| waiting.message.order.clone()).collect();
@@ -190,7 +182,7 @@ mod tests {
         assert_eq!((&first.order, &second.order), (&order(1), &order(2)));
         queue.delete(first.number);
         assert!(queue.receive(10).is_empty());
-        queue.give_back(second.number);
+        clock.jump(VISIBILITY);
         for received in 2..=MAX_RECEIVES {
             assert_eq!(queue.receive(10)[0].received, received);
             clock.jump(VISIBILITY);

@@ -90,6 +90,13 @@ fn shipping_keeps_its_promises_through_weeks_of_trouble() {
 }
 
 #[test]
+fn the_same_seed_tells_the_same_story() {
+    for seed in 0..12 {
+        assert_eq!(story::run(seed, None).unwrap(), story::run(seed, None).unwrap(), "seed {seed}");
+    }
+}
+
+#[test]
 fn every_planted_bug_is_found_by_the_promise_that_it_breaks() {
     let missed: Vec<String> = Bug::ALL
         .iter()

@@ -13,9 +13,11 @@ use std::{
 
 use annals_core::{
     delivery::{
+        Delivery,
         queue::ShipOrder,
         sink::{Call as SinkCall, Object, Reason, SinkError, Stored, Target},
     },
+    destination::Destination,
     log::store::{Commit, CommitError, StoreError},
     organisation::OrganisationId,
     time::Clock,
@@ -35,6 +37,7 @@ type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
 /// The way, and what happens on it.
 pub struct Gate {
     below: Arc<dyn Ports>,
+    clock: Arc<dyn Clock>,
     calls: AtomicU64,
     names: Mutex<Vec<&'static str>>,
     decide: Decide,
@@ -46,8 +49,6 @@ pub struct Gate {
 /// How long calls take until they are done. What their answers take as well is as good as a part of the next call's.
 #[derive(Debug, Clone)]
 pub struct Latency {
-    /// By which time.
-    pub clock: Arc<dyn Clock>,
     /// At most.
     pub limit: Duration,
     /// What decides.
@@ -61,15 +62,17 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// The way to `below`, on which calls fail as `decide` says.
+    /// The way to `below`, on which calls fail as `decide` says. What is late is so by `clock`.
     #[must_use]
     pub fn new(
         below: Arc<dyn Ports>,
+        clock: Arc<dyn Clock>,
         latency: Option<Latency>,
         decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
     ) -> Arc<Decorated<Self>> {
         Arc::new(Decorated(Self {
             below,
+            clock,
             calls: AtomicU64::new(0),
             names: Mutex::default(),
             decide: Box::new(decide),
@@ -110,13 +113,22 @@ impl Gate {
             work.await;
         }
         if let Some(latency) = &self.latency {
-            latency.clock.sleep(latency.entropy.duration(latency.limit)).await;
+            self.clock.sleep(latency.entropy.duration(latency.limit)).await;
         }
         let fault = (self.decide)(Call { number, name });
         if fault == Some(Fault::CrashBefore) {
             self.crash().await;
         }
         fault
+    }
+
+    /// Lets `work` be done this much later, whatever becomes of who asked for it.
+    fn late(&self, after: Duration, work: impl Future<Output = ()> + Send + 'static) {
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            clock.sleep(after).await;
+            work.await;
+        });
     }
 
     async fn crash(&self) {
@@ -152,12 +164,7 @@ impl Decorator for Gate {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let fault = self.enter(name).await;
-        let answer = match fault {
-            Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
-            Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
-            Some(Fault::AnswerLost) => work.await.and_then(|_| Err(unavailable())),
-            _ => work.await,
-        };
+        let answer = store_call(fault, work).await;
         self.leave(fault).await;
         answer
     }
@@ -168,7 +175,12 @@ impl Decorator for Gate {
         let answer = match fault {
             Some(Fault::Throttled) => Err(throttled().into()),
             Some(Fault::Busy) => Err(CommitError::Busy),
-            Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable().into()),
+            Some(Fault::Unsent) => Err(unavailable().into()),
+            Some(Fault::Late(after)) => {
+                let (below, organisation, commit) = (Arc::clone(&self.below), organisation.clone(), commit.clone());
+                self.late(after, async move { drop(below.commit(&organisation, &commit).await) });
+                Err(unavailable().into())
+            }
             Some(Fault::AnswerLost) => {
                 let _ = work.await;
                 Err(unavailable().into())
@@ -179,8 +191,26 @@ impl Decorator for Gate {
         answer
     }
 
+    async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
+        let fault = self.enter("save_progress").await;
+        if let Some(Fault::Late(after)) = fault {
+            let below = Arc::clone(&self.below);
+            let (destination, delivery) = (destination.clone(), delivery.cloned());
+            self.late(after, async move { drop(below.save_progress(&destination, delivery.as_ref()).await) });
+            return Err(unavailable());
+        }
+        let answer = store_call(fault, self.below.save_progress(destination, delivery)).await;
+        self.leave(fault).await;
+        answer
+    }
+
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         let fault = self.enter("put").await;
+        if let Some(Fault::Late(after)) = fault {
+            let (below, target) = (Arc::clone(&self.below), target.clone());
+            self.late(after, async move { drop(below.put(&target, object).await) });
+            return Err(SinkError { call: SinkCall::PutObject, reason: Reason::TimedOut, request_id: None });
+        }
         let work = self.below.put(target, object);
         let answer = sink_call(SinkCall::PutObject, fault, work).await;
         self.leave(fault).await;
@@ -196,6 +226,18 @@ impl Decorator for Gate {
 
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
         self.store_call("send", self.below.send(orders)).await
+    }
+}
+
+async fn store_call<T>(
+    fault: Option<Fault>,
+    work: impl Future<Output = Result<T, StoreError>> + Send,
+) -> Result<T, StoreError> {
+    match fault {
+        Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
+        Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
+        Some(Fault::AnswerLost) => work.await.and_then(|_| Err(unavailable())),
+        _ => work.await,
     }
 }
 

@@ -87,7 +87,9 @@ bugs! {
     /// A new destination begins with the first event of all.
     LookbackFromTheBeginning => LookbackHeld;
     /// A replay takes the checkpoint along.
-    ReplayMovesTheCheckpoint => ReplayApart;
+    ReplayMovesTheCheckpoint => ExactlyOnce;
+    /// A replay ends with its first object.
+    ReplayEndsEarly => ReplayApart;
     /// What has expired and is not deleted yet is delivered.
     ExpiredDelivered => ExpiryHolds;
     /// Some events are never read, and taken for expired.
@@ -259,6 +261,7 @@ impl Decorator for Planted {
                     new.next_sequence = delivery.last + 1;
                 }
             }
+            Bug::ReplayEndsEarly => new.replay = new.replay.filter(|_| delivery.is_none()),
             Bug::FailureNotKept => new.progress.failing = None,
             Bug::EndlessBackOff => {
                 if let Some(failing) = &mut new.progress.failing {

@@ -4,7 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_core::{
-    delivery::ship::{ShipOutcome, ShipPolicy},
+    administration::AdministrationError,
+    delivery::{
+        ship::{ShipOutcome, ShipPolicy},
+        try_out::{TEST_OBJECT_NAME, TrialReport},
+    },
     destination::{
         BucketName, Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch,
     },
@@ -18,7 +22,6 @@ use annals_core::{
 use super::{
     gate::{Gate, Latency},
     judge::{Ending, Judge, Judged, Violation},
-    ports::Ports,
     world::{HOME, Process, World, platform, region},
 };
 use crate::{
@@ -153,7 +156,7 @@ impl Scene {
     /// A process whose calls take no time and fail as `decide` says.
     #[must_use]
     pub fn process(&self, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) -> Process {
-        self.process_within(decide, None, |ports| ports)
+        self.process_behind(None, decide)
     }
 
     /// A process whose calls take up to 40 ms.
@@ -163,19 +166,17 @@ impl Scene {
         decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
         entropy: &SeededEntropy,
     ) -> Process {
-        let clock = self.world.clock.clone();
-        let latency = Latency { clock, limit: Duration::from_millis(40), entropy: entropy.fork() };
-        self.process_within(decide, Some(latency), |ports| ports)
+        let latency = Latency { limit: Duration::from_millis(40), entropy: entropy.fork() };
+        self.process_behind(Some(latency), decide)
     }
 
-    fn process_within(
+    fn process_behind(
         &self,
-        decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
         latency: Option<Latency>,
-        within: impl FnOnce(Arc<dyn Ports>) -> Arc<dyn Ports>,
+        decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static,
     ) -> Process {
-        let gate = Gate::new(self.world.ports(), latency, decide);
-        Process::start(gate, within, self.world.dial.clone(), self.policy, &self.entropy)
+        let gate = Gate::new(self.world.ports(), self.world.clock.clone(), latency, decide);
+        Process::start(gate, |ports| ports, self.world.dial.clone(), self.policy, &self.entropy)
     }
 
     /// Records `count` events.
@@ -202,6 +203,14 @@ impl Scene {
     /// Where it never had a destination.
     pub async fn bucket(&self) -> BucketName {
         self.world.witness.0.versions(&self.id).last().unwrap().destination.bucket.clone()
+    }
+
+    /// Tests the destination. `None` where the process died of it.
+    pub async fn test(&self, process: &Process) -> Option<Result<TrialReport, AdministrationError>> {
+        let (organisation, id, actor) = (self.organisation().await, self.destination().await, platform());
+        let (administration, sink) = (&process.administration, &*process.gate);
+        let test = administration.test_destination(sink, TEST_OBJECT_NAME, &organisation, &id, &actor);
+        process.gate.0.live(test).await
     }
 
     /// How many puts have arrived at the destination's bucket.
@@ -275,6 +284,8 @@ pub enum Event {
     Replayed,
     /// The organisation's plan does not include it any more.
     Downgraded,
+    /// It is tested.
+    Tested,
     /// More is recorded.
     Recorded,
     /// Another process ships to it, with the same messages and more.
@@ -306,6 +317,7 @@ impl Event {
                 let _ = administration.replay(&organisation, &id, input, &actor).await;
             }
             Self::Downgraded => scene.put_plan(&process, Plan::Free).await,
+            Self::Tested => drop(scene.test(&process).await),
             Self::Recorded => scene.append(&process, 3).await,
             Self::Shipped => {
                 scene.append(&process, 1).await;

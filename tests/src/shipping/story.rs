@@ -37,6 +37,7 @@ use super::{
 };
 use crate::{
     bucket::{Trust, Weather},
+    clock::AheadClock,
     entropy::SeededEntropy,
     faulty::Fault,
     memory::{MemoryStore, Staleness},
@@ -50,6 +51,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TICK: Duration = Duration::from_secs(10 * 60);
+/// How long after its request a write may still arrive, at most.
+const LATE: Duration = Duration::from_secs(20);
 /// How far clocks, late arrivals and what is under way may be off, all together.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
 /// Chances are kept as parts of this.
@@ -172,20 +175,22 @@ impl Story {
             let fails = chance > 0 && fate.between(1, CERTAIN) <= chance;
             fails.then(|| {
                 faults.fetch_add(1, Ordering::Relaxed);
-                match fate.below(10) {
+                match fate.below(12) {
                     0 | 1 => Fault::Throttled,
                     2 | 3 => Fault::Unsent,
                     4 => Fault::Busy,
+                    9 | 10 => Fault::Late(fate.duration(LATE)),
                     5..=7 => Fault::AnswerLost,
                     8 => Fault::CrashBefore,
                     _ => Fault::CrashAfter,
                 }
             })
         };
-        let latency =
-            Latency { clock: self.world.clock.clone(), limit: Duration::from_millis(16), entropy: self.entropy.fork() };
-        let gate = Gate::new(self.world.ports(), Some(latency), decide);
-        let clock: Arc<dyn Clock> = self.world.dial.clone();
+        let latency = Latency { limit: Duration::from_millis(16), entropy: self.entropy.fork() };
+        let gate = Gate::new(self.world.ports(), self.world.clock.clone(), Some(latency), decide);
+        // No two machines agree on the time.
+        let by = Duration::from_millis(400) * u32::try_from(index).unwrap();
+        let clock: Arc<dyn Clock> = AheadClock::new(self.world.dial.clone(), by);
         let bug = self.bug.filter(|bug| bug.is_administrations() == (index == API));
         let within = |ports| match bug {
             Some(bug) => Planted::in_front_of(ports, bug, clock.clone()),
@@ -387,6 +392,8 @@ impl Story {
 
     /// Minutes to weeks; the days of longer times have their maintenance and a tick or two.
     async fn pass_time(&mut self) -> Result<(), Violation> {
+        // What is under way arrives first: who sleeps does not notice a jump.
+        self.world.clock.sleep(LATE).await;
         let jump = match self.entropy.below(20) {
             0..=6 => MINUTE * 5 + self.entropy.duration(HOUR),
             7..=12 => self.entropy.duration(DAY),
@@ -407,6 +414,7 @@ impl Story {
                 self.expire();
                 if self.entropy.happens(0.4) {
                     self.stormy_tick().await;
+                    self.world.clock.sleep(LATE).await;
                 }
             }
         }
@@ -428,7 +436,12 @@ impl Story {
     /// Time to live deletes some of what has expired.
     fn expire(&self) {
         let share = *self.entropy.pick(&[0.0, 0.5, 1.0]);
-        self.world.store.expire(self.now(), |_, _| self.entropy.happens(share));
+        let salt = self.entropy.next();
+        // Whatever order the store goes through them in.
+        self.world.store.expire(self.now(), |organisation, first| {
+            let name = organisation.as_str().bytes().fold(salt, |sum, byte| sum.rotate_left(8) ^ u64::from(byte));
+            SeededEntropy::new(name ^ first).happens(share)
+        });
     }
 
     /// Ticks that overlap, fail and are cut short.
@@ -611,6 +624,8 @@ impl Story {
                 break;
             }
         }
+        // What was under way has arrived.
+        self.world.clock.sleep(MINUTE * 2).await;
         self.tally.faults = self.faults.load(Ordering::Relaxed);
         for tenant in &self.tenants {
             self.tally.judged += Judge::of(&self.world, &tenant.id, MARGIN).judge(Ending::Settled).await?;

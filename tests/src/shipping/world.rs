@@ -16,7 +16,7 @@ use annals_core::{
         queue::ShipOrder,
         ship::{PlanReport, ShipError, ShipPolicy, ShipReport, Shipping},
     },
-    destination::{Destination, DestinationId, Region},
+    destination::{Destination, Region},
     event::Context,
     log::{
         Log,
@@ -127,7 +127,6 @@ pub struct Witness {
 #[derive(Debug, Default)]
 struct Seen {
     versions: Vec<Version>,
-    commits: Vec<(OrganisationId, Commit)>,
     committed_early: Option<String>,
 }
 
@@ -139,24 +138,10 @@ impl Witness {
         self.seen().versions.iter().filter(of_it).cloned().collect()
     }
 
-    /// The newest version of a destination, and whether it was deleted.
-    #[must_use]
-    pub fn newest(&self, organisation: &OrganisationId, id: &DestinationId) -> Option<Version> {
-        let of_it =
-            |version: &&Version| version.destination.organisation == *organisation && version.destination.id == *id;
-        self.seen().versions.iter().rev().find(of_it).cloned()
-    }
-
     /// The key of a delivery that was committed before its object was in the bucket.
     #[must_use]
     pub fn committed_early(&self) -> Option<String> {
         self.seen().committed_early.clone()
-    }
-
-    /// Every commit, to be made again in another world.
-    #[must_use]
-    pub fn commits(&self) -> Vec<(OrganisationId, Commit)> {
-        self.seen().commits.clone()
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -177,7 +162,6 @@ impl Decorator for Witness {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.store.commit(organisation, commit).await?;
-        self.seen().commits.push((organisation.clone(), commit.clone()));
         let sequence = commit.segments.first().map_or(0, |segment| segment.first);
         for beside in &commit.beside {
             match beside {
@@ -248,12 +232,6 @@ impl World {
             seen: Mutex::default(),
         }));
         Self { clock, dial, store, buckets, queue, witness }
-    }
-
-    /// A process to which nothing happens.
-    #[must_use]
-    pub fn process(&self, policy: ShipPolicy, entropy: &SeededEntropy) -> Process {
-        Process::start(Gate::new(self.ports(), None, |_| None), |gate| gate, self.dial.clone(), policy, entropy)
     }
 
     /// What is behind the witness.
