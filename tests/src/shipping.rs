@@ -5,12 +5,10 @@
 //! - [`world`]: store, buckets, queue, time and processes, and the witness of what was written
 //! - [`gate`]: what happens to a call on its way
 //! - [`judge`]: the promises, and whether they were kept
-//! - [`gunzip`]: compressed objects read back
 //! - [`scene`]: the scenes of the fault sweep
 //! - [`story`]: the stories of the simulation; [`planted`]: bugs that they must find
 
 pub mod gate;
-pub mod gunzip;
 pub mod judge;
 pub mod planted;
 pub mod ports;

@@ -5,6 +5,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fmt,
+    io::Read as _,
     ops::RangeInclusive,
     rc::Rc,
     time::Duration,
@@ -18,12 +19,10 @@ use annals_core::{
     registry::Registry as _,
     time::Timestamp,
 };
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use super::{
-    gunzip::gunzip,
-    world::{By, Version, World},
-};
+use super::world::{By, Version, World};
 use crate::bucket::{Arrival, StoredObject};
 
 /// How far a new destination reaches back.
@@ -814,4 +813,11 @@ impl Step<'_> {
             format!("failed at {}, to be tried again at {}", self.after.at, failing.retry_at)
         })
     }
+}
+
+/// What a gzip file holds; `None` where it is none, or damaged.
+fn gunzip(file: &[u8]) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    GzDecoder::new(file).read_to_end(&mut content).ok()?;
+    Some(content)
 }

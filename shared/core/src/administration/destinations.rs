@@ -20,6 +20,8 @@ use crate::{
 
 /// How far back the first delivery to a new destination reaches (WireMock Cloud's audit events, "lookback window").
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Where events are kept no longer than the lookback window, it is shorter by this.
+const MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl Administration {
     /// Creates a destination. Its first delivery will begin with the first event of the last seven days.
@@ -40,7 +42,9 @@ impl Administration {
             return Err(AdministrationError::Conflict(Conflict::Limit));
         }
         let now = self.clock.now();
-        let next_sequence = self.log.first_since(organisation, now.minus(LOOKBACK)).await?;
+        // What would expire before the first tick would only be reported as lost.
+        let reach = LOOKBACK.min(organisation.retention.duration() - MARGIN);
+        let next_sequence = self.log.first_since(organisation, now.minus(reach)).await?;
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
         let destination = Destination {
             id: id.parse().map_err(|_| AdministrationError::NotFound)?,

@@ -141,7 +141,9 @@ impl Shipping {
     pub async fn plan(&self) -> Result<PlanReport, StoreError> {
         let now = self.clock.now();
         let active = self.registry.active_destinations().await?;
-        let due = |retry_at: Option<Timestamp>| retry_at.is_none_or(|at| at <= now);
+        // A pause beyond the longest was set by a clock that was ahead.
+        let latest = now.plus(self.policy.backoff_cap);
+        let due = |retry_at: Option<Timestamp>| retry_at.is_none_or(|at| at <= now || at > latest);
         let orders: Vec<ShipOrder> =
             active.iter().filter(|destination| due(destination.retry_at)).map(ShipOrder::from).collect();
         self.queue.send(&orders).await?;
