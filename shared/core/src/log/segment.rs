@@ -205,7 +205,7 @@ pub struct EncodedBodies(Vec<u8>);
 impl EncodedBodies {
     const PLAIN: u8 = 0;
     const ZSTD_DICTIONARY_1: u8 = 1;
-    /// Higher levels gain less than one in a hundred on events and cost several times the instructions.
+    /// Levels from 15 on make events one to five in a hundred smaller, and take three to twenty times as long.
     const LEVEL: i32 = 9;
 
     /// Encodes `bodies`, compressed where that is smaller.
