@@ -1,6 +1,7 @@
 //! The registry's changes as conditional writes of a transaction.
 
 use annals_core::{
+    destination::Destination,
     log::{segment::Tail, store::StoreError},
     registry::{Change, Conflict},
 };
@@ -13,10 +14,19 @@ use super::{
     write::{Condition, ConditionalWrite},
 };
 
+/// What every change of a version is conditional on.
+const SAME_VERSION: &str = "#version = :version";
+
+/// The write that replaces a destination by its next version.
+pub(super) fn next_version(destination: &Destination) -> Result<ConditionalWrite, StoreError> {
+    Ok(ConditionalWrite::put(destination_item(destination)?, SAME_VERSION)
+        .alias("#version", VERSION)
+        .number(":version", destination.version - 1))
+}
+
 /// The writes that make `change`, each with what its failure means.
 pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition)>, StoreError> {
     const NEW: &str = "attribute_not_exists(pk)";
-    const SAME_VERSION: &str = "#version = :version";
     const FREE_OR_OURS: &str = "attribute_not_exists(pk) OR #organisation = :organisation";
     let exists = Condition::Means(Conflict::Exists);
     Ok(match change {
@@ -71,12 +81,7 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                 (ConditionalWrite::put(destination_item(destination)?, NEW), exists),
             ]
         }
-        Change::UpdateDestination(destination) => {
-            let write = ConditionalWrite::put(destination_item(destination)?, SAME_VERSION)
-                .alias("#version", VERSION)
-                .number(":version", destination.version - 1);
-            vec![(write, Condition::Version)]
-        }
+        Change::UpdateDestination(destination) => vec![(next_version(destination)?, Condition::Version)],
         Change::DeleteDestination(destination) => {
             let delete = ConditionalWrite::delete(
                 destination_key(&destination.organisation, &destination.id),

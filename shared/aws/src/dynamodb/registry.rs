@@ -33,7 +33,7 @@ use aws_sdk_dynamodb::{
 use futures_util::future::try_join_all;
 
 use super::{
-    DynamoStore,
+    DynamoStore, change,
     item::{
         Attributes, Builder, EXPIRY, GROUP, GROUP_SORT, Item, LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK,
         RETRY_AT, SK, VERSION, odd,
@@ -520,21 +520,13 @@ impl Registry for DynamoStore {
                 },
             };
         };
-        let destination_put = Put::builder()
-            .table_name(&self.tables.registry)
-            .set_item(Some(item.clone()))
-            .condition_expression("#version = :before")
-            .expression_attribute_names("#version", VERSION)
-            .expression_attribute_values(":before", before)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(broken)?;
+        let destination_put = change::next_version(destination)?.into_action(&self.tables.registry)?;
         let delivery_put =
             Put::builder().table_name(&self.tables.registry).set_item(Some(delivery_item(delivery))).build();
         let result = self
             .client
             .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(destination_put).build())
+            .transact_items(destination_put)
             .transact_items(TransactWriteItem::builder().put(delivery_put.map_err(broken)?).build())
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
