@@ -15,6 +15,7 @@ use annals_core::{
     time::{Clock, Timestamp},
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 /// How long a writer waits for the answer to a put: as long as the adapter does.
@@ -58,7 +59,7 @@ pub enum Trust {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
     /// Its content.
-    pub content: Arc<Vec<u8>>,
+    pub content: Bytes,
     /// SHA-256 of its content, in hex.
     pub sha256: String,
     /// Its media type.
@@ -75,7 +76,7 @@ pub struct Arrival {
     /// The object's key.
     pub key: String,
     /// What was put, which need not be what is there.
-    pub content: Arc<Vec<u8>>,
+    pub content: Bytes,
     /// SHA-256 of it, in hex.
     pub sha256: String,
     /// What became of it.
@@ -267,14 +268,12 @@ impl World {
         let Some(bucket) = self.buckets.get_mut(&way.bucket) else { return Stored::Now };
         let Object { key, content_type, content, existing } = way.object;
         let sha256 = hex::encode(Sha256::digest(&content));
-        let content = Arc::new(content);
         let stored = match bucket.objects.get(&key) {
             Some(_) if existing == Existing::Keep => Stored::Before,
             _ => Stored::Now,
         };
         if stored == Stored::Now {
-            let object =
-                StoredObject { content: Arc::clone(&content), sha256: sha256.clone(), content_type, stored_at: at };
+            let object = StoredObject { content: content.clone(), sha256: sha256.clone(), content_type, stored_at: at };
             bucket.objects.insert(key.clone(), object);
         }
         bucket.arrivals.push(Arrival { at, key, content, sha256, stored });
@@ -341,7 +340,7 @@ mod tests {
     }
 
     fn object(key: &str, content: &str) -> Object {
-        let content = content.as_bytes().to_vec();
+        let content = content.to_owned().into();
         Object { key: key.into(), content_type: "text/plain", content, existing: Existing::Keep }
     }
 

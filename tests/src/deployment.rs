@@ -143,8 +143,21 @@ impl Deployment {
 
     /// Creates a destination at a customer's bucket.
     pub async fn destination(&self, organisation: &Organisation, customer: &Customer) -> Destination {
-        let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
-        let input = DestinationInput::parse(input.as_bytes()).unwrap();
+        self.destination_with(organisation, customer, &json!({})).await
+    }
+
+    /// Creates a destination at a customer's bucket with `settings` of its own.
+    pub async fn destination_with(
+        &self,
+        organisation: &Organisation,
+        customer: &Customer,
+        settings: &Value,
+    ) -> Destination {
+        let mut input = settings.clone();
+        input["bucket"] = customer.bucket.as_str().into();
+        input["roleArn"] = customer.role_arn.as_str().into();
+        let input = input.to_string();
+        let input = DestinationInput::parse(input.as_bytes(), "aws").unwrap();
         self.api.administration.create_destination(organisation, input, &platform()).await.unwrap()
     }
 

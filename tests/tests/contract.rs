@@ -10,10 +10,10 @@ use annals_aws::{
 };
 use annals_core::{
     delivery::{
-        Delivery,
+        Content, Delivery,
         failure::{Failure, FailureCode},
     },
-    destination::{Compression, Destination, Failing, Intent, KeyLayout, Progress, Replay, Settings},
+    destination::{Compression, Destination, Failing, Intent, KeyLayout, Lost, Progress, Replay, Settings},
     entropy::{BASE36, characters},
     log::{
         segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
@@ -788,6 +788,7 @@ fn full_destination(destination: &Destination) -> Destination {
             region: Some("eu-central-1".parse().unwrap()),
             compression: Compression::Gzip,
             layout: KeyLayout::Hive,
+            bucket_owner: Some("777788889999".parse().unwrap()),
         },
         paused: true,
         disabled: true,
@@ -797,6 +798,7 @@ fn full_destination(destination: &Destination) -> Destination {
         progress: Progress {
             last_success: Some(at(6)),
             failing: Some(Failing { failure, since: at(7), attempts: 3, retry_at: at(8) }),
+            lost: Some(Lost { events: 12, last: 5..=9, noticed_at: at(9) }),
         },
         ..destination.clone()
     }
@@ -810,9 +812,7 @@ fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
         last: first + 9,
         key: format!("audit/2026-11/22/{first}.json"),
         replay: None,
-        events: 10,
-        bytes: 12_345,
-        sha256: "ab".repeat(32),
+        content: (first > 1).then(|| Content { events: 10, bytes: 12_345, sha256: "ab".repeat(32) }),
         lag_seconds: 600,
         lag_events: 17,
         delivered_at: sample::START.plus(Duration::from_millis(millis)),

@@ -488,6 +488,7 @@ fn target(partition: &str) -> Target {
         role_arn: format!("arn:{partition}:iam::123456789012:role/annals").parse().unwrap(),
         external_id: "annals-7f3kq9".into(),
         region: None,
+        bucket_owner: "123456789012".into(),
     }
 }
 
@@ -583,7 +584,7 @@ async fn put_to(endpoint: &str, patience: SinkPatience) -> SinkError {
     let object = Object {
         key: "audit/2026-11/22/x.json".into(),
         content_type: "application/x-ndjson",
-        content: b"{}\n".to_vec(),
+        content: "{}\n".into(),
         existing: Existing::Keep,
     };
     sink(endpoint, patience).put(&target("aws"), object).await.unwrap_err()

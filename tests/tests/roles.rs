@@ -51,6 +51,7 @@ in_every_world! {
     a_put_that_the_role_does_not_allow_is_denied
     a_put_that_the_buckets_policy_denies_is_denied
     a_put_into_a_bucket_of_another_account_is_denied
+    a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected
     a_put_into_a_bucket_that_is_missing_says_so
     a_test_passes_every_step_where_all_is_set_up
     a_test_warns_where_any_external_id_is_accepted
@@ -243,6 +244,7 @@ impl Customer {
             role_arn: self.role.parse().unwrap(),
             external_id: EXTERNAL_ID.to_owned(),
             region: None,
+            bucket_owner: self.account.clone(),
         }
     }
 
@@ -254,7 +256,7 @@ impl Customer {
 }
 
 fn object(key: &str, content: &str, existing: Existing) -> Object {
-    Object { key: key.to_owned(), content_type: "application/x-ndjson", content: content.as_bytes().to_vec(), existing }
+    Object { key: key.to_owned(), content_type: "application/x-ndjson", content: content.to_owned().into(), existing }
 }
 
 /// Fails unless `call` was answered with this status and code.
@@ -376,6 +378,25 @@ async fn a_put_into_a_bucket_of_another_account_is_denied(world: &World) {
     let target = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
     assert_refused(world.put(&target, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
     assert_eq!(other.object(world, "a.json").await, None);
+}
+
+async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(world: &World) {
+    let (customer, other) = (world.trusting(Some(EXTERNAL_ID)).await, world.trusting(Some(EXTERNAL_ID)).await);
+    let role = format!("{}-wide", customer.role);
+    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(put_policy("*", "*"))).await;
+    let open = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow",
+        "Principal": {"AWS": role},
+        "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{}/*", other.bucket),
+    }]});
+    world.place.put_bucket_policy(&other, open).await;
+    let stranger = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
+    let error = assert_refused(world.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
+    assert_eq!(other.object(world, "a.json").await, None, "whoever took the bucket's name gets no event");
+    let expected = Target { bucket_owner: other.account.clone(), ..stranger };
+    assert_eq!(world.put(&expected, "a.json", "{}\n").await, Ok(Stored::Now));
 }
 
 async fn a_put_into_a_bucket_that_is_missing_says_so(world: &World) {

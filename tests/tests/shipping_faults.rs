@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use annals_core::time::Clock as _;
+use annals_core::{organisation::RetentionDays, registry::Registry as _, time::Clock as _};
 use annals_tests::{
     bucket::Weather,
     entropy::SeededEntropy,
@@ -231,6 +231,39 @@ fn what_expires_piece_by_piece_of_what_was_begun_is_recorded_piece_by_piece() {
     });
     let judged = judged.unwrap();
     assert!(gaps >= 3 && judged.lost > 5, "{gaps} gaps, {judged:?}");
+}
+
+#[test]
+fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
+    in_virtual_time(async {
+        let scene = Scene::set(Kind::Incremental).await;
+        let process = scene.process(|_| None);
+        process.shipping.maintain().await.unwrap();
+        let (tail, destination) = (scene.tail().await, scene.destination().await);
+        let shown = async || scene.world.store.destination(&scene.id, &destination).await.unwrap().unwrap();
+        let first = shown().await.next_sequence;
+        assert!(first < tail, "events wait");
+        scene.world.clock.jump(RetentionDays::DEFAULT.duration() + TICK);
+        let now = scene.world.clock.now();
+        scene.world.store.expire(now, |_, _| true);
+        scene.tick(&process).await;
+        assert_eq!(shown().await.progress.lost, None, "a tick looks for what is there");
+
+        process.shipping.maintain().await.unwrap();
+        scene.work(&process).await;
+        let after = shown().await;
+        let lost = after.progress.lost.clone().unwrap();
+        assert_eq!((lost.events, lost.last), (tail - first + 1, first..=tail));
+        let told = format!("numbers {first} to {tail}, noticed at");
+        assert!(after.status().contains(&told), "{}", after.status());
+        scene.recover(Some(&process)).await;
+        let judged = scene.judge(Ending::Settled).await.unwrap();
+        assert_eq!(judged.lost, tail - first + 1);
+        let recorded = scene.tail().await;
+        process.shipping.maintain().await.unwrap();
+        scene.work(&process).await;
+        assert_eq!(scene.tail().await, recorded, "it is told once");
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use annals_aws::{
 };
 use annals_core::{
     delivery::{
+        Content,
         queue::{ShipOrder, ShipQueue},
         ship::{PlanReport, ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
         sink::ObjectSink,
@@ -35,7 +36,7 @@ use serde_json::Value;
 
 /// How many destinations of one batch are shipped to at the same time: as many as the queue's batches have, so that a slow
 /// one holds up no other, and memory stays bounded by so many objects.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 10;
 
 /// The shipper.
 #[derive(Debug)]
@@ -183,8 +184,8 @@ impl Shipper {
                 destination,
                 outcome = outcome(&report.outcome),
                 objects = report.deliveries.len(),
-                events = report.deliveries.iter().map(|delivery| delivery.events).sum::<u64>(),
-                size_bytes = report.deliveries.iter().map(|delivery| delivery.bytes).sum::<u64>(),
+                events = contents(report).map(|content| content.events).sum::<u64>(),
+                size_bytes = contents(report).map(|content| content.bytes).sum::<u64>(),
                 "shipped"
             ),
             Err(error) => tracing::error!(
@@ -197,6 +198,11 @@ impl Shipper {
         }
         Shipped { message_id, order, result }
     }
+}
+
+/// What the delivered objects hold, as far as it is known.
+fn contents(report: &ShipReport) -> impl Iterator<Item = &Content> {
+    report.deliveries.iter().filter_map(|delivery| delivery.content.as_ref())
 }
 
 /// The outcome's name, as logs and reports write it; a failure's is its code.

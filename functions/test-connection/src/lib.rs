@@ -11,7 +11,7 @@ use annals_api::{
     with_fallbacks,
 };
 use annals_aws::{
-    s3::S3ObjectSink,
+    s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
 };
 use annals_core::delivery::{sink::ObjectSink, try_out::TEST_OBJECT_NAME};
@@ -48,7 +48,7 @@ impl TestConnection {
     /// Where a variable is missing or makes no sense.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let api = Api::from_environment(config)?;
-        let sink = Arc::new(S3ObjectSink::new(config, Arc::clone(&api.clock)));
+        let sink = Arc::new(S3ObjectSink::with_patience(config, Arc::clone(&api.clock), SinkPatience::interactive()));
         Ok(Self { api, sink, object_name: settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME) })
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
 
+use std::time::Duration;
+
+use annals_aws::s3::SinkPatience;
 use annals_core::{destination::Destination, organisation::Organisation, time::Timestamp, token::Role};
 use annals_tests::{
     customer::Customer,
@@ -12,6 +15,8 @@ use annals_tests::{
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_annals-test-connection");
+/// How long API Gateway waits for a function ("Quotas for HTTP APIs").
+const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 
 struct Stage {
@@ -131,6 +136,26 @@ async fn the_file_has_the_name_that_the_setting_gives() {
     let answer = function.invoke(&stage.request().token(&stage.admin).event()).await.unwrap();
     assert_eq!(Answer::of(&answer).expect(200)["key"], "annals/here.txt");
     assert!(stage.customer.objects(stage.deployment.cloud()).await.contains_key("annals/here.txt"));
+}
+
+#[tokio::test]
+async fn a_bucket_that_never_answers_is_told_within_the_time_that_the_gateway_gives() {
+    let stage = Stage::set().await;
+    // Takes every connection, and says nothing.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut environment = stage.deployment.environment(FunctionRole::TestConnection);
+    let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_S3").unwrap();
+    endpoint.1 = format!("http://{}", silent.local_addr().unwrap());
+    let function = Function::start(BINARY, environment).await;
+    let begun = std::time::Instant::now();
+    let answer = function.invoke(&stage.request().token(&stage.admin).event()).await.unwrap();
+    let report = Answer::of(&answer).expect(200);
+    assert_eq!(report["steps"][2]["outcome"], "failed");
+    assert_eq!(report["steps"][2]["code"], "timed_out");
+    assert!(begun.elapsed() < GATEWAY_TIMEOUT / 2, "two calls may hang as long: {:?}", begun.elapsed());
+
+    let patience = SinkPatience::interactive();
+    assert!((patience.assume + patience.put) * 2 < GATEWAY_TIMEOUT, "role and region may both be tried twice");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use annals_api::Api;
 use annals_aws::{
     dynamodb::{self, CapacityMeter, DynamoStore, Tables},
-    s3::S3ObjectSink,
+    s3::{S3ObjectSink, SinkPatience},
     settings,
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
@@ -101,7 +101,7 @@ impl System {
         let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
         let test_connection = TestConnection {
             api: api.clone(),
-            sink: Arc::new(S3ObjectSink::new(&cloud.sdk_config(&tester), clock)),
+            sink: Arc::new(S3ObjectSink::with_patience(&cloud.sdk_config(&tester), clock, SinkPatience::interactive())),
             object_name: TEST_OBJECT_NAME.to_owned(),
         };
 
@@ -264,13 +264,14 @@ fn report(shipped: &Shipped) -> Value {
     match &shipped.result {
         Ok(done) => {
             let deliveries = done.deliveries.iter().map(|delivery| {
+                let content = delivery.content.as_ref();
                 json!({
                     "key": delivery.key,
                     "firstSequence": delivery.first,
                     "lastSequence": delivery.last,
-                    "events": delivery.events,
-                    "bytes": delivery.bytes,
-                    "sha256": delivery.sha256,
+                    "events": content.map(|content| content.events),
+                    "bytes": content.map(|content| content.bytes),
+                    "sha256": content.map(|content| &content.sha256),
                 })
             });
             report["outcome"] = outcome(&done.outcome).into();

@@ -8,6 +8,7 @@
 //! - [`try_out`]: the test of a destination
 
 pub mod failure;
+mod load;
 pub mod queue;
 pub mod setup;
 pub mod ship;
@@ -38,18 +39,26 @@ pub struct Delivery {
     pub key: String,
     /// The replay that it belongs to, where it is none of the regular deliveries.
     pub replay: Option<String>,
-    /// How many events it holds.
-    pub events: u64,
-    /// Its size.
-    pub bytes: u64,
-    /// SHA-256 of its content, in hex.
-    pub sha256: String,
+    /// What it holds. `None` where that is not known: the object was put by a try that nobody heard the end of, and some of
+    /// its events have expired since, so that it cannot be told from what is left.
+    pub content: Option<Content>,
     /// How long its oldest event had waited, in seconds.
     pub lag_seconds: u64,
     /// How many events were left to be delivered after it.
     pub lag_events: u64,
     /// When it was known to be there.
     pub delivered_at: Timestamp,
+}
+
+/// What an object holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// How many events.
+    pub events: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
 }
 
 /// The key of the object with the events `first` to `last`, begun at `at`: behind the destination's prefix

@@ -149,6 +149,36 @@ impl fmt::Display for RoleArn {
     }
 }
 
+/// The twelve digits of an AWS account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountId(String);
+
+impl AccountId {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be the 12 digits of an AWS account")
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What all keys begin with: empty, or a path that ends with a slash.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyPrefix(String);
@@ -300,6 +330,9 @@ pub struct Settings {
     pub compression: Compression,
     /// How keys are laid out.
     pub layout: KeyLayout,
+    /// The account that must own the bucket; `None`: the role's. Events go to no bucket of anybody else's, be it one that
+    /// took the name of a bucket that was deleted.
+    pub bucket_owner: Option<AccountId>,
 }
 
 /// Events that are delivered once more, on demand, under keys of their own.
@@ -341,6 +374,19 @@ pub struct Progress {
     pub last_success: Option<Timestamp>,
     /// What is wrong, where the last attempt failed.
     pub failing: Option<Failing>,
+    /// What was never delivered, as far as we know, and cannot be any more.
+    pub lost: Option<Lost>,
+}
+
+/// Events that expired before their delivery was confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// How many, in the destination's whole life.
+    pub events: u64,
+    /// The last stretch of them, both ends included.
+    pub last: RangeInclusive<u64>,
+    /// When that was noticed.
+    pub noticed_at: Timestamp,
 }
 
 /// Delivery that does not succeed at present.
@@ -406,7 +452,7 @@ impl Destination {
             return "Status: Sending audit events to this destination is paused; resume it to go on where it stopped"
                 .into();
         }
-        match (&self.progress.failing, self.progress.last_success) {
+        let mut status = match (&self.progress.failing, self.progress.last_success) {
             (None, None) => "Status: Audit events are yet to be sent to this destination".into(),
             (None, Some(at)) => format!("Status: Audit events were last sent to this destination at {at}"),
             (Some(failing), last) => format!(
@@ -419,7 +465,27 @@ impl Destination {
                     None => "None has been sent so far.".into(),
                 }
             ),
+        };
+        if let Some(lost) = &self.progress.lost {
+            let separator = if status.ends_with('.') { "" } else { "." };
+            let Lost { events, last, noticed_at } = lost;
+            status += &format!(
+                "{separator} Expired before their delivery was confirmed: {events} audit {}, the last of them {}, \
+                 noticed at {noticed_at}.",
+                if *events == 1 { "event" } else { "events" },
+                match (last.start(), last.end()) {
+                    (first, last) if first == last => format!("number {first}"),
+                    (first, last) => format!("numbers {first} to {last}"),
+                },
+            );
         }
+        status
+    }
+
+    /// The account that must own the bucket.
+    #[must_use]
+    pub fn bucket_owner(&self) -> &str {
+        self.settings.bucket_owner.as_ref().map_or_else(|| self.role_arn.account(), AccountId::as_str)
     }
 
     /// What events about it are about: WireMock Cloud's entity type for an audit destination.
@@ -457,11 +523,12 @@ pub struct DestinationInput {
 }
 
 impl DestinationInput {
-    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`].
+    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`], for a service that runs in
+    /// `partition`.
     ///
     /// # Errors
     /// Every fault, at its place.
-    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+    pub fn parse(body: &[u8], partition: &str) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
         let bucket = members.required("bucket", &mut faults, |value| Ok(json::text(value)?.parse::<BucketName>()?));
@@ -470,6 +537,14 @@ impl DestinationInput {
         members.refuse_others(&mut faults);
         if let Some(role) = &role_arn {
             patch.check_partition(role, &mut faults);
+            if role.partition() != partition {
+                let detail = format!(
+                    "is a role in the partition {}, but this service runs in {partition}, and no role can be assumed from \
+                     another partition: use a role and a bucket in {partition}",
+                    role.partition()
+                );
+                faults.push(Fault::at("/roleArn", detail));
+            }
         }
         Faults::none_or(faults)?;
         match (bucket, role_arn) {
@@ -488,10 +563,12 @@ pub struct SettingsPatch {
     region: Option<Option<Region>>,
     compression: Option<Compression>,
     layout: Option<KeyLayout>,
+    bucket_owner: Option<Option<AccountId>>,
 }
 
 impl SettingsPatch {
-    /// Reads `{"prefix"?: …, "region"?: …, "compression"?: …, "layout"?: …}`; a region of `null` is forgotten.
+    /// Reads `{"prefix"?: …, "region"?: …, "compression"?: …, "layout"?: …, "bucketOwner"?: …}`; a region of `null` is
+    /// forgotten, and a bucket owner of `null` is the role's account.
     ///
     /// # Errors
     /// Every fault, at its place.
@@ -508,16 +585,14 @@ impl SettingsPatch {
     fn take(members: &mut Members<'_>, faults: &mut Vec<Fault>) -> Self {
         Self {
             prefix: members.optional("prefix", faults, |value| Ok(json::text(value)?.parse::<KeyPrefix>()?)),
-            region: members.optional("region", faults, |value| match value.get() {
-                "null" => Ok(None),
-                _ => Ok(Some(json::text(value)?.parse::<Region>()?)),
-            }),
+            region: members.optional("region", faults, nullable::<Region>),
             compression: members.optional(
                 "compression",
                 faults,
                 |value| Ok(json::text(value)?.parse::<Compression>()?),
             ),
             layout: members.optional("layout", faults, |value| Ok(json::text(value)?.parse::<KeyLayout>()?)),
+            bucket_owner: members.optional("bucketOwner", faults, nullable::<AccountId>),
         }
     }
 
@@ -538,7 +613,16 @@ impl SettingsPatch {
             region: self.region.unwrap_or_else(|| settings.region.clone()),
             compression: self.compression.unwrap_or(settings.compression),
             layout: self.layout.unwrap_or(settings.layout),
+            bucket_owner: self.bucket_owner.unwrap_or_else(|| settings.bucket_owner.clone()),
         }
+    }
+}
+
+/// A `T` as text, or `null`.
+fn nullable<T: FromStr<Err = &'static str>>(value: &RawValue) -> Result<Option<T>, String> {
+    match value.get() {
+        "null" => Ok(None),
+        _ => Ok(Some(json::text(value)?.parse::<T>()?)),
     }
 }
 
@@ -597,7 +681,7 @@ mod tests {
     #[test]
     fn every_fault_of_a_destination_is_reported_at_its_place() {
         let body = br#"{"bucket":"arn:aws:s3:::b","roleArn":"arn:aws:iam::1:role/x","prefix":"/a//b","region":"Frankfurt","key":1}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err().to_string().replace("; ", "\n"), @r#"
+        insta::assert_snapshot!(DestinationInput::parse(body, "aws").unwrap_err().to_string().replace("; ", "\n"), @r#"
         /bucket must be the bucket's name alone, not an ARN, URL or path
         /roleArn must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name
         /prefix must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ " \ { }
@@ -610,7 +694,7 @@ mod tests {
     fn a_role_and_a_region_of_different_partitions_are_refused() {
         let body =
             br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body).unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
+        insta::assert_snapshot!(DestinationInput::parse(body, "aws-us-gov").unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
     }
 
     #[test]

@@ -73,19 +73,18 @@ impl Log {
         Ok(if anchor.last > newest.last { anchor } else { newest })
     }
 
-    /// Brings the anchor up to the tail. The maintenance tick calls it once a day for every organisation; it must
-    /// succeed at least once in the seven days before a segment can expire.
+    /// Brings the anchor up to the tail, and gives that. The maintenance tick calls it once a day for every organisation;
+    /// it must succeed at least once in the seven days before a segment can expire.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Maintained, StoreError> {
+    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
         let tail = self.tail(organisation).await?;
         let anchor = self.store.anchor(organisation).await?;
-        if anchor.is_some_and(|anchor| anchor.last >= tail.last) {
-            return Ok(Maintained::UpToDate);
+        if anchor.is_none_or(|anchor| anchor.last < tail.last) {
+            self.store.advance_anchor(organisation, &tail).await?;
         }
-        self.store.advance_anchor(organisation, &tail).await?;
-        Ok(Maintained::Advanced)
+        Ok(tail)
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {
@@ -96,13 +95,4 @@ impl Log {
         }
         Arc::clone(committers.entry(organisation.clone()).or_default())
     }
-}
-
-/// What the maintenance of one log did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Maintained {
-    /// The anchor was the tail already: nothing was written.
-    UpToDate,
-    /// The anchor was written.
-    Advanced,
 }

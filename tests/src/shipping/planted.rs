@@ -308,7 +308,7 @@ impl Decorator for Planted {
             Bug::PutWithoutCondition => {
                 object.existing = Existing::Replace;
                 if again && let Some(end) = object.content.iter().position(|byte| *byte == b'\n') {
-                    object.content.drain(..=end);
+                    object.content = object.content.slice(end + 1..);
                 }
             }
             Bug::ObjectCutShort if object.content.len() > 1500 => object.content.truncate(1500),

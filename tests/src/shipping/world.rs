@@ -42,7 +42,7 @@ use crate::{
 /// Where the deployment is.
 pub const HOME: &str = "eu-central-1";
 /// How many messages one process takes at a time, and ships at the same time: as many as the shipper function does.
-pub const BATCH: usize = 4;
+pub const BATCH: usize = 10;
 
 /// Somebody who may do everything.
 #[must_use]

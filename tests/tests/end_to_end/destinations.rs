@@ -1,6 +1,9 @@
 //! Destinations: created, shown, tested, deleted, and what is refused.
 
+use std::io::Read as _;
+
 use annals_core::time::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::scene::{Org, Scene, text};
@@ -191,6 +194,88 @@ async fn a_bad_destination_is_refused_with_every_fault() {
     let faults: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["pointer"])).collect();
     assert_eq!(faults, ["/bucket", "/roleArn"]);
     assert_eq!(scene.tail(&acme.id).await, before);
+}
+
+#[tokio::test]
+async fn a_role_of_another_partition_is_refused_with_the_reason() {
+    let scene = Scene::set().await;
+    let acme = scene.organisation().await;
+    let before = scene.tail(&acme.id).await;
+    for partition in ["aws-us-gov", "aws-cn"] {
+        let role = format!("arn:{partition}:iam::123456789012:role/annals");
+        let input = json!({"bucket": "acme-audit", "roleArn": role});
+        let problem = scene.with(&acme.admin).post(&under(&acme), &input).await.expect_problem(400, "invalid_input");
+        let fault = &problem["errors"][0];
+        assert_eq!(fault["pointer"], "/roleArn");
+        let detail = text(&fault["detail"]);
+        assert!(detail.contains(partition) && detail.contains("this service runs in aws,"), "{detail}");
+    }
+    assert_eq!(scene.tail(&acme.id).await, before);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_recorded() {
+    let scene = Scene::set().await;
+    let acme = scene.organisation().await;
+    let customer = scene.customer(&acme);
+    let id = scene.destination(&acme, &customer).await;
+    let path = format!("{}/{id}", under(&acme));
+    let admin = scene.with(&acme.admin);
+    let patch = async |body: Value| admin.send(Method::PATCH, &path, &[], Some(body.to_string())).await;
+    scene.tick().await;
+    let before = scene.tail(&acme.id).await.last;
+
+    let settings = json!({"prefix": "audit/annals", "compression": "gzip", "layout": "hive", "region": "us-east-1"});
+    let changed = patch(settings).await.expect(200);
+    assert_eq!((&changed["prefix"], &changed["region"]), (&json!("audit/annals/"), &json!("us-east-1")));
+    assert_eq!(changed["bucketOwner"], customer.account, "the role's account, unless another is given");
+    let event = &scene.lines_behind(&acme.id, before).await[0];
+    assert_eq!(event["type"], "destination.update");
+    assert_eq!((&event["before"]["compression"], &event["after"]["compression"]), (&json!("none"), &json!("gzip")));
+    scene.tick().await;
+    let objects = customer.objects(scene.system.cloud()).await;
+    let key = objects.keys().find(|key| key.starts_with("audit/annals/dt=")).unwrap();
+    assert!(key.contains("/hour=") && key.ends_with(".json.gz"), "{key}");
+    let mut lines = String::new();
+    flate2::read::GzDecoder::new(&objects[key][..]).read_to_string(&mut lines).unwrap();
+    assert!(lines.contains("destination.update") && lines.ends_with('\n'), "{lines}");
+
+    assert_eq!(patch(json!({"region": null})).await.expect(200)["region"], Value::Null, "forgotten");
+    let tail = scene.tail(&acme.id).await;
+    for (body, pointer) in [
+        (json!({"region": "us-gov-west-1"}), "/region"),
+        (json!({"bucketOwner": "me"}), "/bucketOwner"),
+        (json!({"bucket": "another"}), "/bucket"),
+        (json!({"layout": "flat"}), "/layout"),
+    ] {
+        let problem = patch(body).await.expect_problem(400, "invalid_input");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+    }
+    patch(json!({})).await.expect(200);
+    assert_eq!(scene.tail(&acme.id).await, tail, "what changes nothing leaves no event");
+}
+
+#[tokio::test]
+async fn a_bucket_whose_owner_is_not_the_one_expected_gets_nothing() {
+    let scene = Scene::set().await;
+    let acme = scene.organisation().await;
+    let customer = scene.customer(&acme);
+    let id = scene.destination(&acme, &customer).await;
+    let path = format!("{}/{id}", under(&acme));
+    let admin = scene.with(&acme.admin);
+    let body = json!({"bucketOwner": "999988887777"}).to_string();
+    admin.send(Method::PATCH, &path, &[], Some(body)).await.expect(200);
+    let report = admin.post(&format!("{path}/test"), &json!({})).await.expect(200);
+    let step = &report["steps"][3];
+    assert_eq!((&step["outcome"], &step["code"]), (&json!("failed"), &json!("put_denied")));
+    assert!(text(&step["fix"]).contains("999988887777") && text(&step["fix"]).contains("bucketOwner"), "{step}");
+    scene.tick().await;
+    assert!(customer.objects(scene.system.cloud()).await.is_empty());
+
+    let body = json!({"bucketOwner": null}).to_string();
+    admin.send(Method::PATCH, &path, &[], Some(body)).await.expect(200);
+    scene.tick().await;
+    assert_eq!(scene.delivered(&customer).await.range(), Some((1, scene.tail(&acme.id).await.last)));
 }
 
 #[tokio::test]

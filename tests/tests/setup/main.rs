@@ -296,7 +296,7 @@ fn object(key: &str) -> Object {
     Object {
         key: key.to_owned(),
         content_type: "application/x-ndjson",
-        content: b"{}\n".to_vec(),
+        content: "{}\n".into(),
         existing: Existing::Replace,
     }
 }

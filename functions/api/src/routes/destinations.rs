@@ -21,7 +21,7 @@ const DELIVERIES: usize = 100;
 /// `POST …/destinations`: creates one.
 pub async fn create(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
-    let input = DestinationInput::parse(&call.body)?;
+    let input = DestinationInput::parse(&call.body, call.api.service.partition())?;
     let destination = call.api.administration.create_destination(&organisation, input, &call.actor()).await?;
     Ok(call::json(StatusCode::CREATED, &view(&organisation, &destination)))
 }
@@ -42,7 +42,7 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     Ok(call::json(StatusCode::OK, &view(&organisation, &destination)))
 }
 
-/// `PATCH …/destinations/{destination}`: changes prefix, region, compression or layout.
+/// `PATCH …/destinations/{destination}`: changes prefix, region, compression, layout or bucket owner.
 pub async fn change(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
     let id = call.parsed("destination")?;
@@ -114,6 +114,14 @@ fn view(organisation: &Organisation, destination: &Destination) -> Value {
             "startedAt": replay.started_at,
         })
     });
+    let lost = destination.progress.lost.as_ref().map(|lost| {
+        json!({
+            "events": lost.events,
+            "firstSequence": lost.last.start(),
+            "lastSequence": lost.last.end(),
+            "noticedAt": lost.noticed_at,
+        })
+    });
     json!({
         "id": destination.id.as_str(),
         "bucket": destination.bucket.as_str(),
@@ -122,25 +130,28 @@ fn view(organisation: &Organisation, destination: &Destination) -> Value {
         "region": destination.settings.region.as_ref().map(|region| region.as_str()),
         "compression": destination.settings.compression.as_str(),
         "layout": destination.settings.layout.as_str(),
+        "bucketOwner": destination.bucket_owner(),
         "externalId": organisation.external_id,
         "createdAt": destination.created_at,
         "state": destination.state(),
         "status": destination.status(),
         "lastSuccess": destination.progress.last_success,
         "failing": failing,
+        "lost": lost,
         "nextSequence": destination.next_sequence,
         "replay": replay,
     })
 }
 
 fn delivery_view(delivery: &Delivery) -> Value {
+    let content = delivery.content.as_ref();
     json!({
         "key": delivery.key,
         "firstSequence": delivery.first,
         "lastSequence": delivery.last,
-        "events": delivery.events,
-        "bytes": delivery.bytes,
-        "sha256": delivery.sha256,
+        "events": content.map(|content| content.events),
+        "bytes": content.map(|content| content.bytes),
+        "sha256": content.map(|content| &content.sha256),
         "replay": delivery.replay,
         "lagSeconds": delivery.lag_seconds,
         "lagEvents": delivery.lag_events,

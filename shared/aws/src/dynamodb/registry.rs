@@ -13,10 +13,10 @@ use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use annals_core::{
     delivery::{
-        Delivery,
+        Content, Delivery,
         failure::{Failure, FailureCode},
     },
-    destination::{Destination, DestinationId, Failing, Intent, Progress, Replay, Settings},
+    destination::{Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId, RetentionDays},
     registry::{ActiveDestination, Registry},
@@ -136,6 +136,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .text_if("region", settings.region.as_ref().map(|region| region.as_str()))
         .text("compression", settings.compression.as_str())
         .text("layout", settings.layout.as_str())
+        .text_if("bucketOwner", settings.bucket_owner.as_ref())
         .flag("paused", destination.paused)
         .flag("disabled", destination.disabled)
         .time("createdAt", destination.created_at)
@@ -167,6 +168,13 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
             .text_if("failureAws", failing.failure.aws.as_ref())
             .time("failingSince", failing.since)
             .number("failingAttempts", failing.attempts.into());
+    }
+    if let Some(lost) = &destination.progress.lost {
+        item = item
+            .number("lostEvents", lost.events)
+            .number("lostFirst", *lost.last.start())
+            .number("lostLast", *lost.last.end())
+            .time("lostNoticedAt", lost.noticed_at);
     }
     let mut item = item.build();
     item.extend(destination_key(&destination.organisation, &destination.id));
@@ -266,6 +274,15 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
     } else {
         None
     };
+    let lost = if item.has("lostEvents") {
+        Some(Lost {
+            events: item.number("lostEvents")?,
+            last: item.number("lostFirst")?..=item.number("lostLast")?,
+            noticed_at: item.time("lostNoticedAt")?,
+        })
+    } else {
+        None
+    };
     Ok(Destination {
         id: item.text(SK)?.strip_prefix("destination#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(SK))?,
         organisation: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
@@ -276,6 +293,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             region: if item.has("region") { Some(item.parsed("region")?) } else { None },
             compression: item.parsed("compression")?,
             layout: item.parsed("layout")?,
+            bucket_owner: if item.has("bucketOwner") { Some(item.parsed("bucketOwner")?) } else { None },
         },
         paused: item.flag("paused")?,
         disabled: item.flag("disabled")?,
@@ -283,7 +301,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         next_sequence: item.number(NEXT_SEQUENCE)?,
         intent: read_intent(item, &INTENT)?,
         replay,
-        progress: Progress { last_success: item.time_if("lastSuccess")?, failing },
+        progress: Progress { last_success: item.time_if("lastSuccess")?, failing, lost },
         version: item.number(VERSION)?,
     })
 }
@@ -304,7 +322,7 @@ fn deliveries_key(organisation: &OrganisationId, id: &DestinationId) -> String {
 }
 
 fn delivery_item(delivery: &Delivery) -> Attributes {
-    Builder::default()
+    let mut item = Builder::default()
         .text(PK, deliveries_key(&delivery.organisation, &delivery.destination))
         .text(
             SK,
@@ -318,15 +336,15 @@ fn delivery_item(delivery: &Delivery) -> Attributes {
         .number("firstSequence", delivery.first)
         .number("lastSequence", delivery.last)
         .text("key", &delivery.key)
-        .number("events", delivery.events)
-        .number("bytes", delivery.bytes)
         .text_if("replay", delivery.replay.as_ref())
-        .text("sha256", &delivery.sha256)
         .number("lagSeconds", delivery.lag_seconds)
         .number("lagEvents", delivery.lag_events)
         .time("deliveredAt", delivery.delivered_at)
-        .number(EXPIRY, delivery.delivered_at.plus(DELIVERY_TTL).as_secs_ceil())
-        .build()
+        .number(EXPIRY, delivery.delivered_at.plus(DELIVERY_TTL).as_secs_ceil());
+    if let Some(content) = &delivery.content {
+        item = item.number("events", content.events).number("bytes", content.bytes).text("sha256", &content.sha256);
+    }
+    item.build()
 }
 
 fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId) -> Result<Delivery, StoreError> {
@@ -337,9 +355,15 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
         last: item.number("lastSequence")?,
         key: item.text("key")?.to_owned(),
         replay: item.text("replay").ok().map(str::to_owned),
-        events: item.number("events")?,
-        bytes: item.number("bytes")?,
-        sha256: item.text("sha256")?.to_owned(),
+        content: if item.has("sha256") {
+            Some(Content {
+                events: item.number("events")?,
+                bytes: item.number("bytes")?,
+                sha256: item.text("sha256")?.to_owned(),
+            })
+        } else {
+            None
+        },
         lag_seconds: item.number("lagSeconds")?,
         lag_events: item.number("lagEvents")?,
         delivered_at: item.time("deliveredAt")?,

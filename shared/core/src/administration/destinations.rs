@@ -337,6 +337,7 @@ fn destination_state(destination: &Destination) -> Value {
         "region": destination.settings.region.as_ref().map(Region::as_str),
         "compression": destination.settings.compression.as_str(),
         "layout": destination.settings.layout.as_str(),
+        "bucketOwner": destination.bucket_owner(),
         "state": destination.state(),
         "replay": destination.replay.as_ref().map(|replay| {
             json!({"id": replay.id, "firstSequence": replay.next, "lastSequence": replay.last})

@@ -348,6 +348,7 @@ mod tests {
                 role_arn: "arn:aws:iam::123456789012:role/annals".parse().unwrap(),
                 external_id: "annals-7f3kq9".into(),
                 region: None,
+                bucket_owner: "123456789012".into(),
             };
             let reason = Reason::Answered { status, code, message, bucket_region };
             let failure = Failure::explain(&SinkError { call, reason, request_id }, &target);

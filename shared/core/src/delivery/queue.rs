@@ -17,7 +17,8 @@ pub struct ShipOrder {
     pub destination: String,
     /// The sequence to be delivered next when it was planned: where nothing is, nothing needs to be done.
     pub next_sequence: u64,
-    /// Whether a delivery was begun and not finished.
+    /// Whether there is something to be done even where nothing new is: a delivery was begun and not finished, or what was
+    /// waited for has expired.
     pub pending: bool,
 }
 

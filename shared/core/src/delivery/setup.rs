@@ -5,12 +5,12 @@
 //! What is filled in was chosen by people, so each value is quoted as the language that it is pasted into wants it,
 //! even where the type of the value already leaves nothing to quote.
 
-use std::{fmt, fmt::Write as _, str::FromStr};
+use std::{fmt::Write as _, str::FromStr};
 
 use serde_json::Value;
 
 use crate::{
-    destination::{Destination, Region},
+    destination::{AccountId, Destination, Region},
     organisation::Organisation,
 };
 
@@ -21,36 +21,6 @@ const MODULE: [(&str, &str); 3] = [
     ("variables.tf", include_str!("../../../../infra/customer/terraform/variables.tf")),
     ("outputs.tf", include_str!("../../../../infra/customer/terraform/outputs.tf")),
 ];
-
-/// The twelve digits of an AWS account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountId(String);
-
-impl AccountId {
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for AccountId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("must be the 12 digits of an AWS account")
-        }
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Where a copy of `infra/customer/destination.yaml` can be read by CloudFormation: an `https` URL of an object in S3, at
 /// most 1,024 characters (CreateStack, `TemplateURL`).
@@ -102,6 +72,14 @@ pub struct Values {
     pub external_id: String,
     /// The stack's name.
     pub stack: String,
+}
+
+impl ServiceSettings {
+    /// The partition that it runs in; `aws` where its region is not known.
+    #[must_use]
+    pub fn partition(&self) -> &'static str {
+        self.region.as_ref().map_or("aws", Region::partition)
+    }
 }
 
 impl Values {

@@ -3,35 +3,37 @@
 //! Each step is conditional on the destination's version, and the object's key and content follow from the intent alone.
 //! So whatever crashes or runs twice puts the same bytes under the same key: no event is lost, none is delivered twice.
 
-use std::{collections::HashSet, io::Write as _, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
-use flate2::write::GzEncoder;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    destination::{Compression, Destination, DestinationId, Failing, Intent, Progress, Replay},
+    destination::{Compression, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay},
     entropy::{self, Entropy},
     event::{Entity, OwnEvent},
     log::{
         Log,
         append::AppendError,
         read::ReadLimit,
-        segment::Line,
         store::{Consistency, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
-    registry::{Change, Conflict, Registry},
+    registry::{ActiveDestination, Change, Conflict, Registry},
     time::{Clock, Timestamp},
 };
 
 use super::{
-    Delivery,
+    Content, Delivery,
     failure::{Failure, FailureCode},
+    load::{Holes, Load, Loading},
     object_key,
     queue::{ShipOrder, ShipQueue},
-    sink::{Existing, Object, ObjectSink, Reason, SinkError, Target},
+    sink::{Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
 };
+
+/// How many organisations or destinations are maintained at the same time.
+const MAINTAINED_AT_ONCE: usize = 8;
 
 /// Bounds of shipping.
 #[derive(Debug, Clone, Copy)]
@@ -144,23 +146,33 @@ impl Shipping {
         // A pause beyond the longest was set by a clock that was ahead.
         let latest = now.plus(self.policy.backoff_cap);
         let due = |retry_at: Option<Timestamp>| retry_at.is_none_or(|at| at <= now || at > latest);
-        let orders: Vec<ShipOrder> =
-            active.iter().filter(|destination| due(destination.retry_at)).map(ShipOrder::from).collect();
+        let mut planned: Vec<&ActiveDestination> =
+            active.iter().filter(|destination| due(destination.retry_at)).collect();
+        // Those that hung or refused last time wait behind the others.
+        planned.sort_by_key(|destination| destination.retry_at.is_some());
+        let orders: Vec<ShipOrder> = planned.into_iter().map(ShipOrder::from).collect();
         self.queue.send(&orders).await?;
         Ok(PlanReport { planned: orders.len(), deferred: active.len() - orders.len() })
     }
 
-    /// Brings every organisation's anchor up to its log's tail. Gives the number of organisations.
+    /// What is done once a day: brings every organisation's anchor up to its log's tail, and orders what no plan leads to,
+    /// because nothing is there to be delivered: that everything a destination waits for has expired. Gives the number of
+    /// organisations.
     ///
     /// # Errors
-    /// Where the store fails, be it for one organisation; what can be done is done.
+    /// Where the store or the queue fails, be it for one organisation; what can be done is done.
     pub async fn maintain(&self) -> Result<usize, StoreError> {
+        let advanced = self.advance_anchors().await;
+        self.order_what_expired().await?;
+        advanced
+    }
+
+    async fn advance_anchors(&self) -> Result<usize, StoreError> {
         const PAGE: usize = 100;
-        const AT_ONCE: usize = 8;
         let (mut after, mut count, mut failure) = (None, 0, None);
         loop {
             let organisations = self.registry.organisations(after.as_ref(), PAGE).await?;
-            for some in organisations.chunks(AT_ONCE) {
+            for some in organisations.chunks(MAINTAINED_AT_ONCE) {
                 let tasks = some.iter().map(|organisation| self.log.maintain(&organisation.id));
                 for result in futures_util::future::join_all(tasks).await {
                     // The others are maintained all the same.
@@ -173,6 +185,20 @@ impl Shipping {
                 _ => return failure.map_or(Ok(count), Err),
             }
         }
+    }
+
+    async fn order_what_expired(&self) -> Result<(), StoreError> {
+        for some in self.registry.active_destinations().await?.chunks(MAINTAINED_AT_ONCE) {
+            let tasks = some.iter().map(async |destination| {
+                let ActiveDestination { organisation, next_sequence, .. } = destination;
+                let expired = !self.log.reaches(organisation, *next_sequence).await?
+                    && self.log.tail(organisation).await?.last >= *next_sequence;
+                Ok::<_, StoreError>(expired.then(|| ShipOrder { pending: true, ..ShipOrder::from(destination) }))
+            });
+            let orders = futures_util::future::try_join_all(tasks).await?;
+            self.queue.send(&orders.into_iter().flatten().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// Delivers what is new to one destination, object by object.
@@ -193,7 +219,7 @@ impl Shipping {
         let Some(organisation) = self.registry.organisation(&organisation, Consistency::Eventual).await? else {
             return report(ShipOutcome::Gone, Vec::new());
         };
-        let mut voyage = Voyage { shipping: self, organisation, destination, deliveries: Vec::new() };
+        let mut voyage = Voyage { shipping: self, organisation, destination, tail: None, deliveries: Vec::new() };
         let outcome = voyage.run().await?;
         report(outcome, voyage.deliveries)
     }
@@ -204,6 +230,8 @@ struct Voyage<'a> {
     shipping: &'a Shipping,
     organisation: Organisation,
     destination: Destination,
+    /// The last sequence of the log, where it was looked at.
+    tail: Option<u64>,
     deliveries: Vec<Delivery>,
 }
 
@@ -211,7 +239,7 @@ struct Voyage<'a> {
 struct Begun {
     lane: Lane,
     intent: Intent,
-    lines: Vec<Line>,
+    load: Load,
 }
 
 /// What an object belongs to.
@@ -254,8 +282,8 @@ impl Voyage<'_> {
             (None, None) => None,
         };
         if let Some((lane, intent)) = unfinished {
-            let lines = self.read(intent.first..=intent.last, usize::MAX).await?;
-            return Ok(Ok(Begun { lane, intent, lines }));
+            let load = self.load(intent.first..=intent.last, Holes::Passed, intent.compression, usize::MAX).await?;
+            return Ok(Ok(Begun { lane, intent, load }));
         }
         if self.shipping.clock.now() >= deadline {
             return Ok(Err(ShipOutcome::OutOfTime));
@@ -269,9 +297,16 @@ impl Voyage<'_> {
         }
     }
 
-    async fn read(&self, range: RangeInclusive<u64>, bytes: usize) -> Result<Vec<Line>, StoreError> {
+    /// Reads events into the content of an object, segment by segment, so that memory holds little beside the object.
+    async fn load(
+        &self,
+        range: RangeInclusive<u64>,
+        holes: Holes,
+        compression: Compression,
+        max_bytes: usize,
+    ) -> Result<Load, StoreError> {
         // Events are read in stretches of this many sequences; a store's page ends earlier.
-        let limit = ReadLimit { events: 1_000_000, bytes };
+        let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
         let log = &self.shipping.log;
         let id = &self.organisation.id;
         // What is new begins with a segment; a replay may begin anywhere.
@@ -279,47 +314,70 @@ impl Voyage<'_> {
             Some(_) => log.segment_of(id, *range.start()).await?,
             None => None,
         };
-        Ok(log.read(id, range, within, Order::Ascending, limit).await?.lines)
+        let mut loading = Loading::new(compression, holes);
+        log.each(id, range, within, Order::Ascending, limit, |line| loading.take(&line)).await?;
+        Ok(loading.finish())
     }
 
     /// Reads what comes next and writes the intent to deliver it.
     async fn begin(&mut self) -> Result<Result<Begun, ShipOutcome>, ShipError> {
         let start = self.destination.next_sequence;
-        let mut lines = self.read(start..=u64::MAX, self.shipping.policy.object_bytes).await?;
-        let Some(first) = lines.first().map(Line::sequence) else { return Ok(Err(ShipOutcome::UpToDate)) };
-        if first > start {
+        let policy = &self.shipping.policy;
+        let compression = self.destination.settings.compression;
+        let mut load = self.load(start..=u64::MAX, Holes::End, compression, policy.object_bytes).await?;
+        if load.first().is_none() {
+            // Whether nothing new was recorded or all of it has expired, the tail tells. A read up to it misses nothing.
+            let tail = self.tail().await?;
+            if tail < start {
+                return Ok(Err(ShipOutcome::UpToDate));
+            }
+            load = self.load(start..=tail, Holes::End, compression, policy.object_bytes).await?;
+        }
+        let expired = start..match load.first() {
+            Some(first) => first,
+            None => self.tail().await? + 1,
+        };
+        if !expired.is_empty() {
             let mut destination = self.next_version();
-            destination.next_sequence = first;
-            if let Err(outcome) = self.record_lost(&[start..=first - 1], destination).await? {
+            destination.next_sequence = expired.end;
+            if let Err(outcome) = self.record_lost(&[expired.start..=expired.end - 1], destination).await? {
                 return Ok(Err(outcome));
             }
         }
-        keep_dense(&mut lines);
-        let intent = self.intent(None, self.shipping.clock.now(), &lines);
+        let Some((first, last)) = load.first().zip(load.last()) else { return Ok(Err(ShipOutcome::UpToDate)) };
+        let intent = self.intent(None, self.shipping.clock.now(), first, last);
         let mut destination = self.next_version();
         destination.intent = Some(intent.clone());
-        self.save_begun(destination, Begun { lane: Lane::New, intent, lines }).await
+        self.save_begun(destination, Begun { lane: Lane::New, intent, load }).await
     }
 
     /// Reads the next events of a replay and writes the intent to deliver them; ends the replay where none is left.
     async fn begin_replay(&mut self, replay: Replay) -> Result<Result<Begun, ShipOutcome>, ShipError> {
-        let mut lines = self.read(replay.next..=replay.last, self.shipping.policy.object_bytes).await?;
+        let policy = &self.shipping.policy;
+        let compression = self.destination.settings.compression;
+        let load = self.load(replay.next..=replay.last, Holes::End, compression, policy.object_bytes).await?;
         let mut destination = self.next_version();
-        if lines.is_empty() {
+        let Some((first, last)) = load.first().zip(load.last()) else {
             destination.replay = None;
             let saved = self.save(destination, None).await?;
             return Ok(Err(if saved { ShipOutcome::UpToDate } else { ShipOutcome::Superseded }));
-        }
-        keep_dense(&mut lines);
-        let intent = self.intent(Some(&replay), replay.started_at, &lines);
+        };
+        let intent = self.intent(Some(&replay), replay.started_at, first, last);
         destination.replay = Some(Replay { intent: Some(intent.clone()), ..replay });
-        self.save_begun(destination, Begun { lane: Lane::Replay, intent, lines }).await
+        self.save_begun(destination, Begun { lane: Lane::Replay, intent, load }).await
     }
 
-    /// The intent to deliver `lines`, which are not empty.
-    fn intent(&self, replay: Option<&Replay>, at: Timestamp, lines: &[Line]) -> Intent {
-        let first = lines.first().map_or(0, Line::sequence);
-        let last = lines.last().map_or(0, Line::sequence);
+    /// The last sequence of the log, as it was at the last delivery or is now.
+    async fn tail(&mut self) -> Result<u64, StoreError> {
+        if let Some(tail) = self.tail {
+            return Ok(tail);
+        }
+        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        Ok(*self.tail.insert(tail))
+    }
+
+    /// The intent to deliver the events `first` to `last`.
+    fn intent(&self, replay: Option<&Replay>, at: Timestamp, first: u64, last: u64) -> Intent {
         Intent {
             first,
             last,
@@ -342,16 +400,9 @@ impl Voyage<'_> {
     /// `s3:PutObject` is asked for, so nobody can look.
     async fn record_what_expired(&mut self, begun: &Begun) -> Result<Result<(), ShipOutcome>, ShipError> {
         let intent = &begun.intent;
-        let there: HashSet<u64> = begun.lines.iter().map(Line::sequence).collect();
-        let recorded = |sequence: &u64| intent.expired.iter().any(|range| range.contains(sequence));
-        let mut lost: Vec<RangeInclusive<u64>> = Vec::new();
-        for sequence in (intent.first..=intent.last).filter(|sequence| !there.contains(sequence) && !recorded(sequence))
-        {
-            match lost.last_mut() {
-                Some(range) if range.end() + 1 == sequence => *range = *range.start()..=sequence,
-                _ => lost.push(sequence..=sequence),
-            }
-        }
+        let there = begun.load.stretches.iter();
+        let accounted: Vec<_> = intent.expired.iter().chain(there).cloned().collect();
+        let lost = without(intent.first..=intent.last, accounted);
         if lost.is_empty() {
             return Ok(Ok(()));
         }
@@ -363,32 +414,35 @@ impl Voyage<'_> {
 
     /// Puts the object that was begun and commits it.
     async fn deliver(&mut self, begun: Begun) -> Result<Result<(), ShipOutcome>, ShipError> {
-        let Begun { lane, intent, lines } = begun;
-        if lines.is_empty() {
+        let Begun { lane, intent, load } = begun;
+        let Some(oldest) = load.oldest else {
             // Nothing is left to put: go on behind it, and leave the status as it is.
             let mut destination = self.next_version();
             pass(&mut destination, lane, intent.last);
             return Ok(if self.save(destination, None).await? { Ok(()) } else { Err(ShipOutcome::Superseded) });
-        }
-        let events = lines.len() as u64;
-        let oldest = lines.first().map_or(self.shipping.clock.now(), |line| line.recorded_at);
-        let content = content(lines, intent.compression);
-        let (bytes, sha256) = (content.len() as u64, hex::encode(Sha256::digest(&content)));
+        };
+        let content = Content {
+            events: load.events(),
+            bytes: load.content.len() as u64,
+            sha256: hex::encode(Sha256::digest(&load.content)),
+        };
+        let complete = load.stretches == [intent.first..=intent.last];
         let content_type = match intent.compression {
             Compression::None => "application/x-ndjson",
             Compression::Gzip => "application/gzip",
         };
-        let object = Object { key: intent.key.clone(), content_type, content, existing: Existing::Keep };
-        // Stored before or now: either way the object is there.
-        if let Err(error) = self.put(object, &intent).await? {
-            return self.fail(&error).await.map(Err);
-        }
+        let object = Object { key: intent.key.clone(), content_type, content: load.content, existing: Existing::Keep };
+        let stored = match self.put(object, &intent).await? {
+            Ok(stored) => stored,
+            Err(error) => return self.fail(&error).await.map(Err),
+        };
         let now = self.shipping.clock.now();
-        let tail = self.shipping.log.tail(&self.organisation.id).await?;
+        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        self.tail = Some(tail);
         let mut destination = self.next_version();
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
         pass(&mut destination, lane, intent.last);
-        destination.progress = Progress { last_success: Some(now), failing: None };
+        destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
         let delivery = Delivery {
             organisation: self.organisation.id.clone(),
             destination: self.destination.id.clone(),
@@ -396,11 +450,10 @@ impl Voyage<'_> {
             last: intent.last,
             key: intent.key,
             replay,
-            events,
-            bytes,
-            sha256,
+            // As long as nothing has expired, every try puts the same bytes.
+            content: (stored == Stored::Now || complete).then_some(content),
             lag_seconds: now.since(oldest).as_secs(),
-            lag_events: (tail.last + 1).saturating_sub(destination.next_sequence),
+            lag_events: (tail + 1).saturating_sub(destination.next_sequence),
             delivered_at: now,
         };
         if !self.save(destination, Some(&delivery)).await? {
@@ -416,9 +469,9 @@ impl Voyage<'_> {
     }
 
     /// Puts an object; learns the bucket's region from a refusal that names it.
-    async fn put(&mut self, object: Object, intent: &Intent) -> Result<Result<(), SinkError>, ShipError> {
+    async fn put(&mut self, object: Object, intent: &Intent) -> Result<Result<Stored, SinkError>, ShipError> {
         let error = match self.shipping.sink.put(&self.target(intent), object.clone()).await {
-            Ok(_) => return Ok(Ok(())),
+            Ok(stored) => return Ok(Ok(stored)),
             Err(error) => error,
         };
         let Some(region) = learnt_region(&error, &self.target(intent)) else { return Ok(Err(error)) };
@@ -427,7 +480,7 @@ impl Voyage<'_> {
         if !self.save(destination, None).await? {
             return Ok(Err(error));
         }
-        Ok(self.shipping.sink.put(&self.target(intent), object).await.map(drop))
+        Ok(self.shipping.sink.put(&self.target(intent), object).await)
     }
 
     /// Notes in the status why it failed, and when to try again.
@@ -447,12 +500,19 @@ impl Voyage<'_> {
         Ok(if self.save(destination, None).await? { ShipOutcome::Failing(code) } else { ShipOutcome::Superseded })
     }
 
-    /// Records that events expired undelivered, and with it the destination as it is from now on.
+    /// Records that events expired undelivered, in the log and in the status, and with it the destination as it is from
+    /// now on.
     async fn record_lost(
         &mut self,
         lost: &[RangeInclusive<u64>],
-        destination: Destination,
+        mut destination: Destination,
     ) -> Result<Result<(), ShipOutcome>, ShipError> {
+        if let Some(last) = lost.last() {
+            let before = destination.progress.lost.as_ref().map_or(0, |lost| lost.events);
+            let events = before + lost.iter().map(length).sum::<u64>();
+            destination.progress.lost =
+                Some(Lost { events, last: last.clone(), noticed_at: self.shipping.clock.now() });
+        }
         let ranges: Vec<_> =
             lost.iter().map(|range| json!({"firstSequence": range.start(), "lastSequence": range.end()})).collect();
         let event = OwnEvent {
@@ -507,33 +567,26 @@ fn pass(destination: &mut Destination, lane: Lane, last: u64) {
     }
 }
 
-/// An object's events follow one another: behind a hole another object begins.
-fn keep_dense(lines: &mut Vec<Line>) {
-    let hole = lines.windows(2).position(|pair| pair[1].sequence() != pair[0].sequence() + 1);
-    lines.truncate(hole.map_or(lines.len(), |index| index + 1));
+/// How many numbers a range has.
+fn length(range: &RangeInclusive<u64>) -> u64 {
+    range.end() - range.start() + 1
 }
 
-/// The bytes of an object: lines, each ended by a newline, compressed where the intent says so.
-fn content(lines: Vec<Line>, compression: Compression) -> Vec<u8> {
-    let size = lines.iter().map(|line| line.text.len() + 1).sum();
-    match compression {
-        Compression::None => {
-            let mut content = Vec::with_capacity(size);
-            for line in lines {
-                content.extend_from_slice(line.text.as_bytes());
-                content.push(b'\n');
-            }
-            content
+/// What is left of `range` without `parts`, in order.
+fn without(range: RangeInclusive<u64>, mut parts: Vec<RangeInclusive<u64>>) -> Vec<RangeInclusive<u64>> {
+    parts.sort_by_key(|part| *part.start());
+    let (mut next, last) = range.into_inner();
+    let mut left = Vec::new();
+    for part in parts {
+        if next < *part.start() {
+            left.push(next..=part.start() - 1);
         }
-        Compression::Gzip => {
-            let mut gzip = GzEncoder::new(Vec::with_capacity(size / 4), flate2::Compression::default());
-            for line in lines {
-                // A vector takes every write.
-                let _ = gzip.write_all(line.text.as_bytes()).and_then(|()| gzip.write_all(b"\n"));
-            }
-            gzip.finish().unwrap_or_default()
-        }
+        next = next.max(part.end() + 1);
     }
+    if next <= last {
+        left.push(next..=last);
+    }
+    left
 }
 
 /// The bucket's region, where the refusal names one that was not tried and that the role can reach.

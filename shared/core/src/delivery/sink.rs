@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::{
     destination::{BucketName, Destination, KeyPrefix, Region, RoleArn},
@@ -24,6 +25,8 @@ pub struct Target {
     pub external_id: String,
     /// Where the bucket is; `None`: where Annals runs.
     pub region: Option<Region>,
+    /// The account that must own the bucket, 12 digits.
+    pub bucket_owner: String,
 }
 
 impl Target {
@@ -37,6 +40,7 @@ impl Target {
             role_arn: destination.role_arn.clone(),
             external_id: organisation.external_id.clone(),
             region: destination.settings.region.clone(),
+            bucket_owner: destination.bucket_owner().to_owned(),
         }
     }
 }
@@ -49,7 +53,7 @@ pub struct Object {
     /// Its media type.
     pub content_type: &'static str,
     /// Its content.
-    pub content: Vec<u8>,
+    pub content: Bytes,
     /// What if there is one.
     pub existing: Existing,
 }

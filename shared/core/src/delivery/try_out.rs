@@ -153,7 +153,7 @@ fn test_object(key: &str, now: Timestamp) -> Object {
     Object {
         key: key.to_owned(),
         content_type: "text/plain; charset=utf-8",
-        content: format!("Annals tested this audit event destination at {now}.\n").into_bytes(),
+        content: format!("Annals tested this audit event destination at {now}.\n").into(),
         existing: Existing::Replace,
     }
 }

@@ -39,6 +39,17 @@ pub struct Run {
     pub first: Option<Passed>,
 }
 
+/// How far a read came.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached {
+    /// The sequence at which a further read in the same order goes on: where a segment begins (ascending) or ends.
+    pub at: u64,
+    /// Whether the range was read to its end.
+    pub ended: bool,
+    /// The first segment that was passed, expired or not.
+    pub first: Option<Passed>,
+}
+
 /// A segment that a read passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
@@ -94,11 +105,30 @@ impl Log {
         order: Order,
         limit: ReadLimit,
     ) -> Result<Run, StoreError> {
+        let mut lines = Vec::new();
+        let read = self.each(organisation, range, segment_of_start, order, limit, |line| lines.push(line)).await?;
+        Ok(Run { lines, at: read.at, ended: read.ended, first: read.first })
+    }
+
+    /// Hands the events that [`read`](Self::read) would give to `take`, one by one: in memory are at most what one answer
+    /// of the store holds, encoded, and the lines of one segment.
+    ///
+    /// # Errors
+    /// Where the store fails, or gave back what cannot be; `take` may have had some events by then.
+    pub async fn each(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        segment_of_start: Option<u64>,
+        order: Order,
+        limit: ReadLimit,
+        mut take: impl FnMut(Line) + Send,
+    ) -> Result<Reached, StoreError> {
         let now = self.clock.now();
         let mut walk = Walk::new(range.clone(), segment_of_start, order);
-        let (mut lines, mut bytes, mut first) = (Vec::new(), 0, None);
-        while lines.len() < limit.events && bytes < limit.bytes && !walk.at_end {
-            let segments = self.step(organisation, &walk, limit.events - lines.len()).await?;
+        let (mut events, mut bytes, mut first) = (0, 0, None);
+        while events < limit.events && bytes < limit.bytes && !walk.at_end {
+            let segments = self.step(organisation, &walk, limit.events - events).await?;
             walk.at_end = segments.is_empty();
             for segment in segments {
                 walk.pass(&segment);
@@ -107,20 +137,22 @@ impl Log {
                     Passed { first: segment.first, count: segment.count, recorded_at: segment.recorded_at, expired };
                 first.get_or_insert(passed);
                 if !expired {
-                    let mut some = segment.lines(organisation)?;
+                    let mut lines = segment.lines(organisation)?;
                     if order == Order::Descending {
-                        some.reverse();
+                        lines.reverse();
                     }
-                    some.retain(|line| range.contains(&line.sequence()));
-                    bytes += some.iter().map(|line| line.text.len() + 1).sum::<usize>();
-                    lines.append(&mut some);
+                    for line in lines.into_iter().filter(|line| range.contains(&line.sequence())) {
+                        events += 1;
+                        bytes += line.text.len() + 1;
+                        take(line);
+                    }
                 }
-                if lines.len() >= limit.events || bytes >= limit.bytes {
+                if events >= limit.events || bytes >= limit.bytes {
                     break;
                 }
             }
         }
-        Ok(Run { lines, at: walk.at, ended: walk.at_end, first })
+        Ok(Reached { at: walk.at, ended: walk.at_end, first })
     }
 
     /// The next segments of the walk, one behind the other; empty at its end.

@@ -137,6 +137,7 @@ mod tests {
                 role_arn: format!("arn:{partition}:iam::123456789012:role/annals").parse().unwrap(),
                 external_id: "annals-7f3kq9".into(),
                 region: None,
+                bucket_owner: "123456789012".into(),
             };
             let values = Values {
                 partition: partition.into(),

@@ -236,7 +236,7 @@ impl About<'_> {
                 format!("The bucket {bucket} belongs to an account other than {account}, the role's, and does not let it in."),
                 format!(
                     "(1) If another account is not intended, save the destination with the bucket's right name. (2) If \
-                     it is: in the account that owns the bucket, S3 console, Buckets, {bucket}, Permissions, Bucket \
+                     it is: save the destination with that account's 12 digits as bucketOwner. (3) In that account, S3 console, Buckets, {bucket}, Permissions, Bucket \
                      policy, Edit. Add this statement to the policy, or paste all of it where there is none: {}. The \
                      objects will belong to the bucket's owner only where Object Ownership is set to Bucket owner \
                      enforced.",
@@ -365,13 +365,16 @@ impl About<'_> {
             _ => (
                 format!("The role {role_arn} may not write to the bucket {bucket}. AWS does not say why."),
                 format!(
-                    "S3 keeps the reason to itself where the bucket belongs to an account outside the role\'s organization. In \
-                     this order: (1) Is {bucket} in account {account}? S3 console, Buckets. If the name is taken by a \
-                     stranger, save the destination with your own bucket's. (2) In account {account}: {allow}. (3) If \
-                     the bucket is meant to be in another account, its policy must allow the role as well: S3 console \
-                     there, Buckets, {bucket}, Permissions, Bucket policy: {}. (4) Look for a Deny that applies to the \
-                     role, in the bucket's policy and in that of its KMS key.",
-                    policy::bucket(self.target)
+                    "S3 keeps the reason to itself where the bucket is not owned by the account that it should be, or lies \
+                     outside the role\'s organization. In this order: (1) Is {bucket} in account {owner}, where we expect \
+                     it and nowhere else? S3 console of that account, Buckets. If the name is taken by a stranger, save \
+                     the destination with your own bucket's. If the bucket is meant to be in another account, save the \
+                     destination with its 12 digits as bucketOwner. (2) In account {account}: {allow}. (3) Where the two \
+                     accounts differ, the bucket's policy must allow the role as well: S3 console of its account, \
+                     Buckets, {bucket}, Permissions, Bucket policy: {}. (4) Look for a Deny that applies to the role, in \
+                     the bucket's policy and in that of its KMS key.",
+                    policy::bucket(self.target),
+                    owner = self.target.bucket_owner,
                 ),
             ),
         }
