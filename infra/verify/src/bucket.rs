@@ -1,0 +1,119 @@
+//! A bucket through the SDK: listing and getting, nothing else. Owns the runtime that the SDK needs; readers are threads
+//! that wait for it.
+
+use std::{io, num::NonZero};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+};
+use tokio::runtime::Runtime;
+
+use crate::source::{Source, SourceError};
+
+/// Objects read at the same time per core: most of the time a reader waits for the network.
+const READERS_PER_CORE: usize = 8;
+
+/// The objects of a bucket whose keys begin with a prefix.
+#[derive(Debug)]
+pub struct Bucket {
+    runtime: Runtime,
+    client: Client,
+    name: String,
+    prefix: String,
+}
+
+impl Bucket {
+    /// The bucket `name` with the credentials, and where none is given the region, of the environment.
+    ///
+    /// # Errors
+    /// Where no thread can be started. Whether the bucket is there shows when it is listed.
+    pub fn connect(name: &str, prefix: &str, region: Option<&str>, profile: Option<&str>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        let client = Client::new(&runtime.block_on(loader.load()));
+        Ok(Self { runtime, client, name: name.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+impl Source for Bucket {
+    fn keys(&self) -> Result<Vec<String>, SourceError> {
+        let failed = |error: SdkError<_, _>| SourceError::List {
+            place: format!("s3://{}/{}", self.name, self.prefix),
+            source: words(&error).into(),
+        };
+        self.runtime.block_on(async {
+            let request = self.client.list_objects_v2().bucket(&self.name).prefix(&self.prefix);
+            let mut pages = request.into_paginator().send();
+            let mut keys = Vec::new();
+            while let Some(page) = pages.next().await {
+                let objects = page.map_err(failed)?.contents.unwrap_or_default();
+                keys.extend(objects.into_iter().filter_map(|object| object.key));
+            }
+            Ok(keys)
+        })
+    }
+
+    fn open(&self, key: &str) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        let request = self.client.get_object().bucket(&self.name).key(key);
+        let object = self.runtime.block_on(request.send()).map_err(|error| {
+            let kind = match error.code() {
+                Some("NoSuchKey") => io::ErrorKind::NotFound,
+                Some("AccessDenied") => io::ErrorKind::PermissionDenied,
+                _ => io::ErrorKind::Other,
+            };
+            io::Error::new(kind, words(&error))
+        })?;
+        Ok(Box::new(Body { runtime: &self.runtime, stream: object.body, chunk: Vec::new(), read: 0 }))
+    }
+
+    fn at_once(&self) -> usize {
+        READERS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZero::get)
+    }
+}
+
+/// An object's content, as its pieces arrive.
+struct Body<'a> {
+    runtime: &'a Runtime,
+    stream: ByteStream,
+    chunk: Vec<u8>,
+    read: usize,
+}
+
+impl io::Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.chunk.len() {
+            let next = self.runtime.block_on(self.stream.next());
+            let Some(chunk) = next.transpose().map_err(io::Error::other)? else { return Ok(0) };
+            self.chunk = chunk.into();
+            self.read = 0;
+        }
+        let left = self.chunk.get(self.read..).unwrap_or_default();
+        let count = left.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&left[..count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// What went wrong, in AWS's words where it answered.
+fn words<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+    SdkError<E, R>: std::error::Error,
+{
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("S3 says {code}: {message}"),
+        (Some(code), None) => format!("S3 says {code}"),
+        _ => DisplayErrorContext(error).to_string(),
+    }
+}

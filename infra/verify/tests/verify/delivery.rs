@@ -1,0 +1,230 @@
+//! Deliveries to be tampered with: recorded by the log, cut and named as the shipper does. Owns the true lines; what is
+//! done to them is the tests' business.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    sync::Arc,
+    time::Duration,
+};
+
+use annals_core::{
+    delivery::object_key,
+    destination::{Compression, KeyLayout},
+    event::{Entity, OwnEvent},
+    id::EventId,
+    log::{Log, append::AppendPolicy, segment::LineHash},
+    time::Timestamp,
+};
+use annals_tests::{clock::VirtualClock, entropy::SeededEntropy, memory::MemoryStore, sample};
+use annals_verify::{
+    Expectation,
+    report::Report,
+    tail::{Asked, Tail},
+    verify,
+};
+use flate2::{read::MultiGzDecoder, write::GzEncoder};
+use serde_json::json;
+
+/// How a delivery is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// How many appends are recorded.
+    pub(crate) segments: usize,
+    /// Which objects are compressed: every n-th.
+    pub(crate) compress: Option<usize>,
+    pub(crate) layout: KeyLayout,
+    /// So many objects are not there any more: the first ones.
+    pub(crate) expired: usize,
+}
+
+/// What was delivered of a log, and the log's tail.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivery {
+    pub(crate) objects: BTreeMap<String, Vec<u8>>,
+    pub(crate) expected: Expectation,
+}
+
+/// How many events each of so many appends has.
+pub(crate) fn sizes(seed: u64, segments: usize) -> Vec<u64> {
+    let entropy = SeededEntropy::new(seed ^ 0x512e);
+    (0..segments).map(|_| entropy.between(1, 4)).collect()
+}
+
+/// The lines of an organisation's log, append by append, which have so many events.
+pub(crate) async fn log(organisation: &str, seed: u64, sizes: &[u64]) -> Vec<Vec<String>> {
+    let entropy = SeededEntropy::new(seed);
+    let clock = VirtualClock::new(sample::START);
+    let store = Arc::new(MemoryStore::new());
+    let log = Log::new(store.clone(), clock.clone(), entropy.fork(), AppendPolicy::default());
+    let organisation = sample::organisation(organisation);
+    for (number, size) in sizes.iter().enumerate() {
+        clock.advance(Duration::from_millis(entropy.between(1, 400_000)));
+        let bodies = (0..*size).map(|index| sample::body(&format!("{number}-{index}"))).collect();
+        log.append(&organisation, bodies, None).await.unwrap();
+    }
+    let journal = store.journal(&organisation.id);
+    let text = |segment: &Arc<annals_core::log::segment::Segment>| {
+        segment.lines(&organisation.id).unwrap().into_iter().map(|line| line.text).collect()
+    };
+    journal.iter().map(text).collect()
+}
+
+impl Plan {
+    /// Records and delivers.
+    pub(crate) async fn deliver(self) -> Delivery {
+        let log = log("acme", self.seed, &sizes(self.seed, self.segments)).await;
+        let entropy = SeededEntropy::new(self.seed ^ 0xde11);
+        let mut destination = sample::destination(&sample::organisation("acme"), "d");
+        destination.settings.layout = self.layout;
+        let (mut objects, mut rest, mut number) = (BTreeMap::new(), log.as_slice(), 0);
+        let mut first = None;
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(rest.len().min(1 + entropy.below(3)));
+            rest = others;
+            let lines = some.concat();
+            let at = sample::START.plus(Duration::from_secs(600 * (number as u64 + 1)));
+            let compressed = self.compress.is_some_and(|nth| number % nth == 0);
+            destination.settings.compression = if compressed { Compression::Gzip } else { Compression::None };
+            let (from, to) = (sequence(&lines[0]), sequence(lines.last().unwrap()));
+            let key = object_key(&destination, None, at, from, to);
+            if number >= self.expired {
+                first.get_or_insert(from);
+                objects.insert(key, encode(&content(&lines), compressed));
+            }
+            number += 1;
+        }
+        let tail = tail(log.concat().last().unwrap(), Asked::Now);
+        Delivery { objects, expected: Expectation { organisation: None, first, tail: Some(tail) } }
+    }
+}
+
+impl Delivery {
+    /// A small plain delivery: nine events, three in each of three objects, in appends of one to three.
+    pub(crate) async fn small() -> Self {
+        let lines = log("acme", 6, &[1, 2, 3, 1, 2]).await.concat();
+        let tail = Some(tail(lines.last().unwrap(), Asked::Earlier));
+        let expected = Expectation { organisation: None, first: None, tail };
+        let mut delivery = Self { objects: BTreeMap::new(), expected };
+        for (name, lines) in ["aaaaaaaa", "bbbbbbbb", "cccccccc"].iter().zip(lines.chunks(3)) {
+            delivery.put(&format!("2026-11/22/2026-11-22T10-10-00-000Z-{name}.json"), lines);
+        }
+        delivery
+    }
+
+    /// The verifier's answer.
+    pub(crate) fn judged(&self) -> Report {
+        verify(&self.objects, &self.expected).unwrap()
+    }
+
+    /// The keys, in order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.objects.keys().cloned().collect()
+    }
+
+    /// The lines of an object.
+    pub(crate) fn lines(&self, key: &str) -> Vec<String> {
+        lines(&decode(&self.objects[key]).unwrap())
+    }
+
+    /// Puts an object's lines in the place of those that it has, compressed as before.
+    pub(crate) fn put(&mut self, key: &str, lines: &[String]) {
+        self.put_content(key, &content(lines));
+    }
+
+    /// Puts an object's content in the place of what it has, compressed as before.
+    pub(crate) fn put_content(&mut self, key: &str, content: &[u8]) {
+        let compressed = self.objects.get(key).map_or_else(|| key.ends_with(".gz"), |old| is_compressed(old));
+        self.objects.insert(key.to_owned(), encode(content, compressed));
+    }
+
+    /// Adds an object of another time.
+    pub(crate) fn add(&mut self, number: usize, replay: Option<&str>, lines: &[String]) -> String {
+        let at = sample::START.plus(Duration::from_secs(1_000_000 + number as u64));
+        let time = at.to_string().replace([':', '.'], "-");
+        let replay = replay.map_or_else(String::new, |id| format!("replay/{id}/"));
+        let key = format!("{replay}{}/{}/{time}-copy{number:04}.json", &time[..7], &time[8..10]);
+        self.put(&key, lines);
+        key
+    }
+
+    pub(crate) fn tail(&mut self) -> &mut Tail {
+        self.expected.tail.as_mut().unwrap()
+    }
+}
+
+pub(crate) fn is_compressed(object: &[u8]) -> bool {
+    object.starts_with(&[0x1f, 0x8b])
+}
+
+/// The content of an object, where it is not damaged.
+pub(crate) fn decode(object: &[u8]) -> Option<Vec<u8>> {
+    if !is_compressed(object) {
+        return Some(object.to_vec());
+    }
+    let mut content = Vec::new();
+    MultiGzDecoder::new(object).read_to_end(&mut content).ok().map(|_| content)
+}
+
+pub(crate) fn encode(content: &[u8], compressed: bool) -> Vec<u8> {
+    if !compressed {
+        return content.to_vec();
+    }
+    let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(content).unwrap();
+    gzip.finish().unwrap()
+}
+
+pub(crate) fn content(lines: &[String]) -> Vec<u8> {
+    lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
+}
+
+pub(crate) fn lines(content: &[u8]) -> Vec<String> {
+    std::str::from_utf8(content).unwrap().lines().map(str::to_owned).collect()
+}
+
+pub(crate) fn sequence(line: &str) -> u64 {
+    line.strip_prefix(r#"{"sequence":"#).unwrap().split(',').next().unwrap().parse().unwrap()
+}
+
+fn id(line: &str) -> EventId {
+    let at = line.find(r#""eventId":""#).unwrap() + r#""eventId":""#.len();
+    EventId::parse(&line[at..at + 36]).unwrap()
+}
+
+/// The tail of a log that ends with `line`.
+pub(crate) fn tail(line: &str, asked: Asked) -> Tail {
+    let id = id(line);
+    let timestamp = Some(id.recorded_at().to_string());
+    Tail { sequence: id.sequence(), id: Some(id), hash: LineHash::of(line), timestamp, asked }
+}
+
+/// `line` as Annals would have written it at another place of the log.
+pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &str, to: &str) -> String {
+    let old = id(line);
+    let acme = "acme".parse().unwrap();
+    let new = EventId::new(&acme, old.recorded_at(), sequence - u64::from(old.index()), old.index());
+    let start = line.find(r#""previousHash":""#).unwrap() + r#""previousHash":""#.len();
+    let rest = line[start + 64..].replacen(from, to, 1);
+    let time: Timestamp = new.recorded_at();
+    format!(r#"{{"sequence":{sequence},"eventId":"{new}","timestamp":"{time}","previousHash":"{previous}{rest}"#)
+}
+
+/// `line` with the body of the event by which a shipper says that others expired before they were delivered.
+pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
+    let thing = |id: &str, entity_type| Entity { id: id.into(), name: id.into(), entity_type };
+    let event = OwnEvent {
+        action: "EXPIRE",
+        kind: "destination.gap",
+        entity: thing("d", "S3_AUDIT_SINK"),
+        principal: thing("annals", "SYSTEM"),
+        before: None,
+        after: None,
+        client_type: "SYSTEM",
+        context: None,
+        payload: Some(json!({"reason": "", "lost": [{"firstSequence": first, "lastSequence": last}]})),
+    };
+    let (header, _) = line.split_once(r#","action":"#).unwrap();
+    format!("{header},{}", event.body().as_str().strip_prefix('{').unwrap())
+}

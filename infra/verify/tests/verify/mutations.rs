@@ -1,0 +1,490 @@
+//! Ten thousand random mutations of deliveries: each that changes what was delivered is found, and none that does not is
+//! taken for one. What is to be found follows from how a mutation is made, never from the verdict.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use annals_core::{destination::KeyLayout, log::segment::LineHash};
+use annals_tests::entropy::SeededEntropy;
+use annals_verify::report::{Kind, Verdict};
+
+use crate::delivery::{self, Delivery, Plan, content, decode, encode, is_compressed, lines, rewritten, sequence};
+
+const MUTATIONS: usize = 10_000;
+const SEED: u64 = 20_261_123;
+
+/// What a mutation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Deed {
+    /// The delivered lines are others, or in another order, or not whole.
+    Harm,
+    /// One line is not what it was, and nothing else.
+    Change { key: String, line: u64 },
+    /// One line within an object is not there, and nothing else.
+    Loss { sequence: u64 },
+    /// All lines are there, as they were and in order: only their wrapping is another.
+    Rewrap,
+    /// Nothing could be done.
+    Nothing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mutation {
+    FlipByte,
+    InsertByte,
+    DeleteByte,
+    FlipCompressedByte,
+    CutObject,
+    CutContent,
+    DeleteLines,
+    DeleteInnerLine,
+    RepeatLine,
+    CopyLineElsewhere,
+    SwapLines,
+    MoveLine,
+    MoveLineElsewhere,
+    EditBody,
+    EditPreviousHash,
+    EditLastLine,
+    ForgeOneLine,
+    ForgeSuffix,
+    ForgeStretch,
+    CloseRanksAfterRemoval,
+    LineOfAnotherLog,
+    DropObject,
+    DropLastObjects,
+    DropLastLines,
+    EmptyObject,
+    RenameForeign,
+    AddForeign,
+    CarriageReturns,
+    ChangedCopy,
+    AppendForged,
+    Concatenate,
+    SplitWithinLine,
+    // Those that leave the lines as they are.
+    Rename,
+    Copy,
+    CopyStretch,
+    ConcatenateNeighbours,
+    SplitBetweenLines,
+    Recompress,
+    MoveBoundary,
+}
+
+use Mutation as M;
+
+const ALL: [Mutation; 39] = [
+    M::FlipByte,
+    M::InsertByte,
+    M::DeleteByte,
+    M::FlipCompressedByte,
+    M::CutObject,
+    M::CutContent,
+    M::DeleteLines,
+    M::DeleteInnerLine,
+    M::RepeatLine,
+    M::CopyLineElsewhere,
+    M::SwapLines,
+    M::MoveLine,
+    M::MoveLineElsewhere,
+    M::EditBody,
+    M::EditPreviousHash,
+    M::EditLastLine,
+    M::ForgeOneLine,
+    M::ForgeSuffix,
+    M::ForgeStretch,
+    M::CloseRanksAfterRemoval,
+    M::LineOfAnotherLog,
+    M::DropObject,
+    M::DropLastObjects,
+    M::DropLastLines,
+    M::EmptyObject,
+    M::RenameForeign,
+    M::AddForeign,
+    M::CarriageReturns,
+    M::ChangedCopy,
+    M::AppendForged,
+    M::Concatenate,
+    M::SplitWithinLine,
+    M::Rename,
+    M::Copy,
+    M::CopyStretch,
+    M::ConcatenateNeighbours,
+    M::SplitBetweenLines,
+    M::Recompress,
+    M::MoveBoundary,
+];
+
+/// A delivery being tampered with.
+struct Tampering<'a> {
+    delivery: Delivery,
+    other: &'a [String],
+    dice: Arc<SeededEntropy>,
+    keys: Vec<String>,
+}
+
+impl Tampering<'_> {
+    /// Tampers; says what that did.
+    fn apply(&mut self, mutation: Mutation) -> Deed {
+        let dice = Arc::clone(&self.dice);
+        let at = dice.below(self.keys.len());
+        let key = self.keys[at].clone();
+        let all = self.delivery.lines(&key);
+        let mut own = all.clone();
+        let picked = dice.below(own.len());
+        match mutation {
+            M::FlipByte | M::InsertByte | M::DeleteByte => {
+                let mut bytes = content(&own);
+                let place = dice.below(bytes.len());
+                let byte = (dice.next() % 255 + 1) as u8;
+                match mutation {
+                    M::FlipByte => bytes[place] ^= byte,
+                    M::InsertByte => bytes.insert(place, byte),
+                    _ => drop(bytes.remove(place)),
+                }
+                self.delivery.put_content(&key, &bytes);
+                Deed::Harm
+            }
+            M::FlipCompressedByte => {
+                let object = self.delivery.objects.get_mut(&key).unwrap();
+                if !is_compressed(object) {
+                    return Deed::Nothing;
+                }
+                let before = decode(object);
+                let place = dice.below(object.len());
+                object[place] ^= 1 << dice.below(8);
+                // The header's time stamp, and the bits that fill up the last byte, are no content.
+                if decode(object) == before { Deed::Rewrap } else { Deed::Harm }
+            }
+            M::CutObject => {
+                let object = self.delivery.objects.get_mut(&key).unwrap();
+                object.truncate(dice.below(object.len()));
+                Deed::Harm
+            }
+            M::CutContent => {
+                let bytes = content(&own);
+                self.delivery.put_content(&key, &bytes[..dice.below(bytes.len())]);
+                Deed::Harm
+            }
+            M::DeleteLines => {
+                own.drain(picked..picked + 1 + dice.below(own.len() - picked));
+                self.delivery.put(&key, &own);
+                Deed::Harm
+            }
+            M::DeleteInnerLine => {
+                if picked == 0 || picked + 1 == own.len() {
+                    return Deed::Nothing;
+                }
+                let sequence = sequence(&own.remove(picked));
+                self.delivery.put(&key, &own);
+                Deed::Loss { sequence }
+            }
+            M::RepeatLine => {
+                own.insert(dice.below(own.len() + 1), all[picked].clone());
+                self.delivery.put(&key, &own);
+                Deed::Harm
+            }
+            M::CopyLineElsewhere | M::MoveLineElsewhere => {
+                let target = dice.below(self.keys.len());
+                let mut others = self.delivery.lines(&self.keys[target]);
+                let place = dice.below(others.len() + 1);
+                // A line that comes to lie beside its neighbour is cut otherwise, not moved.
+                let is_boundary = place == 0 && sequence(&all[picked]) + 1 == sequence(&others[0])
+                    || place == others.len() && sequence(&all[picked]) == sequence(&others[place - 1]) + 1;
+                if target == at || is_boundary {
+                    return Deed::Nothing;
+                }
+                others.insert(place, all[picked].clone());
+                self.delivery.put(&self.keys[target].clone(), &others);
+                if mutation == M::MoveLineElsewhere {
+                    own.remove(picked);
+                    self.delivery.put(&key, &own);
+                }
+                Deed::Harm
+            }
+            M::SwapLines => {
+                let target = dice.below(self.keys.len());
+                let mut others = self.delivery.lines(&self.keys[target]);
+                let place = dice.below(others.len());
+                if target == at && place == picked || own.len() == 1 && others.len() == 1 {
+                    return Deed::Nothing;
+                }
+                if target == at {
+                    own.swap(picked, place);
+                } else {
+                    std::mem::swap(&mut own[picked], &mut others[place]);
+                    self.delivery.put(&self.keys[target].clone(), &others);
+                }
+                self.delivery.put(&key, &own);
+                Deed::Harm
+            }
+            M::MoveLine => {
+                let line = own.remove(picked);
+                let place = dice.below(own.len() + 1);
+                own.insert(place, line);
+                if place == picked {
+                    return Deed::Nothing;
+                }
+                self.delivery.put(&key, &own);
+                Deed::Harm
+            }
+            M::EditBody => {
+                own[picked] = own[picked].replacen("Payments", "Payrolls", 1);
+                self.delivery.put(&key, &own);
+                Deed::Change { key, line: picked as u64 + 1 }
+            }
+            M::EditPreviousHash => {
+                let start = own[picked].find(r#""previousHash":""#).unwrap() + 16 + dice.below(64);
+                let digit = if &own[picked][start..=start] == "0" { "1" } else { "0" };
+                own[picked].replace_range(start..=start, digit);
+                self.delivery.put(&key, &own);
+                Deed::Change { key, line: picked as u64 + 1 }
+            }
+            M::EditLastLine => {
+                let key = self.keys.last().unwrap().clone();
+                let mut own = self.delivery.lines(&key);
+                let last = own.last_mut().unwrap();
+                *last = last.replacen(*dice.pick(&["Ada", "Payments", "UPDATE", "ballast"]), "X", 1);
+                let line = own.len() as u64;
+                self.delivery.put(&key, &own);
+                Deed::Change { key, line }
+            }
+            M::ForgeOneLine => {
+                let previous = previous(&own[picked]);
+                own[picked] = rewritten(&own[picked], sequence(&own[picked]), &previous, "Ada", "Eve");
+                self.delivery.put(&key, &own);
+                Deed::Change { key, line: picked as u64 + 1 }
+            }
+            M::ForgeSuffix => self.forge(&all[picked], u64::MAX),
+            M::ForgeStretch => self.forge(&all[picked], sequence(&all[picked]) + dice.between(1, 3)),
+            M::CloseRanksAfterRemoval => self.close_ranks(&all[picked]),
+            M::LineOfAnotherLog => {
+                let sequence = sequence(&own[picked]);
+                let other = self.other.iter().find(|line| delivery::sequence(line) == sequence);
+                own[picked] = other.unwrap_or(&self.other[0]).clone();
+                self.delivery.put(&key, &own);
+                Deed::Harm
+            }
+            M::DropObject => {
+                self.delivery.objects.remove(&key);
+                Deed::Harm
+            }
+            M::DropLastObjects => {
+                for key in &self.keys[at..] {
+                    self.delivery.objects.remove(key);
+                }
+                Deed::Harm
+            }
+            M::DropLastLines => {
+                let key = self.keys.last().unwrap().clone();
+                let own = self.delivery.lines(&key);
+                self.delivery.put(&key, &own[..dice.below(own.len())]);
+                Deed::Harm
+            }
+            M::EmptyObject => {
+                self.delivery.put(&key, &[]);
+                Deed::Harm
+            }
+            M::RenameForeign => {
+                let object = self.delivery.objects.remove(&key).unwrap();
+                self.delivery.objects.insert(key.replace(".json", ".txt"), object);
+                Deed::Harm
+            }
+            M::AddForeign => {
+                self.delivery.objects.insert("notes.txt".into(), b"hello".to_vec());
+                Deed::Harm
+            }
+            M::CarriageReturns => {
+                let text = String::from_utf8(content(&own)).unwrap().replace('\n', "\r\n");
+                self.delivery.put_content(&key, text.as_bytes());
+                Deed::Harm
+            }
+            M::ChangedCopy => {
+                own[picked] = own[picked].replacen("Ada", "Eve", 1);
+                self.delivery.add(1, *dice.pick(&[None, Some("7")]), &own);
+                Deed::Harm
+            }
+            M::AppendForged => {
+                let last = self.delivery.lines(self.keys.last().unwrap()).pop().unwrap();
+                let number = sequence(&last) + 1;
+                let forged = rewritten(&last, number, &LineHash::of(&last), "Ada", "Eve");
+                let target =
+                    if dice.happens(0.5) { self.keys.last().unwrap().clone() } else { self.delivery.add(1, None, &[]) };
+                let mut lines = self.delivery.lines(&target);
+                lines.push(forged);
+                self.delivery.put(&target, &lines);
+                Deed::Harm
+            }
+            M::Concatenate | M::ConcatenateNeighbours => {
+                let target = if mutation == M::Concatenate { dice.below(self.keys.len()) } else { at + 1 };
+                // One behind the other as they are in the log is only cut otherwise.
+                if target == at || target == self.keys.len() || mutation == M::Concatenate && target == at + 1 {
+                    return Deed::Nothing;
+                }
+                own.extend(self.delivery.lines(&self.keys[target]));
+                self.delivery.objects.remove(&self.keys[target]);
+                self.delivery.put(&key, &own);
+                if mutation == M::Concatenate { Deed::Harm } else { Deed::Rewrap }
+            }
+            M::SplitWithinLine => {
+                let bytes = content(&own);
+                let place = dice.below(bytes.len());
+                if place == 0 || bytes[place - 1] == b'\n' {
+                    return Deed::Nothing;
+                }
+                self.delivery.put_content(&key, &bytes[..place]);
+                let other = self.delivery.add(1, None, &[]);
+                self.delivery.put_content(&other, &bytes[place..]);
+                Deed::Harm
+            }
+            M::Rename => {
+                self.delivery.objects.remove(&key);
+                self.delivery.add(1, None, &own);
+                Deed::Rewrap
+            }
+            M::Copy => {
+                self.delivery.add(1, *dice.pick(&[None, Some("7")]), &own);
+                Deed::Rewrap
+            }
+            M::CopyStretch => {
+                // As a destination that was created anew delivers: from somewhere on, cut otherwise.
+                let every: Vec<String> = self.keys.iter().flat_map(|key| self.delivery.lines(key)).collect();
+                let from = dice.below(every.len());
+                for (number, some) in every[from..].chunks(dice.below(9) + 1).enumerate() {
+                    self.delivery.add(number, None, some);
+                }
+                Deed::Rewrap
+            }
+            M::SplitBetweenLines => {
+                if picked == 0 {
+                    return Deed::Nothing;
+                }
+                let rest = own.split_off(picked);
+                self.delivery.put(&key, &own);
+                self.delivery.add(1, None, &rest);
+                Deed::Rewrap
+            }
+            M::Recompress => {
+                let object = &self.delivery.objects[&key];
+                let (plain, compressed) = (decode(object).unwrap(), is_compressed(object));
+                self.delivery.objects.insert(key, encode(&plain, !compressed));
+                Deed::Rewrap
+            }
+            M::MoveBoundary => {
+                if at == 0 || own.len() == 1 {
+                    return Deed::Nothing;
+                }
+                let before = self.keys[at - 1].clone();
+                let mut others = self.delivery.lines(&before);
+                others.push(own.remove(0));
+                self.delivery.put(&before, &others);
+                self.delivery.put(&key, &own);
+                Deed::Rewrap
+            }
+        }
+    }
+
+    /// Writes the lines from `line` up to sequence `last` anew, so that they fit each other.
+    fn forge(&mut self, line: &str, last: u64) -> Deed {
+        let (first, mut hash) = (sequence(line), previous(line));
+        for key in &self.keys {
+            let mut own = self.delivery.lines(key);
+            for line in own.iter_mut().filter(|line| (first..=last).contains(&sequence(line))) {
+                let to = if sequence(line) == first { "Eve" } else { "Ada" };
+                *line = rewritten(line, sequence(line), &hash, "Ada", to);
+                hash = LineHash::of(line);
+            }
+            self.delivery.put(key, &own);
+        }
+        Deed::Harm
+    }
+
+    /// Takes a line away, and numbers and chains all behind it anew.
+    fn close_ranks(&mut self, line: &str) -> Deed {
+        let (gone, mut hash) = (sequence(line), previous(line));
+        for key in &self.keys {
+            let mut own = self.delivery.lines(key);
+            own.retain(|line| sequence(line) != gone);
+            for line in own.iter_mut().filter(|line| sequence(line) > gone) {
+                *line = rewritten(line, sequence(line) - 1, &hash, "", "");
+                hash = LineHash::of(line);
+            }
+            if own.is_empty() {
+                self.delivery.objects.remove(key);
+            } else {
+                self.delivery.put(key, &own);
+            }
+        }
+        Deed::Harm
+    }
+}
+
+fn previous(line: &str) -> LineHash {
+    let start = line.find(r#""previousHash":""#).unwrap() + 16;
+    annals_verify::line::hash(&line[start..start + 64]).unwrap()
+}
+
+#[tokio::test]
+async fn every_mutation_of_a_delivery_is_found_and_none_imagined() {
+    let seed = std::env::var("ANNALS_VERIFY_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    println!("ANNALS_VERIFY_SEED={seed}");
+    let dice = SeededEntropy::new(seed);
+    let mut deliveries = Vec::new();
+    for (compress, layout, expired) in [
+        (None, KeyLayout::Wiremock, 0),
+        (Some(1), KeyLayout::Hive, 0),
+        (Some(2), KeyLayout::Wiremock, 0),
+        (Some(3), KeyLayout::Hive, 2),
+    ] {
+        let plan = Plan { seed: dice.next(), segments: 12, compress, layout, expired };
+        let delivery = plan.deliver().await;
+        assert_eq!(delivery.judged().verdict, Verdict::Proven, "{}", delivery.judged().to_text(9));
+        deliveries.push(delivery);
+    }
+    let other = delivery::log("umbrella", dice.next(), &[4; 12]).await.concat();
+    let (mut done, mut counts) = (0, BTreeMap::<Mutation, usize>::new());
+    while done < MUTATIONS {
+        let state = dice.next();
+        let dice = SeededEntropy::new(state);
+        let delivery = dice.pick(&deliveries).clone();
+        let mutation = *dice.pick(&ALL);
+        let keys = delivery.keys();
+        let mut tampering = Tampering { delivery, other: &other, dice, keys };
+        let deed = tampering.apply(mutation);
+        if deed == Deed::Nothing {
+            continue;
+        }
+        let report = tampering.delivery.judged();
+        let told = || format!("{mutation:?} {deed:?} ({state})\n{}", report.to_text(99));
+        match &deed {
+            Deed::Rewrap => assert_eq!(report.verdict, Verdict::Proven, "{}", told()),
+            Deed::Harm => assert_ne!(report.verdict, Verdict::Proven, "{}", told()),
+            Deed::Change { key, line } => {
+                let [problem] = report.problems.as_slice() else { panic!("{}", told()) };
+                let place = (problem.kind, problem.key.as_ref(), problem.line);
+                assert_eq!(place, (Kind::Changed, Some(key), Some(*line)), "{}", told());
+            }
+            Deed::Loss { sequence } => {
+                let [problem] = report.problems.as_slice() else { panic!("{}", told()) };
+                let place = (problem.kind, problem.first_sequence, problem.last_sequence);
+                assert_eq!(place, (Kind::Missing, Some(*sequence), Some(*sequence)), "{}", told());
+            }
+            Deed::Nothing => {}
+        }
+        done += usize::from(deed != Deed::Rewrap);
+        *counts.entry(mutation).or_default() += 1;
+    }
+    for mutation in ALL {
+        assert!(
+            counts.get(&mutation).is_some_and(|count| *count > 20),
+            "{mutation:?} is hardly ever tried: {counts:?}"
+        );
+    }
+    println!("{counts:?}");
+}
+
+#[test]
+fn lines_are_read_back_as_they_were_written() {
+    let text = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(lines(&content(&text)), text);
+}

@@ -1,0 +1,178 @@
+//! The client against the whole system on this machine, with and without a network that cuts answers off.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
+
+mod cutting_proxy;
+mod log;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use annals_client::{AuditLog, Entity, Event, Loss, Refused, ShutdownReport, Status, Trouble};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::{
+    cutting_proxy::{Cut, CuttingProxy},
+    log::{PLATFORM_TOKEN, Scene},
+};
+
+const PRODUCERS: usize = 20;
+const EVENTS_EACH: usize = 200;
+const GRACE: Duration = Duration::from_secs(60);
+
+fn event(producer: usize, number: usize) -> Event {
+    let entity = Entity::new(format!("{producer}/{number}"), "Payments", "MOCK_API");
+    Event::new("UPDATE", entity, Entity::new("7", "Ada", "USER")).payload(json!({"number": number}))
+}
+
+/// Many tasks record at once, each in its own order.
+async fn record_from_many_tasks(audit: &AuditLog) {
+    let mut tasks = JoinSet::new();
+    for producer in 0..PRODUCERS {
+        let audit = audit.clone();
+        tasks.spawn(async move {
+            for number in 0..EVENTS_EACH {
+                audit.record(event(producer, number)).unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Everything is there once, and what one task recorded is in its order.
+fn assert_all_there_in_order(labels: &[String]) {
+    let mut next: BTreeMap<&str, usize> = BTreeMap::new();
+    for label in labels {
+        let (producer, number) = label.split_once('/').unwrap();
+        let expected = next.entry(producer).or_default();
+        assert_eq!(number.parse::<usize>().unwrap(), *expected, "of producer {producer}");
+        *expected += 1;
+    }
+    assert_eq!(next.len(), PRODUCERS);
+    assert!(next.values().all(|count| *count == EVENTS_EACH), "{next:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_events_from_many_tasks_arrive_once_in_order_and_in_full_batches() {
+    let scene = Scene::set().await;
+    // However slow the machine: no batch goes before it is full.
+    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await).linger(GRACE);
+    let audit = builder.start().unwrap();
+    record_from_many_tasks(&audit).await;
+    assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
+    let log = scene.log().await;
+    assert_all_there_in_order(&log.labels);
+    assert_eq!(log.segments, vec![100; PRODUCERS * EVENTS_EACH / 100]);
+    let stats = audit.stats();
+    assert_eq!((stats.delivered, stats.retries), ((PRODUCERS * EVENTS_EACH) as u64, 0));
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_nothing() {
+    let scene = Scene::set().await;
+    let proxy = CuttingProxy::start(scene.url(), &[Cut::No, Cut::WholeAnswer, Cut::HalfAnswer, Cut::Request]).await;
+    let builder = AuditLog::builder(&proxy.url(), PLATFORM_TOKEN).organisation(scene.organisation());
+    let audit = builder.retry_delay_max(Duration::from_millis(10)).start().unwrap();
+    record_from_many_tasks(&audit).await;
+    let receipt = audit.record_durably(event(0, EVENTS_EACH)).unwrap().await.unwrap();
+    assert_eq!(receipt.sequence, scene.tail().await);
+    assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
+    let mut log = scene.log().await;
+    assert_eq!(log.labels.pop().unwrap(), format!("0/{EVENTS_EACH}"));
+    assert_eq!(log.ids.pop().unwrap(), receipt.event_id);
+    assert_all_there_in_order(&log.labels);
+    // Each batch goes through the cycle of cuts: three tries of four fail, two of them behind the commit.
+    let (processed, batches) = (proxy.processed(), log.segments.len() as u64);
+    assert!(processed >= 2 * batches, "{processed} requests for {batches} batches");
+    assert!(audit.stats().retries >= 2 * batches, "{:?}", audit.stats());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_servers_verdicts_are_understood() {
+    let scene = Scene::set().await;
+    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await);
+    let audit = builder.start().unwrap();
+    let good = audit.record_durably(event(0, 0)).unwrap();
+    let bad = audit.record_durably(json!({"action": "UPDATE", "colour": "red"})).unwrap();
+    let better = audit.record_durably(event(0, 1)).unwrap();
+    assert_eq!(good.await.unwrap().sequence + 1, better.await.unwrap().sequence);
+    let Err(Loss::Rejected(faults)) = bad.await else { panic!("it was recorded") };
+    let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+    assert_eq!(pointers, ["/entity", "/principal", "/colour"]);
+    let large = json!({"action": "x".repeat(annals_client::MAX_EVENT_BYTES)});
+    assert!(matches!(audit.record(large), Err(Refused::TooLarge)));
+    assert_eq!(scene.log().await.labels, ["0/0", "0/1"]);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn batches_as_large_as_may_be_are_taken() {
+    let scene = Scene::set().await;
+    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await);
+    let audit = builder.batch_max_bytes(usize::MAX).start().unwrap();
+    // What no compression makes smaller: digits of a generator, as text of 64 signs.
+    let mut state = 1_u64;
+    let mut noise = || {
+        let mut sign = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + (state >> 58) as u8)
+        };
+        (0..250_000).map(|_| sign()).collect::<String>().replace('\\', "|")
+    };
+    for number in 0..30 {
+        audit.record(event(0, number).payload(json!({"noise": noise()}))).unwrap();
+    }
+    assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
+    let labels = scene.log().await.labels;
+    assert_eq!(labels, (0..30).map(|number| format!("0/{number}")).collect::<Vec<_>>());
+    assert_eq!((audit.stats().rejected, audit.stats().retries), (0, 0));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() {
+    let scene = Scene::set().await;
+    let builders = [
+        AuditLog::builder(&scene.url(), "annals_wrong"),
+        AuditLog::builder(&scene.url(), &scene.auditor_token().await),
+        AuditLog::builder(&scene.url(), PLATFORM_TOKEN),
+        AuditLog::builder(&scene.url(), PLATFORM_TOKEN).organisation("nobody"),
+        AuditLog::builder(&format!("{}/v1", scene.url()), PLATFORM_TOKEN),
+        AuditLog::builder("http://127.0.0.1:1", "annals_wrong"),
+    ];
+    let mut troubles = Vec::new();
+    for builder in builders {
+        let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
+        let audit = builder.observer(StatusChannel(told)).start().unwrap();
+        audit.record(event(0, 0)).unwrap();
+        let Status::Failing { trouble, .. } = hear.recv().await.unwrap() else { panic!("it works") };
+        troubles.push(match trouble {
+            Trouble::Unreachable(detail) => detail.split(" (").next().unwrap().to_owned(),
+            trouble => trouble.to_string(),
+        });
+        assert_eq!(audit.shutdown(Duration::ZERO).await.undelivered.len(), 1);
+    }
+    insta::assert_snapshot!(troubles.join("\n"), @r"
+    the token was refused (status 401): Send a valid token: Authorization: Bearer <token>. It may be mistyped, revoked or expired.
+    the token was refused (status 403): The token's role is auditor; this call needs producer.
+    unexpected answer (status 400): The platform's token acts for every organisation: use the path /organisations/{organisation}/….
+    unexpected answer (status 404): There is no such thing here. Check the ids in the path, and whose token it is.
+    unexpected answer (status 404): No call has this path. Check it against the API's description.
+    error sending request: client error
+    ");
+    scene.end().await;
+}
+
+/// Passes on how delivery fares.
+struct StatusChannel(tokio::sync::mpsc::UnboundedSender<Status>);
+
+impl annals_client::Observer for StatusChannel {
+    fn lost(&self, _event: &str, _loss: &Loss) {}
+
+    fn status_changed(&self, status: &Status) {
+        self.0.send(status.clone()).unwrap();
+    }
+}
