@@ -3,10 +3,11 @@
 
 use std::{io, num::NonZero};
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, profile::ProfileFileCredentialsProvider};
 use aws_sdk_s3::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
 };
 use tokio::runtime::Runtime;
@@ -26,7 +27,8 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket `name` with the credentials, and where none is given the region, of the environment.
+    /// The bucket `name`, with the credentials of `profile` or else of the environment, and where none is given the
+    /// environment's region.
     ///
     /// # Errors
     /// Where no thread can be started. Whether the bucket is there shows when it is listed.
@@ -37,7 +39,9 @@ impl Bucket {
             loader = loader.region(Region::new(region.to_owned()));
         }
         if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
+            // Who names a profile means it, whatever keys are in the environment: so does AWS's own command line.
+            let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
+            loader = loader.profile_name(profile).credentials_provider(credentials);
         }
         let client = Client::new(&runtime.block_on(loader.load()));
         Ok(Self { runtime, client, name: name.to_owned(), prefix: prefix.to_owned() })
@@ -105,15 +109,37 @@ impl io::Read for Body<'_> {
 }
 
 /// What went wrong, in AWS's words where it answered.
-fn words<E, R>(error: &SdkError<E, R>) -> String
+fn words<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
-    SdkError<E, R>: std::error::Error,
 {
-    match (error.code(), error.message()) {
+    let said = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("S3 says {code}: {message}"),
         (Some(code), None) => format!("S3 says {code}"),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => unanswered(error),
+    };
+    let region = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
+    match (error.code(), region) {
+        (
+            Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"),
+            Some(region),
+        ) => {
+            format!("{said}; the bucket is in {region}: give --region {region}")
+        }
+        _ => said,
+    }
+}
+
+/// Why there was no answer: what each cause says, and what to do where that is known.
+fn unanswered(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+    let said = causes.collect::<Vec<_>>().join(": ");
+    let said = said.strip_prefix("other: ").unwrap_or(&said);
+    if said.contains("credential") {
+        format!("there are no credentials for it: set AWS_ACCESS_KEY_ID and its like, or give --profile ({said})")
+    } else if said.contains("region must be set") {
+        "its region is not known: give --region".to_owned()
+    } else {
+        said.to_owned()
     }
 }

@@ -11,7 +11,7 @@
 //! - [`key`]: what a key says
 //! - [`line`](mod@line): one line, taken apart as strictly as it was rendered
 //! - [`object`]: one object, summed up
-//! - [`stitch`]: all summaries, put together
+//! - [`stitch`](mod@stitch): all summaries, put together
 //! - [`report`]: the answer
 
 #[cfg(feature = "s3")]

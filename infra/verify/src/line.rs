@@ -1,5 +1,5 @@
 //! One line, taken apart as strictly as it was rendered: the log's own fields in their order and spelling, then the body.
-//! Owns what can be said of a line by itself; what its neighbours say of it is [`crate::stitch`]'s.
+//! Owns what can be said of a line by itself; what its neighbours say of it is [`crate::stitch`](mod@crate::stitch)'s.
 
 use annals_core::{id::EventId, log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
 use serde::de::IgnoredAny;

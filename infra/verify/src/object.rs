@@ -1,5 +1,5 @@
 //! One object, read once and summed up: its unbroken stretches of lines, and what is wrong with it whatever the others
-//! hold. Owns lines, newlines and compression; what the stretches mean together is [`crate::stitch`]'s.
+//! hold. Owns lines, newlines and compression; what the stretches mean together is [`crate::stitch`](mod@crate::stitch)'s.
 
 use std::{
     fmt,
@@ -83,6 +83,8 @@ pub enum Fault {
 /// Events of which the log itself says that they expired before they were delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
+    /// Whose log says so.
+    pub organisation: Arc<str>,
     /// The sequence of the event that says so.
     pub sequence: u64,
     /// The first event that is lost.
@@ -285,7 +287,7 @@ impl Scan {
             Ok(header) => {
                 let hash = LineHash(Sha256::digest(bytes).into());
                 if header.body.starts_with(GAP) {
-                    self.summary.gaps.extend(gaps(bytes, header.sequence));
+                    self.summary.gaps.extend(gaps(bytes, &header));
                 }
                 join(&mut self.summary, self.open, &header, hash);
                 self.open = true;
@@ -345,7 +347,7 @@ fn join(summary: &mut Summary, open: bool, header: &Header<'_>, hash: LineHash) 
 }
 
 /// The ranges that an event about expired ones names.
-fn gaps(line: &[u8], sequence: u64) -> Vec<Gap> {
+fn gaps(line: &[u8], header: &Header<'_>) -> Vec<Gap> {
     #[derive(Deserialize)]
     struct Event {
         payload: Payload,
@@ -361,7 +363,16 @@ fn gaps(line: &[u8], sequence: u64) -> Vec<Gap> {
         last_sequence: u64,
     }
     let lost = serde_json::from_slice(line).map(|event: Event| event.payload.lost).unwrap_or_default();
-    lost.into_iter().map(|lost| Gap { sequence, first: lost.first_sequence, last: lost.last_sequence }).collect()
+    // Anybody may record an event of this type: what it names may be nothing.
+    let lost = lost.into_iter().filter(|lost| lost.first_sequence <= lost.last_sequence);
+    let organisation: Arc<str> = header.organisation.into();
+    let gap = |lost: Lost| Gap {
+        organisation: Arc::clone(&organisation),
+        sequence: header.sequence,
+        first: lost.first_sequence,
+        last: lost.last_sequence,
+    };
+    lost.map(gap).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The answer: the verdict first, then what is wrong and what to do about it. Owns words and formats; what is wrong is
-//! found by [`crate::stitch`].
+//! found by [`crate::stitch`](mod@crate::stitch).
 
 use std::fmt::{self, Write as _};
 

@@ -65,7 +65,8 @@ pub fn stitch(
     for (index, place) in runs.iter().enumerate() {
         starts.entry(place.run.first).or_default().push(index);
     }
-    let gaps = objects.iter().flat_map(|object| object.summary.gaps.iter().cloned()).collect();
+    let gaps = objects.iter().flat_map(|object| &object.summary.gaps);
+    let gaps = gaps.filter(|gap| Some(&*gap.organisation) == organisation.as_deref()).cloned().collect();
     let mut stitcher = Stitcher {
         source,
         objects,

@@ -152,7 +152,7 @@ async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
     let (empty, rubbish, api) = (empty.to_str().unwrap(), rubbish.to_str().unwrap(), scene.system.url());
     let bucket = format!("s3://{}", scene.customer.bucket);
     let nowhere = format!("{place}/nowhere");
-    let cases: [(&[&str], Option<&str>, &str); 13] = [
+    let cases: [(&[&str], Option<&str>, &str); 15] = [
         (&[], None, "required"),
         (&[place, "--frist", "1"], None, "--frist"),
         (&[place, "--first", "0"], None, "--first"),
@@ -166,14 +166,34 @@ async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
         (&[place, "--tail-url", "http://api.example.com"], Some("secret"), "must be https://"),
         (&[place, "--tail-url", "http://127.0.0.1:1"], Some("secret"), "does not answer"),
         (&["s3://no-such-bucket-of-this-test"], None, "NoSuchBucket"),
+        (&[&bucket, "--region", "eu-west-1"], None, "give --region us-east-1"),
+        (&[&bucket, "--profile", "nobody"], None, "no credentials"),
     ];
     for (arguments, token, reason) in cases {
         let (status, out, err) = scene.run(arguments, token).await;
         assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
         assert!(err.contains(reason) && !err.contains("secret"), "{arguments:?}: {err}");
     }
-    let (status, _, err) =
-        scene.run(&[&bucket, "--tail-url", &api, "--organisation", "acme"], Some(PLATFORM_TOKEN)).await;
+    let arguments = [&bucket, "--region", "us-east-1", "--tail-url", &api, "--organisation", "acme"];
+    let (status, _, err) = scene.run(&arguments, Some(PLATFORM_TOKEN)).await;
+    assert_eq!((status, err.as_str()), (Some(0), ""));
+    scene.system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_that_is_named_goes_before_keys_in_the_environment() {
+    let mut scene = Scene::set().await;
+    scene.deliver(1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (id, secret) = (scene.environment[0].1.clone(), scene.environment[1].1.clone());
+    let file = folder.path().join("credentials");
+    fs::write(&file, format!("[reader]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")).unwrap();
+    scene.environment[1].1 = "wrong".into();
+    scene.environment.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
+    let bucket = format!("s3://{}", scene.customer.bucket);
+    let (status, _, err) = scene.run(&[&bucket], None).await;
+    assert_eq!(status, Some(2), "{err}");
+    let (status, _, err) = scene.run(&[&bucket, "--profile", "reader"], None).await;
     assert_eq!((status, err.as_str()), (Some(0), ""));
     scene.system.stop().await;
 }
