@@ -21,6 +21,7 @@ pub struct Request {
     query: String,
     headers: BTreeMap<String, String>,
     body: Option<(Vec<u8>, Encoding)>,
+    stage: Option<String>,
 }
 
 /// How the event carries the body.
@@ -52,6 +53,7 @@ impl Request {
             query: query.to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             body: None,
+            stage: None,
         }
     }
 
@@ -59,6 +61,13 @@ impl Request {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// At a stage other than `$default`, whose name stands before the path.
+    #[must_use]
+    pub fn stage(mut self, stage: &str) -> Self {
+        self.stage = Some(stage.to_owned());
         self
     }
 
@@ -92,10 +101,11 @@ impl Request {
             Some((body, Encoding::Text)) => (Some(String::from_utf8(body.clone()).unwrap()), false),
         };
         let route = format!("{} {}", self.method, self.path);
+        let path = self.stage.as_ref().map_or_else(|| self.path.clone(), |stage| format!("/{stage}{}", self.path));
         let mut event = json!({
             "version": "2.0",
             "routeKey": route,
-            "rawPath": self.path,
+            "rawPath": path,
             "rawQueryString": self.query,
             "headers": self.headers,
             "requestContext": {
@@ -105,14 +115,14 @@ impl Request {
                 "domainPrefix": "a1b2c3d4e5",
                 "http": {
                     "method": self.method,
-                    "path": self.path,
+                    "path": path,
                     "protocol": "HTTP/1.1",
                     "sourceIp": SOURCE_IP,
                     "userAgent": "curl/8.5.0",
                 },
                 "requestId": REQUEST_ID,
                 "routeKey": route,
-                "stage": "$default",
+                "stage": self.stage.as_deref().unwrap_or("$default"),
                 "time": "22/Nov/2026:10:00:00 +0000",
                 "timeEpoch": 1_795_341_600_000_u64,
             },

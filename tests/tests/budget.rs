@@ -9,6 +9,7 @@ use annals_aws::{
 };
 use annals_core::{
     administration::{Actor, Administration, Put},
+    admission::{Admission, KNOWN_FOR, USE_PRECISION, rate_limiter::RateLimits},
     audit::{Audit, Page, PageRequest, Reader, Start},
     delivery::{
         queue::{ShipOrder, ShipQueue},
@@ -17,11 +18,7 @@ use annals_core::{
     },
     destination::DestinationInput,
     event::Context,
-    log::{
-        Log,
-        append::AppendPolicy,
-        store::{Order, StoreError},
-    },
+    log::{Log, append::AppendPolicy, store::StoreError},
     organisation::{Organisation, OrganisationInput},
     token::{Caller, TokenHash, TokenInput},
 };
@@ -29,7 +26,7 @@ use annals_local::{
     cloud::{AccessKey, Cloud, CloudOptions},
     demo,
 };
-use annals_tests::sample;
+use annals_tests::{clock::VirtualClock, sample};
 use async_trait::async_trait;
 
 const EVENTS: usize = 1000;
@@ -60,6 +57,11 @@ impl World {
 
     fn administration(&self) -> Administration {
         Administration::new(self.log(), self.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
+
+    /// The door as a process has one that has just started: it knows nobody.
+    fn admission(&self) -> Admission {
+        self.administration().admission(TokenHash([0; 32]), RateLimits::default())
     }
 
     async fn organisation(&self, id: &str) -> Organisation {
@@ -122,6 +124,8 @@ async fn a_page_of_100_single_events_costs_at_most_10_read_units_and_1_write_uni
     let input = TokenInput::parse(br#"{"name":"SIEM","role":"auditor"}"#, organisation.created_at).unwrap();
     let (_, token) = world.administration().create_token(&organisation, input, &platform()).await.unwrap();
     world.record(&organisation, 1).await;
+    // Its first use in an hour has a price of its own: see the test of a token's use.
+    world.admission().admit(token.reveal(), None).await.unwrap();
     let mut next = (Start::Edge, None);
     for number in 1..=3 {
         world.meter.reset();
@@ -139,15 +143,48 @@ async fn a_page_of_100_single_events_costs_at_most_10_read_units_and_1_write_uni
     }
 }
 
+#[tokio::test]
+async fn a_token_costs_a_read_unit_in_half_a_second_and_a_write_unit_in_an_hour() {
+    let world = World::start().await;
+    let organisation = world.organisation("acme").await;
+    let input = TokenInput::parse(br#"{"name":"SIEM","role":"auditor"}"#, organisation.created_at).unwrap();
+    let (token, text) = world.administration().create_token(&organisation, input, &platform()).await.unwrap();
+    let clock = VirtualClock::new(token.created_at);
+    let process = || {
+        let entropy = Arc::new(SystemEntropy);
+        Administration::new(world.log(), world.store.clone(), clock.clone(), entropy)
+            .admission(TokenHash([0; 32]), RateLimits::NONE)
+    };
+    let admission = process();
+    let units = async |admission: &Admission, requests: usize| {
+        world.meter.reset();
+        for _ in 0..requests {
+            admission.admit(text.reveal(), None).await.unwrap();
+        }
+        let units = world.registry_units();
+        println!("{requests} requests: {} read units, {} write units", units.read_units, units.write_units);
+        assert_eq!(world.log_units(), Consumed::default(), "its use is no event");
+        (units.read_units, units.write_units)
+    };
+    assert_eq!(units(&admission, 1000).await, (1.0, 1.0), "the first use, and 999 more in the same half second");
+    clock.advance(KNOWN_FOR);
+    assert_eq!(units(&admission, 1000).await, (1.0, 0.0));
+    assert_eq!(units(&process(), 1000).await, (1.0, 0.0), "another process");
+    clock.advance(USE_PRECISION);
+    assert_eq!(units(&admission, 1000).await, (1.0, 1.0), "an hour later");
+    world.meter.reset();
+    admission.admit("annals_abcdefghijkl_mistyped", None).await.unwrap_err();
+    assert_eq!(world.registry_units(), Consumed::default(), "what is no token costs nothing");
+}
+
 /// All that a call of `GET /audit` asks the store, in a process that has just started.
 async fn get_page(world: &World, token: &str, (start, through): (Start, Option<annals_core::id::EventId>)) -> Page {
     let administration = world.administration();
-    let nobody = TokenHash([0; 32]);
-    let Some(Caller::Token(token)) = administration.authenticate(token, &nobody).await.unwrap() else {
-        panic!("the token is not known");
+    let Caller::Token(token) = world.admission().admit(token, None).await.unwrap() else {
+        panic!("the token is not the platform's");
     };
     let organisation = administration.organisation(&token.organisation).await.unwrap();
-    let request = PageRequest { start, since: None, through, order: Order::Ascending, page_size: 100 };
+    let request = PageRequest { start, through, ..PageRequest::default() };
     let reader = Reader { principal: Caller::Token(token).principal(), ..sample::reader() };
     Audit::new(world.log()).page(&organisation, &request, &reader).await.unwrap()
 }

@@ -13,12 +13,7 @@ use annals_aws::{
 use annals_core::{
     audit::{Audit, PageRequest, Start},
     entropy::Entropy,
-    log::{
-        Log,
-        append::AppendPolicy,
-        segment::LineHash,
-        store::{LogStore, Order},
-    },
+    log::{Log, append::AppendPolicy, segment::LineHash, store::LogStore},
     time::Clock,
 };
 use annals_local::{
@@ -88,8 +83,7 @@ async fn write_and_check(name: &str, store: &Store, log_of: impl Fn(usize) -> Ar
 
     // What readers see: dense, chained, and exactly what was acknowledged.
     let audit = Audit::new(log_of(0));
-    let mut request =
-        PageRequest { start: Start::Edge, since: None, through: None, order: Order::Ascending, page_size: 1000 };
+    let mut request = PageRequest { page_size: 1000, ..PageRequest::default() };
     let mut lines = Vec::new();
     loop {
         let page = audit.page(&organisation, &request, &sample::reader()).await.unwrap();

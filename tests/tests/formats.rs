@@ -10,12 +10,7 @@ use annals_core::{
     destination::{DestinationInput, ReplayInput},
     event::{Body, Context, OwnEvent},
     format::Format,
-    log::{
-        Log,
-        append::AppendPolicy,
-        segment::Line,
-        store::{LogStore, Order},
-    },
+    log::{Log, append::AppendPolicy, segment::Line, store::LogStore},
     organisation::{Organisation, OrganisationInput},
     registry::Registry,
     token::{Caller, TokenInput},
@@ -246,8 +241,7 @@ impl Scene {
     /// Every line of the log, by reading it as an auditor does.
     async fn lines(&self, organisation: &Organisation) -> Vec<Line> {
         let audit = Audit::new(Arc::clone(&self.log));
-        let mut request =
-            PageRequest { start: Start::Edge, since: None, through: None, order: Order::Ascending, page_size: 1000 };
+        let mut request = PageRequest { page_size: 1000, ..PageRequest::default() };
         let mut lines = Vec::new();
         loop {
             let page = audit.page(organisation, &request, &sample::reader()).await.unwrap();

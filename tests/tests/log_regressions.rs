@@ -109,7 +109,7 @@ fn log_on(store: Arc<dyn LogStore>, clock: &Arc<PausedClock>) -> Arc<Log> {
 }
 
 fn from(start: Start) -> PageRequest {
-    PageRequest { start, since: None, through: None, order: Order::Ascending, page_size: 10 }
+    PageRequest { start, page_size: 10, ..PageRequest::default() }
 }
 
 fn sequences(page: &Page) -> Vec<u64> {

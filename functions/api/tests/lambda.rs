@@ -239,3 +239,48 @@ async fn a_setting_that_is_missing_is_named_when_the_function_starts() {
         assert!(line["error"].as_str().unwrap().contains(missing), "{line}");
     }
 }
+
+#[tokio::test]
+async fn links_lead_to_the_stage_at_which_the_caller_came_in() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let function = Function::start(BINARY, deployment.environment(FunctionRole::Api)).await;
+    for path in ["/audit", "/organisations/acme/audit"] {
+        let request = Request::new("GET", &format!("{path}?pageSize=1")).token(&auditor).stage("prod");
+        let page = call(&function, &request).await.expect(200);
+        for link in ["self", "next", "resume"] {
+            let href = page["_links"][link]["href"].as_str().unwrap();
+            assert!(href.starts_with(&format!("https://{HOST}/prod{path}?")), "{link}: {href}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_100_000_events_takes_no_more_memory_than_one_of_few() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let events = Value::from(vec![event("m-1"); 1000]);
+    for _ in 0..100 {
+        deployment.record(&acme, &events).await;
+    }
+    let function = Function::start(BINARY, deployment.environment(FunctionRole::Api)).await;
+    let (mut target, mut lines, mut early) = ("/audit?pageSize=1000".to_owned(), 0, None);
+    loop {
+        let request = Request::new("GET", &target).token(&auditor).header("accept", "application/x-ndjson");
+        let answer = call(&function, &request).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        lines += answer.body.lines().count();
+        if lines > 10_000 {
+            early.get_or_insert_with(|| function.peak_memory_bytes());
+        }
+        let next = answer.headers["link"].split(", ").find(|link| link.ends_with("rel=\"next\""));
+        let Some(next) = next else { break };
+        let href = next.trim_start_matches('<').split('>').next().unwrap();
+        target = href.strip_prefix(&format!("https://{HOST}")).unwrap().to_owned();
+    }
+    assert_eq!(lines, 100_002, "organisation and token before them");
+    let (early, late) = (early.unwrap(), function.peak_memory_bytes());
+    assert!(late < early + (4 << 20), "{early} bytes after a tenth, {late} at the end");
+}

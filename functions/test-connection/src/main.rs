@@ -1,5 +1,6 @@
 //! The test-connection function: its router behind API Gateway.
 
+use annals_api::gateway::behind_gateway;
 use annals_aws::{settings, telemetry};
 use annals_test_connection::{TestConnection, router};
 
@@ -9,5 +10,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     let config = settings::sdk_config().await;
     let state =
         TestConnection::from_environment(&config).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    lambda_http::run(router(state)).await
+    lambda_http::run(behind_gateway(router(state))).await
 }

@@ -1,20 +1,34 @@
-//! Reading the audit log as its users do: pages, single events, the tail; and that each such read is recorded itself.
+//! Reading the audit log as its users do: pages, single events, counts, the tail; and that each such read is recorded
+//! itself.
+//!
+//! - [`filter`]: which events are asked for
+//! - [`stats`]: counts of events over time
 //!
 //! A page is read first, so that a cursor that is none changes nothing; then the read is recorded; then the page is
 //! completed up to the event before that record. So a page never shows its own read, and misses nothing that was there.
+
+pub mod filter;
+mod scan;
+pub mod stats;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use self::{
+    filter::Filter,
+    scan::{Budget, Scan},
+};
+
 use crate::{
     event::{Context, Entity, OwnEvent},
+    format::Format,
     id::EventId,
     json,
     log::{
         Log,
         append::{AppendError, Outcome},
-        read::{PlaceError, ReadLimit, Run},
+        read::{Passed, PlaceError, ReadLimit},
         segment::{Line, Tail},
         store::{Order, StoreError},
     },
@@ -22,14 +36,19 @@ use crate::{
     time::Timestamp,
 };
 
-/// The most bytes of events on one page, counted as [`answer_bytes`] does, so that an answer stays below the 6 MB that a
-/// Lambda function may give (AWS, "Lambda quotas"), whatever the events' sizes.
+/// The most bytes of events on one page, as they count in an answer (see [`answer_bytes`]), so that it stays below the 6 MB
+/// that a Lambda function may give (AWS, "Lambda quotas"), whatever the events' sizes.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Sequences have 40 bits.
+const MAX_SEQUENCE: u64 = (1 << 40) - 1;
+/// How much is looked at for one page of what a filter leaves; where that ends, the page does.
+const MAX_SCAN: Budget = Budget { events: 10_000, bytes: 8 * 1024 * 1024 };
 
 /// Where a page begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Start {
     /// With the oldest event, or with the newest in descending order.
+    #[default]
     Edge,
     /// With this event.
     From(EventId),
@@ -44,12 +63,59 @@ pub struct PageRequest {
     pub start: Start,
     /// Only events recorded at this time or later.
     pub since: Option<Timestamp>,
+    /// Only events recorded before this time.
+    pub until: Option<Timestamp>,
+    /// Only events that match.
+    pub filter: Filter,
+    /// How many of those that match are passed over first.
+    pub skip: u64,
     /// No event after this one: the tail as it was at the first page, which every `next` carries on.
     pub through: Option<EventId>,
     /// The order of events.
     pub order: Order,
     /// How many events at most, 1 to 1,000.
     pub page_size: usize,
+    /// How they are shown.
+    pub shape: Shape,
+}
+
+impl Default for PageRequest {
+    /// The oldest hundred.
+    fn default() -> Self {
+        Self {
+            start: Start::Edge,
+            since: None,
+            until: None,
+            filter: Filter::default(),
+            skip: 0,
+            through: None,
+            order: Order::Ascending,
+            page_size: 100,
+            shape: Shape::View,
+        }
+    }
+}
+
+/// How events are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As [`view`] shows them.
+    View,
+    /// One line or row each.
+    Format(Format),
+}
+
+impl Shape {
+    fn show(self, line: &Line) -> String {
+        match self {
+            Self::View => view(line),
+            Self::Format(format) => {
+                let mut text = String::new();
+                format.write(line, &mut text);
+                text
+            }
+        }
+    }
 }
 
 /// Events, and where to go on.
@@ -57,8 +123,12 @@ pub struct PageRequest {
 pub struct Page {
     /// The events.
     pub lines: Vec<Line>,
-    /// The event with which the next page begins, where there is one.
+    /// The same, shown.
+    pub shown: Vec<String>,
+    /// The event with which the next page begins, where there is one. Where a filter was given it need not match.
     pub next: Option<EventId>,
+    /// How many matching events are still to be passed over on the next page.
+    pub skip: u64,
     /// The bound that `next` carries on.
     pub through: Option<EventId>,
     /// Where to go on, chronologically, when all pages have been followed: shows what was recorded since.
@@ -106,7 +176,8 @@ impl Audit {
         Self { log }
     }
 
-    /// One page. Events that are longer than a page may be lead to fewer events, and a `next`.
+    /// One page. It may have fewer events than were asked for, or none, and a `next` all the same: where events are long,
+    /// or where a filter leaves so little that looking for more would take too long.
     ///
     /// # Errors
     /// Where a cursor marks no place (nothing is recorded then), or the read cannot be done or recorded.
@@ -139,18 +210,30 @@ impl Audit {
             Start::From(id) => (id.sequence(), Some(id.segment())),
             Start::After(id) => (id.sequence() + 1, Some(id.segment())),
         };
+        let mut verified = false;
         if let Some(since) = request.since {
             let first = self.log.first_since(organisation, since).await?;
             if first > start {
                 self.verify(organisation, request.start).await?;
-                (start, segment) = (first, None);
+                (start, segment, verified) = (first, None, true);
             }
         }
-        let last = request.through.map_or(u64::MAX, EventId::sequence);
-        let limit = ReadLimit { events: request.page_size + 1, bytes: MAX_PAGE_BYTES };
-        let mut run = self.log.read(&organisation.id, start..=last, segment, Order::Ascending, limit).await?;
-        if segment.is_some() {
-            self.check_start(organisation, request.start, &run).await?;
+        let mut skip = request.skip;
+        if skip > 0 && request.filter.is_empty() {
+            // Sequences are dense: what is passed over need not be read.
+            self.verify(organisation, request.start).await?;
+            start = start.saturating_add(skip).min(MAX_SEQUENCE);
+            (skip, verified) = (0, true);
+            segment = self.log.segment_of(&organisation.id, start).await?;
+        }
+        let mut last = request.through.map_or(u64::MAX, EventId::sequence);
+        if let Some(until) = request.until {
+            last = last.min(self.log.first_since(organisation, until).await? - 1);
+        }
+        let mut scan = request.scan(skip);
+        scan.run(&self.log, &organisation.id, start..=last, segment).await?;
+        if segment.is_some() && !verified {
+            self.check_start(organisation, request.start, scan.first).await?;
         }
 
         let (before, own) = self.record(organisation, reader).await?;
@@ -159,19 +242,16 @@ impl Audit {
             .through
             .filter(|through| before.is_none_or(|before| through.sequence() <= before.sequence()))
             .or(before);
-        let last = through.map_or(0, EventId::sequence);
-        let bytes: usize = run.lines.iter().map(|line| line.text.len()).sum();
-        if run.lines.len() <= request.page_size && bytes < MAX_PAGE_BYTES && run.at <= last {
+        let last = last.min(through.map_or(0, EventId::sequence));
+        if !scan.is_over() && scan.at <= last {
             // What was recorded while the page was read, or was too new for an eventually consistent read.
-            let limit = ReadLimit { events: limit.events - run.lines.len(), bytes: MAX_PAGE_BYTES - bytes };
-            let (from, within) = if run.at < start { (start, segment) } else { (run.at, None) };
-            let rest = self.log.read(&organisation.id, from..=last, within, Order::Ascending, limit).await?;
-            run.lines.extend(rest.lines);
-            (run.at, run.ended) = (rest.at, rest.ended);
+            let (from, within) = if scan.at < start { (start, segment) } else { (scan.at, None) };
+            scan.run(&self.log, &organisation.id, from..=last, within).await?;
         }
-        run.lines.retain(|line| line.sequence() <= last);
+        scan.lines.retain(|line| line.sequence() <= last);
+        scan.stopped_at = scan.stopped_at.filter(|id| id.sequence() <= last);
         let resume = through.map_or(Start::From(own), Start::After);
-        self.cut(organisation, request, run, last, through, resume).await
+        Ok(request.cut(scan, through, resume))
     }
 
     async fn descending(
@@ -185,58 +265,33 @@ impl Audit {
             (None, Start::Edge) => self.log.tail(&organisation.id).await?.event_id(&organisation.id),
             (None, Start::From(id) | Start::After(id)) => Some(id),
         };
-        let end = match request.start {
+        let mut end = match request.start {
             Start::Edge => through.map_or(0, EventId::sequence),
             Start::From(id) => id.sequence(),
             Start::After(id) => id.sequence().saturating_sub(1),
         };
+        if let Some(until) = request.until {
+            end = end.min(self.log.first_since(organisation, until).await? - 1);
+        }
         let first = match request.since {
             Some(since) => self.log.first_since(organisation, since).await?,
             None => self.log.first_live(organisation).await?,
         };
         self.verify(organisation, request.start).await?;
-        let limit = ReadLimit { events: request.page_size + 1, bytes: MAX_PAGE_BYTES };
-        let run = self.log.read(&organisation.id, first..=end, None, Order::Descending, limit).await?;
+        let mut skip = request.skip;
+        if request.filter.is_empty() {
+            end = end.saturating_sub(skip);
+            skip = 0;
+        }
+        let mut scan = request.scan(skip);
+        scan.run(&self.log, &organisation.id, first..=end, None).await?;
         let (_, own) = self.record(organisation, reader).await?;
         let resume = match (request.through, request.start, through) {
             (None, Start::After(id), _) => Start::From(id),
             (_, _, Some(through)) => Start::After(through),
             (_, _, None) => Start::From(own),
         };
-        self.cut(organisation, request, run, first, through, resume).await
-    }
-
-    /// The page that a run, which may hold an event more, makes.
-    async fn cut(
-        &self,
-        organisation: &Organisation,
-        request: &PageRequest,
-        run: Run,
-        end: u64,
-        through: Option<EventId>,
-        resume: Start,
-    ) -> Result<Page, AuditError> {
-        let mut lines = run.lines;
-        let mut bytes = 0;
-        let fits = |line: &&Line| {
-            bytes += answer_bytes(line);
-            bytes <= MAX_PAGE_BYTES
-        };
-        // One event always fits.
-        let count = lines.iter().take(request.page_size).take_while(fits).count().max(1);
-        let mut next = lines.get(count).map(|line| line.id);
-        lines.truncate(count);
-        if next.is_none() && !run.ended {
-            // The page's bytes ended it: look which event comes next.
-            let range = match request.order {
-                Order::Ascending => run.at..=end,
-                Order::Descending => end..=run.at,
-            };
-            let limit = ReadLimit { events: 1, bytes: usize::MAX };
-            let more = self.log.read(&organisation.id, range, None, request.order, limit).await?;
-            next = more.lines.first().map(|line| line.id);
-        }
-        Ok(Page { lines, next, through, resume })
+        Ok(request.cut(scan, through, resume))
     }
 
     /// Whether the start is an event of this organisation that is still there.
@@ -248,9 +303,14 @@ impl Audit {
     }
 
     /// The same for a run that was read from there, which tells without a further read where all is well.
-    async fn check_start(&self, organisation: &Organisation, start: Start, run: &Run) -> Result<(), PlaceError> {
+    async fn check_start(
+        &self,
+        organisation: &Organisation,
+        start: Start,
+        first: Option<Passed>,
+    ) -> Result<(), PlaceError> {
         let (Start::From(id) | Start::After(id)) = start else { return Ok(()) };
-        if id.is_of(&organisation.id) && run.first.is_some_and(|first| first.holds(id) && !first.is_expired()) {
+        if id.is_of(&organisation.id) && first.is_some_and(|first| first.holds(id) && !first.is_expired()) {
             return Ok(());
         }
         let expired = match self.log.event(organisation, id).await {
@@ -322,11 +382,38 @@ impl Audit {
     }
 }
 
-/// What an event adds to an answer: its line, the fields beside it, and, because Lambda takes an answer as a JSON string,
-/// another byte for each quote and backslash.
-fn answer_bytes(line: &Line) -> usize {
-    const BESIDE: usize = 256;
-    line.text.len() + line.text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count() + BESIDE
+impl PageRequest {
+    fn scan(&self, skip: u64) -> Scan<'_> {
+        let unfiltered = Budget { events: usize::MAX, bytes: MAX_PAGE_BYTES };
+        let budget = if self.filter.is_empty() { unfiltered } else { MAX_SCAN };
+        Scan::new(&self.filter, self.order, skip, self.page_size + 1, budget, MAX_PAGE_BYTES)
+    }
+
+    /// The page that a scan, which may have found an event more, makes.
+    fn cut(&self, scan: Scan<'_>, through: Option<EventId>, resume: Start) -> Page {
+        let skip = scan.to_skip();
+        let (mut lines, stopped_at) = (scan.lines, scan.stopped_at);
+        let (mut shown, mut bytes) = (Vec::new(), 0);
+        for line in lines.iter().take(self.page_size) {
+            let text = self.shape.show(line);
+            bytes += answer_bytes(&text);
+            // One event always fits.
+            if bytes > MAX_PAGE_BYTES && !shown.is_empty() {
+                break;
+            }
+            shown.push(text);
+        }
+        let next = lines.get(shown.len()).map(|line| line.id).or(stopped_at);
+        lines.truncate(shown.len());
+        Page { lines, shown, next, skip, through, resume }
+    }
+}
+
+/// What a text adds to an answer: itself, and, because Lambda takes an answer as a JSON string, another byte for each
+/// quote, backslash and line end.
+fn answer_bytes(text: &str) -> usize {
+    const BETWEEN: usize = 1;
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count() + BETWEEN
 }
 
 /// An event as `GET /audit` shows it: PactFlow's fields, and beside them all fields of its line.

@@ -258,7 +258,7 @@ impl Annals {
             links.through = None;
         }
         let Links { start, through, last } = links;
-        let request = PageRequest { start, since: None, through, order: Order::Ascending, page_size };
+        let request = PageRequest { start, through, page_size, ..PageRequest::default() };
         let was_due = self.is_due(start);
         let page = Audit::new(log).page(&organisation, &request, &sample::reader()).await;
         let is_due = self.is_due(start);
@@ -399,7 +399,7 @@ impl Annals {
             let before = self.segments();
             let own_before = before.last().map_or(0, |segment| segment.last());
             let page_size = usize::try_from(self.chance().between(1, 40)).unwrap();
-            let mut request = PageRequest { start: Start::Edge, since, through: None, order, page_size };
+            let mut request = PageRequest { since, order, page_size, ..PageRequest::default() };
             let mut found = Vec::new();
             loop {
                 let page = audit.page(&organisation, &request, &sample::reader()).await;
@@ -509,7 +509,7 @@ impl Annals {
                 (Start::From(id), Order::Descending),
                 (Start::After(id), Order::Descending),
             ] {
-                let request = PageRequest { start, since: None, through: None, order, page_size: 3 };
+                let request = PageRequest { start, order, page_size: 3, ..PageRequest::default() };
                 let page = audit.page(&organisation, &request, &sample::reader()).await;
                 if !matches!(page, Err(AuditError::Place(PlaceError::Unknown))) {
                     return Err(misjudged(format!("{start:?} {order:?} is none of ours and gives {page:?}")));

@@ -1,53 +1,110 @@
 //! `/audit`: the log as PactFlow's audit API shows one: chronological pages, links, cursors that are event ids.
 
+mod describe;
+mod query;
+
+pub(crate) use self::describe::operations;
+
 use annals_core::{
-    audit::{AuditError, PageRequest, Reader, Start, view},
-    fault::{Fault, Faults},
+    audit::{PageRequest, Reader, Shape, Start, stats::StatsRequest, view},
+    format::Format,
     id::EventId,
-    log::{segment::Tail, store::Order},
-    time::Timestamp,
+    log::segment::Tail,
 };
 use axum::response::Response;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
+use self::query::{PageQuery, StatsQuery, interval_name};
 use crate::{
     call::{self, Call},
     problem::Problem,
     routes::READERS,
 };
 
-const DEFAULT_PAGE_SIZE: usize = 100;
-const MAX_PAGE_SIZE: usize = 1000;
+/// The media type of JSON with links ("JSON Hypertext Application Language").
+const HAL: &str = "application/hal+json";
 
-/// `GET /audit`, `GET /organisations/{organisation}/audit`: one page.
+/// `GET /audit`, `GET /organisations/{organisation}/audit`: one page; as JSON with links, or, as `Accept` says, as lines
+/// or rows, with links in the header.
 pub async fn page(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(READERS).await?;
-    let query = Query::parse(call.query())?;
+    let format = call.header(header::ACCEPT).and_then(Format::negotiate);
+    let query = PageQuery::parse(call.query(), format.map_or(Shape::View, Shape::Format))?;
     let page = call.api.audit.page(&organisation, &query.request, &reader(&call)).await;
-    let page = page.map_err(|error| query.explain(&error))?;
+    let page = page.map_err(|error| Problem::cursor(cursor_name(&query.request), &error))?;
 
     let base = call.base();
     let own = if call.query().is_empty() { base.clone() } else { format!("{base}?{}", call.query()) };
-    let mut links = Map::new();
-    links.insert("self".into(), json!({"href": own}));
+    let mut links = vec![("self", own)];
     if let Some(next) = page.next {
         let mut params = vec![("from", next.short())];
         params.extend(page.through.map(|through| ("through", through.short())));
+        params.extend((page.skip > 0).then(|| ("skip", page.skip.to_string())));
         params.extend(query.carried_on());
-        links.insert("next".into(), json!({"href": href(&base, &params)}));
+        links.push(("next", href(&base, &params)));
     }
     let mut params = match page.resume {
         Start::Edge => vec![],
         Start::From(id) => vec![("from", id.short())],
         Start::After(id) => vec![("after", id.short())],
     };
-    params.extend(query.page_size.clone().map(|size| ("pageSize", size)));
-    links.insert("resume".into(), json!({"href": href(&base, &params)}));
+    params.extend(query.resumed_with());
+    links.push(("resume", href(&base, &params)));
 
-    let events: Vec<String> = page.lines.iter().map(view).collect();
-    let body = format!(r#"{{"events":[{}],"_links":{}}}"#, events.join(","), Value::Object(links));
-    Ok(call::answer(StatusCode::OK, "application/hal+json", body))
+    Ok(match format {
+        None => {
+            let body = format!(r#"{{"events":[{}],"_links":{}}}"#, page.shown.join(","), hal(&links));
+            call::answer(StatusCode::OK, HAL, body)
+        }
+        Some(format) => {
+            let mut response =
+                call::answer(StatusCode::OK, format.media_type(), format.preamble() + &page.shown.concat());
+            response.headers_mut().extend(web_links(&links).map(|links| (header::LINK, links)));
+            response
+        }
+    })
+}
+
+/// `GET /audit/stats`, `GET /organisations/{organisation}/audit/stats`: counts by hour or day.
+pub async fn stats(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(READERS).await?;
+    let query = StatsQuery::parse(call.query(), call.api.clock.now())?;
+    let stats = call.api.audit.stats(&organisation, &query.request, &reader(&call)).await;
+    let name = if query.request.from.is_some() { "from" } else { "through" };
+    let stats = stats.map_err(|error| Problem::cursor(name, &error))?;
+
+    let base = call.base();
+    let own = if call.query().is_empty() { base.clone() } else { format!("{base}?{}", call.query()) };
+    let mut links = vec![("self", own)];
+    if let Some(next) = stats.next {
+        let mut params = vec![("from", next.short())];
+        params.extend(stats.through.map(|through| ("through", through.short())));
+        params.extend(query.carried_on());
+        links.push(("next", href(&base, &params)));
+    }
+    let intervals: Vec<Value> = stats
+        .intervals
+        .iter()
+        .map(|count| {
+            json!({
+                "start": count.start,
+                "total": count.total,
+                "counts": count.counts,
+                "firstSequence": count.sequences.start(),
+                "lastSequence": count.sequences.end(),
+            })
+        })
+        .collect();
+    let StatsRequest { since, until, interval, .. } = query.request;
+    let body = json!({
+        "since": since,
+        "until": until,
+        "interval": interval_name(interval),
+        "intervals": intervals,
+        "_links": hal(&links),
+    });
+    Ok(call::answer(StatusCode::OK, HAL, body.to_string()))
 }
 
 /// `GET /audit/{uuid}`, `GET /organisations/{organisation}/audit/{uuid}`: one event.
@@ -55,7 +112,7 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(READERS).await?;
     let id = EventId::parse(call.param("uuid").unwrap_or_default()).map_err(|_| Problem::not_found())?;
     let line = call.api.audit.event(&organisation, id, &reader(&call)).await?;
-    Ok(call::answer(StatusCode::OK, "application/hal+json", view(&line)))
+    Ok(call::answer(StatusCode::OK, HAL, view(&line)))
 }
 
 /// `GET /audit/tail`, `GET /organisations/{organisation}/audit/tail`: the end of the log, to hold against what was
@@ -98,96 +155,22 @@ fn href(base: &str, params: &[(&str, String)]) -> String {
     format!("{base}?{query}")
 }
 
-/// The parameters of a page.
-#[derive(Debug)]
-struct Query {
-    request: PageRequest,
-    /// As they were given, to be carried on.
-    since: Option<String>,
-    sort: Option<String>,
-    page_size: Option<String>,
+/// Links as HAL has them.
+fn hal(links: &[(&str, String)]) -> Value {
+    links.iter().map(|(name, href)| ((*name).to_owned(), json!({"href": href}))).collect::<Map<_, _>>().into()
 }
 
-impl Query {
-    fn parse(query: &str) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut given: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !["from", "after", "since", "through", "sort", "pageSize"].contains(&&*name) {
-                let detail = "is no parameter of this call: it has from, after, since, sort and pageSize";
-                faults.push(Fault::parameter(name, detail));
-            } else if given.iter().any(|(other, _)| *other == name) {
-                faults.push(Fault::parameter(name, "is given twice"));
-            } else {
-                given.push((name.into_owned(), value.into_owned()));
-            }
-        }
-        let value = |name: &str| given.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let mut read = |name: &'static str, fault: Option<String>| {
-            faults.extend(fault.map(|detail| Fault::parameter(name, detail)));
-        };
+/// Links as a `Link` header (RFC 8288). What callers sent is in them escaped, as it came.
+fn web_links(links: &[(&str, String)]) -> Option<HeaderValue> {
+    let links: Vec<String> = links.iter().map(|(name, href)| format!("<{href}>; rel=\"{name}\"")).collect();
+    HeaderValue::from_str(&links.join(", ")).ok()
+}
 
-        let mut cursor = |name: &'static str| {
-            let id = value(name).map(EventId::parse).transpose();
-            read(name, id.as_ref().err().map(ToString::to_string));
-            id.ok().flatten()
-        };
-        let (from, after, through) = (cursor("from"), cursor("after"), cursor("through"));
-        if value("from").is_some() && value("after").is_some() {
-            read(
-                "after",
-                Some("cannot be used together with from: one begins with its event, the other behind it".into()),
-            );
-        }
-        let since = value("since").map(Timestamp::parse_leniently).transpose();
-        read("since", since.as_ref().err().map(ToString::to_string));
-        let order = match value("sort").unwrap_or("asc").trim_start() {
-            "asc" | "timestamp" | "+timestamp" => Order::Ascending,
-            "desc" | "-timestamp" => Order::Descending,
-            _ => {
-                read("sort", Some("must be +timestamp or asc (oldest first), or -timestamp or desc".into()));
-                Order::Ascending
-            }
-        };
-        let page_size = match value("pageSize").map(str::parse::<usize>) {
-            None => DEFAULT_PAGE_SIZE,
-            Some(Ok(size)) if (1..=MAX_PAGE_SIZE).contains(&size) => size,
-            Some(_) => {
-                read("pageSize", Some(format!("must be a whole number from 1 to {MAX_PAGE_SIZE}")));
-                DEFAULT_PAGE_SIZE
-            }
-        };
-        Faults::none_or(faults)?;
-        let start = match (from, after) {
-            (Some(id), _) => Start::From(id),
-            (None, Some(id)) => Start::After(id),
-            (None, None) => Start::Edge,
-        };
-        let owned = |name: &str| value(name).map(str::to_owned);
-        Ok(Self {
-            request: PageRequest { start, since: since.ok().flatten(), through, order, page_size },
-            since: owned("since"),
-            sort: owned("sort"),
-            page_size: owned("pageSize"),
-        })
-    }
-
-    /// What the next page is asked for beside its place.
-    fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
-        // Going forward, the next page begins behind `since` anyway; going back, it still bounds the end.
-        let since = self.since.clone().filter(|_| self.request.order == Order::Descending);
-        [("since", since), ("sort", self.sort.clone()), ("pageSize", self.page_size.clone())]
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| (name, value)))
-    }
-
-    /// The problem that `error` is, at the parameter that it is about.
-    fn explain(&self, error: &AuditError) -> Problem {
-        let name = match self.request.start {
-            Start::From(_) => "from",
-            Start::After(_) => "after",
-            Start::Edge => "through",
-        };
-        Problem::cursor(name, error)
+/// The parameter that a cursor which marks no place was given in.
+fn cursor_name(request: &PageRequest) -> &'static str {
+    match request.start {
+        Start::From(_) => "from",
+        Start::After(_) => "after",
+        Start::Edge => "through",
     }
 }

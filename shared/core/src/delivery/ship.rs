@@ -3,7 +3,11 @@
 //! Each step is conditional on the destination's version, and the object's key and content follow from the intent alone.
 //! So whatever crashes or runs twice puts the same bytes under the same key: no event is lost, none is delivered twice.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    ops::{ControlFlow, RangeInclusive},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -315,7 +319,11 @@ impl Voyage<'_> {
             None => None,
         };
         let mut loading = Loading::new(compression, holes);
-        log.each(id, range, within, Order::Ascending, limit, |line| loading.take(&line)).await?;
+        let take = |line| {
+            loading.take(&line);
+            ControlFlow::Continue(())
+        };
+        log.each(id, range, within, Order::Ascending, limit, take).await?;
         Ok(loading.finish())
     }
 

@@ -3,7 +3,10 @@
 //! Reads are eventually consistent as long as what they return is dense; at a hole they are repeated consistently, and
 //! only what is missing then as well has expired.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{
+    ops::{ControlFlow, RangeInclusive},
+    time::Duration,
+};
 
 use crate::{
     id::EventId,
@@ -106,12 +109,16 @@ impl Log {
         limit: ReadLimit,
     ) -> Result<Run, StoreError> {
         let mut lines = Vec::new();
-        let read = self.each(organisation, range, segment_of_start, order, limit, |line| lines.push(line)).await?;
+        let take = |line| {
+            lines.push(line);
+            ControlFlow::Continue(())
+        };
+        let read = self.each(organisation, range, segment_of_start, order, limit, take).await?;
         Ok(Run { lines, at: read.at, ended: read.ended, first: read.first })
     }
 
-    /// Hands the events that [`read`](Self::read) would give to `take`, one by one: in memory are at most what one answer
-    /// of the store holds, encoded, and the lines of one segment.
+    /// Hands the events that [`read`](Self::read) would give to `take`, one by one, until it has enough: in memory are at
+    /// most what one answer of the store holds, encoded, and the lines of one segment.
     ///
     /// # Errors
     /// Where the store fails, or gave back what cannot be; `take` may have had some events by then.
@@ -122,7 +129,7 @@ impl Log {
         segment_of_start: Option<u64>,
         order: Order,
         limit: ReadLimit,
-        mut take: impl FnMut(Line) + Send,
+        mut take: impl FnMut(Line) -> ControlFlow<()> + Send,
     ) -> Result<Reached, StoreError> {
         let now = self.clock.now();
         let mut walk = Walk::new(range.clone(), segment_of_start, order);
@@ -144,7 +151,9 @@ impl Log {
                     for line in lines.into_iter().filter(|line| range.contains(&line.sequence())) {
                         events += 1;
                         bytes += line.text.len() + 1;
-                        take(line);
+                        if take(line).is_break() {
+                            return Ok(Reached { at: walk.at, ended: walk.at_end, first });
+                        }
                     }
                 }
                 if events >= limit.events || bytes >= limit.bytes {
