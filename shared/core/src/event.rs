@@ -19,7 +19,7 @@ pub const MAX_EVENTS: usize = 1000;
 /// The largest request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
 /// The longest name, id or type, in characters.
-const MAX_NAME_CHARS: usize = 1024;
+pub const MAX_NAME_CHARS: usize = 1024;
 
 /// What is kept of one event: a compact JSON object without the fields that the log adds. It holds no newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +135,11 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
         return None;
     }
     let kind = kind.unwrap_or_else(|| format!("{entity_type}.{action}").to_lowercase());
+    if kind.chars().count() > MAX_NAME_CHARS {
+        let detail = format!("is needed: made of entityType and action it is longer than {MAX_NAME_CHARS} characters");
+        faults.push(Fault::at(format!("{pointer}/type"), detail));
+        return None;
+    }
     let fields = [
         ("action", Some(json::quote(&action))),
         ("type", Some(json::quote(&kind))),
@@ -333,6 +338,29 @@ mod tests {
         let text = r#"{"action":"CREATE","entity":{"id":"1","name":"","entityType":"MOCK_API"},
             "principal":{"id":"1","name":"Ada","entityType":"USER"}}"#;
         insta::assert_snapshot!(parsed(text), @r#"{"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"","entityType":"MOCK_API"},"principal":{"id":"1","name":"Ada","entityType":"USER"},"clientType":"API"}"#);
+    }
+
+    #[test]
+    fn a_type_that_is_filled_in_is_no_longer_than_one_that_is_given() {
+        // `İ` is two characters in lower case.
+        for (entity_type, action, fits) in
+            [("T", 1022, true), ("T", 1023, false), ("İ", 1021, true), ("İ", 1022, false)]
+        {
+            let event = format!(
+                r#"{{"action":"{}","entity":{{"id":"1","name":"n","entityType":"{entity_type}"}},"principal":{{"id":"1","name":"n","entityType":"T"}}}}"#,
+                "A".repeat(action)
+            );
+            let kept = parsed(&event);
+            if fits {
+                assert_eq!(parsed(&kept), kept, "what is kept would not be accepted");
+            } else {
+                assert_eq!(
+                    kept,
+                    "Fault { place: Pointer(\"/type\"), detail: \"is needed: made of entityType and action it is longer \
+                     than 1024 characters\" }\n"
+                );
+            }
+        }
     }
 
     #[test]

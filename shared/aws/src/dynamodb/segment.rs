@@ -1,6 +1,7 @@
 //! Segments and anchors as items of the log table.
 
 use annals_core::{
+    event::MAX_EVENTS,
     log::{
         segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
         store::StoreError,
@@ -37,9 +38,10 @@ pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> 
 }
 
 pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
+    let count = u16::try_from(item.number(COUNT)?).ok();
     Ok(Segment {
         first: item.number(SEQ)?,
-        count: u16::try_from(item.number(COUNT)?).map_err(|_| odd(COUNT))?,
+        count: count.filter(|count| (1..=MAX_EVENTS).contains(&usize::from(*count))).ok_or_else(|| odd(COUNT))?,
         recorded_at: item.time(RECORDED_AT)?,
         previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
         hash: LineHash(item.array(HASH)?),

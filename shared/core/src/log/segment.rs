@@ -127,20 +127,26 @@ impl Segment {
     /// Where the encoded bodies are damaged.
     pub fn lines(&self, organisation: &OrganisationId) -> Result<Vec<Line>, DamagedSegment> {
         let damaged = |source| DamagedSegment { organisation: organisation.clone(), first: self.first, source };
-        let bodies = self.bodies.decode().map_err(damaged)?;
-        let mut previous = self.previous_hash;
-        let mut lines = Vec::with_capacity(usize::from(self.count));
-        for (index, body) in bodies.lines().enumerate() {
-            let id = EventId::new(organisation, self.recorded_at, self.first, offset(index as u64));
-            let text = render(organisation, &self.organisation_name, id, &previous, body);
-            previous = LineHash::of(&text);
-            lines.push(Line { id, recorded_at: self.recorded_at, text });
-        }
-        if lines.len() == usize::from(self.count) && previous == self.hash {
+        let (lines, hash) = self.render(organisation, &self.bodies.decode().map_err(damaged)?);
+        if lines.len() == usize::from(self.count) && hash == self.hash {
             Ok(lines)
         } else {
             Err(damaged(io::Error::new(io::ErrorKind::InvalidData, "its lines do not add up to its hash and count")))
         }
+    }
+
+    /// The lines of `bodies`, and the hash of the last. There is at most one more than there should be: it shows the
+    /// damage, and 50 stored bytes can claim a million.
+    fn render(&self, organisation: &OrganisationId, bodies: &str) -> (Vec<Line>, LineHash) {
+        let mut previous = self.previous_hash;
+        let mut lines = Vec::with_capacity(usize::from(self.count));
+        for (index, body) in (0..).zip(bodies.lines().take(usize::from(self.count) + 1)) {
+            let id = EventId::new(organisation, self.recorded_at, self.first, offset(index));
+            let text = render(organisation, &self.organisation_name, id, &previous, body);
+            previous = LineHash::of(&text);
+            lines.push(Line { id, recorded_at: self.recorded_at, text });
+        }
+        (lines, previous)
     }
 
     /// The hash of the last line, were it recorded at `recorded_at` behind a line with hash `previous`.
@@ -321,6 +327,19 @@ mod tests {
             assert!(with(bytes).lines(&acme).is_err());
         }
         assert!(Segment { count: 2, ..good.clone() }.lines(&acme).is_err());
+    }
+
+    #[test]
+    fn a_damaged_segment_that_claims_a_million_lines_does_not_take_their_memory() {
+        let acme = "acme".parse().unwrap();
+        let good = segment(1, LineHash::ORIGIN, &[body("a")]);
+        let newlines = "\n".repeat(MAX_TEXT_BYTES);
+        assert_eq!(good.render(&acme, &newlines).0.len(), 2);
+        let mut compressor = zstd::bulk::Compressor::with_dictionary(EncodedBodies::LEVEL, DICTIONARY_1).unwrap();
+        let mut bytes = compressor.compress(newlines.as_bytes()).unwrap();
+        bytes.insert(0, EncodedBodies::ZSTD_DICTIONARY_1);
+        assert!(bytes.len() < 100, "{} bytes", bytes.len());
+        assert!(Segment { bodies: EncodedBodies::from_bytes(bytes), ..good }.lines(&acme).is_err());
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Any bytes as the body of `POST /events`, in both layouts.
+//!
+//! What is accepted is kept: nothing dropped, nothing altered, in one line of JSON that would be accepted again as it is.
+//! What is refused says so in few words. Either takes memory in proportion to what was sent.
+
+#![no_main]
+
+use annals_core::event::{self, Body, Layout, MAX_EVENT_BYTES, MAX_EVENTS};
+use annals_fuzz::{check_refusal, members};
+use libfuzzer_sys::fuzz_target;
+use peak_alloc::PeakAlloc;
+use serde_json::Value;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+fuzz_target!(|request: &[u8]| {
+    for layout in [Layout::Json, Layout::Ndjson] {
+        MEMORY.reset_peak_usage();
+        let before = MEMORY.current_usage();
+        let outcome = event::parse(request, layout);
+        // An array's items, or an object's members, are 16 to 64 bytes each, and each takes at least two to send.
+        let used = MEMORY.peak_usage().saturating_sub(before);
+        assert!(used <= 256 * 1024 + 512 * request.len(), "{used} bytes for a request of {}", request.len());
+        match outcome {
+            Ok(bodies) => check_accepted(request, layout, &bodies),
+            Err(faults) => check_refusal(&faults),
+        }
+    }
+});
+
+fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
+    let text = std::str::from_utf8(request).expect("what is accepted is UTF-8");
+    let sent = events_in(text, layout);
+    assert!((1..=MAX_EVENTS).contains(&bodies.len()));
+    assert_eq!(sent.len(), bodies.len());
+    for (sent, body) in sent.iter().zip(bodies) {
+        let body = body.as_str();
+        assert!(!body.bytes().any(|byte| byte < b' '), "white space or an end of line in {body}");
+        let kept = members(body);
+        for (name, value) in sent.as_object().expect("an event is an object") {
+            assert_eq!(kept.get(name), Some(value), "{name}");
+        }
+        for name in kept.keys() {
+            assert!(sent.get(name).is_some() || ["type", "clientType"].contains(&name.as_str()), "{name}");
+        }
+        // Only what is filled in could make an event larger than one may be.
+        if body.len() <= MAX_EVENT_BYTES {
+            let again = event::parse(body.as_bytes(), Layout::Json);
+            assert_eq!(again.as_deref().map(<[Body]>::len), Ok(1), "{body}");
+            assert_eq!(again.as_deref().ok().and_then(<[Body]>::first).map(Body::as_str), Some(body));
+        }
+    }
+    let texts: Vec<&str> = bodies.iter().map(Body::as_str).collect();
+    assert_eq!(event::parse(texts.join("\n").as_bytes(), Layout::Ndjson).as_deref(), Ok(bodies));
+    assert_eq!(event::parse(format!("[{}]", texts.join(",")).as_bytes(), Layout::Json).as_deref(), Ok(bodies));
+}
+
+/// The events of a request, as a JSON parser that knows nothing of them reads them.
+fn events_in(text: &str, layout: Layout) -> Vec<Value> {
+    let value = |text: &str| serde_json::from_str::<Value>(text).expect("what is accepted is JSON");
+    match layout {
+        Layout::Ndjson => text.lines().filter(|line| !line.trim().is_empty()).map(value).collect(),
+        Layout::Json => match value(text) {
+            Value::Array(items) => items,
+            other => vec![other],
+        },
+    }
+}

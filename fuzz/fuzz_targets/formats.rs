@@ -1,0 +1,139 @@
+//! Any event that is accepted, as a line, in every format, and as `GET /audit` shows it.
+//!
+//! All of it can be read by parsers that know nothing of Annals, says what the line says, and holds the line where it
+//! promises to.
+//!
+//! An input is an event as it is posted; or, where it is none, the texts of its fields with U+001F between them, so that
+//! almost every input is an event that is accepted.
+
+#![no_main]
+
+use annals_core::{
+    audit,
+    event::{self, Body, Layout},
+    format::Format,
+    id::EventId,
+    log::segment::{EncodedBodies, Line, LineHash},
+};
+use annals_fuzz::{members, organisation, segment};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value, json};
+
+fuzz_target!(|data: &[u8]| {
+    let posted = event::parse(data, Layout::Json);
+    let Ok(bodies) = posted.or_else(|_| event::parse(event_of(data).to_string().as_bytes(), Layout::Json)) else {
+        return;
+    };
+    let (segment, expected) = segment(bodies.iter().map(Body::as_str), EncodedBodies::encode(&bodies));
+    let lines = segment.lines(&organisation()).expect("what was encoded can be read");
+    assert!(lines.iter().map(|line| &line.text).eq(&expected), "lines changed");
+
+    let documents = Format::ALL.map(|format| (format, format.document(&lines)));
+    for (format, document) in &documents {
+        match format {
+            Format::Csv => check_csv(document, &lines),
+            _ => check_ndjson(*format, document, &lines),
+        }
+    }
+    for line in &lines {
+        check_view(line);
+    }
+});
+
+/// The event whose fields are the texts of `data`.
+fn event_of(data: &[u8]) -> Value {
+    const NAMES: [&str; 4] = ["action", "type", "clientType", "occurredAt"];
+    const THINGS: [&str; 4] = ["entity", "principal", "subject", "parentEntity"];
+    const OBJECTS: [&str; 5] = ["before", "after", "context", "payload", "metadata"];
+    let text = String::from_utf8_lossy(data);
+    let mut texts = text.split('\u{1f}');
+    let mut event = Map::new();
+    let mut put = |name: &str, value: Option<Value>| event.extend(value.map(|value| (name.to_owned(), value)));
+    let given = |text: &str| !text.trim().is_empty();
+
+    for thing in THINGS {
+        let [id, name, entity_type, email] = std::array::from_fn(|_| texts.next().unwrap_or_default());
+        let id = if given(id) { id } else { "1" };
+        let entity_type = if given(entity_type) { entity_type } else { "USER" };
+        let mut members = json!({"id": id, "name": name, "entityType": entity_type});
+        if given(email) {
+            members["email"] = email.into();
+        }
+        let wanted = ["entity", "principal"].contains(&thing) || given(name);
+        put(thing, wanted.then_some(members));
+    }
+    for name in NAMES {
+        let text = texts.next().filter(|text| given(text));
+        put(name, text.or((name == "action").then_some("UPDATE")).map(Value::from));
+    }
+    for name in OBJECTS {
+        // `name=value` pairs, one a line; the last one wins.
+        let pairs = texts.next().unwrap_or_default().lines().filter_map(|line| line.split_once('='));
+        let object: Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        put(name, (!object.is_empty()).then_some(object.into()));
+    }
+    let permission = texts.next().filter(|text| given(text)).map(|text| match text {
+        "ALL_PERMISSIONS" => text.into(),
+        _ => json!({"permissions": [{"id": text, "friendlyId": text}]}),
+    });
+    put("permission", permission);
+    event.into()
+}
+
+fn check_ndjson(format: Format, document: &str, lines: &[Line]) {
+    assert_eq!(document.split_terminator('\n').count(), lines.len(), "{format:?}");
+    assert!(document.ends_with('\n'));
+    for (rendered, line) in document.split_terminator('\n').zip(lines) {
+        let (rendered, original) = (members(rendered), members(&line.text));
+        match format {
+            Format::CloudEvents => {
+                assert_eq!(rendered["data"], Value::from(original));
+                assert_eq!(rendered["id"], line.id.to_string());
+            }
+            Format::Ocsf => {
+                assert_eq!(rendered["raw_data"], line.text);
+                assert_eq!(rendered["raw_data_hash"]["value"], LineHash::of(&line.text).to_string());
+                assert_eq!(rendered["actor"]["user"]["uid"], original["principal"]["id"]);
+            }
+            Format::Lines | Format::Csv => assert_eq!(rendered, original),
+        }
+    }
+}
+
+fn check_csv(document: &str, lines: &[Line]) {
+    let mut reader = csv::Reader::from_reader(document.as_bytes());
+    let header = reader.headers().expect("a header").clone();
+    let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("records of equal length");
+    assert_eq!(records.len(), lines.len());
+    for (record, line) in records.iter().zip(lines) {
+        let original = members(&line.text);
+        let cell = |column: &str| header.iter().position(|name| name == column).and_then(|index| record.get(index));
+        assert_eq!(cell("sequence"), Some(line.sequence().to_string().as_str()));
+        assert_eq!(cell("eventId"), Some(line.id.to_string().as_str()));
+        assert_eq!(cell("hash"), Some(LineHash::of(&line.text).to_string().as_str()));
+        for column in ["permission", "before", "after", "context", "payload", "metadata"] {
+            let json = cell(column).filter(|cell| !cell.is_empty());
+            let value = json.map(|json| serde_json::from_str::<Value>(json).expect("a cell of JSON"));
+            assert_eq!(value.as_ref(), original.get(column), "{column}");
+        }
+        for cell in record {
+            let formula = cell.starts_with(['=', '+', '@', '\t', '\r', '\n', '＝', '＋', '＠']);
+            assert!(!formula && (!cell.starts_with('-') || cell.parse::<f64>().is_ok()), "a formula: {cell:?}");
+        }
+    }
+}
+
+fn check_view(line: &Line) {
+    let view = audit::view(line);
+    let (shown, original) = (members(&view), members(&line.text));
+    assert!(view.ends_with(&line.text[1..]), "the line is not in its view");
+    for (name, value) in &original {
+        assert_eq!(shown.get(name), Some(value), "{name}");
+    }
+    assert_eq!(shown["uuid"].as_str().map(EventId::parse), Some(Ok(line.id)));
+    assert_eq!(shown["user_email"], original["principal"].get("email").cloned().unwrap_or_default());
+    let id = original["principal"]["id"].as_str().expect("an id is a string");
+    let number = shown["db_user_id"].as_i64().map(|number| number.to_string());
+    assert_eq!(number.as_deref().or(shown["db_user_id"].as_str()), Some(id));
+    assert!(shown["payload"].is_object());
+}

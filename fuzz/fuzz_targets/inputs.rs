@@ -1,0 +1,129 @@
+//! Any bytes as the body of what administrates: organisations, tokens, destinations, replays.
+//!
+//! What is accepted, written down as the documentation has it, reads back as the same; what is refused says so in few
+//! words. What is no JSON here is none elsewhere, but for its depth, and what is JSON here is JSON elsewhere.
+
+#![no_main]
+
+use annals_core::{
+    destination::{Compression, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings, SettingsPatch},
+    fault::{Fault, Faults},
+    json::{self, MAX_DEPTH},
+    organisation::{OrganisationInput, Plan, RetentionDays},
+    time::Timestamp,
+    token::TokenInput,
+};
+use annals_fuzz::check_refusal;
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Map, Value, json};
+
+const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
+
+fuzz_target!(|body: &[u8]| {
+    check_json(body);
+    if let Some(input) = read(body, OrganisationInput::parse) {
+        assert!(!input.name.trim().is_empty() && input.name.chars().count() <= 200);
+        assert!(input.retention.is_none_or(|retention| (7..=3650).contains(&retention.days())));
+        let written = object([
+            ("name", Some(input.name.as_str().into())),
+            ("plan", input.plan.map(Plan::as_str).map(Value::from)),
+            ("retentionDays", input.retention.map(RetentionDays::days).map(Value::from)),
+        ]);
+        assert_eq!(OrganisationInput::parse(&written), Ok(input));
+    }
+    if let Some(input) = read(body, |body| TokenInput::parse(body, NOW)) {
+        assert!(input.expires_at.is_none_or(|at| at > NOW));
+        let written = object([
+            ("name", Some(input.name.as_str().into())),
+            ("role", Some(input.role.as_str().into())),
+            ("expiresAt", input.expires_at.map(|at| at.to_string().into())),
+        ]);
+        assert_eq!(TokenInput::parse(&written, NOW), Ok(input));
+    }
+    for partition in ["aws", "aws-us-gov"] {
+        check_destination(body, partition);
+    }
+    if let Some(input) = read(body, ReplayInput::parse) {
+        let written = match input {
+            ReplayInput::Sequences { first, last } => {
+                assert!(1 <= first && first <= last && last < 1 << 40);
+                object([("firstSequence", Some(first.into())), ("lastSequence", Some(last.into()))])
+            }
+            ReplayInput::Times { since, until } => {
+                assert!(since < until);
+                object([("since", Some(since.to_string().into())), ("until", Some(until.to_string().into()))])
+            }
+        };
+        assert_eq!(ReplayInput::parse(&written), Ok(input));
+    }
+});
+
+fn check_destination(body: &[u8], partition: &str) {
+    if let Some(input) = read(body, |body| DestinationInput::parse(body, partition)) {
+        assert_eq!(input.role_arn.partition(), partition);
+        let mut members = settings_members(&input.settings);
+        members.insert("bucket".into(), input.bucket.as_str().into());
+        members.insert("roleArn".into(), input.role_arn.as_str().into());
+        assert_eq!(DestinationInput::parse(Value::from(members).to_string().as_bytes(), partition), Ok(input));
+    }
+    let role: RoleArn = format!("arn:{partition}:iam::123456789012:role/annals").parse().expect("it is a role");
+    if let Some(patch) = read(body, |body| SettingsPatch::parse(body, &role)) {
+        let settings = patch.clone().apply(&Settings::default());
+        assert!(settings.region.as_ref().is_none_or(|region| region.partition() == partition));
+        assert_eq!(patch.apply(&settings), settings, "a second time changes something");
+        let written = Value::from(settings_members(&settings)).to_string();
+        let again = SettingsPatch::parse(written.as_bytes(), &role).map(|patch| patch.apply(&Settings::default()));
+        assert_eq!(again, Ok(settings));
+    }
+}
+
+fn settings_members(settings: &Settings) -> Map<String, Value> {
+    let Settings { prefix, region, compression, layout, bucket_owner } = settings;
+    assert!(["none", "gzip"].contains(&Compression::as_str(*compression)));
+    let members = json!({
+        "prefix": prefix.as_str(),
+        "region": region.as_ref().map(|region| region.as_str()),
+        "compression": compression.as_str(),
+        "layout": KeyLayout::as_str(*layout),
+        "bucketOwner": bucket_owner.as_ref().map(|owner| owner.as_str()),
+    });
+    members.as_object().cloned().unwrap_or_default()
+}
+
+/// What `parse` makes of `body`; what it refuses it refuses in few words.
+fn read<T>(body: &[u8], parse: impl Fn(&[u8]) -> Result<T, Faults>) -> Option<T> {
+    parse(body).map_err(|faults| check_refusal(&faults)).ok()
+}
+
+/// The object of the members that are given.
+fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Vec<u8> {
+    let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::from(given.collect::<Map<_, _>>()).to_string().into_bytes()
+}
+
+/// The check that every body goes through, held against a parser that takes more.
+fn check_json(body: &[u8]) {
+    let Ok(text) = std::str::from_utf8(body) else { return };
+    let mut faults = Vec::new();
+    let raw = json::check(text, "", &mut faults);
+    let value = serde_json::from_str::<Value>(text);
+    if raw.is_none() {
+        assert!(!faults.is_empty());
+        let too_deep = |fault: &Fault| fault.detail.contains("nested deeper");
+        assert!(value.is_err() || faults.iter().any(too_deep), "refused without a reason: {text}");
+        return;
+    }
+    let Ok(value) = value else { panic!("accepted, and no JSON: {text}") };
+    assert!(depth(&value) <= MAX_DEPTH);
+    let compact = raw.map(json::compact).unwrap_or_default();
+    assert!(!compact.contains(['\n', '\r', '\t']) && compact.len() <= text.len());
+    assert_eq!(serde_json::from_str::<Value>(&compact).ok(), Some(value), "{text}");
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
