@@ -16,11 +16,11 @@ use annals_core::{
     destination::{Destination, DestinationId},
     log::{
         segment::{Segment, Tail},
-        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, LogStore, Order, Refusal, StoreError},
     },
     organisation::{Organisation, OrganisationId},
-    registry::{ActiveDestination, Registry},
-    time::Clock,
+    registry::{ActiveDestination, Conflict, Registry},
+    time::{Clock, Timestamp},
     token::{Token, TokenId},
 };
 use async_trait::async_trait;
@@ -40,6 +40,10 @@ pub enum Fault {
     Throttled,
     /// Another transaction is in progress; nothing is done. For what is no commit as [`Fault::Throttled`].
     Busy,
+    /// What the store says makes no sense; nothing is done.
+    Broken,
+    /// Another process has changed what a commit would change; nothing is done. What is no commit is done.
+    Changed,
     /// There is no answer; nothing is done.
     Unsent,
     /// It is done, and the answer is lost.
@@ -154,8 +158,9 @@ impl<S: Store> FaultyStore<S> {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         match self.next(name) {
-            None => work.await,
+            None | Some(Fault::Changed) => work.await,
             Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
+            Some(Fault::Broken) => Err(broken()),
             Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
             Some(Fault::AnswerLost) => {
                 work.await?;
@@ -172,6 +177,10 @@ impl<S: Store> FaultyStore<S> {
 
 fn throttled() -> StoreError {
     StoreError::Throttled("injected".into())
+}
+
+fn broken() -> StoreError {
+    StoreError::Broken("injected".into())
 }
 
 fn unavailable() -> StoreError {
@@ -198,6 +207,8 @@ impl<S: Store> LogStore for FaultyStore<S> {
             None => work.await,
             Some(Fault::Throttled) => Err(throttled().into()),
             Some(Fault::Busy) => Err(CommitError::Busy),
+            Some(Fault::Broken) => Err(broken().into()),
+            Some(Fault::Changed) => Err(CommitError::Refused(0, Refusal::Conflict(Conflict::Changed))),
             Some(Fault::Unsent) => Err(unavailable().into()),
             Some(Fault::AnswerLost) => {
                 let _ = work.await;
@@ -258,6 +269,10 @@ impl<S: Store> Registry for FaultyStore<S> {
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         self.call("tokens", self.store.tokens(organisation)).await
+    }
+
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+        self.call("note_token_use", self.store.note_token_use(id, at, unless_after)).await
     }
 
     async fn destination(

@@ -12,7 +12,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     registry::{ActiveDestination, Registry},
-    time::Clock,
+    time::{Clock, Timestamp},
     token::{Token, TokenId},
 };
 use async_trait::async_trait;
@@ -112,6 +112,10 @@ impl<S: Store> Registry for LatencyStore<S> {
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         self.around(self.store.tokens(organisation)).await
+    }
+
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+        self.around(self.store.note_token_use(id, at, unless_after)).await
     }
 
     async fn destination(

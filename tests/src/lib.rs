@@ -7,9 +7,11 @@
 //! - [`sample`]: organisations, events and destinations to test with
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway as a function's process meets them; [`process`]: any program
 //! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
+//! - [`caller`]: who calls the API over HTTP; [`ministack`]: another AWS than the embedded one
 //! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
 
 pub mod bucket;
+pub mod caller;
 pub mod clock;
 pub mod customer;
 pub mod deployment;
@@ -19,6 +21,7 @@ pub mod gateway;
 pub mod latency;
 pub mod lines;
 pub mod memory;
+pub mod ministack;
 pub mod model;
 pub mod process;
 pub mod queue;

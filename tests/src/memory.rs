@@ -79,6 +79,8 @@ struct World {
     logs: BTreeMap<OrganisationId, OneLog>,
     organisations: BTreeMap<OrganisationId, Organisation>,
     tokens: HashMap<TokenId, Token>,
+    /// Tokens as they were before a change, and when that was.
+    former_tokens: HashMap<TokenId, (Option<Token>, Timestamp)>,
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
     meter: Meter,
@@ -241,7 +243,25 @@ impl World {
                 None => Some(Conflict::Missing),
                 Some(old) => (old.version != new.version - 1).then_some(Conflict::Changed),
             },
-            Change::CreateToken(new) => self.tokens.contains_key(&new.id).then_some(Conflict::Exists),
+            Change::CreateToken { token: new, limit, replaced, cleared, now } => {
+                let own = self.tokens.values().filter(|old| old.organisation == new.organisation);
+                let of_own = |id: &TokenId| own.clone().find(|old| old.id == *id);
+                if own.clone().count() >= limit + cleared.len() || !self.organisations.contains_key(&new.organisation) {
+                    return Some(Conflict::TokenLimit);
+                }
+                if self.tokens.contains_key(&new.id) {
+                    return Some(Conflict::Exists);
+                }
+                if let Some(replaced) = replaced {
+                    match of_own(&replaced.id) {
+                        Some(old) if old.replaced_by == replaced.replaced_by => {}
+                        _ if self.tokens.contains_key(&replaced.id) => return Some(Conflict::Changed),
+                        _ => return Some(Conflict::Missing),
+                    }
+                }
+                let all_ended = cleared.iter().all(|id| of_own(id).is_some_and(|old| !old.is_live(*now)));
+                (!all_ended).then_some(Conflict::Changed)
+            }
             Change::RevokeToken(organisation, id) => {
                 let there = self.tokens.get(id).is_some_and(|token| token.organisation == *organisation);
                 (!there).then_some(Conflict::Missing)
@@ -275,6 +295,20 @@ impl World {
         }
     }
 
+    /// Keeps the token that `change` is about as it was, for reads that are stale.
+    fn remember_token(&mut self, change: &Change, now: Timestamp) {
+        let ids: Vec<&TokenId> = match change {
+            Change::CreateToken { token, replaced, .. } => {
+                [Some(&token.id), replaced.as_ref().map(|replaced| &replaced.id)].into_iter().flatten().collect()
+            }
+            Change::RevokeToken(_, id) => vec![id],
+            _ => Vec::new(),
+        };
+        for id in ids {
+            self.former_tokens.insert(id.clone(), (self.tokens.get(id).cloned(), now));
+        }
+    }
+
     fn apply(&mut self, change: &Change) {
         match change.clone() {
             Change::CreateOrganisation(new) => {
@@ -282,7 +316,16 @@ impl World {
                 self.organisations.insert(new.id.clone(), new);
             }
             Change::UpdateOrganisation(new) => drop(self.organisations.insert(new.id.clone(), new)),
-            Change::CreateToken(new) => drop(self.tokens.insert(new.id.clone(), new)),
+            Change::CreateToken { token: new, replaced, cleared, .. } => {
+                if let Some(replaced) = replaced
+                    && let Some(old) = self.tokens.get_mut(&replaced.id)
+                {
+                    old.expires_at = Some(replaced.expires_at);
+                    old.replaced_by = Some(new.id.clone());
+                }
+                self.tokens.retain(|id, _| !cleared.contains(id));
+                self.tokens.insert(new.id.clone(), *new);
+            }
             Change::RevokeToken(_, id) => drop(self.tokens.remove(&id)),
             Change::CreateDestination { destination, .. } => self.destinations.push(*destination),
             Change::UpdateDestination(new) => self.replace(&new),
@@ -354,7 +397,10 @@ impl LogStore for MemoryStore {
         for beside in &commit.beside {
             match beside {
                 Beside::Key(record) => drop(world.log(organisation).keys.insert(record.key, record.clone())),
-                Beside::Change(change) => world.apply(change),
+                Beside::Change(change) => {
+                    world.remember_token(change, written);
+                    world.apply(change);
+                }
             }
         }
         Ok(())
@@ -414,12 +460,30 @@ impl Registry for MemoryStore {
         Ok(behind.take(limit).cloned().collect())
     }
 
-    async fn token(&self, id: &TokenId, _consistency: Consistency) -> Result<Option<Token>, StoreError> {
-        Ok(self.lock().tokens.get(id).cloned())
+    async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
+        let world = self.lock();
+        if let (Some(staleness), Consistency::Eventual) = (&self.staleness, consistency)
+            && let Some((former, changed_at)) = world.former_tokens.get(id)
+            && staleness.clock.now().since(*changed_at) < staleness.window
+            && staleness.entropy.happens(staleness.chance)
+        {
+            return Ok(former.clone());
+        }
+        Ok(world.tokens.get(id).cloned())
     }
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         Ok(self.lock().tokens.values().filter(|token| token.organisation == *organisation).cloned().collect())
+    }
+
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+        let mut world = self.lock();
+        if let Some(token) =
+            world.tokens.get_mut(id).filter(|token| token.last_used_at.is_none_or(|used| used <= unless_after))
+        {
+            token.last_used_at = Some(at);
+        }
+        Ok(())
     }
 
     async fn destination(

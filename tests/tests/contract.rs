@@ -22,7 +22,7 @@ use annals_core::{
         },
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
-    registry::{ActiveDestination, Change, Conflict},
+    registry::{ActiveDestination, Change, Conflict, Replaced},
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
@@ -553,9 +553,9 @@ contract! {
         let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
         let (one, two, foreign) = (token(&acme, 1), token(&acme, 2), token(&other, 3));
         for (organisation, token) in [(&acme, &one), (&acme, &two), (&other, &foreign)] {
-            world.make(organisation, Change::CreateToken(token.clone())).await;
+            world.make(organisation, create_token(token)).await;
         }
-        assert_eq!(world.try_to(&acme, Change::CreateToken(one.clone())).await, Err(Conflict::Exists));
+        assert_eq!(world.try_to(&acme, create_token(&one)).await, Err(Conflict::Exists));
         for consistency in [Consistency::Eventual, Consistency::Strong] {
             assert_eq!(stored_token(world, &one.id, consistency).await, Some(one.clone()));
         }
@@ -574,6 +574,100 @@ contract! {
         assert_eq!(world.try_to(&acme, revoke(&acme, &one)).await, Err(Conflict::Missing));
         assert_eq!(stored_token(world, &one.id, Consistency::Strong).await, None);
         assert_eq!(list(&acme).await, [two]);
+    }
+
+    async fn a_token_keeps_every_one_of_its_fields(world) {
+        let acme = world.organisation("acme").await;
+        let full = Token {
+            last_used_at: Some(sample::START.plus(Duration::from_secs(1))),
+            replaces: Some(token(&acme, 8).id),
+            replaced_by: Some(token(&acme, 9).id),
+            ..token(&acme, 2)
+        };
+        world.make(&acme, create_token(&full)).await;
+        assert_eq!(stored_token(world, &full.id, Consistency::Strong).await, Some(full.clone()));
+        assert_eq!(world.tokens(&acme.id).await.unwrap(), [full]);
+    }
+
+    async fn an_organisation_has_so_many_tokens_and_those_that_ended_make_room(world) {
+        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+        let limited = |token: &Token, limit, cleared: &[&Token], now| Change::CreateToken {
+            token: Box::new(token.clone()),
+            limit,
+            replaced: None,
+            cleared: cleared.iter().map(|token| token.id.clone()).collect(),
+            now,
+        };
+        let [one, two, three, four] = [1, 2, 3, 4].map(|number| token(&acme, number));
+        let now = sample::START;
+        world.make(&acme, limited(&one, 2, &[], now)).await;
+        world.make(&acme, limited(&two, 2, &[], now)).await;
+        assert_eq!(world.try_to(&acme, limited(&three, 2, &[], now)).await, Err(Conflict::TokenLimit));
+        world.make(&other, limited(&token(&other, 5), 1, &[], now)).await;
+        // Only what has ended is cleared away, and only what is theirs.
+        let end = two.expires_at.unwrap();
+        let just_before = end.minus(Duration::from_millis(1));
+        assert_eq!(world.try_to(&acme, limited(&three, 2, &[&two], just_before)).await, Err(Conflict::Changed));
+        assert_eq!(world.try_to(&acme, limited(&three, 2, &[&one], end)).await, Err(Conflict::Changed), "it has no end");
+        assert_eq!(world.try_to(&other, limited(&token(&other, 6), 1, &[&two], end)).await, Err(Conflict::Changed));
+        world.make(&acme, limited(&three, 2, &[&two], end)).await;
+        assert_eq!(stored_token(world, &two.id, Consistency::Strong).await, None);
+        assert_eq!(world.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        let renamed = Organisation { name: "Renamed".into(), version: 2, ..acme.clone() };
+        world.make(&acme, Change::UpdateOrganisation(renamed)).await;
+        assert_eq!(world.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        world.make(&acme, Change::RevokeToken(acme.id.clone(), one.id.clone())).await;
+        assert_eq!(world.try_to(&acme, Change::RevokeToken(acme.id.clone(), one.id)).await, Err(Conflict::Missing));
+        world.make(&acme, limited(&four, 2, &[], end)).await;
+        assert_eq!(world.try_to(&acme, limited(&two, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        let nobody = sample::organisation("nobody");
+        assert_eq!(world.try_to(&nobody, limited(&token(&nobody, 7), 2, &[], end)).await, Err(Conflict::TokenLimit));
+    }
+
+    async fn a_token_gets_its_successor_once_and_its_end_with_it(world) {
+        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+        let end = sample::START.plus(Duration::from_secs(7));
+        let replace = |old: &Token, before: Option<&Token>, new: &Token| {
+            let id = old.id.clone();
+            let replaced = Replaced { id, replaced_by: before.map(|token| token.id.clone()), expires_at: end };
+            Change::CreateToken {
+                token: Box::new(new.clone()),
+                limit: 100,
+                replaced: Some(Box::new(replaced)),
+                cleared: Vec::new(),
+                now: sample::START,
+            }
+        };
+        let [old, new, newer] = [1, 2, 3].map(|number| token(&acme, number));
+        assert_eq!(world.try_to(&acme, replace(&old, None, &new)).await, Err(Conflict::Missing));
+        world.make(&acme, create_token(&old)).await;
+        assert_eq!(world.try_to(&acme, replace(&old, Some(&newer), &new)).await, Err(Conflict::Changed));
+        assert_eq!(world.try_to(&other, replace(&old, None, &token(&other, 4))).await, Err(Conflict::Changed));
+        assert_eq!(stored_token(world, &old.id, Consistency::Strong).await, Some(old.clone()));
+        world.make(&acme, replace(&old, None, &new)).await;
+        let ending = Token { expires_at: Some(end), replaced_by: Some(new.id.clone()), ..old.clone() };
+        assert_eq!(stored_token(world, &old.id, Consistency::Strong).await, Some(ending));
+        assert_eq!(stored_token(world, &new.id, Consistency::Strong).await, Some(new.clone()));
+        assert_eq!(world.try_to(&acme, replace(&old, None, &newer)).await, Err(Conflict::Changed));
+        assert_eq!(stored_token(world, &newer.id, Consistency::Strong).await, None, "what is refused creates nothing");
+        world.make(&acme, replace(&old, Some(&new), &newer)).await;
+        assert_eq!(world.tokens(&acme.id).await.unwrap().len(), 3);
+    }
+
+    async fn a_tokens_use_is_noted_where_none_is_that_is_as_late(world) {
+        let acme = world.organisation("acme").await;
+        let token = token(&acme, 1);
+        let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
+        let used = async || stored_token(world, &token.id, Consistency::Strong).await.map(|token| token.last_used_at);
+        world.note_token_use(&token.id, at(1), at(0)).await.unwrap();
+        assert_eq!(used().await, None, "it brings no token into being");
+        world.make(&acme, create_token(&token)).await;
+        for (now, unless_after, expected) in [(10, 0, 10), (20, 9, 10), (20, 10, 20), (15, 10, 20), (30, 25, 30)] {
+            world.note_token_use(&token.id, at(now), at(unless_after)).await.unwrap();
+            assert_eq!(used().await, Some(Some(at(expected))), "{now} unless after {unless_after}");
+        }
+        let noted = Token { last_used_at: Some(at(30)), ..token.clone() };
+        assert_eq!(world.tokens(&acme.id).await.unwrap(), [noted], "and nothing else is changed");
     }
 
     async fn a_destination_keeps_every_one_of_its_fields(world) {
@@ -752,6 +846,17 @@ fn create(destination: &Destination, limit: usize) -> Change {
     Change::CreateDestination { destination: Box::new(destination.clone()), limit }
 }
 
+/// What creates a token where there may be a hundred.
+fn create_token(token: &Token) -> Change {
+    Change::CreateToken {
+        token: Box::new(token.clone()),
+        limit: 100,
+        replaced: None,
+        cleared: Vec::new(),
+        now: sample::START,
+    }
+}
+
 fn token(organisation: &Organisation, number: u64) -> Token {
     let (id, text) = TokenText::generate(&*SeededEntropy::new(number));
     Token {
@@ -762,6 +867,9 @@ fn token(organisation: &Organisation, number: u64) -> Token {
         role: [Role::Producer, Role::Auditor, Role::Admin][usize::try_from(number % 3).unwrap()],
         created_at: sample::START,
         expires_at: (number == 2).then(|| sample::START.plus(Duration::from_secs(60))),
+        last_used_at: None,
+        replaces: None,
+        replaced_by: None,
     }
 }
 

@@ -17,9 +17,11 @@ use annals_core::{
     time::Clock as _,
 };
 use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
-use annals_tests::customer::{account, name, put_policy, trust};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
+use annals_tests::{
+    customer::{account, name, put_policy, trust},
+    ministack::{MiniStack, root},
+};
+use aws_sdk_s3::config::Credentials;
 use serde_json::{Value, json};
 
 const EXTERNAL_ID: &str = "annals-0123456789abcdefABCDEF";
@@ -69,7 +71,7 @@ struct World {
 
 enum Place {
     Embedded(Box<Cloud>),
-    MiniStack(String),
+    MiniStack(MiniStack),
 }
 
 impl World {
@@ -93,18 +95,18 @@ impl World {
     /// An account of its own in MiniStack. Its shipper is a role, as on AWS.
     async fn ministack(endpoint: String) -> Self {
         let service = account();
-        let place = Place::MiniStack(endpoint.clone());
+        let ministack = MiniStack::at(endpoint);
         let shipper = format!("arn:aws:iam::{service}:role/annals-shipper");
         let assume = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"}]});
-        place.put_role(&shipper, trust(&service, None), Some(assume)).await;
-        let sts = aws_sdk_sts::Client::new(&config(&endpoint, root(&service)));
+        ministack.put_role(&shipper, trust(&service, None), Some(assume)).await;
+        let sts = aws_sdk_sts::Client::new(&ministack.config(root(&service)));
         let session = sts.assume_role().role_arn(shipper).role_session_name("annals").send().await.unwrap();
         let given = session.credentials.unwrap();
         let token = Some(given.session_token().to_owned());
         let credentials = Credentials::new(given.access_key_id(), given.secret_access_key(), token, None, "test");
-        let sink = S3ObjectSink::new(&config(&endpoint, credentials), Arc::new(SystemClock));
-        Self { place, service, sink }
+        let sink = S3ObjectSink::new(&ministack.config(credentials), Arc::new(SystemClock));
+        Self { place: Place::MiniStack(ministack), service, sink }
     }
 
     /// A customer who has a bucket, and a role with a trust policy and the policy of the seed.
@@ -159,70 +161,21 @@ impl Place {
             Self::Embedded(cloud) => {
                 cloud.iam().put_role(Role::new(arn, trust, policy.into_iter().collect())).unwrap();
             }
-            Self::MiniStack(endpoint) => {
-                let account = arn.split(':').nth(4).unwrap();
-                let name = arn.rsplit('/').next().unwrap();
-                let trust = trust.to_string();
-                let role = [("RoleName", name), ("AssumeRolePolicyDocument", &trust)];
-                iam(endpoint, account, "CreateRole", &role).await;
-                if let Some(policy) = policy {
-                    let policy = policy.to_string();
-                    let policy = [("RoleName", name), ("PolicyName", "put"), ("PolicyDocument", &policy)];
-                    iam(endpoint, account, "PutRolePolicy", &policy).await;
-                }
-            }
+            Self::MiniStack(ministack) => ministack.put_role(arn, trust, policy).await,
         }
     }
 
     /// S3 as an account's administrator sees it.
     fn s3(&self, account: &str) -> aws_sdk_s3::Client {
-        aws_sdk_s3::Client::new(&match self {
+        match self {
             Self::Embedded(cloud) => {
                 let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
-                cloud.sdk_config(&cloud.iam().create_user(account, "administrator", everything).unwrap())
+                let key = cloud.iam().create_user(account, "administrator", everything).unwrap();
+                aws_sdk_s3::Client::new(&cloud.sdk_config(&key))
             }
-            Self::MiniStack(endpoint) => config(endpoint, root(account)),
-        })
+            Self::MiniStack(ministack) => ministack.s3(account),
+        }
     }
-}
-
-/// The root user of an account in MiniStack: any secret does.
-fn root(account: &str) -> Credentials {
-    Credentials::new(account, "any", None, None, "test")
-}
-
-fn config(endpoint: &str, credentials: Credentials) -> SdkConfig {
-    SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(endpoint)
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .build()
-}
-
-/// A call of IAM's query API. MiniStack wants it signed by the account's root, and does not check the signature.
-async fn iam(endpoint: &str, account: &str, action: &str, parameters: &[(&str, &str)]) {
-    let all = [("Action", action), ("Version", "2010-05-08")];
-    let body: Vec<String> =
-        all.iter().chain(parameters).map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
-    let scope = format!("{account}/20261123/us-east-1/iam/aws4_request");
-    let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0");
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let request = http
-        .post(endpoint)
-        .header("authorization", signed)
-        .header("x-amz-date", "20261123T000000Z")
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body.join("&"));
-    let answer = request.send().await.unwrap();
-    let (status, text) = (answer.status(), answer.text().await.unwrap());
-    assert!(status.is_success(), "{action}: {status} {text}");
-}
-
-fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect()
 }
 
 struct Customer {

@@ -1,25 +1,35 @@
 //! What every route needs of a request: who calls, for which organisation, from where, with what body.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use annals_core::{
     administration::Actor,
     event::{Context, MAX_REQUEST_BYTES},
-    fault::Fault,
+    fault::{Fault, Faults},
     organisation::{Organisation, OrganisationId},
     token::{Caller, Role},
 };
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, MatchedPath, RawPathParams, Request},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lambda_http::request::RequestContext;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
 
-use crate::{Api, problem::Problem};
+use crate::{Api, gateway::BasePath, problem::Problem};
+
+/// The longest path with its query, in bytes. API Gateway takes 10,240 bytes of request line and headers together.
+const MAX_URI_BYTES: usize = 8 * 1024;
+/// The most parameters of a query.
+const MAX_QUERY_PARAMETERS: usize = 100;
 
 /// A request of somebody whom we know.
 #[derive(Debug)]
@@ -44,26 +54,92 @@ where
         let api = Api::from_ref(state);
         let (mut parts, body) = request.into_parts();
         let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let caller = api.administration.authenticate(bearer, &api.platform).await?;
-        let caller = caller.ok_or_else(Problem::unauthorized)?;
+        let caller = api.admission.admit(bearer, address(&parts)).await?;
+        if parts.uri.path_and_query().map_or(0, |all| all.as_str().len()) > MAX_URI_BYTES {
+            return Err(Problem::uri_too_long(MAX_URI_BYTES));
+        }
+        check_query(parts.uri.query().unwrap_or_default())?;
+        let is_encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if parts.headers.get_all(header::CONTENT_ENCODING).iter().any(is_encoded) {
+            return Err(Problem::unsupported_content_encoding());
+        }
         let params = RawPathParams::from_request_parts(&mut parts, state).await.map_err(|_| Problem::not_found())?;
         let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let body = match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Problem::body_too_large(MAX_REQUEST_BYTES)),
-            Err(_) => return Err(Problem::body_cut_off()),
+        let body = match parts.method {
+            // Content means nothing to these (RFC 9110, section 9.3), so it cannot be at fault either.
+            Method::GET | Method::HEAD | Method::DELETE => Bytes::new(),
+            _ => read(body).await?,
         };
         Ok(Self { api, caller, body, parts, path })
     }
 }
 
-/// The token of an `Authorization: Bearer` header.
+/// The whole of a body, where it is not too large.
+async fn read(body: Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::body_too_large(MAX_REQUEST_BYTES)),
+        Err(_) => Err(Problem::body_cut_off()),
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header. Of two it cannot be told which counts.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
+/// Passes where every name and value of a query is UTF-8 without NUL once it is decoded: what is decoded otherwise would
+/// not be what was sent.
+fn check_query(query: &str) -> Result<(), Faults> {
+    let mut faults = Vec::new();
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    for (index, parameter) in parameters.enumerate() {
+        if index == MAX_QUERY_PARAMETERS {
+            let detail = format!("holds more than {MAX_QUERY_PARAMETERS} parameters");
+            return Err(Fault::parameter("query", detail).into());
+        }
+        let decoded: Vec<u8> = percent_decode_str(parameter).collect();
+        let name = percent_decode_str(parameter.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+        if decoded.contains(&0) {
+            faults.push(Fault::parameter(name, "must not hold the character NUL (%00)"));
+        } else if std::str::from_utf8(&decoded).is_err() {
+            faults.push(Fault::parameter(name, "is not UTF-8 once it is decoded"));
+        }
+    }
+    Faults::none_or(faults)
+}
+
+/// The address that a request came from: API Gateway says so on Lambda, the connection itself locally. Never a header
+/// that anybody may send.
+fn address(parts: &Parts) -> Option<IpAddr> {
+    match parts.extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
+        _ => parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
+    }
+}
+
 impl Call {
+    /// Counts the events of the request against the caller's rate.
+    ///
+    /// # Errors
+    /// The problem that there were too many.
+    pub fn charge(&self, events: usize) -> Result<(), Problem> {
+        Ok(self.api.admission.charge(&self.caller, events)?)
+    }
+
+    /// What the body is said to be, where that is said.
+    ///
+    /// # Errors
+    /// [`Problem::unsupported_media_type`] where it is said twice, or in characters that no media type has.
+    pub fn content_type(&self) -> Result<Option<&str>, Problem> {
+        let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
+        let value = values.next().map(|value| value.to_str().map_err(|_| Problem::unsupported_media_type()));
+        if values.next().is_some() { Err(Problem::unsupported_media_type()) } else { value.transpose() }
+    }
+
     /// The organisation that the call is for, if the caller may do what `roles` may: the path's for the platform and
     /// for a token of that organisation, else the token's own.
     ///
@@ -164,7 +240,8 @@ impl Call {
             Some(_) => "https",
         };
         let host = self.header(header::HOST).unwrap_or("localhost");
-        format!("{scheme}://{host}{}", self.path())
+        let base = self.parts.extensions.get::<BasePath>().map_or("", |base| &base.0);
+        format!("{scheme}://{host}{base}{}", self.path())
     }
 
     /// Who acts, and from where.
@@ -176,10 +253,9 @@ impl Call {
     /// From where the call came: API Gateway says so on Lambda, the connection itself locally.
     #[must_use]
     pub fn context(&self) -> Context {
-        let extensions = &self.parts.extensions;
-        let (ip_address, request_id) = match extensions.get::<RequestContext>() {
+        let (ip_address, request_id) = match self.parts.extensions.get::<RequestContext>() {
             Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
-            _ => (extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string()), None),
+            _ => (address(&self.parts).map(|address| address.to_string()), None),
         };
         Context { ip_address, user_agent: self.header(header::USER_AGENT).map(cut), request_id }
     }
@@ -217,7 +293,10 @@ pub fn answer(status: http::StatusCode, media_type: &'static str, body: String) 
     response
 }
 
-/// An answer with `value` as JSON.
-pub fn json(status: http::StatusCode, value: &serde_json::Value) -> Response {
-    answer(status, "application/json", value.to_string())
+/// An answer with `value` as JSON, the members of each object by name.
+pub fn json(status: http::StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_value(value) {
+        Ok(value) => answer(status, "application/json", value.to_string()),
+        Err(error) => Problem::unwritable(&error).into_response(),
+    }
 }

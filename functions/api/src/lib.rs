@@ -1,14 +1,21 @@
 //! The HTTP API: which request is answered by which use case, and how.
 //!
 //! - [`call`]: what every route needs of a request: who calls, for which organisation, from where, with what body
+//! - [`gateway`]: what API Gateway puts before the paths
+//! - [`operation`]: how routes, handlers and their description are told once
+//! - [`description`]: the API as OpenAPI, made of the operations and of [`schema`]s
 //! - [`problem`]: every error as problem+json; the one place that knows which error has which status
 //! - [`routes`]: one file a resource
 //!
 //! Architecture invariant: handlers are wiring. What is allowed, what is recorded and what is answered is the domain's.
 
 pub mod call;
+pub mod description;
+pub mod gateway;
+pub mod operation;
 pub mod problem;
 pub mod routes;
+pub mod schema;
 
 use std::sync::Arc;
 
@@ -19,6 +26,7 @@ use annals_aws::{
 };
 use annals_core::{
     administration::Administration,
+    admission::{Admission, rate_limiter::RateLimits},
     audit::Audit,
     delivery::setup::{ServiceSettings, TemplateUrl},
     destination::Region,
@@ -28,10 +36,7 @@ use annals_core::{
     time::Clock,
     token::TokenHash,
 };
-use axum::{
-    Router,
-    routing::{delete, get, post, put},
-};
+use axum::Router;
 
 use crate::problem::Problem;
 
@@ -44,10 +49,10 @@ pub struct Api {
     pub audit: Audit,
     /// Organisations, tokens and destinations.
     pub administration: Administration,
+    /// Who is let in, and how often.
+    pub admission: Admission,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// The hash of the platform's token.
-    pub platform: TokenHash,
     /// What customers need to know of the deployment.
     pub service: ServiceSettings,
 }
@@ -68,18 +73,26 @@ impl Api {
             Arc::clone(&entropy),
             AppendPolicy::default(),
         ));
+        let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy);
         Self {
             audit: Audit::new(Arc::clone(&log)),
-            administration: Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy),
+            admission: administration.admission(platform, RateLimits::default()),
+            administration,
             log,
             clock,
-            platform,
             service,
         }
     }
 
+    /// The same with other rates.
+    #[must_use]
+    pub fn with_rate_limits(self, limits: RateLimits) -> Self {
+        Self { admission: self.admission.with_limits(limits), ..self }
+    }
+
     /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
-    /// `SERVICE_ACCOUNT_ID`, and `CUSTOMER_TEMPLATE_URL` where there is one.
+    /// `SERVICE_ACCOUNT_ID`, `CUSTOMER_TEMPLATE_URL` where there is one, and, where they are to be other than the
+    /// defaults, `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE`.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
@@ -95,38 +108,20 @@ impl Api {
                 _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
             },
         };
-        Ok(Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service))
+        let default = RateLimits::default();
+        let limits = RateLimits {
+            organisation: settings::parsed_or("ORGANISATION_RATE", default.organisation)?,
+            platform: settings::parsed_or("PLATFORM_RATE", default.platform)?,
+            failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
+        };
+        let api = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
+        Ok(api.with_rate_limits(limits))
     }
 }
 
 /// The routes of the API function.
 pub fn router(api: Api) -> Router {
-    use routes::{audit, destinations, events, health, organisations, setup, tokens};
-    let routes = Router::new()
-        .route("/health", get(health::show))
-        .route("/organisations", get(organisations::list))
-        .route("/organisations/{organisation}", put(organisations::put).get(organisations::show))
-        .route("/organisations/{organisation}/tokens", post(tokens::create).get(tokens::list))
-        .route("/organisations/{organisation}/tokens/{token}", delete(tokens::revoke))
-        .route("/events", post(events::record))
-        .route("/organisations/{organisation}/events", post(events::record))
-        .route("/audit", get(audit::page))
-        .route("/audit/tail", get(audit::tail))
-        .route("/audit/{uuid}", get(audit::show))
-        .route("/organisations/{organisation}/audit", get(audit::page))
-        .route("/organisations/{organisation}/audit/tail", get(audit::tail))
-        .route("/organisations/{organisation}/audit/{uuid}", get(audit::show))
-        .route("/organisations/{organisation}/destinations", post(destinations::create).get(destinations::list))
-        .route(
-            "/organisations/{organisation}/destinations/{destination}",
-            get(destinations::show).patch(destinations::change).delete(destinations::delete),
-        )
-        .route("/organisations/{organisation}/destinations/{destination}/setup", get(setup::show))
-        .route("/organisations/{organisation}/destinations/{destination}/pause", post(destinations::pause))
-        .route("/organisations/{organisation}/destinations/{destination}/resume", post(destinations::resume))
-        .route("/organisations/{organisation}/destinations/{destination}/replay", post(destinations::replay))
-        .route("/organisations/{organisation}/destinations/{destination}/deliveries", get(destinations::deliveries));
-    with_fallbacks(routes).with_state(api)
+    with_fallbacks(routes::operations(Router::new())).with_state(api)
 }
 
 /// `routes` with problem+json for paths and methods that are none, and a log line a request.

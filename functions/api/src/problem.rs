@@ -1,8 +1,13 @@
 //! Errors as `application/problem+json` (RFC 9457): a stable `code`, a `detail` that says what to do, and `errors`, the
 //! faults of an input at their places. The only file that knows which error has which status.
+//!
+//! [`kind`] is the table of all problems: what the API's description says of them, and what is answered, are made of it.
+
+use std::time::Duration;
 
 use annals_core::{
     administration::AdministrationError,
+    admission::AdmissionError,
     audit::AuditError,
     fault::{Fault, Faults, Place},
     log::{append::AppendError, read::PlaceError, store::StoreError},
@@ -13,22 +18,114 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
+
+/// What never changes about a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The status that it is answered with.
+    pub status: StatusCode,
+    /// Its name, for programs. It does not change.
+    pub code: &'static str,
+    /// Its name, for people.
+    pub title: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $status:ident, $code:literal, $title:literal;)+) => {
+        /// Every problem there is.
+        pub mod kind {
+            use http::StatusCode;
+
+            use super::Kind;
+
+            $(
+                $(#[doc = $meaning])+
+                pub const $name: Kind = Kind {
+                    status: StatusCode::$status,
+                    code: $code,
+                    title: $title,
+                    meaning: concat!($($meaning),+).trim_ascii(),
+                };
+            )+
+
+            /// All of them.
+            pub const ALL: &[Kind] = &[$($name),+];
+        }
+    };
+}
+
+kinds! {
+    /// A part of the input is not as it should be; `errors` names each fault at its place. Nothing was changed.
+    INVALID_INPUT = BAD_REQUEST, "invalid_input", "Invalid input";
+    /// The platform's token acts for every organisation, so the path has to name one.
+    ORGANISATION_NEEDED = BAD_REQUEST, "organisation_needed", "Which organisation?";
+    /// The body ended before it was complete.
+    BODY_CUT_OFF = BAD_REQUEST, "body_cut_off", "Body cut off";
+    /// There is no token, or it is mistyped, revoked or expired.
+    UNAUTHORIZED = UNAUTHORIZED, "unauthorized", "A valid token is needed";
+    /// The token's role does not allow this call.
+    FORBIDDEN = FORBIDDEN, "forbidden", "The token does not allow this";
+    /// The organisation's plan allows no more destinations.
+    PLAN_LIMIT = FORBIDDEN, "plan_limit", "The plan does not allow this";
+    /// It does not exist, or belongs to another organisation: nobody can tell which.
+    NOT_FOUND = NOT_FOUND, "not_found", "Not found";
+    /// No call has this path.
+    NO_SUCH_ROUTE = NOT_FOUND, "no_such_route", "Not found";
+    /// The path exists, but not with this method; `Allow` names those that it has.
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
+    /// Somebody else changed it at the same moment. Nothing was changed by this call.
+    CHANGED = CONFLICT, "changed", "Changed meanwhile";
+    /// The organisation has as many tokens as it may have.
+    TOKEN_LIMIT = CONFLICT, "token_limit", "Too many tokens";
+    /// The token's predecessor or its successor is live: of a chain of successors no more than two are.
+    ROTATION_IN_PROGRESS = CONFLICT, "rotation_in_progress", "Conflict";
+    /// Another organisation delivers to this bucket.
+    BUCKET_IN_USE = CONFLICT, "bucket_in_use", "Bucket in use";
+    /// Another organisation uses this role.
+    ROLE_IN_USE = CONFLICT, "role_in_use", "Role in use";
+    /// An earlier replay to this destination is not finished.
+    REPLAY_IN_PROGRESS = CONFLICT, "replay_in_progress", "Conflict";
+    /// The log holds no event in the range, or none any more.
+    NOTHING_TO_REPLAY = CONFLICT, "nothing_to_replay", "Conflict";
+    /// The event that the cursor names has expired; `oldest` is the uuid of the oldest event there is, or null.
+    EXPIRED = GONE, "expired", "Expired";
+    /// The body is larger than any request may be.
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "Body too large";
+    /// The events are too large to be recorded together.
+    BATCH_TOO_LARGE = PAYLOAD_TOO_LARGE, "batch_too_large", "Batch too large";
+    /// The body's media type is none that is understood.
+    UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type";
+    /// The body is encoded in a way that is not understood, such as gzip.
+    UNSUPPORTED_CONTENT_ENCODING = UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", "Unsupported content encoding";
+    /// The address is longer than any that leads somewhere.
+    URI_TOO_LONG = URI_TOO_LONG, "uri_too_long", "Address too long";
+    /// There were too many requests or events, or too many with tokens that are none; `Retry-After` says when there is
+    /// room for this one, in seconds. Nothing was changed or recorded.
+    TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
+    /// The `Idempotency-Key` was used with other events in the last 24 hours.
+    IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused";
+    /// Something is wrong on our side, and trying again will not help.
+    INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal error";
+    /// The store is too slow or too busy at the moment; `Retry-After` says when to try again, in seconds.
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Unavailable";
+}
 
 /// An error as its caller reads it.
 #[derive(Debug)]
 pub struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
+    kind: Kind,
     detail: String,
     members: Map<String, Value>,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<Box<(&'static str, HeaderValue)>>,
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), members: Map::new(), header: None }
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new(), header: None }
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -36,8 +133,8 @@ impl Problem {
         self
     }
 
-    fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.header = Some((name, value));
+    fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.header = Some(Box::new((name, value)));
         self
     }
 
@@ -45,63 +142,86 @@ impl Problem {
     #[must_use]
     pub fn unauthorized() -> Self {
         let detail = "Send a valid token: Authorization: Bearer <token>. It may be mistyped, revoked or expired.";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed", detail)
-            .header("www-authenticate", "Bearer")
+        Self::new(kind::UNAUTHORIZED, detail).header("www-authenticate", HeaderValue::from_static("Bearer"))
     }
 
     /// The token's role does not allow it.
     #[must_use]
     pub fn forbidden(role: &str, needed: &str) -> Self {
         let detail = format!("The token's role is {role}; this call needs {needed}.");
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail)
+        Self::new(kind::FORBIDDEN, detail)
     }
 
     /// It does not exist, or belongs to somebody else: nobody can tell which.
     #[must_use]
     pub fn not_found() -> Self {
         let detail = "There is no such thing here. Check the ids in the path, and whose token it is.";
-        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+        Self::new(kind::NOT_FOUND, detail)
     }
 
     /// No route has this path.
     #[must_use]
     pub fn no_such_route() -> Self {
         let detail = "No call has this path. Check it against the API's description.";
-        Self::new(StatusCode::NOT_FOUND, "no_such_route", "Not found", detail)
+        Self::new(kind::NO_SUCH_ROUTE, detail)
     }
 
     /// The path exists, but not with this method.
     #[must_use]
     pub fn method_not_allowed() -> Self {
         let detail = "This path has no such method. The Allow header names those that it has.";
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
+        Self::new(kind::METHOD_NOT_ALLOWED, detail)
     }
 
     /// The platform's token does not tell which organisation is meant.
     #[must_use]
     pub fn organisation_needed() -> Self {
         let detail = "The platform's token acts for every organisation: use the path /organisations/{organisation}/….";
-        Self::new(StatusCode::BAD_REQUEST, "organisation_needed", "Which organisation?", detail)
+        Self::new(kind::ORGANISATION_NEEDED, detail)
     }
 
     /// The body is longer than any request may be.
     #[must_use]
     pub fn body_too_large(limit: usize) -> Self {
         let detail = format!("The body is larger than {limit} bytes. Send it in several requests.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)
+        Self::new(kind::BODY_TOO_LARGE, detail)
     }
 
     /// The body could not be read to its end.
     #[must_use]
     pub fn body_cut_off() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "body_cut_off", "Body cut off", "The body ended early. Send it again.")
+        Self::new(kind::BODY_CUT_OFF, "The body ended early. Send it again.")
     }
 
     /// The body's media type is none that is understood.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
-        let detail = "Send Content-Type: application/json for an object or an array, application/x-ndjson for lines.";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type", detail)
+        let detail = "Send Content-Type: application/json for an object or an array, application/x-ndjson for lines; \
+                      both in UTF-8.";
+        Self::new(kind::UNSUPPORTED_MEDIA_TYPE, detail)
+    }
+
+    /// The body is encoded, and should not be.
+    #[must_use]
+    pub fn unsupported_content_encoding() -> Self {
+        let detail = "Send the body as it is, without Content-Encoding.";
+        Self::new(kind::UNSUPPORTED_CONTENT_ENCODING, detail)
+            .header("accept-encoding", HeaderValue::from_static("identity"))
+    }
+
+    /// Path and query are longer than any that make sense.
+    #[must_use]
+    pub fn uri_too_long(limit: usize) -> Self {
+        let detail = format!("Path and query are longer than {limit} bytes. Ask for less at once.");
+        Self::new(kind::URI_TOO_LONG, detail)
+    }
+
+    /// There is room for this request when `wait` has passed.
+    fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, 3600);
+        let detail = format!("Wait {seconds} s, then send it again; send events in batches rather than one by one.");
+        let seconds = HeaderValue::from(u16::try_from(seconds).unwrap_or(u16::MAX));
+        Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", seconds)
     }
 
     fn store(error: &StoreError) -> Self {
@@ -112,14 +232,25 @@ impl Problem {
             }
             StoreError::Broken(_) => {
                 tracing::error!(error = %Chain(error), "the store's answer makes no sense");
-                let detail = "Something is wrong on our side. Trying again will not help; the log says what it is.";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+                Self::internal()
             }
         }
     }
 
+    /// The answer cannot be written as JSON.
+    #[must_use]
+    pub fn unwritable(error: &serde_json::Error) -> Self {
+        tracing::error!(error = %Chain(error), "an answer cannot be written");
+        Self::internal()
+    }
+
+    fn internal() -> Self {
+        let detail = "Something is wrong on our side. Trying again will not help; the log says what it is.";
+        Self::new(kind::INTERNAL, detail)
+    }
+
     fn unavailable(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail).header("retry-after", "1")
+        Self::new(kind::UNAVAILABLE, detail).header("retry-after", HeaderValue::from_static("1"))
     }
 
     /// A cursor in parameter `name` that marks no place.
@@ -144,7 +275,7 @@ impl Problem {
                     ),
                     None => "That event has expired, and so have all others. Begin without a cursor.".to_owned(),
                 };
-                Self::new(StatusCode::GONE, "expired", "Expired", detail)
+                Self::new(kind::EXPIRED, detail)
                     .with("oldest", oldest.map_or(Value::Null, |oldest| oldest.short().into()))
             }
             AuditError::Place(PlaceError::Store(error)) => Self::store(error),
@@ -157,11 +288,11 @@ impl Problem {
             AppendError::KeyReused => {
                 let detail = "This Idempotency-Key was used with other events in the last 24 hours. Use a new key for \
                               new events; repeat a request exactly to repeat it safely.";
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused", detail)
+                Self::new(kind::IDEMPOTENCY_KEY_REUSED, detail)
             }
             AppendError::TooLarge => {
                 let detail = "These events are too large to be recorded together. Send them in several requests.";
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", "Batch too large", detail)
+                Self::new(kind::BATCH_TOO_LARGE, detail)
             }
             AppendError::Contended => {
                 tracing::error!("an append lost to others up to its deadline");
@@ -180,35 +311,27 @@ impl Problem {
     }
 
     fn conflict(conflict: Conflict) -> Self {
-        let (status, code, title, detail) = match conflict {
+        let (kind, detail) = match conflict {
             Conflict::Missing => return Self::not_found(),
             Conflict::Exists | Conflict::Changed => (
-                StatusCode::CONFLICT,
-                "changed",
-                "Changed meanwhile",
+                kind::CHANGED,
                 "Somebody else changed it at the same moment. Look at it again, then repeat your change.",
             ),
             Conflict::Limit => (
-                StatusCode::FORBIDDEN,
-                "plan_limit",
-                "The plan does not allow this",
+                kind::PLAN_LIMIT,
                 "The organisation's plan allows no more destinations: enterprise and enterprise_trial have one, other \
                  plans none. Delete the one there is, or change the plan.",
             ),
-            Conflict::BucketInUse => (
-                StatusCode::CONFLICT,
-                "bucket_in_use",
-                "Bucket in use",
-                "Another organisation delivers to this bucket. Use a bucket of your own.",
+            Conflict::TokenLimit => (
+                kind::TOKEN_LIMIT,
+                "An organisation has at most 100 tokens that have not ended. Revoke those that are not needed any more.",
             ),
-            Conflict::RoleInUse => (
-                StatusCode::CONFLICT,
-                "role_in_use",
-                "Role in use",
-                "Another organisation uses this role. Use a role of your own.",
-            ),
+            Conflict::BucketInUse => {
+                (kind::BUCKET_IN_USE, "Another organisation delivers to this bucket. Use a bucket of your own.")
+            }
+            Conflict::RoleInUse => (kind::ROLE_IN_USE, "Another organisation uses this role. Use a role of your own."),
         };
-        Self::new(status, code, title, detail)
+        Self::new(kind, detail)
     }
 }
 
@@ -226,7 +349,7 @@ impl From<Faults> for Problem {
             1 => faults.to_string(),
             count => format!("{count} faults; see errors. Nothing was changed."),
         };
-        Self::new(StatusCode::BAD_REQUEST, "invalid_input", "Invalid input", detail).with("errors", errors)
+        Self::new(kind::INVALID_INPUT, detail).with("errors", errors)
     }
 }
 
@@ -254,18 +377,36 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<AdmissionError> for Problem {
+    fn from(error: AdmissionError) -> Self {
+        match error {
+            AdmissionError::Unknown => Self::unauthorized(),
+            AdmissionError::TooMany(wait) => Self::too_many_requests(wait),
+            AdmissionError::Store(error) => Self::store(&error),
+        }
+    }
+}
+
 impl From<AdministrationError> for Problem {
     fn from(error: AdministrationError) -> Self {
         match error {
             AdministrationError::NotFound => Self::not_found(),
             AdministrationError::Conflict(conflict) => Self::conflict(conflict),
+            AdministrationError::Input(fault) => fault.into(),
+            AdministrationError::RotationInProgress(other) => {
+                let detail = format!(
+                    "Two tokens are live already, this one and {other}. Revoke one of them, or wait until the older one \
+                     has ended."
+                );
+                Self::new(kind::ROTATION_IN_PROGRESS, detail)
+            }
             AdministrationError::ReplayInProgress => {
                 let detail = "A replay to this destination is not finished. Wait until the destination shows none.";
-                Self::new(StatusCode::CONFLICT, "replay_in_progress", "Conflict", detail)
+                Self::new(kind::REPLAY_IN_PROGRESS, detail)
             }
             AdministrationError::NothingToReplay => {
                 let detail = "There is no event in this range, or none any more. Ask for a range that has some.";
-                Self::new(StatusCode::CONFLICT, "nothing_to_replay", "Conflict", detail)
+                Self::new(kind::NOTHING_TO_REPLAY, detail)
             }
             AdministrationError::Store(error) => Self::store(&error),
             AdministrationError::Record(error) => Self::append(&error),
@@ -276,22 +417,64 @@ impl From<AdministrationError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = Map::new();
-        body.insert("type".into(), format!("urn:annals:problem:{}", self.code).into());
-        body.insert("title".into(), self.title.into());
-        body.insert("status".into(), self.status.as_u16().into());
-        body.insert("code".into(), self.code.into());
+        body.insert("type".into(), format!("urn:annals:problem:{}", self.kind.code).into());
+        body.insert("title".into(), self.kind.title.into());
+        body.insert("status".into(), self.kind.status.as_u16().into());
+        body.insert("code".into(), self.kind.code.into());
         body.insert("detail".into(), self.detail.into());
         body.extend(self.members);
         let mut response = Response::new(Body::from(Value::Object(body).to_string()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = self.header {
-            headers.insert(name, HeaderValue::from_static(value));
+        if let Some((name, value)) = self.header.map(|header| *header) {
+            headers.insert(name, value);
         }
         response
     }
+}
+
+/// Why a call was refused, as RFC 9457 writes it.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct Described {
+    /// `urn:annals:problem:` and the code.
+    pub r#type: String,
+    /// What kind of problem it is, for people.
+    pub title: String,
+    /// The status that it was answered with.
+    pub status: u16,
+    /// What kind of problem it is, for programs. Codes do not change; new ones may be added.
+    #[schemars(extend("enum" = codes()))]
+    pub code: String,
+    /// What is wrong, and what to do.
+    pub detail: String,
+    /// With `invalid_input`: every fault of the input, the first 100 of them.
+    #[schemars(skip_serializing_if = "Option::is_none", length(min = 1, max = Faults::MAX))]
+    pub errors: Option<Vec<DescribedFault>>,
+    /// With `expired`: the uuid of the oldest event there is, or null where there is none.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<String>,
+}
+
+/// One fault of an input: in its body, at `pointer`, or in a parameter.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Fault")]
+pub struct DescribedFault {
+    /// Where in the body: a JSON Pointer (RFC 6901), empty for the whole. Of several events, the first part is the event's
+    /// index, from 0.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// Which parameter of the path or query, or header.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// What is wrong and what would be right: the rest of a sentence that begins with the place.
+    pub detail: String,
+}
+
+fn codes() -> Vec<&'static str> {
+    kind::ALL.iter().map(|kind| kind.code).collect()
 }
 
 /// An error with all its causes, for the log.

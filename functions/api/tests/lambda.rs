@@ -4,7 +4,7 @@
 
 use annals_core::token::Role;
 use annals_tests::{
-    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
+    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN, platform},
     gateway::{Answer, Encoding, HOST, REQUEST_ID, Request, SOURCE_IP},
     lines::sha256,
     runtime_api::Function,
@@ -222,6 +222,61 @@ async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
     let logs = function.stop();
     let errors: Vec<Value> = logs.lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(errors.len(), 1, "logged once: {errors:?}");
+}
+
+#[tokio::test]
+async fn rates_are_those_of_the_environment() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let mut environment = deployment.environment(FunctionRole::Api);
+    environment.push(("ORGANISATION_RATE".to_owned(), "1/2".to_owned()));
+    let function = Function::start(BINARY, environment.clone()).await;
+    let mut answers = Vec::new();
+    while answers.len() < 100 && answers.last().is_none_or(|answer: &Answer| answer.status == 200) {
+        answers.push(call(&function, &Request::new("GET", "/audit/tail").token(&auditor)).await);
+    }
+    let refused = answers.pop().unwrap();
+    assert_eq!(refused.expect(429)["code"], "too_many_requests");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert!(answers.len() >= 2, "two at once");
+    let tail = deployment.api().log.tail(&acme.id).await.unwrap().last;
+    assert_eq!(tail, 2 + answers.len() as u64, "behind organisation and token, the reads that were answered");
+
+    for (name, value) in [("ORGANISATION_RATE", "fast"), ("PLATFORM_RATE", "0/1"), ("FAILED_AUTHENTICATION_RATE", "1")]
+    {
+        let environment = environment.iter().cloned().filter(|(other, _)| other != name);
+        let environment: Vec<_> = environment.chain([(name.to_owned(), value.to_owned())]).collect();
+        let function = Function::start(BINARY, environment).await;
+        function.invoke(&Request::new("GET", "/health").event()).await.unwrap_err();
+        assert!(function.stop().stdout.contains(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn invented_tokens_are_counted_by_the_address_that_api_gateway_tells() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let revoked = deployment.token(&acme, Role::Auditor).await;
+    let id = revoked.split('_').nth(1).unwrap().parse().unwrap();
+    deployment.api().administration.revoke_token(&acme, &id, &platform()).await.unwrap();
+    let mut environment = deployment.environment(FunctionRole::Api);
+    environment.push(("FAILED_AUTHENTICATION_RATE".to_owned(), "1/1".to_owned()));
+    let function = Function::start(BINARY, environment).await;
+    let request = |number: usize| {
+        let address = format!("10.0.0.{number}");
+        Request::new("GET", "/audit/tail").token(&revoked).header("x-forwarded-for", &address)
+    };
+    let mut statuses = Vec::new();
+    while statuses.len() < 100 && statuses.last() != Some(&429) {
+        statuses.push(call(&function, &request(statuses.len())).await.status);
+    }
+    assert_eq!((statuses[0], statuses.last()), (401, Some(&429)), "{statuses:?}");
+    let mut event = Request::new("GET", "/audit/tail").token(&auditor).event();
+    event["requestContext"]["http"]["sourceIp"] = "198.51.100.1".into();
+    let elsewhere = Answer::of(&function.invoke(&event).await.unwrap());
+    assert_eq!(elsewhere.status, 200, "another address has a rate of its own");
 }
 
 #[tokio::test]

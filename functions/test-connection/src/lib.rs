@@ -6,23 +6,31 @@ use std::sync::Arc;
 use annals_api::{
     Api,
     call::{self, Call},
+    operation::{Access, Method, Operation, Operations, Tag},
     problem::Problem,
     routes::ADMINISTRATORS,
+    schema::Moment,
     with_fallbacks,
 };
 use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
 };
-use annals_core::delivery::{sink::ObjectSink, try_out::TEST_OBJECT_NAME};
+use annals_core::{
+    delivery::{
+        sink::ObjectSink,
+        try_out::{Step, StepOutcome, TEST_OBJECT_NAME, TrialReport},
+    },
+    time::Timestamp,
+};
 use axum::{
     Router,
     extract::{FromRef, State},
     response::Response,
-    routing::post,
 };
 use http::StatusCode;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// What the route is answered with.
 #[derive(Debug, Clone)]
@@ -60,7 +68,20 @@ pub fn router(state: TestConnection) -> Router {
 
 /// The route alone, to be joined with others.
 pub fn routes() -> Router<TestConnection> {
-    Router::new().route("/organisations/{organisation}/destinations/{destination}/test", post(test))
+    operations(Router::new())
+}
+
+/// The function's one operation.
+pub fn operations<O: Operations<TestConnection>>(to: O) -> O {
+    to.operation(Method::Post, "/organisations/{organisation}/destinations/{destination}/test", test, || {
+        Operation::new(Tag::Destinations, Access::Roles(ADMINISTRATORS), "testDestination", "Test a destination")
+            .details(
+                "Assumes the role, assumes it with a wrong external ID, and writes an object with the date and time, \
+                 as a delivery would. Each step says whether it works and, where not, what to change where.",
+            )
+            .answers::<TrialView<'_>>(200, "What works and what does not. The outcome may be a failure.")
+            .leaves(&["destination.test"])
+    })
 }
 
 /// `POST …/destinations/{destination}/test`: tries the destination and says, step by step, what works and what does not.
@@ -72,11 +93,71 @@ async fn test(State(state): State<TestConnection>, call: Call) -> Result<Respons
         .administration
         .test_destination(&*state.sink, &state.object_name, &organisation, &id, &call.actor())
         .await?;
-    let body = json!({
-        "outcome": if report.passed { "passed" } else { "failed" },
-        "testedAt": report.tested_at,
-        "key": report.key,
-        "steps": report.steps,
-    });
-    Ok(call::json(StatusCode::OK, &body))
+    Ok(call::json(StatusCode::OK, &view(&report)))
+}
+
+fn view(report: &TrialReport) -> TrialView<'_> {
+    TrialView {
+        outcome: if report.passed { "passed" } else { "failed" },
+        tested_at: report.tested_at,
+        key: &report.key,
+        steps: report.steps.iter().map(step_view).collect(),
+    }
+}
+
+fn step_view(step: &Step) -> StepView<'_> {
+    StepView {
+        name: step.name,
+        outcome: match step.outcome {
+            StepOutcome::Passed => "passed",
+            StepOutcome::Warning => "warning",
+            StepOutcome::Failed => "failed",
+            StepOutcome::Skipped => "skipped",
+        },
+        detail: &step.detail,
+        fix: step.fix.as_deref(),
+        code: step.code,
+        aws: step.aws.as_deref(),
+    }
+}
+
+/// What a test found.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Trial")]
+struct TrialView<'a> {
+    /// Whether a delivery would arrive.
+    #[schemars(extend("enum" = ["passed", "failed"]))]
+    outcome: &'static str,
+    /// When.
+    #[schemars(with = "Moment")]
+    tested_at: Timestamp,
+    /// The key of the object that was written, or would have been.
+    key: &'a str,
+    /// What was tried, in order.
+    #[schemars(length(min = 4, max = 4))]
+    steps: Vec<StepView<'a>>,
+}
+
+/// One step of a test.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Step")]
+struct StepView<'a> {
+    /// What it is called.
+    #[schemars(extend("enum" = ["assumeRole", "externalId", "reachBucket", "writeObject"]))]
+    name: &'static str,
+    /// How it ended. A warning: it works, but should be better.
+    #[schemars(extend("enum" = ["passed", "warning", "failed", "skipped"]))]
+    outcome: &'static str,
+    /// What that means.
+    detail: &'a str,
+    /// What to change where, where something should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<&'a str>,
+    /// What kind of failure it is, where it failed. Codes do not change; new ones may be added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// What AWS said, where it said anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws: Option<&'a str>,
 }

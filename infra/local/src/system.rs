@@ -12,6 +12,7 @@ use annals_aws::{
     system::{SystemClock, SystemEntropy},
 };
 use annals_core::{
+    admission::rate_limiter::RateLimits,
     delivery::{setup::ServiceSettings, ship::PlanReport, try_out::TEST_OBJECT_NAME},
     token::TokenHash,
 };
@@ -89,7 +90,9 @@ impl System {
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
         let service =
             ServiceSettings { account: account.parse().map_err(anyhow::Error::msg)?, region: None, template_url: None };
-        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service);
+        // Who started it has it to themselves.
+        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
+            .with_rate_limits(RateLimits::NONE);
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(
             Arc::clone(&store),

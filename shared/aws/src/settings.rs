@@ -31,6 +31,17 @@ where
     required(name)?.parse().map_err(|error: T::Err| SettingError { name, reason: error.to_string() })
 }
 
+/// The value of an environment variable, read as a `T`, or `default` where it is not set or empty.
+///
+/// # Errors
+/// Where it is no `T`.
+pub fn parsed_or<T: std::str::FromStr>(name: &'static str, default: T) -> Result<T, SettingError>
+where
+    T::Err: std::fmt::Display,
+{
+    if or(name, "").is_empty() { Ok(default) } else { parsed(name) }
+}
+
 /// The value of an environment variable, or `default` where it is not set.
 #[must_use]
 pub fn or(name: &str, default: &str) -> String {

@@ -1,16 +1,19 @@
 //! What the platform and an organisation's administrators do. Every change is committed with the event that records it.
 //!
-//! Organisations and tokens are here, destinations in [`destinations`].
+//! Organisations are here, tokens in [`tokens`], destinations in [`destinations`].
 
 mod destinations;
+pub mod tokens;
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::{
+    admission::known_tokens::KnownTokens,
     entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
+    fault::Fault,
     log::{
         Log,
         append::AppendError,
@@ -19,7 +22,7 @@ use crate::{
     organisation::{Organisation, OrganisationId, OrganisationInput},
     registry::{Change, Conflict, Registry},
     time::Clock,
-    token::{Caller, Token, TokenHash, TokenId, TokenInput, TokenText},
+    token::{Caller, TokenId},
 };
 
 /// Why something could not be done.
@@ -31,6 +34,12 @@ pub enum AdministrationError {
     /// The registry does not allow it.
     #[error(transparent)]
     Conflict(Conflict),
+    /// The input does not fit what there is.
+    #[error("the input does not fit what there is")]
+    Input(Fault),
+    /// Two tokens of a chain of successors are live already; the other one is this.
+    #[error("a rotation is in progress: token {0} is live too")]
+    RotationInProgress(TokenId),
     /// Another replay to the same destination is not finished yet.
     #[error("a replay is in progress")]
     ReplayInProgress,
@@ -71,33 +80,14 @@ pub struct Administration {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    known: Arc<KnownTokens>,
 }
 
 impl Administration {
     /// Administers what `registry` holds, recording into `log`.
     #[must_use]
     pub fn new(log: Arc<Log>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { log, registry, clock, entropy }
-    }
-
-    /// Whom a bearer token stands for: the platform where its hash is `platform`, else an organisation's token that is
-    /// neither revoked nor expired.
-    ///
-    /// # Errors
-    /// Where the store fails; `None` for a token that is none.
-    pub async fn authenticate(&self, bearer: &str, platform: &TokenHash) -> Result<Option<Caller>, StoreError> {
-        let hash = TokenHash::of(bearer);
-        if hash == *platform {
-            return Ok(Some(Caller::Platform));
-        }
-        let Some(id) = TokenText::id_in(bearer) else { return Ok(None) };
-        let now = self.clock.now();
-        // What was created a moment ago may be missed by a cheap read; what is missing is worth a second look.
-        let token = match self.registry.token(&id, Consistency::Eventual).await? {
-            Some(token) => Some(token),
-            None => self.registry.token(&id, Consistency::Strong).await?,
-        };
-        Ok(token.filter(|token| token.hash == hash && token.expires_at.is_none_or(|at| at > now)).map(Caller::Token))
+        Self { log, registry, clock, entropy, known: Arc::default() }
     }
 
     /// An organisation.
@@ -167,78 +157,6 @@ impl Administration {
         Ok(Put::Updated(after))
     }
 
-    /// Creates a token. Its text is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn create_token(
-        &self,
-        organisation: &Organisation,
-        input: TokenInput,
-        actor: &Actor,
-    ) -> Result<(Token, TokenText), AdministrationError> {
-        let (id, text) = TokenText::generate(&*self.entropy);
-        let token = Token {
-            id,
-            hash: text.hash(),
-            organisation: organisation.id.clone(),
-            name: input.name,
-            role: input.role,
-            created_at: self.clock.now(),
-            expires_at: input.expires_at,
-        };
-        let event = Recorded {
-            action: "CREATE",
-            kind: "token.create",
-            entity: token_entity(&token),
-            before: None,
-            after: Some(token_state(&token)),
-            payload: None,
-        };
-        self.record(organisation, event, actor, Change::CreateToken(token.clone())).await?;
-        Ok((token, text))
-    }
-
-    /// An organisation's tokens, without their texts.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, AdministrationError> {
-        Ok(self.registry.tokens(organisation).await?)
-    }
-
-    /// One of an organisation's tokens.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
-    pub async fn token(&self, organisation: &OrganisationId, id: &TokenId) -> Result<Token, AdministrationError> {
-        let token = self.registry.token(id, Consistency::Strong).await?;
-        token.filter(|token| token.organisation == *organisation).ok_or(AdministrationError::NotFound)
-    }
-
-    /// Ends a token at once.
-    ///
-    /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
-    pub async fn revoke_token(
-        &self,
-        organisation: &Organisation,
-        id: &TokenId,
-        actor: &Actor,
-    ) -> Result<(), AdministrationError> {
-        let token = self.token(&organisation.id, id).await?;
-        let event = Recorded {
-            action: "DELETE",
-            kind: "token.revoke",
-            entity: token_entity(&token),
-            before: Some(token_state(&token)),
-            after: None,
-            payload: None,
-        };
-        let change = Change::RevokeToken(organisation.id.clone(), id.clone());
-        self.record(organisation, event, actor, change).await
-    }
-
     async fn record(
         &self,
         organisation: &Organisation,
@@ -261,6 +179,7 @@ pub enum Put {
 }
 
 /// The event of a change, but for who made it.
+#[derive(Clone)]
 struct Recorded {
     action: &'static str,
     kind: &'static str,
@@ -297,12 +216,4 @@ fn organisation_state(organisation: &Organisation) -> Value {
         "plan": organisation.plan.as_str(),
         "retentionDays": organisation.retention.days(),
     })
-}
-
-fn token_entity(token: &Token) -> Entity {
-    Entity { id: token.id.to_string(), name: token.name.clone(), entity_type: "API_KEY" }
-}
-
-fn token_state(token: &Token) -> Value {
-    json!({"name": token.name, "role": token.role.as_str(), "expiresAt": token.expires_at})
 }

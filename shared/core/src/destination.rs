@@ -264,6 +264,9 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// Every way to compress that there is.
+    pub const ALL: &'static [Self] = &[Self::None, Self::Gzip];
+
     /// Its name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -297,6 +300,9 @@ pub enum KeyLayout {
 }
 
 impl KeyLayout {
+    /// Every layout that there is.
+    pub const ALL: &'static [Self] = &[Self::Wiremock, Self::Hive];
+
     /// Its name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

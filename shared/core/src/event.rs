@@ -2,6 +2,9 @@
 //!
 //! A body is one compact JSON object, its fields in a fixed order; the log puts its own fields in front of it when it
 //! renders a line. Bodies are valid against WireMock Cloud's schema of audit events once so rendered.
+//!
+//! Strings are kept whatever they hold, `\u0000` among it: to refuse what somebody else can put into a name or a path would
+//! give them the means to keep an event out of the log.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -19,13 +19,20 @@ pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// The most bytes of a body that is no list of events.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
 /// The UTF-8 text of `body`.
 ///
 /// # Errors
-/// A fault that says at which byte it is none.
+/// A fault that says at which byte it is none, or that a byte order mark is in front of it (RFC 8259, section 8.1).
 pub fn utf8(body: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(body)
-        .map_err(|error| Fault::at("", format!("is not UTF-8: see its byte {}", error.valid_up_to() + 1)))
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Fault::at("", format!("is not UTF-8: see its byte {}", error.valid_up_to() + 1)))?;
+    if text.starts_with('\u{feff}') {
+        return Err(Fault::at("", "is not valid JSON: it begins with a byte order mark, leave that out"));
+    }
+    Ok(text)
 }
 
 /// The raw value of `text`, checked whole: syntax, nesting up to [`MAX_DEPTH`], numbers that a double can hold, strings
@@ -94,6 +101,22 @@ pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
     Ok(text)
 }
 
+/// A [`name`] that people are shown: without control characters, and without those that turn the direction of the text
+/// behind them (Unicode, UAX #9, "Explicit Directional Embedding, Override and Isolate"), so that in a list, a log or a
+/// terminal it cannot pass for another.
+///
+/// # Errors
+/// What it should have been.
+pub fn display_name(value: &RawValue, max: usize) -> Result<String, String> {
+    let turns = |character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let breaks = |character| matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let text = name(value, max)?;
+    match text.chars().find(|&character| character.is_control() || turns(character) || breaks(character)) {
+        Some(character) => Err(format!("must not hold the invisible character U+{:04X}", u32::from(character))),
+        None => Ok(text),
+    }
+}
+
 /// What kind of value it is, with its article.
 #[must_use]
 pub fn kind(value: &RawValue) -> &'static str {
@@ -118,8 +141,11 @@ impl<'a> Members<'a> {
     /// The members of the object that `body` is, [checked](check) whole.
     ///
     /// # Errors
-    /// Where it is no JSON object, that alone.
+    /// Where it is no JSON object, or longer than [`MAX_BODY_BYTES`], that alone.
     pub fn parse_body(body: &'a [u8], faults: &mut Vec<Fault>) -> Result<Self, Faults> {
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Fault::at("", format!("is larger than {MAX_BODY_BYTES} bytes")).into());
+        }
         let text = utf8(body)?;
         if text.trim().is_empty() {
             return Err(Fault::at("", "is empty: send a JSON object").into());

@@ -7,6 +7,7 @@
 //! test can walk through weeks in a moment and replay what it saw.
 
 pub mod administration;
+pub mod admission;
 pub mod audit;
 pub mod delivery;
 pub mod destination;

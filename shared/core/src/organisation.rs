@@ -64,6 +64,9 @@ pub enum Plan {
 pub struct PlanError;
 
 impl Plan {
+    /// Every plan there is.
+    pub const ALL: &'static [Self] = &[Self::Free, Self::Team, Self::Enterprise, Self::EnterpriseTrial];
+
     /// How many destinations it allows.
     #[must_use]
     pub fn destinations(self) -> usize {
@@ -89,10 +92,7 @@ impl FromStr for Plan {
     type Err = PlanError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Free, Self::Team, Self::Enterprise, Self::EnterpriseTrial]
-            .into_iter()
-            .find(|plan| plan.as_str() == text)
-            .ok_or(PlanError)
+        Self::ALL.iter().copied().find(|plan| plan.as_str() == text).ok_or(PlanError)
     }
 }
 
@@ -173,7 +173,7 @@ impl OrganisationInput {
     pub fn parse(body: &[u8]) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
-        let name = members.required("name", &mut faults, |value| json::name(value, 200));
+        let name = members.required("name", &mut faults, |value| json::display_name(value, 200));
         let plan = members
             .optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
         let retention = members.optional("retentionDays", &mut faults, |value| {

@@ -23,8 +23,20 @@ pub enum Change {
     CreateOrganisation(Organisation),
     /// An organisation as it is from now on. [`Conflict::Changed`] where the stored version is not the one before.
     UpdateOrganisation(Organisation),
-    /// A new token.
-    CreateToken(Token),
+    /// A new token, at most `limit` for its organisation ([`Conflict::TokenLimit`]). [`Conflict::Changed`] where what
+    /// it replaces or clears away is not as it was read.
+    CreateToken {
+        /// The token.
+        token: Box<Token>,
+        /// How many there may be.
+        limit: usize,
+        /// The token that it replaces, as that is from now on: with its end, and its successor.
+        replaced: Option<Box<Replaced>>,
+        /// Tokens that have ended, to make room: deleted, where they have ended at the time that is given.
+        cleared: Vec<TokenId>,
+        /// The present moment.
+        now: Timestamp,
+    },
     /// Ends a token. [`Conflict::Missing`] where the organisation has no such token.
     RevokeToken(OrganisationId, TokenId),
     /// A new destination, at most `limit` for its organisation ([`Conflict::Limit`]), its bucket and role claimed for
@@ -39,6 +51,17 @@ pub enum Change {
     UpdateDestination(Box<Destination>),
     /// Ends a destination and its claims. [`Conflict::Changed`] where the stored version is not this one.
     DeleteDestination(Box<Destination>),
+}
+
+/// A token that gets a successor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Which one.
+    pub id: TokenId,
+    /// Its successor until now: one that has ended or was revoked.
+    pub replaced_by: Option<TokenId>,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
 }
 
 /// Why a change was not made.
@@ -56,6 +79,9 @@ pub enum Conflict {
     /// The plan allows no more of them.
     #[error("the plan allows no more")]
     Limit,
+    /// The organisation has as many tokens as it may have.
+    #[error("there are too many tokens")]
+    TokenLimit,
     /// Another organisation delivers to this bucket.
     #[error("the bucket is in use by another organisation")]
     BucketInUse,
@@ -102,6 +128,10 @@ pub trait Registry: fmt::Debug + Send + Sync {
 
     /// An organisation's tokens.
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError>;
+
+    /// Notes that a token was used at `at`, unless a use later than `unless_after` is noted, or the token is gone. A
+    /// token that is not there stays so.
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
 
     /// A destination, strongly consistent.
     async fn destination(

@@ -1,7 +1,8 @@
 //! Bearer tokens: what they look like, whom they stand for, what they may do.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -17,6 +18,15 @@ const PREFIX: &str = "annals_";
 const ID_CHARS: usize = 12;
 const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
+
+/// How many tokens an organisation may have that have not ended.
+pub const MAX_TOKENS: usize = 100;
+/// How long a token goes on beside its successor, unless said otherwise.
+pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it may go on at most.
+pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The longest name, in characters.
+const MAX_NAME_CHARS: usize = 200;
 
 /// The public part of a token, 12 letters and digits: names it in lists and events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,7 +61,7 @@ impl fmt::Display for TokenId {
 }
 
 /// The SHA-256 of a whole token: all that is kept of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
@@ -132,6 +142,20 @@ pub struct Token {
     pub created_at: Timestamp,
     /// From when on it is refused, where it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// When a request last came with it, up to an hour too early; `None` before the first.
+    pub last_used_at: Option<Timestamp>,
+    /// The token whose successor it is.
+    pub replaces: Option<TokenId>,
+    /// Its successor.
+    pub replaced_by: Option<TokenId>,
+}
+
+impl Token {
+    /// Whether it has not ended by itself. One that was revoked is not there any more.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
 }
 
 /// The text of a token: shown once, never kept, and never printed by accident.
@@ -228,13 +252,10 @@ impl TokenInput {
     pub fn parse(body: &[u8], now: Timestamp) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
-        let name = members.required("name", &mut faults, |value| json::name(value, 200));
+        let name = members.required("name", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
         let role = members
             .required("role", &mut faults, |value| json::text(value)?.parse::<Role>().map_err(|e| e.to_string()));
-        let expires_at = members.optional("expiresAt", &mut faults, |value| {
-            let at = Timestamp::parse(&json::text(value)?).map_err(|e| e.to_string())?;
-            if at > now { Ok(at) } else { Err("must lie in the future".into()) }
-        });
+        let expires_at = members.optional("expiresAt", &mut faults, |value| future(value, now));
         members.refuse_others(&mut faults);
         Faults::none_or(faults)?;
         match (name, role) {
@@ -242,6 +263,56 @@ impl TokenInput {
             _ => Err(Fault::at("", "needs a name and a role").into()),
         }
     }
+}
+
+/// What `POST /organisations/{org}/tokens/{token}/rotate` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationInput {
+    /// How long the token goes on beside its successor.
+    pub overlap: Duration,
+    /// When the successor ends.
+    pub end: SuccessorEnd,
+}
+
+/// When a token's successor ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SuccessorEnd {
+    /// Nothing was said: never, if the token has no end either.
+    Unsaid,
+    /// Never.
+    Never,
+    /// From this moment on it is refused.
+    At(Timestamp),
+}
+
+impl RotationInput {
+    /// Reads `{"overlapSeconds"?: …, "expiresAt"?: …}`, or nothing at all.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8], now: Timestamp) -> Result<Self, Faults> {
+        let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let overlap = members.optional("overlapSeconds", &mut faults, |value| {
+            let seconds = value.get().parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()));
+            seconds
+                .filter(|overlap| *overlap <= MAX_OVERLAP)
+                .ok_or_else(|| format!("must be a whole number of seconds from 0 to {}", MAX_OVERLAP.as_secs()))
+        });
+        let end = members.optional("expiresAt", &mut faults, |value| match json::kind(value) {
+            "null" => Ok(SuccessorEnd::Never),
+            _ => future(value, now).map(SuccessorEnd::At),
+        });
+        members.refuse_others(&mut faults);
+        Faults::none_or(faults)?;
+        Ok(Self { overlap: overlap.unwrap_or(DEFAULT_OVERLAP), end: end.unwrap_or(SuccessorEnd::Unsaid) })
+    }
+}
+
+fn future(value: &RawValue, now: Timestamp) -> Result<Timestamp, String> {
+    let at = Timestamp::parse(&json::text(value)?).map_err(|e| e.to_string())?;
+    if at > now { Ok(at) } else { Err("must lie in the future".into()) }
 }
 
 #[cfg(test)]
@@ -276,5 +347,33 @@ mod tests {
     fn a_token_is_never_printed_by_accident() {
         let (_, token) = TokenText::generate(&Counting(0.into()));
         assert_eq!(format!("{token:?} {:?}", token.hash()), "TokenText(…) TokenHash(…)");
+    }
+
+    #[test]
+    fn a_rotation_reads_its_overlap_and_needs_none() {
+        let now = Timestamp::from_millis(1_795_341_600_000);
+        let parse = |body: &str| RotationInput::parse(body.as_bytes(), now);
+        for body in ["", " \n", "{}"] {
+            assert_eq!(
+                parse(body),
+                Ok(RotationInput { overlap: DEFAULT_OVERLAP, end: SuccessorEnd::Unsaid }),
+                "{body:?}"
+            );
+        }
+        assert_eq!(parse(r#"{"overlapSeconds":0}"#).unwrap().overlap, Duration::ZERO);
+        assert_eq!(parse(r#"{"overlapSeconds":604800}"#).unwrap().overlap, MAX_OVERLAP);
+        for bad in ["604801", "-1", "1.5", "1e3", "\"60\"", "null", "99999999999999999999"] {
+            let faults = parse(&format!(r#"{{"overlapSeconds":{bad}}}"#)).unwrap_err();
+            assert_eq!(
+                faults.to_string(),
+                "/overlapSeconds must be a whole number of seconds from 0 to 604800",
+                "{bad}"
+            );
+        }
+        let faults = parse(r#"{"expiresAt":"2026-01-01T00:00:00Z","name":"x"}"#).unwrap_err();
+        assert_eq!(faults.to_string(), "/expiresAt must lie in the future; /name is not a known field here");
+        assert_eq!(parse(r#"{"expiresAt":null}"#).unwrap().end, SuccessorEnd::Never);
+        let end = now.plus(Duration::from_millis(1));
+        assert_eq!(parse(&format!(r#"{{"expiresAt":"{end}"}}"#)).unwrap().end, SuccessorEnd::At(end));
     }
 }

@@ -16,6 +16,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     registry::{ActiveDestination, Registry},
+    time::Timestamp,
     token::{Token, TokenId},
 };
 use async_trait::async_trait;
@@ -172,6 +173,11 @@ impl<D: Decorator> Registry for Decorated<D> {
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         self.0.store_call("tokens", self.0.below().registry.tokens(organisation)).await
+    }
+
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+        let work = self.0.below().registry.note_token_use(id, at, unless_after);
+        self.0.store_call("note_token_use", work).await
     }
 
     async fn destination(

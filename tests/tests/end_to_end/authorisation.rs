@@ -1,8 +1,10 @@
-//! Who may call what: a table over all routes that `template.yaml` deploys. A route without a line here fails, and so
-//! does a line without a route.
+//! Who may call what, and what event it leaves: a table over all operations that the API's description names and
+//! `template.yaml` deploys. An operation without a line here fails, and so does a line without an operation, or one that
+//! says something else.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use annals_api::{description::DOCUMENT, operation::POSTED};
 use annals_core::token::Role;
 use annals_tests::customer::Customer;
 use reqwest::Method;
@@ -32,7 +34,7 @@ const READERS: &[Role] = &[Role::Auditor, Role::Admin];
 const ADMINISTRATORS: &[Role] = &[Role::Admin];
 
 /// Routes that ask for no token.
-const PUBLIC: &[(Method, &str)] = &[(Method::GET, "/health")];
+const PUBLIC: &[(Method, &str)] = &[(Method::GET, "/health"), (Method::GET, "/openapi.json")];
 
 fn routes() -> Vec<Route> {
     let route = |method, path, roles, status, leaves: &'static str, body: fn(&Stage) -> Option<Value>| {
@@ -53,6 +55,7 @@ fn routes() -> Vec<Route> {
     let organisation = "/organisations/{organisation}";
     let tokens = "/organisations/{organisation}/tokens";
     let one_token = "/organisations/{organisation}/tokens/{token}";
+    let rotate = "/organisations/{organisation}/tokens/{token}/rotate";
     let destinations = "/organisations/{organisation}/destinations";
     let one = "/organisations/{organisation}/destinations/{destination}";
     let pause = "/organisations/{organisation}/destinations/{destination}/pause";
@@ -68,12 +71,15 @@ fn routes() -> Vec<Route> {
         route(post.clone(), tokens, ADMINISTRATORS, 201, "token.create", token),
         route(get.clone(), tokens, ADMINISTRATORS, 200, "", none),
         route(delete.clone(), one_token, ADMINISTRATORS, 204, "token.revoke", none),
+        route(post.clone(), rotate, ADMINISTRATORS, 201, "token.rotate", none),
         route(post.clone(), "/events", PRODUCERS, 201, "mock_api.update", posted),
         route(post.clone(), "/organisations/{organisation}/events", PRODUCERS, 201, "mock_api.update", posted),
         route(get.clone(), "/audit", READERS, 200, "audit.read", none),
+        route(get.clone(), "/audit/stats", READERS, 200, "audit.read", none),
         route(get.clone(), "/audit/tail", READERS, 200, "audit.read", none),
         route(get.clone(), "/audit/{uuid}", READERS, 200, "audit.read", none),
         route(get.clone(), "/organisations/{organisation}/audit", READERS, 200, "audit.read", none),
+        route(get.clone(), "/organisations/{organisation}/audit/stats", READERS, 200, "audit.read", none),
         route(get.clone(), "/organisations/{organisation}/audit/tail", READERS, 200, "audit.read", none),
         route(get.clone(), "/organisations/{organisation}/audit/{uuid}", READERS, 200, "audit.read", none),
         route(post.clone(), destinations, ADMINISTRATORS, 201, "destination.create", destination),
@@ -90,8 +96,11 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// The routes that `template.yaml` deploys, as method and path.
-fn deployed() -> BTreeSet<(String, String)> {
+/// A method and a path.
+type Call = (String, String);
+
+/// The names of the operations that `template.yaml` deploys.
+fn deployed() -> BTreeMap<Call, String> {
     const TEMPLATE: &str = include_str!("../../../template.yaml");
     let member = |line: &str, name: &str| {
         let (_, rest) = line.split_once(&format!("{name}: "))?;
@@ -101,12 +110,39 @@ fn deployed() -> BTreeSet<(String, String)> {
         Some(value.trim().to_owned())
     };
     let lines: Vec<&str> = TEMPLATE.lines().collect();
-    let events = lines.windows(2).filter(|pair| pair[0].trim() == "Type: HttpApi");
-    let routes = events.map(|pair| {
-        let found = member(pair[1], "Method").zip(member(pair[1], "Path"));
-        found.unwrap_or_else(|| panic!("not understood: {}", pair[1]))
+    let events = lines.windows(3).filter(|lines| lines[1].trim() == "Type: HttpApi");
+    let routes = events.map(|lines| {
+        let found = member(lines[2], "Method").zip(member(lines[2], "Path"));
+        let name = lines[0].trim().trim_end_matches(':').to_owned();
+        (found.unwrap_or_else(|| panic!("not understood: {}", lines[2])), name)
     });
     routes.collect()
+}
+
+/// What the description says of an operation.
+#[derive(Debug, PartialEq, Eq)]
+struct Described {
+    name: String,
+    roles: Vec<String>,
+    events: Vec<String>,
+}
+
+/// The operations that the description names.
+fn described() -> BTreeMap<Call, Described> {
+    let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+    let texts = |list: &Value| list.as_array().unwrap().iter().map(text).collect::<Vec<_>>();
+    let mut described = BTreeMap::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let operation = Described {
+                name: text(&operation["operationId"]),
+                roles: texts(&operation["x-roles"]),
+                events: texts(&operation["x-audit-events"]),
+            };
+            described.insert((method.to_uppercase(), path.clone()), operation);
+        }
+    }
+    described
 }
 
 /// An organisation with a token to be revoked, and a destination or a customer who has none yet.
@@ -164,16 +200,46 @@ impl Stage {
 const ROLES: [Role; 3] = [Role::Producer, Role::Auditor, Role::Admin];
 
 #[test]
-fn every_deployed_route_has_a_line_in_the_table_and_every_line_a_route() {
-    let known = routes().into_iter().map(|route| (route.method, route.path));
-    let known = known.chain(PUBLIC.iter().cloned());
-    let known: BTreeSet<_> = known.map(|(method, path)| (method.to_string(), path.to_owned())).collect();
-    let deployed = deployed();
-    assert!(deployed.len() >= 21, "the template is not understood: {deployed:?}");
-    let without_line: Vec<_> = deployed.difference(&known).collect();
-    let without_route: Vec<_> = known.difference(&deployed).collect();
-    assert!(without_line.is_empty(), "deployed, but not in the table of this test: {without_line:?}");
-    assert!(without_route.is_empty(), "in the table of this test, but not deployed: {without_route:?}");
+fn every_operation_has_a_line_in_the_table_that_says_of_it_what_its_description_says() {
+    let mut described = described();
+    assert!(described.len() >= 30, "the description is not understood: {described:?}");
+    for (method, path) in PUBLIC {
+        let operation = described.remove(&(method.to_string(), (*path).to_owned()));
+        let operation = operation.unwrap_or_else(|| panic!("{method} {path} is not in the description"));
+        assert!(operation.roles.is_empty() && operation.events.is_empty(), "{method} {path}: {operation:?}");
+    }
+    for route in routes() {
+        let what = format!("{} {}", route.method, route.path);
+        let operation = described.remove(&(route.method.to_string(), route.path.to_owned()));
+        let operation = operation.unwrap_or_else(|| panic!("{what} is not in the description"));
+        // The platform names the organisation in the path.
+        let platform = route.path.starts_with("/organisations").then_some("platform");
+        let roles: Vec<&str> = platform.into_iter().chain(route.roles.iter().map(|role| role.as_str())).collect();
+        assert_eq!(operation.roles, roles, "{what}");
+        let is_described = |kind: &str| operation.events.iter().any(|event| event == kind || event == POSTED);
+        assert_eq!(route.leaves.is_some(), !operation.events.is_empty(), "{what}");
+        assert!(route.leaves.is_none_or(is_described), "{what} leaves {:?}: {operation:?}", route.leaves);
+        assert!(route.leaves.is_some() || route.method == Method::GET, "{what} changes something and leaves no event");
+    }
+    assert!(described.is_empty(), "in the description, but not in the table of this test: {described:?}");
+}
+
+#[test]
+fn what_is_described_is_what_is_deployed_under_the_same_names() {
+    let described: BTreeMap<Call, String> = described()
+        .into_iter()
+        .map(|(call, operation)| (call, operation.name[..1].to_uppercase() + &operation.name[1..]))
+        .collect();
+    assert_eq!(described, deployed());
+}
+
+#[tokio::test]
+async fn the_description_is_served_to_anyone_and_may_be_kept_for_an_hour() {
+    let scene = Scene::set().await;
+    let answer = scene.nobody().get("/openapi.json").await;
+    assert_eq!((answer.status, &*answer.body), (200, DOCUMENT));
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
 }
 
 #[tokio::test]
@@ -278,6 +344,7 @@ async fn what_belongs_to_another_organisation_is_what_does_not_exist() {
             // Another's thing in one's own organisation, beside a thing that does not exist.
             if route.roles.contains(&role) && route.path.ends_with('}') && !route.path.ends_with("{organisation}")
                 || route.roles.contains(&role) && route.path.contains("{destination}/")
+                || route.roles.contains(&role) && route.path.contains("{token}/")
             {
                 let theirs = stage.call(&route, caller, &stage.path_in(&route, &other.org.id)).await;
                 let nothing = Stage {

@@ -4,7 +4,11 @@
 mod authorisation;
 mod delivering;
 mod destinations;
+mod exporting;
+mod filtering;
+mod hardening;
 mod history;
+mod limits;
 mod organisations;
 mod reading;
 mod recording;

@@ -1,6 +1,6 @@
 //! The running system, and those who call it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use annals_api::Api;
 use annals_aws::system::SystemEntropy;
@@ -11,12 +11,13 @@ use annals_core::{
     token::TokenHash,
 };
 use annals_local::system::{System, SystemOptions};
+pub(crate) use annals_tests::caller::{Answer, Caller};
 use annals_tests::{
+    caller::Address,
     customer::{Customer, name},
     deployment::PLATFORM_TOKEN,
     lines::Chain,
 };
-use reqwest::Method;
 use serde_json::{Value, json};
 
 /// How far back the first delivery reaches.
@@ -25,14 +26,7 @@ pub(crate) const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The running system.
 pub(crate) struct Scene {
     pub(crate) system: System,
-    http: reqwest::Client,
-}
-
-/// Somebody who calls the API, with a token or without.
-#[derive(Clone, Copy)]
-pub(crate) struct Caller<'a> {
-    scene: &'a Scene,
-    token: Option<&'a str>,
+    address: Address,
 }
 
 /// An organisation, with a token of each role.
@@ -43,14 +37,6 @@ pub(crate) struct Org {
     pub(crate) producer: String,
     pub(crate) auditor: String,
     pub(crate) admin: String,
-}
-
-/// What the API answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: String,
 }
 
 impl Scene {
@@ -68,18 +54,18 @@ impl Scene {
             platform: TokenHash::of(PLATFORM_TOKEN),
         };
         let system = System::start(options).await.unwrap();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { system, http }
+        let address = Address::new(&system.url());
+        Self { system, address }
     }
 
     /// Who has this token.
     pub(crate) fn with<'a>(&'a self, token: &'a str) -> Caller<'a> {
-        Caller { scene: self, token: Some(token) }
+        self.address.with(token)
     }
 
     /// Who has none.
     pub(crate) fn nobody(&self) -> Caller<'_> {
-        Caller { scene: self, token: None }
+        self.address.nobody()
     }
 
     /// The platform.
@@ -166,84 +152,6 @@ impl Scene {
             TokenHash::of(PLATFORM_TOKEN),
             self.system.api().service.clone(),
         )
-    }
-}
-
-impl Caller<'_> {
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path, &[], None).await
-    }
-
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::PUT, path, &[], Some(body.to_string())).await
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(Method::POST, path, &[], Some(body.to_string())).await
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.send(Method::DELETE, path, &[], None).await
-    }
-
-    /// Any call; `path` may be absolute. A body is JSON unless a header says otherwise.
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<String>,
-    ) -> Answer {
-        let url = if path.starts_with("http://") { path.to_owned() } else { self.scene.system.url() + path };
-        let mut request = self.scene.http.request(method, url);
-        if let Some(token) = self.token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-                request = request.header("content-type", "application/json");
-            }
-            request = request.body(body);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = request.send().await.unwrap();
-        let header = |name: &reqwest::header::HeaderName, value: &reqwest::header::HeaderValue| {
-            (name.as_str().to_owned(), value.to_str().unwrap().to_owned())
-        };
-        let mut headers: BTreeMap<_, _> = answer.headers().iter().map(|(name, value)| header(name, value)).collect();
-        headers.remove("date");
-        Answer { status: answer.status().as_u16(), headers, body: answer.text().await.unwrap() }
-    }
-}
-
-impl Answer {
-    /// The body as JSON; null where there is none.
-    pub(crate) fn json(&self) -> Value {
-        if self.body.is_empty() {
-            return Value::Null;
-        }
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// The body, where the status is this one.
-    #[track_caller]
-    pub(crate) fn expect(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        self.json()
-    }
-
-    /// The problem, where it is this one: its form is checked.
-    #[track_caller]
-    pub(crate) fn expect_problem(&self, status: u16, code: &str) -> Value {
-        let problem = self.expect(status);
-        assert_eq!(self.headers["content-type"], "application/problem+json");
-        assert_eq!(problem["code"], code, "{problem}");
-        assert_eq!(problem["status"], status);
-        assert_eq!(problem["type"], format!("urn:annals:problem:{code}"));
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-        problem
     }
 }
 

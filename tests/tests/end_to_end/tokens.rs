@@ -10,7 +10,7 @@ use annals_tests::{clock::VirtualClock, deployment::platform};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, text};
+use crate::scene::{Scene, text, time};
 
 #[tokio::test]
 async fn a_tokens_text_is_shown_once_and_nowhere_else() {
@@ -31,6 +31,11 @@ async fn a_tokens_text_is_shown_once_and_nowhere_else() {
     assert_eq!(tokens.len(), 4);
     let mut expected = created;
     expected.as_object_mut().unwrap().remove("token");
+    expected["lastUsedAt"] = tokens
+        .iter()
+        .find(|token| token["id"] == expected["id"])
+        .map_or(Value::Null, |token| token["lastUsedAt"].clone());
+    assert!(expected["lastUsedAt"].is_string(), "it was used");
     assert!(tokens.contains(&expected), "{listed}");
     let log = Value::from(scene.lines_behind(&acme.id, 0).await).to_string();
     for token in [&secret, &acme.producer, &acme.auditor, &acme.admin] {
@@ -59,7 +64,94 @@ async fn a_revoked_token_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn producers_tokens_are_the_platforms_to_create_and_revoke() {
+async fn a_token_is_changed_over_without_a_gap() {
+    let scene = Scene::set().await;
+    let acme = scene.organisation().await;
+    let admin = scene.with(&acme.admin);
+    let path = format!("/organisations/{}/tokens", acme.id);
+    let old = admin.post(&path, &json!({"name": "SIEM", "role": "auditor"})).await.expect(201);
+    let (id, secret) = (text(&old["id"]), text(&old["token"]));
+    let rotate = format!("{path}/{id}/rotate");
+    let before = scene.tail(&acme.id).await.last;
+    let new = admin.send(Method::POST, &rotate, &[], None).await.expect(201);
+    assert_eq!((&new["name"], &new["role"]), (&old["name"], &old["role"]));
+    assert_eq!((&new["replaces"], &new["replaced"]["replacedBy"]), (&old["id"], &new["id"]));
+    assert_eq!(new["expiresAt"], Value::Null);
+    let end = time(&new["replaced"]["expiresAt"]);
+    assert_eq!(end.since(time(&new["createdAt"])), Duration::from_secs(24 * 60 * 60));
+    for secret in [&secret, &text(&new["token"])] {
+        scene.with(secret).get("/audit/tail").await.expect(200);
+    }
+
+    let events = scene.lines_behind(&acme.id, before).await;
+    let event = &events[0];
+    assert_eq!((&event["type"], &event["entity"]["id"]), (&json!("token.rotate"), &old["id"]));
+    assert_eq!(event["before"]["expiresAt"], Value::Null);
+    assert_eq!(event["after"]["expiresAt"], new["replaced"]["expiresAt"]);
+    assert_eq!(event["payload"]["successor"]["id"], new["id"]);
+    let types: Vec<String> = events.iter().map(|event| text(&event["type"])).collect();
+    assert_eq!(types, ["token.rotate", "audit.read", "audit.read"], "one event for the change");
+    assert!(!Value::from(events).to_string().contains(text(&new["token"]).rsplit('_').next().unwrap()));
+
+    let before = scene.tail(&acme.id).await;
+    let own = format!("{path}/{}/rotate", text(&new["id"]));
+    for (path, other) in [(&rotate, &new), (&own, &old)] {
+        let refused = admin.send(Method::POST, path, &[], None).await.expect_problem(409, "rotation_in_progress");
+        assert!(text(&refused["detail"]).contains(&text(&other["id"])), "{refused}");
+    }
+    let bad = json!({"overlapSeconds": 604_801, "name": "Other"});
+    let refused = admin.post(&rotate, &bad).await.expect_problem(400, "invalid_input");
+    assert_eq!(
+        (&refused["errors"][0]["pointer"], &refused["errors"][1]["pointer"]),
+        (&json!("/overlapSeconds"), &json!("/name"))
+    );
+    assert_eq!(scene.tail(&acme.id).await, before);
+
+    // Everybody has changed over: the old one need not wait for its end.
+    admin.delete(&format!("{path}/{id}")).await.expect(204);
+    scene.with(&secret).get("/audit").await.expect_problem(401, "unauthorized");
+    let next = admin.post(&own, &json!({"overlapSeconds": 0, "expiresAt": "9999-01-01T00:00:00Z"})).await.expect(201);
+    scene.with(&text(&new["token"])).get("/audit").await.expect_problem(401, "unauthorized");
+    scene.with(&text(&next["token"])).get("/audit").await.expect(200);
+    let refused = admin.send(Method::POST, &format!("{path}/{}/rotate", text(&next["id"])), &[], None).await;
+    let refused = refused.expect_problem(400, "invalid_input");
+    assert_eq!(
+        refused["errors"][0]["pointer"], "/expiresAt",
+        "a token with an end gets no successor without one by chance"
+    );
+}
+
+#[tokio::test]
+async fn a_tokens_list_says_when_each_was_last_used() {
+    let scene = Scene::set().await;
+    let acme = scene.organisation().await;
+    let path = format!("/organisations/{}/tokens", acme.id);
+    let used = async || {
+        let listed = scene.platform().get(&path).await.expect(200);
+        let mut used = std::collections::BTreeMap::new();
+        for token in listed["tokens"].as_array().unwrap() {
+            used.insert(text(&token["role"]), token["lastUsedAt"].as_str().map(str::to_owned));
+        }
+        used
+    };
+    assert!(used().await.values().all(Option::is_none));
+    let before = Timestamp::from_millis(scene.system.cloud().clock().now_millis());
+    let tail = scene.tail(&acme.id).await;
+    scene.with(&acme.admin).get(&path).await.expect(200);
+    // Refused, but used.
+    scene.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
+    let first = used().await;
+    assert_eq!(first["auditor"], None);
+    for role in ["admin", "producer"] {
+        assert!(Timestamp::parse(first[role].as_ref().unwrap()).unwrap() >= before, "{first:?}");
+    }
+    scene.with(&acme.admin).get(&path).await.expect(200);
+    assert_eq!(used().await, first, "noted once an hour");
+    assert_eq!(scene.tail(&acme.id).await, tail, "its use is no event");
+}
+
+#[tokio::test]
+async fn producers_tokens_are_the_platforms_to_create_replace_and_revoke() {
     let scene = Scene::set().await;
     let acme = scene.organisation().await;
     let admin = scene.with(&acme.admin);
@@ -71,6 +163,7 @@ async fn producers_tokens_are_the_platforms_to_create_and_revoke() {
     let producer = listed["tokens"].as_array().unwrap().iter().find(|token| token["role"] == "producer").unwrap();
     let own = format!("{path}/{}", text(&producer["id"]));
     admin.delete(&own).await.expect_problem(403, "forbidden");
+    admin.send(Method::POST, &format!("{own}/rotate"), &[], None).await.expect_problem(403, "forbidden");
     assert_eq!(scene.tail(&acme.id).await, before);
     scene.with(&acme.producer).post("/events", &crate::scene::event("a")).await.expect(201);
     for role in ["auditor", "admin"] {

@@ -1,15 +1,31 @@
 //! `/organisations/{organisation}/destinations/{destination}/setup`: what the customer sets up in its own account.
 
+use std::collections::BTreeMap;
+
 use annals_core::delivery::setup::{KEY_PLACEHOLDER, Setup};
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
+    Api,
     call::{self, Call},
+    operation::{Access, Method, Operation, Operations, Tag},
     problem::Problem,
     routes::ADMINISTRATORS,
+    schema::Account,
 };
+
+pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+    let path = "/organisations/{organisation}/destinations/{destination}/setup";
+    to.operation(Method::Get, path, show, || {
+        Operation::new(Tag::Destinations, Access::Roles(ADMINISTRATORS), "getSetup", "What to set up for a destination")
+            .details("The role's policies, and CloudFormation, Terraform and the AWS CLI to make them with, filled in.")
+            .answers::<SetupView<'_>>(200, "Ready to paste.")
+    })
+}
 
 /// `GET …/destinations/{destination}/setup`: the role's policies, and CloudFormation, Terraform and the AWS CLI to make
 /// them with, filled in and ready to paste.
@@ -21,64 +37,156 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     Ok(call::json(StatusCode::OK, &view(&setup)))
 }
 
-fn view(setup: &Setup) -> Value {
+fn view(setup: &Setup) -> SetupView<'_> {
     let values = &setup.values;
-    let files: Map<String, Value> =
-        setup.terraform.iter().map(|(name, content)| ((*name).to_owned(), content.as_str().into())).collect();
-    let deploy = format!(
-        "aws cloudformation deploy --template-file destination.yaml --stack-name {} --region {} --capabilities \
-         CAPABILITY_NAMED_IAM",
-        values.stack, values.region
-    );
-    json!({
-        "partition": values.partition,
-        "serviceAccountId": values.service_account,
-        "accountId": values.account,
-        "region": values.region,
-        "bucket": values.bucket,
-        "prefix": values.prefix,
-        "roleName": values.role_name,
-        "rolePath": values.role_path,
-        "externalId": values.external_id,
-        "permissionPolicy": setup.permission_policy,
-        "trustPolicy": setup.trust_policy,
-        "trustPolicyNote": "A trust policy without the Condition works too. With it, nobody else can have us use your \
+    SetupView {
+        partition: &values.partition,
+        service_account_id: &values.service_account,
+        account_id: &values.account,
+        region: &values.region,
+        bucket: &values.bucket,
+        prefix: &values.prefix,
+        role_name: &values.role_name,
+        role_path: &values.role_path,
+        external_id: &values.external_id,
+        permission_policy: &setup.permission_policy,
+        trust_policy: &setup.trust_policy,
+        trust_policy_note: "A trust policy without the Condition works too. With it, nobody else can have us use your \
                             role: we send this external ID for you alone.",
-        "kms": {
-            "policy": setup.kms_policy,
-            "note": format!(
+        kms: KmsView {
+            policy: &setup.kms_policy,
+            note: format!(
                 "Only where the bucket encrypts with a KMS key of yours. We do not know the key: put its ARN, not an \
                  alias, where the policy says {KEY_PLACEHOLDER}, and attach the policy beside the other; or give the \
                  ARN as KmsKeyArn to CloudFormation, kms_key_arn to Terraform, KMS_KEY_ARN in the script. A key of \
                  another account must allow the role in its own policy, too."
             ),
         },
-        "cloudFormation": {
-            "template": setup.template,
-            "stackName": values.stack,
-            "command": deploy,
-            "quickCreateUrl": setup.quick_create_url,
-            "note": match setup.quick_create_url {
-                Some(_) => "Open the link, signed in to your account. Choose false for CreateBucket where the bucket \
-                            exists. A role that exists under this name must be deleted first: the stack makes it.",
-                None => "There is no link: CloudFormation reads templates from S3 alone, and this deployment has not \
-                         published its own (its parameter CustomerTemplateUrl is empty). Save the template as \
-                         destination.yaml and run the command, or upload it in CloudFormation's console. Add \
-                         --parameter-overrides CreateBucket=false where the bucket exists. A role that exists under \
-                         this name must be deleted first: the stack makes it.",
+        cloud_formation: CloudFormationView {
+            template: &setup.template,
+            stack_name: &values.stack,
+            command: format!(
+                "aws cloudformation deploy --template-file destination.yaml --stack-name {} --region {} \
+                 --capabilities CAPABILITY_NAMED_IAM",
+                values.stack, values.region
+            ),
+            quick_create_url: setup.quick_create_url.as_deref(),
+            note: match setup.quick_create_url {
+                Some(_) => {
+                    "Open the link, signed in to your account. Choose false for CreateBucket where the bucket exists. \
+                     A role that exists under this name must be deleted first: the stack makes it."
+                }
+                None => {
+                    "There is no link: CloudFormation reads templates from S3 alone, and this deployment has not \
+                     published its own (its parameter CustomerTemplateUrl is empty). Save the template as \
+                     destination.yaml and run the command, or upload it in CloudFormation's console. Add \
+                     --parameter-overrides CreateBucket=false where the bucket exists. A role that exists under this \
+                     name must be deleted first: the stack makes it."
+                }
             },
         },
-        "terraform": {
-            "files": files,
-            "note": "Save the files in a folder, and run terraform init and terraform apply there. Which region the \
-                     bucket is made in is for your provider's configuration to say, or AWS_REGION. Set create_bucket \
-                     to false where the bucket exists, and import the role where it exists.",
+        terraform: TerraformView {
+            files: setup.terraform.iter().map(|(name, content)| (*name, content.as_str())).collect(),
+            note: "Save the files in a folder, and run terraform init and terraform apply there. Which region the \
+                   bucket is made in is for your provider's configuration to say, or AWS_REGION. Set create_bucket to \
+                   false where the bucket exists, and import the role where it exists.",
         },
-        "awsCli": {
-            "script": setup.script,
-            "note": "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It makes what is \
-                     missing, and mends the trust and the policy of a role that exists; other policies of that role \
-                     stay as they are.",
+        aws_cli: AwsCliView {
+            script: &setup.script,
+            note: "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It makes what is missing, \
+                   and mends the trust and the policy of a role that exists; other policies of that role stay as they \
+                   are.",
         },
-    })
+    }
+}
+
+/// What a customer sets up for a destination, and ways to do it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Setup")]
+struct SetupView<'a> {
+    /// The role's partition.
+    partition: &'a str,
+    /// The account that Annals runs in: whom the role trusts.
+    #[schemars(with = "Account")]
+    service_account_id: &'a str,
+    /// The role's account.
+    #[schemars(with = "Account")]
+    account_id: &'a str,
+    /// The region that the bucket is in, or is made in.
+    region: &'a str,
+    /// The bucket's name.
+    bucket: &'a str,
+    /// What all keys begin with: empty, or ends with a slash.
+    prefix: &'a str,
+    /// The role's name.
+    role_name: &'a str,
+    /// The role's path: begins and ends with a slash.
+    role_path: &'a str,
+    /// What is sent with every AssumeRole.
+    external_id: &'a str,
+    /// The role's permissions, an IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    permission_policy: &'a Value,
+    /// Who may assume the role, an IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    trust_policy: &'a Value,
+    /// What can be different about the trust policy.
+    trust_policy_note: &'static str,
+    /// For a bucket that encrypts with a KMS key of the customer's.
+    kms: KmsView<'a>,
+    /// By CloudFormation.
+    cloud_formation: CloudFormationView<'a>,
+    /// By Terraform.
+    terraform: TerraformView<'a>,
+    /// By the AWS CLI.
+    aws_cli: AwsCliView<'a>,
+}
+
+/// What the role needs beside, for a KMS key.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupKms")]
+struct KmsView<'a> {
+    /// An IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    policy: &'a Value,
+    /// When and how.
+    note: String,
+}
+
+/// A template whose parameters are filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SetupCloudFormation")]
+struct CloudFormationView<'a> {
+    /// The template, as YAML.
+    template: &'a str,
+    /// A name for the stack.
+    stack_name: &'a str,
+    /// What deploys the template, saved as `destination.yaml`.
+    command: String,
+    /// Opens CloudFormation's console with everything filled in; null where the deployment has not published its template.
+    quick_create_url: Option<&'a str>,
+    /// How.
+    note: &'static str,
+}
+
+/// A Terraform module whose variables are filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupTerraform")]
+struct TerraformView<'a> {
+    /// The files, by name.
+    files: BTreeMap<&'static str, &'a str>,
+    /// How.
+    note: &'static str,
+}
+
+/// A script whose variables are filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupAwsCli")]
+struct AwsCliView<'a> {
+    /// The script, for bash.
+    script: &'a str,
+    /// How.
+    note: &'static str,
 }

@@ -1,9 +1,13 @@
 //! `/organisations/{organisation}/tokens`: an organisation's tokens.
 //!
-//! Producers' tokens are the platform's to create and revoke: an administrator whom the log is to watch could otherwise
-//! silence it, or write into it.
+//! Producers' tokens are the platform's to create, replace and revoke: an administrator whom the log is to watch could
+//! otherwise silence it, or write into it.
 
-use annals_core::token::{Role, Token, TokenInput};
+mod describe;
+
+pub(crate) use self::describe::operations;
+
+use annals_core::token::{Role, RotationInput, Token, TokenId, TokenInput};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -47,6 +51,23 @@ pub async fn revoke(call: Call) -> Result<Response, Problem> {
     Ok(call::answer(StatusCode::NO_CONTENT, "application/json", String::new()))
 }
 
+/// `POST …/tokens/{token}/rotate`: creates its successor and gives it an end. The answer is the only place where the
+/// successor's text is shown.
+pub async fn rotate(call: Call) -> Result<Response, Problem> {
+    let organisation = call.organisation(ADMINISTRATORS).await?;
+    let id = call.parsed("token")?;
+    let token = call.api.administration.token(&organisation.id, &id).await?;
+    if token.role == Role::Producer {
+        call.platform_only()?;
+    }
+    let input = RotationInput::parse(&call.body, call.api.clock.now())?;
+    let rotation = call.api.administration.rotate_token(&organisation, &id, input, &call.actor()).await?;
+    let mut created = view(&rotation.token);
+    created["token"] = rotation.text.reveal().into();
+    created["replaced"] = view(&rotation.replaced);
+    Ok(call::json(StatusCode::CREATED, &created))
+}
+
 fn view(token: &Token) -> Value {
     json!({
         "id": token.id.as_str(),
@@ -54,5 +75,8 @@ fn view(token: &Token) -> Value {
         "role": token.role.as_str(),
         "createdAt": token.created_at,
         "expiresAt": token.expires_at,
+        "lastUsedAt": token.last_used_at,
+        "replaces": token.replaces.as_ref().map(TokenId::as_str),
+        "replacedBy": token.replaced_by.as_ref().map(TokenId::as_str),
     })
 }

@@ -3,12 +3,13 @@
 use annals_core::{
     destination::Destination,
     log::{segment::Tail, store::StoreError},
-    registry::{Change, Conflict},
+    registry::{Change, Conflict, Replaced},
+    token::Token,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    item::{Builder, ORGANISATION, PK, SK, VERSION},
+    item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
     registry::{destination_item, destination_key, organisation_item, organisation_key, token_item, token_key},
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
@@ -22,6 +23,26 @@ pub(super) fn next_version(destination: &Destination) -> Result<ConditionalWrite
     Ok(ConditionalWrite::put(destination_item(destination)?, SAME_VERSION)
         .alias("#version", VERSION)
         .number(":version", destination.version - 1))
+}
+
+/// The write that gives a token its end and its successor.
+fn replace_token(successor: &Token, replaced: &Replaced) -> ConditionalWrite {
+    let same = match replaced.replaced_by {
+        None => "#organisation = :organisation AND attribute_not_exists(#replacedBy)",
+        Some(_) => "#organisation = :organisation AND #replacedBy = :before",
+    };
+    let update = "SET #replacedBy = :successor, #expiresAt = :end";
+    let write = ConditionalWrite::update(token_key(&replaced.id), update, Some(same))
+        .alias("#organisation", ORGANISATION)
+        .alias("#replacedBy", REPLACED_BY)
+        .alias("#expiresAt", EXPIRES_AT)
+        .text(":organisation", &successor.organisation)
+        .text(":successor", &successor.id)
+        .number(":end", replaced.expires_at.as_millis());
+    match &replaced.replaced_by {
+        None => write,
+        Some(before) => write.text(":before", before),
+    }
 }
 
 /// The writes that make `change`, each with what its failure means.
@@ -49,12 +70,41 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                 .number(":version", organisation.version - 1);
             vec![(write, Condition::Version)]
         }
-        Change::CreateToken(token) => vec![(ConditionalWrite::put(token_item(token), NEW), exists)],
+        Change::CreateToken { token, limit, replaced, cleared, now } => {
+            let added = AttributeValue::N((1 - i64::try_from(cleared.len()).unwrap_or(i64::MAX)).to_string());
+            let count = ConditionalWrite::update(
+                organisation_key(&token.organisation),
+                "ADD #tokens :added",
+                Some("attribute_exists(pk) AND (attribute_not_exists(#tokens) OR #tokens < :limit)"),
+            )
+            .alias("#tokens", TOKENS)
+            .value(":added", added)
+            .number(":limit", (limit + cleared.len()) as u64);
+            let mut writes = vec![
+                (count, Condition::Means(Conflict::TokenLimit)),
+                (ConditionalWrite::put(token_item(token), NEW), exists),
+            ];
+            writes.extend(replaced.as_ref().map(|replaced| (replace_token(token, replaced), Condition::Version)));
+            writes.extend(cleared.iter().map(|id| {
+                let ended = "#organisation = :organisation AND #expiresAt <= :now";
+                let delete = ConditionalWrite::delete(token_key(id), Some(ended))
+                    .alias("#organisation", ORGANISATION)
+                    .alias("#expiresAt", EXPIRES_AT)
+                    .text(":organisation", &token.organisation)
+                    .number(":now", now.as_millis());
+                (delete, Condition::Means(Conflict::Changed))
+            }));
+            writes
+        }
         Change::RevokeToken(organisation, id) => {
             let write = ConditionalWrite::delete(token_key(id), Some("#organisation = :organisation"))
                 .alias("#organisation", ORGANISATION)
                 .text(":organisation", organisation);
-            vec![(write, Condition::Means(Conflict::Missing))]
+            let count = ConditionalWrite::update(organisation_key(organisation), "ADD #tokens :minusOne", None)
+                .alias("#tokens", TOKENS)
+                .value(":minusOne", AttributeValue::N("-1".to_owned()));
+            let missing = Condition::Means(Conflict::Missing);
+            vec![(write, missing), (count, missing)]
         }
         Change::CreateDestination { destination, limit } => {
             let count = ConditionalWrite::update(

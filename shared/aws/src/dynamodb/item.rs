@@ -32,6 +32,15 @@ pub(super) const VERSION: &str = "version";
 /// Whose an item of the registry is.
 pub(super) const ORGANISATION: &str = "organisation";
 
+/// From when on a token is refused.
+pub(super) const EXPIRES_AT: &str = "expiresAt";
+/// When a token was last used.
+pub(super) const LAST_USED_AT: &str = "lastUsedAt";
+/// A token's successor.
+pub(super) const REPLACED_BY: &str = "replacedBy";
+/// How many tokens an organisation has.
+pub(super) const TOKENS: &str = "tokens";
+
 /// An item as the SDK has it.
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
@@ -98,6 +107,10 @@ impl Item {
 
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
         self.text(name)?.parse().map_err(|_| odd(name))
+    }
+
+    pub(super) fn parsed_if<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        if self.has(name) { self.parsed(name).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn number(&self, name: &str) -> Result<u64, StoreError> {

@@ -20,11 +20,12 @@ use annals_core::{
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId, RetentionDays},
     registry::{ActiveDestination, Registry},
+    time::Timestamp,
     token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
         AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
         TransactWriteItem,
@@ -35,8 +36,8 @@ use futures_util::future::try_join_all;
 use super::{
     DynamoStore, change,
     item::{
-        Attributes, Builder, EXPIRY, GROUP, GROUP_SORT, Item, LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK,
-        RETRY_AT, SK, VERSION, odd,
+        Attributes, Builder, EXPIRES_AT, EXPIRY, GROUP, GROUP_SORT, Item, LAST_USED_AT, LISTING, NEXT_SEQUENCE,
+        ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, odd,
     },
     store_error,
 };
@@ -64,6 +65,7 @@ pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
         .time("createdAt", organisation.created_at)
         .number(VERSION, organisation.version)
         .number("destinations", 0)
+        .number(TOKENS, 0)
         .build();
     item.extend(organisation_key(&organisation.id));
     item
@@ -96,7 +98,10 @@ pub(super) fn token_item(token: &Token) -> Attributes {
         .text("name", &token.name)
         .text("role", token.role.as_str())
         .time("createdAt", token.created_at)
-        .time_if("expiresAt", token.expires_at)
+        .time_if(EXPIRES_AT, token.expires_at)
+        .time_if(LAST_USED_AT, token.last_used_at)
+        .text_if("replaces", token.replaces.as_ref())
+        .text_if(REPLACED_BY, token.replaced_by.as_ref())
         .build();
     item.extend(token_key(&token.id));
     item
@@ -110,7 +115,10 @@ fn read_token(item: &Item) -> Result<Token, StoreError> {
         name: item.text("name")?.to_owned(),
         role: item.parsed("role")?,
         created_at: item.time("createdAt")?,
-        expires_at: item.time_if("expiresAt")?,
+        expires_at: item.time_if(EXPIRES_AT)?,
+        last_used_at: item.time_if(LAST_USED_AT)?,
+        replaces: item.parsed_if("replaces")?,
+        replaced_by: item.parsed_if(REPLACED_BY)?,
     })
 }
 
@@ -479,6 +487,36 @@ impl Registry for DynamoStore {
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         let listed = self.listed(format!("tokens#{organisation}"), None, None).await?;
         self.whole(listed).await?.iter().map(read_token).collect()
+    }
+
+    async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
+        let millis = |moment: Timestamp| AttributeValue::N(moment.as_millis().to_string());
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.tables.registry)
+            .set_key(Some(token_key(id)))
+            .update_expression("SET #used = :at")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(#used) OR #used <= :after)")
+            .expression_attribute_names("#used", LAST_USED_AT)
+            .expression_attribute_values(":at", millis(at))
+            .expression_attribute_values(":after", millis(unless_after))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                Ok(())
+            }
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => {
+                    self.meter.refused(&self.tables.registry, 1, 1.0);
+                    Ok(())
+                }
+                _ => Err(store_error(error)),
+            },
+        }
     }
 
     async fn destination(

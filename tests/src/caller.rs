@@ -1,0 +1,159 @@
+//! Somebody who calls the API over HTTP, and what is answered. Knows no test's world: an address and a token will do.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use reqwest::Method;
+use serde_json::Value;
+
+/// An API, as one reaches it.
+#[derive(Debug, Clone)]
+pub struct Address {
+    url: String,
+    sent_to: String,
+    headers: Vec<(&'static str, String)>,
+    http: reqwest::Client,
+}
+
+/// Somebody who calls the API, with a token or without.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    address: &'a Address,
+    token: Option<&'a str>,
+}
+
+/// What the API answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers, without the date.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Address {
+    /// An API at `url`, which does not end in a slash.
+    #[must_use]
+    pub fn new(url: &str) -> Self {
+        Self::behind(url, url, Vec::new())
+    }
+
+    /// An API that callers know as `url`, where requests are sent elsewhere, and with these headers: by those a gateway
+    /// sees for whom they are.
+    #[must_use]
+    pub fn behind(url: &str, sent_to: &str, headers: Vec<(&'static str, String)>) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { url: url.to_owned(), sent_to: sent_to.to_owned(), headers, http }
+    }
+
+    /// With what links begin.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Who has this token.
+    #[must_use]
+    pub fn with<'a>(&'a self, token: &'a str) -> Caller<'a> {
+        Caller { address: self, token: Some(token) }
+    }
+
+    /// Who has none.
+    #[must_use]
+    pub fn nobody(&self) -> Caller<'_> {
+        Caller { address: self, token: None }
+    }
+}
+
+impl Caller<'_> {
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    /// `PUT`, as JSON.
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, &[], Some(body.to_string())).await
+    }
+
+    /// `POST`, as JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, &[], Some(body.to_string())).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, &[], None).await
+    }
+
+    /// Any call; `path` may be absolute, as links are. A body is JSON unless a header says otherwise.
+    ///
+    /// # Panics
+    /// Where `path` is absolute and leads away from the API, or nobody answers.
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+        let Address { url, sent_to, headers: always, http } = self.address;
+        let path = path.strip_prefix(url).unwrap_or(path);
+        assert!(path.starts_with('/'), "{path} is not below {url}");
+        let mut request = http.request(method, format!("{sent_to}{path}"));
+        for (name, value) in always {
+            request = request.header(*name, value);
+        }
+        if let Some(token) = self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+                request = request.header("content-type", "application/json");
+            }
+            request = request.body(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        let header = |name: &reqwest::header::HeaderName, value: &reqwest::header::HeaderValue| {
+            (name.as_str().to_owned(), value.to_str().unwrap().to_owned())
+        };
+        let mut headers: BTreeMap<_, _> = answer.headers().iter().map(|(name, value)| header(name, value)).collect();
+        headers.remove("date");
+        Answer { status: answer.status().as_u16(), headers, body: answer.text().await.unwrap() }
+    }
+}
+
+impl Answer {
+    /// The body as JSON; null where there is none.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The body, where the status is this one.
+    ///
+    /// # Panics
+    /// Where it is another one.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.json()
+    }
+
+    /// The problem, where it is this one: its form is checked.
+    ///
+    /// # Panics
+    /// Where it is another one, or badly formed.
+    #[track_caller]
+    pub fn expect_problem(&self, status: u16, code: &str) -> Value {
+        let problem = self.expect(status);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:annals:problem:{code}"));
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        problem
+    }
+}

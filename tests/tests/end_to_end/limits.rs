@@ -1,0 +1,190 @@
+//! Too many requests: what is answered, what it costs, and that nothing of it is left. Through the router in this process,
+//! by a clock that the test sets.
+
+use std::{sync::Arc, time::Duration};
+
+use annals_api::{Api, router};
+use annals_aws::system::SystemEntropy;
+use annals_core::{
+    admission::{
+        KNOWN_FOR, USE_PRECISION,
+        rate_limiter::{Rate, RateLimits},
+    },
+    delivery::setup::ServiceSettings,
+    event::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
+    json::{MAX_BODY_BYTES, MAX_DEPTH},
+    organisation::{Organisation, OrganisationInput},
+    token::{DEFAULT_OVERLAP, MAX_OVERLAP, MAX_TOKENS, Role, TokenHash, TokenInput},
+};
+use annals_tests::{
+    clock::VirtualClock,
+    deployment::{PLATFORM_TOKEN, platform},
+    memory::MemoryStore,
+    sample,
+};
+use axum::{body::Body, response::Response};
+use http::{Request, header};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::scene::event;
+
+/// An instance of the API.
+struct Instance {
+    api: Api,
+    clock: Arc<VirtualClock>,
+}
+
+impl Instance {
+    fn start(limits: RateLimits) -> Self {
+        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
+        let platform = TokenHash::of(PLATFORM_TOKEN);
+        let api = Api::new(store, clock.clone(), Arc::new(SystemEntropy), platform, service);
+        Self { api: api.with_rate_limits(limits), clock }
+    }
+
+    async fn organisation(&self, id: &str) -> Organisation {
+        let input = OrganisationInput::parse(br#"{"name":"Acme"}"#).unwrap();
+        self.api.administration.put_organisation(&id.parse().unwrap(), input, &platform()).await.unwrap();
+        self.api.administration.organisation(&id.parse().unwrap()).await.unwrap()
+    }
+
+    async fn token(&self, organisation: &Organisation, role: Role) -> String {
+        let input = TokenInput { name: "A".into(), role, expires_at: None };
+        let (_, text) = self.api.administration.create_token(organisation, input, &platform()).await.unwrap();
+        text.reveal().to_owned()
+    }
+
+    async fn send(&self, method: &str, path: &str, token: &str, body: String) -> Response {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::from(body));
+        router(self.api.clone()).oneshot(request.unwrap()).await.unwrap()
+    }
+
+    async fn read(&self, token: &str) -> Response {
+        self.send("GET", "/audit", token, String::new()).await
+    }
+
+    async fn post(&self, token: &str, events: usize) -> Response {
+        let events: Vec<Value> = (0..events).map(|n| event(&n.to_string())).collect();
+        self.send("POST", "/events", token, Value::from(events).to_string()).await
+    }
+
+    async fn tail(&self, organisation: &Organisation) -> u64 {
+        self.api.log.tail(&organisation.id).await.unwrap().last
+    }
+}
+
+/// How many seconds to wait, as a refusal says in its header.
+async fn retry_after(answer: Response) -> u64 {
+    let (parts, body) = answer.into_parts();
+    assert_eq!(parts.status, 429);
+    assert_eq!(parts.headers["content-type"], "application/problem+json");
+    let body: Value = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!((&body["code"], &body["status"]), (&"too_many_requests".into(), &429.into()));
+    let seconds = parts.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(body["detail"].as_str().unwrap().contains(&format!("Wait {seconds} s")), "{body}");
+    seconds
+}
+
+fn limits(organisation: &str) -> RateLimits {
+    RateLimits { organisation: organisation.parse().unwrap(), ..RateLimits::NONE }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_told_when_to_come_again_and_leave_nothing() {
+    let instance = Instance::start(limits("1/3"));
+    let (acme, other) = (instance.organisation("acme").await, instance.organisation("other").await);
+    let (auditor, producer) = (instance.token(&acme, Role::Auditor).await, instance.token(&acme, Role::Producer).await);
+    let others = instance.token(&other, Role::Auditor).await;
+    for _ in 0..3 {
+        assert_eq!(instance.read(&auditor).await.status(), 200);
+    }
+    let before = instance.tail(&acme).await;
+    for _ in 0..20 {
+        assert_eq!(retry_after(instance.read(&auditor).await).await, 1);
+        assert_eq!(retry_after(instance.post(&producer, 1).await).await, 1);
+        assert_eq!(retry_after(instance.send("GET", "/organisations", &auditor, String::new()).await).await, 1);
+    }
+    assert_eq!(instance.tail(&acme).await, before, "what is refused is neither done nor recorded");
+    assert_eq!(instance.read(&others).await.status(), 200, "another organisation is not slowed down");
+    assert_eq!(instance.send("GET", "/health", "", String::new()).await.status(), 200);
+    let path = "/organisations/acme/audit";
+    assert_eq!(instance.send("GET", path, PLATFORM_TOKEN, String::new()).await.status(), 200, "nor the platform");
+    instance.clock.advance(Duration::from_secs(1));
+    assert_eq!(instance.post(&producer, 1).await.status(), 201, "who waited as long as was said has room");
+    retry_after(instance.read(&auditor).await).await;
+}
+
+#[tokio::test]
+async fn a_batch_costs_by_its_events_and_the_largest_one_always_passes_sometime() {
+    let instance = Instance::start(limits("2/20"));
+    let acme = instance.organisation("acme").await;
+    let producer = instance.token(&acme, Role::Producer).await;
+    assert_eq!(instance.post(&producer, 100).await.status(), 201, "10 units");
+    assert_eq!(instance.post(&producer, 109).await.status(), 201, "10 units");
+    assert_eq!(retry_after(instance.post(&producer, 1).await).await, 1);
+    instance.clock.advance(Duration::from_secs(2));
+    let before = instance.tail(&acme).await;
+    assert_eq!(
+        retry_after(instance.post(&producer, 60).await).await,
+        2,
+        "it is 2 units short, and asks for its first again"
+    );
+    assert_eq!(instance.tail(&acme).await, before, "all of a batch, or none");
+    instance.clock.advance(Duration::from_secs(2));
+    assert_eq!(instance.post(&producer, 60).await.status(), 201);
+    instance.clock.advance(Duration::from_secs(60));
+    let mut waited = 0;
+    loop {
+        // It costs more than the bucket ever holds.
+        let answer = instance.post(&producer, 1000).await;
+        if answer.status() == 201 {
+            break;
+        }
+        let seconds = retry_after(answer).await;
+        instance.clock.advance(Duration::from_secs(seconds));
+        waited += seconds;
+        assert!(waited < 60, "it never passes");
+    }
+}
+
+#[test]
+fn the_templates_defaults_are_the_codes() {
+    const TEMPLATE: &str = include_str!("../../../template.yaml");
+    let default = |parameter: &str| {
+        let (_, rest) = TEMPLATE.split_once(&format!("\n  {parameter}:\n")).unwrap();
+        let (_, rest) = rest.split_once("Default: ").unwrap();
+        rest.lines().next().unwrap().parse::<Rate>().unwrap()
+    };
+    let limits = RateLimits::default();
+    assert_eq!(default("OrganisationRate"), limits.organisation);
+    assert_eq!(default("PlatformRate"), limits.platform);
+    assert_eq!(default("FailedAuthenticationRate"), limits.failed_authentications);
+}
+
+#[test]
+fn the_documents_numbers_are_the_codes() {
+    const DOCUMENT: &str = include_str!("../../../infra/docs/limits.md");
+    let limits = RateLimits::default();
+    assert_eq!((limits.organisation.to_string(), KNOWN_FOR.as_millis()), ("100/1000".to_owned(), 500));
+    assert_eq!((USE_PRECISION.as_secs(), DEFAULT_OVERLAP.as_secs()), (3600, 24 * 3600));
+    assert_eq!((MAX_EVENTS, MAX_EVENT_BYTES, MAX_REQUEST_BYTES), (1000, 256 << 10, 5 << 20));
+    for text in [
+        "100 a second and 1,000 at once",
+        "for 500 ms",
+        "noted once an hour",
+        "(a day; 0 to 604,800)",
+        "5 MiB (413); 1,000 events of 256 KiB; any other body 64 KiB",
+        &format!("{MAX_DEPTH} levels"),
+        &format!("at most {MAX_TOKENS} tokens"),
+    ] {
+        assert!(DOCUMENT.contains(text), "{text}");
+    }
+    assert_eq!((MAX_OVERLAP.as_secs(), MAX_BODY_BYTES), (604_800, 64 << 10));
+}

@@ -1,0 +1,317 @@
+//! What the examples tell: a company becomes a customer, its events are recorded, read and delivered, and everything goes
+//! wrong that can.
+
+use std::time::Duration;
+
+use annals_core::event::MAX_REQUEST_BYTES;
+use annals_tests::{bucket::Trust, deployment::PLATFORM_TOKEN, entropy::SeededEntropy, faulty::Fault};
+use serde_json::{Value, json};
+
+use crate::{
+    document::Described,
+    world::{Ask, Exchange, World},
+};
+
+const ORGANISATION: &str = "northwind-mills";
+const OTHER: &str = "globex";
+const BUCKET: &str = "northwind-mills-audit-events";
+const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The tokens of an organisation.
+struct Tokens {
+    producer: String,
+    auditor: String,
+    admin: String,
+}
+
+impl Tokens {
+    fn of(&self, role: &str) -> &str {
+        match role {
+            "producer" => &self.producer,
+            "auditor" => &self.auditor,
+            "admin" => &self.admin,
+            _ => PLATFORM_TOKEN,
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no string: {value}")).to_owned()
+}
+
+fn event(action: &str, id: &str, name: &str) -> Value {
+    json!({
+        "action": action,
+        "entity": {"id": id, "name": name, "entityType": "MOCK_API"},
+        "principal": {"id": "42", "name": "Ada Bell", "entityType": "USER", "email": "ada.bell@example.com"},
+    })
+}
+
+/// Tells it all: every call and its answer.
+pub(crate) async fn tell(operations: Vec<Described>) -> Vec<Exchange> {
+    let mut world = World::new(operations);
+    let tokens = customers(&mut world).await;
+    events(&mut world, &tokens).await;
+    reading(&mut world, &tokens).await;
+    destinations(&mut world, &tokens).await;
+    changes_of_tokens(&mut world, &tokens).await;
+    service(&mut world).await;
+    refusals(&mut world, &tokens).await;
+    expiry(&mut world, &tokens).await;
+    world.exchanges
+}
+
+async fn organisation(world: &mut World, id: &str, name: &str) -> Tokens {
+    world.defaults.insert("organisation", id.to_owned());
+    let input = json!({"name": name, "plan": "enterprise", "retentionDays": 90});
+    world.show(world.ask("putOrganisation").by(PLATFORM_TOKEN).named("created").json(input), 201).await;
+    let mut texts = Vec::new();
+    for (role, name) in [("producer", "Backend"), ("auditor", "SIEM"), ("admin", "Ada Bell")] {
+        world.wait(MINUTE);
+        let input = json!({"name": name, "role": role});
+        let created = world.show(world.ask("createToken").by(PLATFORM_TOKEN).json(input), 201).await;
+        texts.push(text(&created["token"]));
+        world.defaults.insert("token", text(&created["id"]));
+    }
+    let [producer, auditor, admin] = texts.try_into().unwrap();
+    Tokens { producer, auditor, admin }
+}
+
+async fn customers(world: &mut World) -> Tokens {
+    let tokens = organisation(world, ORGANISATION, "Northwind Mills").await;
+    world.wait(MINUTE);
+    let input = json!({"name": "Northwind Mills Ltd", "retentionDays": 365});
+    world.show(world.ask("putOrganisation").by(PLATFORM_TOKEN).named("changed").json(input), 200).await;
+    world.show(world.ask("getOrganisation").by(&tokens.auditor), 200).await;
+    let input = json!({"name": "", "plan": "gold", "colour": "red"});
+    world.show(world.ask("putOrganisation").by(PLATFORM_TOKEN).json(input), 400).await;
+    world.show(world.ask("listOrganisations").by(PLATFORM_TOKEN), 200).await;
+    world.show(world.ask("listOrganisations").by(PLATFORM_TOKEN).query("page=2"), 400).await;
+    let input = json!({"name": "SIEM", "role": "root", "expiresAt": "2020-01-01T00:00:00Z"});
+    world.show(world.ask("createToken").by(&tokens.admin).json(input), 400).await;
+    world.show(world.ask("listTokens").by(&tokens.admin), 200).await;
+    tokens
+}
+
+async fn events(world: &mut World, tokens: &Tokens) {
+    for (operation, token) in [("recordEvents", &*tokens.producer), ("recordOrganisationEvents", PLATFORM_TOKEN)] {
+        world.wait(MINUTE);
+        let ask = |world: &World| world.ask(operation).by(token);
+        let recorded = world.show(ask(world).named("one").json(event("CREATE", "m-1", "Payments")), 201).await;
+        world.defaults.insert("uuid", text(&recorded["events"][0]["uuid"]));
+        let mut renamed = event("UPDATE", "m-1", "Payments EU");
+        renamed["type"] = "mock_api.renamed".into();
+        renamed["before"] = json!({"name": "Payments"});
+        renamed["after"] = json!({"name": "Payments EU"});
+        renamed["occurredAt"] = "2026-11-22T10:05:00.250+01:00".into();
+        renamed["context"] = json!({"ipAddress": "198.51.100.17", "userAgent": "Mozilla/5.0", "requestId": "r-81"});
+        renamed["metadata"] = json!({"ticket": "OPS-217"});
+        let several = json!([renamed, event("DELETE", "m-2", "Invoices")]);
+        let several = |world: &World| ask(world).header("idempotency-key", "backup-17").json(several.clone());
+        world.show(several(world).named("several"), 201).await;
+        world.show(several(world).named("repeated"), 201).await;
+        let other = event("CREATE", "m-3", "Orders");
+        world.show(ask(world).header("idempotency-key", "backup-17").json(other.clone()), 422).await;
+        let lines = format!("{}\n{other}\n", event("LOGIN", "42", "Ada Bell"));
+        world.show(ask(world).named("lines").text("application/x-ndjson", &lines), 201).await;
+        let faulty =
+            json!([other, {"action": "", "entity": {"id": 7, "name": "x"}, "principal": "me", "colour": "red"}]);
+        world.show(ask(world).json(faulty), 400).await;
+        world.show(ask(world).text("text/csv", "a,b"), 415).await;
+        world.show(batch_too_large(ask(world)), 413).await;
+    }
+}
+
+/// Events that are small enough each, but cannot be made so small together that they fit.
+fn batch_too_large(ask: Ask) -> Ask {
+    let entropy = SeededEntropy::new(1);
+    // All that JSON writes in one byte: each holds 6.5 bits.
+    let letters: Vec<u8> = (b' '..=b'~').filter(|letter| !b"\"\\".contains(letter)).collect();
+    let events = (0..20).map(|n| {
+        let mut event = event("UPDATE", &n.to_string(), "Noise");
+        let ballast = (0..255 * 1024).map(|_| char::from(*entropy.pick(&letters)));
+        event["payload"] = json!({"ballast": ballast.collect::<String>()});
+        event
+    });
+    ask.json(events.collect())
+}
+
+async fn reading(world: &mut World, tokens: &Tokens) {
+    for (scope, token) in [("", &*tokens.auditor), ("Organisation", PLATFORM_TOKEN)] {
+        let ask = |world: &World, verb: &str, rest: &str| world.ask(&format!("{verb}{scope}{rest}")).by(token);
+        world.wait(MINUTE);
+        let first = ask(world, "list", "Audit").named("first").query("pageSize=2&excludeType=token.create");
+        world.show(first, 200).await;
+        let newest = ask(world, "list", "Audit").named("newest").query("sort=-timestamp&pageSize=1&action=UPDATE");
+        world.show(newest, 200).await;
+        for (accept, name) in [
+            ("application/x-ndjson", "lines"),
+            ("application/x-ndjson; profile=cloudevents", "cloudevents"),
+            ("application/x-ndjson; profile=ocsf", "ocsf"),
+            ("text/csv", "rows"),
+        ] {
+            let shown = ask(world, "list", "Audit").named(name).query("pageSize=2&entityType=MOCK_API");
+            world.show(shown.header("accept", accept), 200).await;
+        }
+        world.show(ask(world, "list", "Audit").query("pageSize=0&since=yesterday&colour=red"), 400).await;
+        world.show(ask(world, "get", "AuditStats").query("since=2026-11-22&interval=hour"), 200).await;
+        world.show(ask(world, "get", "AuditStats").query("by=colour"), 400).await;
+        world.show(ask(world, "get", "AuditTail"), 200).await;
+        world.show(ask(world, "get", "AuditEvent"), 200).await;
+    }
+}
+
+async fn destinations(world: &mut World, tokens: &Tokens) {
+    let ask = |world: &World, operation: &str| world.ask(operation).by(&tokens.admin);
+    world.buckets.open(&BUCKET.parse().unwrap(), "us-east-1".parse().unwrap());
+    let shown = world.show(world.ask("getOrganisation").by(PLATFORM_TOKEN), 200).await;
+    let trust = Trust::ExternalId(text(&shown["externalId"]));
+    world.buckets.set_trust(&ROLE.parse().unwrap(), trust.clone());
+    let input = json!({"bucket": "s3://bucket", "roleArn": "arn:aws:iam::1:user/x", "region": "Frankfurt"});
+    world.show(ask(world, "createDestination").json(input), 400).await;
+    world.wait(MINUTE);
+    let input = json!({"bucket": BUCKET, "roleArn": ROLE, "prefix": "annals", "region": null});
+    let created = world.show(ask(world, "createDestination").json(input.clone()), 201).await;
+    world.defaults.insert("destination", text(&created["id"]));
+    world.show(ask(world, "createDestination").json(input), 403).await;
+    world.show(ask(world, "getSetup"), 200).await;
+    world.wait(MINUTE);
+    world.show(ask(world, "testDestination").named("passed"), 200).await;
+    world.buckets.set_trust(&ROLE.parse().unwrap(), Trust::Revoked);
+    world.show(ask(world, "testDestination").named("failed"), 200).await;
+    world.wait(10 * MINUTE);
+    world.tick().await;
+    world.show(ask(world, "getDestination").named("failing"), 200).await;
+    world.buckets.set_trust(&ROLE.parse().unwrap(), trust);
+    world.wait(70 * MINUTE);
+    world.tick().await;
+    world.show(ask(world, "getDestination").named("sent"), 200).await;
+    world.show(ask(world, "listDestinations"), 200).await;
+    world.show(ask(world, "listDeliveries"), 200).await;
+    let patch = json!({"compression": "gzip", "layout": "hive"});
+    world.show(ask(world, "changeDestination").json(patch), 200).await;
+    world.show(ask(world, "changeDestination").json(json!({"bucket": "another", "layout": "flat"})), 400).await;
+    let nothing = json!({"firstSequence": 1_000_000, "lastSequence": 1_000_001});
+    world.show(ask(world, "replayDestination").json(nothing), 409).await;
+    world.show(ask(world, "replayDestination").json(json!({"firstSequence": 2, "lastSequence": 1})), 400).await;
+    let range = json!({"firstSequence": 1, "lastSequence": 8});
+    world.show(ask(world, "replayDestination").named("sequences").json(range), 202).await;
+    let times = json!({"since": "2026-11-22T10:00:00Z", "until": "2026-11-22T12:00:00Z"});
+    world.show(ask(world, "replayDestination").json(times.clone()), 409).await;
+    world.tick().await;
+    world.show(ask(world, "replayDestination").named("times").json(times), 202).await;
+    world.show(ask(world, "pauseDestination"), 200).await;
+    world.show(ask(world, "resumeDestination"), 200).await;
+
+    let (ours, destination) = (world.defaults.clone(), world.defaults["destination"].clone());
+    let others = organisation(world, OTHER, "Globex").await;
+    for (bucket, role) in [(BUCKET, "arn:aws:iam::777788889999:role/annals"), ("globex-audit", ROLE)] {
+        let input = json!({"bucket": bucket, "roleArn": role});
+        world.show(world.ask("createDestination").by(&others.admin).json(input), 409).await;
+    }
+    world.defaults = ours;
+    world.defaults.insert("destination", destination);
+}
+
+async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
+    let ask = |world: &World, operation: &str| world.ask(operation).by(&tokens.admin);
+    let input = json!({"name": "Nightly export", "role": "auditor", "expiresAt": "2027-11-22T00:00:00Z"});
+    let created = world.show(ask(world, "createToken").named("ending").json(input), 201).await;
+    let id = text(&created["id"]);
+    world.show(ask(world, "rotateToken").at("token", &id), 400).await;
+    let input = json!({"overlapSeconds": 3600, "expiresAt": "2028-11-22T00:00:00Z"});
+    let rotated = world.show(ask(world, "rotateToken").at("token", &id).json(input.clone()), 201).await;
+    world.show(ask(world, "rotateToken").at("token", &id).json(input.clone()), 409).await;
+    let successor = text(&rotated["id"]);
+    world.show(ask(world, "revokeToken").at("token", &successor), 204).await;
+    let mut full = false;
+    for n in 0..200 {
+        let input = json!({"name": format!("Collector {n}"), "role": "auditor"});
+        let ask = ask(world, "createToken").named("ending").json(input);
+        if world.try_show(ask, &[201, 409]).await == 409 {
+            full = true;
+            break;
+        }
+    }
+    assert!(full, "an organisation may have any number of tokens");
+    let input = json!({"overlapSeconds": 60});
+    let own = world.defaults["token"].clone();
+    world.show(ask(world, "rotateToken").at("token", &own).json(input), 409).await;
+}
+
+async fn service(world: &mut World) {
+    world.show(world.ask("getHealth"), 200).await;
+    // The whole would hold itself.
+    world.show_description().await;
+}
+
+/// Every refusal that any operation may meet, whatever it does.
+async fn refusals(world: &mut World, tokens: &Tokens) {
+    for operation in world.operations.clone() {
+        let Described { id, method, path, .. } = &operation;
+        let roles = operation.roles();
+        let Some(role) = roles.last() else { continue };
+        let caller = tokens.of(role);
+        for code in operation.codes() {
+            let ask = plain(world.ask(id).by(caller), id);
+            if world.has_shown(id, &code) {
+                continue;
+            }
+            match code.as_str() {
+                "unauthorized" => drop(world.show(ask.by_nobody(), 401).await),
+                "forbidden" => {
+                    let other =
+                        ["producer", "auditor", "admin"].into_iter().find(|role| !roles.contains(role)).unwrap();
+                    world.show(ask.by(tokens.of(other)), 403).await;
+                }
+                "organisation_needed" => drop(world.show(ask.by(PLATFORM_TOKEN), 400).await),
+                "invalid_input" => drop(world.show(ask.query("note=%00"), 400).await),
+                "body_cut_off" => drop(world.show(ask.cut_off(), 400).await),
+                "body_too_large" => drop(world.show(ask.spaces(MAX_REQUEST_BYTES + 1), 413).await),
+                "uri_too_long" => drop(world.show(ask.query(&"x".repeat(10_000)), 414).await),
+                "unsupported_content_encoding" => {
+                    world.show(ask.header("content-encoding", "gzip"), 415).await;
+                }
+                "too_many_requests" => world.show_too_often(ask).await,
+                "internal" => drop(world.show_under(Fault::Broken, ask, 500).await),
+                "unavailable" => drop(world.show_under(Fault::Unsent, ask, 503).await),
+                "not_found" if path.contains("{organisation}") => {
+                    world.show(ask.at("organisation", OTHER), 404).await;
+                }
+                "not_found" => drop(world.show(ask.at("uuid", "AaICssV7cACAAAAAAeCKzA"), 404).await),
+                "changed" => drop(world.show_under(Fault::Changed, ask, 409).await),
+                // Time has to pass for it.
+                "expired" => {}
+                other => panic!("{method} {path} is not shown refusing {other}"),
+            }
+        }
+    }
+}
+
+/// A call that nothing is wrong with.
+fn plain(ask: Ask, operation: &str) -> Ask {
+    match operation {
+        "putOrganisation" => ask.json(json!({"name": "Northwind"})),
+        "createToken" => ask.json(json!({"name": "SIEM", "role": "auditor"})),
+        "rotateToken" => ask.json(json!({"overlapSeconds": 3600})),
+        "createDestination" => ask.json(json!({"bucket": "another-bucket", "roleArn": ROLE})),
+        "changeDestination" => ask.json(json!({"prefix": "audit"})),
+        "replayDestination" => ask.json(json!({"firstSequence": 1, "lastSequence": 2})),
+        "recordEvents" | "recordOrganisationEvents" => ask.json(event("CREATE", "m-4", "Refunds")),
+        _ => ask,
+    }
+}
+
+/// Cursors to events that are no more.
+async fn expiry(world: &mut World, tokens: &Tokens) {
+    let uuid = world.defaults["uuid"].clone();
+    world.outlive(ORGANISATION, 400 * DAY).await;
+    for (scope, token) in [("", &*tokens.auditor), ("Organisation", PLATFORM_TOKEN)] {
+        let ask = |world: &World, verb: &str, rest: &str| world.ask(&format!("{verb}{scope}{rest}")).by(token);
+        world.show(ask(world, "list", "Audit").query(&format!("from={uuid}")), 410).await;
+        world.show(ask(world, "get", "AuditStats").query(&format!("from={uuid}")), 410).await;
+        world.show(ask(world, "get", "AuditEvent"), 410).await;
+    }
+}
