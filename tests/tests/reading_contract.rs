@@ -11,7 +11,6 @@ use annals_core::{
         stats::{By, Interval, StatsRequest},
     },
     delivery::setup::ServiceSettings,
-    entropy::Entropy as _,
     event::{Body, Layout, parse},
     format::Format,
     log::{
@@ -104,10 +103,10 @@ fn whatever_is_asked_for_following_next_shows_exactly_what_matches() {
             for _ in 0..entropy.between(1, 12) {
                 let bodies = (0..entropy.between(1, 40)).map(|_| {
                     body(
-                        *entropy.pick(&["CREATE", "UPDATE", "DELETE"]),
-                        *entropy.pick(&["a", "b", "c"]),
-                        *entropy.pick(&["7", "42"]),
-                        *entropy.pick(&["one", "Two", "three and TWO"]),
+                        entropy.pick(&["CREATE", "UPDATE", "DELETE"]),
+                        entropy.pick(&["a", "b", "c"]),
+                        entropy.pick(&["7", "42"]),
+                        entropy.pick(&["one", "Two", "three and TWO"]),
                     )
                 });
                 let bodies = bodies.collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::scene::{Org, Scene, labels, link, sequences, text};
+use crate::scene::{Org, Scene, link, sequences, text};
 
 /// An organisation with events of two people who change and delete two kinds of things.
 async fn busy(scene: &Scene) -> Org {

@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn each_member_asks_for_one_field_exactly() {
-        let cases: [(fn(&mut Filter, String), &str, &str); 5] = [
+        type Set = fn(&mut Filter, String);
+        let cases: [(Set, &str, &str); 5] = [
             (|filter, value| filter.types.push(value), "mock.renamed", "mock"),
             (|filter, value| filter.actions.push(value), "UPDATE", "update"),
             (|filter, value| filter.entity_types.push(value), "MOCK_API", "USER"),

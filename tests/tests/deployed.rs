@@ -1,0 +1,446 @@
+//! A deployment as its users meet it: events in, pages out, a destination saved and tested, the schedule, the object in
+//! the customer's bucket. One suite, two worlds: the system that `cargo run` starts, and, where `ANNALS_TEST_STACK` holds
+//! the outputs of a stack as JSON, what `sam deploy` made of `template.yaml` in MiniStack; `bash .ci/deploy` says so.
+//!
+//! Of the deployed world this is real: the template as it is, through the SAM transform; the binaries that `sam build`
+//! made, as processes that speak the Lambda Runtime API; the roles, whose policies are evaluated at every call; the
+//! tables, the queue, its event source mapping, the rules and what they send; customers' accounts, roles and buckets.
+//! This is simulated: all services are MiniStack's. Its gateway has routes only because the deployment puts them there
+//! again, and it adds no `X-Forwarded-Proto`, so that requests bring their own; nothing is throttled; tables forget
+//! nothing that has expired. A schedule fires in the minute that the rule is given here, in place of ten minutes or a
+//! day: rule, target and input stay as they were deployed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use annals_api::description::Description;
+use annals_core::token::TokenHash;
+use annals_local::{
+    cloud::{Bucket, Role},
+    system::{System, SystemOptions},
+};
+use annals_tests::{
+    caller::{Address, Answer, Caller},
+    customer::{Customer, account, name, objects, put_policy, trust},
+    deployment::PLATFORM_TOKEN,
+    lines::{Chain, is_delivery, sha256},
+    ministack::MiniStack,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
+/// The longest that a rule of one minute may take: it, the ten seconds after which MiniStack looks again, and the work.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs each scenario in every world that there is.
+macro_rules! in_every_world {
+    ($($scenario:ident)*) => {
+        mod scenarios {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    for world in super::World::all().await {
+                        super::$scenario(&world).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+in_every_world! {
+    events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
+    the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not
+    what_was_set_up_is_changed_shown_and_ended
+    nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist
+    every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is
+}
+
+/// Where Annals runs.
+struct World {
+    place: Place,
+    api: Address,
+    platform: String,
+    /// The account that runs Annals, 12 digits.
+    service: String,
+}
+
+enum Place {
+    Local(Box<System>),
+    Deployed { aws: MiniStack, stack: Value },
+}
+
+/// An organisation, with a token of each role.
+struct Org {
+    id: String,
+    external_id: String,
+    producer: String,
+    auditor: String,
+    admin: String,
+}
+
+impl World {
+    async fn all() -> Vec<Self> {
+        let mut worlds = vec![Self::local().await];
+        if let Ok(outputs) = std::env::var("ANNALS_TEST_STACK") {
+            worlds.push(Self::deployed(serde_json::from_str(&outputs).unwrap()));
+        }
+        worlds
+    }
+
+    async fn local() -> Self {
+        let options = SystemOptions {
+            port: 0,
+            data_dir: None,
+            tick: Duration::from_secs(3600),
+            platform: TokenHash::of(PLATFORM_TOKEN),
+        };
+        let system = System::start(options).await.unwrap();
+        let (api, service) = (Address::new(&system.url()), system.cloud().account().to_owned());
+        Self { place: Place::Local(Box::new(system)), api, platform: PLATFORM_TOKEN.to_owned(), service }
+    }
+
+    fn deployed(stack: Value) -> Self {
+        let variable = |name| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let aws = MiniStack::at(variable("ANNALS_TEST_AWS_ENDPOINT"));
+        let url = text(&stack["ApiUrl"]);
+        let host = url.strip_prefix("https://").unwrap().to_owned();
+        // MiniStack serves every API at its own address; who is called stands in the path.
+        let sent_to = format!("{}/_aws/execute-api/{}/$default", aws.endpoint(), host.split('.').next().unwrap());
+        let headers = vec![("host", host), ("x-forwarded-proto", "https".to_owned())];
+        Self {
+            api: Address::behind(&url, &sent_to, headers),
+            platform: variable("ANNALS_TEST_PLATFORM_TOKEN"),
+            service: text(&stack["ShipperRoleArn"]).split(':').nth(4).unwrap().to_owned(),
+            place: Place::Deployed { aws, stack },
+        }
+    }
+
+    fn platform(&self) -> Caller<'_> {
+        self.api.with(&self.platform)
+    }
+
+    async fn organisation(&self) -> Org {
+        let id = name("org");
+        let input = json!({"name": "Acme", "plan": "enterprise"});
+        let created = self.platform().put(&format!("/organisations/{id}"), &input).await.expect(201);
+        let mut tokens = BTreeMap::new();
+        for role in ["producer", "auditor", "admin"] {
+            let input = json!({"name": format!("A test's {role}"), "role": role});
+            let token = self.platform().post(&format!("/organisations/{id}/tokens"), &input).await.expect(201);
+            tokens.insert(role, text(&token["token"]));
+        }
+        let mut token = |role| tokens.remove(role).unwrap();
+        Org {
+            id,
+            external_id: text(&created["externalId"]),
+            producer: token("producer"),
+            auditor: token("auditor"),
+            admin: token("admin"),
+        }
+    }
+
+    /// A customer in an account of their own, whose role asks for this external id and may put what `keys` matches.
+    async fn customer(&self, external_id: &str, keys: &str) -> Customer {
+        let trust = trust(&self.service, Some(external_id));
+        match &self.place {
+            Place::Local(system) => {
+                let iam = system.cloud().iam();
+                let (account, bucket) = (account(), name("events"));
+                let role_arn = format!("arn:aws:iam::{account}:role/put-{bucket}");
+                iam.put_bucket(Bucket::new(&bucket, &account, "us-east-1")).unwrap();
+                iam.put_role(Role::new(&role_arn, trust, vec![put_policy(&bucket, keys)])).unwrap();
+                Customer { account, bucket, role_arn }
+            }
+            Place::Deployed { aws, .. } => aws.customer(trust, keys).await,
+        }
+    }
+
+    /// What the customer sees in the bucket.
+    async fn objects(&self, customer: &Customer) -> BTreeMap<String, Vec<u8>> {
+        match &self.place {
+            Place::Local(system) => customer.objects(system.cloud()).await,
+            Place::Deployed { aws, .. } => objects(&aws.s3(&customer.account), &customer.bucket).await,
+        }
+    }
+
+    /// Lets the schedule fire until it is `done`.
+    async fn schedule(&self, done: impl AsyncFn() -> bool) {
+        match &self.place {
+            Place::Local(_) => {
+                self.api.nobody().post("/_local/tick", &json!({})).await.expect(200);
+                assert!(done().await);
+            }
+            Place::Deployed { aws, stack } => {
+                let rules = self.every_minute(aws, &text(&stack["ShipperFunctionName"])).await;
+                assert_eq!(rules, 2, "one plans, one maintains");
+                let begun = Instant::now();
+                while !done().await {
+                    assert!(begun.elapsed() < PATIENCE, "the schedule did not do it in {PATIENCE:?}");
+                    sleep(Duration::from_millis(500)).await;
+                }
+                println!("the schedule took {:?}", begun.elapsed());
+            }
+        }
+    }
+
+    /// Makes all rules that invoke a function do so each minute: how many that are.
+    async fn every_minute(&self, aws: &MiniStack, function: &str) -> usize {
+        let target = json!({"TargetArn": format!("arn:aws:lambda:us-east-1:{}:function:{function}", self.service)});
+        let rules = aws.events(&self.service, "ListRuleNamesByTarget", &target).await;
+        let rules = rules["RuleNames"].as_array().unwrap();
+        for name in rules {
+            let input = json!({"Name": name, "ScheduleExpression": "rate(1 minute)"});
+            aws.events(&self.service, "PutRule", &input).await;
+        }
+        rules.len()
+    }
+}
+
+impl Org {
+    fn path(&self, rest: &str) -> String {
+        format!("/organisations/{}{rest}", self.id)
+    }
+}
+
+async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(world: &World) {
+    let acme = world.organisation().await;
+    let producer = world.api.with(&acme.producer);
+    let one = producer.post("/events", &event("one")).await.expect(201);
+    assert_eq!(sequences(&one), [5], "the organisation and its tokens come first");
+    let batch: Vec<Value> = (0..40).map(|number| event(&format!("batch {number}"))).collect();
+    let key = [("idempotency-key", "a-batch")];
+    for _ in 0..2 {
+        let body = Some(Value::from(batch.clone()).to_string());
+        let batch = producer.send(Method::POST, "/events", &key, body).await.expect(201);
+        assert_eq!(sequences(&batch), (6..46).collect::<Vec<_>>(), "sent twice, recorded once");
+    }
+    let lines = format!("{}\n{}\n", event("line 1"), event("line 2 – ä"));
+    let ndjson = [("content-type", "application/x-ndjson")];
+    let lines = producer.send(Method::POST, "/events", &ndjson, Some(lines)).await.expect(201);
+    assert_eq!(sequences(&lines), [46, 47]);
+    let ours = acme.path("/events");
+    assert_eq!(sequences(&world.platform().post(&ours, &event("platform's")).await.expect(201)), [48]);
+    producer.post("/events", &json!({"action": 1})).await.expect_problem(400, "invalid_input");
+
+    let auditor = world.api.with(&acme.auditor);
+    let mut href = "/audit?pageSize=20".to_owned();
+    let mut read = Vec::new();
+    loop {
+        let page = auditor.get(&href).await.expect(200);
+        read.extend(page["events"].as_array().unwrap().clone());
+        for (name, link) in page["_links"].as_object().unwrap() {
+            let link = text(&link["href"]);
+            assert!(link.starts_with(&format!("{}/audit?", world.api.url())), "{name}: {link}");
+        }
+        match page["_links"]["next"]["href"].as_str() {
+            Some(next) => href = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(sequences(&json!({"events": read})), (1..=48).collect::<Vec<_>>());
+    let entity = |index: usize| read[index]["entity"]["id"].as_str();
+    assert_eq!((entity(4), entity(44), entity(46)), (Some("one"), Some("batch 39"), Some("line 2 – ä")));
+    let uuid = text(&read[4]["uuid"]);
+    assert_eq!(auditor.get(&format!("/audit/{uuid}")).await.expect(200)["entity"]["id"], "one");
+    for path in ["/audit/tail", "/audit/stats"] {
+        auditor.get(path).await.expect(200);
+    }
+    let csv = auditor.send(Method::GET, "/audit?pageSize=5", &[("accept", "text/csv")], None).await;
+    assert_eq!((csv.status, csv.body.lines().count()), (200, 6), "{}", csv.body);
+}
+
+/// Somebody whose log is delivered.
+struct Party {
+    org: Org,
+    customer: Customer,
+    destination: String,
+}
+
+impl Party {
+    /// An organisation with a destination at a customer's bucket, whose role asks for the organisation's external id or
+    /// another one, and may put what `keys` matches.
+    async fn new(world: &World, external_id: Option<&str>, keys: &str) -> Self {
+        let org = world.organisation().await;
+        let customer = world.customer(external_id.unwrap_or(&org.external_id), keys).await;
+        let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
+        let admin = world.api.with(&org.admin);
+        let created = admin.post(&org.path("/destinations"), &input).await.expect(201);
+        assert_eq!((&created["state"], &created["externalId"]), (&json!("pending"), &json!(org.external_id)));
+        Self { destination: org.path(&format!("/destinations/{}", text(&created["id"]))), org, customer }
+    }
+
+    async fn shown(&self, world: &World) -> Value {
+        world.api.with(&self.org.admin).get(&self.destination).await.expect(200)
+    }
+
+    async fn tested(&self, world: &World) -> Value {
+        let path = format!("{}/test", self.destination);
+        world.api.with(&self.org.admin).post(&path, &json!({})).await.expect(200)
+    }
+}
+
+async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not(world: &World) {
+    let acme = Party::new(world, None, "*").await;
+    let locked = Party::new(world, Some("another-external-id"), "*").await;
+    let narrow = Party::new(world, None, "elsewhere/*").await;
+
+    let report = acme.tested(world).await;
+    let steps = report["steps"].as_array().unwrap();
+    assert!(report["outcome"] == "passed" && steps.iter().all(|step| step["outcome"] == "passed"), "{report}");
+    let file = world.objects(&acme.customer).await.remove(TEST_OBJECT).unwrap();
+    assert!(String::from_utf8(file).unwrap().contains(&text(&report["testedAt"])));
+    let refused = [(&locked, "assumeRole", "role_not_assumable"), (&narrow, "writeObject", "put_denied")];
+    for (party, step, code) in refused {
+        let report = party.tested(world).await;
+        let failed = report["steps"].as_array().unwrap().iter().find(|step| step["outcome"] == "failed").unwrap();
+        assert_eq!((&report["outcome"], &failed["name"]), (&json!("failed"), &json!(step)), "{report}");
+        assert_eq!(failed["code"], code, "{report}");
+        assert!(text(&failed["fix"]).len() > 20 && text(&failed["aws"]).contains("AccessDenied"), "{failed}");
+    }
+
+    world.api.with(&acme.org.producer).post("/events", &event("to be delivered")).await.expect(201);
+    let parties = [&acme, &locked, &narrow];
+    world
+        .schedule(async || {
+            let mut states = Vec::new();
+            for party in parties {
+                states.push(text(&party.shown(world).await["state"]));
+            }
+            states == ["sent", "failing", "failing"]
+        })
+        .await;
+
+    let objects = world.objects(&acme.customer).await;
+    let keys: Vec<&String> = objects.keys().filter(|key| is_delivery(key)).collect();
+    let chain = Chain::of(&objects);
+    let mut expected = vec!["organisation.create"];
+    expected.extend(["token.create"; 3]);
+    expected.extend(["destination.create", "destination.test", "mock_api.update"]);
+    assert_eq!((chain.types(), chain.range()), (expected, Some((1, 7))));
+    let deliveries = format!("{}/deliveries", acme.destination);
+    let listed = world.api.with(&acme.org.admin).get(&deliveries).await.expect(200);
+    let [delivery] = listed["deliveries"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!((keys.len(), &delivery["key"]), (1, &json!(keys[0])));
+    assert_eq!(delivery["sha256"], sha256(&objects[keys[0]]));
+    let shown = acme.shown(world).await;
+    assert_eq!((&shown["state"], &shown["nextSequence"]), (&json!("sent"), &json!(8)));
+
+    for (party, _, code) in refused {
+        let shown = party.shown(world).await;
+        assert_eq!(shown["failing"]["code"], code, "{shown}");
+        let status = text(&shown["status"]);
+        assert!(status.contains(&text(&shown["failing"]["fix"])), "{status}");
+        assert!(status.ends_with("None has been sent so far."), "{status}");
+        assert!(world.objects(&party.customer).await.is_empty());
+    }
+}
+
+async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
+    let party = Party::new(world, None, "*").await;
+    let (admin, path) = (world.api.with(&party.org.admin), &party.destination);
+    let changed = admin.send(Method::PATCH, path, &[], Some(json!({"prefix": "audit"}).to_string())).await.expect(200);
+    assert_eq!(changed["prefix"], "audit");
+    assert_eq!(admin.post(&format!("{path}/pause"), &json!({})).await.expect(200)["state"], "paused");
+    assert_eq!(admin.post(&format!("{path}/resume"), &json!({})).await.expect(200)["state"], "pending");
+    let range = json!({"firstSequence": 1, "lastSequence": 2});
+    admin.post(&format!("{path}/replay"), &range).await.expect_problem(409, "nothing_to_replay");
+    let setup = admin.get(&format!("{path}/setup")).await.expect(200).to_string();
+    assert!(setup.contains(&world.service) && setup.contains(&party.org.external_id), "{setup}");
+    admin.delete(path).await.expect(204);
+    admin.get(path).await.expect_problem(404, "not_found");
+    let listed = admin.get(&party.org.path("/destinations")).await.expect(200);
+    assert_eq!(listed["destinations"], json!([]));
+
+    let tokens = party.org.path("/tokens");
+    let old = admin.post(&tokens, &json!({"name": "SIEM", "role": "auditor"})).await.expect(201);
+    let old_path = format!("{tokens}/{}", text(&old["id"]));
+    let new = admin.post(&format!("{old_path}/rotate"), &json!({})).await.expect(201);
+    for token in [&old, &new] {
+        world.api.with(&text(&token["token"])).get("/audit/tail").await.expect(200);
+    }
+    admin.delete(&old_path).await.expect(204);
+    let listed = admin.get(&tokens).await.expect(200);
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 4, "three of the organisation's, and the new one");
+
+    let renamed = json!({"name": "Acme Inc.", "plan": "enterprise"});
+    world.platform().put(&party.org.path(""), &renamed).await.expect(200);
+    assert_eq!(admin.get(&party.org.path("")).await.expect(200)["name"], "Acme Inc.");
+    let found = world.platform().get("/organisations?pageSize=1000").await.expect(200);
+    assert!(found.to_string().contains(&party.org.id));
+}
+
+async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(world: &World) {
+    let (acme, umbrella) = (world.organisation().await, world.organisation().await);
+    world.api.with(&acme.producer).post("/events", &event("private")).await.expect(201);
+    for caller in [world.api.nobody(), world.api.with("nonsense"), world.api.with(&acme.auditor[1..])] {
+        let refused = caller.get("/audit").await;
+        refused.expect_problem(401, "unauthorized");
+        assert_eq!(refused.headers["www-authenticate"], "Bearer");
+    }
+    world.api.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
+    let theirs = world.api.with(&umbrella.admin);
+    let one = text(&world.api.with(&acme.auditor).get("/audit").await.expect(200)["events"][4]["uuid"]);
+    for path in ["", "/audit", "/audit/tail", "/destinations", "/tokens", &format!("/audit/{one}")] {
+        let nowhere = theirs.get(&format!("/organisations/nowhere{path}")).await;
+        nowhere.expect_problem(404, "not_found");
+        assert_eq!(without_request(theirs.get(&acme.path(path)).await), without_request(nowhere), "{path}");
+    }
+    theirs.get(&format!("/audit/{one}")).await.expect_problem(404, "not_found");
+    let test = acme.path("/destinations/abcdefghijkl/test");
+    theirs.post(&test, &json!({})).await.expect_problem(404, "not_found");
+}
+
+async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is(world: &World) {
+    let description = annals_api::routes::operations(Description::default());
+    let document = serde_json::to_value(annals_test_connection::operations(description).document()).unwrap();
+    let mut operations = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let path = path.replace(['{', '}'], "");
+            let answer = world.api.nobody().send(method.clone(), &path, &[], None).await;
+            if operation["security"] == json!([]) {
+                assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+            } else {
+                answer.expect_problem(401, "unauthorized");
+            }
+            operations += 1;
+        }
+    }
+    assert!(operations >= 30, "the description is not understood: {operations}");
+    for (method, path) in [(Method::GET, "/"), (Method::DELETE, "/events"), (Method::POST, "/organisations/a/b/c")] {
+        let answer = world.platform().send(method.clone(), path, &[], None).await;
+        match &world.place {
+            Place::Local(_) => assert!([404, 405].contains(&answer.status), "{method} {path}"),
+            // The gateway has no such route: no function is asked.
+            Place::Deployed { .. } => {
+                assert_eq!(answer.expect(404), json!({"message": "Not Found"}), "{method} {path}")
+            }
+        }
+    }
+}
+
+/// An answer without what is every request's own.
+fn without_request(mut answer: Answer) -> Answer {
+    answer.headers.retain(|name, _| !name.contains("request") && !name.starts_with("x-amz"));
+    answer
+}
+
+/// An event as a producer posts it.
+fn event(label: &str) -> Value {
+    json!({
+        "action": "UPDATE",
+        "entity": {"id": label, "name": "Payments", "entityType": "MOCK_API"},
+        "principal": {"id": "42", "name": "Ada", "entityType": "USER", "email": "ada@example.com"},
+    })
+}
+
+fn sequences(page: &Value) -> Vec<u64> {
+    page["events"].as_array().unwrap().iter().map(|event| event["sequence"].as_u64().unwrap()).collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no string: {value}")).to_owned()
+}
