@@ -100,13 +100,14 @@ fn whatever_is_asked_for_following_next_shows_exactly_what_matches() {
         in_virtual_time(async move {
             let world = World::new(seed);
             let entropy = &world.entropy;
+            let pick = |texts: &[&'static str]| *entropy.pick(texts);
             for _ in 0..entropy.between(1, 12) {
                 let bodies = (0..entropy.between(1, 40)).map(|_| {
                     body(
-                        entropy.pick(&["CREATE", "UPDATE", "DELETE"]),
-                        entropy.pick(&["a", "b", "c"]),
-                        entropy.pick(&["7", "42"]),
-                        entropy.pick(&["one", "Two", "three and TWO"]),
+                        pick(&["CREATE", "UPDATE", "DELETE"]),
+                        pick(&["a", "b", "c"]),
+                        pick(&["7", "42"]),
+                        pick(&["one", "Two", "three and TWO"]),
                     )
                 });
                 let bodies = bodies.collect();

@@ -197,7 +197,8 @@ impl Problem {
     #[must_use]
     pub fn unsupported_media_type() -> Self {
         let detail = "Send Content-Type: application/json for an object or an array, application/x-ndjson for lines; \
-                      both in UTF-8.";
+                      both in UTF-8. What many clients send by themselves, such as \
+                      application/x-www-form-urlencoded, is neither.";
         Self::new(kind::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
@@ -245,7 +246,7 @@ impl Problem {
     }
 
     fn internal() -> Self {
-        let detail = "Something is wrong on our side. Trying again will not help; the log says what it is.";
+        let detail = "Something is wrong on our side. If it is the same again in a minute, tell whoever runs this service.";
         Self::new(kind::INTERNAL, detail)
     }
 
