@@ -1,0 +1,258 @@
+//! What a release has stored is read by every later one: tables as they were left stand in `tests/data`, one file a
+//! release, and are never written again. A new release adds its own: `ANNALS_WRITE_DATA=1 cargo test -p annals-tests --test
+//! upgrade` writes the file of the present version where there is none.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use annals_api::Api;
+use annals_aws::{
+    dynamodb::{DynamoStore, Tables, create_tables},
+    system::SystemEntropy,
+};
+use annals_core::{
+    audit::{Audit, PageRequest, Start},
+    delivery::{
+        queue::ShipOrder,
+        setup::ServiceSettings,
+        ship::{ShipOutcome, ShipPolicy, Shipping},
+        sink::ObjectSink,
+    },
+    destination::{DestinationInput, ReplayInput},
+    event::{Layout, parse},
+    log::segment::LineHash,
+    organisation::{Organisation, OrganisationInput},
+    registry::Registry,
+    time::{Clock as _, Timestamp},
+    token::{Caller, Role, TokenHash, TokenInput},
+};
+use annals_local::cloud::{AccessKey, Cloud, CloudOptions};
+use annals_tests::{
+    bucket::{MemoryBuckets, Weather},
+    clock::PausedClock,
+    deployment::platform,
+    queue::MemoryQueue,
+    sample,
+};
+use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+/// A deployment whose clock stands still.
+struct World {
+    api: Api,
+    store: Arc<DynamoStore>,
+    client: Client,
+    tables: Tables,
+    clock: Arc<PausedClock>,
+    buckets: Arc<MemoryBuckets>,
+    _cloud: Cloud,
+}
+
+/// What a release left behind.
+struct Release {
+    /// The tables' items.
+    items: Vec<(String, HashMap<String, AttributeValue>)>,
+    /// When.
+    at: Timestamp,
+    /// The text of an auditor's token.
+    token: String,
+    /// Every line of the log.
+    lines: Vec<String>,
+}
+
+impl World {
+    async fn start(now: Timestamp) -> Self {
+        let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+        let client = Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+        let tables = Tables { log: "log".into(), registry: "registry".into() };
+        create_tables(&client, &tables).await.unwrap();
+        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
+        let clock = PausedClock::new(now);
+        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let nobody = TokenHash([0; 32]);
+        let api = Api::new(Arc::clone(&store), clock.clone(), Arc::new(SystemEntropy), nobody, service);
+        let buckets = MemoryBuckets::new(clock.clone(), "eu-central-1".parse().unwrap());
+        Self { api, store, client, tables, clock, buckets, _cloud: cloud }
+    }
+
+    async fn acme(&self) -> Organisation {
+        self.api.administration.organisation(&"acme".parse().unwrap()).await.unwrap()
+    }
+
+    async fn record(&self, count: usize) {
+        let event = |number: usize| {
+            json!({
+                "action": "UPDATE",
+                "entity": {"id": format!("m-{number}"), "name": "Zürich \"Pay\"", "entityType": "MOCK_API"},
+                "principal": {"id": "42", "name": "Ada", "entityType": "USER", "email": "ada@example.com"},
+                "payload": {"number": number},
+            })
+        };
+        let events: Value = (0..count).map(event).collect();
+        let bodies = parse(events.to_string().as_bytes(), Layout::Json).unwrap();
+        self.api.log.append(&self.acme().await, bodies, None).await.unwrap();
+        self.clock.jump(Duration::from_secs(60));
+    }
+
+    async fn ship(&self) -> ShipOutcome {
+        let shipping = Shipping::new(
+            Arc::clone(&self.api.log),
+            Arc::clone(&self.store) as Arc<dyn Registry>,
+            MemoryQueue::new(self.clock.clone()),
+            Arc::clone(&self.buckets) as Arc<dyn ObjectSink>,
+            self.clock.clone(),
+            Arc::new(SystemEntropy),
+            ShipPolicy { object_bytes: 4000, ..ShipPolicy::default() },
+        );
+        let active = self.store.active_destinations().await.unwrap();
+        shipping.ship(&ShipOrder::from(&active[0])).await.unwrap().outcome
+    }
+
+    async fn lines(&self) -> Vec<String> {
+        let mut request = PageRequest { page_size: 1000, ..PageRequest::default() };
+        let mut lines = Vec::new();
+        loop {
+            let audit = Audit::new(Arc::clone(&self.api.log));
+            let page = audit.page(&self.acme().await, &request, &sample::reader()).await.unwrap();
+            lines.extend(page.lines.into_iter().map(|line| line.text));
+            let Some(next) = page.next else { return lines };
+            request = PageRequest { start: Start::From(next), through: page.through, ..request };
+        }
+    }
+
+    /// A deployment in the midst of its life: a delivery that was begun and failed, another one behind it, a replay.
+    async fn live(&self) -> Release {
+        let administration = &self.api.administration;
+        let input = OrganisationInput::parse(br#"{"name":"Acme \"Ltd\"","plan":"enterprise"}"#).unwrap();
+        administration.put_organisation(&"acme".parse().unwrap(), input, &platform()).await.unwrap();
+        let acme = self.acme().await;
+        let input = TokenInput { name: "SIEM".into(), role: Role::Auditor, expires_at: None };
+        let (_, token) = administration.create_token(&acme, input, &platform()).await.unwrap();
+        let body = br#"{"bucket":"acme-audit","roleArn":"arn:aws:iam::444455556666:role/annals","prefix":"audit"}"#;
+        let input = DestinationInput::parse(body, "aws").unwrap();
+        self.buckets.open(&input.bucket, "eu-central-1".parse().unwrap());
+        let destination = administration.create_destination(&acme, input, &platform()).await.unwrap();
+        self.record(3).await;
+        self.record(40).await;
+        assert_eq!(self.ship().await, ShipOutcome::UpToDate);
+        self.record(1).await;
+        self.buckets.set_weather(&destination.bucket, Weather::Denied);
+        assert!(matches!(self.ship().await, ShipOutcome::Failing(_)));
+        let range = ReplayInput::Sequences { first: 2, last: 9 };
+        administration.replay(&acme, &destination.id, range, &platform()).await.unwrap();
+        let lines = self.lines().await;
+        let mut items = Vec::new();
+        for table in [&self.tables.log, &self.tables.registry] {
+            let found = self.client.scan().table_name(table).send().await.unwrap();
+            items.extend(found.items.unwrap().into_iter().map(|item| (table.clone(), item)));
+        }
+        Release { items, at: self.clock.now(), token: token.reveal().to_owned(), lines }
+    }
+}
+
+impl Release {
+    fn to_json(&self) -> String {
+        let items: Vec<Value> = self
+            .items
+            .iter()
+            .map(|(table, item)| {
+                let mut names: Vec<_> = item.keys().collect();
+                names.sort_unstable();
+                let attributes: Map<String, Value> =
+                    names.into_iter().map(|name| (name.clone(), attribute_json(&item[name]))).collect();
+                json!({"table": table, "item": attributes})
+            })
+            .collect();
+        let whole = json!({"at": self.at, "token": self.token, "lines": self.lines, "items": items});
+        serde_json::to_string_pretty(&whole).unwrap() + "\n"
+    }
+
+    fn read(path: &Path) -> Self {
+        let whole: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let items = whole["items"].as_array().unwrap().iter().map(|item| {
+            let attributes = item["item"].as_object().unwrap().iter();
+            (item["table"].as_str().unwrap().to_owned(), attributes.map(|(k, v)| (k.clone(), attribute(v))).collect())
+        });
+        Self {
+            items: items.collect(),
+            at: Timestamp::parse(whole["at"].as_str().unwrap()).unwrap(),
+            token: whole["token"].as_str().unwrap().to_owned(),
+            lines: whole["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect(),
+        }
+    }
+}
+
+/// As DynamoDB's own JSON writes it.
+fn attribute_json(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
+        AttributeValue::B(bytes) => json!({"B": STANDARD.encode(bytes)}),
+        other => panic!("no attribute of ours is {other:?}"),
+    }
+}
+
+fn attribute(value: &Value) -> AttributeValue {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    match (kind.as_str(), value) {
+        ("S", Value::String(text)) => AttributeValue::S(text.clone()),
+        ("N", Value::String(number)) => AttributeValue::N(number.clone()),
+        ("BOOL", Value::Bool(flag)) => AttributeValue::Bool(*flag),
+        ("B", Value::String(text)) => AttributeValue::B(Blob::new(STANDARD.decode(text).unwrap())),
+        other => panic!("{other:?} is no attribute"),
+    }
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
+}
+
+#[tokio::test]
+async fn what_every_release_has_stored_is_read_and_gone_on_with() {
+    let present = data().join(format!("release-{}.json", env!("CARGO_PKG_VERSION")));
+    if std::env::var_os("ANNALS_WRITE_DATA").is_some() && !present.exists() {
+        std::fs::write(&present, World::start(sample::START).await.live().await.to_json()).unwrap();
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(data()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.contains(&present), "this version has no file in tests/data: see the top of this test");
+    for file in files {
+        reads(&Release::read(&file)).await;
+    }
+}
+
+async fn reads(release: &Release) {
+    let world = World::start(release.at).await;
+    for (table, item) in &release.items {
+        world.client.put_item().table_name(table).set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let lines = world.lines().await;
+    assert_eq!(lines[..release.lines.len()], release.lines, "every line byte for byte");
+    let caller = world.api.admission.admit(&release.token, None).await.unwrap();
+    assert!(matches!(caller, Caller::Token(token) if token.role == Role::Auditor), "tokens go on working");
+
+    // The log goes on where it was left, and so do delivery and replay.
+    world.record(2).await;
+    let acme = world.acme().await;
+    let before = world.api.administration.destinations(&acme.id).await.unwrap().remove(0);
+    assert!(before.intent.is_some() && before.replay.is_some() && before.progress.failing.is_some());
+    world.buckets.open(&before.bucket, "eu-central-1".parse().unwrap());
+    assert_eq!(world.ship().await, ShipOutcome::UpToDate);
+    let after = world.api.administration.destinations(&acme.id).await.unwrap().remove(0);
+    let tail = world.api.log.tail(&acme.id).await.unwrap();
+    assert_eq!((after.next_sequence, &after.replay), (tail.last + 1, &None));
+    let intent = before.intent.unwrap();
+    let object = world.buckets.object(&before.bucket, &intent.key).expect("what was begun is delivered under its key");
+    let text = String::from_utf8(object.content.to_vec()).unwrap();
+    let first = &release.lines[usize::try_from(intent.first).unwrap() - 1];
+    assert!(text.starts_with(first.as_str()));
+    let lines = world.lines().await;
+    let hashes = lines.windows(2).all(|pair| pair[1].contains(&LineHash::of(&pair[0]).to_string()));
+    assert!(hashes, "one chain across releases");
+}
