@@ -88,7 +88,8 @@ impl Deployment {
     pub fn environment(&self, role: FunctionRole) -> Vec<(String, String)> {
         let tables = json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"});
         let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::*:role/*"});
-        let queue = json!({"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"});
+        let queue = ["sqs:SendMessage", "sqs:GetQueueAttributes"];
+        let queue = json!({"Effect": "Allow", "Action": queue, "Resource": "*"});
         let (user, statements) = match role {
             FunctionRole::Api => ("api", vec![tables]),
             FunctionRole::TestConnection => ("test-connection", vec![tables, assume]),

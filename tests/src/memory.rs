@@ -506,6 +506,8 @@ impl Registry for MemoryStore {
             next_sequence: destination.next_sequence,
             pending: destination.intent.is_some() || destination.replay.is_some(),
             retry_at: destination.progress.failing.as_ref().map(|failing| failing.retry_at),
+            failure: destination.progress.failing.as_ref().map(|failing| failing.failure.code),
+            lag_from: destination.progress.lag_from,
         };
         Ok(self.lock().destinations.iter().filter(|destination| destination.is_active()).map(active).collect())
     }

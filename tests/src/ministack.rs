@@ -53,10 +53,17 @@ impl MiniStack {
         let trust = trust.to_string();
         self.iam(account, "CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", &trust)]).await;
         if let Some(policy) = policy {
-            let policy = policy.to_string();
-            let policy = [("RoleName", name), ("PolicyName", "put"), ("PolicyDocument", &policy)];
-            self.iam(account, "PutRolePolicy", &policy).await;
+            self.put_policy(arn, &policy).await;
         }
+    }
+
+    /// Gives a role its one policy, or another one in its place.
+    pub async fn put_policy(&self, role_arn: &str, policy: &Value) {
+        let account = role_arn.split(':').nth(4).unwrap();
+        let name = role_arn.rsplit('/').next().unwrap();
+        let policy = policy.to_string();
+        let policy = [("RoleName", name), ("PolicyName", "put"), ("PolicyDocument", &policy)];
+        self.iam(account, "PutRolePolicy", &policy).await;
     }
 
     /// A customer in an account of their own: a bucket, and a role with this trust policy, which may put what `keys`

@@ -162,6 +162,10 @@ impl ShipQueue for MemoryQueue {
         self.push(orders);
         Ok(())
     }
+
+    async fn is_busy(&self) -> Result<bool, StoreError> {
+        Ok(!self.is_empty())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use annals_aws::system::SystemClock;
@@ -20,7 +20,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -68,6 +68,8 @@ pub struct Logs {
 #[derive(Debug)]
 struct Runtime {
     arn: String,
+    /// When the function first asked for an event.
+    ready: watch::Sender<Option<Instant>>,
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     state: Mutex<Pending>,
 }
@@ -88,10 +90,20 @@ struct Invocation {
 impl Function {
     /// Starts a function's binary with Lambda's environment and `environment`, and nothing else.
     pub async fn start(binary: &str, environment: impl IntoIterator<Item = (String, String)>) -> Self {
-        let name = binary.rsplit('/').next().unwrap_or(binary);
+        Self::start_by(binary, [], environment).await
+    }
+
+    /// Starts a function that is run by another program, an interpreter perhaps.
+    pub async fn start_by<'a>(
+        program: &str,
+        arguments: impl IntoIterator<Item = &'a str>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let name = program.rsplit('/').next().unwrap_or(program);
         let (events, waiting) = mpsc::unbounded_channel();
         let runtime = Arc::new(Runtime {
             arn: format!("arn:aws:lambda:us-east-1:111122223333:function:{name}"),
+            ready: watch::Sender::new(None),
             waiting: tokio::sync::Mutex::new(waiting),
             state: Mutex::default(),
         });
@@ -110,7 +122,7 @@ impl Function {
             ("AWS_LAMBDA_RUNTIME_API".to_owned(), address.to_string()),
         ];
         let lambda = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let process = Process::start(binary, [], lambda.into_iter().chain(own).chain(environment));
+        let process = Process::start(program, arguments, lambda.into_iter().chain(own).chain(environment));
         Self { process, runtime, events, server }
     }
 
@@ -144,12 +156,41 @@ impl Function {
         }
     }
 
+    /// When it first asked for an event, which is when its start was over. Returns once it has.
+    ///
+    /// # Panics
+    /// Where it ends instead.
+    pub async fn ready(&self) -> Instant {
+        let mut ready = self.runtime.ready.subscribe();
+        tokio::select! {
+            biased;
+            Ok(at) = ready.wait_for(Option::is_some) => at.unwrap(),
+            () = self.process.closed() => panic!("the function ended before it asked for an event"),
+        }
+    }
+
     /// The most of its process that was ever in memory, in bytes (Linux, `VmHWM`).
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
+        self.memory_bytes("VmHWM:")
+    }
+
+    /// What of its process is in memory, in bytes (Linux, `VmRSS`).
+    #[must_use]
+    pub fn resident_memory_bytes(&self) -> u64 {
+        self.memory_bytes("VmRSS:")
+    }
+
+    fn memory_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Asks the function to end, as Lambda does, and returns when it has.
+    pub async fn terminate(&self) {
+        self.process.signal("TERM");
+        self.process.closed().await;
     }
 
     /// Ends the function, and gives all that it wrote.
@@ -199,6 +240,12 @@ impl Runtime {
 }
 
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response<Body> {
+    let now = Instant::now();
+    runtime.ready.send_if_modified(|ready| {
+        let first = ready.is_none();
+        ready.get_or_insert(now);
+        first
+    });
     let Some(Invocation { id, event }) = runtime.waiting.lock().await.recv().await else {
         return reply(StatusCode::GONE, r#"{"errorType":"Shutdown"}"#);
     };

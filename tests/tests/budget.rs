@@ -213,6 +213,10 @@ impl ShipQueue for Orders {
         self.0.lock().unwrap().extend_from_slice(orders);
         Ok(())
     }
+
+    async fn is_busy(&self) -> Result<bool, StoreError> {
+        Ok(!self.0.lock().unwrap().is_empty())
+    }
 }
 
 #[tokio::test]

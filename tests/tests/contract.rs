@@ -756,7 +756,7 @@ contract! {
                     let failing = full.progress.failing.unwrap();
                     changed.progress.failing = Some(Failing { retry_at: at, ..failing });
                 }
-                5 => {}
+                5 => changed.progress.lag_from = Some(at),
                 _ => {
                     world.make(&organisation, Change::DeleteDestination(Box::new(Destination { version: 1, ..changed }))).await;
                     continue;
@@ -772,6 +772,8 @@ contract! {
                         next_sequence: number + 7,
                         pending: matches!(number % 7, 2 | 3),
                         retry_at: (number % 7 == 4).then_some(at),
+                        failure: (number % 7 == 4).then_some(FailureCode::RoleNotAssumable),
+                        lag_from: changed.progress.lag_from,
                     },
                 );
             }
@@ -907,6 +909,7 @@ fn full_destination(destination: &Destination) -> Destination {
             last_success: Some(at(6)),
             failing: Some(Failing { failure, since: at(7), attempts: 3, retry_at: at(8) }),
             lost: Some(Lost { events: 12, last: 5..=9, noticed_at: at(9) }),
+            lag_from: Some(at(10)),
         },
         ..destination.clone()
     }

@@ -1,7 +1,7 @@
 //! What `infra/docs/reading.md` promises of pages, cursors, filters and counts, where it takes another clock, another store
-//! or more events than a running system gives at once; and that each of its sentences has a test.
+//! or more events than a running system gives at once.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use annals_api::{Api, router};
 use annals_core::{
@@ -318,48 +318,4 @@ fn an_expired_cursor_is_a_410_that_names_the_oldest_event() {
         assert_eq!(api.log.tail(&acme.id).await.unwrap().last, tail, "nothing is recorded");
         assert_eq!(get(&format!("from={}", oldest.short())).await.0, StatusCode::OK);
     });
-}
-
-#[test]
-fn every_sentence_of_the_document_is_held_by_a_test_that_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let document = std::fs::read_to_string(root.join("infra/docs/reading.md")).unwrap();
-    let mut tests = BTreeSet::new();
-    for folder in ["tests/tests", "functions/api/tests"] {
-        collect_tests(&root.join(folder), &mut tests);
-    }
-    // A list item is a promise: its last parenthesis names the tests.
-    let items: Vec<String> = document
-        .split("\n- ")
-        .skip(1)
-        .map(|item| item.split("\n\n").next().unwrap().split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    assert!(items.len() > 25, "{}", items.len());
-    for item in items {
-        let (_, named) = item.rsplit_once(" (`").unwrap_or_else(|| panic!("no test is named: {item}"));
-        let named = named.strip_suffix(").").unwrap_or_else(|| panic!("no test is named at its end: {item}"));
-        for name in named.split(", ") {
-            let name = name.trim_matches('`');
-            assert!(tests.contains(name), "no test is called {name}");
-        }
-    }
-}
-
-fn collect_tests(folder: &Path, tests: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect_tests(&path, tests);
-            continue;
-        }
-        let source = std::fs::read_to_string(&path).unwrap();
-        let mut is_test = false;
-        for line in source.lines() {
-            let name = line.strip_prefix("async fn ").or_else(|| line.strip_prefix("fn "));
-            if let Some(name) = name.filter(|_| is_test).and_then(|rest| rest.split('(').next()) {
-                tests.insert(name.to_owned());
-            }
-            is_test = line.starts_with("#[") && line.contains("test");
-        }
-    }
 }

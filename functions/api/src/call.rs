@@ -1,9 +1,6 @@
 //! What every route needs of a request: who calls, for which organisation, from where, with what body.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Instant,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use annals_core::{
     administration::Actor,
@@ -14,8 +11,7 @@ use annals_core::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, MatchedPath, RawPathParams, Request},
-    middleware::Next,
+    extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, RawPathParams, Request},
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
@@ -24,7 +20,7 @@ use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use crate::{Api, gateway::BasePath, problem::Problem};
+use crate::{Api, gateway::BasePath, problem::Problem, unit::Notes};
 
 /// The longest path with its query, in bytes. API Gateway takes 10,240 bytes of request line and headers together.
 const MAX_URI_BYTES: usize = 8 * 1024;
@@ -161,7 +157,15 @@ impl Call {
                 token.organisation.clone()
             }
         };
-        Ok(self.api.administration.organisation(&id).await?)
+        let organisation = self.api.administration.organisation(&id).await?;
+        self.notes().organisation(&organisation.id);
+        Ok(organisation)
+    }
+
+    /// Where to note what the request's line should say.
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        self.parts.extensions.get::<Notes>().cloned().unwrap_or_default()
     }
 
     /// Passes for the platform alone.
@@ -266,22 +270,6 @@ impl Call {
 pub fn cut(text: &str) -> String {
     const MAX_BYTES: usize = 1024;
     text[..text.floor_char_boundary(MAX_BYTES)].to_owned()
-}
-
-/// Logs one line a request, without anything that a caller chose but the path's shape.
-pub async fn log(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let begun = Instant::now();
-    let response = next.run(request).await;
-    tracing::info!(
-        %method,
-        route = route.as_deref().unwrap_or("none"),
-        status = response.status().as_u16(),
-        duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "answered"
-    );
-    response
 }
 
 /// An answer with a JSON body.

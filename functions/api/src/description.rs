@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    operation::{Access, Method, Operation, Operations, POSTED, SchemaOf, Scope, Tag},
+    operation::{Access, Method, Operation, Operations, SchemaOf, Scope, Tag},
     problem::{self, Kind, kind},
     schema::Cursor,
 };
@@ -37,7 +37,7 @@ says what to do, and, where an input is at fault, all its faults in `errors`. Wh
 answered exactly as what does not exist. Members may be added to any answer; pass over those that you do not know.
 
 **Events.** Every change leaves an event in the organisation's own log, and so does every read of it; `x-audit-events` \
-names its type.";
+names its type, and is `*` where that is the type of what was posted.";
 
 /// Lists operations.
 #[derive(Debug, Default)]
@@ -134,6 +134,18 @@ impl Schemas {
         schema.to_value()
     }
 
+    /// The schema of something that is sent, itself instead of a reference to it.
+    fn inlined(&mut self, of: SchemaOf) -> Value {
+        let schema = self.sent(of);
+        let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+        let definition = name.and_then(|name| self.sent.definitions_mut().remove(&name));
+        let Some(mut definition) = definition else { return schema };
+        if let Ok(schema) = <&mut Schema>::try_from(&mut definition) {
+            RecursiveTransform(refuse_null).transform(schema);
+        }
+        definition
+    }
+
     fn answered(&mut self, schema: SchemaOf) -> Value {
         schema(&mut self.answered).to_value()
     }
@@ -144,7 +156,8 @@ impl Schemas {
             if let Ok(schema) = <&mut Schema>::try_from(&mut schema) {
                 RecursiveTransform(refuse_null).transform(schema);
             }
-            schemas.insert(name, schema);
+            let same = schemas.insert(name, schema.clone()).is_none_or(|other| other == schema);
+            debug_assert!(same, "two schemas have the name of {schema}");
         }
         schemas
     }
@@ -198,9 +211,6 @@ fn describe(method: Method, path: &str, operation: &Operation, schemas: &mut Sch
     }
     described["x-roles"] = roles.into();
     described["x-audit-events"] = operation.events.into();
-    if operation.events.contains(&POSTED) {
-        described["x-audit-events"] = json!([POSTED]);
-    }
     described
 }
 
@@ -229,20 +239,6 @@ fn parameters(path: &str, operation: &Operation, schemas: &mut Schemas) -> Vec<V
         }
     }
     parameters
-}
-
-impl Schemas {
-    /// The schema of something that is sent, itself instead of a reference to it.
-    fn inlined(&mut self, of: SchemaOf) -> Value {
-        let schema = self.sent(of);
-        let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
-        let Some(definition) = name.and_then(|name| self.sent.definitions_mut().remove(&name)) else { return schema };
-        let mut definition = definition;
-        if let Ok(schema) = <&mut Schema>::try_from(&mut definition) {
-            RecursiveTransform(refuse_null).transform(schema);
-        }
-        definition
-    }
 }
 
 fn path_parameter(name: &str) -> Value {
@@ -277,7 +273,7 @@ fn responses(method: Method, operation: &Operation, schemas: &mut Schemas) -> Va
         }
         responses.insert(answer.status.to_string(), response);
     }
-    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<&Kind>> = BTreeMap::new();
     for problem in problems(method, operation) {
         let kinds = by_status.entry(problem.status.as_u16()).or_default();
         if !kinds.contains(&problem) {
@@ -291,7 +287,7 @@ fn responses(method: Method, operation: &Operation, schemas: &mut Schemas) -> Va
 }
 
 /// The problems of an operation: its own, and those that it cannot help having.
-fn problems(method: Method, operation: &Operation) -> Vec<Kind> {
+fn problems(method: Method, operation: &Operation) -> Vec<&'static Kind> {
     let mut problems = operation.problems.clone();
     if operation.access == Access::Anyone {
         return problems;
@@ -318,7 +314,7 @@ fn problems(method: Method, operation: &Operation) -> Vec<Kind> {
 }
 
 /// What a status means that problems of these kinds have.
-fn refusal(status: u16, kinds: &[Kind], schemas: &mut Schemas) -> Value {
+fn refusal(status: u16, kinds: &[&Kind], schemas: &mut Schemas) -> Value {
     let meaning: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.meaning)).collect();
     let codes: Vec<&str> = kinds.iter().map(|kind| kind.code).collect();
     let problem = schemas.answered(|generator| generator.subschema_for::<problem::Described>());

@@ -6,6 +6,7 @@
 //! - [`description`]: the API as OpenAPI, made of the operations and of [`schema`]s
 //! - [`problem`]: every error as problem+json; the one place that knows which error has which status
 //! - [`routes`]: one file a resource
+//! - [`unit`]: a request's line in the log, and what it measured
 //!
 //! Architecture invariant: handlers are wiring. What is allowed, what is recorded and what is answered is the domain's.
 
@@ -16,6 +17,7 @@ pub mod operation;
 pub mod problem;
 pub mod routes;
 pub mod schema;
+pub mod unit;
 
 use std::sync::Arc;
 
@@ -121,13 +123,13 @@ impl Api {
 
 /// The routes of the API function.
 pub fn router(api: Api) -> Router {
-    with_fallbacks(routes::operations(Router::new())).with_state(api)
+    with_fallbacks(routes::operations(Router::new()), &api).with_state(api)
 }
 
 /// `routes` with problem+json for paths and methods that are none, and a log line a request.
-pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Api) -> Router<S> {
     routes
         .fallback(async || Problem::no_such_route())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(axum::middleware::from_fn(call::log))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api.log), unit::observe))
 }

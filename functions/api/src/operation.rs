@@ -185,7 +185,7 @@ pub struct Operation {
     pub(crate) body: Vec<(&'static str, SchemaOf)>,
     pub(crate) body_required: bool,
     pub(crate) answers: Vec<Answer>,
-    pub(crate) problems: Vec<Kind>,
+    pub(crate) problems: Vec<&'static Kind>,
     pub(crate) events: &'static [&'static str],
 }
 
@@ -282,7 +282,7 @@ impl Operation {
 
     /// The problems that it has beside those of every call with a token, and of every call with a body.
     #[must_use]
-    pub fn refuses(mut self, problems: &[Kind]) -> Self {
+    pub fn refuses(mut self, problems: &[&'static Kind]) -> Self {
         self.problems.extend(problems);
         self
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use annals_aws::metrics::chain;
 use annals_core::{
     administration::AdministrationError,
     admission::AdmissionError,
@@ -44,7 +45,7 @@ macro_rules! kinds {
 
             $(
                 $(#[doc = $meaning])+
-                pub const $name: Kind = Kind {
+                pub const $name: &Kind = &Kind {
                     status: StatusCode::$status,
                     code: $code,
                     title: $title,
@@ -53,7 +54,7 @@ macro_rules! kinds {
             )+
 
             /// All of them.
-            pub const ALL: &[Kind] = &[$($name),+];
+            pub const ALL: &[&Kind] = &[$($name),+];
         }
     };
 }
@@ -117,15 +118,16 @@ kinds! {
 /// An error as its caller reads it.
 #[derive(Debug)]
 pub struct Problem {
-    kind: Kind,
+    kind: &'static Kind,
     detail: String,
     members: Map<String, Value>,
     header: Option<Box<(&'static str, HeaderValue)>>,
+    cause: Option<String>,
 }
 
 impl Problem {
-    fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new(), header: None }
+    fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), members: Map::new(), header: None, cause: None }
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -135,6 +137,12 @@ impl Problem {
 
     fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.header = Some(Box::new((name, value)));
+        self
+    }
+
+    /// With what is said of it in the log alone.
+    fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = Some(chain(error));
         self
     }
 
@@ -228,25 +236,22 @@ impl Problem {
     fn store(error: &StoreError) -> Self {
         match error {
             StoreError::Throttled(_) | StoreError::Unavailable(_) => {
-                tracing::error!(error = %Chain(error), "the store failed");
                 Self::unavailable("The store did not answer in time. Try again in a moment.")
             }
-            StoreError::Broken(_) => {
-                tracing::error!(error = %Chain(error), "the store's answer makes no sense");
-                Self::internal()
-            }
+            StoreError::Broken(_) => Self::internal(),
         }
+        .caused_by(error)
     }
 
     /// The answer cannot be written as JSON.
     #[must_use]
     pub fn unwritable(error: &serde_json::Error) -> Self {
-        tracing::error!(error = %Chain(error), "an answer cannot be written");
-        Self::internal()
+        Self::internal().caused_by(error)
     }
 
     fn internal() -> Self {
-        let detail = "Something is wrong on our side. If it is the same again in a minute, tell whoever runs this service.";
+        let detail =
+            "Something is wrong on our side. If it is the same again in a minute, tell whoever runs this service.";
         Self::new(kind::INTERNAL, detail)
     }
 
@@ -296,17 +301,14 @@ impl Problem {
                 Self::new(kind::BATCH_TOO_LARGE, detail)
             }
             AppendError::Contended => {
-                tracing::error!("an append lost to others up to its deadline");
-                Self::unavailable("Too many appends at once. Nothing was recorded: send it again.")
+                Self::unavailable("Too many appends at once. Nothing was recorded: send it again.").caused_by(error)
             }
             AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_)) => Self::store(error),
-            AppendError::Unavailable(error) => {
-                tracing::error!(error = %Chain(&**error), "an append was not confirmed");
-                Self::unavailable(
-                    "The store did not confirm in time. Whether it was recorded is not known: with an Idempotency-Key \
-                     it is safe to send again.",
-                )
-            }
+            AppendError::Unavailable(_) => Self::unavailable(
+                "The store did not confirm in time. Whether it was recorded is not known: with an Idempotency-Key it \
+                 is safe to send again.",
+            )
+            .caused_by(error),
             AppendError::Conflict(conflict) => Self::conflict(*conflict),
         }
     }
@@ -424,7 +426,8 @@ impl IntoResponse for Problem {
         body.insert("code".into(), self.kind.code.into());
         body.insert("detail".into(), self.detail.into());
         body.extend(self.members);
-        let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+        let mut response = Response::new(Body::from(Value::from(body.clone()).to_string()));
+        response.extensions_mut().insert(Told { code: self.kind.code, cause: self.cause, body });
         *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -433,6 +436,25 @@ impl IntoResponse for Problem {
             headers.insert(name, value);
         }
         response
+    }
+}
+
+/// What a problem's answer carries for the log, and to have its request's id added.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// What kind of problem it is.
+    pub code: &'static str,
+    /// What failed on our side, where something did. Callers are not told.
+    pub cause: Option<String>,
+    body: Map<String, Value>,
+}
+
+impl Told {
+    /// The problem with the id of the request that ended in it.
+    pub(crate) fn with_request_id(&self, id: &str) -> Body {
+        let mut body = self.body.clone();
+        body.insert("requestId".into(), id.into());
+        Body::from(Value::from(body).to_string())
     }
 }
 
@@ -457,6 +479,9 @@ pub struct Described {
     /// With `expired`: the uuid of the oldest event there is, or null where there is none.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
+    /// The request's id, to be told whoever runs this service: its log has it, too. Not where no gateway gives one.
+    #[schemars(rename = "requestId", skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// One fault of an input: in its body, at `pointer`, or in a parameter.
@@ -476,19 +501,4 @@ pub struct DescribedFault {
 
 fn codes() -> Vec<&'static str> {
     kind::ALL.iter().map(|kind| kind.code).collect()
-}
-
-/// An error with all its causes, for the log.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

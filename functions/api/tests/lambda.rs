@@ -222,6 +222,70 @@ async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
     let logs = function.stop();
     let errors: Vec<Value> = logs.lines().into_iter().filter(|line| line["level"] == "ERROR").collect();
     assert_eq!(errors.len(), 1, "logged once: {errors:?}");
+    assert_eq!((&errors[0]["code"], &errors[0]["request_id"]), (&json!("unavailable"), &json!(REQUEST_ID)));
+    assert!(errors[0]["error"].is_string(), "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_with_its_ids_its_measures_and_no_more_and_a_problem_bears_its_id() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let function = start(&deployment).await;
+    let post = Request::new("POST", "/events").token(&producer).json(&json!([event("a"), event("b")]));
+    let _ = call(&function, &post).await.expect(201);
+    let _ = call(&function, &Request::new("GET", "/audit?pageSize=3").token(&auditor)).await.expect(200);
+    let mut refused = Request::new("GET", "/audit/AAAAAAAAAAAAAAAAAAAAAA").token(&auditor).event();
+    refused["requestContext"]["requestId"] = "another-id".into();
+    let problem = Answer::of(&function.invoke(&refused).await.unwrap()).expect(404);
+    assert_eq!(problem["requestId"], "another-id");
+
+    let lines = function.stop().lines();
+    let [posted, read, refused] = &lines[..] else { panic!("a line a request: {lines:?}") };
+    assert_eq!((&posted["organisation"], &posted["route"]), (&json!("acme"), &json!("/events")));
+    assert_eq!((&posted["request_id"], &refused["request_id"]), (&json!(REQUEST_ID), &json!("another-id")));
+    assert_eq!(posted["lambda_request_id"], "00000000-0000-4000-8000-000000000001");
+    assert_eq!(refused["code"], "not_found");
+    let told = |line: &Value| {
+        ["Requests", "StatusClass", "ColdStarts", "EventsRecorded", "AppendRetries", "PagesRead", "EventsRead"]
+            .map(|name| line[name].to_string())
+            .join(" ")
+    };
+    assert_eq!(
+        lines.iter().map(told).collect::<Vec<_>>(),
+        [
+            r#"1 "2xx" 1 2 0 null null"#,
+            r#"1 "2xx" null 1 0 1 3"#, // reading is recorded, too
+            r#"1 "4xx" null null null null null"#,
+        ]
+    );
+    assert!(posted["BytesRecorded"].as_u64() > Some(100));
+    let names = |line: &Value| -> Vec<(String, String)> {
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+        let of_one = |directive: &Value| {
+            let dimensions = directive["Dimensions"].to_string();
+            let metrics = directive["Metrics"].as_array().unwrap().clone();
+            metrics.into_iter().map(move |metric| (metric["Name"].as_str().unwrap().to_owned(), dimensions.clone()))
+        };
+        directives.iter().flat_map(of_one).collect()
+    };
+    let (function, by_class) = (r#"[["FunctionName"]]"#, r#"[["FunctionName","StatusClass"]]"#);
+    let pairs = |names: &[(&str, &str)]| -> Vec<(String, String)> {
+        names.iter().map(|(name, dimensions)| ((*name).to_owned(), (*dimensions).to_owned())).collect()
+    };
+    assert_eq!(names(refused), pairs(&[("Requests", by_class)]));
+    assert_eq!(
+        names(read),
+        pairs(&[
+            ("AppendRetries", function),
+            ("BytesRecorded", function),
+            ("EventsRead", function),
+            ("EventsRecorded", function),
+            ("PagesRead", function),
+            ("Requests", by_class),
+        ])
+    );
 }
 
 #[tokio::test]
@@ -245,7 +309,7 @@ async fn rates_are_those_of_the_environment() {
 
     for (name, value) in [("ORGANISATION_RATE", "fast"), ("PLATFORM_RATE", "0/1"), ("FAILED_AUTHENTICATION_RATE", "1")]
     {
-        let environment = environment.iter().cloned().filter(|(other, _)| other != name);
+        let environment = environment.iter().filter(|(other, _)| other != name).cloned();
         let environment: Vec<_> = environment.chain([(name.to_owned(), value.to_owned())]).collect();
         let function = Function::start(BINARY, environment).await;
         function.invoke(&Request::new("GET", "/health").event()).await.unwrap_err();
@@ -338,4 +402,20 @@ async fn an_export_of_100_000_events_takes_no_more_memory_than_one_of_few() {
     assert_eq!(lines, 100_002, "organisation and token before them");
     let (early, late) = (early.unwrap(), function.peak_memory_bytes());
     assert!(late < early + (4 << 20), "{early} bytes after a tenth, {late} at the end");
+}
+
+#[tokio::test]
+async fn a_dynamodb_that_does_not_answer_does_not_keep_the_function_from_starting() {
+    let deployment = Deployment::start().await;
+    // Takes every connection, and says nothing.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut environment = deployment.environment(FunctionRole::Api);
+    let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap();
+    endpoint.1 = format!("http://{}", silent.local_addr().unwrap());
+    let function = Function::start(BINARY, environment).await;
+    assert_eq!(call(&function, &Request::new("GET", "/health")).await.status, 200);
+    let logs = function.stop();
+    let warnings: Vec<Value> = logs.lines().into_iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings.len(), 1, "said once: {warnings:?}");
+    assert_eq!(warnings[0]["message"], "not warmed");
 }

@@ -1,10 +1,13 @@
 //! The shipper function: plans on the schedule, ships from the queue, maintains once a day. Which event asks for what,
 //! and what is answered; the work is the domain's.
 
+pub mod units;
+
 use std::sync::Arc;
 
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
+    metrics,
     s3::S3ObjectSink,
     settings::{self, SettingError},
     sqs::SqsShipQueue,
@@ -12,7 +15,6 @@ use annals_aws::{
 };
 use annals_core::{
     delivery::{
-        Content,
         queue::{ShipOrder, ShipQueue},
         ship::{PlanReport, ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
         sink::ObjectSink,
@@ -42,6 +44,7 @@ const AT_ONCE: usize = 10;
 #[derive(Debug)]
 pub struct Shipper {
     shipping: Shipping,
+    log: Arc<Log>,
 }
 
 /// An event that asks for nothing that the shipper does.
@@ -52,9 +55,15 @@ pub enum ShipperError {
         "the event is neither a tick of the schedule, nor {{\"task\":\"plan\"}} or {{\"task\":\"maintain\"}}, nor messages of the ship queue"
     )]
     UnknownEvent,
-    /// The store or the queue failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The registry or the queue failed while a tick was planned.
+    #[error("the tick is not planned")]
+    Plan(#[source] StoreError),
+    /// The store or the queue failed while anchors were brought up to date.
+    #[error("not all anchors are up to date")]
+    Maintain(#[source] StoreError),
+    /// The answer cannot be written.
+    #[error("the answer cannot be written")]
+    Answer(#[source] serde_json::Error),
 }
 
 /// What became of one message.
@@ -92,7 +101,8 @@ impl Shipper {
             Arc::clone(&entropy),
             AppendPolicy::default(),
         ));
-        Self { shipping: Shipping::new(log, store, queue, sink, clock, entropy, ShipPolicy::default()) }
+        let shipping = Shipping::new(Arc::clone(&log), store, queue, sink, clock, entropy, ShipPolicy::default());
+        Self { shipping, log }
     }
 
     /// The shipper that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL`.
@@ -128,7 +138,7 @@ impl Shipper {
                     failure
                 })
                 .collect();
-            return serde_json::to_value(answer).map_err(|error| StoreError::Broken(error.into()).into());
+            return serde_json::to_value(answer).map_err(ShipperError::Answer);
         }
         let task = match event.get("task") {
             Some(task) => Task::deserialize(task).map_err(|_| ShipperError::UnknownEvent)?,
@@ -143,12 +153,12 @@ impl Shipper {
         };
         match task {
             Task::Plan => {
-                let PlanReport { planned, deferred } = self.plan().await?;
+                let PlanReport { planned, deferred, .. } = self.plan().await?;
                 Ok(serde_json::json!({"planned": planned, "deferred": deferred}))
             }
             Task::Maintain => {
-                let organisations = self.shipping.maintain().await?;
-                tracing::info!(organisations, "maintained");
+                let organisations = self.shipping.maintain().await.map_err(ShipperError::Maintain)?;
+                metrics::emit(&units::Maintenance::of(organisations));
                 Ok(serde_json::json!({"organisations": organisations}))
             }
         }
@@ -159,8 +169,8 @@ impl Shipper {
     /// # Errors
     /// Where the registry or the queue fails.
     pub async fn plan(&self) -> Result<PlanReport, ShipperError> {
-        let report = self.shipping.plan().await?;
-        tracing::info!(planned = report.planned, deferred = report.deferred, "planned");
+        let report = self.shipping.plan().await.map_err(ShipperError::Plan)?;
+        metrics::emit(&units::Plan::of(&report));
         Ok(report)
     }
 
@@ -176,33 +186,9 @@ impl Shipper {
             Some(order) => self.shipping.ship(order).await,
             None => Err(ShipError::BadOrder),
         };
-        let (organisation, destination) =
-            order.as_ref().map_or(("", ""), |order| (order.organisation.as_str(), order.destination.as_str()));
-        match &result {
-            Ok(report) => tracing::info!(
-                organisation,
-                destination,
-                outcome = outcome(&report.outcome),
-                objects = report.deliveries.len(),
-                events = contents(report).map(|content| content.events).sum::<u64>(),
-                size_bytes = contents(report).map(|content| content.bytes).sum::<u64>(),
-                "shipped"
-            ),
-            Err(error) => tracing::error!(
-                organisation,
-                destination,
-                error = %error,
-                cause = std::error::Error::source(error).map(tracing::field::display),
-                "not shipped: the message comes again"
-            ),
-        }
+        metrics::emit(&units::Shipment::of(order.as_ref(), &result, self.log.take_appended()));
         Shipped { message_id, order, result }
     }
-}
-
-/// What the delivered objects hold, as far as it is known.
-fn contents(report: &ShipReport) -> impl Iterator<Item = &Content> {
-    report.deliveries.iter().filter_map(|delivery| delivery.content.as_ref())
 }
 
 /// The outcome's name, as logs and reports write it; a failure's is its code.

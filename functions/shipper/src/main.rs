@@ -1,6 +1,10 @@
-//! The shipper function.
+//! The shipper function. It opens no connection before its first event: nobody waits for its answer.
 
-use annals_aws::{settings, telemetry};
+use annals_aws::{
+    metrics::{self, NotDone},
+    settings::{self, SettingError},
+    telemetry,
+};
 use annals_shipper::Shipper;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
@@ -8,12 +12,19 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start_json();
-    let config = settings::sdk_config().await;
-    let shipper = Shipper::from_environment(&config).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let shipper = start().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let shipper = &shipper;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        let answer = shipper.handle(event.payload).await;
-        answer.inspect_err(|error| tracing::error!(%error, "not done")).map_err(lambda_runtime::Error::from)
+        let LambdaEvent { payload, context } = event;
+        metrics::within(context.request_id, async {
+            let answer = shipper.handle(payload).await;
+            answer.inspect_err(|error| metrics::emit(&NotDone::because(error))).map_err(lambda_runtime::Error::from)
+        })
+        .await
     }))
     .await
+}
+
+fn start() -> Result<Shipper, SettingError> {
+    Shipper::from_environment(&settings::sdk_config()?)
 }

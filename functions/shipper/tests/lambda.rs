@@ -213,6 +213,12 @@ async fn logs_are_json_lines_without_secrets_and_without_events() {
     let shipped = lines.iter().find(|line| line["message"] == "shipped").unwrap();
     assert_eq!(shipped["organisation"], "acme");
     assert_eq!(shipped["destination"], destination.id.as_str());
-    assert_eq!((&shipped["outcome"], &shipped["events"]), (&json!("up_to_date"), &json!(3)));
-    assert!(shipped["size_bytes"].as_u64() > Some(0));
+    assert_eq!((&shipped["outcome"], &shipped["EventsDelivered"]), (&json!("up_to_date"), &json!(3)));
+    assert!(shipped["BytesDelivered"].as_u64() > Some(0));
+    let mut told: Vec<String> = lines.iter().map(|line| format!("{} {}", line["message"], line["level"])).collect();
+    told.sort_unstable();
+    let expected = [r#""not done" "ERROR""#, r#""not shipped" "ERROR""#, r#""planned" "INFO""#, r#""shipped" "INFO""#];
+    assert_eq!(told, expected, "a line a unit of work: {lines:?}");
+    assert!(lines.iter().all(|line| line["lambda_request_id"].is_string()), "{lines:?}");
+    assert_eq!(lines.iter().map(|line| line["ColdStarts"].as_u64().unwrap_or(0)).sum::<u64>(), 1);
 }

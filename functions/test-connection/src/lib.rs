@@ -63,7 +63,7 @@ impl TestConnection {
 
 /// The function's routes.
 pub fn router(state: TestConnection) -> Router {
-    with_fallbacks(routes()).with_state(state)
+    with_fallbacks(routes(), &state.api).with_state(state)
 }
 
 /// The route alone, to be joined with others.
@@ -93,6 +93,7 @@ async fn test(State(state): State<TestConnection>, call: Call) -> Result<Respons
         .administration
         .test_destination(&*state.sink, &state.object_name, &organisation, &id, &call.actor())
         .await?;
+    call.notes().test(report.steps.iter().find(|step| step.outcome == StepOutcome::Failed).and_then(|step| step.code));
     Ok(call::json(StatusCode::OK, &view(&report)))
 }
 

@@ -170,4 +170,9 @@ async fn an_error_leaves_the_function_answering_and_logs_hold_no_secrets() {
     let lines = logs.lines();
     let answered = lines.iter().filter(|line| line["message"] == "answered").count();
     assert_eq!(answered, 1, "{lines:?}");
+    let line = lines.iter().find(|line| line["message"] == "answered").unwrap();
+    assert_eq!(
+        (&line["Tests"], &line["TestFailures"], &line["organisation"]),
+        (&json!(1), &Value::Null, &json!("acme"))
+    );
 }

@@ -5,6 +5,7 @@
 //! - [`registry`]: organisations, tokens, destinations, deliveries
 //! - [`change`]: the registry's part of a transaction that the log commits; [`write`](mod@write): one write of it
 //! - [`capacity`]: what the calls consumed
+//! - [`warming`]: the first connection
 //!
 //! Tables are `template.yaml`'s business on AWS; [`create_tables`] makes the same ones for an embedded DynamoDB.
 
@@ -14,6 +15,7 @@ mod item;
 mod log;
 mod registry;
 mod segment;
+mod warming;
 mod write;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use aws_sdk_dynamodb::{
 };
 
 pub use capacity::{CapacityMeter, Consumed};
+pub use warming::warm;
 
 /// The names of the two tables.
 #[derive(Debug, Clone)]

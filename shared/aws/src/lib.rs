@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate knows the names of DynamoDB's attributes.
 
 pub mod dynamodb;
+pub mod metrics;
 pub mod s3;
 pub mod settings;
 pub mod sqs;

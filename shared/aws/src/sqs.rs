@@ -5,7 +5,10 @@ use annals_core::{
     log::store::StoreError,
 };
 use async_trait::async_trait;
-use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
+use aws_sdk_sqs::{
+    Client,
+    types::{QueueAttributeName, SendMessageBatchRequestEntry},
+};
 
 /// The most messages in one SendMessageBatch (Amazon SQS, "Message quotas").
 const BATCH: usize = 10;
@@ -43,5 +46,16 @@ impl ShipQueue for SqsShipQueue {
             }
         }
         Ok(())
+    }
+
+    async fn is_busy(&self) -> Result<bool, StoreError> {
+        let counts = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let request = self.client.get_queue_attributes().queue_url(&self.url);
+        let request = request.set_attribute_names(Some(counts.into()));
+        let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        Ok(answer.attributes().is_some_and(|counts| counts.values().any(|count| count != "0")))
     }
 }

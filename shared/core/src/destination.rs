@@ -382,6 +382,9 @@ pub struct Progress {
     pub failing: Option<Failing>,
     /// What was never delivered, as far as we know, and cannot be any more.
     pub lost: Option<Lost>,
+    /// What was recorded before this had to wait for a reason that was not ours, such as a pause or a bucket that refused:
+    /// its lag counts from here on. `None`: from its recording.
+    pub lag_from: Option<Timestamp>,
 }
 
 /// Events that expired before their delivery was confirmed.
@@ -659,9 +662,9 @@ impl ReplayInput {
     pub fn parse(body: &[u8]) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
-        let sequence = |value: &RawValue| match value.get().parse::<u64>() {
-            Ok(sequence) if (1..1 << 40).contains(&sequence) => Ok(sequence),
-            _ => Err("must be a sequence, a whole number from 1 on".to_owned()),
+        let sequence = |value: &RawValue| {
+            let sequence = json::whole_number(value).filter(|sequence| (1..1 << 40).contains(sequence));
+            sequence.ok_or_else(|| "must be a sequence, a whole number from 1 on".to_owned())
         };
         let time = |value: &RawValue| Timestamp::parse(&json::text(value)?).map_err(|error| error.to_string());
         let first = members.optional("firstSequence", &mut faults, sequence);

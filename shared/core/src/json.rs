@@ -117,6 +117,18 @@ pub fn display_name(value: &RawValue, max: usize) -> Result<String, String> {
     }
 }
 
+/// The whole number that `value` is, as JSON Schema's `integer` has it: `7`, `7.0` and `7e0` are one number.
+#[must_use]
+pub fn whole_number(value: &RawValue) -> Option<u64> {
+    /// Up to here a double is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let text = value.get();
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        (number.fract() == 0.0 && (0.0..=EXACT).contains(&number)).then_some(number as u64)
+    })
+}
+
 /// What kind of value it is, with its article.
 #[must_use]
 pub fn kind(value: &RawValue) -> &'static str {
@@ -338,6 +350,24 @@ mod tests {
         let text = "{ \"a\" : [ 1.50 , 12345678901234567890123 ] ,\n\t\"b c\":\"x\\\" \\u00e9 \\\\\" , \"d\" : 1E+2 }";
         let value: &RawValue = serde_json::from_str(text).unwrap();
         assert_eq!(compact(value), r#"{"a":[1.50,12345678901234567890123],"b c":"x\" \u00e9 \\","d":1E+2}"#);
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let read = |text: &str| whole_number(serde_json::from_str(text).unwrap());
+        for (text, number) in [
+            ("0", 0),
+            ("7.0", 7),
+            ("7e0", 7),
+            ("0.7e1", 7),
+            ("9007199254740992.0", 1 << 53),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(read(text), Some(number), "{text}");
+        }
+        for text in ["7.5", "-1", "-1.0", "1e-1", "9007199254740994.0", "1e400", "\"7\"", "null", "true", "[7]"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub mod store;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,6 +45,33 @@ pub struct Log {
     entropy: Arc<dyn Entropy>,
     policy: AppendPolicy,
     committers: Mutex<HashMap<OrganisationId, Arc<Committer>>>,
+    tally: Tally,
+}
+
+/// What was appended in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Events, Annals' own among them.
+    pub events: u64,
+    /// Bytes of their bodies, a newline each.
+    pub bytes: u64,
+    /// Tries beyond each append's first.
+    pub retries: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    events: AtomicU64,
+    bytes: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, appended: Appended) {
+        self.events.fetch_add(appended.events, Ordering::Relaxed);
+        self.bytes.fetch_add(appended.bytes, Ordering::Relaxed);
+        self.retries.fetch_add(appended.retries, Ordering::Relaxed);
+    }
 }
 
 impl Log {
@@ -53,7 +83,7 @@ impl Log {
         entropy: Arc<dyn Entropy>,
         policy: AppendPolicy,
     ) -> Self {
-        Self { store, clock, entropy, policy, committers: Mutex::default() }
+        Self { store, clock, entropy, policy, committers: Mutex::default(), tally: Tally::default() }
     }
 
     /// The tail, strongly consistent; [`Tail::ORIGIN`] where nothing was recorded yet.
@@ -85,6 +115,17 @@ impl Log {
             self.store.advance_anchor(organisation, &tail).await?;
         }
         Ok(tail)
+    }
+
+    /// What was appended since this was last asked. Where several requests run at the same time, one of them is told what
+    /// all did: the sums are right.
+    #[must_use]
+    pub fn take_appended(&self) -> Appended {
+        Appended {
+            events: self.tally.events.swap(0, Ordering::Relaxed),
+            bytes: self.tally.bytes.swap(0, Ordering::Relaxed),
+            retries: self.tally.retries.swap(0, Ordering::Relaxed),
+        }
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {

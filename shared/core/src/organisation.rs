@@ -177,8 +177,8 @@ impl OrganisationInput {
         let plan = members
             .optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
         let retention = members.optional("retentionDays", &mut faults, |value| {
-            let days = value.get().parse::<u64>().map_err(|_| RetentionError.to_string())?;
-            RetentionDays::try_from(days).map_err(|e| e.to_string())
+            let days = json::whole_number(value).ok_or(RetentionError);
+            days.and_then(RetentionDays::try_from).map_err(|e| e.to_string())
         });
         members.refuse_others(&mut faults);
         Faults::none_or(faults)?;

@@ -8,7 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
-    delivery::Delivery,
+    delivery::{Delivery, failure::FailureCode},
     destination::{Destination, DestinationId},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
@@ -103,6 +103,10 @@ pub struct ActiveDestination {
     pub pending: bool,
     /// Not before this time, where it is failing.
     pub retry_at: Option<Timestamp>,
+    /// Why it is failing, where it is.
+    pub failure: Option<FailureCode>,
+    /// From when on its lag counts: [`Progress::lag_from`](crate::destination::Progress::lag_from).
+    pub lag_from: Option<Timestamp>,
 }
 
 /// Where everything but events is kept. Apart from the two calls of the platform itself, every call is for one

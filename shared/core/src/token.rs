@@ -295,7 +295,7 @@ impl RotationInput {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
         let overlap = members.optional("overlapSeconds", &mut faults, |value| {
-            let seconds = value.get().parse::<u32>().ok().map(|seconds| Duration::from_secs(seconds.into()));
+            let seconds = json::whole_number(value).map(Duration::from_secs);
             seconds
                 .filter(|overlap| *overlap <= MAX_OVERLAP)
                 .ok_or_else(|| format!("must be a whole number of seconds from 0 to {}", MAX_OVERLAP.as_secs()))
@@ -362,7 +362,7 @@ mod tests {
         }
         assert_eq!(parse(r#"{"overlapSeconds":0}"#).unwrap().overlap, Duration::ZERO);
         assert_eq!(parse(r#"{"overlapSeconds":604800}"#).unwrap().overlap, MAX_OVERLAP);
-        for bad in ["604801", "-1", "1.5", "1e3", "\"60\"", "null", "99999999999999999999"] {
+        for bad in ["604801", "-1", "1.5", "1e9", "\"60\"", "null", "99999999999999999999"] {
             let faults = parse(&format!(r#"{{"overlapSeconds":{bad}}}"#)).unwrap_err();
             assert_eq!(
                 faults.to_string(),

@@ -113,6 +113,11 @@ pub trait Decorator: fmt::Debug + Send + Sync {
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
         self.store_call("send", self.below().queue.send(orders)).await
     }
+
+    /// [`ShipQueue::is_busy`].
+    async fn is_busy(&self) -> Result<bool, StoreError> {
+        self.store_call("is_busy", self.below().queue.is_busy()).await
+    }
 }
 
 /// The ports as a decorator shows them.
@@ -225,5 +230,9 @@ impl<D: Decorator> ObjectSink for Decorated<D> {
 impl<D: Decorator> ShipQueue for Decorated<D> {
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
         self.0.send(orders).await
+    }
+
+    async fn is_busy(&self) -> Result<bool, StoreError> {
+        self.0.is_busy().await
     }
 }

@@ -33,6 +33,7 @@ pub async fn page(call: Call) -> Result<Response, Problem> {
     let query = PageQuery::parse(call.query(), format.map_or(Shape::View, Shape::Format))?;
     let page = call.api.audit.page(&organisation, &query.request, &reader(&call)).await;
     let page = page.map_err(|error| Problem::cursor(cursor_name(&query.request), &error))?;
+    call.notes().page(page.shown.len());
 
     let base = call.base();
     let own = if call.query().is_empty() { base.clone() } else { format!("{base}?{}", call.query()) };

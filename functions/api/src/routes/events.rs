@@ -117,7 +117,7 @@ pub struct RecordHeaders {
 #[schemars(untagged)]
 pub enum Posted {
     /// One.
-    One(EventInput),
+    One(Box<EventInput>),
     /// Several, in their order.
     Several(#[schemars(length(min = 1, max = MAX_EVENTS))] Vec<EventInput>),
 }

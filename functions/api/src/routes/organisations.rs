@@ -17,7 +17,7 @@ use crate::{
     operation::{Access, Method, Operation, Operations, Tag},
     problem::{Problem, kind},
     routes::{Link, READERS},
-    schema::{Moment, NOT_BLANK},
+    schema::{DISPLAY_NAME, Moment},
 };
 
 /// How many organisations one page shows.
@@ -153,7 +153,7 @@ pub struct ListParameters {
 #[schemars(rename = "OrganisationInput", rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrganisationInputSchema {
     /// What people call it.
-    #[schemars(length(min = 1, max = 200), regex(pattern = NOT_BLANK))]
+    #[schemars(length(min = 1, max = 200), regex(pattern = DISPLAY_NAME))]
     pub name: String,
     /// Its plan; `free` where a new one names none.
     #[schemars(extend("enum" = plans()))]

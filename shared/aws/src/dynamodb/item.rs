@@ -23,7 +23,9 @@ pub(super) const GROUP: &str = "g";
 /// Sort key of the index.
 pub(super) const GROUP_SORT: &str = "gs";
 /// What the index holds beside keys: what a tick's plan needs.
-pub(super) const LISTED: [&str; 3] = [NEXT_SEQUENCE, PENDING, RETRY_AT];
+pub(super) const LISTED: [&str; 5] = [NEXT_SEQUENCE, PENDING, RETRY_AT, FAILURE_CODE, LAG_FROM];
+pub(super) const FAILURE_CODE: &str = "failureCode";
+pub(super) const LAG_FROM: &str = "lagFrom";
 pub(super) const NEXT_SEQUENCE: &str = "nextSequence";
 pub(super) const PENDING: &str = "pending";
 pub(super) const RETRY_AT: &str = "retryAt";

@@ -36,8 +36,8 @@ use futures_util::future::try_join_all;
 use super::{
     DynamoStore, change,
     item::{
-        Attributes, Builder, EXPIRES_AT, EXPIRY, GROUP, GROUP_SORT, Item, LAST_USED_AT, LISTING, NEXT_SEQUENCE,
-        ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, odd,
+        Attributes, Builder, EXPIRES_AT, EXPIRY, FAILURE_CODE, GROUP, GROUP_SORT, Item, LAG_FROM, LAST_USED_AT,
+        LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, odd,
     },
     store_error,
 };
@@ -149,6 +149,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .flag("disabled", destination.disabled)
         .time("createdAt", destination.created_at)
         .time_if("lastSuccess", destination.progress.last_success)
+        .time_if(LAG_FROM, destination.progress.lag_from)
         .number(VERSION, destination.version);
     if destination.is_active() {
         item = item
@@ -170,7 +171,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     }
     if let Some(failing) = failing {
         item = item
-            .text("failureCode", failing.failure.code.as_str())
+            .text(FAILURE_CODE, failing.failure.code.as_str())
             .text("failureCause", &failing.failure.cause)
             .text("failureFix", &failing.failure.fix)
             .text_if("failureAws", failing.failure.aws.as_ref())
@@ -267,10 +268,10 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
     } else {
         None
     };
-    let failing = if item.has("failureCode") {
+    let failing = if item.has(FAILURE_CODE) {
         Some(Failing {
             failure: Failure {
-                code: FailureCode::named(item.text("failureCode")?),
+                code: FailureCode::named(item.text(FAILURE_CODE)?),
                 cause: item.text("failureCause")?.to_owned(),
                 fix: item.text("failureFix")?.to_owned(),
                 aws: item.text("failureAws").ok().map(str::to_owned),
@@ -309,7 +310,12 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         next_sequence: item.number(NEXT_SEQUENCE)?,
         intent: read_intent(item, &INTENT)?,
         replay,
-        progress: Progress { last_success: item.time_if("lastSuccess")?, failing, lost },
+        progress: Progress {
+            last_success: item.time_if("lastSuccess")?,
+            failing,
+            lost,
+            lag_from: item.time_if(LAG_FROM)?,
+        },
         version: item.number(VERSION)?,
     })
 }
@@ -322,6 +328,8 @@ fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
         next_sequence: item.number(NEXT_SEQUENCE)?,
         pending: item.flag(PENDING)?,
         retry_at: item.time_if(RETRY_AT)?,
+        failure: item.text(FAILURE_CODE).ok().map(FailureCode::named),
+        lag_from: item.time_if(LAG_FROM)?,
     })
 }
 

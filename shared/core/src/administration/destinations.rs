@@ -58,7 +58,7 @@ impl Administration {
             next_sequence: next_sequence.max(1),
             intent: None,
             replay: None,
-            progress: Progress::default(),
+            progress: Progress { lag_from: Some(now), ..Progress::default() },
             version: 1,
         };
         let event = Recorded {
@@ -219,6 +219,9 @@ impl Administration {
                 return Ok(after);
             }
             after.version += 1;
+            if after.is_active() && !before.is_active() {
+                after.progress.lag_from = Some(self.clock.now());
+            }
             let (action, kind) = what;
             let event = Recorded {
                 action,

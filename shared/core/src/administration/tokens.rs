@@ -113,12 +113,15 @@ impl Administration {
         Ok(Rotation { token, text, replaced })
     }
 
-    /// An organisation's tokens, without their texts, those that have ended among them until room is needed.
+    /// An organisation's tokens, the oldest first, without their texts; those that have ended are among them until room
+    /// is needed.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, AdministrationError> {
-        Ok(self.registry.tokens(organisation).await?)
+        let mut tokens = self.registry.tokens(organisation).await?;
+        tokens.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
+        Ok(tokens)
     }
 
     /// One of an organisation's tokens.

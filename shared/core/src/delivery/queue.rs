@@ -38,4 +38,7 @@ impl From<&ActiveDestination> for ShipOrder {
 pub trait ShipQueue: fmt::Debug + Send + Sync {
     /// Sends all of `orders`; after an error some may have been sent.
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError>;
+
+    /// Whether orders that were sent wait or are being worked on, about.
+    async fn is_busy(&self) -> Result<bool, StoreError>;
 }

@@ -29,7 +29,7 @@ use crate::{
 
 use super::{
     Content, Delivery,
-    failure::{Failure, FailureCode},
+    failure::{Failure, FailureCode, Mender},
     load::{Holes, Load, Loading},
     object_key,
     queue::{ShipOrder, ShipQueue},
@@ -38,6 +38,8 @@ use super::{
 
 /// How many organisations or destinations are maintained at the same time.
 const MAINTAINED_AT_ONCE: usize = 8;
+/// Of how many destinations the lag is looked at at the same time.
+const MEASURED_AT_ONCE: usize = 32;
 
 /// Bounds of shipping.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +72,9 @@ pub struct PlanReport {
     pub planned: usize,
     /// Failing destinations whose pause is not over.
     pub deferred: usize,
+    /// The longest that an event waits, at its worst of all destinations whose side is in order, in seconds; where it was
+    /// looked at, because orders of earlier plans were not done yet.
+    pub lag_seconds: Option<u64>,
 }
 
 /// What shipping to one destination did.
@@ -79,6 +84,9 @@ pub struct ShipReport {
     pub outcome: ShipOutcome,
     /// The objects that were delivered before that.
     pub deliveries: Vec<Delivery>,
+    /// How long the oldest event that is still to be delivered waits, in seconds; 0 where everything is delivered. `None`
+    /// where it waits for the customer's side, somebody else has taken over, or nothing more was seen.
+    pub lag_seconds: Option<u64>,
 }
 
 /// How shipping to one destination ended.
@@ -155,8 +163,30 @@ impl Shipping {
         // Those that hung or refused last time wait behind the others.
         planned.sort_by_key(|destination| destination.retry_at.is_some());
         let orders: Vec<ShipOrder> = planned.into_iter().map(ShipOrder::from).collect();
+        // Who ships tells the lag of what it ships. Only where it is behind, or nothing is taken from the queue at all, is
+        // it worth a read of every log; where the queue does not tell, too.
+        let is_busy = self.queue.is_busy().await.unwrap_or(true);
         self.queue.send(&orders).await?;
-        Ok(PlanReport { planned: orders.len(), deferred: active.len() - orders.len() })
+        let lag_seconds = if is_busy { self.worst_lag(&active).await } else { None };
+        Ok(PlanReport { planned: orders.len(), deferred: active.len() - orders.len(), lag_seconds })
+    }
+
+    /// How long events wait for destinations whose side is in order, at its worst. A log that cannot be read is left out:
+    /// a plan does not fail for it.
+    async fn worst_lag(&self, active: &[ActiveDestination]) -> Option<u64> {
+        let mut worst = None;
+        let in_order: Vec<_> = active.iter().filter(|one| !one.failure.is_some_and(is_theirs)).collect();
+        for some in in_order.chunks(MEASURED_AT_ONCE) {
+            let waits = some.iter().map(|one| self.lag(&one.organisation, one.next_sequence, one.lag_from));
+            worst = futures_util::future::join_all(waits).await.into_iter().flatten().chain(worst).max();
+        }
+        worst
+    }
+
+    /// How long the event at `next_sequence` has been waiting, in seconds, where there is one and the log can be read.
+    async fn lag(&self, organisation: &OrganisationId, next_sequence: u64, from: Option<Timestamp>) -> Option<u64> {
+        let since = self.log.waiting_since(organisation, next_sequence).await.ok()??;
+        Some(self.clock.now().since(from.map_or(since, |from| from.max(since))).as_secs())
     }
 
     /// What is done once a day: brings every organisation's anchor up to its log's tail, and orders what no plan leads to,
@@ -213,19 +243,36 @@ impl Shipping {
     pub async fn ship(&self, order: &ShipOrder) -> Result<ShipReport, ShipError> {
         let organisation: OrganisationId = order.organisation.parse().map_err(|_| ShipError::BadOrder)?;
         let id: DestinationId = order.destination.parse().map_err(|_| ShipError::BadOrder)?;
-        let report = |outcome, deliveries| Ok(ShipReport { outcome, deliveries });
+        let report = |outcome| {
+            let lag_seconds = (outcome == ShipOutcome::UpToDate).then_some(0);
+            Ok(ShipReport { outcome, deliveries: Vec::new(), lag_seconds })
+        };
         if !order.pending && !self.log.reaches(&organisation, order.next_sequence).await? {
-            return report(ShipOutcome::UpToDate, Vec::new());
+            return report(ShipOutcome::UpToDate);
         }
         let Some(destination) = self.registry.destination(&organisation, &id).await? else {
-            return report(ShipOutcome::Gone, Vec::new());
+            return report(ShipOutcome::Gone);
         };
         let Some(organisation) = self.registry.organisation(&organisation, Consistency::Eventual).await? else {
-            return report(ShipOutcome::Gone, Vec::new());
+            return report(ShipOutcome::Gone);
         };
-        let mut voyage = Voyage { shipping: self, organisation, destination, tail: None, deliveries: Vec::new() };
+        let lag_from = match &destination.progress {
+            Progress { failing: Some(failing), .. } if is_theirs(failing.failure.code) => Some(self.clock.now()),
+            progress => progress.lag_from,
+        };
+        let mut voyage =
+            Voyage { shipping: self, organisation, destination, tail: None, deliveries: Vec::new(), lag_from };
         let outcome = voyage.run().await?;
-        report(outcome, voyage.deliveries)
+        let Voyage { organisation, destination, deliveries, lag_from, .. } = voyage;
+        let lag_seconds = match outcome {
+            ShipOutcome::UpToDate => Some(0),
+            ShipOutcome::Failing(code) if is_theirs(code) => None,
+            ShipOutcome::Failing(_) | ShipOutcome::OutOfTime => {
+                self.lag(&organisation.id, destination.next_sequence, lag_from).await
+            }
+            ShipOutcome::Gone | ShipOutcome::Superseded => None,
+        };
+        Ok(ShipReport { outcome, deliveries, lag_seconds })
     }
 }
 
@@ -237,6 +284,8 @@ struct Voyage<'a> {
     /// The last sequence of the log, where it was looked at.
     tail: Option<u64>,
     deliveries: Vec<Delivery>,
+    /// From when on lag counts.
+    lag_from: Option<Timestamp>,
 }
 
 /// An object that was begun: its intent is stored.
@@ -451,6 +500,12 @@ impl Voyage<'_> {
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
         pass(&mut destination, lane, intent.last);
         destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
+        // A backlog that was not ours ends with the first object of events that all came after the object before. Up to
+        // there it is worked off as fast as it can be, and only a standstill counts.
+        if lane == Lane::New && self.lag_from.is_some_and(|from| oldest < from) {
+            self.lag_from = Some(now);
+            destination.progress.lag_from = self.lag_from;
+        }
         let delivery = Delivery {
             organisation: self.organisation.id.clone(),
             destination: self.destination.id.clone(),
@@ -505,6 +560,9 @@ impl Voyage<'_> {
         let since = before.map_or(now, |failing| failing.since);
         let mut destination = self.next_version();
         destination.progress.failing = Some(Failing { failure, since, attempts, retry_at });
+        if is_theirs(code) {
+            destination.progress.lag_from = Some(now);
+        }
         Ok(if self.save(destination, None).await? { ShipOutcome::Failing(code) } else { ShipOutcome::Superseded })
     }
 
@@ -557,6 +615,11 @@ impl Voyage<'_> {
         }
         Ok(saved)
     }
+}
+
+/// Whether delivery waits for the customer, or for AWS to mend itself: nothing that whoever runs Annals could do.
+fn is_theirs(code: FailureCode) -> bool {
+    code.mender() != Mender::Operator
 }
 
 /// The destination goes on behind the event `last`.

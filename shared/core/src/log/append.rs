@@ -22,7 +22,7 @@ use crate::{
 };
 
 use super::{
-    Log,
+    Appended, Log,
     segment::{AppendId, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
     store::{Beside, Commit, CommitError, IdempotencyRecord, Refusal, Span, StoreError},
 };
@@ -326,6 +326,9 @@ impl Log {
                 finish(&mut turn.group, |_, _| Err(error.clone()));
                 return;
             }
+            if group.attempts > 0 {
+                self.tally.add(Appended { retries: 1, ..Appended::default() });
+            }
             group.attempts += 1;
             let sent = match group.sent.clone() {
                 Some(sent) => sent,
@@ -380,6 +383,11 @@ impl Log {
             };
             turn.tail = recorded.filter(|_| group.attempts == 1).map(|tail| (tail, self.clock.now()));
             let segments = &sent.commit.segments;
+            self.tally.add(Appended {
+                events: group.requests.iter().map(|request| request.bodies.len() as u64).sum(),
+                bytes: group.requests.iter().map(|request| request.bytes as u64).sum(),
+                retries: 0,
+            });
             let mut before = sent.behind.event_id(organisation);
             finish(&mut turn.group, |request, offset| {
                 let receipt = Receipt {

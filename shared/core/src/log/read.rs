@@ -211,7 +211,21 @@ impl Log {
     /// # Errors
     /// Where the store fails.
     pub async fn reaches(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
-        Ok(self.next_segment(organisation, sequence, Consistency::Eventual).await?.is_some())
+        Ok(self.waiting_since(organisation, sequence).await?.is_some())
+    }
+
+    /// When the first event from `sequence` on was recorded, where there is one, as it was a moment ago. As cheap as
+    /// [`Log::reaches`].
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn waiting_since(
+        &self,
+        organisation: &OrganisationId,
+        sequence: u64,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let next = self.next_segment(organisation, sequence, Consistency::Eventual).await?;
+        Ok(next.map(|segment| segment.recorded_at))
     }
 
     /// The event with this id.

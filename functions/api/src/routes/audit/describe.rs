@@ -2,10 +2,11 @@
 
 #![expect(dead_code, reason = "forms of JSON: they are described, and never made")]
 
+use std::collections::BTreeMap;
+
 use annals_core::event::MAX_NAME_CHARS;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
-use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{HAL, page, show, stats, tail};
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     operation::{Access, Method, Operation, Operations, Tag},
     problem::kind,
     routes::{Link, READERS},
-    schema::{Cursor, EventIdText, Moment, SentMoment, Sequence, Sha256, Uuid},
+    schema::{Cursor, EventIdText, Moment, SentMoment, Sequence, Sha256, Uuid, inline_schemas},
 };
 
 pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
@@ -149,40 +150,18 @@ struct FilterParameters {
     #[schemars(with = "Option<Values>")]
     principal_id: Option<Vec<String>>,
     /// Only events that hold this text, in either case.
-    #[schemars(length(min = 1, max = MAX_NAME_CHARS))]
+    #[schemars(length(min = 1, max = MAX_NAME_CHARS), regex(pattern = NO_NUL))]
     q: Option<String>,
 }
 
-macro_rules! inline {
-    ($($(#[doc = $doc:literal])+ $name:ident = $schema:tt;)+) => {
-        $(
-            $(#[doc = $doc])+
-            #[derive(Debug)]
-            struct $name;
+/// What a query may hold.
+const NO_NUL: &str = r"^[^\u0000]*$";
 
-            impl JsonSchema for $name {
-                fn schema_name() -> Cow<'static, str> {
-                    stringify!($name).into()
-                }
-
-                fn inline_schema() -> bool {
-                    true
-                }
-
-                fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-                    let _ = &generator;
-                    json_schema!($schema)
-                }
-            }
-        )+
-    };
-}
-
-inline! {
+inline_schemas! {
     /// The values of one filter.
     Values = {
         "type": "array",
-        "items": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS},
+        "items": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NO_NUL},
         "minItems": 1,
         "maxItems": 20
     };

@@ -11,7 +11,7 @@ use crate::{
     operation::{Access, Method, Operation, Operations, Tag},
     problem::kind,
     routes::ADMINISTRATORS,
-    schema::{Moment, NOT_BLANK, SentMoment, SentMomentOrNull},
+    schema::{DISPLAY_NAME, Moment, SentMoment, SentMomentOrNull},
 };
 
 pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
@@ -28,7 +28,7 @@ pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
     })
     .operation(Method::Get, all, list, || {
         new("listTokens", "List tokens")
-            .answers::<TokenList>(200, "All of the organisation's tokens, without their texts.")
+            .answers::<TokenList>(200, "All of the organisation's tokens, the oldest first, without their texts.")
     })
     .operation(Method::Delete, one, revoke, || {
         new("revokeToken", "Revoke a token")
@@ -116,7 +116,7 @@ struct TokenList {
 #[schemars(rename = "TokenInput", rename_all = "camelCase", deny_unknown_fields)]
 struct TokenInputSchema {
     /// What its holders call it.
-    #[schemars(length(min = 1, max = 200), regex(pattern = NOT_BLANK))]
+    #[schemars(length(min = 1, max = 200), regex(pattern = DISPLAY_NAME))]
     name: String,
     /// What its holder may do.
     #[schemars(extend("enum" = roles()))]

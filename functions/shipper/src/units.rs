@@ -1,0 +1,167 @@
+//! What the shipper's units of work say of themselves and measure: a plan, a shipment, a maintenance.
+
+use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
+use annals_core::{
+    delivery::{
+        Content, Delivery,
+        queue::ShipOrder,
+        ship::{PlanReport, ShipError, ShipOutcome, ShipReport},
+    },
+    log::Appended,
+};
+use serde::Serialize;
+
+use crate::outcome;
+
+/// A tick was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Plan {
+    planner_runs: u64,
+    destinations_planned: usize,
+    destinations_deferred: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthy_lag_seconds: Option<u64>,
+}
+
+impl Plan {
+    /// What a plan's report says.
+    #[must_use]
+    pub fn of(report: &PlanReport) -> Self {
+        Self {
+            planner_runs: 1,
+            destinations_planned: report.planned,
+            destinations_deferred: report.deferred,
+            healthy_lag_seconds: report.lag_seconds,
+        }
+    }
+}
+
+impl UnitOfWork for Plan {
+    fn message(&self) -> &'static str {
+        "planned"
+    }
+
+    fn level(&self) -> Level {
+        Level::Info
+    }
+}
+
+/// All anchors were brought up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Maintenance {
+    maintenance_runs: u64,
+    organisations_maintained: usize,
+}
+
+impl Maintenance {
+    /// It was done for so many organisations.
+    #[must_use]
+    pub fn of(organisations: usize) -> Self {
+        Self { maintenance_runs: 1, organisations_maintained: organisations }
+    }
+}
+
+impl UnitOfWork for Maintenance {
+    fn message(&self) -> &'static str {
+        "maintained"
+    }
+
+    fn level(&self) -> Level {
+        Level::Info
+    }
+}
+
+/// A message of the queue was worked on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Shipment {
+    #[serde(rename = "organisation", skip_serializing_if = "Option::is_none")]
+    organisation: Option<String>,
+    #[serde(rename = "destination", skip_serializing_if = "Option::is_none")]
+    destination: Option<String>,
+    #[serde(rename = "outcome")]
+    outcome: &'static str,
+    #[serde(rename = "error", skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(flatten)]
+    delivered: Option<Delivered>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthy_lag_seconds: Option<u64>,
+    #[serde(flatten)]
+    failure: Option<Refused>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ship_errors: Option<u64>,
+    #[serde(flatten)]
+    appends: Option<Appends>,
+}
+
+/// What was put into the bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Delivered {
+    objects_delivered: usize,
+    events_delivered: u64,
+    bytes_delivered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_events: Option<u64>,
+}
+
+/// Why the bucket took no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Refused {
+    delivery_failures: u64,
+    failure_code: &'static str,
+}
+
+impl Shipment {
+    /// What became of `order`, and what was appended to logs meanwhile.
+    #[must_use]
+    pub fn of(order: Option<&ShipOrder>, result: &Result<ShipReport, ShipError>, appended: Appended) -> Self {
+        let report = result.as_ref().ok();
+        let failing = report.and_then(|report| match report.outcome {
+            ShipOutcome::Failing(code) => Some(code.as_str()),
+            _ => None,
+        });
+        Self {
+            organisation: order.map(|order| order.organisation.clone()),
+            destination: order.map(|order| order.destination.clone()),
+            outcome: report.map_or("error", |report| outcome(&report.outcome)),
+            error: result.as_ref().err().map(|error| metrics::chain(error)),
+            delivered: report.and_then(|report| delivered(&report.deliveries)),
+            healthy_lag_seconds: report.and_then(|report| report.lag_seconds),
+            failure: failing.map(|failure_code| Refused { delivery_failures: 1, failure_code }),
+            ship_errors: result.is_err().then_some(1),
+            appends: Appends::of(appended),
+        }
+    }
+}
+
+impl UnitOfWork for Shipment {
+    fn message(&self) -> &'static str {
+        if self.error.is_some() { "not shipped" } else { "shipped" }
+    }
+
+    fn level(&self) -> Level {
+        if self.error.is_some() { Level::Error } else { Level::Info }
+    }
+}
+
+/// What the objects hold, as far as it is known.
+fn delivered(deliveries: &[Delivery]) -> Option<Delivered> {
+    let sum =
+        |of: fn(&Content) -> u64| deliveries.iter().filter_map(|delivery| delivery.content.as_ref()).map(of).sum();
+    // What is delivered once more is old by intent.
+    let new = || deliveries.iter().filter(|delivery| delivery.replay.is_none());
+    (!deliveries.is_empty()).then(|| Delivered {
+        objects_delivered: deliveries.len(),
+        events_delivered: sum(|content| content.events),
+        bytes_delivered: sum(|content| content.bytes),
+        lag_seconds: new().map(|delivery| delivery.lag_seconds).max(),
+        lag_events: new().map(|delivery| delivery.lag_events).max(),
+    })
+}

@@ -1,0 +1,292 @@
+//! Units of work as CloudWatch takes them in: one line each, which is at the same time what the log says of it and, in the
+//! embedded metric format (Amazon CloudWatch, "Specification: Embedded metric format"), what is counted. Owns the format
+//! and the list of metrics; what a unit is, and what it measured, its function says.
+//!
+//! A line's members in `PascalCase` are metrics and what they are told apart by; those in `snake_case` are for whoever
+//! reads the log. Organisations and destinations are only ever the latter: each value of a dimension is a metric with a
+//! price of its own.
+//!
+//! Lines are written at once. Between invocations Lambda freezes a process: what waits in the background waits long, or
+//! for ever.
+
+use std::{
+    io::Write as _,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use annals_core::{
+    log::Appended,
+    time::{Clock as _, Timestamp},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::system::SystemClock;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "Annals";
+/// The dimension of all metrics: the function's name, which tells stacks in one account apart, too.
+pub const FUNCTION: &str = "FunctionName";
+/// The dimension of requests: `2xx`, `4xx` or `5xx`.
+pub const STATUS_CLASS: &str = "StatusClass";
+/// The dimension of failures: a [`FailureCode`](annals_core::delivery::failure::FailureCode).
+pub const FAILURE_CODE: &str = "FailureCode";
+
+/// A metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name, and the name of the member of a line that has its value.
+    pub name: &'static str,
+    /// Its unit, as CloudWatch names units.
+    pub unit: &'static str,
+    /// What it is told apart by beside the function.
+    pub by: Option<&'static str>,
+}
+
+const fn metric(name: &'static str, unit: &'static str, by: Option<&'static str>) -> Metric {
+    Metric { name, unit, by }
+}
+
+/// Every metric. `infra/docs/operations.md` says what each means.
+pub const METRICS: &[Metric] = &[
+    metric("AppendRetries", "Count", None),
+    metric("BytesDelivered", "Bytes", None),
+    metric("BytesRecorded", "Bytes", None),
+    metric("ColdStarts", "Count", None),
+    metric("DeliveryFailures", "Count", Some(FAILURE_CODE)),
+    metric("DestinationsDeferred", "Count", None),
+    metric("DestinationsPlanned", "Count", None),
+    metric("EventsDelivered", "Count", None),
+    metric("EventsRead", "Count", None),
+    metric("EventsRecorded", "Count", None),
+    metric("HealthyLagSeconds", "Seconds", None),
+    metric("LagEvents", "Count", None),
+    metric("LagSeconds", "Seconds", None),
+    metric("MaintenanceRuns", "Count", None),
+    metric("ObjectsDelivered", "Count", None),
+    metric("OrganisationsMaintained", "Count", None),
+    metric("PagesRead", "Count", None),
+    metric("PlannerRuns", "Count", None),
+    metric("Requests", "Count", Some(STATUS_CLASS)),
+    metric("ShipErrors", "Count", None),
+    metric("TestFailures", "Count", Some(FAILURE_CODE)),
+    metric("Tests", "Count", None),
+];
+
+/// How much a unit of work is worth a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It went as it should.
+    Info,
+    /// Our side failed.
+    Error,
+}
+
+/// What a function does at a time. Its members are the line's.
+pub trait UnitOfWork: Serialize {
+    /// What was done, one word or two.
+    fn message(&self) -> &'static str;
+
+    /// Whether it went as it should.
+    fn level(&self) -> Level;
+}
+
+/// What a unit of work appended to logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Appends {
+    events_recorded: u64,
+    bytes_recorded: u64,
+    append_retries: u64,
+}
+
+impl Appends {
+    /// What was appended, if anything was, or was tried.
+    #[must_use]
+    pub fn of(appended: Appended) -> Option<Self> {
+        let Appended { events, bytes, retries } = appended;
+        let appends = Self { events_recorded: events, bytes_recorded: bytes, append_retries: retries };
+        (appended != Appended::default()).then_some(appends)
+    }
+}
+
+/// A unit of work that could not be done.
+#[derive(Debug, Serialize)]
+pub struct NotDone {
+    error: String,
+}
+
+impl NotDone {
+    /// It failed with this error.
+    #[must_use]
+    pub fn because(error: &dyn std::error::Error) -> Self {
+        Self { error: chain(error) }
+    }
+}
+
+/// An error with all its causes.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+impl UnitOfWork for NotDone {
+    fn message(&self) -> &'static str {
+        "not done"
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
+    }
+}
+
+/// The name of the function whose process this is, once [`start`] was called.
+static THIS_FUNCTION: OnceLock<String> = OnceLock::new();
+/// Whether a unit of work was done in this process.
+static WARM: AtomicBool = AtomicBool::new(false);
+
+tokio::task_local! {
+    static INVOCATION: String;
+}
+
+/// Has [`emit`] write to standard output from now on, as the function that Lambda names in the environment.
+pub(crate) fn start() {
+    THIS_FUNCTION.get_or_init(|| crate::settings::or("AWS_LAMBDA_FUNCTION_NAME", "annals"));
+}
+
+/// Does `work`, whose lines bear Lambda's id of the invocation.
+pub async fn within<T>(invocation: String, work: impl Future<Output = T>) -> T {
+    INVOCATION.scope(invocation, work).await
+}
+
+/// Writes a unit's line: on Lambda with its metrics, to standard output; elsewhere as any other line of the log.
+pub fn emit(unit: &impl UnitOfWork) {
+    let mut fields = fields(unit);
+    let Some(function) = THIS_FUNCTION.get() else {
+        let text: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        return match unit.level() {
+            Level::Info => tracing::info!("{} {}", unit.message(), text.join(" ")),
+            Level::Error => tracing::error!("{} {}", unit.message(), text.join(" ")),
+        };
+    };
+    if !WARM.swap(true, Ordering::Relaxed) {
+        fields.insert("ColdStarts".to_owned(), 1.into());
+    }
+    if let Ok(id) = INVOCATION.try_with(Clone::clone) {
+        fields.insert("lambda_request_id".to_owned(), id.into());
+    }
+    let line = render(unit, fields, function, SystemClock.now()) + "\n";
+    // Nothing is left to tell anybody if this fails.
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+}
+
+/// The line of a unit of work that `function` did at `at`, without a newline.
+#[must_use]
+pub fn line(unit: &impl UnitOfWork, function: &str, at: Timestamp) -> String {
+    render(unit, fields(unit), function, at)
+}
+
+fn fields(unit: &impl UnitOfWork) -> Map<String, Value> {
+    match serde_json::to_value(unit) {
+        Ok(Value::Object(fields)) => fields,
+        // Units are structs of numbers and texts.
+        _ => Map::new(),
+    }
+}
+
+fn render(unit: &impl UnitOfWork, mut fields: Map<String, Value>, function: &str, at: Timestamp) -> String {
+    let level = match unit.level() {
+        Level::Info => "INFO",
+        Level::Error => "ERROR",
+    };
+    let directives: Vec<Value> = [None, Some(STATUS_CLASS), Some(FAILURE_CODE)]
+        .into_iter()
+        .filter_map(|by| {
+            let of_it = |metric: &&Metric| metric.by == by && fields.contains_key(metric.name);
+            let metrics: Vec<Value> =
+                METRICS.iter().filter(of_it).map(|metric| json!({"Name": metric.name, "Unit": metric.unit})).collect();
+            let dimensions: Vec<&str> = [FUNCTION].into_iter().chain(by).collect();
+            let directive = json!({"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics});
+            (!metrics.is_empty()).then_some(directive)
+        })
+        .collect();
+    fields.insert("level".to_owned(), level.into());
+    fields.insert("message".to_owned(), unit.message().into());
+    fields.insert(FUNCTION.to_owned(), function.into());
+    if !directives.is_empty() {
+        fields.insert("_aws".to_owned(), json!({"Timestamp": at.as_millis(), "CloudWatchMetrics": directives}));
+    }
+    Value::Object(fields).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Shipped {
+        #[serde(rename = "organisation")]
+        organisation: &'static str,
+        events_delivered: u64,
+        delivery_failures: u64,
+        failure_code: &'static str,
+    }
+
+    impl UnitOfWork for Shipped {
+        fn message(&self) -> &'static str {
+            "shipped"
+        }
+        fn level(&self) -> Level {
+            Level::Info
+        }
+    }
+
+    #[test]
+    fn a_line_is_a_log_line_and_metrics_in_one() {
+        let unit =
+            Shipped { organisation: "acme", events_delivered: 3, delivery_failures: 1, failure_code: "put_denied" };
+        let line = line(&unit, "annals-shipper", Timestamp::from_millis(1_795_341_600_123));
+        let directive = |dimensions: Value, name: &str| {
+            let metrics = [json!({"Name": name, "Unit": "Count"})];
+            json!({"Namespace": "Annals", "Dimensions": [dimensions], "Metrics": metrics})
+        };
+        assert_eq!(
+            serde_json::from_str::<Value>(&line).unwrap(),
+            json!({
+                "_aws": {
+                    "Timestamp": 1_795_341_600_123_u64,
+                    "CloudWatchMetrics": [
+                        directive(json!(["FunctionName"]), "EventsDelivered"),
+                        directive(json!(["FunctionName", "FailureCode"]), "DeliveryFailures"),
+                    ],
+                },
+                "level": "INFO",
+                "message": "shipped",
+                "FunctionName": "annals-shipper",
+                "organisation": "acme",
+                "EventsDelivered": 3,
+                "DeliveryFailures": 1,
+                "FailureCode": "put_denied",
+            })
+        );
+    }
+
+    #[test]
+    fn a_line_without_metrics_is_a_log_line() {
+        let unit = NotDone::because(&std::io::Error::other("no"));
+        assert_eq!(
+            line(&unit, "f", Timestamp::EPOCH),
+            r#"{"FunctionName":"f","error":"no","level":"ERROR","message":"not done"}"#
+        );
+    }
+
+    #[test]
+    fn metrics_are_told_apart_by_their_names() {
+        assert!(METRICS.is_sorted_by(|one, other| one.name < other.name));
+    }
+}

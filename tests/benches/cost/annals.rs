@@ -1,0 +1,218 @@
+//! Annals itself: the routes, use cases, adapters and the shipper of a deployment, in one warm instance of each function.
+
+use std::sync::Arc;
+
+use annals_api::{Api, router};
+use annals_aws::{
+    dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
+    sqs::SqsShipQueue,
+    system::SystemEntropy,
+};
+use annals_core::{
+    admission::rate_limiter::RateLimits,
+    delivery::setup::ServiceSettings,
+    destination::DestinationInput,
+    organisation::OrganisationInput,
+    token::{Role, TokenHash, TokenInput},
+};
+use annals_shipper::Shipper;
+use annals_tests::deployment::platform;
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::util::ServiceExt as _;
+
+use crate::{
+    company::{COMPANY, Tenant},
+    laboratory::{Design, Laboratory},
+    tally::Item,
+};
+
+const LINES: &str = "application/x-ndjson";
+const PAGE: &str = "application/hal+json";
+
+/// A deployment.
+pub(crate) struct Annals {
+    laboratory: Laboratory,
+    tables: Tables,
+    meter: Arc<CapacityMeter>,
+    router: Router,
+    shipper: Shipper,
+    tenants: Vec<Access>,
+    posts: u64,
+}
+
+/// What a customer has.
+struct Access {
+    producer: String,
+    auditor: String,
+    /// Where the SIEM goes on.
+    resume: String,
+}
+
+impl Annals {
+    /// A deployment with these customers, whose first tick is over.
+    pub(crate) async fn start(tenants: &[Tenant]) -> Self {
+        let laboratory = Laboratory::start().await;
+        let tables = Tables { log: "log".into(), registry: "registry".into() };
+        create_tables(&laboratory.database, &tables).await.unwrap();
+        let meter = Arc::new(CapacityMeter::default());
+        let store = Arc::new(DynamoStore::new(laboratory.database.clone(), tables.clone(), Arc::clone(&meter)));
+        let account = laboratory.cloud.account().parse().unwrap();
+        let service = ServiceSettings { account, region: None, template_url: None };
+        let entropy = Arc::new(SystemEntropy);
+        let clock = laboratory.clock.clone();
+        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
+            .with_rate_limits(RateLimits::NONE);
+        let queue = SqsShipQueue::new(laboratory.queue.clone(), laboratory.queue_url.clone());
+        let shipper = Shipper::new(store, Arc::new(queue), Arc::new(laboratory.sink()), clock, entropy);
+        let mut annals =
+            Self { router: router(api.clone()), shipper, tables, meter, tenants: Vec::new(), posts: 0, laboratory };
+        for (number, tenant) in tenants.iter().enumerate() {
+            let input = json!({"name": format!("Organisation {number}"), "plan": "enterprise"}).to_string();
+            let input = OrganisationInput::parse(input.as_bytes()).unwrap();
+            let id = format!("organisation-{number}").parse().unwrap();
+            api.administration.put_organisation(&id, input, &platform()).await.unwrap();
+            let organisation = api.administration.organisation(&id).await.unwrap();
+            assert_eq!(u32::from(organisation.retention.days()), COMPANY.retention_days);
+            let token = async |role: Role| {
+                let input = TokenInput { name: role.as_str().to_owned(), role, expires_at: None };
+                let created = api.administration.create_token(&organisation, input, &platform()).await;
+                created.unwrap().1.reveal().to_owned()
+            };
+            let (producer, auditor) = (token(Role::Producer).await, token(Role::Auditor).await);
+            let resume = "/audit?pageSize=1000&excludeType=audit.read".to_owned();
+            annals.tenants.push(Access { producer, auditor, resume });
+            if tenant.polls {
+                annals.poll(number).await;
+            }
+            if tenant.delivers {
+                let customer = annals.laboratory.customer();
+                let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
+                let input = DestinationInput::parse(input.as_bytes(), "aws").unwrap();
+                api.administration.create_destination(&organisation, input, &platform()).await.unwrap();
+            }
+        }
+        annals.tick().await;
+        annals
+    }
+
+    async fn call(&self, request: Request<Body>) -> (HeaderMap, Bytes) {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        let headers = answer.headers().clone();
+        (headers, answer.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    async fn get(&self, path: &str, token: &str, accept: &str) -> HeaderMap {
+        let request = Request::get(path)
+            .header("host", "audit.example")
+            .header("authorization", format!("Bearer {token}"))
+            .header("accept", accept)
+            .body(Body::empty())
+            .unwrap();
+        let (headers, body) = self.call(request).await;
+        self.laboratory.answered(0, body.len(), COMPANY.durations.read);
+        self.laboratory.sent(body.len());
+        headers
+    }
+
+    /// Takes over what the store has consumed since the last time.
+    fn settle(&self) {
+        for table in [&self.tables.log, &self.tables.registry] {
+            let consumed = self.meter.of(table);
+            self.laboratory.tally.add(Item::WriteUnit, consumed.write_units);
+            self.laboratory.tally.add(Item::ReadUnit, consumed.read_units);
+        }
+        self.meter.reset();
+    }
+}
+
+#[async_trait]
+impl Design for Annals {
+    fn laboratory(&self) -> &Laboratory {
+        &self.laboratory
+    }
+
+    async fn record(&mut self, tenant: usize, events: &[Value], keyed: bool) {
+        self.posts += 1;
+        let body = match events {
+            [event] => event.to_string(),
+            _ => Value::from(events).to_string(),
+        };
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri("/events")
+            .header("authorization", format!("Bearer {}", self.tenants[tenant].producer))
+            .header("content-type", "application/json");
+        if keyed {
+            request = request.header("idempotency-key", format!("batch-{:026}", self.posts));
+        }
+        let bytes = body.len();
+        let (_, answer) = self.call(request.body(body.into()).unwrap()).await;
+        self.laboratory.answered(bytes, answer.len(), COMPANY.durations.record);
+        self.settle();
+    }
+
+    async fn poll(&mut self, tenant: usize) {
+        loop {
+            let access = &self.tenants[tenant];
+            let headers = self.get(&access.resume, &access.auditor, LINES).await;
+            let next = link(&headers, "next");
+            let ended = next.is_none();
+            self.tenants[tenant].resume = next.or_else(|| link(&headers, "resume")).unwrap();
+            if ended {
+                break;
+            }
+        }
+        self.settle();
+    }
+
+    async fn view(&mut self, tenant: usize) {
+        self.get("/audit?sort=desc&pageSize=100", &self.tenants[tenant].auditor, PAGE).await;
+        self.settle();
+    }
+
+    async fn tick(&mut self) {
+        self.shipper.plan().await.unwrap();
+        self.laboratory.shipped(COMPANY.durations.plan);
+        loop {
+            let messages = self.laboratory.receive().await;
+            if messages.is_empty() {
+                break;
+            }
+            let records: Vec<Value> = messages
+                .iter()
+                .map(|message| json!({"messageId": message.message_id, "body": message.body, "attributes": {}}))
+                .collect();
+            let answer = self.shipper.handle(json!({ "Records": records })).await.unwrap();
+            assert_eq!(answer["batchItemFailures"], json!([]));
+            self.laboratory.shipped(COMPANY.durations.ship);
+            self.laboratory.delete(&messages).await;
+        }
+        self.settle();
+    }
+
+    async fn maintain(&mut self) {
+        self.shipper.handle(json!({"task": "maintain"})).await.unwrap();
+        self.laboratory.shipped(COMPANY.durations.maintain);
+        self.settle();
+    }
+
+    async fn keep(&mut self) {
+        self.laboratory.keep(&self.tables.log, 0.0).await;
+        self.laboratory.keep(&self.tables.registry, 0.0).await;
+    }
+}
+
+/// Where the `Link` header's link of this relation leads to.
+fn link(headers: &HeaderMap, relation: &str) -> Option<String> {
+    let relation = format!("; rel=\"{relation}\"");
+    let links = headers.get_all("link").iter().flat_map(|links| links.to_str().unwrap().split(", "));
+    let mut target = links.filter_map(|link| link.strip_suffix(&relation)?.strip_prefix('<')?.strip_suffix('>'));
+    let uri: Uri = target.next()?.parse().unwrap();
+    Some(uri.path_and_query().unwrap().to_string())
+}

@@ -1,0 +1,181 @@
+//! What was used, and for what. Calls are counted where they leave the SDK; request units, as DynamoDB reports them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use annals_local::cloud::Endpoints;
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+    },
+    orchestrator::HttpRequest,
+    runtime_components::RuntimeComponents,
+};
+use serde::Deserialize;
+
+/// What has a price: `infra/prices.toml` says what each of them is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Item {
+    ApiRequest,
+    Invocation,
+    GigabyteSecond,
+    LoggedGigabyte,
+    WriteUnit,
+    ReadUnit,
+    StoredGigabyteMonth,
+    RecoverableGigabyteMonth,
+    QueueRequest,
+    SentGigabyte,
+    AssumedRole,
+    ObjectPut,
+}
+
+impl Item {
+    /// All of them, in the order of the report.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::ApiRequest,
+        Self::Invocation,
+        Self::GigabyteSecond,
+        Self::LoggedGigabyte,
+        Self::WriteUnit,
+        Self::ReadUnit,
+        Self::StoredGigabyteMonth,
+        Self::RecoverableGigabyteMonth,
+        Self::QueueRequest,
+        Self::SentGigabyte,
+        Self::AssumedRole,
+        Self::ObjectPut,
+    ];
+}
+
+/// What it is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Activity {
+    /// Setting the sample up: not counted.
+    Preparing,
+    /// Recording events.
+    Recording,
+    /// SIEMs that poll.
+    Polling,
+    /// People who look.
+    Viewing,
+    /// Planning and shipping.
+    Delivering,
+    /// Once a day.
+    Maintaining,
+    /// Keeping what was written until it expires.
+    Keeping,
+}
+
+/// How much was used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Usage {
+    /// What has a price.
+    pub(crate) items: BTreeMap<Item, f64>,
+    /// Calls of DynamoDB, which is paid by units.
+    pub(crate) database_calls: f64,
+}
+
+impl Usage {
+    /// How much of `item`.
+    pub(crate) fn of(&self, item: Item) -> f64 {
+        self.items.get(&item).copied().unwrap_or_default()
+    }
+
+    /// Adds `factor` times `other`.
+    pub(crate) fn add(&mut self, other: &Self, factor: f64) {
+        for (item, amount) in &other.items {
+            *self.items.entry(*item).or_default() += amount * factor;
+        }
+        self.database_calls += other.database_calls * factor;
+    }
+}
+
+/// Counts.
+#[derive(Debug)]
+pub(crate) struct Tally(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    activity: Activity,
+    used: BTreeMap<Activity, Usage>,
+}
+
+impl Tally {
+    /// Nothing was used yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { activity: Activity::Preparing, used: BTreeMap::new() })))
+    }
+
+    /// What is used from now on is used for this.
+    pub(crate) fn begin(&self, activity: Activity) {
+        self.lock().activity = activity;
+    }
+
+    /// Something was used.
+    pub(crate) fn add(&self, item: Item, amount: f64) {
+        *self.lock().current().items.entry(item).or_default() += amount;
+    }
+
+    /// What was used for this.
+    pub(crate) fn of(&self, activity: Activity) -> Usage {
+        self.lock().used.get(&activity).cloned().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn current(&mut self) -> &mut Usage {
+        self.used.entry(self.activity).or_default()
+    }
+}
+
+/// An HTTP client for the SDK that counts every call, retries included.
+#[derive(Debug)]
+pub(crate) struct CountingClient {
+    /// What makes the calls.
+    pub(crate) inner: SharedHttpClient,
+    /// Where they go.
+    pub(crate) endpoints: Endpoints,
+    /// Where they are counted.
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl HttpClient for CountingClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(CountingConnector {
+            inner: self.inner.http_connector(settings, components),
+            endpoints: self.endpoints.clone(),
+            tally: Arc::clone(&self.tally),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct CountingConnector {
+    inner: SharedHttpConnector,
+    endpoints: Endpoints,
+    tally: Arc<Tally>,
+}
+
+impl HttpConnector for CountingConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let at = |endpoint: &str| request.uri().starts_with(endpoint);
+        if at(&self.endpoints.dynamodb) {
+            self.tally.lock().current().database_calls += 1.0;
+        } else if at(&self.endpoints.s3) {
+            self.tally.add(Item::ObjectPut, 1.0);
+        } else if at(&self.endpoints.sts) {
+            self.tally.add(Item::AssumedRole, 1.0);
+        } else {
+            self.tally.add(Item::QueueRequest, 1.0);
+        }
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,191 @@
+//! CloudWatch, as far as the alarms of `template.yaml` use it: metrics by the minute, and when an alarm is in alarm
+//! (Amazon CloudWatch, "Alarm evaluation" and "Configuring how CloudWatch alarms treat missing data"). What it does not
+//! know, it refuses.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::template::resolved;
+
+/// A metric's identity: namespace, name, dimensions.
+type Identity = (String, String, BTreeMap<String, String>);
+
+/// Everything that was measured, by minutes.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(BTreeMap<Identity, BTreeMap<u64, Bucket>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    sum: f64,
+    max: f64,
+    count: u64,
+}
+
+impl Bucket {
+    fn add(&mut self, other: Self) {
+        self.max = if self.count == 0 { other.max } else { self.max.max(other.max) };
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+impl Metrics {
+    /// A value of a metric that AWS makes.
+    pub(crate) fn put(&mut self, minute: u64, namespace: &str, name: &str, dimension: (&str, &str), value: f64) {
+        let dimensions = BTreeMap::from([(dimension.0.to_owned(), dimension.1.to_owned())]);
+        self.add((namespace.to_owned(), name.to_owned(), dimensions), minute, value);
+    }
+
+    /// What CloudWatch takes from a line of a log in the embedded metric format; from any other, nothing.
+    pub(crate) fn take_line(&mut self, line: &str, start_ms: u64) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let Some(metadata) = line.get("_aws") else { return };
+        let minute = (metadata["Timestamp"].as_u64().unwrap() - start_ms) / 60_000;
+        for directive in metadata["CloudWatchMetrics"].as_array().unwrap() {
+            for dimensions in directive["Dimensions"].as_array().unwrap() {
+                let value = |name: &Value| (name.as_str().unwrap().to_owned(), line[name.as_str().unwrap()].clone());
+                let dimensions = dimensions.as_array().unwrap().iter().map(value);
+                let dimensions: BTreeMap<_, _> =
+                    dimensions.map(|(name, value)| (name, value.as_str().unwrap().to_owned())).collect();
+                for metric in directive["Metrics"].as_array().unwrap() {
+                    let name = metric["Name"].as_str().unwrap();
+                    let namespace = directive["Namespace"].as_str().unwrap().to_owned();
+                    let value = line[name].as_f64().unwrap_or_else(|| panic!("{name} is no number: {line}"));
+                    self.add((namespace, name.to_owned(), dimensions.clone()), minute, value);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, identity: Identity, minute: u64, value: f64) {
+        let bucket = Bucket { sum: value, max: value, count: 1 };
+        self.0.entry(identity).or_default().entry(minute).or_default().add(bucket);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Statistic {
+    Sum,
+    Maximum,
+}
+
+/// An alarm of the template.
+#[derive(Debug, Clone)]
+pub(crate) struct Alarm {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    identity: Identity,
+    statistic: Statistic,
+    period: u64,
+    evaluation_periods: u64,
+    datapoints_to_alarm: usize,
+    breaches: fn(f64, f64) -> bool,
+    threshold: f64,
+    missing_breaches: bool,
+}
+
+impl Alarm {
+    /// The alarm that a resource of the template is.
+    pub(crate) fn of(name: &str, resource: &Value) -> Self {
+        let properties = resource["Properties"].as_object().unwrap();
+        let known = [
+            "AlarmDescription",
+            "Namespace",
+            "MetricName",
+            "Dimensions",
+            "Statistic",
+            "Period",
+            "EvaluationPeriods",
+            "DatapointsToAlarm",
+            "ComparisonOperator",
+            "Threshold",
+            "TreatMissingData",
+            "AlarmActions",
+            "OKActions",
+        ];
+        for (property, _) in properties {
+            assert!(known.contains(&property.as_str()), "{name}: {property} is not known here");
+        }
+        let text = |property: &str| properties[property].as_str().unwrap().to_owned();
+        let number = |property: &str| properties[property].as_u64().unwrap();
+        let dimensions = properties["Dimensions"].as_array().unwrap();
+        let dimensions = dimensions
+            .iter()
+            .map(|dimension| (dimension["Name"].as_str().unwrap().to_owned(), resolved(&dimension["Value"])));
+        let alarm = Self {
+            name: name.to_owned(),
+            description: text("AlarmDescription"),
+            identity: (text("Namespace"), text("MetricName"), dimensions.collect()),
+            statistic: match text("Statistic").as_str() {
+                "Sum" => Statistic::Sum,
+                "Maximum" => Statistic::Maximum,
+                other => panic!("{other} is not known here"),
+            },
+            period: number("Period"),
+            evaluation_periods: number("EvaluationPeriods"),
+            datapoints_to_alarm: usize::try_from(number("DatapointsToAlarm")).unwrap(),
+            breaches: match text("ComparisonOperator").as_str() {
+                "GreaterThanOrEqualToThreshold" => |value, threshold| value >= threshold,
+                "GreaterThanThreshold" => |value, threshold| value > threshold,
+                "LessThanThreshold" => |value, threshold| value < threshold,
+                other => panic!("{other} is not known here"),
+            },
+            threshold: properties["Threshold"].as_f64().unwrap(),
+            missing_breaches: match text("TreatMissingData").as_str() {
+                "breaching" => true,
+                "notBreaching" => false,
+                other => panic!("{other} is not known here"),
+            },
+        };
+        // PutMetricAlarm.
+        let longest = if alarm.period >= 3600 { 604_800 } else { 86_400 };
+        assert!(alarm.period.is_multiple_of(60) && alarm.period * alarm.evaluation_periods <= longest, "{alarm:?}");
+        alarm
+    }
+
+    /// The metric that it looks at: namespace and name.
+    pub(crate) fn metric(&self) -> (&str, &str) {
+        (&self.identity.0, &self.identity.1)
+    }
+
+    /// The minutes, up to `end`, from which on it was in alarm, and from which on it was not again.
+    ///
+    /// To decide about missing data points CloudWatch looks at more of them than it evaluates, how many more it does not
+    /// say: `beyond`.
+    pub(crate) fn changes(&self, metrics: &Metrics, end: u64, beyond: u64) -> Vec<(u64, bool)> {
+        let minutes = self.period / 60;
+        let none = BTreeMap::new();
+        let data = metrics.0.get(&self.identity).unwrap_or(&none);
+        let mut changes = Vec::new();
+        // Every minute, over windows that end with it; of long periods every hour is often enough here.
+        for now in (0..=end).step_by(if minutes >= 60 { 60 } else { 1 }) {
+            let is_in_alarm = self.is_in_alarm(data, now, beyond);
+            if changes.last().map_or(is_in_alarm, |(_, was)| *was != is_in_alarm) {
+                changes.push((now, is_in_alarm));
+            }
+        }
+        changes
+    }
+
+    fn is_in_alarm(&self, data: &BTreeMap<u64, Bucket>, now: u64, beyond: u64) -> bool {
+        let minutes = self.period / 60;
+        let point = |back: u64| {
+            // The last minute of the window, and the first that is not in it any more.
+            let last = now.checked_sub(back * minutes)?;
+            let mut all = Bucket::default();
+            data.range((last + 1).saturating_sub(minutes)..=last).for_each(|(_, bucket)| all.add(*bucket));
+            match self.statistic {
+                _ if all.count == 0 => None,
+                Statistic::Sum => Some(all.sum),
+                Statistic::Maximum => Some(all.max),
+            }
+        };
+        let range = self.evaluation_periods + beyond;
+        let wanted = usize::try_from(self.evaluation_periods).unwrap();
+        let real: Vec<f64> = (0..range).filter_map(point).take(wanted).collect();
+        let filled = if self.missing_breaches { wanted - real.len() } else { 0 };
+        let breaching = real.iter().filter(|value| (self.breaches)(**value, self.threshold)).count();
+        breaching + filled >= self.datapoints_to_alarm
+    }
+}

@@ -1,0 +1,453 @@
+//! Days of a deployment in virtual time, with one thing wrong, or nothing: the use cases run as the schedule and the
+//! queue would have them run, print the lines that the functions print, and AWS's own metrics are made up beside them.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use annals_api::Api;
+use annals_aws::metrics::{self, NotDone, UnitOfWork};
+use annals_core::{
+    administration::Administration,
+    admission::rate_limiter::RateLimits,
+    delivery::{
+        queue::{ShipOrder, ShipQueue},
+        setup::ServiceSettings,
+        ship::{ShipPolicy, Shipping},
+        sink::{Call, Object, Reason, SinkError, Stored, Target},
+    },
+    destination::{Destination, DestinationInput},
+    log::{
+        Log,
+        append::AppendPolicy,
+        segment::Segment,
+        store::{Commit, CommitError, Consistency, Order, StoreError},
+    },
+    organisation::OrganisationId,
+    time::Clock as _,
+    token::TokenHash,
+};
+use annals_shipper::units;
+use annals_tests::{
+    bucket::{Trust, Weather},
+    deployment::PLATFORM_TOKEN,
+    entropy::SeededEntropy,
+    memory::MemoryStore,
+    queue::MemoryQueue,
+    sample,
+    shipping::{
+        ports::{Below, Decorated, Decorator, Ports},
+        world::{BATCH, HOME, World, platform, region},
+    },
+};
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use http::Request;
+use tower::ServiceExt as _;
+
+use crate::cloud_watch::Metrics;
+
+/// What is wrong, from [`BEGIN`] on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    Nothing,
+    /// Nobody calls, and nothing is recorded.
+    Quiet,
+    /// The rule that plans is disabled.
+    PlanningOff,
+    /// The registry fails whenever a tick is planned.
+    PlanningFails,
+    /// The queue takes no orders.
+    QueueRefuses,
+    /// The rule that maintains is disabled.
+    MaintenanceOff,
+    /// Maintenance fails for one organisation of many.
+    MaintenanceFails,
+    /// Nothing is taken from the queue: its event source mapping is disabled.
+    QueueNotConsumed,
+    /// The shipper dies of every batch.
+    ShipperCrashes,
+    /// Our own role may not assume any role any more.
+    OurRoleDenied,
+    /// An order that names nothing is on the queue.
+    PoisonOrder,
+    /// One organisation's log cannot be read.
+    LogUnreadable,
+    /// The API cannot reach the store.
+    StoreGoneForTheApi,
+    /// Lambda refuses to run the API function: its callers get 503.
+    ApiThrottled,
+    /// The API function ends before it answers: its callers get 500.
+    ApiCrashes,
+    /// Three requests of an hour fail.
+    FewApiErrors,
+    /// Lambda refuses to run the shipper at times.
+    ShipperThrottled,
+    /// Lambda refused to run the shipper once.
+    ShipperThrottledOnce,
+    /// DynamoDB refuses reads of the log table; the SDK tries again, with success.
+    LogReadsThrottled,
+    /// The same of writes.
+    LogWritesThrottled,
+    /// The same of reads of the registry.
+    RegistryReadsThrottled,
+    /// The same of writes.
+    RegistryWritesThrottled,
+    /// One customer's bucket is gone.
+    BucketMissing,
+    /// One customer's role trusts us no longer.
+    RoleRevoked,
+    /// One customer's bucket takes each connection and says nothing.
+    BucketHangs,
+    /// S3 has trouble, in every bucket.
+    S3Outage,
+    /// One customer pauses, and resumes later.
+    Paused,
+    /// One customer, with a week of events, gets a destination.
+    Backlog,
+    /// One customer asks for everything once more.
+    Replayed,
+}
+
+/// The minute when it begins.
+pub(crate) const BEGIN: u64 = 300;
+const CUSTOMERS: [&str; 3] = ["acme", "globex", "umbrella"];
+
+impl Fault {
+    fn is_of_maintenance(self) -> bool {
+        matches!(self, Self::MaintenanceOff | Self::MaintenanceFails)
+    }
+
+    /// The minute when it is mended.
+    pub(crate) fn end(self) -> u64 {
+        let lasts = match self {
+            Self::MaintenanceOff | Self::MaintenanceFails => 3 * 24 * 60,
+            Self::BucketMissing | Self::RoleRevoked | Self::Paused => 26 * 60,
+            // So that maintenance is never due in it: that is another fault.
+            _ => 3 * 60,
+        };
+        BEGIN + lasts
+    }
+}
+
+/// What stands between a function and the world.
+#[derive(Debug)]
+struct Between {
+    ports: Arc<dyn Ports>,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    failing_calls: Vec<&'static str>,
+    all_calls_fail: bool,
+    unreadable: Option<OrganisationId>,
+    denied: bool,
+}
+
+impl Between {
+    fn new(ports: Arc<dyn Ports>) -> Arc<Decorated<Self>> {
+        Arc::new(Decorated(Self { ports, trouble: Mutex::default() }))
+    }
+
+    fn trouble(&self) -> std::sync::MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap()
+    }
+
+    fn fails(&self, name: &str) -> Result<(), StoreError> {
+        let trouble = self.trouble();
+        let fails = trouble.all_calls_fail || trouble.failing_calls.contains(&name);
+        if fails { Err(StoreError::Unavailable("injected".into())) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Decorator for Between {
+    fn below(&self) -> Below<'_> {
+        Below::of(&*self.ports)
+    }
+
+    async fn store_call<T: Send>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        self.fails(name)?;
+        work.await
+    }
+
+    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        self.fails("commit").map_err(CommitError::Store)?;
+        self.ports.commit(organisation, commit).await
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        self.fails("range")?;
+        if self.trouble().unreadable.as_ref() == Some(organisation) {
+            return Err(StoreError::Broken("injected".into()));
+        }
+        self.ports.range(organisation, range, order, limit, consistency).await
+    }
+
+    async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
+        if self.trouble().denied {
+            let reason = Reason::answered(403, "ExpiredToken", "The security token is expired", None);
+            return Err(SinkError { call: Call::AssumeRole, reason, request_id: None });
+        }
+        self.ports.put(target, object).await
+    }
+}
+
+struct Days {
+    fault: Fault,
+    world: World,
+    to_shipper: Arc<Decorated<Between>>,
+    to_api: Arc<Decorated<Between>>,
+    shipping: Shipping,
+    administration: Administration,
+    log: Arc<Log>,
+    api: Router,
+    destinations: Vec<Destination>,
+    metrics: Metrics,
+}
+
+/// What was measured while this was wrong, up to the minute that is given back.
+pub(crate) async fn live(fault: Fault) -> (Metrics, u64) {
+    let mut days = Days::begin(fault).await;
+    // Up to when the daily run has been again.
+    let end = fault.end() + if fault.is_of_maintenance() { 26 * 60 } else { 5 * 60 };
+    let mut minute = 0;
+    while minute <= end {
+        days.minute(minute).await;
+        let start = sample::START.plus(Duration::from_secs(60 * (minute + 1)));
+        days.world.clock.jump(start.since(days.world.clock.now()));
+        minute = days.world.clock.now().since(sample::START).as_secs() / 60;
+    }
+    (days.metrics, end)
+}
+
+impl Days {
+    async fn begin(fault: Fault) -> Self {
+        let world = World::new(sample::START, |_| MemoryStore::new(), MemoryQueue::new);
+        let (to_shipper, to_api) = (Between::new(world.ports()), Between::new(world.ports()));
+        let clock = world.clock.clone();
+        let entropy = SeededEntropy::new(7);
+        let log = Arc::new(Log::new(to_shipper.clone(), clock.clone(), entropy.fork(), AppendPolicy::default()));
+        let shipping = Shipping::new(
+            Arc::clone(&log),
+            to_shipper.clone(),
+            to_shipper.clone(),
+            to_shipper.clone(),
+            clock.clone(),
+            entropy.fork(),
+            ShipPolicy::default(),
+        );
+        let customers = Arc::new(Log::new(world.ports(), clock.clone(), entropy.fork(), AppendPolicy::default()));
+        let administration = Administration::new(customers, world.ports(), clock.clone(), entropy.fork());
+        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let api = Api::new(to_api.clone(), clock, entropy.fork(), TokenHash::of(PLATFORM_TOKEN), service);
+        let api = annals_api::router(api.with_rate_limits(RateLimits::NONE));
+        let mut days = Self {
+            fault,
+            world,
+            to_shipper,
+            to_api,
+            shipping,
+            administration,
+            log,
+            api,
+            destinations: Vec::new(),
+            metrics: Metrics::default(),
+        };
+        for customer in CUSTOMERS {
+            let body = r#"{"name":"A customer","plan":"enterprise"}"#;
+            assert_eq!(days.call("PUT", &format!("/organisations/{customer}"), body).await, 201);
+            if customer != "umbrella" || fault != Fault::Backlog {
+                days.create_destination(customer).await;
+            }
+        }
+        days
+    }
+
+    async fn create_destination(&mut self, customer: &str) {
+        let organisation = self.world.organisation(&customer.parse().unwrap()).await;
+        let body = format!(
+            r#"{{"bucket":"bucket-{customer}","roleArn":"arn:aws:iam::444455556666:role/{customer}","region":"{HOME}"}}"#
+        );
+        let input = DestinationInput::parse(body.as_bytes(), "aws").unwrap();
+        let created = self.administration.create_destination(&organisation, input, &platform()).await.unwrap();
+        self.world.buckets.open(&created.bucket, region(HOME));
+        self.destinations.push(created);
+    }
+
+    async fn minute(&mut self, minute: u64) {
+        let fault = self.fault;
+        if minute == BEGIN {
+            self.break_it().await;
+        }
+        if minute == fault.end() {
+            self.mend_it().await;
+        }
+        let is_wrong = (BEGIN..fault.end()).contains(&minute);
+        if fault != Fault::Quiet && minute.is_multiple_of(2) {
+            self.traffic(minute, is_wrong).await;
+        }
+        // Once right after the deployment, as infra/docs/operations.md has it, then by the schedule.
+        if minute.is_multiple_of(1440) && !(is_wrong && fault == Fault::MaintenanceOff) {
+            match self.shipping.maintain().await {
+                Ok(organisations) => self.tell(&units::Maintenance::of(organisations)),
+                Err(error) => self.tell(&NotDone::because(&error)),
+            }
+        }
+        if minute.is_multiple_of(10) && !(is_wrong && fault == Fault::PlanningOff) {
+            match self.shipping.plan().await {
+                Ok(report) => self.tell(&units::Plan::of(&report)),
+                Err(error) => self.tell(&NotDone::because(&error)),
+            }
+        }
+        match fault {
+            Fault::QueueNotConsumed if is_wrong => {}
+            // Received, and never deleted.
+            Fault::ShipperCrashes if is_wrong => drop(self.world.queue.receive(BATCH)),
+            _ => self.ship().await,
+        }
+        self.what_aws_measures(minute, is_wrong);
+    }
+
+    async fn ship(&mut self) {
+        loop {
+            let messages = self.world.queue.receive(BATCH);
+            if messages.is_empty() {
+                return;
+            }
+            for message in messages {
+                let result = self.shipping.ship(&message.order).await;
+                let unit = units::Shipment::of(Some(&message.order), &result, self.log.take_appended());
+                self.tell(&unit);
+                if result.is_ok() {
+                    self.world.queue.delete(message.number);
+                }
+            }
+        }
+    }
+
+    async fn traffic(&mut self, minute: u64, is_wrong: bool) {
+        let event = r#"{"action":"UPDATE","entity":{"id":"1","name":"Payments","entityType":"MOCK_API"},
+            "principal":{"id":"7","name":"Ada","entityType":"USER"}}"#;
+        for customer in CUSTOMERS {
+            let status = self.call("POST", &format!("/organisations/{customer}/events"), event).await;
+            let failed = status >= 500 || (is_wrong && self.fault == Fault::ApiCrashes);
+            assert!(status == 201 || is_wrong, "{status}");
+            if failed {
+                self.api_error(minute, 1);
+            }
+        }
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &str) -> u16 {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = request.header("authorization", format!("Bearer {PLATFORM_TOKEN}"));
+        let answer = self.api.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await;
+        answer.unwrap().status().as_u16()
+    }
+
+    async fn break_it(&mut self) {
+        let victim = self.destinations[0].clone();
+        let organisation = self.world.organisation(&victim.organisation).await;
+        let buckets = &self.world.buckets;
+        match self.fault {
+            Fault::PlanningFails => self.to_shipper.0.trouble().failing_calls.push("active_destinations"),
+            Fault::QueueRefuses => self.to_shipper.0.trouble().failing_calls.extend(["send", "is_busy"]),
+            Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("advance_anchor"),
+            Fault::OurRoleDenied => self.to_shipper.0.trouble().denied = true,
+            Fault::LogUnreadable => self.to_shipper.0.trouble().unreadable = Some(victim.organisation),
+            Fault::StoreGoneForTheApi => self.to_api.0.trouble().all_calls_fail = true,
+            Fault::PoisonOrder => {
+                let order = ShipOrder {
+                    organisation: "No Organisation".to_owned(),
+                    destination: "none".to_owned(),
+                    next_sequence: 1,
+                    pending: false,
+                };
+                self.world.queue.send(&[order]).await.unwrap();
+            }
+            Fault::BucketMissing => buckets.set_weather(&victim.bucket, Weather::Missing),
+            Fault::BucketHangs => buckets.set_weather(&victim.bucket, Weather::Hanging),
+            Fault::RoleRevoked => buckets.set_trust(&victim.role_arn, Trust::Revoked),
+            Fault::S3Outage => {
+                self.destinations.iter().for_each(|one| buckets.set_weather(&one.bucket, Weather::Outage));
+            }
+            Fault::Paused => {
+                self.administration.pause_destination(&organisation, &victim.id, &platform()).await.unwrap();
+            }
+            Fault::Backlog => self.create_destination("umbrella").await,
+            Fault::Replayed => {
+                let input = annals_core::destination::ReplayInput::Sequences { first: 1, last: 100 };
+                self.administration.replay(&organisation, &victim.id, input, &platform()).await.unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    async fn mend_it(&mut self) {
+        *self.to_shipper.0.trouble() = Trouble::default();
+        *self.to_api.0.trouble() = Trouble::default();
+        for destination in &self.destinations {
+            self.world.buckets.set_weather(&destination.bucket, Weather::Fair);
+            self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);
+        }
+        if self.fault == Fault::Paused {
+            let victim = self.destinations[0].clone();
+            let organisation = self.world.organisation(&victim.organisation).await;
+            self.administration.resume_destination(&organisation, &victim.id, &platform()).await.unwrap();
+        }
+    }
+
+    fn tell(&mut self, unit: &impl UnitOfWork) {
+        let line = metrics::line(unit, "ShipperFunction", self.world.clock.now());
+        self.metrics.take_line(&line, sample::START.as_millis());
+    }
+
+    /// API Gateway counts what its callers get; it says nothing of a minute without any.
+    fn api_error(&mut self, minute: u64, count: u32) {
+        self.metrics.put(minute, "AWS/ApiGateway", "5xx", ("ApiId", "Api"), f64::from(count));
+    }
+
+    /// What SQS, Lambda and DynamoDB would say of this minute.
+    fn what_aws_measures(&mut self, minute: u64, is_wrong: bool) {
+        let dead = u32::try_from(self.world.queue.dead_letters().len()).unwrap();
+        let queue = ("QueueName", "ShipDeadLetterQueue.QueueName");
+        self.metrics.put(minute, "AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, f64::from(dead));
+        let shipper = ("FunctionName", "ShipperFunction");
+        let mut refused = 0.0;
+        let mut table = |table: &str, metric: &str| {
+            self.metrics.put(minute, "AWS/DynamoDB", metric, ("TableName", table), 40.0);
+        };
+        if is_wrong {
+            match self.fault {
+                Fault::ShipperThrottled => refused = 3.0,
+                Fault::ShipperThrottledOnce if minute == BEGIN => refused = 4.0,
+                Fault::LogReadsThrottled => table("LogTable", "ReadThrottleEvents"),
+                Fault::LogWritesThrottled => table("LogTable", "WriteThrottleEvents"),
+                Fault::RegistryReadsThrottled => table("RegistryTable", "ReadThrottleEvents"),
+                Fault::RegistryWritesThrottled => table("RegistryTable", "WriteThrottleEvents"),
+                Fault::ApiThrottled => self.api_error(minute, 6),
+                Fault::FewApiErrors if minute < BEGIN + 3 => self.api_error(minute, 1),
+                _ => {}
+            }
+        }
+        if minute.is_multiple_of(10) || refused > 0.0 {
+            self.metrics.put(minute, "AWS/Lambda", "Throttles", shipper, refused);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Every alarm of `template.yaml` goes off at the fault that it is for, and at nothing else: the alarms are read from the
+//! template, and hold what the functions' own lines measure on days when one thing is wrong.
+
+mod cloud_watch;
+mod days;
+mod template;
+
+use std::{collections::BTreeSet, path::Path};
+
+use annals_aws::metrics::{METRICS, NAMESPACE};
+use annals_tests::model::in_virtual_time;
+use serde_json::Value;
+
+use crate::{
+    cloud_watch::Alarm,
+    days::{BEGIN, Fault},
+};
+
+/// CloudWatch does not say how many older data points it counts in the place of missing ones; these are tried.
+const BEYOND: [u64; 3] = [0, 2, 5];
+
+/// What goes off when, at most so many minutes after it began.
+const EXPECTED: [(Fault, &[(&str, u64)]); 29] = [
+    (Fault::Nothing, &[]),
+    (Fault::Quiet, &[]),
+    (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
+    (Fault::PlanningFails, &[("NothingPlannedAlarm", 26)]),
+    (Fault::QueueRefuses, &[("NothingPlannedAlarm", 26)]),
+    (Fault::MaintenanceOff, &[("MaintenanceMissedAlarm", 53 * 60)]),
+    (Fault::MaintenanceFails, &[("MaintenanceMissedAlarm", 53 * 60)]),
+    (Fault::QueueNotConsumed, &[("DeliveryLagAlarm", 42)]),
+    (Fault::ShipperCrashes, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 42)]),
+    (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80)]),
+    (Fault::PoisonOrder, &[("DeadLettersAlarm", 100)]),
+    // How long its events wait is known once it can be read again.
+    (Fault::LogUnreadable, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 200)]),
+    (Fault::StoreGoneForTheApi, &[("ApiErrorsAlarm", 15)]),
+    // To its callers that is what it is.
+    (Fault::ApiThrottled, &[("ApiErrorsAlarm", 15)]),
+    (Fault::ApiCrashes, &[("ApiErrorsAlarm", 15)]),
+    (Fault::FewApiErrors, &[]),
+    (Fault::ShipperThrottled, &[("ShipperThrottlesAlarm", 15)]),
+    (Fault::ShipperThrottledOnce, &[]),
+    (Fault::LogReadsThrottled, &[("LogReadThrottlesAlarm", 15)]),
+    (Fault::LogWritesThrottled, &[("LogWriteThrottlesAlarm", 15)]),
+    (Fault::RegistryReadsThrottled, &[("RegistryReadThrottlesAlarm", 15)]),
+    (Fault::RegistryWritesThrottled, &[("RegistryWriteThrottlesAlarm", 15)]),
+    (Fault::BucketMissing, &[]),
+    (Fault::RoleRevoked, &[]),
+    (Fault::BucketHangs, &[]),
+    (Fault::S3Outage, &[]),
+    (Fault::Paused, &[]),
+    (Fault::Backlog, &[]),
+    (Fault::Replayed, &[]),
+];
+
+fn alarms() -> Vec<Alarm> {
+    let resources = template::resources();
+    let alarms = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    alarms.map(|(name, resource)| Alarm::of(name, resource)).collect()
+}
+
+#[test]
+fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
+    let alarms = alarms();
+    let mut unused: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
+    let mut faults = Vec::new();
+    for (fault, expected) in EXPECTED {
+        let (metrics, end) = in_virtual_time(days::live(fault));
+        let mut cells = Vec::new();
+        for alarm in &alarms {
+            let within = expected.iter().find(|(name, _)| *name == alarm.name).map(|(_, within)| *within);
+            if within.is_some() {
+                unused.remove(alarm.name.as_str());
+            }
+            for beyond in BEYOND {
+                let changes = alarm.changes(&metrics, end, beyond);
+                let first = changes.iter().find(|(_, is_in_alarm)| *is_in_alarm);
+                let what = format!("{fault:?}, {} ({beyond} data points beyond): {changes:?}", alarm.name);
+                match (within, first) {
+                    (None, None) => {}
+                    (None, Some(_)) => faults.push(format!("goes off without a reason: {what}")),
+                    (Some(_), None) => faults.push(format!("does not go off: {what}")),
+                    (Some(within), Some((minute, _))) => {
+                        if !(BEGIN..=BEGIN + within).contains(minute) {
+                            faults.push(format!("goes off {minute} min, {BEGIN} + {within} is expected: {what}"));
+                        }
+                        if beyond == 0 {
+                            cells.push(format!("{} after {} min", alarm.name, minute - BEGIN.min(*minute)));
+                        }
+                    }
+                }
+                // Dead letters stay until somebody takes them.
+                if alarm.name != "DeadLettersAlarm" && changes.last().is_some_and(|(_, is_in_alarm)| *is_in_alarm) {
+                    faults.push(format!("does not end: {what}"));
+                }
+            }
+        }
+        println!("{:<24} {}", format!("{fault:?}"), if cells.is_empty() { "-".into() } else { cells.join(", ") });
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(unused.is_empty(), "alarms that no fault is for: {unused:?}");
+}
+
+#[test]
+fn alarms_look_at_metrics_that_there_are() {
+    for alarm in alarms() {
+        let (namespace, name) = alarm.metric();
+        let is_ours = METRICS.iter().any(|metric| metric.name == name);
+        assert_eq!(namespace == NAMESPACE, is_ours, "{}: {namespace} {name}", alarm.name);
+        let anchor = alarm.name.to_lowercase();
+        let link = format!("Runbook: infra/docs/operations.md#{anchor}");
+        assert!(alarm.description.ends_with(&link), "{}: {}", alarm.name, alarm.description);
+    }
+}
+
+fn document() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/operations.md")).unwrap()
+}
+
+#[test]
+fn every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() {
+    let document = document();
+    let entries: BTreeSet<&str> = document.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let alarms = alarms();
+    let alarms: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
+    assert_eq!(entries, alarms);
+    for entry in document.split("\n### ").skip(1) {
+        let entry = entry.split("\n## ").next().unwrap();
+        for part in ["**Means.**", "**Look.**", "**Do.**", "**Over**"] {
+            assert!(entry.contains(part), "no {part} in: {entry}");
+        }
+    }
+}
+
+/// `physical NAME` in the runbook's commands asks CloudFormation for a resource.
+#[test]
+fn commands_of_the_runbook_name_resources_and_log_groups_that_there_are() {
+    let resources = template::resources();
+    let mut names: BTreeSet<String> = resources.keys().cloned().collect();
+    let mut groups = BTreeSet::new();
+    for (function, resource) in &resources {
+        // SAM names what an event of a function becomes after both.
+        let events = resource["Properties"]["Events"].as_object().into_iter().flatten();
+        names.extend(events.map(|(event, _)| format!("{function}{event}")));
+        groups.extend(
+            resource["Properties"]["LogGroupName"]["!Sub"]
+                .as_str()
+                .map(|name| name.replace("${AWS::StackName}", "$STACK")),
+        );
+    }
+    let document = document();
+    let mut commands = 0;
+    for part in document.split("$(physical ").skip(1) {
+        let name = part.split(')').next().unwrap();
+        assert!(names.contains(name), "{name} is no resource");
+        commands += 1;
+    }
+    for part in document.split("--log-group-name \"").skip(1) {
+        let group = part.split('"').next().unwrap();
+        assert!(groups.contains(group), "{group} is no log group");
+        commands += 1;
+    }
+    assert!(commands > 30, "{commands} commands: the runbook is not understood");
+    for block in document.split("```sh\n").skip(1) {
+        let script = block.split("```").next().unwrap();
+        let checked = std::process::Command::new("bash").args(["-n", "-c", script]).status().unwrap();
+        assert!(checked.success(), "no shell script: {script}");
+    }
+}
+
+#[test]
+fn every_metric_is_documented_with_its_unit_and_dimensions_and_every_documented_one_is_there() {
+    let expected = METRICS.iter().map(|metric| [metric.name, metric.unit, metric.by.unwrap_or_default()]);
+    let document = document();
+    let section = document.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let found = rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let ["", name, unit, by, meaning, ""] = cells[..] else { panic!("{row}") };
+        assert!(meaning.len() > 10, "{row}");
+        [name, unit, by]
+    });
+    assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_log_line_of_the_functions_is_documented_and_every_documented_one_is_there() {
+    fn sources(folder: &Path, found: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                *found += &std::fs::read_to_string(&path).unwrap();
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut text = String::new();
+    for folder in ["functions/api/src", "functions/shipper/src", "functions/test-connection/src", "shared/core/src"] {
+        sources(&root.join(folder), &mut text);
+    }
+    // Of the adapters' only what no function of its own says.
+    let aws = std::fs::read_to_string(root.join("shared/aws/src/metrics.rs")).unwrap();
+    text += aws.split("#[cfg(test)]").next().unwrap();
+    let literals = |text: &str| -> Vec<String> {
+        text.split('"').skip(1).step_by(2).filter(|literal| !literal.contains('{')).map(str::to_owned).collect()
+    };
+    let mut said = BTreeSet::new();
+    for body in text.split("fn message(&self) -> &'static str").skip(1) {
+        said.extend(literals(body.split("fn level").next().unwrap()));
+    }
+    for call in text.split("tracing::").skip(1).filter(|call| call.contains("!(")) {
+        said.extend(literals(call.split(')').next().unwrap()));
+    }
+    let document = document();
+    let section = document.split("\n## Log lines\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")).filter(|line| !line.starts_with("message`"));
+    let documented: BTreeSet<String> = rows.map(|row| row.split('`').next().unwrap().to_owned()).collect();
+    assert_eq!(documented, said);
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_every_alarm() {
+    let resources = template::resources();
+    let dashboard = &resources["Dashboard"]["Properties"]["DashboardBody"]["!Sub"];
+    let body = dashboard.as_str().unwrap();
+    let parsed: Value = serde_json::from_str(body).unwrap();
+    for metric in METRICS.iter().filter(|metric| metric.name != "OrganisationsMaintained") {
+        // Quoted, or quoted within a text.
+        let is_shown = ["\"", "\\\""].iter().any(|quote| body.contains(&format!("{quote}{}{quote}", metric.name)));
+        assert!(is_shown, "{} is not shown", metric.name);
+    }
+    let shown: Vec<&str> = parsed["widgets"][0]["properties"]["alarms"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alarm| alarm.as_str().unwrap().trim_start_matches("${").trim_end_matches(".Arn}"))
+        .collect();
+    let shown: BTreeSet<&str> = shown.into_iter().collect();
+    let alarms = alarms();
+    assert_eq!(shown, alarms.iter().map(|alarm| alarm.name.as_str()).collect());
+    let mut rest = body;
+    while let Some((_, after)) = rest.split_once("${") {
+        let (name, after) = after.split_once('}').unwrap();
+        let name = name.split('.').next().unwrap();
+        assert!(name == "AWS::Region" || resources.contains_key(name), "{name} is no resource");
+        rest = after;
+    }
+}

@@ -1,0 +1,43 @@
+//! `template.yaml` as JSON: a tagged node is an object whose one key is the tag.
+
+use std::{collections::BTreeMap, path::Path};
+
+use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
+use serde_json::{Map, Value, json};
+
+/// The resources, by their logical ids.
+pub(crate) fn resources() -> BTreeMap<String, Value> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
+    let documents = Yaml::load_from_str(&text).unwrap();
+    let template = json(&documents[0]);
+    let resources = template["Resources"].as_object().unwrap();
+    resources.iter().map(|(name, resource)| (name.clone(), resource.clone())).collect()
+}
+
+/// What a reference stands for here: the logical id itself, with the attribute that is asked for.
+pub(crate) fn resolved(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(tagged) => match tagged.iter().next().unwrap() {
+            (tag, Value::String(name)) if tag == "!Ref" || tag == "!GetAtt" => name.clone(),
+            other => panic!("{other:?} is not known here"),
+        },
+        other => panic!("{other} is not known here"),
+    }
+}
+
+fn json(yaml: &Yaml<'_>) -> Value {
+    match yaml {
+        Yaml::Value(Scalar::Null) => Value::Null,
+        Yaml::Value(Scalar::Boolean(truth)) => (*truth).into(),
+        Yaml::Value(Scalar::Integer(number)) => (*number).into(),
+        Yaml::Value(Scalar::String(text)) => text.as_ref().into(),
+        Yaml::Sequence(elements) => elements.iter().map(json).collect(),
+        Yaml::Mapping(all) => {
+            let members = all.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), json(value)));
+            Value::Object(members.collect::<Map<_, _>>())
+        }
+        Yaml::Tagged(tag, value) => json!({format!("{}{}", tag.handle, tag.suffix): json(value)}),
+        other => panic!("{other:?} is not known here"),
+    }
+}
