@@ -1,7 +1,7 @@
 //! What a deployed function finds: the two tables, the queue, an identity, and the environment that names them. Set up
 //! in the embedded cloud as `template.yaml` does on AWS; organisations and tokens are made by the use cases.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use annals_api::Api;
 use annals_aws::{
@@ -17,7 +17,10 @@ use annals_core::{
     organisation::{Organisation, OrganisationId, OrganisationInput},
     token::{Caller, Role, TokenHash, TokenInput},
 };
-use annals_local::cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
+use annals_local::{
+    cloud::{Cloud, CloudOptions, QueueOptions, Redrive},
+    system::{System, SystemOptions},
+};
 use serde_json::{Value, json};
 
 use crate::{customer::Customer, lines::sha256};
@@ -183,6 +186,18 @@ impl Deployment {
             bodies.extend(messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()));
         }
     }
+}
+
+/// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory. Its own
+/// schedule rests for an hour: ticks are asked for.
+pub async fn start_system(data_dir: Option<&Path>) -> System {
+    let options = SystemOptions {
+        port: 0,
+        data_dir: data_dir.map(Path::to_owned),
+        tick: Duration::from_secs(3600),
+        platform: TokenHash::of(PLATFORM_TOKEN),
+    };
+    System::start(options).await.unwrap()
 }
 
 /// The platform, acting.

@@ -8,6 +8,7 @@
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway as a function's process meets them; [`process`]: any program
 //! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
 //! - [`caller`]: who calls the API over HTTP; [`ministack`]: another AWS than the embedded one
+//! - [`in_every_world`]: scenarios, run in every world that there is
 //! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
 
 pub mod bucket;
@@ -29,3 +30,4 @@ pub mod rivals;
 pub mod runtime_api;
 pub mod sample;
 pub mod shipping;
+mod worlds;

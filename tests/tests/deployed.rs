@@ -13,15 +13,15 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use annals_api::description::Description;
-use annals_core::token::TokenHash;
 use annals_local::{
     cloud::{Bucket, Role},
-    system::{System, SystemOptions},
+    system::System,
 };
 use annals_tests::{
     caller::{Address, Answer, Caller},
     customer::{Customer, account, name, objects, put_policy, trust},
-    deployment::PLATFORM_TOKEN,
+    deployment::{PLATFORM_TOKEN, start_system},
+    in_every_world,
     lines::{Chain, is_delivery, sha256},
     ministack::MiniStack,
 };
@@ -32,22 +32,6 @@ use tokio::time::{Instant, sleep};
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 /// The longest that a rule of one minute may take: it, the ten seconds after which MiniStack looks again, and the work.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Runs each scenario in every world that there is.
-macro_rules! in_every_world {
-    ($($scenario:ident)*) => {
-        mod scenarios {
-            $(
-                #[tokio::test]
-                async fn $scenario() {
-                    for world in super::World::all().await {
-                        super::$scenario(&world).await;
-                    }
-                }
-            )*
-        }
-    };
-}
 
 in_every_world! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
@@ -90,13 +74,7 @@ impl World {
     }
 
     async fn local() -> Self {
-        let options = SystemOptions {
-            port: 0,
-            data_dir: None,
-            tick: Duration::from_secs(3600),
-            platform: TokenHash::of(PLATFORM_TOKEN),
-        };
-        let system = System::start(options).await.unwrap();
+        let system = start_system(None).await;
         let (api, service) = (Address::new(&system.url()), system.cloud().account().to_owned());
         Self { place: Place::Local(Box::new(system)), api, platform: PLATFORM_TOKEN.to_owned(), service }
     }

@@ -124,6 +124,7 @@ fn whatever_is_asked_for_following_next_shows_exactly_what_matches() {
                     entity_types: some(&["MOCK_API"]),
                     entity_ids: some(&["a", "b"]),
                     principal_ids: some(&["7"]),
+                    user_ids: some(&["7", "42"]),
                     text: entropy.happens(0.3).then(|| SearchText::new("two")),
                 };
                 let before = world.follow(PageRequest { page_size: 1000, ..PageRequest::default() }).await.0;

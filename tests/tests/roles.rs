@@ -19,28 +19,13 @@ use annals_core::{
 use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_tests::{
     customer::{account, name, put_policy, trust},
+    in_every_world,
     ministack::{MiniStack, root},
 };
 use aws_sdk_s3::config::Credentials;
 use serde_json::{Value, json};
 
 const EXTERNAL_ID: &str = "annals-0123456789abcdefABCDEF";
-
-/// Runs each scenario in every world that there is.
-macro_rules! in_every_world {
-    ($($scenario:ident)*) => {
-        mod scenarios {
-            $(
-                #[tokio::test]
-                async fn $scenario() {
-                    for world in super::World::all().await {
-                        super::$scenario(&world).await;
-                    }
-                }
-            )*
-        }
-    };
-}
 
 in_every_world! {
     a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id

@@ -109,12 +109,7 @@ fn view(report: &TrialReport) -> TrialView<'_> {
 fn step_view(step: &Step) -> StepView<'_> {
     StepView {
         name: step.name,
-        outcome: match step.outcome {
-            StepOutcome::Passed => "passed",
-            StepOutcome::Warning => "warning",
-            StepOutcome::Failed => "failed",
-            StepOutcome::Skipped => "skipped",
-        },
+        outcome: step.outcome,
         detail: &step.detail,
         fix: step.fix.as_deref(),
         code: step.code,
@@ -148,8 +143,8 @@ struct StepView<'a> {
     #[schemars(extend("enum" = ["assumeRole", "externalId", "reachBucket", "writeObject"]))]
     name: &'static str,
     /// How it ended. A warning: it works, but should be better.
-    #[schemars(extend("enum" = ["passed", "warning", "failed", "skipped"]))]
-    outcome: &'static str,
+    #[schemars(with = "String", extend("enum" = ["passed", "warning", "failed", "skipped"]))]
+    outcome: StepOutcome,
     /// What that means.
     detail: &'a str,
     /// What to change where, where something should be.

@@ -10,12 +10,12 @@ use annals_core::{
     time::{Clock, Timestamp},
     token::TokenHash,
 };
-use annals_local::system::{System, SystemOptions};
+use annals_local::system::System;
 pub(crate) use annals_tests::caller::{Answer, Caller};
 use annals_tests::{
     caller::Address,
     customer::{Customer, name},
-    deployment::PLATFORM_TOKEN,
+    deployment::{PLATFORM_TOKEN, start_system},
     lines::Chain,
 };
 use serde_json::{Value, json};
@@ -47,13 +47,7 @@ impl Scene {
 
     /// A system on a data directory. Its own schedule rests for an hour: ticks are asked for.
     pub(crate) async fn start(data_dir: Option<&Path>) -> Self {
-        let options = SystemOptions {
-            port: 0,
-            data_dir: data_dir.map(Path::to_owned),
-            tick: Duration::from_secs(3600),
-            platform: TokenHash::of(PLATFORM_TOKEN),
-        };
-        let system = System::start(options).await.unwrap();
+        let system = start_system(data_dir).await;
         let address = Address::new(&system.url());
         Self { system, address }
     }

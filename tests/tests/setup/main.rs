@@ -5,7 +5,7 @@ mod cloud_formation;
 mod script;
 mod terraform;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
 use annals_core::{
@@ -15,13 +15,15 @@ use annals_core::{
     },
     destination::Destination,
     organisation::Organisation,
-    token::TokenHash,
 };
 use annals_local::{
     cloud::{AccessKey, Bucket, Cloud, Role},
-    system::{System, SystemOptions},
+    system::System,
 };
-use annals_tests::{deployment::PLATFORM_TOKEN, sample};
+use annals_tests::{
+    deployment::{PLATFORM_TOKEN, start_system},
+    sample,
+};
 use aws_sdk_s3::{config::Credentials, error::ProvideErrorMetadata, primitives::ByteStream};
 use serde_json::{Value, json};
 
@@ -213,13 +215,7 @@ const SETUP_ROLE: &str = "arn:aws:iam::444455556666:role/security/annals-put";
 
 impl Scene {
     async fn set() -> Self {
-        let options = SystemOptions {
-            port: 0,
-            data_dir: None,
-            tick: Duration::from_secs(3600),
-            platform: TokenHash::of(PLATFORM_TOKEN),
-        };
-        let system = System::start(options).await.unwrap();
+        let system = start_system(None).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{}/organisations/acme", system.url());
         let platform = |request: reqwest::RequestBuilder| request.bearer_auth(PLATFORM_TOKEN);

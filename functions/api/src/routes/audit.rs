@@ -15,7 +15,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use self::query::{PageQuery, StatsQuery, interval_name};
+use self::query::{PageQuery, StatsQuery};
 use crate::{
     call::{self, Call},
     problem::Problem,
@@ -36,8 +36,7 @@ pub async fn page(call: Call) -> Result<Response, Problem> {
     call.notes().page(page.shown.len());
 
     let base = call.base();
-    let own = if call.query().is_empty() { base.clone() } else { format!("{base}?{}", call.query()) };
-    let mut links = vec![("self", own)];
+    let mut links = vec![("self", own_href(&call, &base))];
     if let Some(next) = page.next {
         let mut params = vec![("from", next.short())];
         params.extend(page.through.map(|through| ("through", through.short())));
@@ -76,8 +75,7 @@ pub async fn stats(call: Call) -> Result<Response, Problem> {
     let stats = stats.map_err(|error| Problem::cursor(name, &error))?;
 
     let base = call.base();
-    let own = if call.query().is_empty() { base.clone() } else { format!("{base}?{}", call.query()) };
-    let mut links = vec![("self", own)];
+    let mut links = vec![("self", own_href(&call, &base))];
     if let Some(next) = stats.next {
         let mut params = vec![("from", next.short())];
         params.extend(stats.through.map(|through| ("through", through.short())));
@@ -101,7 +99,7 @@ pub async fn stats(call: Call) -> Result<Response, Problem> {
     let body = json!({
         "since": since,
         "until": until,
-        "interval": interval_name(interval),
+        "interval": interval.as_str(),
         "intervals": intervals,
         "_links": hal(&links),
     });
@@ -154,6 +152,11 @@ fn href(base: &str, params: &[(&str, String)]) -> String {
     }
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
     format!("{base}?{query}")
+}
+
+/// Where the call itself leads again.
+fn own_href(call: &Call, base: &str) -> String {
+    if call.query().is_empty() { base.to_owned() } else { format!("{base}?{}", call.query()) }
 }
 
 /// Links as HAL has them.

@@ -3,9 +3,11 @@
 
 use std::{fs, path::Path, process::Output, time::Duration};
 
-use annals_core::token::TokenHash;
-use annals_local::system::{System, SystemOptions};
-use annals_tests::{customer::Customer, deployment::PLATFORM_TOKEN};
+use annals_local::system::System;
+use annals_tests::{
+    customer::Customer,
+    deployment::{PLATFORM_TOKEN, start_system},
+};
 use serde_json::{Value, json};
 
 struct Scene {
@@ -19,13 +21,7 @@ struct Scene {
 impl Scene {
     /// The system, with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
     async fn set() -> Self {
-        let options = SystemOptions {
-            port: 0,
-            data_dir: None,
-            tick: Duration::from_secs(3600),
-            platform: TokenHash::of(PLATFORM_TOKEN),
-        };
-        let system = System::start(options).await.unwrap();
+        let system = start_system(None).await;
         let customer = Customer::create(system.cloud(), None);
         let reader =
             json!({"Statement": [{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": "*"}]});

@@ -299,10 +299,10 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         role_arn: item.parsed("roleArn")?,
         settings: Settings {
             prefix: item.parsed("prefix")?,
-            region: if item.has("region") { Some(item.parsed("region")?) } else { None },
+            region: item.parsed_if("region")?,
             compression: item.parsed("compression")?,
             layout: item.parsed("layout")?,
-            bucket_owner: if item.has("bucketOwner") { Some(item.parsed("bucketOwner")?) } else { None },
+            bucket_owner: item.parsed_if("bucketOwner")?,
         },
         paused: item.flag("paused")?,
         disabled: item.flag("disabled")?,

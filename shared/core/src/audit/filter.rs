@@ -25,6 +25,8 @@ pub struct Filter {
     pub entity_ids: Vec<String>,
     /// The id of its principal is one of these.
     pub principal_ids: Vec<String>,
+    /// The same once more, by PactFlow's name for it.
+    pub user_ids: Vec<String>,
     /// This text is in one of its values, whatever the case: a string, or a number as it is written; not in the names of
     /// fields, and not in what the log itself adds.
     pub text: Option<SearchText>,
@@ -103,6 +105,7 @@ impl Filter {
             && among(&self.entity_types, &fields.entity.entity_type)
             && among(&self.entity_ids, &fields.entity.id)
             && among(&self.principal_ids, &fields.principal.id)
+            && among(&self.user_ids, &fields.principal.id)
             && self.text.as_ref().is_none_or(|text| holds(line, text))
     }
 }
@@ -201,12 +204,13 @@ mod tests {
     #[test]
     fn each_member_asks_for_one_field_exactly() {
         type Set = fn(&mut Filter, String);
-        let cases: [(Set, &str, &str); 5] = [
+        let cases: [(Set, &str, &str); 6] = [
             (|filter, value| filter.types.push(value), "mock.renamed", "mock"),
             (|filter, value| filter.actions.push(value), "UPDATE", "update"),
             (|filter, value| filter.entity_types.push(value), "MOCK_API", "USER"),
             (|filter, value| filter.entity_ids.push(value), "m-1", "42"),
             (|filter, value| filter.principal_ids.push(value), "42", "m-1"),
+            (|filter, value| filter.user_ids.push(value), "42", "m-1"),
         ];
         for (set, right, wrong) in cases {
             assert!(matches(|filter| set(filter, right.into())), "{right}");

@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     ops::{ControlFlow, RangeInclusive},
+    str::FromStr,
     time::Duration,
 };
 
@@ -38,6 +39,15 @@ pub enum Interval {
 }
 
 impl Interval {
+    /// Its name, as the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
     fn duration(self) -> Duration {
         match self {
             Self::Hour => Duration::from_secs(60 * 60),
@@ -49,6 +59,15 @@ impl Interval {
         // No leap second is counted in the time since the epoch.
         let length = u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX);
         Timestamp::from_millis(at.as_millis() / length * length)
+    }
+}
+
+impl FromStr for Interval {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Hour, Self::Day];
+        all.into_iter().find(|interval| interval.as_str() == text).ok_or("must be hour or day")
     }
 }
 
@@ -66,6 +85,17 @@ pub enum By {
 }
 
 impl By {
+    /// Its name, as the API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Action => "action",
+            Self::EntityType => "entityType",
+            Self::Principal => "principal",
+        }
+    }
+
     fn name<'a>(self, fields: &'a Fields<'_>) -> &'a str {
         match self {
             Self::Type => &fields.kind,
@@ -73,6 +103,15 @@ impl By {
             Self::EntityType => &fields.entity.entity_type,
             Self::Principal => &fields.principal.id,
         }
+    }
+}
+
+impl FromStr for By {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Type, Self::Action, Self::EntityType, Self::Principal];
+        all.into_iter().find(|by| by.as_str() == text).ok_or("must be type, action, entityType or principal")
     }
 }
 

@@ -38,8 +38,6 @@ pub struct Run {
     pub at: u64,
     /// Whether the range was read to its end.
     pub ended: bool,
-    /// The first segment that was passed, expired or not.
-    pub first: Option<Passed>,
 }
 
 /// How far a read came.
@@ -114,7 +112,7 @@ impl Log {
             ControlFlow::Continue(())
         };
         let read = self.each(organisation, range, segment_of_start, order, limit, take).await?;
-        Ok(Run { lines, at: read.at, ended: read.ended, first: read.first })
+        Ok(Run { lines, at: read.at, ended: read.ended })
     }
 
     /// Hands the events that [`read`](Self::read) would give to `take`, one by one, until it has enough: in memory are at

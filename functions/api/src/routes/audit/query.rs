@@ -84,11 +84,9 @@ impl Parameters {
             entity_types: values("entityType"),
             entity_ids: values("entityId"),
             principal_ids: values("principalId"),
+            user_ids: values("userUuid"),
             text: None,
         };
-        // PactFlow's name for the principal's id.
-        let users = values("userUuid");
-        filter.principal_ids = both(filter.principal_ids, users);
         filter.text = self.read("q", |text| match wrong_value(text) {
             Some(detail) => Err(detail),
             None => Ok(SearchText::new(text)),
@@ -109,19 +107,6 @@ impl Parameters {
 
     fn owned(&self, name: &'static str) -> Option<(&'static str, String)> {
         self.value(name).map(|value| (name, value.to_owned()))
-    }
-}
-
-/// The principals that are in both lists, where both ask for some.
-fn both(one: Vec<String>, other: Vec<String>) -> Vec<String> {
-    match (one.is_empty(), other.is_empty()) {
-        (_, true) => one,
-        (true, _) => other,
-        // No principal has an empty id: nobody is in both.
-        _ => match one.into_iter().filter(|id| other.contains(id)).collect::<Vec<_>>() {
-            none if none.is_empty() => vec![String::new()],
-            some => some,
-        },
     }
 }
 
@@ -247,18 +232,8 @@ impl StatsQuery {
         if since > until {
             parameters.faults.push(Fault::parameter("until", "lies before since"));
         }
-        let interval = parameters.read("interval", |interval| match interval {
-            "hour" => Ok(Interval::Hour),
-            "day" => Ok(Interval::Day),
-            _ => Err("must be hour or day"),
-        });
-        let by = parameters.read("by", |by| match by {
-            "type" => Ok(By::Type),
-            "action" => Ok(By::Action),
-            "entityType" => Ok(By::EntityType),
-            "principal" => Ok(By::Principal),
-            _ => Err("must be type, action, entityType or principal"),
-        });
+        let interval = parameters.read("interval", str::parse);
+        let by = parameters.read("by", str::parse);
         let from = parameters.read("from", EventId::parse);
         let through = parameters.read("through", EventId::parse);
         let filter = parameters.filter();
@@ -272,26 +247,12 @@ impl StatsQuery {
     /// What the next part is asked for beside its place.
     pub(super) fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let StatsRequest { since, until, interval, by, .. } = &self.request;
-        let by = match by {
-            By::Type => "type",
-            By::Action => "action",
-            By::EntityType => "entityType",
-            By::Principal => "principal",
-        };
         let own = [
             ("since", since.to_string()),
             ("until", until.to_string()),
-            ("interval", interval_name(*interval).to_owned()),
-            ("by", by.to_owned()),
+            ("interval", interval.as_str().to_owned()),
+            ("by", by.as_str().to_owned()),
         ];
         own.into_iter().chain(self.filter.iter().cloned())
-    }
-}
-
-/// An interval's name, as the API writes it.
-pub(super) fn interval_name(interval: Interval) -> &'static str {
-    match interval {
-        Interval::Hour => "hour",
-        Interval::Day => "day",
     }
 }
