@@ -196,6 +196,7 @@ pub async fn start_system(data_dir: Option<&Path>) -> System {
         data_dir: data_dir.map(Path::to_owned),
         tick: Duration::from_secs(3600),
         platform: TokenHash::of(PLATFORM_TOKEN),
+        embedding: Default::default(),
     };
     System::start(options).await.unwrap()
 }

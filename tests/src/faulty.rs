@@ -19,9 +19,10 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, LogStore, Order, Refusal, StoreError},
     },
     organisation::{Organisation, OrganisationId},
+    portal::{PortalLink, Session},
     registry::{ActiveDestination, Conflict, Registry},
     time::{Clock, Timestamp},
-    token::{Token, TokenId},
+    token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -273,6 +274,18 @@ impl<S: Store> Registry for FaultyStore<S> {
 
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         self.call("note_token_use", self.store.note_token_use(id, at, unless_after)).await
+    }
+
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
+        self.call("create_portal_link", self.store.create_portal_link(link)).await
+    }
+
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
+        self.call("portal_link", self.store.portal_link(hash)).await
+    }
+
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
+        self.call("session", self.store.session(hash)).await
     }
 
     async fn destination(

@@ -11,9 +11,10 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
+    portal::{PortalLink, Session},
     registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
-    token::{Token, TokenId},
+    token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 
@@ -116,6 +117,18 @@ impl<S: Store> Registry for LatencyStore<S> {
 
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         self.around(self.store.note_token_use(id, at, unless_after)).await
+    }
+
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
+        self.around(self.store.create_portal_link(link)).await
+    }
+
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
+        self.around(self.store.portal_link(hash)).await
+    }
+
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
+        self.around(self.store.session(hash)).await
     }
 
     async fn destination(

@@ -21,9 +21,10 @@ use annals_core::{
         },
     },
     organisation::{Organisation, OrganisationId},
+    portal::{PortalLink, Session},
     registry::{ActiveDestination, Change, Conflict, Registry},
     time::{Clock, Timestamp},
-    token::{Token, TokenId},
+    token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 
@@ -81,6 +82,8 @@ struct World {
     tokens: HashMap<TokenId, Token>,
     /// Tokens as they were before a change, and when that was.
     former_tokens: HashMap<TokenId, (Option<Token>, Timestamp)>,
+    links: HashMap<TokenHash, PortalLink>,
+    sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
     meter: Meter,
@@ -281,6 +284,11 @@ impl World {
             }
             Change::UpdateDestination(new) => self.version_conflict(new, new.version - 1),
             Change::DeleteDestination(old) => self.version_conflict(old, old.version),
+            Change::StartSession { link, session } => {
+                let used = (!self.links.contains_key(link)).then_some(Conflict::Missing);
+                used.or_else(|| self.sessions.contains_key(&session.hash).then_some(Conflict::Exists))
+            }
+            Change::EndSession(hash) => (!self.sessions.contains_key(hash)).then_some(Conflict::Missing),
         }
     }
 
@@ -332,6 +340,11 @@ impl World {
             Change::DeleteDestination(old) => {
                 self.destinations.retain(|there| there.organisation != old.organisation || there.id != old.id);
             }
+            Change::StartSession { link, session } => {
+                self.links.remove(&link);
+                self.sessions.insert(session.hash, *session);
+            }
+            Change::EndSession(hash) => drop(self.sessions.remove(&hash)),
         }
     }
 
@@ -484,6 +497,19 @@ impl Registry for MemoryStore {
             token.last_used_at = Some(at);
         }
         Ok(())
+    }
+
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
+        self.lock().links.insert(link.hash, link.clone());
+        Ok(())
+    }
+
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
+        Ok(self.lock().links.get(hash).cloned())
+    }
+
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
+        Ok(self.lock().sessions.get(hash).cloned())
     }
 
     async fn destination(

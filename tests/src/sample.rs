@@ -3,7 +3,7 @@
 use annals_core::{
     audit::Reader,
     destination::{Destination, DestinationId, Progress, Settings},
-    event::{Body, Context, Entity, Layout, parse},
+    event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
     time::Timestamp,
 };
@@ -62,7 +62,8 @@ pub fn label(line: &str) -> Option<String> {
 #[must_use]
 pub fn reader() -> Reader {
     Reader {
-        principal: Entity { id: "siem".into(), name: "SIEM".into(), entity_type: "API_KEY" },
+        principal: Principal::machine("siem", "SIEM", "API_KEY"),
+        client_type: "API",
         context: Context::default(),
         call: json!({"path": "/audit", "method": "GET"}),
     }

@@ -14,7 +14,7 @@ use axum::{
     extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, RawPathParams, Request},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
@@ -48,9 +48,23 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let api = Api::from_ref(state);
+        let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
+        let caller = api.admission.admit(bearer, address(request.extensions())).await?;
+        Self::of(request, state, caller).await
+    }
+}
+
+impl Call {
+    /// The request of a caller who was let in.
+    ///
+    /// # Errors
+    /// The problem that the request has.
+    pub async fn of<S: Send + Sync>(request: Request, state: &S, caller: Caller) -> Result<Self, Problem>
+    where
+        Api: FromRef<S>,
+    {
+        let api = Api::from_ref(state);
         let (mut parts, body) = request.into_parts();
-        let bearer = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let caller = api.admission.admit(bearer, address(&parts)).await?;
         if parts.uri.path_and_query().map_or(0, |all| all.as_str().len()) > MAX_URI_BYTES {
             return Err(Problem::uri_too_long(MAX_URI_BYTES));
         }
@@ -110,10 +124,11 @@ fn check_query(query: &str) -> Result<(), Faults> {
 
 /// The address that a request came from: API Gateway says so on Lambda, the connection itself locally. Never a header
 /// that anybody may send.
-fn address(parts: &Parts) -> Option<IpAddr> {
-    match parts.extensions.get::<RequestContext>() {
+#[must_use]
+pub fn address(extensions: &Extensions) -> Option<IpAddr> {
+    match extensions.get::<RequestContext>() {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
-        _ => parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
+        _ => extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
     }
 }
 
@@ -156,6 +171,8 @@ impl Call {
                 }
                 token.organisation.clone()
             }
+            (Caller::Session(session), _) if roles.contains(&session.role) => session.organisation.clone(),
+            (Caller::Session(_), _) => return Err(Problem::not_found()),
         };
         let organisation = self.api.administration.organisation(&id).await?;
         self.notes().organisation(&organisation.id);
@@ -176,6 +193,7 @@ impl Call {
         match &self.caller {
             Caller::Platform => Ok(()),
             Caller::Token(token) => Err(Problem::forbidden(token.role.as_str(), "the platform's token")),
+            Caller::Session(session) => Err(Problem::forbidden(session.role.as_str(), "the platform's token")),
         }
     }
 
@@ -200,6 +218,12 @@ impl Call {
     /// [`Problem::not_found`].
     pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, Problem> {
         self.param(name).and_then(|value| value.parse().ok()).ok_or_else(Problem::not_found)
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
     }
 
     /// A header's text.
@@ -239,13 +263,21 @@ impl Call {
     /// Scheme, host and path by which the caller reached us, for links.
     #[must_use]
     pub fn base(&self) -> String {
-        let scheme = match self.header("x-forwarded-proto") {
-            None | Some("http") => "http",
-            Some(_) => "https",
-        };
+        format!("{}{}", self.root(), self.path())
+    }
+
+    /// The same up to where our own paths begin.
+    #[must_use]
+    pub fn root(&self) -> String {
+        let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
         let host = self.header(header::HOST).unwrap_or("localhost");
-        let base = self.parts.extensions.get::<BasePath>().map_or("", |base| &base.0);
-        format!("{scheme}://{host}{base}{}", self.path())
+        format!("{scheme}://{host}{}", self.base_path())
+    }
+
+    /// What stands before our own paths, where the caller sees them.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        base_path(&self.parts.extensions)
     }
 
     /// Who acts, and from where.
@@ -257,12 +289,31 @@ impl Call {
     /// From where the call came: API Gateway says so on Lambda, the connection itself locally.
     #[must_use]
     pub fn context(&self) -> Context {
-        let (ip_address, request_id) = match self.parts.extensions.get::<RequestContext>() {
-            Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
-            _ => (address(&self.parts).map(|address| address.to_string()), None),
-        };
-        Context { ip_address, user_agent: self.header(header::USER_AGENT).map(cut), request_id }
+        context(&self.parts.headers, &self.parts.extensions)
     }
+}
+
+/// From where a request came: API Gateway says so on Lambda, the connection itself locally.
+#[must_use]
+pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
+    let (ip_address, request_id) = match extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
+        _ => (address(extensions).map(|address| address.to_string()), None),
+    };
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Context { ip_address, user_agent: user_agent.map(cut), request_id }
+}
+
+/// What stands before our own paths, where the caller sees them.
+#[must_use]
+pub fn base_path(extensions: &Extensions) -> &str {
+    extensions.get::<BasePath>().map_or("", |base| &base.0)
+}
+
+/// Whether the caller reached us by HTTPS: API Gateway takes nothing else, and says so.
+#[must_use]
+pub fn is_https(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|scheme| scheme != "http")
 }
 
 /// What a caller chose for itself, as it is recorded: its first kilobyte.

@@ -128,8 +128,13 @@ pub fn router(api: Api) -> Router {
 
 /// `routes` with problem+json for paths and methods that are none, and a log line a request.
 pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Api) -> Router<S> {
-    routes
+    let routes = routes
         .fallback(async || Problem::no_such_route())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&api.log), unit::observe))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed());
+    observed(routes, api)
+}
+
+/// `routes` with a log line a request.
+pub fn observed<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Api) -> Router<S> {
+    routes.layer(axum::middleware::from_fn_with_state(Arc::clone(&api.log), unit::observe))
 }

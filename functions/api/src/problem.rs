@@ -22,6 +22,9 @@ use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
+/// The media type of problems.
+pub const PROBLEM: &str = "application/problem+json";
+
 /// What never changes about a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
@@ -430,7 +433,7 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(Told { code: self.kind.code, cause: self.cause, body });
         *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = self.header.map(|header| *header) {
             headers.insert(name, value);
@@ -450,6 +453,29 @@ pub struct Told {
 }
 
 impl Told {
+    /// What is told of a refusal that is shown otherwise than as JSON.
+    #[must_use]
+    pub fn new(code: &'static str, title: &str, detail: &str) -> Self {
+        let body = [("title", title), ("detail", detail)].map(|(name, text)| (name.to_owned(), text.into()));
+        Self { code, cause: None, body: body.into_iter().collect() }
+    }
+
+    /// What is wrong, in a few words.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.text("title")
+    }
+
+    /// What is wrong, and what to do.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        self.text("detail")
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.body.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// The problem with the id of the request that ended in it.
     pub(crate) fn with_request_id(&self, id: &str) -> Body {
         let mut body = self.body.clone();

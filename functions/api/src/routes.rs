@@ -6,6 +6,7 @@ pub mod events;
 pub mod health;
 pub mod openapi;
 pub mod organisations;
+pub mod portal_links;
 pub mod setup;
 pub mod tokens;
 
@@ -30,6 +31,7 @@ pub fn operations<O: Operations<Api>>(to: O) -> O {
     let to = events::operations(to);
     let to = audit::operations(to);
     let to = tokens::operations(to);
+    let to = portal_links::operations(to);
     let to = destinations::operations(to);
     setup::operations(to)
 }

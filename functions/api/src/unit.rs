@@ -16,7 +16,7 @@ use http::{StatusCode, header};
 use lambda_http::{RequestExt as _, request::RequestContext};
 use serde::Serialize;
 
-use crate::problem::Told;
+use crate::problem::{PROBLEM, Told};
 
 /// What a request's line says beside what request and answer show: whoever answers it notes it.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +134,8 @@ pub(crate) async fn observe(State(log): State<Arc<Log>>, mut request: Request, n
     let begun = Instant::now();
     let mut response = next.run(request).await;
     let told = response.extensions_mut().remove::<Told>();
-    if let Some((told, id)) = told.as_ref().zip(request_id.as_deref()) {
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM);
+    if let Some((told, id)) = told.as_ref().zip(request_id.as_deref()).filter(|_| is_problem) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = told.with_request_id(id);
     }

@@ -1,5 +1,7 @@
-//! The test-connection function: one route, `POST …/destinations/{destination}/test`. It is a function of its own
-//! because it, unlike the API, may assume customers' roles.
+//! The test-connection function: `POST …/destinations/{destination}/test`, and the button "Test" of the organisation's page.
+//! It is a function of its own because it, unlike the API and the page, may assume customers' roles.
+
+mod page;
 
 use std::sync::Arc;
 
@@ -16,11 +18,14 @@ use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
 };
+use annals_console::{Console, framed};
 use annals_core::{
     delivery::{
         sink::ObjectSink,
         try_out::{Step, StepOutcome, TEST_OBJECT_NAME, TrialReport},
     },
+    destination::DestinationId,
+    organisation::Organisation,
     time::Timestamp,
 };
 use axum::{
@@ -35,8 +40,8 @@ use serde::Serialize;
 /// What the route is answered with.
 #[derive(Debug, Clone)]
 pub struct TestConnection {
-    /// Callers, organisations and destinations.
-    pub api: Api,
+    /// Callers, organisations and destinations, and the page that shows what a test found.
+    pub console: Console,
     /// Where the test object is put.
     pub sink: Arc<dyn ObjectSink>,
     /// The test object's name.
@@ -45,30 +50,50 @@ pub struct TestConnection {
 
 impl FromRef<TestConnection> for Api {
     fn from_ref(state: &TestConnection) -> Self {
-        state.api.clone()
+        state.console.api.clone()
+    }
+}
+
+impl FromRef<TestConnection> for Console {
+    fn from_ref(state: &TestConnection) -> Self {
+        state.console.clone()
     }
 }
 
 impl TestConnection {
-    /// The function that the environment describes: what [`Api::from_environment`] needs, and `TEST_OBJECT_NAME`.
+    /// The function that the environment describes: what [`Console::from_environment`] needs, and `TEST_OBJECT_NAME`.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
-        let api = Api::from_environment(config)?;
-        let sink = Arc::new(S3ObjectSink::with_patience(config, Arc::clone(&api.clock), SinkPatience::interactive()));
-        Ok(Self { api, sink, object_name: settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME) })
+        let console = Console::from_environment(config)?;
+        let clock = Arc::clone(&console.api.clock);
+        let sink = Arc::new(S3ObjectSink::with_patience(config, clock, SinkPatience::interactive()));
+        Ok(Self { console, sink, object_name: settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME) })
+    }
+}
+
+impl TestConnection {
+    /// Tries a destination of the caller's.
+    async fn test(&self, organisation: &Organisation, id: &DestinationId, call: &Call) -> Result<TrialReport, Problem> {
+        let administration = &self.console.api.administration;
+        let report =
+            administration.test_destination(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
+        let failed = report.steps.iter().find(|step| step.outcome == StepOutcome::Failed);
+        call.notes().test(failed.and_then(|step| step.code));
+        Ok(report)
     }
 }
 
 /// The function's routes.
 pub fn router(state: TestConnection) -> Router {
-    with_fallbacks(routes(), &state.api).with_state(state)
+    let api = state.console.api.clone();
+    with_fallbacks(routes(&state.console), &api).with_state(state)
 }
 
-/// The route alone, to be joined with others.
-pub fn routes() -> Router<TestConnection> {
-    operations(Router::new())
+/// The routes alone, to be joined with others: the API's, and the page's.
+pub fn routes(console: &Console) -> Router<TestConnection> {
+    operations(Router::new()).merge(framed(page::routes(), console))
 }
 
 /// The function's one operation.
@@ -88,12 +113,7 @@ pub fn operations<O: Operations<TestConnection>>(to: O) -> O {
 async fn test(State(state): State<TestConnection>, call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
     let id = call.parsed("destination")?;
-    let report = state
-        .api
-        .administration
-        .test_destination(&*state.sink, &state.object_name, &organisation, &id, &call.actor())
-        .await?;
-    call.notes().test(report.steps.iter().find(|step| step.outcome == StepOutcome::Failed).and_then(|step| step.code));
+    let report = state.test(&organisation, &id, &call).await?;
     Ok(call::json(StatusCode::OK, &view(&report)))
 }
 

@@ -19,6 +19,7 @@ use annals_core::{
     entropy::{self, BASE62},
     event::{self, Context, Layout},
     organisation::{Organisation, OrganisationInput},
+    portal::{PortalLinkInput, User},
     time::{Clock, Timestamp},
     token::{Caller, Role, TokenHash, TokenInput},
 };
@@ -59,6 +60,19 @@ pub struct Demonstration {
     pub bucket: String,
     /// The role that opens it.
     pub role_arn: String,
+}
+
+impl Demonstration {
+    /// A link to the organisation's page, for an administrator.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub async fn portal_link(&self, system: &System) -> anyhow::Result<String> {
+        let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some("ada@example.com".into()) };
+        let input = PortalLinkInput { role: Role::Admin, user };
+        let (_, token) = system.api().administration.create_portal_link(&self.organisation.parse()?, input).await?;
+        Ok(format!("{}/console/enter/{}", system.url(), token.reveal()))
+    }
 }
 
 /// The platform's token: the one that the data directory remembers, or a new one.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use annals_aws::telemetry;
+use annals_console::Embedding;
 use annals_core::token::TokenHash;
 use annals_local::{
     demonstration::{self, Demonstration, History},
@@ -36,6 +37,12 @@ struct Options {
     /// Write what is printed to FILE as JSON, once everything is ready
     #[arg(long, value_name = "FILE")]
     info_file: Option<PathBuf>,
+    /// Origins whose pages may embed the organisation's page, with commas between them
+    #[arg(long, value_name = "ORIGINS", default_value = "", value_parser = str::parse::<Embedding>)]
+    console_origins: Embedding,
+    /// Open the organisation's page in the browser
+    #[arg(long)]
+    open: bool,
     /// Begin with a company's events already recorded: last week's, and this week's up to now
     #[arg(long)]
     demo: bool,
@@ -65,15 +72,22 @@ async fn main() -> anyhow::Result<()> {
         data_dir: data_dir.map(Path::to_owned),
         tick: Duration::from_secs(options.tick_seconds),
         platform: TokenHash::of(&platform_token),
+        embedding: options.console_origins,
     })
     .await?;
     let history = if options.demo { History::LastWeek } else { History::None };
     let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
-    let info = info(&system, &demonstration, data_dir);
+    let page = demonstration.portal_link(&system).await?;
+    let info = info(&system, &demonstration, &page, data_dir);
     if let Some(file) = &options.info_file {
         write_whole(file, &serde_json::to_string_pretty(&info)?)?;
     }
-    std::io::stdout().write_all(greeting(&system, &demonstration, data_dir, options.tick_seconds).as_bytes())?;
+    std::io::stdout().write_all(greeting(&system, &demonstration, &page, data_dir, options.tick_seconds).as_bytes())?;
+    if options.open
+        && let Err(error) = open::that_detached(&page)
+    {
+        tracing::warn!(%error, "cannot open a browser: open the page's link yourself");
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -89,7 +103,7 @@ fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::rename(&beside, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn info(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>) -> serde_json::Value {
+fn info(system: &System, demonstration: &Demonstration, page: &str, data_dir: Option<&Path>) -> serde_json::Value {
     let endpoints = system.cloud().endpoints();
     json!({
         "api": system.url(),
@@ -98,6 +112,7 @@ fn info(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>)
         "sts": endpoints.sts,
         "platformToken": demonstration.platform_token,
         "organisation": demonstration.organisation,
+        "portalLink": page,
         "tokens": demonstration.tokens,
         "bucket": demonstration.bucket,
         "roleArn": demonstration.role_arn,
@@ -105,7 +120,13 @@ fn info(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>)
     })
 }
 
-fn greeting(system: &System, demonstration: &Demonstration, data_dir: Option<&Path>, tick_seconds: u64) -> String {
+fn greeting(
+    system: &System,
+    demonstration: &Demonstration,
+    page: &str,
+    data_dir: Option<&Path>,
+    tick_seconds: u64,
+) -> String {
     let api = system.url();
     let Demonstration { platform_token, organisation, tokens, bucket, role_arn } = demonstration;
     let endpoints = system.cloud().endpoints();
@@ -134,6 +155,11 @@ Annals is ready.
   a customer's bucket and role
     bucket       {bucket}
     role         {role_arn}
+
+The organisation's page, for its administrator. The link works once and for five minutes; the second line makes another:
+
+  {page}
+  curl -s {api}/organisations/{organisation}/portal-links -H 'Authorization: Bearer {platform_token}' -H 'Content-Type: application/json' -d '{{"role": "admin"}}'
 
 Record an event:
 

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use annals_api::Api;
+use annals_api::{Api, observed};
 use annals_aws::{
     dynamodb::{self, CapacityMeter, DynamoStore, Tables},
     s3::{S3ObjectSink, SinkPatience},
@@ -11,6 +11,7 @@ use annals_aws::{
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
 };
+use annals_console::{Console, Embedding, framed};
 use annals_core::{
     admission::rate_limiter::RateLimits,
     delivery::{setup::ServiceSettings, ship::PlanReport, try_out::TEST_OBJECT_NAME},
@@ -42,6 +43,8 @@ pub struct SystemOptions {
     pub tick: Duration,
     /// The hash of the platform's token.
     pub platform: TokenHash,
+    /// Where the organisation's page may be embedded.
+    pub embedding: Embedding,
 }
 
 /// The running system.
@@ -102,8 +105,9 @@ impl System {
             entropy,
         );
         let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
+        let console = Console { api: api.clone(), embedding: options.embedding };
         let test_connection = TestConnection {
-            api: api.clone(),
+            console: console.clone(),
             sink: Arc::new(S3ObjectSink::with_patience(&cloud.sdk_config(&tester), clock, SinkPatience::interactive())),
             object_name: TEST_OBJECT_NAME.to_owned(),
         };
@@ -112,7 +116,8 @@ impl System {
         let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
         let address = listener.local_addr()?;
         let router = annals_api::router(api.clone())
-            .merge(annals_test_connection::routes().with_state(test_connection))
+            .merge(observed(framed(annals_console::routes(), &console), &api).with_state(console.clone()))
+            .merge(observed(annals_test_connection::routes(&console), &api).with_state(test_connection))
             .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {

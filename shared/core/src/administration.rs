@@ -1,8 +1,9 @@
 //! What the platform and an organisation's administrators do. Every change is committed with the event that records it.
 //!
-//! Organisations are here, tokens in [`tokens`], destinations in [`destinations`].
+//! Organisations are here, tokens in [`tokens`], destinations in [`destinations`], links and sessions in [`portal`].
 
 mod destinations;
+pub mod portal;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -198,7 +199,7 @@ impl Recorded {
             principal: actor.caller.principal(),
             before: self.before,
             after: self.after,
-            client_type: "API",
+            client_type: actor.caller.client_type(),
             context: Some(actor.context.clone()),
             payload: self.payload,
         }

@@ -25,6 +25,7 @@ use futures_util::future::{Either, select};
 
 use crate::{
     log::store::{Consistency, StoreError},
+    portal::{Session, SessionToken},
     registry::Registry,
     time::{Clock, Timestamp},
     token::{Caller, Token, TokenHash, TokenText},
@@ -104,6 +105,26 @@ impl Admission {
         Ok(caller)
     }
 
+    /// Whom a session's token stands for: somebody on an organisation's page, until the session ends or is ended. It counts
+    /// as one request of the organisation. `address` is as for [`admit`](Self::admit).
+    ///
+    /// # Errors
+    /// See [`AdmissionError`].
+    pub async fn admit_session(&self, token: &str, address: Option<IpAddr>) -> Result<Session, AdmissionError> {
+        let hash = SessionToken::hash_of(token).ok_or(AdmissionError::Unknown)?;
+        let stranger = Bucket::Address(address.map(network));
+        self.limiter.look(&stranger, self.clock.now()).map_err(AdmissionError::TooMany)?;
+        let session = self.registry.session(&hash).await?;
+        let now = self.clock.now();
+        let Some(session) = session.filter(|session| session.is_live(now)) else {
+            let _ = self.limiter.spend(stranger, 1, now);
+            return Err(AdmissionError::Unknown);
+        };
+        let bucket = Bucket::Organisation(session.organisation.clone());
+        self.limiter.spend(bucket, 1, now).map_err(AdmissionError::TooMany)?;
+        Ok(session)
+    }
+
     /// Counts the `events` of a request that was let in: a batch costs a unit for each ten, the request's own among them.
     ///
     /// # Errors
@@ -156,6 +177,7 @@ fn bucket(caller: &Caller) -> Bucket {
     match caller {
         Caller::Platform => Bucket::Platform,
         Caller::Token(token) => Bucket::Organisation(token.organisation.clone()),
+        Caller::Session(session) => Bucket::Organisation(session.organisation.clone()),
     }
 }
 

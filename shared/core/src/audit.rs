@@ -21,7 +21,7 @@ use self::{
 };
 
 use crate::{
-    event::{Context, Entity, OwnEvent},
+    event::{Context, Entity, OwnEvent, Principal},
     format::Format,
     id::EventId,
     json,
@@ -139,7 +139,9 @@ pub struct Page {
 #[derive(Debug, Clone)]
 pub struct Reader {
     /// Who.
-    pub principal: Entity,
+    pub principal: Principal,
+    /// How the call came, as events say it: `API` or `UI`.
+    pub client_type: &'static str,
     /// From where.
     pub context: Context,
     /// The call, as PactFlow describes one: `path`, `queryString`, `method`, `userAgent`, `referer`, `params`.
@@ -367,7 +369,7 @@ impl Audit {
             principal: reader.principal.clone(),
             before: None,
             after: None,
-            client_type: "API",
+            client_type: reader.client_type,
             context: Some(reader.context.clone()),
             payload: Some(reader.call.clone()),
         }

@@ -256,6 +256,29 @@ pub struct Entity {
     pub entity_type: &'static str,
 }
 
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Principal {
+    /// Its id.
+    pub id: String,
+    /// Its name, as people know it.
+    pub name: String,
+    /// What kind of principal it is, in upper case.
+    pub entity_type: &'static str,
+    /// Its e-mail address, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+impl Principal {
+    /// A principal that is no person.
+    #[must_use]
+    pub fn machine(id: impl Into<String>, name: impl Into<String>, entity_type: &'static str) -> Self {
+        Self { id: id.into(), name: name.into(), entity_type, email: None }
+    }
+}
+
 /// Where a request came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -283,14 +306,14 @@ pub struct OwnEvent {
     /// What it was done to.
     pub entity: Entity,
     /// Who did it.
-    pub principal: Entity,
+    pub principal: Principal,
     /// The state before, where something changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<serde_json::Value>,
     /// The state after, where something changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<serde_json::Value>,
-    /// How it came: `API`, or `SYSTEM` where Annals acted by itself.
+    /// How it came: `API`, `UI` from the organisation's page, or `SYSTEM` where Annals acted by itself.
     pub client_type: &'static str,
     /// Where the request came from, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,7 @@ pub mod id;
 pub mod json;
 pub mod log;
 pub mod organisation;
+pub mod portal;
 pub mod registry;
 pub mod time;
 pub mod token;

@@ -12,8 +12,9 @@ use crate::{
     destination::{Destination, DestinationId},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
+    portal::{PortalLink, Session},
     time::Timestamp,
-    token::{Token, TokenId},
+    token::{Token, TokenHash, TokenId},
 };
 
 /// A change that is committed together with the event that records it.
@@ -51,6 +52,15 @@ pub enum Change {
     UpdateDestination(Box<Destination>),
     /// Ends a destination and its claims. [`Conflict::Changed`] where the stored version is not this one.
     DeleteDestination(Box<Destination>),
+    /// Uses up a portal link for a session. [`Conflict::Missing`] where the link has been used, or is none.
+    StartSession {
+        /// The link.
+        link: TokenHash,
+        /// What it is used for.
+        session: Box<Session>,
+    },
+    /// Ends a session. [`Conflict::Missing`] where it has ended, or is none.
+    EndSession(TokenHash),
 }
 
 /// A token that gets a successor.
@@ -136,6 +146,15 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Notes that a token was used at `at`, unless a use later than `unless_after` is noted, or the token is gone. A
     /// token that is not there stays so.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps a portal link.
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError>;
+
+    /// A portal link that has not been used, strongly consistent. It may have expired.
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError>;
+
+    /// A session that nobody has ended, strongly consistent. It may have expired.
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError>;
 
     /// A destination, strongly consistent.
     async fn destination(

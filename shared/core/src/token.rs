@@ -7,10 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     entropy::{self, BASE62, Entropy},
-    event::Entity,
+    event::Principal,
     fault::{Fault, Faults},
     json::{self, Members},
     organisation::OrganisationId,
+    portal::Session,
     time::Timestamp,
 };
 
@@ -220,15 +221,27 @@ pub enum Caller {
     Platform,
     /// The holder of an organisation's token.
     Token(Token),
+    /// Somebody on the organisation's page.
+    Session(Session),
 }
 
 impl Caller {
     /// The principal of the events that the caller causes.
     #[must_use]
-    pub fn principal(&self) -> Entity {
+    pub fn principal(&self) -> Principal {
         match self {
-            Self::Platform => Entity { id: "platform".into(), name: "Platform".into(), entity_type: "PLATFORM" },
-            Self::Token(token) => Entity { id: token.id.to_string(), name: token.name.clone(), entity_type: "API_KEY" },
+            Self::Platform => Principal::machine("platform", "Platform", "PLATFORM"),
+            Self::Token(token) => Principal::machine(token.id.as_str(), &token.name, "API_KEY"),
+            Self::Session(session) => session.user.principal(),
+        }
+    }
+
+    /// How the caller's calls come, as events say it.
+    #[must_use]
+    pub fn client_type(&self) -> &'static str {
+        match self {
+            Self::Platform | Self::Token(_) => "API",
+            Self::Session(_) => "UI",
         }
     }
 }

@@ -15,9 +15,10 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
+    portal::{PortalLink, Session},
     registry::{ActiveDestination, Registry},
     time::Timestamp,
-    token::{Token, TokenId},
+    token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 
@@ -183,6 +184,18 @@ impl<D: Decorator> Registry for Decorated<D> {
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         let work = self.0.below().registry.note_token_use(id, at, unless_after);
         self.0.store_call("note_token_use", work).await
+    }
+
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
+        self.0.store_call("create_portal_link", self.0.below().registry.create_portal_link(link)).await
+    }
+
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
+        self.0.store_call("portal_link", self.0.below().registry.portal_link(hash)).await
+    }
+
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
+        self.0.store_call("session", self.0.below().registry.session(hash)).await
     }
 
     async fn destination(

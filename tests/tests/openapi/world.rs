@@ -9,6 +9,7 @@ use std::{
 };
 
 use annals_api::Api;
+use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
@@ -218,9 +219,12 @@ impl World {
         let api = api.with_rate_limits(RateLimits::NONE);
         let buckets = MemoryBuckets::new(clock.clone(), "us-east-1".parse().unwrap());
         let router = |api: Api| {
-            let test =
-                TestConnection { api: api.clone(), sink: buckets.clone(), object_name: TEST_OBJECT_NAME.to_owned() };
-            annals_api::router(api).merge(annals_test_connection::routes().with_state(test))
+            let test = TestConnection {
+                console: Console { api: api.clone(), embedding: Embedding::default() },
+                sink: buckets.clone(),
+                object_name: TEST_OBJECT_NAME.to_owned(),
+            };
+            annals_api::router(api).merge(annals_test_connection::operations(Router::new()).with_state(test))
         };
         let one = Rate::new(1, 1).unwrap();
         let limits = RateLimits { organisation: one, platform: one, failed_authentications: one };

@@ -131,7 +131,7 @@ pub async fn tail(call: Call) -> Result<Response, Problem> {
 }
 
 /// The caller, with the call as PactFlow's own audit events describe one.
-fn reader(call: &Call) -> Reader {
+pub fn reader(call: &Call) -> Reader {
     let params: Map<String, Value> = form_urlencoded::parse(call.query().as_bytes())
         .map(|(name, value)| (name.into_owned(), call::cut(&value).into()))
         .collect();
@@ -143,7 +143,12 @@ fn reader(call: &Call) -> Reader {
         "referer": call.header(header::REFERER).map(call::cut),
         "params": params,
     });
-    Reader { principal: call.caller.principal(), context: call.context(), call: details }
+    Reader {
+        principal: call.caller.principal(),
+        client_type: call.caller.client_type(),
+        context: call.context(),
+        call: details,
+    }
 }
 
 fn href(base: &str, params: &[(&str, String)]) -> String {

@@ -11,7 +11,7 @@ use std::{
 use annals_core::{
     delivery::object_key,
     destination::{Compression, KeyLayout},
-    event::{Entity, OwnEvent},
+    event::{Entity, OwnEvent, Principal},
     id::EventId,
     log::{Log, append::AppendPolicy, segment::LineHash},
     time::Timestamp,
@@ -218,7 +218,7 @@ pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
         action: "EXPIRE",
         kind: "destination.gap",
         entity: thing("d", "S3_AUDIT_SINK"),
-        principal: thing("annals", "SYSTEM"),
+        principal: Principal::machine("annals", "annals", "SYSTEM"),
         before: None,
         after: None,
         client_type: "SYSTEM",

@@ -10,7 +10,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
-    registry::{destination_item, destination_key, organisation_item, organisation_key, token_item, token_key},
+    registry::{
+        destination_item, destination_key, link_key, organisation_item, organisation_key, session_item, session_key,
+        token_item, token_key,
+    },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
 };
@@ -132,6 +135,17 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
             ]
         }
         Change::UpdateDestination(destination) => vec![(next_version(destination)?, Condition::Version)],
+        Change::StartSession { link, session } => vec![
+            (
+                ConditionalWrite::delete(link_key(link), Some("attribute_exists(pk)")),
+                Condition::Means(Conflict::Missing),
+            ),
+            (ConditionalWrite::put(session_item(session), NEW), exists),
+        ],
+        Change::EndSession(hash) => {
+            let delete = ConditionalWrite::delete(session_key(hash), Some("attribute_exists(pk)"));
+            vec![(delete, Condition::Means(Conflict::Missing))]
+        }
         Change::DeleteDestination(destination) => {
             let delete = ConditionalWrite::delete(
                 destination_key(&destination.organisation, &destination.id),

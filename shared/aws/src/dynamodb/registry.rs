@@ -1,9 +1,10 @@
-//! Organisations, tokens, destinations and deliveries as items of the registry table.
+//! Organisations, tokens, portal links, sessions, destinations and deliveries as items of the registry table.
 //!
 //! | thing | `pk` | `sk` | listed among (`g`) |
 //! |---|---|---|---|
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
+//! | portal link, session | `link#SHA256`, `session#SHA256` | `link`, `session` | |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
 //! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
@@ -19,9 +20,10 @@ use annals_core::{
     destination::{Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId, RetentionDays},
+    portal::{PortalLink, Session, User},
     registry::{ActiveDestination, Registry},
     time::Timestamp,
-    token::{Token, TokenHash, TokenId},
+    token::{Role, Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -119,6 +121,65 @@ fn read_token(item: &Item) -> Result<Token, StoreError> {
         last_used_at: item.time_if(LAST_USED_AT)?,
         replaces: item.parsed_if("replaces")?,
         replaced_by: item.parsed_if(REPLACED_BY)?,
+    })
+}
+
+/// A portal link and a session have the same attributes, and differ in their keys.
+fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user: &User, end: Timestamp) -> Attributes {
+    let mut item = Builder::default()
+        .text(ORGANISATION, organisation)
+        .text("role", role.as_str())
+        .text("userId", &user.id)
+        .text("userName", &user.name)
+        .text_if("userEmail", user.email.as_ref())
+        .time(EXPIRES_AT, end)
+        .number(EXPIRY, end.as_secs_ceil())
+        .build();
+    item.extend(key);
+    item
+}
+
+fn read_user(item: &Item) -> Result<User, StoreError> {
+    Ok(User {
+        id: item.text("userId")?.to_owned(),
+        name: item.text("userName")?.to_owned(),
+        email: item.text("userEmail").ok().map(str::to_owned),
+    })
+}
+
+pub(super) fn link_key(hash: &TokenHash) -> Attributes {
+    Builder::default().text(PK, format!("link#{}", hex::encode(hash.0))).text(SK, "link").build()
+}
+
+fn link_item(link: &PortalLink) -> Attributes {
+    portal_item(link_key(&link.hash), &link.organisation, link.role, &link.user, link.expires_at)
+}
+
+fn read_link(item: &Item, hash: TokenHash) -> Result<PortalLink, StoreError> {
+    Ok(PortalLink {
+        hash,
+        organisation: item.parsed(ORGANISATION)?,
+        role: item.parsed("role")?,
+        user: read_user(item)?,
+        expires_at: item.time(EXPIRES_AT)?,
+    })
+}
+
+pub(super) fn session_key(hash: &TokenHash) -> Attributes {
+    Builder::default().text(PK, format!("session#{}", hex::encode(hash.0))).text(SK, "session").build()
+}
+
+pub(super) fn session_item(session: &Session) -> Attributes {
+    portal_item(session_key(&session.hash), &session.organisation, session.role, &session.user, session.expires_at)
+}
+
+fn read_session(item: &Item, hash: TokenHash) -> Result<Session, StoreError> {
+    Ok(Session {
+        hash,
+        organisation: item.parsed(ORGANISATION)?,
+        role: item.parsed("role")?,
+        user: read_user(item)?,
+        expires_at: item.time(EXPIRES_AT)?,
     })
 }
 
@@ -525,6 +586,24 @@ impl Registry for DynamoStore {
                 _ => Err(store_error(error)),
             },
         }
+    }
+
+    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
+        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(link_item(link)));
+        let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = put.send().await.map_err(store_error)?;
+        self.meter.written(answer.consumed_capacity());
+        Ok(())
+    }
+
+    async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
+        let item = self.get(link_key(hash), Consistency::Strong).await?;
+        item.as_ref().map(|item| read_link(item, *hash)).transpose()
+    }
+
+    async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
+        let item = self.get(session_key(hash), Consistency::Strong).await?;
+        item.as_ref().map(|item| read_session(item, *hash)).transpose()
     }
 
     async fn destination(

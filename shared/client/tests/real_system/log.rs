@@ -34,7 +34,13 @@ impl Scene {
     /// A system that keeps everything in memory. Its schedule rests.
     pub(crate) async fn set() -> Self {
         let tick = Duration::from_secs(3600);
-        let options = SystemOptions { port: 0, data_dir: None, tick, platform: TokenHash::of(PLATFORM_TOKEN) };
+        let options = SystemOptions {
+            port: 0,
+            data_dir: None,
+            tick,
+            platform: TokenHash::of(PLATFORM_TOKEN),
+            embedding: Default::default(),
+        };
         let system = System::start(options).await.unwrap();
         let input = OrganisationInput::parse(br#"{"name": "Acme", "plan": "enterprise"}"#).unwrap();
         let administration = &system.api().administration;

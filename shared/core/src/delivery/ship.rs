@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     destination::{Compression, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay},
     entropy::{self, Entropy},
-    event::{Entity, OwnEvent},
+    event::{OwnEvent, Principal},
     log::{
         Log,
         append::AppendError,
@@ -585,7 +585,7 @@ impl Voyage<'_> {
             action: "EXPIRE",
             kind: "destination.gap",
             entity: destination.entity(),
-            principal: Entity { id: "annals".into(), name: "Annals".into(), entity_type: "SYSTEM" },
+            principal: Principal::machine("annals", "Annals", "SYSTEM"),
             before: None,
             after: None,
             client_type: "SYSTEM",

@@ -1,0 +1,51 @@
+//! The style sheet and the script. Their addresses change with their content, so browsers keep them for ever.
+
+use std::sync::LazyLock;
+
+use annals_core::token::TokenHash;
+use axum::{
+    Router,
+    extract::Path,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::header;
+
+use crate::{Console, refusal::Refusal};
+
+/// One file.
+#[derive(Debug)]
+pub struct Asset {
+    content: &'static str,
+    media_type: &'static str,
+    /// Its name in addresses.
+    pub name: String,
+}
+
+impl Asset {
+    fn new(stem: &str, extension: &str, media_type: &'static str, content: &'static str) -> Self {
+        let hash = hex::encode(&TokenHash::of(content).0[..6]);
+        Self { content, media_type, name: format!("{stem}-{hash}.{extension}") }
+    }
+}
+
+/// How pages look.
+pub static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("console", "css", "text/css; charset=utf-8", include_str!("../assets/console.css")));
+/// What makes pages smoother. None needs it.
+pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new("console", "js", "text/javascript; charset=utf-8", include_str!("../assets/console.js"))
+});
+
+pub(crate) fn routes() -> Router<Console> {
+    Router::new().route("/console/assets/{asset}", get(asset))
+}
+
+/// `GET /console/assets/{asset}`: a file, to anybody.
+async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
+    let assets: [&'static Asset; 2] = [&STYLE, &SCRIPT];
+    let asset = assets.into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
+    let headers =
+        [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Ok((headers, asset.content).into_response())
+}

@@ -1,0 +1,98 @@
+//! Coming and going: a portal link becomes a session, and a session ends.
+
+use annals_api::{
+    call::{base_path, context},
+    problem::Problem,
+};
+use annals_core::{administration::AdministrationError, portal::SESSION_LIFE, token::Role};
+use axum::{
+    Router,
+    extract::{Path, Request, State},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::{
+    Console, layout,
+    refusal::Refusal,
+    ui,
+    visit::{Visit, session_cookie},
+};
+
+pub(crate) fn routes() -> Router<Console> {
+    Router::new()
+        .route("/console", get(begin))
+        .route("/console/enter/{link}", get(enter))
+        .route("/console/leave", post(leave))
+}
+
+/// `GET /console`: where somebody begins.
+async fn begin(visit: Visit) -> Response {
+    see_other(&first_page(visit.call.base_path(), visit.session.role))
+}
+
+/// An administrator sets up the destination first; an auditor reads.
+fn first_page(base: &str, role: Role) -> String {
+    let page = if role == Role::Admin { "destinations" } else { "events" };
+    format!("{base}/console/{page}")
+}
+
+/// `GET /console/enter/{link}`: opens a portal link.
+async fn enter(
+    State(console): State<Console>,
+    Path(link): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET || is_in_advance(headers) {
+        // Whoever only looks whether there is something does not use the link up.
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")]).into_response());
+    }
+    let context = context(headers, request.extensions());
+    let opened = console.api.administration.open_portal_link(&link, context).await;
+    let (session, token) = opened.map_err(|error| match error {
+        AdministrationError::NotFound | AdministrationError::Conflict(_) => Refusal::LinkUsed,
+        error => Problem::from(error).into(),
+    })?;
+    let mut response = see_other(&first_page(base_path(request.extensions()), session.role));
+    let cookie = session_cookie(headers, &console, token.reveal(), SESSION_LIFE.as_secs());
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+/// Whether the browser loads a page that nobody has asked for yet.
+fn is_in_advance(headers: &HeaderMap) -> bool {
+    let is_prefetch = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("prefetch"));
+    ["sec-purpose", "purpose"].iter().any(|name| headers.get(*name).is_some_and(is_prefetch))
+}
+
+/// `POST /console/leave`: ends the session.
+async fn leave(State(console): State<Console>, visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(&[Role::Admin, Role::Auditor]).await?;
+    let context = visit.call.context();
+    match console.api.administration.end_session(&organisation, &visit.session, context).await {
+        Ok(()) | Err(AdministrationError::NotFound) => {}
+        Err(error) => return Err(Problem::from(error).into()),
+    }
+    let page = layout::document(
+        visit.call.base_path(),
+        "You have signed out",
+        &maud::html! {
+            main #content .refusal {
+                h1 { "You have signed out" }
+                p { "To come back, open the audit log from your product again." }
+            }
+        },
+    );
+    let mut response = ui::page(page);
+    let cookie = session_cookie(visit.call.headers(), &console, "", 0);
+    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    Ok(response)
+}
+
+/// Sends the browser to another page, which it gets by GET.
+pub(crate) fn see_other(location: &str) -> Response {
+    let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/console"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}

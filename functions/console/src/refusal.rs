@@ -1,0 +1,124 @@
+//! What is shown instead of a page: why not, and what to do.
+
+use annals_api::problem::{Problem, Told};
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use lambda_http::request::RequestContext;
+use maud::{Markup, html};
+
+use crate::layout;
+
+/// Why a request is not answered with a page.
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is no session, or none any more.
+    NoSession,
+    /// The link was used, has expired or never was one.
+    LinkUsed,
+    /// The form did not come from a page of this session.
+    Forged,
+    /// There is no such page, or not for this role.
+    NotFound,
+    /// What the API would refuse, too.
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// An answer without content, for [`show`] to make a page of.
+    fn into_response(self) -> Response {
+        let (status, told) = match self {
+            Self::Problem(problem) => return problem.into_response(),
+            Self::NoSession => (
+                StatusCode::UNAUTHORIZED,
+                Told::new(
+                    "no_session",
+                    "You are not signed in",
+                    "A visit ends after 30 minutes. Go back to the product that you came from, and open the audit log \
+                     there again.",
+                ),
+            ),
+            Self::LinkUsed => (
+                StatusCode::GONE,
+                Told::new(
+                    "link_used",
+                    "This link has been used",
+                    "A link to this page works once, and for five minutes. Go back to the product that you came from, and \
+                     open the audit log there again.",
+                ),
+            ),
+            Self::Forged => (
+                StatusCode::FORBIDDEN,
+                Told::new(
+                    "forged",
+                    "Nothing was changed",
+                    "What was sent did not come from this page as you have it open. Go back, load the page again, and \
+                     repeat what you did.",
+                ),
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                Told::new(
+                    "not_found",
+                    "There is no such page",
+                    "It is not there any more, or it is not for your role.",
+                ),
+            ),
+        };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(told);
+        response
+    }
+}
+
+/// What the API says to programs, as people on a page need to hear it.
+fn detail(told: &Told) -> &str {
+    match told.code {
+        "not_found" => "It is not there any more, or it is not yours.",
+        "too_many_requests" => {
+            "There were too many requests from your organisation. Wait a moment, and load the page again."
+        }
+        _ => told.detail(),
+    }
+}
+
+/// Makes a page of every refusal.
+pub(crate) async fn show(request: Request, next: Next) -> Response {
+    let base = annals_api::call::base_path(request.extensions()).to_owned();
+    let request_id = match request.extensions().get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    };
+    let mut response = next.run(request).await;
+    let Some(told) = response.extensions().get::<Told>() else { return response };
+    let page = page(&base, told.title(), detail(told), request_id.as_deref());
+    *response.body_mut() = page.into_string().into();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// The page of a refusal.
+#[must_use]
+pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>) -> Markup {
+    let content = html! {
+        main #content .refusal {
+            h1 { (title) }
+            p { (detail) }
+            @if let Some(id) = request_id {
+                p .hint { "If you ask for help, give this number: " code { (id) } }
+            }
+        }
+    };
+    layout::document(base, title, &content)
+}

@@ -1,0 +1,146 @@
+//! The small parts that all pages are made of.
+
+use annals_core::time::Timestamp;
+use axum::response::{IntoResponse as _, Response};
+use http::header;
+use maud::{Markup, html};
+
+/// A page as an answer.
+pub(crate) fn page(page: Markup) -> Response {
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
+}
+
+/// How something stands, for its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Works, but should be better; or waits for somebody.
+    Warning,
+    /// Does not work.
+    Bad,
+    /// Neither.
+    Neutral,
+}
+
+impl Tone {
+    /// Its class in the style sheet.
+    #[must_use]
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+            Self::Neutral => "neutral",
+        }
+    }
+}
+
+/// A word that says how something stands.
+#[must_use]
+pub fn badge(tone: Tone, text: &str) -> Markup {
+    html! { span class={ "badge " (tone.class()) } { (text) } }
+}
+
+/// Something that the reader should notice. `role="status"` has screen readers say it.
+#[must_use]
+pub fn notice(tone: Tone, content: &Markup) -> Markup {
+    html! { div class={ "notice " (tone.class()) } role="status" { (content) } }
+}
+
+/// A moment: UTC to the second; the script shows it in the reader's zone, with UTC as its title.
+#[must_use]
+pub fn time(at: Timestamp) -> Markup {
+    let text = at.to_string();
+    let (date, rest) = text.split_once('T').unwrap_or((&text, ""));
+    let clock = rest.get(..8).unwrap_or(rest);
+    html! { time datetime=(text) { (date) " " (clock) } }
+}
+
+/// A text to be copied as it is. The script adds the button's deed; without it the text can be selected.
+#[must_use]
+pub fn copyable(label: &str, text: &str) -> Markup {
+    html! {
+        figure .copyable {
+            figcaption { (label) }
+            pre tabindex="0" aria-label=(label) { code { (text) } }
+            button .quiet .copy type="button" hidden data-copy { "Copy" span .visually-hidden { " " (label) } }
+        }
+    }
+}
+
+/// A whole number with spaces between thousands.
+#[must_use]
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 event`, `2 events`.
+#[must_use]
+pub fn count(number_of: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(number_of), if number_of == 1 { one } else { many })
+}
+
+/// A size in bytes as people say it, with three digits.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} bytes");
+    }
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for larger in UNITS {
+        if size < 999.5 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, larger);
+    }
+    let decimals = if size < 9.995 { 2 } else { usize::from(size < 99.95) };
+    format!("{size:.decimals$} {unit}")
+}
+
+/// A length of time as people say it.
+#[must_use]
+pub fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..120 => count(seconds, "second", "seconds"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} days {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_sizes_and_lengths_are_easy_to_read() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
+        assert_eq!([count(1, "event", "events"), count(2, "event", "events")], ["1 event", "2 events"]);
+        assert_eq!(
+            [0, 999, 1000, 12_345, 999_999, 16_777_216, 2_000_000_000_000].map(bytes),
+            ["0 bytes", "999 bytes", "1.00 KB", "12.3 KB", "1.00 MB", "16.8 MB", "2.00 TB"]
+        );
+        assert_eq!(
+            [1, 119, 120, 7199, 7260, 200_000].map(seconds),
+            ["1 second", "119 seconds", "2 min", "119 min", "2 h 1 min", "2 days 7 h"]
+        );
+    }
+
+    #[test]
+    fn what_is_shown_is_escaped() {
+        let evil = "<script>alert(1)</script>\"'&";
+        let html = html! { (badge(Tone::Good, evil)) (copyable(evil, evil)) }.into_string();
+        assert!(!html.contains("<script") && !html.contains("\"'&\""), "{html}");
+    }
+}

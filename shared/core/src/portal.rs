@@ -1,0 +1,216 @@
+//! How people of an organisation get to its page: the product asks for a portal link, whoever opens the link gets a session.
+//!
+//! A link is used once and soon; a session lasts half an hour and is for one organisation and role. Of both only hashes
+//! are kept.
+
+use std::time::Duration;
+
+use crate::{
+    entropy::{self, BASE62, Entropy},
+    event::Principal,
+    fault::{Fault, Faults},
+    json::{self, Members},
+    organisation::OrganisationId,
+    time::Timestamp,
+    token::{Role, TokenHash},
+};
+
+/// How long a portal link can be opened.
+pub const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
+/// How long a session lasts.
+pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
+/// 256 bits.
+const TOKEN_CHARS: usize = 43;
+/// The longest name and id of a user, in characters.
+const MAX_NAME_CHARS: usize = 200;
+/// The longest e-mail address, in characters (RFC 5321, section 4.5.3.1).
+const MAX_EMAIL_CHARS: usize = 254;
+
+/// What opens a portal link or a session: shown to whom it belongs, never kept, and never printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionToken(String);
+
+impl SessionToken {
+    /// A new random one.
+    #[must_use]
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(entropy::characters(entropy, BASE62, TOKEN_CHARS))
+    }
+
+    /// The hash of a text, where it has the form of one.
+    #[must_use]
+    pub fn hash_of(text: &str) -> Option<TokenHash> {
+        let fits = text.len() == TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fits.then(|| TokenHash::of(text))
+    }
+
+    /// The text, to hand it to its owner.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash::of(&self.0)
+    }
+}
+
+impl std::fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionToken(…)")
+    }
+}
+
+/// Who somebody is, as the product knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Their id in the product.
+    pub id: String,
+    /// Their name.
+    pub name: String,
+    /// Their e-mail address, where the product says it.
+    pub email: Option<String>,
+}
+
+impl User {
+    /// Who is meant where the product does not say.
+    #[must_use]
+    pub fn unnamed(role: Role) -> Self {
+        let name = if role == Role::Admin { "Administrator" } else { "Auditor" };
+        Self { id: format!("portal-{}", role.as_str()), name: name.to_owned(), email: None }
+    }
+
+    /// The principal of the events that they cause.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        Principal { id: self.id.clone(), name: self.name.clone(), entity_type: "USER", email: self.email.clone() }
+    }
+}
+
+/// A portal link as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortalLink {
+    /// The hash of its token.
+    pub hash: TokenHash,
+    /// Whose page it leads to.
+    pub organisation: OrganisationId,
+    /// What may be done there.
+    pub role: Role,
+    /// Who is to open it.
+    pub user: User,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+}
+
+impl PortalLink {
+    /// Whether it can still be opened, if nobody has.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+}
+
+/// A session as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The hash of its token.
+    pub hash: TokenHash,
+    /// Whose page it is on.
+    pub organisation: OrganisationId,
+    /// What may be done there.
+    pub role: Role,
+    /// Who it is.
+    pub user: User,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+}
+
+impl Session {
+    /// Whether it has not ended by itself. One that was ended is not there any more.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
+}
+
+/// What `POST /organisations/{org}/portal-links` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortalLinkInput {
+    /// What may be done: [`Role::Admin`] or [`Role::Auditor`].
+    pub role: Role,
+    /// Who is to open it.
+    pub user: User,
+}
+
+impl PortalLinkInput {
+    /// Reads `{"role": …, "user"?: {"id": …, "name": …, "email"?: …}}`.
+    ///
+    /// # Errors
+    /// Every fault, at its place.
+    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let mut members = Members::parse_body(body, &mut faults)?;
+        let role = members.required("role", &mut faults, |value| match json::text(value)?.parse() {
+            Ok(role @ (Role::Admin | Role::Auditor)) => Ok(role),
+            _ => Err("must be admin or auditor".to_owned()),
+        });
+        let user = members.take("user").and_then(|value| {
+            let mut members = Members::of(value, "/user", &mut faults)?;
+            let id = members.required("id", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
+            let name = members.required("name", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
+            let email = members.optional("email", &mut faults, |value| json::display_name(value, MAX_EMAIL_CHARS));
+            members.refuse_others(&mut faults);
+            Some(User { id: id?, name: name?, email })
+        });
+        members.refuse_others(&mut faults);
+        Faults::none_or(faults)?;
+        let role = role.ok_or_else(|| Fault::at("", "needs a role"))?;
+        Ok(Self { role, user: user.unwrap_or_else(|| User::unnamed(role)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_for_an_administrator_or_an_auditor_and_may_say_who_opens_it() {
+        let parse = |body: &str| PortalLinkInput::parse(body.as_bytes());
+        let input = parse(r#"{"role":"auditor"}"#).unwrap();
+        assert_eq!((input.role, input.user.name.as_str()), (Role::Auditor, "Auditor"));
+        let input = parse(r#"{"role":"admin","user":{"id":"7","name":"Ada","email":"ada@example.com"}}"#).unwrap();
+        let user = User { id: "7".into(), name: "Ada".into(), email: Some("ada@example.com".into()) };
+        assert_eq!(input, PortalLinkInput { role: Role::Admin, user });
+        for (body, expected) in [
+            (r"{}", "/role is required"),
+            (r#"{"role":"producer"}"#, "/role must be admin or auditor"),
+            (r#"{"role":"admin","user":{}}"#, "/user/id is required; /user/name is required"),
+            (
+                r#"{"role":"admin","user":{"id":"","name":"x","age":3},"to":1}"#,
+                "/user/id must not be empty; /user/age is not a known field here; /to is not a known field here",
+            ),
+            (r#"{"role":"admin","user":7}"#, "/user must be an object, not a number"),
+        ] {
+            assert_eq!(parse(body).unwrap_err().to_string(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_session_token_is_never_printed_by_accident_and_nothing_else_has_its_form() {
+        #[derive(Debug)]
+        struct Zeros;
+        impl Entropy for Zeros {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(0);
+            }
+        }
+        let token = SessionToken::generate(&Zeros);
+        assert_eq!(format!("{token:?} {:?}", token.hash()), "SessionToken(…) TokenHash(…)");
+        assert_eq!(SessionToken::hash_of(token.reveal()), Some(token.hash()));
+        for text in ["", "0", &"0".repeat(42), &"0".repeat(44), &"-".repeat(43)] {
+            assert_eq!(SessionToken::hash_of(text), None, "{text}");
+        }
+    }
+}
