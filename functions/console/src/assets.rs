@@ -30,11 +30,23 @@ impl Asset {
 }
 
 /// How pages look.
-pub static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("console", "css", "text/css; charset=utf-8", include_str!("../assets/console.css")));
+pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    let content = concat!(
+        include_str!("../assets/base.css"),
+        include_str!("../assets/events.css"),
+        include_str!("../assets/destinations.css"),
+        include_str!("../assets/tokens.css"),
+    );
+    Asset::new("console", "css", "text/css; charset=utf-8", content)
+});
 /// What makes pages smoother. None needs it.
 pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("console", "js", "text/javascript; charset=utf-8", include_str!("../assets/console.js"))
+    let content = concat!(
+        include_str!("../assets/base.js"),
+        include_str!("../assets/events.js"),
+        include_str!("../assets/destinations.js"),
+    );
+    Asset::new("console", "js", "text/javascript; charset=utf-8", content)
 });
 
 pub(crate) fn routes() -> Router<Console> {

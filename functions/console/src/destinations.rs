@@ -33,3 +33,11 @@ pub async fn show_tested(
     let shell = visit.shell(organisation, Section::Destinations);
     Ok(ui::page(shell.page("Audit Events", &html! { h1 { "Audit Events" } p { (report.passed) } })))
 }
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    vec![(
+        "destinations",
+        crate::every_page::shell(Section::Destinations).page("Destinations", &html! { h1 { "Destinations" } }),
+    )]
+}

@@ -19,3 +19,8 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
     let shell = visit.shell(&organisation, Section::Events);
     Ok(ui::page(shell.page("Events", &html! { h1 { "Events" } })))
 }
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    vec![("events", crate::every_page::shell(Section::Events).page("Events", &html! { h1 { "Events" } }))]
+}

@@ -35,8 +35,8 @@ impl Section {
 
     fn title(self) -> &'static str {
         match self {
-            Self::Events => "Events",
-            Self::Destinations => "Delivery to S3",
+            Self::Events => "Event viewer",
+            Self::Destinations => "Audit Events",
             Self::Tokens => "Tokens",
         }
     }

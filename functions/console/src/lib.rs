@@ -24,6 +24,9 @@ pub mod tokens;
 pub mod ui;
 pub mod visit;
 
+#[cfg(test)]
+mod every_page;
+
 use std::{str::FromStr, sync::Arc};
 
 use annals_api::{Api, observed};

@@ -19,3 +19,8 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
     let shell = visit.shell(&organisation, Section::Tokens);
     Ok(ui::page(shell.page("Tokens", &html! { h1 { "Tokens" } })))
 }
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    vec![("tokens", crate::every_page::shell(Section::Tokens).page("Tokens", &html! { h1 { "Tokens" } }))]
+}

@@ -1,0 +1,2 @@
+
+// The section Audit Events.

@@ -1,0 +1,102 @@
+//! Every page with every sample of its view model: small, whole, without a script or style of its own, with a name for every
+//! control.
+
+use std::collections::HashSet;
+
+use annals_core::{time::Timestamp, token::Role};
+use maud::Markup;
+
+use crate::{
+    destinations, events,
+    layout::{Section, Shell},
+    refusal, tokens,
+};
+
+/// The largest page, in bytes.
+const MAX_PAGE_BYTES: usize = 100_000;
+
+/// A page's name, and what it is.
+pub(crate) type Sample = (&'static str, Markup);
+
+/// What stands around a sample.
+pub(crate) fn shell(section: Section) -> Shell {
+    Shell {
+        base: "/prod".to_owned(),
+        organisation: "Smith & Söhne <b>GmbH</b>".to_owned(),
+        user: "Ada \"the\" <i>Bell</i>".to_owned(),
+        role: Role::Admin,
+        section,
+        session_ends: Timestamp::from_millis(1_795_343_400_000),
+        form_token: "0123456789abcdef".repeat(4),
+    }
+}
+
+fn samples() -> Vec<Sample> {
+    let mut samples = vec![
+        ("refusal", refusal::page("", "This link has been used", "Go back.", None)),
+        ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="))),
+    ];
+    samples.extend(events::samples());
+    samples.extend(destinations::samples());
+    samples.extend(tokens::samples());
+    samples
+}
+
+#[test]
+fn every_page_is_small_and_whole_with_every_sample() {
+    let mut names = HashSet::new();
+    for (name, page) in samples() {
+        assert!(names.insert(name), "two samples are called {name}");
+        let html = page.into_string();
+        assert!(html.len() < MAX_PAGE_BYTES, "{name}: {} bytes", html.len());
+        assert!(html.starts_with("<!DOCTYPE html><html lang=\"en\">") && html.ends_with("</html>"), "{name}");
+        assert_eq!(html.matches("<h1").count(), 1, "{name}: one first heading");
+        assert_eq!(html.matches("id=\"content\"").count(), 1, "{name}");
+        check(name, &html);
+    }
+}
+
+/// What the content security policy refuses, what a browser would have to guess, and what a screen reader could not name.
+fn check(name: &str, html: &str) {
+    let mut open: Vec<String> = Vec::new();
+    let mut ids = HashSet::new();
+    for tag in tags(html) {
+        if let Some(closed) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(closed), "{name}: </{closed}>");
+            continue;
+        }
+        let element: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect();
+        assert!(!tag.contains(" style=") && element != "style", "{name}: a style of its own: <{tag}>");
+        assert!(!tag.contains(" on"), "{name}: a script of its own: <{tag}>");
+        if element == "script" {
+            assert!(tag.contains(" src="), "{name}: a script of its own");
+        }
+        if element == "form" && tag.contains("method=\"post\"") {
+            let rest = html.split_once(tag).map_or("", |(_, rest)| rest);
+            let form = rest.split("</form>").next().unwrap_or_default();
+            assert!(form.contains("name=\"formToken\""), "{name}: a form without its token: <{tag}>");
+        }
+        if let Some(id) = attribute(tag, "id") {
+            assert!(ids.insert(id.to_owned()), "{name}: two elements have the id {id}");
+        }
+        let labelled = attribute(tag, "id").is_some_and(|id| html.contains(&format!("for=\"{id}\"")));
+        if ["input", "select", "textarea"].contains(&element.as_str()) && !tag.contains("type=\"hidden\"") {
+            assert!(labelled || tag.contains("aria-label"), "{name}: a field without a name: <{tag}>");
+        }
+        const VOID: [&str; 6] = ["meta", "link", "input", "br", "hr", "img"];
+        if !VOID.contains(&element.as_str()) {
+            open.push(element);
+        }
+    }
+    assert_eq!(open, Vec::<String>::new(), "{name}: not closed");
+}
+
+/// What stands between `<` and `>`. Texts and attributes hold neither, because they are escaped.
+fn tags(html: &str) -> impl Iterator<Item = &str> {
+    let parts = html.split('<').skip(1).filter_map(|part| part.split('>').next());
+    parts.filter(|tag| !tag.starts_with('!'))
+}
+
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    tag.split_once(&format!(" {name}=\""))?.1.split('"').next()
+}
