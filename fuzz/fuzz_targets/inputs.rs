@@ -10,8 +10,10 @@ use annals_core::{
     fault::{Fault, Faults},
     json::{self, MAX_DEPTH},
     organisation::{OrganisationInput, Plan, RetentionDays},
+    portal::PortalLinkInput,
+    service::ServiceSettings,
     time::Timestamp,
-    token::TokenInput,
+    token::{Role, TokenInput},
 };
 use annals_fuzz::check_refusal;
 use libfuzzer_sys::fuzz_target;
@@ -40,8 +42,19 @@ fuzz_target!(|body: &[u8]| {
         ]);
         assert_eq!(TokenInput::parse(&written, NOW), Ok(input));
     }
-    for partition in ["aws", "aws-us-gov"] {
-        check_destination(body, partition);
+    if let Some(input) = read(body, PortalLinkInput::parse) {
+        assert_ne!(input.role, Role::Producer);
+        let user = object([
+            ("id", Some(input.user.id.as_str().into())),
+            ("name", Some(input.user.name.as_str().into())),
+            ("email", input.user.email.as_deref().map(Value::from)),
+        ]);
+        let user = serde_json::from_slice(&user).ok();
+        let written = object([("role", Some(input.role.as_str().into())), ("user", user)]);
+        assert_eq!(PortalLinkInput::parse(&written), Ok(input));
+    }
+    for region in ["eu-central-1", "us-gov-west-1"] {
+        check_destination(body, region);
     }
     if let Some(input) = read(body, ReplayInput::parse) {
         let written = match input {
@@ -58,13 +71,16 @@ fuzz_target!(|body: &[u8]| {
     }
 });
 
-fn check_destination(body: &[u8], partition: &str) {
-    if let Some(input) = read(body, |body| DestinationInput::parse(body, partition)) {
-        assert_eq!(input.role_arn.partition(), partition);
+fn check_destination(body: &[u8], region: &str) {
+    let account = "111122223333".parse().expect("it is an account");
+    let service = ServiceSettings { region: region.parse().ok(), ..ServiceSettings::of(account) };
+    let partition = service.partition();
+    if let Some(input) = read(body, |body| DestinationInput::parse(body, &service)) {
+        assert_eq!(service.check_role(&input.role_arn), Ok(()));
         let mut members = settings_members(&input.settings);
         members.insert("bucket".into(), input.bucket.as_str().into());
         members.insert("roleArn".into(), input.role_arn.as_str().into());
-        assert_eq!(DestinationInput::parse(Value::from(members).to_string().as_bytes(), partition), Ok(input));
+        assert_eq!(DestinationInput::parse(Value::from(members).to_string().as_bytes(), &service), Ok(input));
     }
     let role: RoleArn = format!("arn:{partition}:iam::123456789012:role/annals").parse().expect("it is a role");
     if let Some(patch) = read(body, |body| SettingsPatch::parse(body, &role)) {

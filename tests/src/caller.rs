@@ -43,7 +43,12 @@ impl Address {
     /// sees for whom they are.
     #[must_use]
     pub fn behind(url: &str, sent_to: &str, headers: Vec<(&'static str, String)>) -> Self {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
         Self { url: url.to_owned(), sent_to: sent_to.to_owned(), headers, http }
     }
 

@@ -10,11 +10,11 @@ use annals_aws::{
 };
 use annals_core::{
     administration::{Actor, Put},
-    delivery::setup::ServiceSettings,
     destination::{Destination, DestinationInput},
     event::{Context, Layout, parse},
     log::{segment::Tail, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput},
+    service::ServiceSettings,
     token::{Caller, Role, TokenHash, TokenInput},
 };
 use annals_local::{
@@ -23,7 +23,7 @@ use annals_local::{
 };
 use serde_json::{Value, json};
 
-use crate::{customer::Customer, lines::sha256};
+use crate::{customer::Customer, lines::sha256, sample};
 
 /// The platform's token.
 pub const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
@@ -64,7 +64,7 @@ impl Deployment {
         let queue_url = cloud.create_queue("annals-ShipQueue-1", options).unwrap();
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::default()));
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        let service = ServiceSettings { account: cloud.account().parse().unwrap(), region: None, template_url: None };
+        let service = ServiceSettings::of(cloud.account().parse().unwrap());
         let api = Api::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
         Self { cloud, api, store, tables, queue_url }
     }
@@ -161,7 +161,7 @@ impl Deployment {
         input["bucket"] = customer.bucket.as_str().into();
         input["roleArn"] = customer.role_arn.as_str().into();
         let input = input.to_string();
-        let input = DestinationInput::parse(input.as_bytes(), "aws").unwrap();
+        let input = DestinationInput::parse(input.as_bytes(), &sample::service()).unwrap();
         self.api.administration.create_destination(organisation, input, &platform()).await.unwrap()
     }
 

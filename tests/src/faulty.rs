@@ -276,10 +276,6 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("note_token_use", self.store.note_token_use(id, at, unless_after)).await
     }
 
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
-        self.call("create_portal_link", self.store.create_portal_link(link)).await
-    }
-
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
         self.call("portal_link", self.store.portal_link(hash)).await
     }

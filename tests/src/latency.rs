@@ -119,10 +119,6 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.note_token_use(id, at, unless_after)).await
     }
 
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
-        self.around(self.store.create_portal_link(link)).await
-    }
-
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
         self.around(self.store.portal_link(hash)).await
     }

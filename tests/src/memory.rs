@@ -284,6 +284,7 @@ impl World {
             }
             Change::UpdateDestination(new) => self.version_conflict(new, new.version - 1),
             Change::DeleteDestination(old) => self.version_conflict(old, old.version),
+            Change::CreatePortalLink(new) => self.links.contains_key(&new.hash).then_some(Conflict::Exists),
             Change::StartSession { link, session } => {
                 let used = (!self.links.contains_key(link)).then_some(Conflict::Missing);
                 used.or_else(|| self.sessions.contains_key(&session.hash).then_some(Conflict::Exists))
@@ -340,6 +341,7 @@ impl World {
             Change::DeleteDestination(old) => {
                 self.destinations.retain(|there| there.organisation != old.organisation || there.id != old.id);
             }
+            Change::CreatePortalLink(new) => drop(self.links.insert(new.hash, *new)),
             Change::StartSession { link, session } => {
                 self.links.remove(&link);
                 self.sessions.insert(session.hash, *session);
@@ -496,11 +498,6 @@ impl Registry for MemoryStore {
         {
             token.last_used_at = Some(at);
         }
-        Ok(())
-    }
-
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
-        self.lock().links.insert(link.hash, link.clone());
         Ok(())
     }
 

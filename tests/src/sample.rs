@@ -5,6 +5,7 @@ use annals_core::{
     destination::{Destination, DestinationId, Progress, Settings},
     event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
+    service::ServiceSettings,
     time::Timestamp,
 };
 use serde_json::json;
@@ -88,4 +89,10 @@ pub fn destination(organisation: &Organisation, id: &str) -> Destination {
         progress: Progress::default(),
         version: 1,
     }
+}
+
+/// A service that may assume any role of another account than its own.
+#[must_use]
+pub fn service() -> ServiceSettings {
+    ServiceSettings::of("111122223333".parse().unwrap())
 }

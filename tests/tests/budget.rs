@@ -227,7 +227,7 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
         let organisation = world.organisation(&format!("org-{number}")).await;
         let body =
             format!(r#"{{"bucket":"bucket-{number}","roleArn":"arn:aws:iam::444455556666:role/role-{number}"}}"#);
-        let input = DestinationInput::parse(body.as_bytes(), "aws").unwrap();
+        let input = DestinationInput::parse(body.as_bytes(), &sample::service()).unwrap();
         world.administration().create_destination(&organisation, input, &platform()).await.unwrap();
     }
     let orders = Arc::new(Orders::default());

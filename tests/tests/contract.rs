@@ -22,6 +22,7 @@ use annals_core::{
         },
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
+    portal::{PortalLink, Session, SessionToken, User},
     registry::{ActiveDestination, Change, Conflict, Replaced},
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
@@ -670,6 +671,40 @@ contract! {
         assert_eq!(world.tokens(&acme.id).await.unwrap(), [noted], "and nothing else is changed");
     }
 
+    async fn a_portal_link_is_used_up_by_the_session_that_begins(world) {
+        let acme = world.organisation("acme").await;
+        let (link, other) = (portal_link(&acme, 1), portal_link(&acme, 2));
+        assert_eq!(world.portal_link(&link.hash).await.unwrap(), None);
+        for link in [&link, &other] {
+            let create = Change::CreatePortalLink(Box::new(link.clone()));
+            world.make(&acme, create.clone()).await;
+            assert_eq!(world.try_to(&acme, create).await, Err(Conflict::Exists));
+            assert_eq!(world.portal_link(&link.hash).await.unwrap().as_ref(), Some(link));
+        }
+        let (one, two) = (session(&acme, 1), session(&acme, 2));
+        let start = |link: &PortalLink, session: &Session| {
+            Change::StartSession { link: link.hash, session: Box::new(session.clone()) }
+        };
+        world.make(&acme, start(&link, &one)).await;
+        assert_eq!(world.portal_link(&link.hash).await.unwrap(), None);
+        assert_eq!(world.session(&one.hash).await.unwrap(), Some(one.clone()));
+        assert_eq!(world.try_to(&acme, start(&link, &two)).await, Err(Conflict::Missing), "it was used");
+        assert_eq!(world.try_to(&acme, start(&other, &one)).await, Err(Conflict::Exists));
+        assert_eq!(world.session(&two.hash).await.unwrap(), None, "what is refused creates nothing");
+        assert_eq!(world.portal_link(&other.hash).await.unwrap(), Some(other), "and uses nothing up");
+    }
+
+    async fn a_session_is_there_until_it_is_ended(world) {
+        let acme = world.organisation("acme").await;
+        let (link, session) = (portal_link(&acme, 2), session(&acme, 2));
+        world.make(&acme, Change::CreatePortalLink(Box::new(link.clone()))).await;
+        world.make(&acme, Change::StartSession { link: link.hash, session: Box::new(session.clone()) }).await;
+        assert_eq!(world.session(&session.hash).await.unwrap(), Some(session.clone()));
+        world.make(&acme, Change::EndSession(session.hash)).await;
+        assert_eq!(world.session(&session.hash).await.unwrap(), None);
+        assert_eq!(world.try_to(&acme, Change::EndSession(session.hash)).await, Err(Conflict::Missing));
+    }
+
     async fn a_destination_keeps_every_one_of_its_fields(world) {
         let acme = world.organisation("acme").await;
         let plain = sample::destination(&acme, "plain");
@@ -873,6 +908,28 @@ fn token(organisation: &Organisation, number: u64) -> Token {
         replaces: None,
         replaced_by: None,
     }
+}
+
+/// The odd ones have every field set that can be.
+fn user(number: u64) -> User {
+    let email = (number % 2 == 1).then(|| format!("{number}@example.com"));
+    User { id: format!("id {number}"), name: format!("№ {number}"), email }
+}
+
+fn portal_link(organisation: &Organisation, number: u64) -> PortalLink {
+    PortalLink {
+        hash: SessionToken::generate(&*SeededEntropy::new(number)).hash(),
+        organisation: organisation.id.clone(),
+        role: if number % 2 == 1 { Role::Admin } else { Role::Auditor },
+        user: user(number),
+        expires_at: sample::START.plus(Duration::from_millis(number)),
+    }
+}
+
+fn session(organisation: &Organisation, number: u64) -> Session {
+    let PortalLink { organisation, role, user, expires_at, .. } = portal_link(organisation, number);
+    let hash = SessionToken::generate(&*SeededEntropy::new(1000 + number)).hash();
+    Session { hash, organisation, role, user, expires_at }
 }
 
 /// `destination` with every field set that can be.

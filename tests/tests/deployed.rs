@@ -10,11 +10,19 @@
 //! nothing that has expired. A schedule fires in the minute that the rule is given here, in place of ten minutes or a
 //! day: rule, target and input stay as they were deployed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use annals_api::description::Description;
+use annals_aws::dynamodb::{DynamoStore, Tables};
+use annals_core::{
+    log::{
+        segment::Tail,
+        store::{Consistency, LogStore as _, Order},
+    },
+    organisation::OrganisationId,
+};
 use annals_local::{
-    cloud::{Bucket, Role},
+    cloud::{AccessKey, Bucket, Role},
     system::System,
 };
 use annals_tests::{
@@ -23,8 +31,9 @@ use annals_tests::{
     deployment::{PLATFORM_TOKEN, start_system},
     in_every_world,
     lines::{Chain, is_delivery, sha256},
-    ministack::MiniStack,
+    ministack::{MiniStack, root},
 };
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -37,6 +46,8 @@ in_every_world! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
     the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not
     what_was_set_up_is_changed_shown_and_ended
+    a_test_is_recorded_where_all_that_came_before_has_expired
+    a_link_opens_the_organisations_page_until_its_holder_leaves
     nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist
     every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is
 }
@@ -153,6 +164,36 @@ impl World {
             Place::Local(system) => customer.objects(system.cloud()).await,
             Place::Deployed { aws, .. } => objects(&aws.s3(&customer.account), &customer.bucket).await,
         }
+    }
+
+    /// The tables, as whoever runs Annals may reach them.
+    fn tables(&self) -> (Client, Tables) {
+        match &self.place {
+            Place::Local(system) => {
+                let any = system.cloud().sdk_config(&AccessKey::new("any", "any"));
+                (Client::new(&any), system.tables().clone())
+            }
+            Place::Deployed { aws, stack } => {
+                let tables = Tables { log: text(&stack["LogTableName"]), registry: text(&stack["RegistryTableName"]) };
+                (Client::new(&aws.config(root(&self.service))), tables)
+            }
+        }
+    }
+
+    /// Takes a log ten days into the past, where all of it has expired: what is left is the anchor, which gives its end.
+    async fn expire(&self, organisation: &OrganisationId) -> Tail {
+        let (client, tables) = self.tables();
+        let store = DynamoStore::new(client.clone(), tables.clone(), Arc::default());
+        let newest = store.newest(organisation).await.unwrap().unwrap();
+        let tail = Tail { recorded_at: newest.recorded_at.minus(Duration::from_secs(10 * 24 * 3600)), ..newest };
+        assert!(store.advance_anchor(organisation, &tail).await.unwrap());
+        let everything = store.range(organisation, 1..=tail.last, Order::Ascending, None, Consistency::Strong);
+        for segment in everything.await.unwrap() {
+            let key =
+                client.delete_item().table_name(&tables.log).key("org", AttributeValue::S(organisation.to_string()));
+            key.key("seq", AttributeValue::N(segment.first.to_string())).send().await.unwrap();
+        }
+        tail
     }
 
     /// Lets the schedule fire until it is `done`.
@@ -369,6 +410,43 @@ async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
     assert_eq!(admin.get(&party.org.path("")).await.expect(200)["name"], "Acme Inc.");
     let found = world.platform().get("/organisations").await.expect(200);
     assert!(!found["organisations"].as_array().unwrap().is_empty());
+}
+
+async fn a_test_is_recorded_where_all_that_came_before_has_expired(world: &World) {
+    let party = Party::new(world, None, "*").await;
+    let tail = world.expire(&party.org.id.parse().unwrap()).await;
+    assert_eq!(party.tested(world).await["outcome"], "passed");
+    let page = world.api.with(&party.org.auditor).get("/audit").await.expect(200);
+    let [event] = page["events"].as_array().unwrap().as_slice() else { panic!("{page}") };
+    assert_eq!((&event["type"], &event["sequence"]), (&json!("destination.test"), &json!(tail.last + 1)));
+    assert_eq!(event["previousHash"], tail.hash.to_string());
+}
+
+async fn a_link_opens_the_organisations_page_until_its_holder_leaves(world: &World) {
+    let acme = world.organisation().await;
+    let user = json!({"id": "7", "name": "Ada Bell", "email": "ada@example.com"});
+    let input = json!({"role": "admin", "user": user});
+    let link = world.platform().post(&acme.path("/portal-links"), &input).await.expect(201);
+    let browser = world.api.nobody();
+    let entered = browser.get(&text(&link["url"])).await;
+    assert_eq!(entered.status, 303, "{}", entered.body);
+    let cookie = entered.headers["set-cookie"].split(';').next().unwrap().to_owned();
+    let see = async |path: &str| browser.send(Method::GET, path, &[("cookie", &cookie)], None).await;
+    let mut page = see("/console/destinations").await;
+    assert_eq!((page.status, page.body.contains("Ada Bell")), (200, true), "{}", page.body);
+    for path in ["/console/events", "/console/tokens"] {
+        page = see(path).await;
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+    }
+    let (_, field) = page.body.split_once(r#"name="formToken" value=""#).expect("a form");
+    let form = Some(format!("formToken={}", field.split('"').next().unwrap()));
+    let headers = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let left = browser.send(Method::POST, "/console/leave", &headers, form).await;
+    assert_eq!(left.status, 200, "{}", left.body);
+    for path in [&text(&link["url"]), "/console/tokens"] {
+        let refused = see(path).await;
+        assert!((400..500).contains(&refused.status), "{path}: {}", refused.body);
+    }
 }
 
 async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(world: &World) {

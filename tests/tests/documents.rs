@@ -9,9 +9,12 @@ use std::{
 
 /// The documents whose list items are promises: each ends with its tests in parentheses. And how many there are at least, so
 /// that none is passed over.
-const PROMISING: [(&str, usize); 3] = [("reading.md", 25), ("semantics.md", 25), ("security.md", 20)];
+const PROMISING: [(&str, usize); 4] =
+    [("reading.md", 25), ("semantics.md", 25), ("security.md", 20), ("upgrading.md", 5)];
 /// Where tests are.
 const TESTED: [&str; 4] = ["shared", "functions", "infra", "tests"];
+/// The documents whose commands `.ci/deploy.py` runs one by one.
+const RUN: [&str; 3] = ["infra/docs/deploying.md", "infra/docs/operations.md", "infra/docs/upgrading.md"];
 /// The documents whose commands are CI's steps and scripts. The others' are run one by one, by what their own pages say.
 const PLAIN: [&str; 3] = ["infra/docs/architecture.md", "infra/docs/security.md", "infra/docs/semantics.md"];
 
@@ -49,7 +52,7 @@ fn decisions() -> Vec<PathBuf> {
 /// What Annals itself writes about, as against what it delivers to customers.
 fn documents() -> Vec<PathBuf> {
     let mut documents = decisions();
-    documents.extend(PLAIN.iter().chain(&["README.md", "CHANGELOG.md"]).map(|path| root().join(path)));
+    documents.extend(PLAIN.iter().chain(&RUN).chain(&["README.md", "CHANGELOG.md"]).map(|path| root().join(path)));
     documents
 }
 
@@ -177,4 +180,38 @@ fn decisions_are_numbered_without_gaps_and_each_says_why() {
             assert!(text.contains(part), "{name} has no {part:?}");
         }
     }
+}
+
+/// The names that stand at the margin of a section of `template.yaml`.
+fn named(section: &str) -> BTreeSet<String> {
+    let template = read("template.yaml");
+    let whole = template.split(&format!("\n{section}:\n")).nth(1).unwrap();
+    let lines = whole.lines().take_while(|line| line.is_empty() || line.starts_with(' '));
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    names.filter(|name| !name.starts_with(' ')).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_parameter_is_in_a_group_of_the_form_and_in_the_document_and_so_is_every_output() {
+    let template = read("template.yaml");
+    let groups = template.split("        Parameters: [").skip(1).map(|rest| rest.split(']').next().unwrap());
+    let grouped: Vec<&str> = groups.flat_map(|group| group.split(", ")).collect();
+    let deploying = read("infra/docs/deploying.md");
+    let told = |heading: &str| -> BTreeSet<String> {
+        let section = deploying.split(&format!("\n## {heading}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
+        let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        cells.flat_map(|cell| cell.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect()
+    };
+    let parameters = named("Parameters");
+    assert!(parameters.len() > 15, "{parameters:?}");
+    assert_eq!(grouped.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), parameters);
+    assert_eq!(grouped.len(), parameters.len(), "one is in two groups");
+    assert_eq!(told("Parameters"), parameters);
+    assert_eq!(told("What the stack tells"), named("Outputs"));
+}
+
+#[test]
+fn the_template_has_the_version_of_the_workspace() {
+    let template = read("template.yaml");
+    assert!(template.contains(concat!("\n    SemanticVersion: ", env!("CARGO_PKG_VERSION"), " ")));
 }

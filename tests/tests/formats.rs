@@ -206,7 +206,7 @@ impl Scene {
         let (token, _) = administration.create_token(&organisation, token, actor).await.unwrap();
         let destination =
             json!({"bucket": "acme-audit", "roleArn": "arn:aws:iam::444455556666:role/annals"}).to_string();
-        let destination = DestinationInput::parse(destination.as_bytes(), "aws").unwrap();
+        let destination = DestinationInput::parse(destination.as_bytes(), &sample::service()).unwrap();
         let destination = administration.create_destination(&organisation, destination, actor).await.unwrap();
         administration.pause_destination(&organisation, &destination.id, actor).await.unwrap();
         administration.resume_destination(&organisation, &destination.id, actor).await.unwrap();

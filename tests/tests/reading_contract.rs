@@ -10,7 +10,6 @@ use annals_core::{
         filter::{Filter, SearchText},
         stats::{By, Interval, StatsRequest},
     },
-    delivery::setup::ServiceSettings,
     event::{Body, Layout, parse},
     format::Format,
     log::{
@@ -285,7 +284,7 @@ fn a_read_that_cannot_be_recorded_is_not_answered() {
 fn an_expired_cursor_is_a_410_that_names_the_oldest_event() {
     in_virtual_time(async {
         let world = World::new(1);
-        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let service = sample::service();
         let nobody = TokenHash([0; 32]);
         let api = Api::new(Arc::clone(&world.store), world.clock.clone(), world.entropy.fork(), nobody, service);
         let input = OrganisationInput::parse(br#"{"name":"Acme","plan":"enterprise"}"#).unwrap();

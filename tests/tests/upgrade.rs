@@ -18,7 +18,6 @@ use annals_core::{
     audit::{Audit, PageRequest, Start},
     delivery::{
         queue::ShipOrder,
-        setup::ServiceSettings,
         ship::{ShipOutcome, ShipPolicy, Shipping},
         sink::ObjectSink,
     },
@@ -73,7 +72,7 @@ impl World {
         create_tables(&client, &tables).await.unwrap();
         let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
         let clock = PausedClock::new(now);
-        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let service = sample::service();
         let nobody = TokenHash([0; 32]);
         let api = Api::new(Arc::clone(&store), clock.clone(), Arc::new(SystemEntropy), nobody, service);
         let buckets = MemoryBuckets::new(clock.clone(), "eu-central-1".parse().unwrap());
@@ -134,7 +133,7 @@ impl World {
         let input = TokenInput { name: "SIEM".into(), role: Role::Auditor, expires_at: None };
         let (_, token) = administration.create_token(&acme, input, &platform()).await.unwrap();
         let body = br#"{"bucket":"acme-audit","roleArn":"arn:aws:iam::444455556666:role/annals","prefix":"audit"}"#;
-        let input = DestinationInput::parse(body, "aws").unwrap();
+        let input = DestinationInput::parse(body, &sample::service()).unwrap();
         self.buckets.open(&input.bucket, "eu-central-1".parse().unwrap());
         let destination = administration.create_destination(&acme, input, &platform()).await.unwrap();
         self.record(3).await;
@@ -255,4 +254,53 @@ async fn reads(release: &Release) {
     let lines = world.lines().await;
     let hashes = lines.windows(2).all(|pair| pair[1].contains(&LineHash::of(&pair[0]).to_string()));
     assert!(hashes, "one chain across releases");
+}
+
+/// The keys of each table, and its indexes by name, as releases have deployed them. A new index is added here with the
+/// release that deploys it.
+const DEPLOYED: [(&str, &str, &[(&str, &str)]); 2] = [
+    (
+        "LogTable",
+        "      KeySchema:
+        - { AttributeName: org, KeyType: HASH }
+        - { AttributeName: seq, KeyType: RANGE }
+",
+        &[],
+    ),
+    (
+        "RegistryTable",
+        "      KeySchema:
+        - { AttributeName: pk, KeyType: HASH }
+        - { AttributeName: sk, KeyType: RANGE }
+",
+        &[(
+            "listing",
+            "          KeySchema:
+            - { AttributeName: g, KeyType: HASH }
+            - { AttributeName: gs, KeyType: RANGE }
+          Projection:
+            ProjectionType: INCLUDE
+            NonKeyAttributes: [nextSequence, pending, retryAt, failureCode, lagFrom]",
+        )],
+    ),
+];
+
+#[test]
+fn keys_and_indexes_that_a_release_has_deployed_stay_as_they_are() {
+    let template = std::fs::read_to_string(data().join("../../template.yaml")).unwrap();
+    let resources = template.split("\nResources:\n").nth(1).unwrap();
+    for (table, keys, indexes) in DEPLOYED {
+        let properties = resources.split(&format!("\n  {table}:\n")).nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(properties.contains(keys), "{table} has other keys");
+        let mut known = Vec::new();
+        for index in properties.split("        - IndexName: ").skip(1) {
+            let (name, definition) = index.split_once('\n').unwrap();
+            let deployed = indexes.iter().find(|(deployed, _)| *deployed == name);
+            let (_, deployed) =
+                deployed.unwrap_or_else(|| panic!("{table}: the index {name} is none that was deployed"));
+            assert!(definition.starts_with(deployed), "{table}: the index {name} is another one: give it another name");
+            known.push(name);
+        }
+        assert_eq!(known.len(), properties.matches("IndexName").count(), "{table} is not understood");
+    }
 }

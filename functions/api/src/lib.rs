@@ -30,11 +30,12 @@ use annals_core::{
     administration::Administration,
     admission::{Admission, rate_limiter::RateLimits},
     audit::Audit,
-    delivery::setup::{ServiceSettings, TemplateUrl},
+    delivery::setup::TemplateUrl,
     destination::Region,
     entropy::Entropy,
     log::{Log, append::AppendPolicy, store::LogStore},
     registry::Registry,
+    service::{RolePattern, ServiceSettings},
     time::Clock,
     token::TokenHash,
 };
@@ -94,7 +95,8 @@ impl Api {
 
     /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
     /// `SERVICE_ACCOUNT_ID`, `CUSTOMER_TEMPLATE_URL` where there is one, and, where they are to be other than the
-    /// defaults, `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE`.
+    /// defaults, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
+    /// `FAILED_AUTHENTICATION_RATE`.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
@@ -109,6 +111,8 @@ impl Api {
                 "" => None,
                 _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
             },
+            roles: settings::parsed_or("CUSTOMER_ROLE_PATTERN", RolePattern::default())?,
+            own_roles_allowed: settings::parsed_or("ALLOW_ROLES_OF_THIS_ACCOUNT", false)?,
         };
         let default = RateLimits::default();
         let limits = RateLimits {

@@ -70,7 +70,9 @@ impl Demonstration {
     pub async fn portal_link(&self, system: &System) -> anyhow::Result<String> {
         let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some("ada@example.com".into()) };
         let input = PortalLinkInput { role: Role::Admin, user };
-        let (_, token) = system.api().administration.create_portal_link(&self.organisation.parse()?, input).await?;
+        let administration = &system.api().administration;
+        let organisation = administration.organisation(&self.organisation.parse()?).await?;
+        let (_, token) = administration.create_portal_link(&organisation, input, &platform()).await?;
         Ok(format!("{}/console/enter/{}", system.url(), token.reveal()))
     }
 }
@@ -126,7 +128,7 @@ pub async fn prepare(
         TokenHash::of(&platform_token),
         system.api().service.clone(),
     );
-    let actor = Actor { caller: Caller::Platform, context: Context::default() };
+    let actor = platform();
     let input = json!({"name": NAME, "plan": "enterprise"}).to_string();
     let input = OrganisationInput::parse(input.as_bytes())?;
     let (Put::Created(organisation) | Put::Updated(organisation)) =
@@ -168,6 +170,10 @@ pub async fn prepare(
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(demonstration)
+}
+
+fn platform() -> Actor {
+    Actor { caller: Caller::Platform, context: Context::default() }
 }
 
 /// The beginning, in UTC, of the Monday of the week before `now`'s.

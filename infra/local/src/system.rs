@@ -14,7 +14,8 @@ use annals_aws::{
 use annals_console::{Console, Embedding, framed};
 use annals_core::{
     admission::rate_limiter::RateLimits,
-    delivery::{setup::ServiceSettings, ship::PlanReport, try_out::TEST_OBJECT_NAME},
+    delivery::{ship::PlanReport, try_out::TEST_OBJECT_NAME},
+    service::ServiceSettings,
     token::TokenHash,
 };
 use annals_shipper::{Shipped, Shipper, outcome};
@@ -91,8 +92,7 @@ impl System {
         let entropy = Arc::new(SystemEntropy);
         let meter = Arc::new(CapacityMeter::default());
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
-        let service =
-            ServiceSettings { account: account.parse().map_err(anyhow::Error::msg)?, region: None, template_url: None };
+        let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
         // Who started it has it to themselves.
         let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
             .with_rate_limits(RateLimits::NONE);

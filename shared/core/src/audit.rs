@@ -1,12 +1,14 @@
 //! Reading the audit log as its users do: pages, single events, counts, the tail; and that each such read is recorded
 //! itself.
 //!
+//! - [`browse`]: the newest events with how many there were over time, and one event with those beside it
 //! - [`filter`]: which events are asked for
 //! - [`stats`]: counts of events over time
 //!
 //! A page is read first, so that a cursor that is none changes nothing; then the read is recorded; then the page is
 //! completed up to the event before that record. So a page never shows its own read, and misses nothing that was there.
 
+pub mod browse;
 pub mod filter;
 mod scan;
 pub mod stats;

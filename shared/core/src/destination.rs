@@ -10,6 +10,7 @@ use crate::{
     fault::{Fault, Faults},
     json::{self, Members},
     organisation::OrganisationId,
+    service::ServiceSettings,
     time::Timestamp,
 };
 
@@ -532,12 +533,12 @@ pub struct DestinationInput {
 }
 
 impl DestinationInput {
-    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`], for a service that runs in
-    /// `partition`.
+    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`]; the role is one that
+    /// `service` may assume.
     ///
     /// # Errors
     /// Every fault, at its place.
-    pub fn parse(body: &[u8], partition: &str) -> Result<Self, Faults> {
+    pub fn parse(body: &[u8], service: &ServiceSettings) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut members = Members::parse_body(body, &mut faults)?;
         let bucket = members.required("bucket", &mut faults, |value| Ok(json::text(value)?.parse::<BucketName>()?));
@@ -546,14 +547,7 @@ impl DestinationInput {
         members.refuse_others(&mut faults);
         if let Some(role) = &role_arn {
             patch.check_partition(role, &mut faults);
-            if role.partition() != partition {
-                let detail = format!(
-                    "is a role in the partition {}, but this service runs in {partition}, and no role can be assumed from \
-                     another partition: use a role and a bucket in {partition}",
-                    role.partition()
-                );
-                faults.push(Fault::at("/roleArn", detail));
-            }
+            faults.extend(service.check_role(role).err().map(|detail| Fault::at("/roleArn", detail)));
         }
         Faults::none_or(faults)?;
         match (bucket, role_arn) {
@@ -687,10 +681,15 @@ impl ReplayInput {
 mod tests {
     use super::*;
 
+    fn service(region: &str) -> ServiceSettings {
+        let region = Some(region.parse().unwrap());
+        ServiceSettings { region, ..ServiceSettings::of("111122223333".parse().unwrap()) }
+    }
+
     #[test]
     fn every_fault_of_a_destination_is_reported_at_its_place() {
         let body = br#"{"bucket":"arn:aws:s3:::b","roleArn":"arn:aws:iam::1:role/x","prefix":"/a//b","region":"Frankfurt","key":1}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body, "aws").unwrap_err().to_string().replace("; ", "\n"), @r#"
+        insta::assert_snapshot!(DestinationInput::parse(body, &service("us-east-1")).unwrap_err().to_string().replace("; ", "\n"), @r#"
         /bucket must be the bucket's name alone, not an ARN, URL or path
         /roleArn must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name
         /prefix must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ " \ { }
@@ -703,7 +702,7 @@ mod tests {
     fn a_role_and_a_region_of_different_partitions_are_refused() {
         let body =
             br#"{"bucket":"bucket","roleArn":"arn:aws-us-gov:iam::123456789012:role/x","region":"eu-central-1"}"#;
-        insta::assert_snapshot!(DestinationInput::parse(body, "aws-us-gov").unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
+        insta::assert_snapshot!(DestinationInput::parse(body, &service("us-gov-west-1")).unwrap_err(), @"/region is in the partition aws, but the role is in aws-us-gov");
     }
 
     #[test]

@@ -21,5 +21,6 @@ pub mod log;
 pub mod organisation;
 pub mod portal;
 pub mod registry;
+pub mod service;
 pub mod time;
 pub mod token;

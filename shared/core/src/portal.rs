@@ -105,6 +105,12 @@ pub struct PortalLink {
 }
 
 impl PortalLink {
+    /// What it is called in events: nobody can tell its token from that.
+    #[must_use]
+    pub fn id(&self) -> String {
+        hex::encode(&self.hash.0[..6])
+    }
+
     /// Whether it can still be opened, if nobody has.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {

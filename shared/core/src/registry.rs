@@ -52,6 +52,8 @@ pub enum Change {
     UpdateDestination(Box<Destination>),
     /// Ends a destination and its claims. [`Conflict::Changed`] where the stored version is not this one.
     DeleteDestination(Box<Destination>),
+    /// A new portal link. [`Conflict::Exists`] where there is one.
+    CreatePortalLink(Box<PortalLink>),
     /// Uses up a portal link for a session. [`Conflict::Missing`] where the link has been used, or is none.
     StartSession {
         /// The link.
@@ -146,9 +148,6 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Notes that a token was used at `at`, unless a use later than `unless_after` is noted, or the token is gone. A
     /// token that is not there stays so.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
-
-    /// Keeps a portal link.
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError>;
 
     /// A portal link that has not been used, strongly consistent. It may have expired.
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError>;

@@ -10,9 +10,9 @@ use annals_aws::{
 };
 use annals_core::{
     admission::rate_limiter::RateLimits,
-    delivery::setup::ServiceSettings,
     destination::DestinationInput,
     organisation::OrganisationInput,
+    service::ServiceSettings,
     token::{Role, TokenHash, TokenInput},
 };
 use annals_shipper::Shipper;
@@ -62,7 +62,7 @@ impl Annals {
         let meter = Arc::new(CapacityMeter::default());
         let store = Arc::new(DynamoStore::new(laboratory.database.clone(), tables.clone(), Arc::clone(&meter)));
         let account = laboratory.cloud.account().parse().unwrap();
-        let service = ServiceSettings { account, region: None, template_url: None };
+        let service = ServiceSettings::of(account);
         let entropy = Arc::new(SystemEntropy);
         let clock = laboratory.clock.clone();
         let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
@@ -92,7 +92,7 @@ impl Annals {
             if tenant.delivers {
                 let customer = annals.laboratory.customer();
                 let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
-                let input = DestinationInput::parse(input.as_bytes(), "aws").unwrap();
+                let input = DestinationInput::parse(input.as_bytes(), &annals_tests::sample::service()).unwrap();
                 api.administration.create_destination(&organisation, input, &platform()).await.unwrap();
             }
         }

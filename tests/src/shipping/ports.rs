@@ -186,10 +186,6 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("note_token_use", work).await
     }
 
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
-        self.0.store_call("create_portal_link", self.0.below().registry.create_portal_link(link)).await
-    }
-
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
         self.0.store_call("portal_link", self.0.below().registry.portal_link(hash)).await
     }

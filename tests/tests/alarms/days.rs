@@ -14,7 +14,6 @@ use annals_core::{
     admission::rate_limiter::RateLimits,
     delivery::{
         queue::{ShipOrder, ShipQueue},
-        setup::ServiceSettings,
         ship::{ShipPolicy, Shipping},
         sink::{Call, Object, Reason, SinkError, Stored, Target},
     },
@@ -254,7 +253,7 @@ impl Days {
         );
         let customers = Arc::new(Log::new(world.ports(), clock.clone(), entropy.fork(), AppendPolicy::default()));
         let administration = Administration::new(customers, world.ports(), clock.clone(), entropy.fork());
-        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let service = sample::service();
         let api = Api::new(to_api.clone(), clock, entropy.fork(), TokenHash::of(PLATFORM_TOKEN), service);
         let api = annals_api::router(api.with_rate_limits(RateLimits::NONE));
         let mut days = Self {
@@ -284,7 +283,7 @@ impl Days {
         let body = format!(
             r#"{{"bucket":"bucket-{customer}","roleArn":"arn:aws:iam::444455556666:role/{customer}","region":"{HOME}"}}"#
         );
-        let input = DestinationInput::parse(body.as_bytes(), "aws").unwrap();
+        let input = DestinationInput::parse(body.as_bytes(), &sample::service()).unwrap();
         let created = self.administration.create_destination(&organisation, input, &platform()).await.unwrap();
         self.world.buckets.open(&created.bucket, region(HOME));
         self.destinations.push(created);

@@ -45,6 +45,7 @@ fn routes() -> Vec<Route> {
     let posted: fn(&Stage) -> Option<Value> = |_| Some(event("posted"));
     let changed: fn(&Stage) -> Option<Value> = |_| Some(json!({"name": "Changed"}));
     let token: fn(&Stage) -> Option<Value> = |_| Some(json!({"name": "New", "role": "auditor"}));
+    let role: fn(&Stage) -> Option<Value> = |_| Some(json!({"role": "admin"}));
     let destination: fn(&Stage) -> Option<Value> = |stage| {
         let customer = stage.free.as_ref()?;
         Some(json!({"bucket": customer.bucket, "roleArn": customer.role_arn}))
@@ -56,6 +57,7 @@ fn routes() -> Vec<Route> {
     let tokens = "/organisations/{organisation}/tokens";
     let one_token = "/organisations/{organisation}/tokens/{token}";
     let rotate = "/organisations/{organisation}/tokens/{token}/rotate";
+    let portal_links = "/organisations/{organisation}/portal-links";
     let destinations = "/organisations/{organisation}/destinations";
     let one = "/organisations/{organisation}/destinations/{destination}";
     let pause = "/organisations/{organisation}/destinations/{destination}/pause";
@@ -72,6 +74,7 @@ fn routes() -> Vec<Route> {
         route(get.clone(), tokens, ADMINISTRATORS, 200, "", none),
         route(delete.clone(), one_token, ADMINISTRATORS, 204, "token.revoke", none),
         route(post.clone(), rotate, ADMINISTRATORS, 201, "token.rotate", none),
+        route(post.clone(), portal_links, NOBODY, 201, "portal_link.create", role),
         route(post.clone(), "/events", PRODUCERS, 201, "mock_api.update", posted),
         route(post.clone(), "/organisations/{organisation}/events", PRODUCERS, 201, "mock_api.update", posted),
         route(get.clone(), "/audit", READERS, 200, "audit.read", none),
@@ -110,7 +113,8 @@ fn deployed() -> BTreeMap<Call, String> {
         Some(value.trim().to_owned())
     };
     let lines: Vec<&str> = TEMPLATE.lines().collect();
-    let events = lines.windows(3).filter(|lines| lines[1].trim() == "Type: HttpApi");
+    // Pages are no operations.
+    let events = lines.windows(3).filter(|lines| lines[1].trim() == "Type: HttpApi" && !lines[2].contains("/console"));
     let routes = events.map(|lines| {
         let found = member(lines[2], "Method").zip(member(lines[2], "Path"));
         let name = lines[0].trim().trim_end_matches(':').to_owned();

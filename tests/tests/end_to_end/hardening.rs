@@ -6,7 +6,6 @@ use std::{io::Write as _, sync::Arc};
 use annals_api::{Api, router};
 use annals_aws::system::SystemEntropy;
 use annals_core::{
-    delivery::setup::ServiceSettings,
     log::{read::ReadLimit, store::Order},
     token::{Role, TokenHash, TokenInput},
 };
@@ -484,7 +483,7 @@ struct InProcess {
 
 impl InProcess {
     async fn start() -> Self {
-        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let service = sample::service();
         let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
         let api = Api::new(store, clock, Arc::new(SystemEntropy), TokenHash::of(PLATFORM_TOKEN), service);
         let api = api.with_rate_limits(annals_core::admission::rate_limiter::RateLimits::NONE);

@@ -10,7 +10,6 @@ use annals_core::{
         KNOWN_FOR, USE_PRECISION,
         rate_limiter::{Rate, RateLimits},
     },
-    delivery::setup::ServiceSettings,
     event::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
     json::{MAX_BODY_BYTES, MAX_DEPTH},
     organisation::{Organisation, OrganisationInput},
@@ -38,7 +37,7 @@ struct Instance {
 
 impl Instance {
     fn start(limits: RateLimits) -> Self {
-        let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+        let service = sample::service();
         let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
         let platform = TokenHash::of(PLATFORM_TOKEN);
         let api = Api::new(store, clock.clone(), Arc::new(SystemEntropy), platform, service);

@@ -91,6 +91,11 @@ async fn customers(world: &mut World) -> Tokens {
     world.show(world.ask("listOrganisations").by(PLATFORM_TOKEN).query("page=2"), 400).await;
     let input = json!({"name": "SIEM", "role": "root", "expiresAt": "2020-01-01T00:00:00Z"});
     world.show(world.ask("createToken").by(&tokens.admin).json(input), 400).await;
+    let input = json!({"role": "producer", "user": {"id": "7"}});
+    world.show(world.ask("createPortalLink").by(PLATFORM_TOKEN).json(input), 400).await;
+    let user = json!({"id": "42", "name": "Ada Bell", "email": "ada@northwind.example"});
+    let input = json!({"role": "admin", "user": user});
+    world.show(world.ask("createPortalLink").by(PLATFORM_TOKEN).json(input), 201).await;
     world.show(world.ask("listTokens").by(&tokens.admin), 200).await;
     tokens
 }
@@ -201,8 +206,10 @@ async fn destinations(world: &mut World, tokens: &Tokens) {
     let times = json!({"since": "2026-11-22T10:00:00Z", "until": "2026-11-22T12:00:00Z"});
     world.show(ask(world, "replayDestination").json(times.clone()), 409).await;
     world.tick().await;
+    world.show_under(Fault::Changed, ask(world, "replayDestination").json(times.clone()), 409).await;
     world.show(ask(world, "replayDestination").named("times").json(times), 202).await;
     world.show(ask(world, "pauseDestination"), 200).await;
+    world.show_under(Fault::Changed, ask(world, "resumeDestination"), 409).await;
     world.show(ask(world, "resumeDestination"), 200).await;
 
     let (ours, destination) = (world.defaults.clone(), world.defaults["destination"].clone());
@@ -296,6 +303,7 @@ fn plain(ask: Ask, operation: &str) -> Ask {
         "putOrganisation" => ask.json(json!({"name": "Northwind"})),
         "createToken" => ask.json(json!({"name": "SIEM", "role": "auditor"})),
         "rotateToken" => ask.json(json!({"overlapSeconds": 3600})),
+        "createPortalLink" => ask.json(json!({"role": "auditor"})),
         "createDestination" => ask.json(json!({"bucket": "another-bucket", "roleArn": ROLE})),
         "changeDestination" => ask.json(json!({"prefix": "audit"})),
         "replayDestination" => ask.json(json!({"firstSequence": 1, "lastSequence": 2})),

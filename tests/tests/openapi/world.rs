@@ -14,12 +14,12 @@ use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
         queue::ShipQueue,
-        setup::ServiceSettings,
         ship::{ShipPolicy, Shipping},
         try_out::TEST_OBJECT_NAME,
     },
     organisation::OrganisationId,
     registry::Registry,
+    service::ServiceSettings,
     time::Clock as _,
     token::TokenHash,
 };
@@ -210,9 +210,8 @@ impl World {
             move |_| *weather.lock().unwrap()
         });
         let service = ServiceSettings {
-            account: "111122223333".parse().unwrap(),
             region: Some("us-east-1".parse().unwrap()),
-            template_url: None,
+            ..ServiceSettings::of("111122223333".parse().unwrap())
         };
         let platform = TokenHash::of(PLATFORM_TOKEN);
         let api = Api::new(Arc::clone(&store), clock.clone(), entropy.fork(), platform, service);

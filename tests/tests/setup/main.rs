@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
 use annals_core::{
     delivery::{
-        setup::{ServiceSettings, Setup, Values},
+        setup::{Setup, Values},
         sink::{Call, Existing, Object, ObjectSink as _, SinkError, Stored, Target},
     },
     destination::Destination,
@@ -103,7 +103,7 @@ fn all_three(setup: &Setup, choices: &Choices<'_>) -> [(&'static str, Made); 3] 
 
 fn setup(role_arn: &str, prefix: &str) -> Setup {
     let (organisation, destination) = destination(role_arn, prefix);
-    let service = ServiceSettings { account: "111122223333".parse().unwrap(), region: None, template_url: None };
+    let service = sample::service();
     Setup::of(&service, &organisation, &destination)
 }
 

@@ -1,7 +1,7 @@
 //! `/audit`: the log as PactFlow's audit API shows one: chronological pages, links, cursors that are event ids.
 
 mod describe;
-mod query;
+pub mod query;
 
 pub(crate) use self::describe::operations;
 

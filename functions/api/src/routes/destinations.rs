@@ -52,24 +52,28 @@ pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
             .details("What the body leaves out stays as it is. Bucket and role cannot be changed: make another.")
             .takes::<SettingsPatchSchema>()
             .answers::<DestinationView<'_>>(200, "It is as the body says.")
+            .refuses(&[kind::CHANGED])
             .leaves(&["destination.update"])
     })
     .operation(Method::Delete, one, delete, || {
         new("deleteDestination", "Delete a destination")
             .details("Nothing more is sent there. What is in the bucket stays there.")
             .answers_nothing(204, "It is deleted.")
+            .refuses(&[kind::CHANGED])
             .leaves(&["destination.delete"])
     })
     .operation(Method::Post, &under("pause"), pause, || {
         new("pauseDestination", "Pause a destination")
             .details("Nothing is sent until it is resumed; events wait for as long as they are kept.")
             .answers::<DestinationView<'_>>(200, "It is paused.")
+            .refuses(&[kind::CHANGED])
             .leaves(&["destination.pause"])
     })
     .operation(Method::Post, &under("resume"), resume, || {
         new("resumeDestination", "Resume a destination")
             .details("Delivery goes on where it stopped.")
             .answers::<DestinationView<'_>>(200, "It is not paused.")
+            .refuses(&[kind::CHANGED])
             .leaves(&["destination.resume"])
     })
     .operation(Method::Post, &under("replay"), replay, || {
@@ -77,7 +81,7 @@ pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
             .details("Under keys of their own, below `replay/` and the replay's id, from the next tick on.")
             .takes::<ReplayInputSchema>()
             .answers::<DestinationView<'_>>(202, "It will be delivered.")
-            .refuses(&[kind::REPLAY_IN_PROGRESS, kind::NOTHING_TO_REPLAY])
+            .refuses(&[kind::REPLAY_IN_PROGRESS, kind::NOTHING_TO_REPLAY, kind::CHANGED])
             .leaves(&["destination.replay"])
     })
     .operation(Method::Get, &under("deliveries"), deliveries, || {
@@ -89,7 +93,7 @@ pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
 /// `POST …/destinations`: creates one.
 pub async fn create(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
-    let input = DestinationInput::parse(&call.body, call.api.service.partition())?;
+    let input = DestinationInput::parse(&call.body, &call.api.service)?;
     let destination = call.api.administration.create_destination(&organisation, input, &call.actor()).await?;
     Ok(call::json(StatusCode::CREATED, &view(&organisation, &destination)))
 }

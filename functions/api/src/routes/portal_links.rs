@@ -24,6 +24,7 @@ pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
             )
             .takes::<PortalLinkInputSchema>()
             .answers::<PortalLinkView>(201, "The link. It is shown here and nowhere else.")
+            .leaves(&["portal_link.create"])
     })
 }
 
@@ -32,11 +33,11 @@ pub async fn create(call: Call) -> Result<Response, Problem> {
     call.platform_only()?;
     let organisation = call.organisation(&[]).await?;
     let input = PortalLinkInput::parse(&call.body)?;
-    let (link, token) = call.api.administration.create_portal_link(&organisation.id, input).await?;
+    let (link, token) = call.api.administration.create_portal_link(&organisation, input, &call.actor()).await?;
     let view = PortalLinkView {
         url: format!("{}/console/enter/{}", call.root(), token.reveal()),
         role: link.role.as_str(),
-        user: UserSchema { id: link.user.id, name: link.user.name, email: link.user.email },
+        user: UserView { id: link.user.id, name: link.user.name, email: link.user.email },
         expires_at: link.expires_at,
     };
     Ok(call::json(StatusCode::CREATED, &view))
@@ -54,8 +55,8 @@ pub struct PortalLinkInputSchema {
 }
 
 /// Somebody, as your product knows them.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "User", deny_unknown_fields)]
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "UserInput", deny_unknown_fields)]
 pub struct UserSchema {
     /// Their id in your product.
     #[schemars(length(max = 200), regex(pattern = DISPLAY_NAME))]
@@ -64,9 +65,20 @@ pub struct UserSchema {
     #[schemars(length(max = 200), regex(pattern = DISPLAY_NAME))]
     pub name: String,
     /// Their e-mail address.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 254), regex(pattern = DISPLAY_NAME))]
     pub email: Option<String>,
+}
+
+/// Somebody, as your product knows them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+struct UserView {
+    /// Their id in your product.
+    id: String,
+    /// Their name.
+    name: String,
+    /// Their e-mail address; null where it was not given.
+    email: Option<String>,
 }
 
 /// A link to an organisation's page.
@@ -81,7 +93,7 @@ struct PortalLinkView {
     #[schemars(extend("enum" = ["admin", "auditor"]))]
     role: &'static str,
     /// Who is expected.
-    user: UserSchema,
+    user: UserView,
     /// From when on it is refused.
     #[schemars(with = "Moment")]
     expires_at: Timestamp,

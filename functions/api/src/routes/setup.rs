@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use annals_core::delivery::setup::{KEY_PLACEHOLDER, Setup};
+use annals_core::delivery::setup::Setup;
 use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -51,52 +51,20 @@ fn view(setup: &Setup) -> SetupView<'_> {
         external_id: &values.external_id,
         permission_policy: &setup.permission_policy,
         trust_policy: &setup.trust_policy,
-        trust_policy_note: "A trust policy without the Condition works too. With it, nobody else can have us use your \
-                            role: we send this external ID for you alone.",
-        kms: KmsView {
-            policy: &setup.kms_policy,
-            note: format!(
-                "Only where the bucket encrypts with a KMS key of yours. We do not know the key: put its ARN, not an \
-                 alias, where the policy says {KEY_PLACEHOLDER}, and attach the policy beside the other; or give the \
-                 ARN as KmsKeyArn to CloudFormation, kms_key_arn to Terraform, KMS_KEY_ARN in the script. A key of \
-                 another account must allow the role in its own policy, too."
-            ),
-        },
+        trust_policy_note: Setup::TRUST_POLICY_NOTE,
+        kms: KmsView { policy: &setup.kms_policy, note: Setup::kms_note() },
         cloud_formation: CloudFormationView {
             template: &setup.template,
             stack_name: &values.stack,
-            command: format!(
-                "aws cloudformation deploy --template-file destination.yaml --stack-name {} --region {} \
-                 --capabilities CAPABILITY_NAMED_IAM",
-                values.stack, values.region
-            ),
+            command: setup.cloud_formation_command(),
             quick_create_url: setup.quick_create_url.as_deref(),
-            note: match setup.quick_create_url {
-                Some(_) => {
-                    "Open the link, signed in to your account. Choose false for CreateBucket where the bucket exists. \
-                     A role that exists under this name must be deleted first: the stack makes it."
-                }
-                None => {
-                    "There is no link: CloudFormation reads templates from S3 alone, and this deployment has not \
-                     published its own (its parameter CustomerTemplateUrl is empty). Save the template as \
-                     destination.yaml and run the command, or upload it in CloudFormation's console. Add \
-                     --parameter-overrides CreateBucket=false where the bucket exists. A role that exists under this \
-                     name must be deleted first: the stack makes it."
-                }
-            },
+            note: setup.cloud_formation_note(),
         },
         terraform: TerraformView {
             files: setup.terraform.iter().map(|(name, content)| (*name, content.as_str())).collect(),
-            note: "Save the files in a folder, and run terraform init and terraform apply there. Which region the \
-                   bucket is made in is for your provider's configuration to say, or AWS_REGION. Set create_bucket to \
-                   false where the bucket exists, and import the role where it exists.",
+            note: Setup::TERRAFORM_NOTE,
         },
-        aws_cli: AwsCliView {
-            script: &setup.script,
-            note: "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It makes what is missing, \
-                   and mends the trust and the policy of a role that exists; other policies of that role stay as they \
-                   are.",
-        },
+        aws_cli: AwsCliView { script: &setup.script, note: Setup::SCRIPT_NOTE },
     }
 }
 

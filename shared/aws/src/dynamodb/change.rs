@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
     registry::{
-        destination_item, destination_key, link_key, organisation_item, organisation_key, session_item, session_key,
-        token_item, token_key,
+        destination_item, destination_key, link_item, link_key, organisation_item, organisation_key, session_item,
+        session_key, token_item, token_key,
     },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
@@ -135,6 +135,7 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
             ]
         }
         Change::UpdateDestination(destination) => vec![(next_version(destination)?, Condition::Version)],
+        Change::CreatePortalLink(link) => vec![(ConditionalWrite::put(link_item(link), NEW), exists)],
         Change::StartSession { link, session } => vec![
             (
                 ConditionalWrite::delete(link_key(link), Some("attribute_exists(pk)")),

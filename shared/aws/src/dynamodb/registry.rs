@@ -151,7 +151,7 @@ pub(super) fn link_key(hash: &TokenHash) -> Attributes {
     Builder::default().text(PK, format!("link#{}", hex::encode(hash.0))).text(SK, "link").build()
 }
 
-fn link_item(link: &PortalLink) -> Attributes {
+pub(super) fn link_item(link: &PortalLink) -> Attributes {
     portal_item(link_key(&link.hash), &link.organisation, link.role, &link.user, link.expires_at)
 }
 
@@ -586,14 +586,6 @@ impl Registry for DynamoStore {
                 _ => Err(store_error(error)),
             },
         }
-    }
-
-    async fn create_portal_link(&self, link: &PortalLink) -> Result<(), StoreError> {
-        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(link_item(link)));
-        let put = put.return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let answer = put.send().await.map_err(store_error)?;
-        self.meter.written(answer.consumed_capacity());
-        Ok(())
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {

@@ -20,6 +20,8 @@ use crate::{
 
 /// How far back the first delivery to a new destination reaches (WireMock Cloud's audit events, "lookback window").
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How often a change is tried again where a delivery came in between. One delivery after another would have to.
+const MAX_TRIES: usize = 20;
 /// Where events are kept no longer than the lookback window, it is shorter by this.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
 
@@ -212,7 +214,7 @@ impl Administration {
         actor: &Actor,
         change: impl Fn(Destination) -> Result<Destination, AdministrationError>,
     ) -> Result<Destination, AdministrationError> {
-        loop {
+        for _ in 0..MAX_TRIES {
             let before = self.destination(&organisation.id, id).await?;
             let mut after = change(before.clone())?;
             if after == before {
@@ -239,6 +241,7 @@ impl Administration {
                 Ok(()) => return Ok(after),
             }
         }
+        Err(AdministrationError::Conflict(Conflict::Changed))
     }
 
     /// Deletes a destination: nothing more is sent there.
@@ -251,7 +254,7 @@ impl Administration {
         id: &DestinationId,
         actor: &Actor,
     ) -> Result<(), AdministrationError> {
-        loop {
+        for _ in 0..MAX_TRIES {
             let destination = self.destination(&organisation.id, id).await?;
             let event = Recorded {
                 action: "DELETE",
@@ -267,6 +270,7 @@ impl Administration {
                 other => return other,
             }
         }
+        Err(AdministrationError::Conflict(Conflict::Changed))
     }
 
     /// The last `limit` deliveries to a destination, the newest first.

@@ -1,13 +1,13 @@
-//! The way to an organisation's page: links, and the sessions that they become. That somebody signs in or out is recorded
-//! like any change, in the same transaction.
+//! The way to an organisation's page: links, and the sessions that they become. That somebody may sign in, does so and
+//! signs out is recorded like any change, in the same transaction.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Actor, Administration, AdministrationError, Recorded, organisation_entity};
 use crate::{
-    event::Context,
+    event::{Context, Entity},
     log::store::Consistency,
-    organisation::{Organisation, OrganisationId},
+    organisation::Organisation,
     portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session, SessionToken},
     registry::Change,
     token::Caller,
@@ -17,21 +17,34 @@ impl Administration {
     /// A link to an organisation's page, for [`LINK_LIFE`]. Its token is in the answer and nowhere else.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Where it cannot be kept and recorded.
     pub async fn create_portal_link(
         &self,
-        organisation: &OrganisationId,
+        organisation: &Organisation,
         input: PortalLinkInput,
+        actor: &Actor,
     ) -> Result<(PortalLink, SessionToken), AdministrationError> {
         let token = SessionToken::generate(&*self.entropy);
         let link = PortalLink {
             hash: token.hash(),
-            organisation: organisation.clone(),
+            organisation: organisation.id.clone(),
             role: input.role,
             user: input.user,
             expires_at: self.clock.now().plus(LINK_LIFE),
         };
-        self.registry.create_portal_link(&link).await?;
+        let event = Recorded {
+            action: "CREATE",
+            kind: "portal_link.create",
+            entity: Entity { id: link.id(), name: link.user.name.clone(), entity_type: "PORTAL_LINK" },
+            before: None,
+            after: Some(json!({
+                "role": link.role.as_str(),
+                "user": {"id": link.user.id, "name": link.user.name, "email": link.user.email},
+                "expiresAt": link.expires_at,
+            })),
+            payload: None,
+        };
+        self.record(organisation, event, actor, Change::CreatePortalLink(Box::new(link.clone()))).await?;
         Ok((link, token))
     }
 
@@ -51,6 +64,7 @@ impl Administration {
         let link = link.ok_or(AdministrationError::NotFound)?;
         let organisation = self.registry.organisation(&link.organisation, Consistency::Strong).await?;
         let organisation = organisation.ok_or(AdministrationError::NotFound)?;
+        let link_id = link.id();
         let token = SessionToken::generate(&*self.entropy);
         let session = Session {
             hash: token.hash(),
@@ -60,7 +74,9 @@ impl Administration {
             expires_at: now.plus(SESSION_LIFE),
         };
         let actor = Actor { caller: Caller::Session(session.clone()), context };
-        let event = signing("LOGIN", "console.sign_in", &organisation, &session);
+        let payload =
+            json!({"role": session.role.as_str(), "portalLink": link_id, "sessionEndsAt": session.expires_at});
+        let event = signing("LOGIN", "console.sign_in", &organisation, payload);
         let change = Change::StartSession { link: hash, session: Box::new(session.clone()) };
         self.record(&organisation, event, &actor, change).await?;
         Ok((session, token))
@@ -77,18 +93,18 @@ impl Administration {
         context: Context,
     ) -> Result<(), AdministrationError> {
         let actor = Actor { caller: Caller::Session(session.clone()), context };
-        let event = signing("LOGOUT", "console.sign_out", organisation, session);
+        let event = signing("LOGOUT", "console.sign_out", organisation, json!({"role": session.role.as_str()}));
         self.record(organisation, event, &actor, Change::EndSession(session.hash)).await
     }
 }
 
-fn signing(action: &'static str, kind: &'static str, organisation: &Organisation, session: &Session) -> Recorded {
+fn signing(action: &'static str, kind: &'static str, organisation: &Organisation, payload: Value) -> Recorded {
     Recorded {
         action,
         kind,
         entity: organisation_entity(organisation),
         before: None,
         after: None,
-        payload: Some(json!({"role": session.role.as_str(), "sessionEndsAt": session.expires_at})),
+        payload: Some(payload),
     }
 }

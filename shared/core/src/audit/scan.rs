@@ -12,6 +12,7 @@ use crate::{
         store::{Order, StoreError},
     },
     organisation::OrganisationId,
+    time::Timestamp,
 };
 
 /// How much a scan may look at.
@@ -35,6 +36,10 @@ pub(super) struct Scan<'a> {
     left: Budget,
     /// How many bytes of matching lines end it.
     keep_bytes: usize,
+    /// Whether it goes on when it has found what it should, to count.
+    counting: bool,
+    /// Where it counts: when each event that matches was recorded.
+    pub(super) counted: Vec<Timestamp>,
     /// What was found.
     pub(super) lines: Vec<Line>,
     /// The sequence at which it goes on.
@@ -64,12 +69,19 @@ impl<'a> Scan<'a> {
             want,
             left,
             keep_bytes,
+            counting: false,
+            counted: Vec::new(),
             lines: Vec::new(),
             at: 0,
             ended: false,
             first: None,
             stopped_at: None,
         }
+    }
+
+    /// The same, which counts what matches to the end of the range, or as far as it may look.
+    pub(super) fn counting(self) -> Self {
+        Self { counting: true, ..self }
     }
 
     /// How many matching events are still to be passed over.
@@ -79,12 +91,17 @@ impl<'a> Scan<'a> {
 
     /// Whether there is no reason to look further.
     pub(super) fn is_over(&self) -> bool {
-        self.lines.len() >= self.want || self.stopped_at.is_some()
+        self.has_enough() && !self.counting || self.stopped_at.is_some()
+    }
+
+    /// Whether it keeps no further event.
+    fn has_enough(&self) -> bool {
+        self.lines.len() >= self.want || self.counting && self.keep_bytes == 0
     }
 
     /// Whether it has looked at, or found, as much as it may: the next event is where it stops.
     fn is_exhausted(&self) -> bool {
-        self.left.events == 0 || self.left.bytes == 0 || self.keep_bytes == 0
+        self.left.events == 0 || self.left.bytes == 0 || self.keep_bytes == 0 && !self.counting
     }
 
     /// Looks through `range`, as [`Log::read`] reads it.
@@ -97,7 +114,7 @@ impl<'a> Scan<'a> {
     ) -> Result<(), StoreError> {
         let (mut rest, mut within) = (range, segment_of_start);
         // Where a filter leaves all, no more is read than is needed; where it leaves little, more and more at a time.
-        let mut stretch = self.want - self.lines.len();
+        let mut stretch = if self.counting { self.left.events } else { self.want - self.lines.len() };
         self.ended = false;
         self.at = match self.order {
             Order::Ascending => *rest.start(),
@@ -115,7 +132,7 @@ impl<'a> Scan<'a> {
                 Order::Descending => *rest.start()..=reached.at,
             };
             within = None;
-            stretch *= 2;
+            stretch = stretch.saturating_mul(2);
         }
         Ok(())
     }
@@ -132,9 +149,14 @@ impl<'a> Scan<'a> {
                 self.skip -= 1;
                 return ControlFlow::Continue(());
             }
-            self.keep_bytes = self.keep_bytes.saturating_sub(line.text.len());
-            self.lines.push(line);
+            if self.counting {
+                self.counted.push(line.recorded_at);
+            }
+            if !self.has_enough() {
+                self.keep_bytes = self.keep_bytes.saturating_sub(line.text.len());
+                self.lines.push(line);
+            }
         }
-        if self.lines.len() >= self.want { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.has_enough() && !self.counting { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }

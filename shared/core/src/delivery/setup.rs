@@ -10,8 +10,9 @@ use std::{fmt::Write as _, str::FromStr};
 use serde_json::Value;
 
 use crate::{
-    destination::{AccountId, Destination, Region},
+    destination::{Destination, Region},
     organisation::Organisation,
+    service::ServiceSettings,
 };
 
 const TEMPLATE: &str = include_str!("../../../../infra/customer/destination.yaml");
@@ -38,17 +39,6 @@ impl FromStr for TemplateUrl {
     }
 }
 
-/// What a customer needs to know of the deployment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServiceSettings {
-    /// The account that it runs in.
-    pub account: AccountId,
-    /// The region that it runs in, where that is known.
-    pub region: Option<Region>,
-    /// Where the customers' CloudFormation template is, where it is published.
-    pub template_url: Option<TemplateUrl>,
-}
-
 /// What is filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
@@ -72,14 +62,6 @@ pub struct Values {
     pub external_id: String,
     /// The stack's name.
     pub stack: String,
-}
-
-impl ServiceSettings {
-    /// The partition that it runs in; `aws` where its region is not known.
-    #[must_use]
-    pub fn partition(&self) -> &'static str {
-        self.region.as_ref().map_or("aws", Region::partition)
-    }
 }
 
 impl Values {
@@ -155,6 +137,57 @@ impl Setup {
             script: script(&values),
             values,
         }
+    }
+
+    /// What can be different about the trust policy.
+    pub const TRUST_POLICY_NOTE: &str = "A trust policy without the Condition works too. With it, nobody else can have us \
+                                         use your role: we send this external ID for you alone.";
+    /// How to use the Terraform module.
+    pub const TERRAFORM_NOTE: &str = "Save the files in a folder, and run terraform init and terraform apply there. Which \
+                                      region the bucket is made in is for your provider's configuration to say, or \
+                                      AWS_REGION. Set create_bucket to false where the bucket exists, and import the role \
+                                      where it exists.";
+    /// How to use the script.
+    pub const SCRIPT_NOTE: &str = "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It makes what \
+                                   is missing, and mends the trust and the policy of a role that exists; other policies \
+                                   of that role stay as they are.";
+
+    /// When the policy for a KMS key is needed, and how to use it.
+    #[must_use]
+    pub fn kms_note() -> String {
+        format!(
+            "Only where the bucket encrypts with a KMS key of yours. We do not know the key: put its ARN, not an alias, \
+             where the policy says {KEY_PLACEHOLDER}, and attach the policy beside the other; or give the ARN as KmsKeyArn \
+             to CloudFormation, kms_key_arn to Terraform, KMS_KEY_ARN in the script. A key of another account must allow \
+             the role in its own policy, too."
+        )
+    }
+
+    /// How to use the CloudFormation template.
+    #[must_use]
+    pub fn cloud_formation_note(&self) -> &'static str {
+        match self.quick_create_url {
+            Some(_) => {
+                "Open the link, signed in to your account. Choose false for CreateBucket where the bucket exists. A role \
+                 that exists under this name must be deleted first: the stack makes it."
+            }
+            None => {
+                "There is no link: CloudFormation reads templates from S3 alone, and this deployment has not published its \
+                 own (its parameter CustomerTemplateUrl is empty). Save the template as destination.yaml and run the \
+                 command, or upload it in CloudFormation's console. Add --parameter-overrides CreateBucket=false where the \
+                 bucket exists. A role that exists under this name must be deleted first: the stack makes it."
+            }
+        }
+    }
+
+    /// What deploys the CloudFormation template, saved as `destination.yaml`.
+    #[must_use]
+    pub fn cloud_formation_command(&self) -> String {
+        format!(
+            "aws cloudformation deploy --template-file destination.yaml --stack-name {} --region {} --capabilities \
+             CAPABILITY_NAMED_IAM",
+            self.values.stack, self.values.region
+        )
     }
 }
 
@@ -383,6 +416,7 @@ fn encode_query(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::destination::AccountId;
     use crate::{
         destination::{Progress, Settings},
         organisation::{Plan, RetentionDays},
@@ -426,9 +460,9 @@ mod tests {
 
     fn service(template_url: Option<&str>) -> ServiceSettings {
         ServiceSettings {
-            account: "111122223333".parse().unwrap(),
             region: Some("eu-central-1".parse().unwrap()),
             template_url: template_url.map(|url| url.parse().unwrap()),
+            ..ServiceSettings::of("111122223333".parse().unwrap())
         }
     }
 

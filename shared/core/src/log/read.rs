@@ -363,7 +363,7 @@ impl Log {
     }
 
     /// The segment that begins at `sequence`, or the next one behind it.
-    async fn next_segment(
+    pub(super) async fn next_segment(
         &self,
         organisation: &OrganisationId,
         sequence: u64,
@@ -375,7 +375,7 @@ impl Log {
 }
 
 /// The part of `width` that `part` is of `whole`.
-fn share(width: u64, part: Duration, whole: Duration) -> u64 {
+pub(super) fn share(width: u64, part: Duration, whole: Duration) -> u64 {
     let scaled = u128::from(width) * part.as_millis() / whole.as_millis().max(1);
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }

@@ -24,7 +24,7 @@ const MAX_VALUE_CHARS: usize = 1024;
 const MAX_VALUES: usize = 20;
 
 /// Parameters of a filter. Each may be given several times: any of its values will do.
-const FILTERS: [&str; 7] = ["type", "excludeType", "userUuid", "action", "entityType", "entityId", "principalId"];
+pub const FILTERS: [&str; 7] = ["type", "excludeType", "userUuid", "action", "entityType", "entityId", "principalId"];
 
 /// A query string, read parameter by parameter; every fault is reported at once.
 struct Parameters {
@@ -137,8 +137,9 @@ fn whole_number<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
 
 /// The parameters of a page.
 #[derive(Debug)]
-pub(super) struct PageQuery {
-    pub(super) request: PageRequest,
+pub struct PageQuery {
+    /// What is asked for.
+    pub request: PageRequest,
     filter: Vec<(&'static str, String)>,
     since: Option<(&'static str, String)>,
     until: Option<(&'static str, String)>,
@@ -151,7 +152,7 @@ impl PageQuery {
     ///
     /// # Errors
     /// Every fault, at its parameter.
-    pub(super) fn parse(query: &str, shape: Shape) -> Result<Self, Faults> {
+    pub fn parse(query: &str, shape: Shape) -> Result<Self, Faults> {
         const KNOWN: [&str; 10] =
             ["from", "after", "since", "until", "sort", "pageNumber", "pageSize", "q", "through", "skip"];
         let mut parameters = Parameters::of(query, &KNOWN);

@@ -1,0 +1,263 @@
+//! Looking at the log as people do: the newest events of a stretch of time with how many there were, hour by hour; and one
+//! event with its neighbours. Each is one read, recorded as one.
+//!
+//! # What it costs
+//! Counting by reading costs 0.03 to 0.09 read units an event, and a round trip a megabyte: 50,000 events are 1,500 units
+//! or more, and of a log of millions they are one end of what is looked at. So:
+//!
+//! - Without a filter nothing is counted. Sequences are dense and time rises with them, so the numbers follow from where
+//!   each bar begins, which [`Log::locate`](crate::log::Log::locate) finds: some three segments a bar, at half a unit each
+//!   where segments are small, in a few round trips for all. It is exact for millions of events; `tests/tests/browsing.rs`
+//!   says what it is for 24 bars. What has expired within the range counts until retention ends it for all.
+//! - With a filter the same scan that fills the page goes on counting, newest first, as far as a page of the API may look
+//!   (10,000 events, 8 MiB). Where that ends early, [`Timeline::counted_since`] says from when on the counts are whole:
+//!   they are the newest, next to the events that are shown.
+//!
+//! The two reads of the first case run at the same time, and the places of both ends are searched for together. So the page
+//! takes fewer round trips after one another than `GET /audit` with `since` and `until` does.
+
+use std::time::Duration;
+
+use futures_util::future::{try_join, try_join3};
+
+use super::{
+    Audit, AuditError, MAX_PAGE_BYTES, MAX_SCAN, Page, PageRequest, Reader, Start, filter::Filter, scan::Scan,
+};
+use crate::{
+    id::EventId,
+    log::{
+        landmarks::Landmarks,
+        read::{PlaceError, ReadLimit},
+        segment::Line,
+        store::{Order, StoreError},
+    },
+    organisation::Organisation,
+    time::Timestamp,
+};
+
+/// How long the stretches of a timeline may be: minutes, hours and days that begin where such begin in UTC.
+const STEPS: [Duration; 9] = {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 28 * DAY, 91 * DAY];
+    let mut steps = [Duration::ZERO; 9];
+    let mut index = 0;
+    while index < steps.len() {
+        steps[index] = Duration::from_secs(seconds[index]);
+        index += 1;
+    }
+    steps
+};
+/// The most whole stretches in a timeline.
+const MAX_STRETCHES: u64 = 60;
+
+/// What to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrowseRequest {
+    /// Only events recorded at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only events recorded before this time.
+    pub until: Option<Timestamp>,
+    /// Only events that match.
+    pub filter: Filter,
+    /// How many events at most.
+    pub page_size: usize,
+    /// The present moment, where the timeline ends unless `until` does.
+    pub now: Timestamp,
+}
+
+/// The newest events, and how many there were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Browsed {
+    /// The events, the newest first.
+    pub page: Page,
+    /// How many there were.
+    pub timeline: Timeline,
+    /// Whether the log holds any event, whatever was asked for.
+    pub log_is_empty: bool,
+}
+
+/// How many events there were over time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    /// Where it begins.
+    pub since: Timestamp,
+    /// Where it ends.
+    pub until: Timestamp,
+    /// How long each stretch is, but for the first and the last.
+    pub step: Duration,
+    /// All stretches, the oldest first, also those without an event.
+    pub stretches: Vec<Stretch>,
+    /// Where counting stopped, because it had looked at enough: there may have been more events before.
+    pub counted_since: Option<Timestamp>,
+}
+
+/// The events of one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// When it begins.
+    pub since: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// How many match.
+    pub events: u64,
+}
+
+impl Timeline {
+    /// Stretches from `since` to `until` without events: as long as it takes for there to be few enough.
+    fn between(since: Timestamp, until: Timestamp) -> Self {
+        let length = until.since(since);
+        let fits = |step: &&Duration| length.as_millis() <= step.as_millis() * u128::from(MAX_STRETCHES);
+        let widest = STEPS[STEPS.len() - 1];
+        let step = STEPS.iter().find(fits).copied().unwrap_or(widest);
+        let millis = u64::try_from(step.as_millis()).unwrap_or(u64::MAX);
+        let mut stretches = Vec::new();
+        let mut begin = since;
+        while begin < until {
+            // No leap second is counted in the time since the epoch.
+            let next = Timestamp::from_millis((begin.as_millis() / millis + 1) * millis);
+            let end = next.min(until).max(Timestamp::from_millis(begin.as_millis() + 1));
+            stretches.push(Stretch { since: begin, until: end, events: 0 });
+            begin = end;
+        }
+        Self { since, until, step, stretches, counted_since: None }
+    }
+
+    /// How many events there were in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.stretches.iter().map(|stretch| stretch.events).sum()
+    }
+
+    fn count(&mut self, at: Timestamp) {
+        let index = self.stretches.partition_point(|stretch| stretch.until <= at);
+        if let Some(stretch) = self.stretches.get_mut(index).filter(|stretch| stretch.since <= at) {
+            stretch.events += 1;
+        }
+    }
+}
+
+/// One event, and those beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    /// The event.
+    pub line: Line,
+    /// The event before it, where there is one still.
+    pub previous: Option<EventId>,
+    /// The event after it, where there is one yet.
+    pub next: Option<EventId>,
+}
+
+impl Audit {
+    /// The newest events that match, and how many there were. Older ones: [`Audit::page`], in descending order from
+    /// `page.next`, with `page.through`.
+    ///
+    /// # Errors
+    /// Where the read cannot be done or recorded.
+    pub async fn browse(
+        &self,
+        organisation: &Organisation,
+        request: &BrowseRequest,
+        reader: &Reader,
+    ) -> Result<Browsed, AuditError> {
+        let mut landmarks = self.log.landmarks(&organisation.id).await?;
+        let tail = *landmarks.tail();
+        let through = tail.event_id(&organisation.id);
+
+        let kept = request.now.minus(organisation.longest_retention.duration());
+        let oldest = landmarks.oldest().map(|(_, recorded_at)| recorded_at);
+        let until = request.until.unwrap_or(request.now.max(tail.recorded_at).plus(Duration::from_millis(1)));
+        let since = request.since.or(oldest).map_or(until, |since| since.max(kept)).min(until);
+        let ends = self.log.locate(&mut landmarks, &[since, until]).await?;
+        let (first, end) = (ends[0], ends[1] - 1);
+
+        let page = PageRequest {
+            since: request.since,
+            until: request.until,
+            filter: request.filter.clone(),
+            order: Order::Descending,
+            page_size: request.page_size,
+            ..PageRequest::default()
+        };
+        let mut timeline = Timeline::between(since, until);
+        let scan = if request.filter.is_empty() {
+            let mut scan = page.scan(0);
+            let newest = scan.run(&self.log, &organisation.id, first..=end, None);
+            try_join(newest, self.measure(&mut landmarks, &mut timeline, first..end + 1)).await?;
+            scan
+        } else {
+            let scan = Scan::new(&page.filter, page.order, 0, page.page_size + 1, MAX_SCAN, MAX_PAGE_BYTES);
+            let mut scan = scan.counting();
+            scan.run(&self.log, &organisation.id, first..=end, None).await?;
+            scan.counted.iter().for_each(|at| timeline.count(*at));
+            timeline.counted_since = scan.stopped_at.map(|id| id.recorded_at().plus(Duration::from_millis(1)));
+            scan
+        };
+        let (_, own) = self.record(organisation, reader).await?;
+        let resume = through.map_or(Start::From(own), Start::After);
+        Ok(Browsed { page: page.cut(scan, through, resume), timeline, log_is_empty: oldest.is_none() })
+    }
+
+    /// Counts the events of `sequences` by where each stretch begins.
+    async fn measure(
+        &self,
+        landmarks: &mut Landmarks,
+        timeline: &mut Timeline,
+        sequences: std::ops::Range<u64>,
+    ) -> Result<(), StoreError> {
+        let inner: Vec<Timestamp> = timeline.stretches.iter().skip(1).map(|stretch| stretch.since).collect();
+        let mut bounds = self.log.locate(landmarks, &inner).await?;
+        bounds.push(sequences.end);
+        let mut begin = sequences.start;
+        for (stretch, end) in timeline.stretches.iter_mut().zip(bounds) {
+            let end = end.clamp(begin, sequences.end.max(begin));
+            stretch.events = end - begin;
+            begin = end;
+        }
+        Ok(())
+    }
+
+    /// One event, and which are beside it.
+    ///
+    /// # Errors
+    /// As [`Audit::event`].
+    pub async fn detail(
+        &self,
+        organisation: &Organisation,
+        id: EventId,
+        reader: &Reader,
+    ) -> Result<Detail, AuditError> {
+        let (line, previous, next) = try_join3(
+            self.log.event(organisation, id),
+            self.beside(organisation, id, Order::Descending),
+            self.beside(organisation, id, Order::Ascending),
+        )
+        .await?;
+        self.record(organisation, reader).await?;
+        Ok(Detail { line, previous, next })
+    }
+
+    async fn beside(
+        &self,
+        organisation: &Organisation,
+        id: EventId,
+        order: Order,
+    ) -> Result<Option<EventId>, PlaceError> {
+        if !id.is_of(&organisation.id) || id.sequence() == 0 {
+            return Err(PlaceError::Unknown);
+        }
+        let (range, segment) = match order {
+            Order::Ascending => (id.sequence() + 1..=u64::MAX, Some(id.segment())),
+            Order::Descending if id.sequence() == 1 => return Ok(None),
+            Order::Descending => (id.sequence() - 1..=id.sequence() - 1, None),
+        };
+        let limit = ReadLimit { events: 1, bytes: usize::MAX };
+        match self.log.read(&organisation.id, range, segment, order, limit).await {
+            Ok(run) => Ok(run.lines.first().map(|line| line.id)),
+            // An id that was made up may lie where no log can be read; that it is none is for the event's own read to say.
+            Err(StoreError::Broken(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

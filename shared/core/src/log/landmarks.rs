@@ -1,0 +1,128 @@
+//! Where in the log many times are, found together: for counts of events that no one has to read, because sequences are
+//! dense and time rises with them.
+//!
+//! All times are searched for in rounds: each round asks for one segment a time, at once, and what any of them finds
+//! narrows the search for all. So it takes about as many round trips as one search, whatever the number of times. Reads
+//! are eventually consistent, at half the price: they can only misplace a time that has just passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{try_join, try_join_all};
+
+use super::{
+    Log,
+    read::share,
+    segment::{Segment, Tail},
+    store::{Consistency, StoreError},
+};
+use crate::{organisation::OrganisationId, time::Timestamp};
+
+/// What is known of a log: its tail, and some of its segments.
+#[derive(Debug)]
+pub struct Landmarks {
+    organisation: OrganisationId,
+    tail: Tail,
+    /// By the sequence at which each begins.
+    segments: BTreeMap<u64, Landmark>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Landmark {
+    /// No segment begins from here up to this one.
+    from: u64,
+    last: u64,
+    recorded_at: Timestamp,
+}
+
+impl Landmarks {
+    fn new(organisation: &OrganisationId, tail: Tail, oldest: Option<&Segment>) -> Self {
+        let mut landmarks = Self { organisation: organisation.clone(), tail, segments: BTreeMap::new() };
+        if let Some(oldest) = oldest.filter(|oldest| oldest.first <= tail.last) {
+            let end = Landmark { from: tail.segment, last: tail.last, recorded_at: tail.recorded_at };
+            landmarks.segments.insert(tail.segment, end);
+            landmarks.learn(1, Some(oldest));
+        }
+        landmarks
+    }
+
+    /// The log's tail.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// The first sequence of the oldest segment that is there, expired or not, and when it was recorded.
+    #[must_use]
+    pub fn oldest(&self) -> Option<(u64, Timestamp)> {
+        self.segments.first_key_value().map(|(first, landmark)| (*first, landmark.recorded_at))
+    }
+
+    /// The last known segment before `time`, and the first that is not.
+    fn around(&self, time: Timestamp) -> (Option<Landmark>, Option<(u64, Landmark)>) {
+        let low = self.segments.values().rev().find(|landmark| landmark.recorded_at < time);
+        let high = self.segments.iter().find(|(_, landmark)| landmark.recorded_at >= time);
+        (low.copied(), high.map(|(first, landmark)| (*first, *landmark)))
+    }
+
+    /// The first sequence of the first known segment recorded at or after `time`; one behind the tail where there is none.
+    fn place(&self, time: Timestamp) -> u64 {
+        self.around(time).1.map_or(self.tail.last + 1, |(first, _)| first)
+    }
+
+    /// Where to look to know `time`'s place better; `None` where it is known.
+    fn guess(&self, time: Timestamp, by_time: bool) -> Option<u64> {
+        let (Some(low), Some((_, high))) = self.around(time) else { return None };
+        let start = low.last + 1;
+        let width = high.from.checked_sub(start).filter(|width| *width > 0)?;
+        let part = if by_time {
+            share(width, time.since(low.recorded_at), high.recorded_at.since(low.recorded_at))
+        } else {
+            width / 2
+        };
+        Some(start + part.min(width - 1))
+    }
+
+    /// Takes in that `found` is the first segment that begins at `asked` or behind it.
+    fn learn(&mut self, asked: u64, found: Option<&Segment>) {
+        if let Some(segment) = found.filter(|segment| segment.first <= self.tail.last) {
+            let landmark = Landmark { from: segment.first, last: segment.last(), recorded_at: segment.recorded_at };
+            self.segments.entry(segment.first).or_insert(landmark);
+        }
+        if let Some((_, next)) = self.segments.range_mut(asked..).next() {
+            next.from = next.from.min(asked);
+        }
+    }
+}
+
+impl Log {
+    /// The ends of a log, for [`locate`](Self::locate): one round trip.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn landmarks(&self, organisation: &OrganisationId) -> Result<Landmarks, StoreError> {
+        let oldest = self.next_segment(organisation, 1, Consistency::Strong);
+        let (tail, oldest) = try_join(self.tail(organisation), oldest).await?;
+        Ok(Landmarks::new(organisation, tail, oldest.as_ref()))
+    }
+
+    /// For each of `times`, the first sequence of the first segment recorded at or after it; one behind the tail where
+    /// there is none. What is found on the way is kept in `landmarks`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn locate(&self, landmarks: &mut Landmarks, times: &[Timestamp]) -> Result<Vec<u64>, StoreError> {
+        let mut by_time = true;
+        loop {
+            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| landmarks.guess(*time, by_time)).collect();
+            if guesses.is_empty() {
+                return Ok(times.iter().map(|time| landmarks.place(*time)).collect());
+            }
+            let looks = guesses.iter().map(|at| self.next_segment(&landmarks.organisation, *at, Consistency::Eventual));
+            let found = try_join_all(looks).await?;
+            for (asked, segment) in guesses.iter().zip(&found) {
+                landmarks.learn(*asked, segment.as_ref());
+            }
+            by_time = !by_time;
+        }
+    }
+}

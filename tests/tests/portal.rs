@@ -1,0 +1,376 @@
+//! The way to an organisation's page: a portal link becomes one session, whatever fails meanwhile, and the session lets its
+//! holder do what its role may, until it ends. By a clock that the test sets.
+
+use std::{sync::Arc, time::Duration};
+
+use annals_api::Api;
+use annals_console::{Console, Embedding};
+use annals_core::{
+    admission::rate_limiter::RateLimits,
+    log::{read::ReadLimit, store::Order},
+    organisation::{Organisation, OrganisationInput},
+    portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE, SessionToken},
+    token::TokenHash,
+};
+use annals_tests::{
+    clock::VirtualClock,
+    deployment::{PLATFORM_TOKEN, platform},
+    entropy::SeededEntropy,
+    faulty::{Fault, FaultyStore, Store},
+    memory::MemoryStore,
+    sample,
+};
+use axum::{body::Body, response::Response};
+use http::{Request, StatusCode, header, request::Builder};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A deployment, and what its functions share.
+struct World {
+    store: Arc<MemoryStore>,
+    clock: Arc<VirtualClock>,
+    entropy: Arc<SeededEntropy>,
+    limits: RateLimits,
+}
+
+impl World {
+    fn new() -> Self {
+        let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
+        Self { store, clock, entropy: SeededEntropy::new(7), limits: RateLimits::NONE }
+    }
+
+    fn api(&self) -> Api {
+        self.api_over(Arc::clone(&self.store))
+    }
+
+    fn api_over<S: Store>(&self, store: Arc<S>) -> Api {
+        let service = sample::service();
+        let platform = TokenHash::of(PLATFORM_TOKEN);
+        Api::new(store, self.clock.clone(), self.entropy.fork(), platform, service)
+            .with_rate_limits(self.limits.clone())
+    }
+
+    async fn organisation(&self, id: &str) -> Organisation {
+        let administration = self.api().administration;
+        let input = OrganisationInput::parse(br#"{"name":"Acme","plan":"enterprise"}"#).unwrap();
+        administration.put_organisation(&id.parse().unwrap(), input, &platform()).await.unwrap();
+        administration.organisation(&id.parse().unwrap()).await.unwrap()
+    }
+
+    async fn link(&self, organisation: &Organisation, role: &str) -> String {
+        let user = r#"{"id":"7","name":"Ada","email":"ada@example.com"}"#;
+        let input = PortalLinkInput::parse(format!(r#"{{"role":"{role}","user":{user}}}"#).as_bytes()).unwrap();
+        let (_, token) = self.api().administration.create_portal_link(organisation, input, &platform()).await.unwrap();
+        token.reveal().to_owned()
+    }
+
+    /// Answers a request as an instance of the function does that has just started.
+    async fn answer(&self, request: Builder, body: &str) -> Response {
+        self.answer_allowing("", request, body).await
+    }
+
+    async fn answer_allowing(&self, origins: &str, request: Builder, body: &str) -> Response {
+        let console = Console { api: self.api(), embedding: origins.parse::<Embedding>().unwrap() };
+        annals_console::router(console).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
+    }
+
+    async fn enter(&self, link: &str) -> Response {
+        self.answer(get(&format!("/console/enter/{link}")), "").await
+    }
+
+    /// The cookie of a session that begins now.
+    async fn session(&self, organisation: &Organisation, role: &str) -> String {
+        let answer = self.enter(&self.link(organisation, role).await).await;
+        assert_eq!(answer.status(), 303);
+        cookie(&answer)
+    }
+
+    async fn get(&self, path: &str, cookie: &str) -> Response {
+        self.answer(get(path).header(header::COOKIE, cookie), "").await
+    }
+
+    /// The log's lines.
+    async fn lines(&self, organisation: &Organisation) -> Vec<Value> {
+        let log = self.api().log;
+        let last = log.tail(&organisation.id).await.unwrap().last;
+        let limit = ReadLimit { events: 10_000, bytes: usize::MAX };
+        let run = log.read(&organisation.id, 1..=last, None, Order::Ascending, limit).await.unwrap();
+        run.lines.iter().map(|line| serde_json::from_str(&line.text).unwrap()).collect()
+    }
+
+    async fn signed_in(&self, organisation: &Organisation) -> usize {
+        self.lines(organisation).await.iter().filter(|line| line["type"] == "console.sign_in").count()
+    }
+}
+
+fn get(path: &str) -> Builder {
+    Request::get(path)
+}
+
+/// What a browser sends back of the answer's cookie.
+fn cookie(answer: &Response) -> String {
+    let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    set.split(';').next().unwrap().to_owned()
+}
+
+async fn text(answer: Response) -> String {
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_link_starts_one_session_and_the_log_says_whose() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    for (role, first_page, other) in [("admin", "/console/destinations", 200), ("auditor", "/console/events", 404)] {
+        let link = world.link(&acme, role).await;
+        let answer = world.enter(&link).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[header::LOCATION]),
+            (303, &first_page.parse().unwrap())
+        );
+        let cookie = cookie(&answer);
+        assert_eq!(world.get(first_page, &cookie).await.status(), 200);
+        assert_eq!(world.get("/console/destinations", &cookie).await.status(), other);
+        assert_eq!(world.get("/console/tokens", &cookie).await.status(), other);
+        assert_eq!(world.enter(&link).await.status(), 410, "it works once");
+        let line = world.lines(&acme).await.into_iter().rfind(|line| line["type"] == "console.sign_in").unwrap();
+        assert_eq!((&line["action"], &line["clientType"]), (&"LOGIN".into(), &"UI".into()));
+        assert_eq!(line["payload"]["role"], role);
+        let principal = serde_json::json!({"id": "7", "name": "Ada", "entityType": "USER", "email": "ada@example.com"});
+        assert_eq!(line["principal"], principal);
+        assert!(!line.to_string().contains(&link) && !line.to_string().contains(&cookie[7..]), "no secret is recorded");
+    }
+    assert_eq!(world.signed_in(&acme).await, 2);
+}
+
+#[tokio::test]
+async fn of_many_who_open_a_link_at_once_one_gets_in() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let link = world.link(&acme, "admin").await;
+    let answers = futures_util::future::join_all((0..20).map(|_| world.enter(&link))).await;
+    let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
+    assert_eq!((count(303), count(410)), (1, 19));
+    assert_eq!(world.signed_in(&acme).await, 1);
+}
+
+#[tokio::test]
+async fn links_and_sessions_end() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let (late, in_time) = (world.link(&acme, "admin").await, world.link(&acme, "admin").await);
+    world.clock.advance(LINK_LIFE - SECOND);
+    let cookie = cookie(&world.enter(&in_time).await);
+    world.clock.advance(SECOND);
+    assert_eq!(world.enter(&late).await.status(), 410);
+    world.clock.advance(SESSION_LIFE - 2 * SECOND);
+    assert_eq!(world.get("/console/events", &cookie).await.status(), 200);
+    world.clock.advance(SECOND);
+    let ended = world.get("/console/events", &cookie).await;
+    assert_eq!(ended.status(), 401);
+    assert!(text(ended).await.contains("open the audit log there again"));
+    assert_eq!(world.enter("no-link").await.status(), 410);
+    assert_eq!(world.enter(SessionToken::generate(&*world.entropy).reveal()).await.status(), 410);
+}
+
+#[tokio::test]
+async fn who_signs_out_is_out_everywhere() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let (cookie, other) = (world.session(&acme, "auditor").await, world.session(&acme, "auditor").await);
+    let page = text(world.get("/console/events", &cookie).await).await;
+    let form_token = form_token(&page);
+    let leave = || Request::post("/console/leave").header(header::COOKIE, &cookie);
+    let answer = world.answer(leave(), &format!("formToken={form_token}")).await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()[header::SET_COOKIE].to_str().unwrap().contains("annals=; Path=/; Max-Age=0"));
+    assert_eq!(world.get("/console/events", &cookie).await.status(), 401);
+    assert_eq!(world.get("/console/events", &other).await.status(), 200);
+    let lines = world.lines(&acme).await;
+    assert_eq!(lines.iter().filter(|line| line["type"] == "console.sign_out").count(), 1);
+}
+
+fn form_token(page: &str) -> String {
+    let rest = page.split_once(r#"name="formToken" value=""#).unwrap().1;
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_only_looks_does_not_use_a_link_up() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let link = world.link(&acme, "admin").await;
+    let path = format!("/console/enter/{link}");
+    assert_eq!(world.answer(Request::head(&path), "").await.status(), 503);
+    for (name, value) in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
+        assert_eq!(world.answer(get(&path).header(name, value), "").await.status(), 503);
+    }
+    assert_eq!(world.enter(&link).await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_changes_nothing() {
+    let world = World::new();
+    let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    let (cookie, foreign) = (world.session(&acme, "admin").await, world.session(&other, "admin").await);
+    let page = text(world.get("/console/tokens", &cookie).await).await;
+    let (own, others) = (form_token(&page), form_token(&text(world.get("/console/tokens", &foreign).await).await));
+    assert_ne!(own, others);
+    let leave =
+        |site: &str| Request::post("/console/leave").header(header::COOKIE, &cookie).header("sec-fetch-site", site);
+    for (site, body) in [
+        ("same-origin", String::new()),
+        ("same-origin", "formToken=".to_owned()),
+        ("same-origin", format!("formToken={others}")),
+        ("same-origin", format!("formtoken={own}")),
+        ("cross-site", format!("formToken={own}")),
+        ("same-site", format!("formToken={own}")),
+        ("none", format!("formToken={own}")),
+    ] {
+        let answer = world.answer(leave(site), &body).await;
+        assert_eq!(answer.status(), 403, "{site} {body}");
+        assert!(text(answer).await.contains("Nothing was changed"));
+        assert_eq!(world.get("/console/tokens", &cookie).await.status(), 200, "{site} {body}");
+    }
+    assert_eq!(world.answer(leave("same-origin"), &format!("formToken={own}")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_session_is_for_its_organisation_alone() {
+    let world = World::new();
+    let (acme, _) = (world.organisation("acme").await, world.organisation("other").await);
+    let cookie = world.session(&acme, "admin").await;
+    let secret = cookie.split_once('=').unwrap().1.to_owned();
+    // Neither is a session's token one of the API's, nor one of the API's a session's.
+    let api = annals_api::router(world.api());
+    let request = get("/organisations/acme").header(header::AUTHORIZATION, format!("Bearer {secret}"));
+    let answer = api.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    for value in [PLATFORM_TOKEN, "", "0", &secret[1..], &format!("{secret}0"), "../acme", "é"] {
+        let answer = world.get("/console/events", &format!("annals={value}")).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{value}");
+    }
+    for path in ["/console", "/console/events", "/console/destinations", "/console/tokens"] {
+        assert_eq!(world.answer(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_cookie_is_bound_to_https_and_to_where_the_page_may_be_embedded() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let enter = async |origins: &str, scheme: Option<&str>| {
+        let request = get(&format!("/console/enter/{}", world.link(&acme, "admin").await));
+        let request = scheme.iter().fold(request, |request, scheme| request.header("x-forwarded-proto", *scheme));
+        let answer = world.answer_allowing(origins, request, "").await;
+        let set = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        let (name, rest) = set.split_once('=').unwrap();
+        (name.to_owned(), rest.split_once("; ").unwrap().1.to_owned(), policy)
+    };
+    let (name, attributes, policy) = enter("", Some("https")).await;
+    assert_eq!(name, "__Host-annals");
+    assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=Lax");
+    assert!(policy.ends_with("frame-ancestors 'none'"));
+    let (_, attributes, policy) = enter("https://app.example.com", Some("https")).await;
+    assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=None; Partitioned");
+    assert!(policy.ends_with("frame-ancestors https://app.example.com"));
+    let (name, attributes, _) = enter("https://app.example.com", None).await;
+    assert_eq!((name.as_str(), attributes.as_str()), ("annals", "Path=/; Max-Age=1800; HttpOnly; SameSite=Lax"));
+}
+
+#[tokio::test]
+async fn every_answer_forbids_what_a_page_never_asks_for() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let cookie = world.session(&acme, "admin").await;
+    let asset = text(world.get("/console/events", &cookie).await).await;
+    let asset = asset.split_once("href=\"/console/assets/").unwrap().1.split('"').next().unwrap().to_owned();
+    for (path, status, cache) in [
+        ("/console/events".to_owned(), 200, "no-store"),
+        ("/console/nowhere".to_owned(), 404, "no-store"),
+        ("/console/assets/nothing".to_owned(), 404, "no-store"),
+        (format!("/console/assets/{asset}"), 200, "public, max-age=31536000, immutable"),
+    ] {
+        let answer = world.get(&path, &cookie).await;
+        assert_eq!(answer.status().as_u16(), status, "{path}");
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert!(
+            header("content-security-policy").starts_with("default-src 'none'; script-src 'self'; style-src 'self';")
+        );
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "same-origin");
+        assert_eq!(header("cache-control"), cache, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_are_none_are_looked_up_only_so_often() {
+    let mut world = World::new();
+    world.limits = RateLimits { failed_authentications: "1/3".parse().unwrap(), ..RateLimits::NONE };
+    let api = world.api();
+    let mut refused = 0;
+    for _ in 0..10 {
+        let token = SessionToken::generate(&*world.entropy);
+        let error = api.admission.admit_session(token.reveal(), None).await.unwrap_err();
+        refused += usize::from(matches!(error, annals_core::admission::AdmissionError::TooMany(_)));
+    }
+    assert_eq!(refused, 7);
+}
+
+/// Opens a link over a store of which one call fails, the `nth`, in every way that a call can fail; then as a browser would
+/// that loads the page again.
+#[tokio::test(start_paused = true)]
+async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorded() {
+    let faults = [
+        Fault::Throttled,
+        Fault::Busy,
+        Fault::Broken,
+        Fault::Changed,
+        Fault::Unsent,
+        Fault::AnswerLost,
+        Fault::CrashBefore,
+        Fault::CrashAfter,
+    ];
+    for fault in faults {
+        let mut nth = 1;
+        loop {
+            let world = World::new();
+            let acme = world.organisation("acme").await;
+            let link = world.link(&acme, "admin").await;
+            let store = FaultyStore::nth(Arc::clone(&world.store), nth, fault);
+            // Real time: the virtual clock stands still, and retries would wait for it.
+            let service = sample::service();
+            let clock = annals_tests::clock::PausedClock::new(sample::START);
+            let platform = TokenHash::of(PLATFORM_TOKEN);
+            let api = Api::new(store.clone(), clock, world.entropy.fork(), platform, service);
+            let opened = tokio::select! {
+                opened = api.administration.open_portal_link(&link, Default::default()) => Some(opened),
+                () = store.crashed() => None,
+            };
+            let calls = store.calls();
+            let context = format!("{fault:?} at call {nth}: {opened:?}");
+            let recorded = world.signed_in(&acme).await;
+            let again = world.enter(&link).await.status().as_u16();
+            match opened {
+                Some(Ok((session, token))) => {
+                    assert_eq!((recorded, again), (1, 410), "{context}");
+                    let admitted = world.api().admission.admit_session(token.reveal(), None).await.unwrap();
+                    assert_eq!(admitted, session, "{context}");
+                }
+                // Who was not told may find the link used up, if it was, or open it now.
+                Some(Err(_)) | None => {
+                    assert_eq!((recorded, again), if recorded == 0 { (0, 303) } else { (1, 410) }, "{context}")
+                }
+            }
+            if calls < nth {
+                assert!(nth > 4, "there were no calls to fail: {context}");
+                break;
+            }
+            nth += 1;
+        }
+    }
+}
