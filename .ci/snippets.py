@@ -24,7 +24,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-DOCUMENTS = ["infra/docs/recording.md", "infra/docs/collecting.md"]
+DOCUMENTS = ["infra/docs/recording.md", "infra/docs/collecting.md", "infra/docs/embedding.md"]
 CRATE = "shared/client/src/lib.rs"
 SUFFIXES = {"bash": ".sh", "python": ".py", "typescript": ".mts", "json": ".json"}
 FENCE = re.compile("^ *(```+|~~~+)")
@@ -732,6 +732,21 @@ def what_was_collected_is_proven_and_what_was_changed_is_not(scene):
     expect("among them: no" in run(chain, folder, small, status=1), "chain.sh passes over a missing end")
 
 
+# infra/docs/embedding.md
+
+
+def a_portal_link_leads_to_the_page_once(scene):
+    info, folder = scene.program.info, scene.folder("portal_link.sh")
+    environment = {**scene.environment, "PLATFORM": info["platformToken"], "ORGANISATION": info["organisation"]}
+    answer = json.loads(run(command("portal_link.sh"), folder, environment))
+    same(shape(answer), shape(scene.snippets.answer("portal_link")), "the answer of portal_link.sh")
+    status = ["curl", "-sS", "--noproxy", "*", "-o", "page.html", "-w", "%{http_code}", "--cookie-jar", "jar", "-L", answer["url"]]
+    same(run(status, folder), "200", "the link, opened")
+    page = (folder / "page.html").read_text()
+    expect("Ada Bell" in page and "Audit Events" in page, f"the page is for its administrator: {short(page)}")
+    same(run(status, folder), "410", "the link, opened again")
+
+
 def everything(scene):
     def step(scenario, *given):
         begun = time.monotonic()
@@ -759,6 +774,7 @@ def everything(scene):
     step(every_format_shows_the_same_events)
     step(counts_are_those_of_the_log)
     step(what_was_collected_is_proven_and_what_was_changed_is_not)
+    step(a_portal_link_leads_to_the_page_once)
 
 
 def main(packages):

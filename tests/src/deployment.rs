@@ -14,6 +14,7 @@ use annals_core::{
     event::{Context, Layout, parse},
     log::{segment::Tail, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput},
+    portal::{PortalLinkInput, User},
     service::ServiceSettings,
     token::{Caller, Role, TokenHash, TokenInput},
 };
@@ -43,6 +44,8 @@ pub struct Deployment {
 pub enum FunctionRole {
     /// The API: no other service than DynamoDB.
     Api,
+    /// The organisation's page: no other service than DynamoDB.
+    Console,
     /// The test of a destination: assumes customers' roles.
     TestConnection,
     /// The shipper: assumes customers' roles, uses the queue.
@@ -95,6 +98,7 @@ impl Deployment {
         let queue = json!({"Effect": "Allow", "Action": queue, "Resource": "*"});
         let (user, statements) = match role {
             FunctionRole::Api => ("api", vec![tables]),
+            FunctionRole::Console => ("console", vec![tables]),
             FunctionRole::TestConnection => ("test-connection", vec![tables, assume]),
             FunctionRole::Shipper => ("shipper", vec![tables, assume, queue]),
         };
@@ -114,7 +118,7 @@ impl Deployment {
             ("RUST_LOG", "info"),
         ];
         match role {
-            FunctionRole::Api => {
+            FunctionRole::Api | FunctionRole::Console => {
                 environment.push(("PLATFORM_TOKEN_SHA256", &platform));
                 environment.push(("SERVICE_ACCOUNT_ID", self.cloud.account()));
                 environment.push(("CUSTOMER_TEMPLATE_URL", ""));
@@ -143,6 +147,20 @@ impl Deployment {
         let input = TokenInput { name: format!("A test's {}", role.as_str()), role, expires_at: None };
         let (_, text) = self.api.administration.create_token(organisation, input, &platform()).await.unwrap();
         text.reveal().to_owned()
+    }
+
+    /// A portal link of an organisation: its token.
+    pub async fn portal_link(&self, organisation: &Organisation, role: Role) -> String {
+        let input = PortalLinkInput { role, user: User::unnamed(role) };
+        let link = self.api.administration.create_portal_link(organisation, input, &platform()).await;
+        link.unwrap().1.reveal().to_owned()
+    }
+
+    /// A session on an organisation's page: its token.
+    pub async fn session(&self, organisation: &Organisation, role: Role) -> String {
+        let link = self.portal_link(organisation, role).await;
+        let session = self.api.administration.open_portal_link(&link, Context::default()).await;
+        session.unwrap().1.reveal().to_owned()
     }
 
     /// Creates a destination at a customer's bucket.

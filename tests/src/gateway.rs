@@ -102,12 +102,15 @@ impl Request {
         };
         let route = format!("{} {}", self.method, self.path);
         let path = self.stage.as_ref().map_or_else(|| self.path.clone(), |stage| format!("/{stage}{}", self.path));
+        // API Gateway takes cookies out of the headers, and puts them apart.
+        let mut headers = self.headers.clone();
+        let cookies = headers.remove("cookie");
         let mut event = json!({
             "version": "2.0",
             "routeKey": route,
             "rawPath": path,
             "rawQueryString": self.query,
-            "headers": self.headers,
+            "headers": headers,
             "requestContext": {
                 "accountId": "111122223333",
                 "apiId": "a1b2c3d4e5",
@@ -128,6 +131,9 @@ impl Request {
             },
             "isBase64Encoded": is_base64_encoded,
         });
+        if let Some(cookies) = cookies {
+            event["cookies"] = cookies.split("; ").collect();
+        }
         if !self.query.is_empty() {
             let pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
             event["queryStringParameters"] = pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
@@ -160,9 +166,11 @@ impl Answer {
             (_, body) => body,
         };
         let headers = answer["headers"].as_object().into_iter().flatten();
+        let cookies = answer["cookies"].as_array().into_iter().flatten();
+        let cookies = cookies.map(|cookie| ("set-cookie".to_owned(), text(cookie)));
         Self {
             status: answer["statusCode"].as_u64().and_then(|status| status.try_into().ok()).unwrap_or(0),
-            headers: headers.map(|(name, value)| (name.to_lowercase(), text(value))).collect(),
+            headers: headers.map(|(name, value)| (name.to_lowercase(), text(value))).chain(cookies).collect(),
             body,
         }
     }

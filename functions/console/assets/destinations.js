@@ -1,2 +1,87 @@
+// A test without leaving the page, and questions as dialogs.
+{
+  const load = async (address, options) => {
+    const response = await fetch(address, options);
+    const html = await response.text();
+    return { ok: response.ok, page: new DOMParser().parseFromString(html, "text/html") };
+  };
 
-// The section Audit Events.
+  const announce = (text) => {
+    const line = document.querySelector("[data-announce]");
+    if (line) line.textContent = text;
+  };
+
+  // The button says that it is at work; then the destination's card is as the answer has it, with what the test found.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.matches("form[data-test]")) return;
+    event.preventDefault();
+    const button = form.querySelector("button");
+    if (button.getAttribute("aria-disabled")) return;
+    const card = form.closest("section");
+    const before = button.innerHTML;
+    card.querySelector(".trial")?.remove();
+    button.setAttribute("aria-disabled", "true");
+    button.className = "busy";
+    button.textContent = "Testing…";
+    announce("Testing…");
+    try {
+      const body = new URLSearchParams(new FormData(form));
+      const { ok, page } = await load(form.action, { method: "POST", body });
+      const found = ok && page.getElementById(card.id);
+      if (!found) {
+        document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
+        scrollTo(0, 0);
+        return;
+      }
+      card.replaceWith(document.adoptNode(found));
+      enhance(found);
+      const trial = found.querySelector(".trial");
+      announce(trial.querySelector("h3").textContent);
+      trial.focus({ preventScroll: true });
+      trial.scrollIntoView({ block: "nearest" });
+    } catch {
+      button.removeAttribute("aria-disabled");
+      button.className = "";
+      button.innerHTML = before;
+      announce("The test could not be made: there is no connection. Try again.");
+      const line = document.querySelector("[data-announce]");
+      line?.classList.remove("visually-hidden");
+    }
+  });
+
+  // The question's own page, shown above this one. Where that does not work, the link leads to it.
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-question]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !window.HTMLDialogElement) return;
+    event.preventDefault();
+    try {
+      const { ok, page } = await load(link.href);
+      const question = ok && page.getElementById("question");
+      if (!question) throw new Error("no question");
+      const dialog = document.createElement("dialog");
+      dialog.setAttribute("aria-labelledby", "question-title");
+      dialog.append(document.adoptNode(question));
+      document.body.append(dialog);
+      const no = dialog.querySelector("[data-no]");
+      no.setAttribute("role", "button");
+      no.addEventListener("click", (click) => {
+        click.preventDefault();
+        dialog.close();
+      });
+      no.addEventListener("keydown", (key) => {
+        if (key.key !== " ") return;
+        key.preventDefault();
+        dialog.close();
+      });
+      dialog.addEventListener("close", () => {
+        dialog.remove();
+        link.focus();
+      });
+      dialog.showModal();
+      no.focus();
+    } catch {
+      location.assign(link.href);
+    }
+  });
+}

@@ -1,23 +1,89 @@
 //! The section "Audit Events": the bucket that an organisation's events are delivered to.
+//!
+//! - [`page`]: the page: destinations, a new one, and what the plan allows
+//! - [`card`]: one destination, and what can be done with it
+//! - [`trial`], [`advice`]: what a test found, and what to change where
+//! - [`setup`]: what to set up in AWS
+//! - [`history`]: what was delivered
+//! - [`form`]: the forms, and the input that becomes of them
+//!
+//! Routes, all below `/console/destinations`: `GET` and `POST` of itself; `GET /{destination}/deliveries`; `POST
+//! /{destination}/settings`, `/pause`, `/resume`, `/replay`; `GET` and `POST /{destination}/delete`. `POST
+//! /{destination}/test` belongs to the test-connection function, which alone may assume customers' roles; it shows the page
+//! by [`show_tested`].
 
-use annals_core::{delivery::try_out::TrialReport, organisation::Organisation, token::Role};
-use axum::{Router, response::Response, routing::get};
-use maud::html;
+pub mod advice;
+pub mod card;
+pub mod form;
+pub mod history;
+pub mod page;
+#[cfg(test)]
+mod samples;
+pub mod setup;
+pub mod trial;
 
-use crate::{Console, layout::Section, refusal::Refusal, ui, visit::Visit};
+use annals_api::problem::Problem;
+use annals_core::{
+    administration::AdministrationError,
+    delivery::{setup::Setup, try_out::TrialReport},
+    destination::{Destination, DestinationId, DestinationInput, ReplayInput, SettingsPatch},
+    organisation::Organisation,
+    registry::Conflict,
+    token::Role,
+};
+use axum::{
+    Router,
+    response::Response,
+    routing::{get, post},
+};
+use http::StatusCode;
+use maud::{Markup, html};
+
+use self::{
+    card::{Card, More},
+    history::History,
+    page::{Done, Page, Room},
+    trial::Trial,
+};
+use crate::{
+    Console, entrance,
+    fields::Fields,
+    layout::{Section, Shell},
+    question::Question,
+    refusal::Refusal,
+    ui,
+    visit::Visit,
+};
+
+#[cfg(test)]
+pub(crate) use self::samples::samples;
 
 /// Who may manage destinations.
 pub const ADMINISTRATORS: &[Role] = &[Role::Admin];
 
 pub(crate) fn routes() -> Router<Console> {
-    Router::new().route("/console/destinations", get(show))
+    let one = |what: &str| format!("/console/destinations/{{destination}}/{what}");
+    Router::new()
+        .route("/console/destinations", get(show).post(create))
+        .route(&one("deliveries"), get(deliveries))
+        .route(&one("settings"), post(change))
+        .route(&one("pause"), post(pause))
+        .route(&one("resume"), post(resume))
+        .route(&one("replay"), post(replay))
+        .route(&one("delete"), get(ask_to_delete).post(delete))
 }
 
-/// `GET /console/destinations`: the destination, or how to make one.
+/// `GET /console/destinations`: the destination, or how to make one. `done` says what has just been done, `destination`
+/// which one to show in full, where there are several.
 async fn show(visit: Visit) -> Result<Response, Refusal> {
     let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let shell = visit.shell(&organisation, Section::Destinations);
-    Ok(ui::page(shell.page("Audit Events", &html! { h1 { "Audit Events" } })))
+    let query = |name: &str| {
+        let mut pairs = form_urlencoded::parse(visit.call.query().as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+    };
+    let page = read(&visit, &organisation, query("destination").parse().ok().as_ref(), None).await?;
+    let page = Page { done: Done::named(&query("done")), ..page };
+    Ok(ui::page(page.render(&visit.shell(&organisation, Section::Destinations))))
 }
 
 /// The page with what a test of its destination found.
@@ -25,19 +91,261 @@ async fn show(visit: Visit) -> Result<Response, Refusal> {
 /// # Errors
 /// Where the destination cannot be read.
 pub async fn show_tested(
-    _console: &Console,
     visit: &Visit,
     organisation: &Organisation,
+    id: &DestinationId,
     report: &TrialReport,
 ) -> Result<Response, Refusal> {
-    let shell = visit.shell(organisation, Section::Destinations);
-    Ok(ui::page(shell.page("Audit Events", &html! { h1 { "Audit Events" } p { (report.passed) } })))
+    let page = read(visit, organisation, Some(id), Some(report)).await?;
+    Ok(ui::page(page.render(&visit.shell(organisation, Section::Destinations))))
+}
+
+/// The page as things are. The destination `looked_at`, or else the first, is shown in full, with the report of its test.
+async fn read(
+    visit: &Visit,
+    organisation: &Organisation,
+    looked_at: Option<&DestinationId>,
+    report: Option<&TrialReport>,
+) -> Result<Page, Refusal> {
+    let api = &visit.call.api;
+    let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
+    let looked_at = looked_at.filter(|id| destinations.iter().any(|destination| destination.id == **id));
+    let looked_at = looked_at.or(destinations.first().map(|destination| &destination.id));
+    let deliveries = match looked_at {
+        Some(id) => api.administration.deliveries(&organisation.id, id, history::ALL).await.map_err(Problem::from)?,
+        None => Vec::new(),
+    };
+    let card = |destination: &Destination| {
+        let setup = Setup::of(&api.service, organisation, destination);
+        let card = Card::of(organisation, destination, &setup);
+        if Some(&destination.id) != looked_at {
+            return card;
+        }
+        let trial = report.map(|report| Trial::of(report, destination, &setup));
+        Card { trial, ..card }.in_full(destination, &setup, &deliveries)
+    };
+    Ok(Page {
+        done: None,
+        cards: destinations.iter().map(card).collect(),
+        room: Room::of(organisation, destinations.len(), &api.service),
+    })
+}
+
+/// `POST /console/destinations`: saves a new one.
+async fn create(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let service = &visit.call.api.service;
+    let mut form = form::creation(service).typed(&visit.form);
+    match DestinationInput::parse(form::creation_body(&form).to_string().as_bytes(), service) {
+        Err(faults) => form = form.refused(&faults),
+        Ok(input) => {
+            let administration = &visit.call.api.administration;
+            match administration.create_destination(&organisation, input, &visit.call.actor()).await {
+                Ok(_) => return Ok(done(&visit, Done::Saved)),
+                Err(AdministrationError::Conflict(conflict)) => conflicting(conflict, &mut form)?,
+                Err(error) => return Err(Problem::from(error).into()),
+            }
+        }
+    }
+    let mut page = read(&visit, &organisation, None, None).await?;
+    match &mut page.room {
+        Room::New(new) => new.form = form,
+        // Somebody else was faster: the page shows what they saved.
+        Room::Full | Room::NotInPlan { .. } => {}
+    }
+    Ok(refused(&page.render(&visit.shell(&organisation, Section::Destinations))))
+}
+
+/// Says of a new destination's form why it cannot be saved.
+fn conflicting(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
+    match conflict {
+        Conflict::BucketInUse => {
+            form.refuse("bucket", "is used by another organisation. Use a bucket of your own");
+        }
+        Conflict::RoleInUse => {
+            form.refuse("roleArn", "is used by another organisation. Use a role of your own");
+        }
+        Conflict::Limit => {
+            form.faults.push("Your plan allows no more destinations. Delete the one there is first.".to_owned());
+        }
+        other => return Err(Problem::from(AdministrationError::Conflict(other)).into()),
+    }
+    Ok(())
+}
+
+/// `GET /console/destinations/{destination}/deliveries`: all of the last hundred deliveries.
+async fn deliveries(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let administration = &visit.call.api.administration;
+    let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
+    let deliveries = administration.deliveries(&organisation.id, &id, history::ALL).await.map_err(Problem::from)?;
+    let history = History::all(&deliveries, &destination);
+    let shell = visit.shell(&organisation, Section::Destinations);
+    Ok(ui::page(deliveries_page(destination.bucket.as_str(), &history, &shell)))
+}
+
+fn deliveries_page(bucket: &str, history: &History, shell: &Shell) -> Markup {
+    let content = html! {
+        div .stack {
+            p { a href=(shell.href(Section::Destinations.path())) { "Audit Events" } }
+            h1 { "The last deliveries" }
+            p .lead .break { "To " (bucket) ", " (history.rows.len()) " at most 100, the newest first." }
+        }
+        section .card aria-label="Deliveries" { (history.render(shell, "deliveries")) }
+    };
+    shell.page("The last deliveries", &content)
+}
+
+/// `POST /console/destinations/{destination}/settings`: changes prefix, region, compression, layout or bucket owner.
+async fn change(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let administration = &visit.call.api.administration;
+    let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
+    let form = form::settings(&destination).typed(&visit.form);
+    match SettingsPatch::parse(form::settings_body(&form).to_string().as_bytes(), &destination.role_arn) {
+        Ok(patch) => {
+            let changed = administration.change_destination(&organisation, &id, patch, &visit.call.actor()).await;
+            changed.map_err(Problem::from)?;
+            Ok(done(&visit, Done::Changed))
+        }
+        Err(faults) => {
+            let form = form.refused(&faults);
+            show_refused(&visit, &organisation, &id, |more| more.settings = form).await
+        }
+    }
+}
+
+/// `POST /console/destinations/{destination}/replay`: delivers a range of events once more.
+async fn replay(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let is_by_time = visit.form.text("by") != "sequence";
+    let (mut form, body) = if is_by_time {
+        let form = form::replay_by_time().typed(&visit.form);
+        let body = form::replay_by_time_body(&form);
+        (form, body)
+    } else {
+        let form = form::replay_by_sequence().typed(&visit.form);
+        let body = form::replay_by_sequence_body(&form);
+        (form, body)
+    };
+    match ReplayInput::parse(body.to_string().as_bytes()) {
+        Err(faults) => form = form::replay_refused(form, &faults),
+        Ok(input) => {
+            let administration = &visit.call.api.administration;
+            match administration.replay(&organisation, &id, input, &visit.call.actor()).await {
+                Ok(_) => return Ok(done(&visit, Done::Replayed)),
+                Err(AdministrationError::NothingToReplay) => {
+                    form.faults.push("There is no event in this range, or none any more.".to_owned());
+                }
+                Err(AdministrationError::ReplayInProgress) => {
+                    form.faults.push("A replay is in progress. Ask again when it is finished.".to_owned());
+                }
+                Err(error) => return Err(Problem::from(error).into()),
+            }
+        }
+    }
+    let set = |more: &mut More| if is_by_time { more.replay_by_time = form } else { more.replay_by_sequence = form };
+    show_refused(&visit, &organisation, &id, set).await
+}
+
+/// The page with a form of a destination that was refused.
+async fn show_refused(
+    visit: &Visit,
+    organisation: &Organisation,
+    id: &DestinationId,
+    set: impl FnOnce(&mut More),
+) -> Result<Response, Refusal> {
+    let mut page = read(visit, organisation, Some(id), None).await?;
+    let card = page.cards.iter_mut().find(|card| card.id == id.as_str());
+    let more = card.and_then(|card| card.more.as_mut()).ok_or(Refusal::NotFound)?;
+    set(more);
+    Ok(refused(&page.render(&visit.shell(organisation, Section::Destinations))))
+}
+
+/// `POST /console/destinations/{destination}/pause`: sends nothing more until it is resumed.
+async fn pause(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let administration = &visit.call.api.administration;
+    administration.pause_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&visit, Done::Paused))
+}
+
+/// `POST /console/destinations/{destination}/resume`: goes on where it stopped.
+async fn resume(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let administration = &visit.call.api.administration;
+    administration.resume_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&visit, Done::Resumed))
+}
+
+/// `GET /console/destinations/{destination}/delete`: asks whether that is meant.
+async fn ask_to_delete(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let destination = visit.call.api.administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
+    Ok(ui::page(question(&destination).render(&visit.shell(&organisation, Section::Destinations))))
+}
+
+fn question(destination: &Destination) -> Question {
+    Question {
+        title: "Delete this destination?".to_owned(),
+        subject: destination.bucket.to_string(),
+        consequences: vec![
+            "Nothing more will be sent there. What is in the bucket stays there, and so do the bucket and the role.",
+            "What is recorded meanwhile is kept, but a new destination's first delivery reaches back seven days only.",
+        ],
+        action: format!("/console/destinations/{}/delete", destination.id),
+        back: Section::Destinations.path(),
+    }
+}
+
+/// `POST /console/destinations/{destination}/delete`: nothing more is sent there.
+async fn delete(visit: Visit) -> Result<Response, Refusal> {
+    let organisation = visit.organisation(ADMINISTRATORS).await?;
+    let id = visit.call.parsed("destination")?;
+    let administration = &visit.call.api.administration;
+    administration.delete_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&visit, Done::Deleted))
+}
+
+/// Back to the page, which says what was done.
+fn done(visit: &Visit, done: Done) -> Response {
+    entrance::see_other(&format!("{}/console/destinations?done={}", visit.call.base_path(), done.as_str()))
+}
+
+/// A page with a form to be corrected.
+pub(crate) fn refused(page: &Markup) -> Response {
+    let mut response = ui::page(page.clone());
+    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
+    response
 }
 
 #[cfg(test)]
-pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
-    vec![(
-        "destinations",
-        crate::every_page::shell(Section::Destinations).page("Destinations", &html! { h1 { "Destinations" } }),
-    )]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_have_been_done_is_said_to_be() {
+        for done in Done::ALL {
+            assert_eq!(Done::named(done.as_str()), Some(*done));
+        }
+        for text in ["", "Saved", "hacked", "<script>", "saved "] {
+            assert_eq!(Done::named(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_conflict_that_can_be_is_said_in_the_form() {
+        for conflict in [Conflict::BucketInUse, Conflict::RoleInUse, Conflict::Limit] {
+            let mut form = form::creation(&samples::service(true));
+            conflicting(conflict, &mut form).expect("is said in the form");
+            assert!(form.is_refused(), "{conflict:?}");
+        }
+        assert!(conflicting(Conflict::Changed, &mut form::creation(&samples::service(true))).is_err());
+    }
 }

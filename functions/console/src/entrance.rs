@@ -79,9 +79,11 @@ async fn leave(State(console): State<Console>, visit: Visit) -> Result<Response,
         visit.call.base_path(),
         "You have signed out",
         &maud::html! {
-            main #content .refusal {
-                h1 { "You have signed out" }
-                p { "To come back, open the audit log from your product again." }
+            main #content .alone {
+                div .card {
+                    h1 { "You have signed out" }
+                    p { "To come back, open the audit log from your product again." }
+                }
             }
         },
     );

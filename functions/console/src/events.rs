@@ -1,26 +1,193 @@
 //! The log: pages of it, one event in full, and what is filtered as a file.
+//!
+//! - [`query`]: what a view asks for, as its address says it
+//! - [`list`], [`filter_form`], [`timeline`]: a page of the log
+//! - [`detail`], [`diff`]: one event, and what it changed
+//! - [`export`]: files
+//! - [`event`], [`json`], [`text`]: what events say, made fit to be shown
+//!
+//! Every page is one read of the log, and recorded as one.
 
-use annals_core::token::Role;
-use axum::{Router, response::Response, routing::get};
-use maud::html;
+mod detail;
+mod diff;
+mod event;
+mod export;
+mod filter_form;
+mod json;
+mod list;
+mod query;
+#[cfg(test)]
+mod samples;
+mod text;
+mod timeline;
+#[cfg(test)]
+mod xss;
 
-use crate::{Console, layout::Section, refusal::Refusal, ui, visit::Visit};
+#[cfg(test)]
+pub(crate) use self::samples::samples;
+
+use annals_api::{problem::Problem, routes::audit::reader};
+use annals_core::{
+    audit::{AuditError, PageRequest, Shape, browse::BrowseRequest},
+    fault::Fault,
+    id::EventId,
+    log::{read::PlaceError, store::Order},
+    organisation::Organisation,
+    token::Role,
+};
+use axum::{
+    Router,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, header};
+use maud::Markup;
+
+use self::{
+    detail::{EventPage, Gone},
+    export::ExportPage,
+    list::{List, PAGE_SIZE},
+    query::{OF_LISTS, View},
+};
+use crate::{
+    Console,
+    layout::{Section, Shell},
+    refusal::Refusal,
+    ui,
+    visit::Visit,
+};
 
 /// Who may read the log.
 const READERS: &[Role] = &[Role::Auditor, Role::Admin];
 
 pub(crate) fn routes() -> Router<Console> {
-    Router::new().route("/console/events", get(list))
+    Router::new()
+        .route("/console/events", get(list))
+        .route("/console/events/export", get(export))
+        .route("/console/events/{uuid}", get(show))
+        .route("/console/events/{uuid}/json", get(file))
 }
 
-/// `GET /console/events`: the newest events.
-async fn list(visit: Visit) -> Result<Response, Refusal> {
+async fn begin(visit: &Visit) -> Result<(Organisation, Shell), Refusal> {
     let organisation = visit.organisation(READERS).await?;
     let shell = visit.shell(&organisation, Section::Events);
-    Ok(ui::page(shell.page("Events", &html! { h1 { "Events" } })))
+    Ok((organisation, shell))
 }
 
-#[cfg(test)]
-pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
-    vec![("events", crate::every_page::shell(Section::Events).page("Events", &html! { h1 { "Events" } }))]
+/// A page with a status of its own.
+fn page_with(status: StatusCode, page: Markup) -> Response {
+    (status, ui::page(page)).into_response()
+}
+
+/// `GET /console/events`: the newest events with their chart, or a page of older ones.
+async fn list(visit: Visit) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&visit).await?;
+    let api = &visit.call.api;
+    let now = api.clock.now();
+    let (view, request) = View::parse(visit.call.query(), OF_LISTS, &[], now);
+    let refused = |faults: &[Fault]| {
+        page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, faults).render(&shell))
+    };
+    let request = match request {
+        Ok(request) => request,
+        Err(faults) => return Ok(refused(&faults)),
+    };
+    let reader = reader(&visit.call);
+    let list = if view.is_older() {
+        let request = PageRequest { order: Order::Descending, page_size: PAGE_SIZE, ..request };
+        match api.audit.page(&organisation, &request, &reader).await {
+            Ok(page) => {
+                visit.call.notes().page(page.lines.len());
+                List::of(&view, &page)
+            }
+            Err(AuditError::Place(PlaceError::Unknown)) => {
+                return Ok(refused(&[Fault::parameter("from", "is no event of your organisation")]));
+            }
+            Err(error) => return gone(error, &shell),
+        }
+    } else {
+        let PageRequest { since, until, filter, .. } = request;
+        let request = BrowseRequest { since, until, filter, page_size: PAGE_SIZE, now };
+        let browsed = api.audit.browse(&organisation, &request, &reader).await.map_err(Problem::from)?;
+        visit.call.notes().page(browsed.page.lines.len());
+        List::newest(&view, &browsed)
+    };
+    Ok(ui::page(list.render(&shell)))
+}
+
+/// Says why what was asked for is not there, where that is all that is wrong.
+fn gone(error: AuditError, shell: &Shell) -> Result<Response, Refusal> {
+    match error {
+        AuditError::Place(PlaceError::Unknown) => Ok(page_with(StatusCode::NOT_FOUND, Gone::Unknown.render(shell))),
+        AuditError::Place(PlaceError::Expired { oldest }) => {
+            let oldest = oldest.map(|oldest| format!("/console/events/{}", oldest.short()));
+            Ok(page_with(StatusCode::GONE, Gone::Expired { oldest }.render(shell)))
+        }
+        error => Err(Problem::from(error).into()),
+    }
+}
+
+/// `GET /console/events/{uuid}`: one event in full. Its query string is that of the list that led to it.
+async fn show(visit: Visit) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&visit).await?;
+    let api = &visit.call.api;
+    let (view, _) = View::parse(visit.call.query(), &[], &[], api.clock.now());
+    let Ok(id) = EventId::parse(visit.call.param("uuid").unwrap_or_default()) else {
+        return gone(PlaceError::Unknown.into(), &shell);
+    };
+    match api.audit.detail(&organisation, id, &reader(&visit.call)).await {
+        Ok(detail) => Ok(ui::page(EventPage::of(&detail, &view).render(&shell))),
+        Err(error) => gone(error, &shell),
+    }
+}
+
+/// `GET /console/events/{uuid}/json`: its line, as a file.
+async fn file(visit: Visit) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&visit).await?;
+    let Ok(id) = EventId::parse(visit.call.param("uuid").unwrap_or_default()) else {
+        return gone(PlaceError::Unknown.into(), &shell);
+    };
+    match visit.call.api.audit.event(&organisation, id, &reader(&visit.call)).await {
+        Ok(line) => Ok(attachment("application/json", &format!("event-{}.json", line.sequence()), line.text + "\n")),
+        Err(error) => gone(error, &shell),
+    }
+}
+
+/// `GET /console/events/export`: what is in a part of an export, or, with `download`, the part itself.
+async fn export(visit: Visit) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&visit).await?;
+    let api = &visit.call.api;
+    let (view, request) = View::parse(visit.call.query(), OF_LISTS, export::OWN, api.clock.now());
+    let refused =
+        |fault: &[Fault]| page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, fault).render(&shell));
+    let name = if view.other("format") == Some("csv") { "csv" } else { "ndjson" };
+    let format = view.other("format").and_then(export::format);
+    let (request, format) = match (request, format) {
+        (Ok(request), Some(format)) => (request, format),
+        (Ok(_), None) => return Ok(refused(&[Fault::parameter("format", "must be ndjson or csv")])),
+        (Err(faults), _) => return Ok(refused(&faults)),
+    };
+    let request = PageRequest { page_size: export::MAX_EVENTS, shape: Shape::Format(format), ..request };
+    let page = match api.audit.page(&organisation, &request, &reader(&visit.call)).await {
+        Ok(page) => page,
+        Err(AuditError::Place(PlaceError::Unknown)) => {
+            return Ok(refused(&[Fault::parameter("from", "is no event of your organisation")]));
+        }
+        Err(error) => return gone(error, &shell),
+    };
+    visit.call.notes().page(page.lines.len());
+    if view.other("download").is_some() {
+        let file_name = export::file_name(&organisation.id, &page, export::part(&view), name);
+        return Ok(attachment(format.media_type(), &file_name, format.preamble() + &page.shown.concat()));
+    }
+    let export = ExportPage::of(&view, &request, &page, (format, name), &organisation.id);
+    Ok(ui::page(export.render(&shell)))
+}
+
+/// A file to be kept. Its name has nothing in it that a header would have to escape.
+fn attachment(media_type: &'static str, name: &str, content: String) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, media_type)], content).into_response();
+    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")).ok();
+    response.headers_mut().extend(disposition.map(|disposition| (header::CONTENT_DISPOSITION, disposition)));
+    response
 }

@@ -33,8 +33,8 @@ pub(crate) fn shell(section: Section) -> Shell {
 
 fn samples() -> Vec<Sample> {
     let mut samples = vec![
-        ("refusal", refusal::page("", "This link has been used", "Go back.", None)),
-        ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="))),
+        ("refusal", refusal::page("", "This link has been used", "Go back.", None, false)),
+        ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
     ];
     samples.extend(events::samples());
     samples.extend(destinations::samples());

@@ -5,7 +5,7 @@
 //! - [`events`]: the log, one event in full, and what is filtered as a file
 //! - [`destinations`]: the section "Audit Events": the bucket that events are delivered to
 //! - [`tokens`]: the organisation's tokens
-//! - [`layout`], [`ui`], [`chart`]: what pages are made of
+//! - [`layout`], [`ui`], [`chart`], [`fields`], [`question`]: what pages are made of
 //! - [`assets`]: the style sheet and the script
 //! - [`refusal`]: what is shown instead of a page
 //!
@@ -18,7 +18,9 @@ pub mod chart;
 pub mod destinations;
 pub mod entrance;
 pub mod events;
+pub mod fields;
 pub mod layout;
+pub mod question;
 pub mod refusal;
 pub mod tokens;
 pub mod ui;
@@ -36,8 +38,11 @@ use axum::{
     extract::{FromRef, Request, State},
     middleware::{self, Next},
     response::Response,
+    routing::any,
 };
 use http::{HeaderName, HeaderValue, header};
+
+use crate::refusal::Refusal;
 
 /// What the pages are made with.
 #[derive(Debug, Clone)]
@@ -114,8 +119,7 @@ fn is_origin(text: &str) -> bool {
 /// The pages of the console function.
 pub fn router(console: Console) -> Router {
     let api = console.api.clone();
-    let routes = routes().fallback(async || refusal::Refusal::NotFound);
-    observed(framed(routes, &console), &api).with_state(console)
+    observed(framed(routes(), &console), &api).with_state(console)
 }
 
 /// All pages, to be joined with others.
@@ -126,6 +130,8 @@ pub fn routes() -> Router<Console> {
         .merge(destinations::routes())
         .merge(tokens::routes())
         .merge(assets::routes())
+        .route("/console/{*other}", any(async || Refusal::NotFound))
+        .method_not_allowed_fallback(async || Refusal::NotAPage)
 }
 
 /// `routes` with refusals as pages, and with the headers that keep browsers from doing what a page never asks for.

@@ -23,6 +23,8 @@ pub enum Refusal {
     Forged,
     /// There is no such page, or not for this role.
     NotFound,
+    /// The address takes forms only.
+    NotAPage,
     /// What the API would refuse, too.
     Problem(Box<Problem>),
 }
@@ -73,6 +75,14 @@ impl IntoResponse for Refusal {
                     "It is not there any more, or it is not for your role.",
                 ),
             ),
+            Self::NotAPage => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Told::new(
+                    "method_not_allowed",
+                    "There is no such page",
+                    "The address is not one that can be opened by itself.",
+                ),
+            ),
         };
         let mut response = status.into_response();
         response.extensions_mut().insert(told);
@@ -100,7 +110,8 @@ pub(crate) async fn show(request: Request, next: Next) -> Response {
     };
     let mut response = next.run(request).await;
     let Some(told) = response.extensions().get::<Told>() else { return response };
-    let page = page(&base, told.title(), detail(told), request_id.as_deref());
+    let leads_on = response.status() != StatusCode::UNAUTHORIZED && response.status() != StatusCode::GONE;
+    let page = page(&base, told.title(), detail(told), request_id.as_deref(), leads_on);
     *response.body_mut() = page.into_string().into();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
@@ -108,15 +119,20 @@ pub(crate) async fn show(request: Request, next: Next) -> Response {
     response
 }
 
-/// The page of a refusal.
+/// The page of a refusal; `leads_on` where the session, if there is one, can go on.
 #[must_use]
-pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>) -> Markup {
+pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, leads_on: bool) -> Markup {
     let content = html! {
-        main #content .refusal {
-            h1 { (title) }
-            p { (detail) }
-            @if let Some(id) = request_id {
-                p .hint { "If you ask for help, give this number: " code { (id) } }
+        main #content .alone {
+            div .card {
+                h1 { (title) }
+                p { (detail) }
+                @if leads_on {
+                    p { a .button href={ (base) "/console" } { "To the audit log" } }
+                }
+                @if let Some(id) = request_id {
+                    p .hint { "If you ask for help, give this number: " code { (id) } }
+                }
             }
         }
     };

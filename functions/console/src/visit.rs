@@ -131,7 +131,8 @@ pub(crate) fn session_cookie(headers: &HeaderMap, console: &Console, token: &str
 }
 
 /// What a form of this session carries. Nobody can tell it without the cookie, nor the cookie from it.
-fn form_token(session_token: &str) -> String {
+#[must_use]
+pub fn form_token(session_token: &str) -> String {
     hex::encode(TokenHash::of(&format!("form of {session_token}")).0)
 }
 

@@ -1,6 +1,10 @@
 //! `POST /console/destinations/{destination}/test`: the button "Test" of the organisation's page.
 
-use annals_console::{destinations::ADMINISTRATORS, refusal::Refusal, visit::Visit};
+use annals_console::{
+    destinations::{ADMINISTRATORS, show_tested},
+    refusal::Refusal,
+    visit::Visit,
+};
 use axum::{Router, extract::State, response::Response, routing::post};
 
 use crate::TestConnection;
@@ -14,5 +18,5 @@ async fn test(State(state): State<TestConnection>, visit: Visit) -> Result<Respo
     let organisation = visit.organisation(ADMINISTRATORS).await?;
     let id = visit.call.parsed("destination")?;
     let report = state.test(&organisation, &id, &visit.call).await?;
-    annals_console::destinations::show_tested(&state.console, &visit, &organisation, &report).await
+    show_tested(&visit, &organisation, &id, &report).await
 }

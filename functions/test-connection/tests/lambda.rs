@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use annals_aws::s3::SinkPatience;
+use annals_console::visit::form_token;
 use annals_core::{destination::Destination, organisation::Organisation, time::Timestamp, token::Role};
 use annals_tests::{
     customer::Customer,
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
-    gateway::{Answer, Request},
+    gateway::{Answer, Encoding, Request},
     runtime_api::Function,
 };
 use serde_json::{Value, json};
@@ -108,6 +109,27 @@ async fn a_failing_test_says_what_to_mend_and_the_next_one_passes_once_it_is_men
 
     iam.put_role(role).unwrap();
     assert_eq!(stage.test().await.0["outcome"], "passed");
+}
+
+#[tokio::test]
+async fn the_pages_button_tests_the_destination_and_shows_what_was_found() {
+    let stage = Stage::set().await;
+    let post = async |role: Role, form: &str| {
+        let session = stage.deployment.session(&stage.acme, role).await;
+        let path = format!("/console/destinations/{}/test", stage.destination.id);
+        let request = Request::new("POST", &path).header("cookie", &format!("__Host-annals={session}"));
+        let body = if form.is_empty() { format!("formToken={}", form_token(&session)) } else { form.to_owned() };
+        stage.call(&request.body("application/x-www-form-urlencoded", body, Encoding::Base64)).await
+    };
+    assert_eq!(post(Role::Auditor, "").await.status, 404, "it is for administrators");
+    assert_eq!(post(Role::Admin, "formToken=x").await.status, 403, "it is for the page's own forms");
+    assert!(stage.customer.objects(stage.deployment.cloud()).await.is_empty());
+    let answer = post(Role::Admin, "").await;
+    assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
+    assert!(answer.body.contains(TEST_OBJECT), "{}", answer.body);
+    let event = stage.last_event().await;
+    assert_eq!((&event["type"], &event["clientType"]), (&json!("destination.test"), &json!("UI")));
+    assert!(stage.customer.objects(stage.deployment.cloud()).await.contains_key(TEST_OBJECT));
 }
 
 #[tokio::test]

@@ -1,0 +1,199 @@
+//! The form that says which events are shown.
+
+use annals_core::{fault::Fault, time::Timestamp};
+use maud::{Markup, html};
+
+use super::{
+    event::Event,
+    query::{Range, Recent, View, told},
+    text::short,
+};
+use crate::{layout::Shell, ui::{self, Tone}};
+
+/// The events that reading the log itself leaves.
+const READS: &str = "audit.read";
+/// The most suggestions of one field.
+const MAX_SUGGESTIONS: usize = 12;
+
+/// The form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterForm {
+    /// Stretches of time that end now: what they are called, where they are, and whether one is shown.
+    pub ranges: Vec<(&'static str, String, bool)>,
+    /// The stretch that is kept where no times are given.
+    pub recent: Recent,
+    /// The times.
+    pub times: [Field; 2],
+    /// The text.
+    pub text: Field,
+    /// What events must be.
+    pub fields: Vec<Field>,
+    /// Whether reads of the log are left out.
+    pub hides_reads: bool,
+    /// What else is asked for, which only addresses can.
+    pub hidden: Vec<(&'static str, String)>,
+    /// What is wrong with what no field is for.
+    pub faults: Vec<String>,
+    /// Where everything is, where something is asked for.
+    pub clear: Option<String>,
+}
+
+/// One field, with as many inputs as values were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The parameter.
+    pub name: &'static str,
+    /// What it is called.
+    pub label: &'static str,
+    /// Its values, at least one, which may be empty.
+    pub values: Vec<String>,
+    /// What is wrong.
+    pub error: Option<String>,
+    /// Values that the shown events have.
+    pub suggestions: Vec<String>,
+}
+
+impl FilterForm {
+    /// The form of a view with its faults; `events` are what it shows.
+    pub(super) fn of(view: &View, faults: &[Fault], events: &[Event]) -> Self {
+        let mut faults: Vec<(&str, &str)> = faults.iter().map(told).collect();
+        let mut error = |name: &str| {
+            let index = faults.iter().position(|(fault, _)| *fault == name)?;
+            Some(format!("This {}.", faults.remove(index).1))
+        };
+        let mut field = |name: &'static str, label: &'static str, read: Option<fn(&Event) -> &str>| {
+            let mut values: Vec<String> = view.values(name).map(str::to_owned).collect();
+            if values.is_empty() {
+                values.push(String::new());
+            }
+            let mut suggestions: Vec<String> = Vec::new();
+            for value in read.into_iter().flat_map(|read| events.iter().map(read)) {
+                // What would have to be cut is no suggestion.
+                let is_new = !value.is_empty() && suggestions.iter().all(|other| other != value);
+                if is_new && short(value, 40) == value && suggestions.len() < MAX_SUGGESTIONS {
+                    suggestions.push(value.to_owned());
+                }
+            }
+            Field { name, label, values, error: error(name), suggestions }
+        };
+        let text = field("q", "Text", None);
+        let fields = vec![
+            field("type", "Type", Some(|event| &event.kind)),
+            field("action", "Action", Some(|event| &event.action)),
+            field("principalId", "Principal's id", Some(|event| &event.principal.id)),
+            field("entityType", "Entity's type", Some(|event| &event.entity.kind)),
+            field("entityId", "Entity's id", Some(|event| &event.entity.id)),
+        ];
+        let (recent, since, until) = match &view.range {
+            Range::Recent(recent) => (Some(*recent), "", ""),
+            Range::Between { since, until } => (None, since.as_str(), until.as_str()),
+        };
+        let mut time = |name: &'static str, label: &'static str, value: &str| Field {
+            name,
+            label,
+            values: vec![for_input(value)],
+            error: error(name),
+            suggestions: Vec::new(),
+        };
+        let times = [time("since", "From", since), time("until", "To", until)];
+        let href = |range: Range| format!("/console/events?{}", view.during(range).query());
+        let hidden = view.filter.iter().filter(|(name, value)| match *name {
+            "userUuid" => true,
+            "excludeType" => value != READS,
+            _ => false,
+        });
+        Self {
+            ranges: Recent::ALL.map(|one| (one.title(), href(Range::Recent(one)), recent == Some(one))).into(),
+            recent: recent.unwrap_or_default(),
+            times,
+            text,
+            fields,
+            hides_reads: view.values("excludeType").any(|value| value == READS),
+            hidden: hidden.cloned().collect(),
+            clear: view.is_filtered().then(|| format!("/console/events?{}", view.unfiltered().query())),
+            faults: faults.iter().map(|(name, detail)| format!("{} {detail}.", short(name, 40))).collect(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        let is_used = |field: &Field| field.error.is_some() || field.values.iter().any(|value| !value.is_empty());
+        self.fields.iter().any(is_used) || self.hides_reads || !self.hidden.is_empty()
+    }
+
+    pub(super) fn render(&self, shell: &Shell) -> Markup {
+        html! {
+            @if !self.faults.is_empty() {
+                (ui::notice(Tone::Bad, &html! {
+                    p { strong { "This address asks for something that cannot be shown." } }
+                    ul { @for fault in &self.faults { li { (fault) } } }
+                    p { a href=(shell.href("/console/events")) { "Show the newest events" } }
+                }))
+            }
+            form .card.filter method="get" action=(shell.href("/console/events")) role="search" aria-label="Events" data-filter {
+                div .ranges role="group" aria-label="Time" {
+                    @for (title, href, is_shown) in &self.ranges {
+                        a .range href=(shell.href(href)) aria-current=[is_shown.then_some("true")] { (title) }
+                    }
+                }
+                @if self.recent != Recent::default() { input type="hidden" name="range" value=(self.recent.as_str()); }
+                @for (name, value) in &self.hidden { input type="hidden" name=(name) value=(value); }
+                div .fields {
+                    @for time in &self.times { (time.render("datetime-local")) }
+                    (self.text.render("search"))
+                }
+                details open[self.is_open()] {
+                    summary { "More filters" }
+                    div .fields {
+                        @for field in &self.fields { (field.render("text")) }
+                        p .check {
+                            input #hide-reads type="checkbox" name="excludeType" value=(READS) checked[self.hides_reads];
+                            label for="hide-reads" { "Leave out reads of this log" }
+                        }
+                    }
+                }
+                div .row {
+                    button .primary type="submit" { "Show" }
+                    @if let Some(href) = &self.clear { a .target href=(shell.href(href)) { "Clear the filter" } }
+                }
+            }
+        }
+    }
+}
+
+impl Field {
+    fn render(&self, kind: &'static str) -> Markup {
+        let is_time = kind == "datetime-local";
+        // A field for times shows nothing that is none.
+        let kind = if is_time && self.error.is_some() { "text" } else { kind };
+        let error_id = format!("{}-error", self.name);
+        let list_id = format!("{}-known", self.name);
+        let list = (!self.suggestions.is_empty()).then_some(&list_id);
+        html! {
+            div .field {
+                @for (index, value) in self.values.iter().enumerate() {
+                    @let id = if index == 0 { self.name.to_owned() } else { format!("{}-{index}", self.name) };
+                    label for=(id) {
+                        @if index > 0 { "or " }
+                        (self.label)
+                        @if is_time { " " span .hint data-zone-name { "(UTC)" } }
+                    }
+                    input id=(id) type=(kind) name=(self.name) value=(value)
+                        list=[list] autocomplete="off" aria-invalid=[self.error.as_ref().map(|_| "true")]
+                        aria-describedby=[self.error.as_ref().map(|_| &error_id)];
+                }
+                @if let Some(error) = &self.error { p .error id=(error_id) { (error) } }
+                @if list.is_some() {
+                    datalist id=(list_id) { @for value in &self.suggestions { option value=(value) {} } }
+                }
+            }
+        }
+    }
+}
+
+/// A time as a field for one has it; what is none stays as it was given, for who looks into the page.
+fn for_input(text: &str) -> String {
+    match Timestamp::parse_leniently(text) {
+        Ok(at) => at.to_string().chars().take(19).collect(),
+        Err(_) => text.to_owned(),
+    }
+}

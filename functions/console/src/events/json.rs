@@ -1,0 +1,196 @@
+//! JSON as it is shown: in the order in which it was given, every number as it was written, and nothing in it that would
+//! show as something else than it is.
+
+use std::fmt;
+
+use serde::{
+    Deserializer as _,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// A value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Node {
+    /// A string, a number, a truth value or null, as JSON has it.
+    Scalar(String),
+    /// An array.
+    Array(Vec<Node>),
+    /// An object.
+    Object(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// Reads a document; `None` where it is none. Nothing in the log is nested deeper than 64 levels.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str::<&RawValue>(text).ok().and_then(Self::of)
+    }
+
+    /// A string.
+    pub(super) fn string(text: &str) -> Self {
+        Self::Scalar(quoted(text))
+    }
+
+    fn of(value: &RawValue) -> Option<Self> {
+        let text = value.get();
+        match text.as_bytes().first()? {
+            b'{' => {
+                let mut reader = serde_json::Deserializer::from_str(text);
+                let members = reader.deserialize_map(Members).ok()?;
+                let members = members.into_iter().map(|(key, value)| Some((key, Self::of(value)?)));
+                members.collect::<Option<_>>().map(Self::Object)
+            }
+            b'[' => {
+                let items = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
+                items.into_iter().map(Self::of).collect::<Option<_>>().map(Self::Array)
+            }
+            b'"' => serde_json::from_str::<String>(text).ok().map(|text| Self::string(&text)),
+            _ => Some(Self::Scalar(text.to_owned())),
+        }
+    }
+
+    /// The member `key` of an object.
+    pub(super) fn member(&self, key: &str) -> Option<&Self> {
+        let Self::Object(members) = self else { return None };
+        members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The text of a string.
+    pub(super) fn text(&self) -> Option<String> {
+        let Self::Scalar(json) = self else { return None };
+        serde_json::from_str(json).ok()
+    }
+
+    /// The text of the string `key` of an object; empty where there is none.
+    pub(super) fn text_of(&self, key: &str) -> String {
+        self.member(key).and_then(Self::text).unwrap_or_default()
+    }
+
+    /// Whether nothing is in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Scalar(json) => json == "null",
+            Self::Array(items) => items.is_empty(),
+            Self::Object(members) => members.is_empty(),
+        }
+    }
+
+    /// With a line for each value, indented.
+    pub(super) fn pretty(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out, Some(0));
+        out
+    }
+
+    fn write(&self, out: &mut String, level: Option<usize>) {
+        let (open, close) = match self {
+            Self::Scalar(json) => return out.push_str(json),
+            Self::Array(_) => ('[', ']'),
+            Self::Object(_) => ('{', '}'),
+        };
+        out.push(open);
+        let inner = level.map(|level| level + 1);
+        let mut separator = "";
+        let mut line = |out: &mut String| {
+            out.push_str(separator);
+            break_line(out, inner);
+            separator = if inner.is_some() { "," } else { ", " };
+        };
+        match self {
+            Self::Scalar(_) => {}
+            Self::Array(items) => {
+                for item in items {
+                    line(out);
+                    item.write(out, inner);
+                }
+            }
+            Self::Object(members) => {
+                for (key, value) in members {
+                    line(out);
+                    out.push_str(&quoted(key));
+                    out.push_str(": ");
+                    value.write(out, inner);
+                }
+            }
+        }
+        if !self.is_empty() {
+            break_line(out, level);
+        }
+        out.push(close);
+    }
+}
+
+fn break_line(out: &mut String, level: Option<usize>) {
+    if let Some(level) = level {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", level));
+    }
+}
+
+/// On one line.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = String::new();
+        self.write(&mut out, None);
+        f.write_str(&out)
+    }
+}
+
+/// A text as a JSON string in which everything can be seen.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for character in annals_core::json::quote(text).chars() {
+        if is_hidden(character) {
+            let mut units = [0; 2];
+            out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// Whether a character is not seen, or changes how others are: control characters and those of bidirectional text.
+pub(super) fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(character, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The members of an object, in their order.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_the_same_json_in_its_own_order_with_its_own_numbers() {
+        let text = r#"{"b":[1.50,12345678901234567890123,[]],"a":{"é\u202e":"\u0000x","n":null,"o":{}}}"#;
+        let node = Node::parse(text).unwrap();
+        assert_eq!(node.to_string(), r#"{"b": [1.50, 12345678901234567890123, []], "a": {"é\u202e": "\u0000x", "n": null, "o": {}}}"#);
+        assert_eq!(
+            node.pretty(),
+            "{\n  \"b\": [\n    1.50,\n    12345678901234567890123,\n    []\n  ],\n  \"a\": {\n    \"é\\u202e\": \
+             \"\\u0000x\",\n    \"n\": null,\n    \"o\": {}\n  }\n}"
+        );
+        assert_eq!(Node::parse(&node.pretty()), Some(node));
+        assert_eq!(Node::parse("{\"a\":"), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! What a view of the log asks for, as its address says it. Its parameters are those of `GET /audit`, so that a filter is
+//! the same text in both; beside them there is `range`, a stretch of time that ends now.
+
+use std::{fmt, time::Duration};
+
+use annals_api::routes::audit::query::{FILTERS, PageQuery};
+use annals_core::{
+    audit::{PageRequest, Shape},
+    fault::{Fault, Place},
+    id::EventId,
+    time::Timestamp,
+};
+
+/// A stretch of time that ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recent {
+    /// An hour.
+    Hour,
+    /// 24 hours: what is shown unless something else is asked for.
+    #[default]
+    Day,
+    /// 7 days.
+    Week,
+    /// 30 days.
+    Month,
+    /// As long as events are kept.
+    All,
+}
+
+impl Recent {
+    pub(super) const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::All];
+
+    /// Its name in addresses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "1h",
+            Self::Day => "24h",
+            Self::Week => "7d",
+            Self::Month => "30d",
+            Self::All => "all",
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Hour => "Last hour",
+            Self::Day => "24 hours",
+            Self::Week => "7 days",
+            Self::Month => "30 days",
+            Self::All => "All",
+        }
+    }
+
+    fn since(self, now: Timestamp) -> Option<Timestamp> {
+        let hours = match self {
+            Self::Hour => 1,
+            Self::Day => 24,
+            Self::Week => 7 * 24,
+            Self::Month => 30 * 24,
+            Self::All => return None,
+        };
+        Some(now.minus(Duration::from_secs(hours * 60 * 60)))
+    }
+}
+
+/// Which stretch of time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Range {
+    /// One that ends now.
+    Recent(Recent),
+    /// From a time to a time, as they were given; either may be empty.
+    Between {
+        /// The beginning.
+        since: String,
+        /// The end.
+        until: String,
+    },
+}
+
+/// Where a page of older events begins: what the API's `next` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At {
+    /// The event.
+    pub(super) from: EventId,
+    /// The bound that is carried on.
+    pub(super) through: Option<EventId>,
+    /// How many matching events are to be passed over.
+    pub(super) skip: u64,
+}
+
+/// A view of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Which stretch of time.
+    pub range: Range,
+    /// What events must be: the API's parameters in its order, and their values.
+    pub filter: Vec<(&'static str, String)>,
+    /// What only some pages have: where they begin, for example.
+    others: Vec<(String, String)>,
+}
+
+/// The parameters beside the filter's that a list has.
+pub(super) const OF_LISTS: &[&str] = &["from", "through", "skip"];
+
+impl View {
+    /// Reads a query string: the view, and what to read for it or what is wrong. Empty values, which forms send, ask for
+    /// nothing. `others` are what the page has beside range and filter; what the API does not know is among `own`.
+    pub(super) fn parse(
+        query: &str,
+        others: &[&str],
+        own: &[&str],
+        now: Timestamp,
+    ) -> (Self, Result<PageRequest, Vec<Fault>>) {
+        let mut faults = Vec::new();
+        let mut view = Self { range: Range::Recent(Recent::default()), filter: Vec::new(), others: Vec::new() };
+        let (mut since, mut until) = (String::new(), String::new());
+        let given: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        // In the API's order, so that the same view has one address.
+        for name in filter_names() {
+            let values = given.iter().filter(|(key, _)| key == name);
+            view.filter.extend(values.map(|(_, value)| (name, value.clone())));
+        }
+        for (name, value) in &given {
+            match name.as_str() {
+                "since" => since = with_zone(value),
+                "until" => until = with_zone(value),
+                "range" => match Recent::ALL.into_iter().find(|recent| recent.as_str() == value) {
+                    Some(recent) => view.range = Range::Recent(recent),
+                    None => faults.push(Fault::parameter("range", "must be 1h, 24h, 7d, 30d or all")),
+                },
+                name if filter_names().any(|filter| filter == name) => {}
+                name if others.contains(&name) || own.contains(&name) => {
+                    view.others.push((name.to_owned(), value.clone()));
+                }
+                name => faults.push(Fault::parameter(name, "is no parameter of this page")),
+            }
+        }
+        if !(since.is_empty() && until.is_empty()) {
+            view.range = Range::Between { since, until };
+        }
+        let request = match PageQuery::parse(&view.api_query(own), Shape::View) {
+            Ok(query) => {
+                let mut request = query.request;
+                if let Range::Recent(recent) = view.range {
+                    request.since = recent.since(now);
+                }
+                if faults.is_empty() { Ok(request) } else { Err(faults) }
+            }
+            Err(found) => {
+                faults.extend_from_slice(found.as_slice());
+                Err(faults)
+            }
+        };
+        (view, request)
+    }
+
+    /// What the API would be asked.
+    fn api_query(&self, own: &[&str]) -> String {
+        let mut pairs = Pairs::default();
+        pairs.range(&self.range, false);
+        pairs.filter(&self.filter);
+        let others = self.others.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        others.for_each(|(name, value)| pairs.push(name, value));
+        pairs.to_string()
+    }
+
+    /// A parameter that only some pages have.
+    pub(super) fn other(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it begins somewhere within the log.
+    pub(super) fn is_older(&self) -> bool {
+        self.other("from").is_some()
+    }
+
+    /// Whether events are filtered, but for their time.
+    pub(super) fn is_filtered(&self) -> bool {
+        !self.filter.is_empty()
+    }
+
+    /// The values of a parameter of the filter.
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.filter.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The query string of this view's newest events.
+    #[must_use]
+    pub fn query(&self) -> String {
+        self.query_with(&[])
+    }
+
+    /// The same with further parameters.
+    pub(super) fn query_with(&self, others: &[(&str, String)]) -> String {
+        let mut pairs = Pairs::default();
+        pairs.range(&self.range, true);
+        pairs.filter(&self.filter);
+        others.iter().for_each(|(name, value)| pairs.push(name, value));
+        pairs.to_string()
+    }
+
+    /// The query string of a page of older events.
+    pub(super) fn query_at(&self, at: &At) -> String {
+        let mut others = vec![("from", at.from.short())];
+        others.extend(at.through.map(|through| ("through", through.short())));
+        others.extend((at.skip > 0).then(|| ("skip", at.skip.to_string())));
+        self.query_with(&others)
+    }
+
+    /// The same filter in another stretch of time.
+    pub(super) fn during(&self, range: Range) -> Self {
+        Self { range, filter: self.filter.clone(), others: Vec::new() }
+    }
+
+    /// The same stretch of time without a filter.
+    pub(super) fn unfiltered(&self) -> Self {
+        Self { range: self.range.clone(), filter: Vec::new(), others: Vec::new() }
+    }
+}
+
+/// The parameters of a filter, in the API's order.
+fn filter_names() -> impl Iterator<Item = &'static str> {
+    FILTERS.into_iter().chain(["q"])
+}
+
+/// The parameter that a fault is of, and what is wrong with it, as the rest of a sentence.
+pub(super) fn told(fault: &Fault) -> (&str, &str) {
+    let (Place::Parameter(name) | Place::Pointer(name)) = &fault.place;
+    match name.as_str() {
+        "since" | "until" if fault.detail.contains("RFC 3339") => (name, "is no date and time"),
+        _ => (name, &fault.detail),
+    }
+}
+
+/// A time as a field for one sends it has no zone: it is UTC, where no script made it so.
+fn with_zone(text: &str) -> String {
+    match text.len() {
+        16 if Timestamp::parse(&format!("{text}:00Z")).is_ok() => format!("{text}:00Z"),
+        17.. if Timestamp::parse(&format!("{text}Z")).is_ok() => format!("{text}Z"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Names and values of a query string.
+#[derive(Default)]
+struct Pairs<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Pairs<'a> {
+    fn push(&mut self, name: &'a str, value: &'a str) {
+        self.0.push((name, value));
+    }
+
+    fn range(&mut self, range: &'a Range, with_recent: bool) {
+        match range {
+            Range::Recent(recent) if with_recent && *recent != Recent::default() => self.push("range", recent.as_str()),
+            Range::Recent(_) => {}
+            Range::Between { since, until } => {
+                let times = [("since", since), ("until", until)];
+                self.0.extend(times.into_iter().filter(|(_, time)| !time.is_empty()).map(|(name, time)| (name, &**time)));
+            }
+        }
+    }
+
+    fn filter(&mut self, filter: &'a [(&'static str, String)]) {
+        self.0.extend(filter.iter().map(|(name, value)| (*name, value.as_str())));
+    }
+}
+
+impl fmt::Display for Pairs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use annals_core::audit::Start;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
+
+    fn parse(query: &str) -> (View, Result<PageRequest, Vec<Fault>>) {
+        View::parse(query, OF_LISTS, &[], NOW)
+    }
+
+    #[test]
+    fn the_address_of_a_view_gives_the_same_view() {
+        for query in [
+            "",
+            "range=24h",
+            "range=all&type=a.b&type=c&q=%3Cscript%3E%26+%2B",
+            "q=x&type=y&since=2026-11-22T10:00&until=2026-11-22T11:00:30Z&action=&entityId=",
+            "since=2026-11-22&excludeType=audit.read&userUuid=7",
+            "until=2026-11-22T10%3A00%3A00.123%2B02%3A00&principalId=%F0%9F%92%A5&entityType=A+B",
+        ] {
+            let (view, request) = parse(query);
+            let request = request.unwrap();
+            let (again, asked) = parse(&view.query());
+            assert_eq!(again, view, "{query}");
+            assert_eq!(asked.unwrap(), request, "{query}");
+            assert_eq!(again.query(), view.query());
+        }
+    }
+
+    #[test]
+    fn what_the_api_is_asked_and_what_a_view_is_called_are_the_same_text() {
+        let (view, request) = parse("since=2026-11-22T10%3A00%3A00Z&type=a&principalId=7&q=x");
+        let api = PageQuery::parse(&view.query(), Shape::View).unwrap();
+        assert_eq!(api.request, request.unwrap());
+    }
+
+    #[test]
+    fn a_range_ends_now_and_times_that_are_given_win() {
+        let since = |query: &str| parse(query).1.unwrap().since;
+        let hours = |hours: u64| Some(NOW.minus(Duration::from_secs(hours * 3600)));
+        assert_eq!([since(""), since("range=1h"), since("range=7d")], [hours(24), hours(1), hours(168)]);
+        assert_eq!([since("range=all"), since("until=2026-11-22")], [None, None]);
+        assert_eq!(since("range=1h&since=2026-11-22T10:00"), Timestamp::parse("2026-11-22T10:00:00Z").ok());
+        assert_eq!(since("range=1h&since=&until="), hours(1));
+    }
+
+    #[test]
+    fn older_pages_keep_the_view() {
+        let id = EventId::new(&"acme".parse().unwrap(), NOW, 7, 0);
+        let (view, _) = parse("range=7d&action=X");
+        let (older, request) = parse(&view.query_at(&At { from: id, through: Some(id), skip: 3 }));
+        let request = request.unwrap();
+        assert_eq!((request.start, request.through, request.skip), (Start::From(id), Some(id), 3));
+        assert_eq!(older.query(), view.query());
+        assert!(older.is_older() && !view.is_older());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_at_its_parameter() {
+        let faults = |query: &str| -> Vec<String> {
+            let found = parse(query).1.unwrap_err();
+            found.iter().map(|fault| { let (name, detail) = told(fault); format!("{name} {detail}") }).collect()
+        };
+        assert_eq!(faults("since=yesterday"), ["since is no date and time"]);
+        assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until lies before since"]);
+        assert_eq!(faults("range=2h&sort=asc"), ["range must be 1h, 24h, 7d, 30d or all", "sort is no parameter of this page"]);
+        assert_eq!(faults(&format!("q={}", "x".repeat(1025))), ["q must be at most 1024 characters long"]);
+        assert!(faults("from=x&skip=-1").len() == 2);
+    }
+}

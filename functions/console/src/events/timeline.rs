@@ -1,0 +1,103 @@
+//! The chart of events over time.
+
+use std::time::Duration;
+
+use annals_core::{
+    audit::browse::{Stretch, Timeline},
+    time::Timestamp,
+};
+
+use super::query::Range;
+use crate::{
+    chart::{Bar, BarChart, Tick},
+    ui::{self, Tone},
+};
+
+/// The chart of `timeline`; `href` says where a stretch of time is shown by itself. Nothing to show: no chart.
+pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>) -> Option<BarChart> {
+    let highest = timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
+    let bars = timeline.stretches.iter().map(|stretch| Bar {
+        value: stretch.events,
+        label: format!("{}: {}", span(stretch), ui::count(stretch.events, "event", "events")),
+        href: href(Range::Between { since: stretch.since.to_string(), until: stretch.until.to_string() }),
+        tone: Tone::Neutral,
+    });
+    let total = ui::count(timeline.total(), "event", "events");
+    let at_least = if timeline.counted_since.is_some() { "at least " } else { "" };
+    let middle = timeline.since.plus(timeline.until.since(timeline.since) / 2);
+    Some(BarChart {
+        title: format!("{}{total}, by {}", if at_least.is_empty() { "" } else { "At least " }, length(timeline.step)),
+        summary: format!(
+            "{at_least}{total} between {} and {} UTC; the most, {}, in {}. Each bar leads to its own stretch of time.",
+            minute(timeline.since),
+            minute(timeline.until),
+            ui::number(highest.events),
+            span(highest),
+        ),
+        bars: bars.collect(),
+        highest: ui::number(highest.events),
+        ticks: [timeline.since, middle, timeline.until].map(Tick::Time).into(),
+    })
+}
+
+/// A stretch of time as people say it.
+fn span(stretch: &Stretch) -> String {
+    let (since, until) = (minute(stretch.since), minute(stretch.until));
+    match until.split_once(' ') {
+        Some((day, time)) if since.starts_with(day) => format!("{since} to {time} UTC"),
+        _ => format!("{since} to {until} UTC"),
+    }
+}
+
+/// A moment in UTC, to the minute.
+fn minute(at: Timestamp) -> String {
+    at.to_string().replace('T', " ").chars().take(16).collect()
+}
+
+fn length(step: Duration) -> String {
+    const HOUR: u64 = 60 * 60;
+    const DAY: u64 = 24 * HOUR;
+    match step.as_secs() {
+        60 => "minute".to_owned(),
+        HOUR => "hour".to_owned(),
+        DAY => "day".to_owned(),
+        seconds @ 0..HOUR => format!("{} minutes", seconds / 60),
+        seconds @ HOUR..DAY => format!("{} hours", seconds / HOUR),
+        seconds => format!("{} days", seconds / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_says_when_and_how_many_and_leads_there() {
+        let start = Timestamp::parse("2026-11-22T22:00:00Z").unwrap();
+        let hour = Duration::from_secs(3600);
+        let stretch = |index: u32, events| {
+            let since = start.plus(hour * index);
+            Stretch { since, until: since.plus(hour), events }
+        };
+        let timeline = Timeline {
+            since: start,
+            until: start.plus(hour * 3),
+            step: hour,
+            stretches: vec![stretch(0, 1200), stretch(1, 0), stretch(2, 1)],
+            counted_since: None,
+        };
+        let chart = chart(&timeline, |range| Some(format!("{range:?}"))).unwrap();
+        let labels: Vec<_> = chart.bars.iter().map(|bar| bar.label.replace('\u{202f}', " ")).collect();
+        assert_eq!(
+            labels,
+            [
+                "2026-11-22 22:00 to 23:00 UTC: 1 200 events",
+                "2026-11-22 23:00 to 2026-11-23 00:00 UTC: 0 events",
+                "2026-11-23 00:00 to 01:00 UTC: 1 event"
+            ]
+        );
+        assert_eq!(chart.title.replace('\u{202f}', " "), "1 201 events, by hour");
+        assert!(chart.bars[2].href.as_ref().unwrap().contains("2026-11-23T00:00:00.000Z"));
+        assert!(super::chart(&Timeline { stretches: vec![], ..timeline }, |_| None).is_none());
+    }
+}
