@@ -2,7 +2,8 @@
 
 template.yaml is deployed as it is, used (tests/tests/deployed.rs), deployed again unchanged, deployed with other
 parameters, deleted, and the tables that stay taken over by a new stack; the roles are compared with the calls that were
-made.
+made. The commands of deploying.md, upgrading.md and operations.md are run as they stand there, with version 1 of the AWS CLI, the
+one that PyPI has; what version 2 needs besides is left out on their way.
 
 What MiniStack does otherwise than AWS is made up for here, and nowhere hidden. It ignores the OpenAPI body that the SAM
 transform makes of an HTTP API, so the routes are made from that body through API Gateway's own API. It asks for a
@@ -18,9 +19,11 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import boto3
 
@@ -28,7 +31,7 @@ ENDPOINT = os.environ["ANNALS_TEST_AWS_ENDPOINT"]
 ACCOUNT, REGION, STACK = "000000000000", "us-east-1", "annals"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
 TABLES = {"LogTable", "RegistryTable"}
-FUNCTIONS = ["ApiFunction", "TestConnectionFunction", "ShipperFunction"]
+FUNCTIONS = ["ApiFunction", "ConsoleFunction", "TestConnectionFunction", "ShipperFunction"]
 SECONDS_PER_CALL = 300
 
 # Calls that Lambda itself makes in a function's name, whether or not the function does. MiniStack does without.
@@ -36,10 +39,17 @@ MADE_BY_LAMBDA = {
     "logs:CreateLogStream", "logs:PutLogEvents",
     "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage",
 }
-# Granted for what the run does not come by.
-NOT_REACHED = {
-    # The anchor of a log is read where all of its events have expired.
-    ("TestConnectionFunction", "dynamodb:GetItem", "LogTable"),
+# What has no tags on AWS, and what SAM gives none: CloudFormation does, from the stack's.
+WITHOUT_TAGS = {
+    "AWS::ApiGatewayV2::ApiMapping", "AWS::IAM::ManagedPolicy", "AWS::Lambda::Permission", "AWS::Route53::RecordSet",
+    "AWS::Events::Rule", "AWS::Lambda::EventSourceMapping",
+}
+TAG = {"Key": "Application", "Value": "annals"}
+CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d" # as in deploying.md
+# Blocks of commands that are not run, and why.
+NOT_RUN = {
+    ("deploying", "first"): "it asks questions; what it does with the answers is what `again` does",
+    ("upgrading", "release"): "the first of them runs this",
 }
 # What a transaction is allowed by, beside the actions of the same names.
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
@@ -63,49 +73,130 @@ def check(holds, what):
         sys.exit(f"deploy: {what}")
 
 
+def environment_of_clis():
+    """The environment that leads command lines to MiniStack."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return environment | {"AWS_ENDPOINT_URL": ENDPOINT, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+                          "AWS_DEFAULT_REGION": REGION, "SAM_CLI_TELEMETRY": "0"}
+
+
+def try_sam(command, *arguments):
+    """Runs the SAM CLI against MiniStack. Gives whether it went well, and what it printed."""
+    line = [".venv-sam/bin/sam", command, "--stack-name", STACK, "--region", REGION, *arguments]
+    done = subprocess.run(line, env=environment_of_clis(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=SECONDS_PER_CALL)
+    return done.returncode == 0, done.stdout
+
+
 def sam(command, *arguments):
     """Runs the SAM CLI against MiniStack. Gives what it printed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment |= {"AWS_ENDPOINT_URL": ENDPOINT, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-                    "SAM_CLI_TELEMETRY": "0"}
-    line = [".venv-sam/bin/sam", command, "--stack-name", STACK, "--region", REGION, *arguments]
-    done = subprocess.run(line, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=SECONDS_PER_CALL)
-    check(done.returncode == 0, f"{' '.join(line)}:\n{done.stdout}")
-    return done.stdout
+    done, printed = try_sam(command, *arguments)
+    check(done, f"sam {command} {' '.join(arguments)}:\n{printed}")
+    return printed
+
+
+class Documents:
+    """The commands of the documents for whoever runs Annals."""
+
+    BLOCK = re.compile(r"^```sh *([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    # To version 1 of the AWS CLI a payload is text in any case; and not all of its commands heed AWS_ENDPOINT_URL.
+    AWS = """#!/usr/bin/env bash
+arguments=()
+while (($#)); do
+  if [[ $1 == --cli-binary-format ]]; then shift; else arguments+=("$1"); fi
+  shift
+done
+exec {awscli}/aws --endpoint-url "$AWS_ENDPOINT_URL" "${{arguments[@]}}"
+"""
+    # What `sam deploy --guided` has remembered; parameters on the command line take the place of all of them.
+    SAM = """#!/usr/bin/env bash
+case "$*" in
+  build | deploy*--parameter-overrides*) remembered=() ;;
+  *) read -ra remembered <<<"--parameter-overrides $REMEMBERED" ;;
+esac
+if [[ $1 == build ]]; then
+  remembered=(--parameter-overrides "Architecture=$ARCHITECTURE")
+  export PATH={build}:$PATH
+fi
+exec {sam}/sam "$@" "${{remembered[@]}}"
+"""
+
+    def __init__(self, folder, remembered):
+        self.texts = {name: Path(f"infra/docs/{name}.md").read_text(encoding="utf-8")
+                      for name in ["deploying", "operations", "upgrading"]}
+        self.blocks, self.folder = {}, Path(folder)
+        for document, text in self.texts.items():
+            for number, (name, block) in enumerate(self.BLOCK.findall(text), 1):
+                key = (document, name or number)
+                check(key not in self.blocks, f"there are two blocks {key}")
+                self.blocks[key] = block
+        here = Path.cwd()
+        programs = {"awscli": here / ".venv-awscli/bin", "build": here / ".venv-build/bin", "sam": here / ".venv-sam/bin"}
+        for name, script in [("aws", self.AWS), ("sam", self.SAM)]:
+            program = self.folder / name
+            program.write_text(script.format(**programs), encoding="utf-8")
+            program.chmod(0o755)
+        remembered = " ".join(f"{name}={value}" for name, value in remembered.items())
+        self.environment = environment_of_clis() | {"REMEMBERED": remembered,
+                                                    "PATH": f"{self.folder}:{os.environ['PATH']}"}
+        self.left = set(self.blocks) - set(NOT_RUN)
+        check(set(NOT_RUN) <= set(self.blocks), f"there are not all of {set(NOT_RUN)}")
+
+    def run(self, script):
+        """Runs a script as somebody does who answers yes. Gives what it printed."""
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=self.environment, text=True, input="y\n" * 9,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_PER_CALL)
+        check(done.returncode == 0, f"{script}\n{done.stdout}")
+        return done.stdout
+
+    def block(self, document, *names, change=lambda script: script):
+        """Runs blocks of a document in one shell."""
+        self.left -= {(document, name) for name in names}
+        return self.run(change("".join(self.blocks[document, name] for name in names)))
+
+    def spans(self, document):
+        """The commands within the text of a document."""
+        return re.findall(r"`(aws [^`]+)`", self.BLOCK.sub("", self.texts[document]))
+
+    def names(self, document, heading):
+        """What the first column of the tables below a heading names."""
+        section = self.texts[document].split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
+        return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 class Deployment:
     """The stack, as the last `sam deploy` left it."""
 
-    def __init__(self, token):
-        self.token = token
+    def __init__(self, token, parameters):
+        self.token, self.parameters = token, parameters
         self.cloudformation = client("cloudformation")
 
     def deploy(self, **parameters):
         """Deploys what `sam build` made, by samconfig.toml but for the confirmation. Gives what sam printed."""
-        parameters = {
-            "PlatformTokenSha256": hashlib.sha256(self.token.encode()).hexdigest(),
-            "Architecture": os.environ["ARCHITECTURE"],
-        } | parameters
-        overrides = [f"{name}={value}" for name, value in parameters.items()]
+        overrides = [f'{name}="{value}"' for name, value in (self.parameters | parameters).items()]
         printed = sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *overrides)
+        self.look()
+        return printed
+
+    def look(self):
+        """Sees what there is now."""
         self.processed = self.cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
         if isinstance(self.processed, str):
             self.processed = json.loads(self.processed)
         resources = self.cloudformation.describe_stack_resources(StackName=STACK)["StackResources"]
         self.physical = {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
         stack = self.cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
-        self.status = stack["StackStatus"]
+        self.status, self.tags = stack["StackStatus"], stack["Tags"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        return printed
 
     def routes(self):
         """What the processed template's HTTP API routes, as method and path, and to which function."""
         for path, methods in self.processed["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
             for method, operation in methods.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
-                yield f"{method.upper()} {path}", re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
+                method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
+                yield f"{method} {path}", re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
 
     def make_routes(self):
         """Makes the routes that MiniStack left out. CloudFormation makes them on AWS."""
@@ -157,6 +248,76 @@ def check_permissions(deployment):
     expected = {name: ["apigateway.amazonaws.com"] * routed[name] for name in FUNCTIONS}
     expected["ShipperFunction"] = ["events.amazonaws.com"] * 2
     check(invoking == expected, f"who may invoke what: {invoking}")
+
+
+def check_tags(deployment):
+    """Whether all that can have tags has ours."""
+    check(TAG in deployment.tags, f"the stack's tags: {deployment.tags}")
+    for name, resource in deployment.processed["Resources"].items():
+        properties = json.dumps(resource["Properties"])
+        check(resource["Type"] in WITHOUT_TAGS or TAG["Value"] in properties and TAG["Key"] in properties,
+              f"{name} has no tag")
+
+
+def check_rules():
+    """Whether a deployment is refused whose parameters do not go together."""
+    name, certificate, zone = "DomainName=audit.example.com", f"CertificateArn={CERTIFICATE}", "HostedZoneId=Z0123456789ABCDEFGHIJ"
+    for parameters in [[name], [certificate], [zone], [name, zone]]:
+        done, printed = try_sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *parameters)
+        check(not done and "must be given" in printed, f"{parameters} is not refused:\n{printed}")
+
+
+def check_domain(deployment, documents, zone):
+    """Whether the commands of deploying.md give the API an address of its own, and what they say of outputs is true."""
+    documents.block("deploying", "domain", change=lambda script: script.replace("Z0123456789ABCDEFGHIJ", zone))
+    deployment.look()
+    gateway = client("apigatewayv2")
+    check(deployment.outputs["ApiUrl"] == "https://audit.example.com", deployment.outputs)
+    [mapping] = gateway.get_api_mappings(DomainName="audit.example.com")["Items"]
+    check((mapping["ApiId"], mapping["Stage"]) == (deployment.physical["Api"], "$default"), mapping)
+    domain = gateway.get_domain_name(DomainName="audit.example.com")["DomainNameConfigurations"][0]
+    check(domain["CertificateArn"] == CERTIFICATE, domain)
+    records = client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    led = [record["AliasTarget"]["DNSName"].rstrip(".") for record in records if record["Name"] == "audit.example.com."]
+    check(led == [deployment.outputs["DomainTarget"]] == [domain["ApiGatewayDomainName"]], records)
+    told = {line.split("\t")[0] for line in documents.block("deploying", "outputs").splitlines()}
+    check(told == documents.names("deploying", "What the stack tells"), f"deploying.md does not tell of {told}")
+
+
+def check_runbook(deployment, documents):
+    """Runs the commands of operations.md, and looks at what those do that do anything."""
+    prelude = documents.blocks["operations", 1].split("aws lambda invoke")[0]
+    begin, *looks = [number for document, number in documents.blocks if document == "operations"]
+    answered = documents.block("operations", begin)
+    check(re.search(r'"?(organisations|maintained)', answered), f"maintenance by hand answers {answered}")
+    lines = [json.loads(line) for name in FUNCTIONS for line in written(deployment, name) if line.startswith("{")]
+    members = {member for line in lines for member in line}
+    for number in looks:
+        script = documents.blocks["operations", number]
+        # MiniStack takes each pattern of members for one that matches.
+        for member in re.findall(r"\$\.(\w+)", script):
+            check(member in members, f"no line has a member {member}")
+        documents.block("operations", number, change=lambda script: prelude + script)
+    mapping = deployment.physical["ShipperFunctionShip"]
+    events, functions = client("events"), client("lambda")
+    shipper = deployment.physical["ShipperFunction"]
+    rules = [deployment.physical[name] for name in ["ShipperFunctionPlan", "ShipperFunctionMaintain"]]
+    queue = deployment.outputs["ShipDeadLetterQueueUrl"]
+    for rule in rules:
+        events.disable_rule(Name=rule)
+    functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    functions.put_function_concurrency(FunctionName=shipper, ReservedConcurrentExecutions=1)
+    client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    spans = documents.spans("operations")
+    check(len(spans) >= 6, f"the commands of the runbook are not understood: {spans}")
+    printed = [documents.run(prelude + span.replace("UUID", mapping)) for span in spans]
+    check(any(deployment.outputs["DashboardName"] in text for text in printed), "nothing names the dashboard")
+    check(all(events.describe_rule(Name=rule)["State"] == "ENABLED" for rule in rules), "a rule is not enabled")
+    state = functions.get_event_source_mapping(UUID=mapping)["State"]
+    check(state in ["Enabled", "Enabling"], f"the queue's mapping is {state}")
+    reserved = functions.get_function_concurrency(FunctionName=shipper)
+    check("ReservedConcurrentExecutions" not in reserved, f"still reserved: {reserved}")
+    check("Messages" not in client("sqs").receive_message(QueueUrl=queue), "there are dead letters")
 
 
 def written(deployment, function):
@@ -257,7 +418,7 @@ def check_least_privilege(deployment):
         done, allowed = exercised(deployment, function), granted(deployment, function)
         print(f"   {function}: " + ", ".join(f"{action} {name}" for action, name in sorted(done)))
         expected = {(action, name) for action, name in allowed
-                    if action not in MADE_BY_LAMBDA and (function, action, name) not in NOT_REACHED}
+                    if action not in MADE_BY_LAMBDA}
         faults += [f"{function} was never seen to need {action} on {name}" for action, name in sorted(expected - done)]
         faults += [f"{function} is not granted {action} on {name}" for action, name in sorted(done - allowed)]
     check(not faults, "\n".join(faults))
@@ -283,19 +444,30 @@ def everything():
     }
 
 
-def take_over(deployment, tables):
-    """Makes a stack of tables that there are already, as infra/docs/deploying.md says."""
-    cloudformation = deployment.cloudformation
-    with open("template.yaml", encoding="utf-8") as template:
-        template = template.read()
-    template = template[template.index("Resources:\n"):template.index("  # Delivery work.")]
-    imported = [{"ResourceType": "AWS::DynamoDB::Table", "LogicalResourceId": name,
-                 "ResourceIdentifier": {"TableName": table}} for name, table in tables.items()]
-    names = {"StackName": STACK, "ChangeSetName": "take-over"}
-    cloudformation.create_change_set(**names, ChangeSetType="IMPORT", TemplateBody=template, ResourcesToImport=imported)
-    cloudformation.get_waiter("change_set_create_complete").wait(**names, WaiterConfig={"Delay": 1})
-    cloudformation.execute_change_set(**names)
-    cloudformation.get_waiter("stack_import_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+def take_over(documents, tables):
+    """Makes a stack of tables that there are already, as deploying.md says."""
+    def change(script):
+        for name, table in tables.items():
+            script = script.replace(f"annals-{name}-…", table)
+        return script.replace("tables.yaml", f"{documents.folder}/tables.yaml")
+
+    documents.block("deploying", "take-over", change=change)
+
+
+def protection():
+    """Of each table, whether DynamoDB refuses to delete it."""
+    tables = [client("dynamodb").describe_table(TableName=name)["Table"] for name in table_names()]
+    # MiniStack keeps the text that the template gives.
+    return {str(table["DeletionProtectionEnabled"]).lower() for table in tables}
+
+
+def upgrade(deployment, documents):
+    """Deploys again as upgrading.md says."""
+    documents.block("upgrading", "upgrade")
+    check(documents.block("upgrading", "look") == "", "something is replaced or removed")
+    documents.block("upgrading", "look", "execute")
+    deployment.look()
+    documents.block("upgrading", "protect")
 
 
 def record_calls():
@@ -306,13 +478,22 @@ def record_calls():
 
 
 def main():
-    deployment = Deployment(token=f"annals_platform_{secrets.token_hex(24)}")
+    token = f"annals_platform_{secrets.token_hex(24)}"
+    remembered = {"PlatformTokenSha256": hashlib.sha256(token.encode()).hexdigest(),
+                  "Architecture": os.environ["ARCHITECTURE"]}
+    deployment = Deployment(token, remembered)
     organisation = {"name": "Kept", "plan": "enterprise"}
+    with tempfile.TemporaryDirectory() as folder:
+        use(deployment, Documents(folder, remembered), organisation)
 
+
+def use(deployment, documents, organisation):
     with step("sam deploy"):
         deployment.deploy()
         check(deployment.status == "CREATE_COMPLETE", deployment.status)
         check_permissions(deployment)
+        check_tags(deployment)
+        check(protection() == {"true"}, "the tables may be deleted")
         deployment.make_routes()
         print("   " + deployment.outputs["ApiUrl"])
 
@@ -335,20 +516,46 @@ def main():
     with step("roles grant what is done"):
         check_least_privilege(deployment)
 
-    with step("sam deploy, nothing changed"):
+    with step("the runbook"), deployment.batches_allowed():
+        check_runbook(deployment, documents)
+
+    with step("sam build and sam deploy, nothing changed"):
         deployment.call("PUT", "/organisations/kept", organisation)
         before = deployment.physical
-        printed = deployment.deploy()
+        printed = documents.block("deploying", "again")
+        deployment.look()
         check("No changes to deploy" in printed, f"something was deployed:\n{printed}")
         check((deployment.physical, deployment.status) == (before, "CREATE_COMPLETE"), "something was changed")
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
 
     with step("sam deploy, other parameters"):
-        deployment.deploy(LogRetentionDays=7, TestObjectName="other.txt")
+        deployment.deploy(LogRetentionDays=7, TestObjectName="other.txt", DeliverySchedule="rate(5 minutes)",
+                          DeletionProtection="false")
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
         check(deployment.physical == before, "something was replaced")
         group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
         check(group["logGroups"][0]["retentionInDays"] == 7, "logs are kept as long as before")
+        rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
+        check(rule["ScheduleExpression"] == "rate(5 minutes)", f"it is planned at {rule['ScheduleExpression']}")
+        check(protection() == {"false"}, "the tables may not be deleted")
+        check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
+
+    with step("an address of its own"):
+        check_rules()
+        zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="once")["HostedZone"]["Id"]
+        zone = zone.removeprefix("/hostedzone/")
+        check_domain(deployment, documents, zone)
+        rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
+        check(rule["ScheduleExpression"] == "rate(5 minutes)", "a parameter that is not named does not keep its value")
+        check({name: deployment.physical[name] for name in before} == before, "something was replaced")
+
+    with step("an upgrade, and back to an address of API Gateway's"):
+        deployment.deploy(DomainName="", CertificateArn="", HostedZoneId="")
+        check(deployment.physical == before, "something is left of the address")
+        documents.environment["REMEMBERED"] += " LogRetentionDays=14"
+        upgrade(deployment, documents)
+        group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
+        check(group["logGroups"][0]["retentionInDays"] == 14, "the change set was not executed")
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
 
     with step("sam delete"):
@@ -361,15 +568,17 @@ def main():
         check(any("kept" in json.dumps(item) for item in kept), "the tables are empty")
 
     with step("a new stack that takes over the tables"):
-        take_over(deployment, {name: before[name] for name in TABLES})
-        deployment.deploy()
+        take_over(documents, {name: before[name] for name in TABLES})
+        deployment.look()
         deployment.make_routes()
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
         check(all(deployment.physical[name] == before[name] for name in TABLES), "it has other tables")
         check(table_names() == tables, f"there are more tables: {table_names()}")
+        check(protection() == {"true"}, "the tables may be deleted")
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "what was kept is not there")
         sam("delete", "--no-prompts")
         check(table_names() == tables, f"the tables outlive this stack, too: {table_names()}")
+    check(not documents.left, f"commands of the documents that nothing runs: {documents.left}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@
   };
 
   const announce = (text) => {
-    const line = document.querySelector("[data-announce]");
-    if (line) line.textContent = text;
+    document.querySelector("[data-announce]").textContent = text;
   };
 
   // The button says that it is at work; then the destination's card is as the answer has it, with what the test found.
@@ -24,6 +23,7 @@
     button.setAttribute("aria-disabled", "true");
     button.className = "busy";
     button.textContent = "Testing…";
+    document.querySelector("[data-announce]").className = "visually-hidden";
     announce("Testing…");
     try {
       const body = new URLSearchParams(new FormData(form));
@@ -45,8 +45,7 @@
       button.className = "";
       button.innerHTML = before;
       announce("The test could not be made: there is no connection. Try again.");
-      const line = document.querySelector("[data-announce]");
-      line?.classList.remove("visually-hidden");
+      document.querySelector("[data-announce]").className = "notice bad";
     }
   });
 

@@ -1,2 +1,84 @@
-
 // The event viewer.
+{
+  // Times are typed in the reader's zone, and sent in UTC.
+  const pad = (number) => String(number).padStart(2, "0");
+  const toLocal = (text) => {
+    const at = new Date(`${text}Z`);
+    if (Number.isNaN(at.getTime())) return text;
+    const date = [at.getFullYear(), pad(at.getMonth() + 1), pad(at.getDate())].join("-");
+    const seconds = at.getSeconds() ? `:${pad(at.getSeconds())}` : "";
+    return `${date}T${pad(at.getHours())}:${pad(at.getMinutes())}${seconds}`;
+  };
+  const form = document.querySelector("form[data-filter]");
+  const times = form ? [...form.querySelectorAll("input[type=datetime-local]")] : [];
+  for (const input of times) if (input.value) input.value = toLocal(input.value);
+  for (const note of form ? form.querySelectorAll("[data-zone-name]") : []) note.textContent = "(your time)";
+
+  // The address of what the form asks for, without what it does not.
+  const address = () => {
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) {
+      const isTime = times.some((input) => input.name === name);
+      if (value) query.append(name, isTime ? new Date(value).toISOString() : value);
+    }
+    if (query.has("since") || query.has("until")) query.delete("range");
+    return `${form.getAttribute("action")}?${query}`;
+  };
+  const focusKey = "annals-filter-focus";
+  const show = (focused) => {
+    if (!form.reportValidity()) return;
+    if (focused?.id) sessionStorage.setItem(focusKey, focused.id);
+    location.assign(address());
+  };
+  if (form) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      show(document.activeElement);
+    });
+    // A box that is ticked and a suggestion that is taken need no button. Who types presses Enter.
+    form.addEventListener("change", (event) => {
+      const taken = event.target.list && [...event.target.list.options].some((option) => option.value === event.target.value);
+      if (event.target.type === "checkbox" || taken) show(event.target);
+    });
+    const focused = sessionStorage.getItem(focusKey);
+    sessionStorage.removeItem(focusKey);
+    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  }
+
+  // Older events are put below the others.
+  const log = document.querySelector(".log");
+  const older = async (event) => {
+    const link = event.target.closest?.("a[data-older]");
+    const rows = log.querySelector("table[data-rows] tbody");
+    if (!link || !rows || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    link.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(link.href);
+      if (!answer.ok) throw new Error(String(answer.status));
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const found = [...page.querySelectorAll("table[data-rows] tbody tr")];
+      const ways = page.querySelector(".log .ways-on");
+      if (!ways) throw new Error("no list");
+      enhance(page);
+      rows.append(...found.map((row) => document.adoptNode(row)));
+      log.querySelectorAll(":scope > .hint").forEach((hint) => hint.remove());
+      const hints = [...page.querySelectorAll(".log > .hint")];
+      log.querySelector(".ways-on").replaceWith(...hints.map((hint) => document.adoptNode(hint)), document.adoptNode(ways));
+      (found[0] ?? log).querySelector("a")?.focus();
+    } catch {
+      location.assign(link.href);
+    }
+  };
+  log?.addEventListener("click", older);
+
+  // Up and down go from event to event.
+  log?.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    const row = step && event.target.closest("table[data-rows] tbody tr");
+    const link = row?.[step]?.querySelector(".what a");
+    if (!link) return;
+    event.preventDefault();
+    link.focus();
+  });
+}

@@ -47,7 +47,7 @@ use self::{
 };
 use crate::{
     Console, entrance,
-    fields::Fields,
+    fields::{Fields, parameter},
     layout::{Section, Shell},
     question::Question,
     refusal::Refusal,
@@ -77,12 +77,10 @@ pub(crate) fn routes() -> Router<Console> {
 /// which one to show in full, where there are several.
 async fn show(visit: Visit) -> Result<Response, Refusal> {
     let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let query = |name: &str| {
-        let mut pairs = form_urlencoded::parse(visit.call.query().as_bytes());
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
-    };
-    let page = read(&visit, &organisation, query("destination").parse().ok().as_ref(), None).await?;
-    let page = Page { done: Done::named(&query("done")), ..page };
+    let query = visit.call.query();
+    let looked_at = parameter(query, "destination").parse().ok();
+    let page = read(&visit, &organisation, looked_at.as_ref(), None).await?;
+    let page = Page { done: Done::named(&parameter(query, "done")), ..page };
     Ok(ui::page(page.render(&visit.shell(&organisation, Section::Destinations))))
 }
 
@@ -126,6 +124,7 @@ async fn read(
     };
     Ok(Page {
         done: None,
+        refused: None,
         cards: destinations.iter().map(card).collect(),
         room: Room::of(organisation, destinations.len(), &api.service),
     })
@@ -151,10 +150,14 @@ async fn create(visit: Visit) -> Result<Response, Refusal> {
     match &mut page.room {
         Room::New(new) => new.form = form,
         // Somebody else was faster: the page shows what they saved.
-        Room::Full | Room::NotInPlan { .. } => {}
+        Room::Full => page.refused = Some(NO_MORE),
+        Room::NotInPlan { .. } => {}
     }
     Ok(refused(&page.render(&visit.shell(&organisation, Section::Destinations))))
 }
+
+/// Why there can be no other.
+const NO_MORE: &str = "Nothing was saved: your plan allows no more destinations. Delete the one there is first.";
 
 /// Says of a new destination's form why it cannot be saved.
 fn conflicting(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
@@ -166,7 +169,7 @@ fn conflicting(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
             form.refuse("roleArn", "is used by another organisation. Use a role of your own");
         }
         Conflict::Limit => {
-            form.faults.push("Your plan allows no more destinations. Delete the one there is first.".to_owned());
+            form.faults.push(NO_MORE.to_owned());
         }
         other => return Err(Problem::from(AdministrationError::Conflict(other)).into()),
     }
@@ -190,7 +193,7 @@ fn deliveries_page(bucket: &str, history: &History, shell: &Shell) -> Markup {
         div .stack {
             p { a href=(shell.href(Section::Destinations.path())) { "Audit Events" } }
             h1 { "The last deliveries" }
-            p .lead .break { "To " (bucket) ", " (history.rows.len()) " at most 100, the newest first." }
+            p .lead .break { "To " (bucket) ", the newest first. No more than " (history::ALL) " are listed." }
         }
         section .card aria-label="Deliveries" { (history.render(shell, "deliveries")) }
     };
@@ -207,8 +210,8 @@ async fn change(visit: Visit) -> Result<Response, Refusal> {
     match SettingsPatch::parse(form::settings_body(&form).to_string().as_bytes(), &destination.role_arn) {
         Ok(patch) => {
             let changed = administration.change_destination(&organisation, &id, patch, &visit.call.actor()).await;
-            changed.map_err(Problem::from)?;
-            Ok(done(&visit, Done::Changed))
+            let has_moved = changed.map_err(Problem::from)?.settings.prefix != destination.settings.prefix;
+            Ok(done(&visit, if has_moved { Done::Moved } else { Done::Changed }))
         }
         Err(faults) => {
             let form = form.refused(&faults);

@@ -3,7 +3,7 @@
 //! - [`query`]: what a view asks for, as its address says it
 //! - [`list`], [`filter_form`], [`timeline`]: a page of the log
 //! - [`detail`], [`diff`]: one event, and what it changed
-//! - [`export`]: files
+//! - [`export`]: what is filtered, as files
 //! - [`event`], [`json`], [`text`]: what events say, made fit to be shown
 //!
 //! Every page is one read of the log, and recorded as one.
@@ -85,9 +85,8 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
     let api = &visit.call.api;
     let now = api.clock.now();
     let (view, request) = View::parse(visit.call.query(), OF_LISTS, &[], now);
-    let refused = |faults: &[Fault]| {
-        page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, faults).render(&shell))
-    };
+    let refused =
+        |faults: &[Fault]| page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, faults).render(&shell));
     let request = match request {
         Ok(request) => request,
         Err(faults) => return Ok(refused(&faults)),

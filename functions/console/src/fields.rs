@@ -60,7 +60,7 @@ impl Field {
     /// With a value, cut where it is very long.
     #[must_use]
     pub fn value(self, value: &str) -> Self {
-        Self { value: value.chars().filter(|character| *character != '\0').take(MAX_KEPT_CHARS).collect(), ..self }
+        Self { value: value.chars().take(MAX_KEPT_CHARS).collect(), ..self }
     }
 
     /// Not to be left empty.
@@ -96,7 +96,7 @@ impl Field {
                         }
                     }
                 } @else {
-                    input #(id) type=(kind) name=(self.name) value=(self.value) inputmode=[keyboard] autocomplete="off"
+                    input #(id) type=(kind) name=(self.name) value=(self.value.replace('\0', "\u{fffd}")) inputmode=[keyboard] autocomplete="off"
                         autocapitalize="none" spellcheck="false" step=[(kind == "datetime-local").then_some("1")]
                         aria-invalid=[invalid] aria-describedby=[&described] required[self.required] autofocus[focused];
                 }
@@ -190,6 +190,12 @@ impl Fields {
     }
 }
 
+/// The value of `name` in a query string; empty where there is none.
+pub(crate) fn parameter(query: &str, name: &str) -> String {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
 /// A whole number as JSON; anything else as a text, which will be refused at its place.
 #[must_use]
 pub(crate) fn digits(text: &str) -> serde_json::Value {
@@ -227,6 +233,12 @@ mod tests {
         assert!(html.contains(r#"aria-invalid="true" aria-describedby="new-bucket-fault new-bucket-hint""#), "{html}");
         let with_whole = fields.refused(&Fault::at("/colour", "is not a known field here").into());
         assert_eq!(with_whole.faults, ["What you sent is not a known field here."]);
+    }
+
+    #[test]
+    fn a_parameter_is_decoded_and_the_first_one_counts() {
+        assert_eq!(parameter("a=1%202&a=3&b", "a"), "1 2");
+        assert_eq!([parameter("a=1&b", "b"), parameter("", "b")], ["", ""]);
     }
 
     #[test]

@@ -21,8 +21,15 @@ use axum::{Router, response::Response, routing::get};
 
 use self::view::{Done, Made, Page, rotation_page};
 use crate::{
-    Console, destinations::refused, entrance, fields::Fields, layout::Section, question::Question, refusal::Refusal,
-    ui, visit::Visit,
+    Console,
+    destinations::refused,
+    entrance,
+    fields::{Fields, parameter},
+    layout::Section,
+    question::Question,
+    refusal::Refusal,
+    ui,
+    visit::Visit,
 };
 
 #[cfg(test)]
@@ -41,8 +48,7 @@ pub(crate) fn routes() -> Router<Console> {
 /// `GET /console/tokens`: all of them, without their texts. `done` says what has just been done.
 async fn list(visit: Visit) -> Result<Response, Refusal> {
     let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let mut query = form_urlencoded::parse(visit.call.query().as_bytes());
-    let done = query.find(|(key, _)| key == "done").and_then(|(_, value)| Done::named(&value));
+    let done = Done::named(&parameter(visit.call.query(), "done"));
     let page = Page { done, ..read(&visit, &organisation, form::creation()).await? };
     Ok(ui::page(page.render(&visit.shell(&organisation, Section::Tokens))))
 }

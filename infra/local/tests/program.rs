@@ -195,9 +195,18 @@ async fn the_commands_that_are_printed_do_what_is_said_of_them() {
     let program = folders.start(&[]).await;
     let printed = program.process.stdout();
     let commands = commands(&printed);
-    let [record, audit, create, test, tick, find] = commands.as_slice() else { panic!("{commands:#?}") };
+    let [link, record, audit, create, test, tick, find] = commands.as_slice() else { panic!("{commands:#?}") };
     let json =
         |text: String| -> Value { serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) };
+
+    let printed_link = program.told("/portalLink");
+    let another_link = json(paste(link))["url"].as_str().unwrap().to_owned();
+    for link in [printed_link, another_link] {
+        let status = format!("curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'");
+        let page = format!("{}/console/destinations", program.told("/api"));
+        assert_eq!(paste(&status), format!("303 {page}"));
+        assert_eq!(paste(&status), "410 ", "it opens once");
+    }
 
     let recorded = json(paste(record));
     let uuid = recorded["events"][0]["uuid"].as_str().unwrap();
@@ -236,6 +245,7 @@ async fn the_info_file_says_all_that_is_printed() {
         "/sts",
         "/platformToken",
         "/organisation",
+        "/portalLink",
         "/tokens/producer",
         "/tokens/auditor",
         "/tokens/admin",

@@ -103,6 +103,7 @@ impl Alarm {
             "TreatMissingData",
             "AlarmActions",
             "OKActions",
+            "Tags",
         ];
         for (property, _) in properties {
             assert!(known.contains(&property.as_str()), "{name}: {property} is not known here");

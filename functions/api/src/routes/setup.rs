@@ -58,7 +58,10 @@ fn view(setup: &Setup) -> SetupView<'_> {
             stack_name: &values.stack,
             command: setup.cloud_formation_command(),
             quick_create_url: setup.quick_create_url.as_deref(),
-            note: setup.cloud_formation_note(),
+            note: match setup.quick_create_url {
+                Some(_) => setup.cloud_formation_note().to_owned(),
+                None => format!("{} {}", Setup::NO_LINK_NOTE, setup.cloud_formation_note()),
+            },
         },
         terraform: TerraformView {
             files: setup.terraform.iter().map(|(name, content)| (*name, content.as_str())).collect(),
@@ -136,7 +139,7 @@ struct CloudFormationView<'a> {
     /// Opens CloudFormation's console with everything filled in; null where the deployment has not published its template.
     quick_create_url: Option<&'a str>,
     /// How.
-    note: &'static str,
+    note: String,
 }
 
 /// A Terraform module whose variables are filled in.

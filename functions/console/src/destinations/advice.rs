@@ -1,5 +1,6 @@
 //! What to change where, made easy to follow: numbered points become a list, and policies in it become texts to copy.
 
+use annals_core::json::quote;
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -31,9 +32,50 @@ impl Paste {
     }
 }
 
-/// A policy as people write it.
+/// A policy as people write it: with the members of its objects in the order of AWS's own examples.
 pub(super) fn pretty(policy: &Value) -> String {
-    serde_json::to_string_pretty(policy).unwrap_or_else(|_| policy.to_string())
+    let mut text = String::new();
+    write(policy, 0, &mut text);
+    text
+}
+
+fn write(value: &Value, depth: usize, text: &mut String) {
+    const ORDER: [&str; 8] = ["Version", "Statement", "Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.push_str(&"  ".repeat(depth));
+    };
+    let elements: Vec<(Option<&String>, &Value)> = match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().map(|(name, value)| (Some(name), value)).collect();
+            members.sort_by_key(|(name, _)| {
+                let place = ORDER.iter().position(|known| name.is_some_and(|name| name == known));
+                place.unwrap_or(ORDER.len())
+            });
+            members
+        }
+        Value::Array(elements) => elements.iter().map(|element| (None, element)).collect(),
+        _ => Vec::new(),
+    };
+    if elements.is_empty() {
+        text.push_str(&value.to_string());
+        return;
+    }
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    text.push(open);
+    for (index, (name, element)) in elements.into_iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        line(text, depth + 1);
+        if let Some(name) = name {
+            text.push_str(&quote(name));
+            text.push_str(": ");
+        }
+        write(element, depth + 1, text);
+    }
+    line(text, depth);
+    text.push(close);
 }
 
 /// What to change where.
@@ -171,6 +213,20 @@ mod tests {
         );
         assert_eq!(advice.pastes.len(), 1);
         assert_eq!(advice.pastes[0].label, "Trust policy");
+    }
+
+    #[test]
+    fn a_policy_is_written_as_people_write_it_and_means_the_same() {
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject", "\"\\"], "Resource": [], "Condition": {"a": {"b": 1}}}],
+        });
+        let text = pretty(&policy);
+        assert!(
+            text.starts_with("{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\n      \"Effect\""),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("is JSON"), policy);
     }
 
     #[test]

@@ -195,10 +195,10 @@ impl Card {
                     (self.status.0)
                     @if let Some(at) = self.status.1 { (ui::time(at)) }
                 }
-                (self.troubles())
                 (self.facts())
                 (self.buttons(shell))
                 @if let Some(trial) = &self.trial { (trial.render(&format!("test-{id}"))) }
+                (self.troubles())
                 @if self.more.is_none() {
                     p {
                         a href={ (shell.href("/console/destinations")) "?destination=" (id) } {
@@ -208,11 +208,13 @@ impl Card {
                 }
             }
             @if let Some(more) = &self.more {
-                (more.setup.render(&format!("setup-{id}")))
+                @let setup = more.setup.render(&format!("setup-{id}"));
+                @if more.setup.is_due { (setup) }
                 section .card aria-labelledby={ "deliveries-" (id) } {
                     h2 id={ "deliveries-" (id) } { "Deliveries" }
                     (more.history.render(shell, &format!("deliveries-{id}")))
                 }
+                @if !more.setup.is_due { (setup) }
                 (self.settings(more, shell))
                 @if !self.is_disabled { (self.replays(more, shell)) }
             }
@@ -253,13 +255,13 @@ impl Card {
                     }
                 }))
             }
-            @if let Some(failing) = &self.failing { (failing.render(self.more.is_some())) }
+            @if let Some(failing) = &self.failing { (failing.render(self.more.is_some() && self.trial.is_none())) }
             @if let Some(lost) = &self.lost {
                 (ui::notice(Tone::Bad, &html! {
                     p { strong { (lost.events) " expired before delivery was confirmed." } }
                     p {
-                        "The last of them are " (lost.last) ", noticed at " (ui::time(lost.noticed_at))
-                        ". They cannot be delivered any more; some may be in the bucket all the same."
+                        "The latest: " (lost.last) ", noticed at " (ui::time(lost.noticed_at))
+                        ". What expired cannot be delivered any more; some of it may be in the bucket all the same."
                     }
                 }))
             }
@@ -369,9 +371,8 @@ impl FailingView {
     }
 
     fn render(&self, in_full: bool) -> Markup {
-        ui::notice(
-            Tone::Bad,
-            &html! {
+        html! {
+            div .notice .bad .long {
                 p { strong { (self.cause) } " " (self.mender) }
                 @if in_full {
                     (self.advice.render())
@@ -380,10 +381,10 @@ impl FailingView {
                 p .hint {
                     "Failing since " (ui::time(self.since)) ", " (ui::count(self.attempts.into(), "attempt", "attempts"))
                     " so far. The next is made at " (ui::time(self.retry_at)) " or soon after; a test that passes has it "
-                    "made at the next delivery. Nothing is lost meanwhile. " code { (self.code) }
+                    "made at the next delivery. Events wait meanwhile. " code { (self.code) }
                 }
-            },
-        )
+            }
+        }
     }
 }
 

@@ -12,13 +12,15 @@ use crate::{
 /// How many deliveries there are to see.
 pub const ALL: usize = 100;
 /// How many the table of the first page shows.
-const FEW: usize = 25;
+const FEW: usize = 10;
 /// How many a chart shows.
 const BARS: usize = 50;
+/// With fewer than these there is nothing to compare.
+const FEWEST_BARS: usize = 3;
 /// Longer than this deliveries do not usually wait: three ticks.
 const LONG: u64 = 30 * 60;
 /// What is shown of a key: all of it, unless its prefix is very long.
-const KEY_CHARS: usize = 140;
+const KEY_CHARS: usize = 120;
 
 /// The last deliveries.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,7 +147,7 @@ impl Row {
     fn render(&self) -> Markup {
         html! {
             tr {
-                td { (ui::time(self.delivered_at)) }
+                th scope="row" { (ui::time(self.delivered_at)) }
                 td .number { (self.events) }
                 td .number { (self.size) }
                 td { (self.sequences) }
@@ -186,7 +188,7 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
     let mut shown: Vec<&Delivery> = regular.take(BARS).collect();
     shown.reverse();
     let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
-    if shown.len() < 2 {
+    if shown.len() < FEWEST_BARS {
         return Vec::new();
     }
     let count = shown.len();

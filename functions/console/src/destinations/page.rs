@@ -18,6 +18,8 @@ use crate::{
 pub struct Page {
     /// What has just been done.
     pub done: Option<Done>,
+    /// Why something was not done, where no form says it.
+    pub refused: Option<&'static str>,
     /// The destinations.
     pub cards: Vec<Card>,
     /// Whether there may be another.
@@ -56,6 +58,8 @@ pub enum Done {
     Saved,
     /// Its settings were changed.
     Changed,
+    /// Its settings were changed, and among them the prefix.
+    Moved,
     /// It was paused.
     Paused,
     /// It was resumed.
@@ -69,7 +73,7 @@ pub enum Done {
 impl Done {
     /// Everything that can be done.
     pub const ALL: &'static [Self] =
-        &[Self::Saved, Self::Changed, Self::Paused, Self::Resumed, Self::Replayed, Self::Deleted];
+        &[Self::Saved, Self::Changed, Self::Moved, Self::Paused, Self::Resumed, Self::Replayed, Self::Deleted];
 
     /// Its name in addresses.
     #[must_use]
@@ -77,6 +81,7 @@ impl Done {
         match self {
             Self::Saved => "saved",
             Self::Changed => "changed",
+            Self::Moved => "moved",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::Replayed => "replayed",
@@ -94,6 +99,10 @@ impl Done {
         match self {
             Self::Saved => "Saved. Now set up the bucket and the role in AWS, as is said below, and press Test.",
             Self::Changed => "The settings are saved.",
+            Self::Moved => {
+                "The settings are saved. The role has to be allowed the new prefix: paste its permission policy, which is \
+                 below, once more, and press Test."
+            }
             Self::Paused => "Paused. Nothing is sent until you resume it.",
             Self::Resumed => "Resumed. Delivery goes on where it stopped, within ten minutes.",
             Self::Replayed => "The replay begins within ten minutes.",
@@ -141,6 +150,9 @@ impl Page {
             @if let Some(done) = self.done {
                 (ui::notice(Tone::Good, &html! { p { (done.text()) } }))
             }
+            @if let Some(refused) = self.refused {
+                (ui::notice(Tone::Bad, &html! { p { (refused) } }))
+            }
             @for card in &self.cards { (card.render(shell)) }
             @match &self.room {
                 Room::Full => {}
@@ -179,16 +191,15 @@ impl New {
                     "it and do nothing else. The first delivery reaches back seven days."
                 }
                 ol .steps {
-                    li .stack {
+                    li {
                         h3 { "Choose a bucket and a role, and save them" }
-                        p { "Neither need exist yet. In your account, names of your own choice will do." }
                         form .fields method="post" action=(shell.href(Section::Destinations.path())) {
                             (shell.form_token())
                             (self.form.render("new"))
                             div .row { button .primary type="submit" { "Save" } }
                         }
                     }
-                    li .stack {
+                    li {
                         h3 { "Set them up in AWS" }
                         p {
                             "Once they are saved, this page has everything filled in to do that in a minute: a "
@@ -200,7 +211,7 @@ impl New {
                             div { dt { "External ID" } dd { code { (self.external_id) } } }
                         }
                     }
-                    li .stack {
+                    li {
                         h3 { "Test" }
                         p {
                             "The button Test writes a small object, just as a delivery would. It turns green when it "

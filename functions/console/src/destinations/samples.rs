@@ -151,13 +151,18 @@ fn card(destination: &Destination, report: Option<&TrialReport>, count: usize, i
 }
 
 fn page(cards: Vec<Card>) -> Page {
-    Page { done: None, cards, room: Room::Full }
+    Page { done: None, refused: None, cards, room: Room::Full }
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
     use StepOutcome::{Failed, Passed, Skipped, Warning};
     let shell = shell(Section::Destinations);
-    let empty = |plan| Page { done: None, cards: Vec::new(), room: Room::of(&organisation(plan), 0, &service(true)) };
+    let empty = |plan| Page {
+        done: None,
+        refused: None,
+        cards: Vec::new(),
+        room: Room::of(&organisation(plan), 0, &service(true)),
+    };
     let mistyped = {
         let mut form = form::creation(&service(true));
         for field in &mut form.fields {
@@ -197,7 +202,11 @@ pub(crate) fn samples() -> Vec<Sample> {
     let several = {
         let other = |index: usize| {
             let destination = fails(destination(), FailureCode::BucketMissing, &fix, &long);
-            let destination = Destination { id: format!("d0000000001{index}").parse().unwrap(), ..destination };
+            let destination = Destination {
+                id: format!("d0000000001{index}").parse().unwrap(),
+                bucket: format!("acme-audit-events-{index}").parse().unwrap(),
+                ..destination
+            };
             Card { more: None, ..card(&destination, None, 0, true) }
         };
         page((1..9).map(other).chain([card(&works(destination()), None, 60, true)]).collect())
@@ -208,6 +217,10 @@ pub(crate) fn samples() -> Vec<Sample> {
         ("destinations: deleted", Page { done: Some(Done::Deleted), ..empty(Plan::Enterprise) }),
         ("destinations: a new one mistyped", mistyped),
         ("destinations: saved", Page { done: Some(Done::Saved), ..page(vec![card(&destination(), None, 0, true)]) }),
+        (
+            "destinations: no room for another",
+            Page { refused: Some("Nothing was saved."), ..page(vec![card(&destination(), None, 0, true)]) },
+        ),
         ("destinations: saved, no link", page(vec![card(&destination(), None, 0, false)])),
         ("destinations: works", page(vec![card(&works(destination()), None, 12, true)])),
         ("destinations: one delivery", page(vec![card(&works(destination()), None, 1, true)])),

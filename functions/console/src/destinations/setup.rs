@@ -96,6 +96,10 @@ impl SetupView {
 
     fn cloud_formation(&self) -> Markup {
         let (template, command, note) = &self.cloud_formation;
+        let by_hand = html! {
+            (ui::copyable("Command", command))
+            (ui::copyable("destination.yaml", template))
+        };
         html! {
             @if let Some(link) = &self.link {
                 p {
@@ -104,10 +108,21 @@ impl SetupView {
                         span aria-hidden="true" { "↗" }
                     }
                 }
+                p { (note) }
+                details {
+                    summary { "Without the link" }
+                    div .stack {
+                        p {
+                            "Save the template as destination.yaml and run the command, or upload it in CloudFormation's "
+                            "console."
+                        }
+                        (by_hand)
+                    }
+                }
+            } @else {
+                p { (note) }
+                (by_hand)
             }
-            p { (note) }
-            (ui::copyable("Command", command))
-            (ui::copyable("destination.yaml", template))
         }
     }
 

@@ -64,7 +64,7 @@ impl Trial {
         let heading = format!("{id}-heading");
         let is_plain = self.steps.iter().all(|step| step.tone == Tone::Good);
         html! {
-            section #(id) .notice .trial .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
+            section #(id) .notice .long .trial .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
                 h3 #(heading) { (self.headline()) }
                 @if self.passed {
                     p { code { (self.object) } " was written at " (ui::time(self.tested_at)) "." }
@@ -97,7 +97,7 @@ impl Trial {
         html! {
             ol .steps {
                 @for step in &self.steps {
-                    li .stack {
+                    li {
                         p .row {
                             strong { (step.title) }
                             (ui::badge(step.tone, step.outcome))
@@ -115,7 +115,7 @@ impl Trial {
 
 /// What AWS said.
 pub(super) fn said(aws: &str) -> Markup {
-    html! { p .hint .said { "AWS said: " q { (aws) } } }
+    html! { p .hint .said { "AWS said: " q { bdi { (aws) } } } }
 }
 
 impl TrialStep {

@@ -30,48 +30,48 @@ const MAX_CARRIED_BYTES: usize = 2_000;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventPage {
+pub(super) struct EventPage {
     /// Where the list is that it was found in.
-    pub back: String,
+    pub(super) back: String,
     /// The event before it, and the one after it.
-    pub beside: [Option<String>; 2],
+    pub(super) beside: [Option<String>; 2],
     /// Where its line is, as a file.
-    pub file: String,
-    /// Where everything of this principal, and about this entity, is listed.
-    pub related: [String; 2],
+    pub(super) file: String,
+    /// Where everything of this principal, and about this entity, is listed; nothing for ids too long for an address.
+    pub(super) related: [Option<String>; 2],
     /// What happened.
-    pub sentence: Sentence,
+    pub(super) sentence: Sentence,
     /// When it was recorded.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
     /// When it happened, where its producer says that.
-    pub occurred_at: Option<When>,
+    pub(super) occurred_at: Option<When>,
     /// Its id.
-    pub id: String,
+    pub(super) id: String,
     /// Its place in the log.
-    pub sequence: u64,
+    pub(super) sequence: u64,
     /// The hash of the line before it.
-    pub previous_hash: String,
+    pub(super) previous_hash: String,
     /// Its type, and its action.
-    pub kinds: [String; 2],
+    pub(super) kinds: [String; 2],
     /// By what it was done.
-    pub client: String,
+    pub(super) client: String,
     /// Who did it.
-    pub principal: Thing,
+    pub(super) principal: Thing,
     /// What it was done to.
-    pub entity: Thing,
+    pub(super) entity: Thing,
     /// What that belongs to, and whom it concerns.
-    pub others: Vec<(&'static str, Thing)>,
+    pub(super) others: Vec<(&'static str, Thing)>,
     /// What changed, where a state was told.
-    pub changes: Option<Changes>,
+    pub(super) changes: Option<Changes>,
     /// What else was told: what it is called, and its JSON.
-    pub objects: Vec<(&'static str, Cut)>,
+    pub(super) objects: Vec<(&'static str, Cut)>,
     /// The whole event.
-    pub json: Cut,
+    pub(super) json: Cut,
 }
 
 /// When something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum When {
+pub(super) enum When {
     /// A moment.
     At(Timestamp),
     /// As it was written.
@@ -80,22 +80,22 @@ pub enum When {
 
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Changes {
+pub(super) struct Changes {
     /// Which states were told.
-    pub told: States,
+    pub(super) told: States,
     /// What changed.
-    pub rows: Vec<ChangeRow>,
+    pub(super) rows: Vec<ChangeRow>,
     /// How many more changes there are.
-    pub more: usize,
+    pub(super) more: usize,
     /// What did not change: its path, and its value.
-    pub unchanged: Vec<(String, Cut)>,
+    pub(super) unchanged: Vec<(String, Cut)>,
     /// How much more did not change.
-    pub more_unchanged: usize,
+    pub(super) more_unchanged: usize,
 }
 
 /// Which states were told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum States {
+pub(super) enum States {
     /// Both.
     #[default]
     Both,
@@ -107,13 +107,13 @@ pub enum States {
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeRow {
+pub(super) struct ChangeRow {
     /// Where.
-    pub path: String,
+    pub(super) path: String,
     /// What was there.
-    pub before: Option<Cut>,
+    pub(super) before: Option<Cut>,
     /// What is there.
-    pub after: Option<Cut>,
+    pub(super) after: Option<Cut>,
 }
 
 /// How many bytes are left of a bound, shared by several texts.
@@ -179,9 +179,9 @@ impl EventPage {
             if query.is_empty() || query.len() > MAX_CARRIED_BYTES { String::new() } else { format!("?{query}") };
         let href = |id: EventId| format!("/console/events/{}{carried}", id.short());
         let all_of = |name: &str, id: &str| {
-            let id: String = id.chars().take(1024).collect();
-            let query = form_urlencoded::Serializer::new(String::new()).append_pair("range", "30d").append_pair(name, &id).finish();
-            format!("/console/events?{query}")
+            let pairs = [("range", "30d"), (name, id)];
+            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+            (!id.is_empty() && query.len() <= MAX_CARRIED_BYTES).then(|| format!("/console/events?{query}"))
         };
         let other = |title: &'static str, key: &str| {
             let node = event.whole.member(key)?;
@@ -234,9 +234,9 @@ impl EventPage {
 
     /// The page.
     #[must_use]
-    pub fn render(&self, shell: &Shell) -> Markup {
+    pub(super) fn render(&self, shell: &Shell) -> Markup {
         let content = html! {
-            nav .row.spread aria-label="Events" {
+            div .row.spread {
                 a .target href=(shell.href(&self.back)) { "← Back to the list" }
                 div .row {
                     @for (name, href) in ["Previous event", "Next event"].iter().zip(&self.beside) {
@@ -267,7 +267,7 @@ impl EventPage {
         html! {
             section .card aria-labelledby="facts" {
                 h2 #facts { "Who, what, when" }
-                dl .facts {
+                dl .members {
                     dt { "Recorded" }
                     dd { (ui::time(self.at)) " " span .hint { (self.at) } }
                     @if let Some(when) = &self.occurred_at {
@@ -282,12 +282,16 @@ impl EventPage {
                     dt { "By" }
                     dd {
                         (thing(&self.principal))
-                        a .target.hint href=(shell.href(&self.related[0])) { "All by the same principal" }
+                        @if let Some(href) = &self.related[0] {
+                            a .target.hint href=(shell.href(href)) { "All by the same principal" }
+                        }
                     }
                     dt { "On" }
                     dd {
                         (thing(&self.entity))
-                        a .target.hint href=(shell.href(&self.related[1])) { "All on the same entity" }
+                        @if let Some(href) = &self.related[1] {
+                            a .target.hint href=(shell.href(href)) { "All on the same entity" }
+                        }
                     }
                     @for (title, other) in &self.others {
                         dt { (title) }
@@ -357,7 +361,7 @@ impl Changes {
             States::After => "What there is now",
         };
         html! {
-            section .card aria-labelledby="changes" {
+            section .card.changes aria-labelledby="changes" {
                 h2 #changes { (title) }
                 @if self.rows.is_empty() {
                     p .hint { "Before and after are the same." }
@@ -373,7 +377,7 @@ impl Changes {
                         }
                         tbody {
                             @for row in &self.rows {
-                                tr class=(row.class()) {
+                                tr class=(row.word()) {
                                     th scope="row" {
                                         code { (row.path) }
                                         @if self.told == States::Both { " " span .hint { (row.word()) } }
@@ -394,7 +398,7 @@ impl Changes {
                 @if !self.unchanged.is_empty() {
                     details {
                         summary { (ui::count((self.unchanged.len() + self.more_unchanged) as u64, "member", "members")) " unchanged" }
-                        dl .facts {
+                        dl .members {
                             @for (path, same) in &self.unchanged {
                                 dt { code { (path) } }
                                 dd { code .value { (same.text) } }
@@ -409,10 +413,6 @@ impl Changes {
 }
 
 impl ChangeRow {
-    fn class(&self) -> &'static str {
-        self.word()
-    }
-
     fn word(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, _) => "added",
@@ -434,7 +434,7 @@ fn value(element: &str, value: Option<&Cut>) -> Markup {
 
 /// Why there is no event to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Gone {
+pub(super) enum Gone {
     /// There is none with this id.
     Unknown,
     /// It has expired; where the oldest one is that has not.
@@ -447,7 +447,7 @@ pub enum Gone {
 impl Gone {
     /// The page.
     #[must_use]
-    pub fn render(&self, shell: &Shell) -> Markup {
+    pub(super) fn render(&self, shell: &Shell) -> Markup {
         let title = match self {
             Self::Unknown => "There is no such event",
             Self::Expired { .. } => "This event has expired",

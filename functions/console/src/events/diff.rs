@@ -165,9 +165,7 @@ mod tests {
     fn a_state_alone_was_added_or_removed_member_by_member() {
         let state = node(r#"{"a":1,"b":{"c":2}}"#);
         let all = |change: fn(Node) -> Change| {
-            ["a", "b"].map(|key| {
-                (Path(vec![Step::Member(key.to_owned())]), change(state.member(key).unwrap().clone()))
-            })
+            ["a", "b"].map(|key| (Path(vec![Step::Member(key.to_owned())]), change(state.member(key).unwrap().clone())))
         };
         assert_eq!(Difference::between(None, Some(&state)).changes, all(Change::Added));
         assert_eq!(Difference::between(Some(&state), None).changes, all(Change::Removed));
@@ -245,8 +243,7 @@ mod tests {
             Node::Scalar(_) => node.clone(),
             Node::Array(items) => Node::Array(items.iter().map(sorted).collect()),
             Node::Object(members) => {
-                let mut members: Vec<_> =
-                    members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+                let mut members: Vec<_> = members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
                 members.sort_by(|one, other| one.0.cmp(&other.0));
                 Node::Object(members)
             }
@@ -260,8 +257,9 @@ mod tests {
             let (before, after) = (chance.object(3), chance.object(3));
             let difference = Difference::between(Some(&before), Some(&after));
             let mut state = before.clone();
-            let is_taken_out =
-                |(path, change): &&(Path, Change)| matches!((path.0.last(), change), (Some(Step::Item(_)), Change::Removed(_)));
+            let is_taken_out = |(path, change): &&(Path, Change)| {
+                matches!((path.0.last(), change), (Some(Step::Item(_)), Change::Removed(_)))
+            };
             let (taken_out, others): (Vec<_>, Vec<_>) = difference.changes.iter().partition(is_taken_out);
             for (path, change) in taken_out.into_iter().rev().chain(others) {
                 apply(&mut state, &path.0, change);
@@ -283,7 +281,8 @@ mod tests {
             for (path, same) in &difference.unchanged {
                 assert_eq!(at(&after, &path.0), Some(same));
             }
-            let moved = difference.changes.iter().any(|(path, _)| path.0.iter().any(|step| matches!(step, Step::Item(_))));
+            let moved =
+                difference.changes.iter().any(|(path, _)| path.0.iter().any(|step| matches!(step, Step::Item(_))));
             assert!(moved || !difference.changes.is_empty() || sorted(&before) == sorted(&after));
         }
     }

@@ -7,15 +7,15 @@ use super::{json::Node, text::short};
 
 /// Something, or somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Thing {
+pub(super) struct Thing {
     /// Its id.
-    pub id: String,
+    pub(super) id: String,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// What kind of thing it is.
-    pub kind: String,
+    pub(super) kind: String,
     /// The e-mail address, of a person.
-    pub email: String,
+    pub(super) email: String,
 }
 
 impl Thing {
@@ -69,9 +69,8 @@ impl Event {
         const MAX_CHARS: usize = 120;
         let verb = verb(&self.action);
         let is_about_oneself = self.entity.id == self.principal.id && self.entity.kind == self.principal.kind;
-        let object = (!(is_about_oneself && verb.is_some_and(|verb| verb.alone))).then(|| {
-            (short(&self.entity.kind, 40), self.entity.label(MAX_CHARS))
-        });
+        let object = (!(is_about_oneself && verb.is_some_and(|verb| verb.alone)))
+            .then(|| (short(&self.entity.kind, 40), self.entity.label(MAX_CHARS)));
         let verb = match verb {
             Some(verb) => format!("{}{}", verb.past, if object.is_some() { verb.before_object } else { "" }),
             None => format!("did {} to", short(&self.action, 40)),
@@ -83,15 +82,15 @@ impl Event {
 
 /// What happened: `Ada Bell updated MOCK_API Payments`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sentence {
+pub(super) struct Sentence {
     /// Who did it.
-    pub who: String,
+    pub(super) who: String,
     /// What was done.
-    pub verb: String,
+    pub(super) verb: String,
     /// What it was done to: its type and its name; nothing where somebody did something by themselves.
-    pub object: Option<(String, String)>,
+    pub(super) object: Option<(String, String)>,
     /// Whom it concerns.
-    pub subject: Option<String>,
+    pub(super) subject: Option<String>,
 }
 
 impl Sentence {
@@ -105,7 +104,7 @@ impl Sentence {
 
     /// The same as plain text.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = format!("{} {}", self.who, self.verb);
         if let Some((kind, name)) = &self.object {
             text.push_str(&format!(" {kind} {name}"));

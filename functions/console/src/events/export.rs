@@ -19,38 +19,38 @@ pub(super) const OWN: &[&str] = &["format", "part", "download"];
 
 /// A part of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportPage {
+pub(super) struct ExportPage {
     /// What the format is called.
-    pub format: &'static str,
+    pub(super) format: &'static str,
     /// The number of this part.
-    pub part: u64,
+    pub(super) part: u64,
     /// What is in it; nothing where no event matches.
-    pub content: Option<Part>,
+    pub(super) content: Option<Part>,
     /// Where the next part is, if there is one.
-    pub next: Option<String>,
+    pub(super) next: Option<String>,
     /// From when on the next part looks.
-    pub next_from: Option<Timestamp>,
+    pub(super) next_from: Option<Timestamp>,
     /// The same in the other format.
-    pub other: (&'static str, String),
+    pub(super) other: (&'static str, String),
     /// Where the list is.
-    pub back: String,
+    pub(super) back: String,
 }
 
 /// What is in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// How many events.
-    pub events: u64,
+    pub(super) events: u64,
     /// The sequences of the first and the last.
-    pub sequences: [u64; 2],
+    pub(super) sequences: [u64; 2],
     /// When they were recorded.
-    pub times: [Timestamp; 2],
+    pub(super) times: [Timestamp; 2],
     /// How large the file is.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Where it is.
-    pub href: String,
+    pub(super) href: String,
     /// What it is called.
-    pub name: String,
+    pub(super) name: String,
 }
 
 /// The format that a name in addresses means.
@@ -128,18 +128,21 @@ impl ExportPage {
             content,
             next: page.next.map(|next| href(&at(Some(next.short()), page.skip, part + 1))),
             next_from: page.next.map(|next| next.recorded_at()),
-            other: (other.0, format!("/console/events/export?{}", pinned.query_with(&[("format", other.1.to_owned())]))),
+            other: (
+                other.0,
+                format!("/console/events/export?{}", pinned.query_with(&[("format", other.1.to_owned())])),
+            ),
             back: format!("/console/events?{}", view.query()),
         }
     }
 
     /// The page.
     #[must_use]
-    pub fn render(&self, shell: &Shell) -> Markup {
+    pub(super) fn render(&self, shell: &Shell) -> Markup {
         let is_whole = self.part == 1 && self.next.is_none();
         let title = format!("Export as {}", self.format);
         let content = html! {
-            nav .row aria-label="Events" { a .target href=(shell.href(&self.back)) { "← Back to the list" } }
+            div .row { a .target href=(shell.href(&self.back)) { "← Back to the list" } }
             h1 { (title) }
             section .card aria-label="This part" {
                 @if !is_whole { h2 { "Part " (ui::number(self.part)) } }
@@ -183,7 +186,7 @@ impl Part {
             }
             div .row {
                 a .button.primary href=(shell.href(&self.href)) download=(self.name) { "Download" }
-                code .name { (self.name) }
+                code .file-name { (self.name) }
             }
         }
     }

@@ -8,7 +8,10 @@ use super::{
     query::{Range, Recent, View, told},
     text::short,
 };
-use crate::{layout::Shell, ui::{self, Tone}};
+use crate::{
+    layout::Shell,
+    ui::{self, Tone},
+};
 
 /// The events that reading the log itself leaves.
 const READS: &str = "audit.read";
@@ -17,40 +20,40 @@ const MAX_SUGGESTIONS: usize = 12;
 
 /// The form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterForm {
+pub(super) struct FilterForm {
     /// Stretches of time that end now: what they are called, where they are, and whether one is shown.
-    pub ranges: Vec<(&'static str, String, bool)>,
+    pub(super) ranges: Vec<(&'static str, String, bool)>,
     /// The stretch that is kept where no times are given.
-    pub recent: Recent,
+    pub(super) recent: Recent,
     /// The times.
-    pub times: [Field; 2],
+    pub(super) times: [Field; 2],
     /// The text.
-    pub text: Field,
+    pub(super) text: Field,
     /// What events must be.
-    pub fields: Vec<Field>,
+    pub(super) fields: Vec<Field>,
     /// Whether reads of the log are left out.
-    pub hides_reads: bool,
+    pub(super) hides_reads: bool,
     /// What else is asked for, which only addresses can.
-    pub hidden: Vec<(&'static str, String)>,
+    pub(super) hidden: Vec<(&'static str, String)>,
     /// What is wrong with what no field is for.
-    pub faults: Vec<String>,
+    pub(super) faults: Vec<String>,
     /// Where everything is, where something is asked for.
-    pub clear: Option<String>,
+    pub(super) clear: Option<String>,
 }
 
 /// One field, with as many inputs as values were given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
+pub(super) struct Field {
     /// The parameter.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// What it is called.
-    pub label: &'static str,
+    pub(super) label: &'static str,
     /// Its values, at least one, which may be empty.
-    pub values: Vec<String>,
+    pub(super) values: Vec<String>,
     /// What is wrong.
-    pub error: Option<String>,
+    pub(super) error: Option<String>,
     /// Values that the shown events have.
-    pub suggestions: Vec<String>,
+    pub(super) suggestions: Vec<String>,
 }
 
 impl FilterForm {
@@ -125,7 +128,7 @@ impl FilterForm {
             @if !self.faults.is_empty() {
                 (ui::notice(Tone::Bad, &html! {
                     p { strong { "This address asks for something that cannot be shown." } }
-                    ul { @for fault in &self.faults { li { (fault) } } }
+                    @for fault in &self.faults { p { bdi { (fault) } } }
                     p { a href=(shell.href("/console/events")) { "Show the newest events" } }
                 }))
             }
@@ -137,13 +140,13 @@ impl FilterForm {
                 }
                 @if self.recent != Recent::default() { input type="hidden" name="range" value=(self.recent.as_str()); }
                 @for (name, value) in &self.hidden { input type="hidden" name=(name) value=(value); }
-                div .fields {
+                div .filter-fields {
                     @for time in &self.times { (time.render("datetime-local")) }
                     (self.text.render("search"))
                 }
                 details open[self.is_open()] {
                     summary { "More filters" }
-                    div .fields {
+                    div .filter-fields {
                         @for field in &self.fields { (field.render("text")) }
                         p .check {
                             input #hide-reads type="checkbox" name="excludeType" value=(READS) checked[self.hides_reads];

@@ -184,7 +184,10 @@ mod tests {
     fn what_is_shown_is_the_same_json_in_its_own_order_with_its_own_numbers() {
         let text = r#"{"b":[1.50,12345678901234567890123,[]],"a":{"é\u202e":"\u0000x","n":null,"o":{}}}"#;
         let node = Node::parse(text).unwrap();
-        assert_eq!(node.to_string(), r#"{"b": [1.50, 12345678901234567890123, []], "a": {"é\u202e": "\u0000x", "n": null, "o": {}}}"#);
+        assert_eq!(
+            node.to_string(),
+            r#"{"b": [1.50, 12345678901234567890123, []], "a": {"é\u202e": "\u0000x", "n": null, "o": {}}}"#
+        );
         assert_eq!(
             node.pretty(),
             "{\n  \"b\": [\n    1.50,\n    12345678901234567890123,\n    []\n  ],\n  \"a\": {\n    \"é\\u202e\": \

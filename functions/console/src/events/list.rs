@@ -31,29 +31,29 @@ const MAX_CARRIED_BYTES: usize = 250;
 
 /// A page of the log.
 #[derive(Debug, Clone, PartialEq)]
-pub struct List {
+pub(super) struct List {
     /// What is asked for.
-    pub form: FilterForm,
+    pub(super) form: FilterForm,
     /// How many events there were over time; on the first page alone.
-    pub chart: Option<BarChart>,
+    pub(super) chart: Option<BarChart>,
     /// Where there is a chart: what it counts, in words.
-    pub told: Option<Told>,
+    pub(super) told: Option<Told>,
     /// What is shown of it.
-    pub content: Content,
+    pub(super) content: Content,
 }
 
 /// How many events there were, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub(super) struct Told {
     /// How many were counted.
-    pub total: u64,
+    pub(super) total: u64,
     /// From when on the counts are whole, where that is not the whole time.
-    pub counted_since: Option<Timestamp>,
+    pub(super) counted_since: Option<Timestamp>,
 }
 
 /// What is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
+pub(super) enum Content {
     /// What was asked for makes no sense.
     Refused,
     /// The log holds no event at all.
@@ -64,36 +64,36 @@ pub enum Content {
 
 /// Events, and where there are more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rows {
+pub(super) struct Rows {
     /// The events, the newest first.
-    pub rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     /// Where the newest events are, from a page of older ones.
-    pub newest: Option<String>,
+    pub(super) newest: Option<String>,
     /// Where older ones are.
-    pub older: Option<String>,
+    pub(super) older: Option<String>,
     /// Where a filter left so few that looking further is left to the reader: how far back was looked.
-    pub looked_back_to: Option<Timestamp>,
+    pub(super) looked_back_to: Option<Timestamp>,
     /// Without the filter, where there is one.
-    pub unfiltered: Option<String>,
+    pub(super) unfiltered: Option<String>,
     /// The same as a file, as NDJSON and as CSV.
-    pub exports: [String; 2],
+    pub(super) exports: [String; 2],
 }
 
 /// One event in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub(super) struct Row {
     /// Where all of it is.
-    pub href: String,
+    pub(super) href: String,
     /// When it was recorded.
-    pub at: Timestamp,
+    pub(super) at: Timestamp,
     /// Its type.
-    pub kind: String,
+    pub(super) kind: String,
     /// What happened.
-    pub sentence: Sentence,
+    pub(super) sentence: Sentence,
     /// Who did it.
-    pub principal: Thing,
+    pub(super) principal: Thing,
     /// By what.
-    pub client: String,
+    pub(super) client: String,
 }
 
 impl Row {
@@ -152,7 +152,8 @@ impl List {
         let older = page.next.map(|from| At { from, through: page.through, skip: page.skip });
         let looked_back_to = page.next.filter(|_| page.lines.len() < PAGE_SIZE).map(|next| next.recorded_at());
         let events: Vec<Event> = page.lines.iter().map(Event::of).collect();
-        let export = |format: &str| format!("/console/events/export?{}", view.query_with(&[("format", format.to_owned())]));
+        let export =
+            |format: &str| format!("/console/events/export?{}", view.query_with(&[("format", format.to_owned())]));
         let content = Rows {
             rows: page.lines.iter().map(|line| Row::of(line, &carried)).collect(),
             newest: view.is_older().then(|| list_href(&query)),
@@ -167,7 +168,7 @@ impl List {
 
     /// The page.
     #[must_use]
-    pub fn render(&self, shell: &Shell) -> Markup {
+    pub(super) fn render(&self, shell: &Shell) -> Markup {
         debug_assert_eq!(shell.section, Section::Events);
         let content = html! {
             h1 { "Event viewer" }
@@ -284,7 +285,7 @@ impl Rows {
             @if let Some(at) = self.looked_back_to {
                 p .hint { "Looked back to " (ui::time(at)) ". There may be more before." }
             }
-            div .row.spread.ways {
+            div .row.spread.ways-on {
                 div .row {
                     @if let Some(href) = &self.newest { a .button href=(shell.href(href)) { "Newest events" } }
                     @if let Some(href) = &self.older {

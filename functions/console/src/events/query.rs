@@ -13,7 +13,7 @@ use annals_core::{
 
 /// A stretch of time that ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recent {
+pub(super) enum Recent {
     /// An hour.
     Hour,
     /// 24 hours: what is shown unless something else is asked for.
@@ -32,7 +32,7 @@ impl Recent {
 
     /// Its name in addresses.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "1h",
             Self::Day => "24h",
@@ -44,7 +44,7 @@ impl Recent {
 
     /// What it is called.
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Hour => "Last hour",
             Self::Day => "24 hours",
@@ -68,7 +68,7 @@ impl Recent {
 
 /// Which stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Range {
+pub(super) enum Range {
     /// One that ends now.
     Recent(Recent),
     /// From a time to a time, as they were given; either may be empty.
@@ -93,14 +93,17 @@ pub(super) struct At {
 
 /// A view of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
+pub(super) struct View {
     /// Which stretch of time.
-    pub range: Range,
+    pub(super) range: Range,
     /// What events must be: the API's parameters in its order, and their values.
-    pub filter: Vec<(&'static str, String)>,
+    pub(super) filter: Vec<(&'static str, String)>,
     /// What only some pages have: where they begin, for example.
     others: Vec<(String, String)>,
 }
+
+/// The longest query string of a view: a page has it in many links.
+const MAX_QUERY_BYTES: usize = 2_000;
 
 /// The parameters beside the filter's that a list has.
 pub(super) const OF_LISTS: &[&str] = &["from", "through", "skip"];
@@ -143,6 +146,9 @@ impl View {
         }
         if !(since.is_empty() && until.is_empty()) {
             view.range = Range::Between { since, until };
+        }
+        if view.query().len() > MAX_QUERY_BYTES {
+            faults.push(Fault::parameter("The filter", "is longer than this page can bear: the API takes longer ones"));
         }
         let request = match PageQuery::parse(&view.api_query(own), Shape::View) {
             Ok(query) => {
@@ -192,7 +198,7 @@ impl View {
 
     /// The query string of this view's newest events.
     #[must_use]
-    pub fn query(&self) -> String {
+    pub(super) fn query(&self) -> String {
         self.query_with(&[])
     }
 
@@ -262,7 +268,8 @@ impl<'a> Pairs<'a> {
             Range::Recent(_) => {}
             Range::Between { since, until } => {
                 let times = [("since", since), ("until", until)];
-                self.0.extend(times.into_iter().filter(|(_, time)| !time.is_empty()).map(|(name, time)| (name, &**time)));
+                self.0
+                    .extend(times.into_iter().filter(|(_, time)| !time.is_empty()).map(|(name, time)| (name, &**time)));
             }
         }
     }
@@ -341,12 +348,23 @@ mod tests {
     fn what_is_wrong_is_told_at_its_parameter() {
         let faults = |query: &str| -> Vec<String> {
             let found = parse(query).1.unwrap_err();
-            found.iter().map(|fault| { let (name, detail) = told(fault); format!("{name} {detail}") }).collect()
+            found
+                .iter()
+                .map(|fault| {
+                    let (name, detail) = told(fault);
+                    format!("{name} {detail}")
+                })
+                .collect()
         };
         assert_eq!(faults("since=yesterday"), ["since is no date and time"]);
         assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until lies before since"]);
-        assert_eq!(faults("range=2h&sort=asc"), ["range must be 1h, 24h, 7d, 30d or all", "sort is no parameter of this page"]);
+        assert_eq!(
+            faults("range=2h&sort=asc"),
+            ["range must be 1h, 24h, 7d, 30d or all", "sort is no parameter of this page"]
+        );
         assert_eq!(faults(&format!("q={}", "x".repeat(1025))), ["q must be at most 1024 characters long"]);
+        let long = format!("q={0}&type={0}", "x".repeat(1000));
+        assert_eq!(faults(&long), ["The filter is longer than this page can bear: the API takes longer ones"]);
         assert!(faults("from=x&skip=-1").len() == 2);
     }
 }

@@ -4,11 +4,11 @@ use super::json::is_hidden;
 
 /// A text, or its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Cut {
+pub(super) struct Cut {
     /// What is shown.
-    pub text: String,
+    pub(super) text: String,
     /// Whether there is more.
-    pub is_cut: bool,
+    pub(super) is_cut: bool,
 }
 
 impl Cut {

@@ -15,7 +15,8 @@ use crate::{
 
 /// The chart of `timeline`; `href` says where a stretch of time is shown by itself. Nothing to show: no chart.
 pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>) -> Option<BarChart> {
-    let highest = timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
+    let highest =
+        timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
     let bars = timeline.stretches.iter().map(|stretch| Bar {
         value: stretch.events,
         label: format!("{}: {}", span(stretch), ui::count(stretch.events, "event", "events")),

@@ -14,8 +14,8 @@ use crate::{
 
 /// What is shown of a name in the list.
 const NAME_CHARS: usize = 60;
-/// How many tokens are listed: those that have ended are the first to be left out.
-const LISTED: usize = MAX_TOKENS + 10;
+/// How many bytes of the page that may take, so that it stays small whatever tokens are called.
+const NAME_BYTES: usize = 240;
 
 /// The page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,10 +132,13 @@ impl Row {
 
 /// The beginning of a name.
 fn cut(name: &str) -> String {
-    match name.char_indices().nth(NAME_CHARS) {
-        Some((index, _)) => format!("{}…", name.get(..index).unwrap_or(name)),
-        None => name.to_owned(),
-    }
+    let mut bytes = 0;
+    let fits = |character: &char| {
+        bytes += if matches!(character, '<' | '>' | '&' | '"') { "&quot;".len() } else { character.len_utf8() };
+        bytes <= NAME_BYTES
+    };
+    let beginning: String = name.chars().take(NAME_CHARS).take_while(fits).collect();
+    if beginning.len() < name.len() { beginning + "…" } else { beginning }
 }
 
 impl Page {
@@ -145,7 +148,7 @@ impl Page {
         let mut rows: Vec<Row> = tokens.iter().rev().map(|token| Row::of(token, now, tokens)).collect();
         rows.sort_by_key(|row| !row.is_live);
         let live = rows.iter().filter(|row| row.is_live).count();
-        rows.truncate(LISTED);
+        rows.truncate(MAX_TOKENS);
         Self { done: None, made: None, rows, live, form }
     }
 
@@ -220,19 +223,19 @@ impl Row {
         let action = |what: &str, label: &str| {
             let own = format!("{what}-{id}");
             html! {
-                a #(own) .button .(what) href=(shell.href(&format!("/console/tokens/{id}/{what}"))) data-question
+                a #(own) href=(shell.href(&format!("/console/tokens/{id}/{what}"))) data-question
                     aria-labelledby={ (own) " " (id) } { (label) }
             }
         };
         html! {
             tr role="row" {
                 th #(id) scope="row" role="rowheader" { (self.name) }
-                td role="cell" data-column="Role" { (self.role) }
-                td role="cell" data-column="State" { (ui::badge(self.state.0, self.state.1)) }
-                td role="cell" data-column="Created" { (ui::time(self.created_at)) }
-                td role="cell" data-column="Ends" { (never(self.expires_at)) }
-                td role="cell" data-column="Last used" { (never(self.last_used_at)) }
-                td .actions role="cell" {
+                td role="cell" { (self.role) }
+                td role="cell" { (ui::badge(self.state.0, self.state.1)) }
+                td role="cell" { (ui::time(self.created_at)) }
+                td role="cell" { (never(self.expires_at)) }
+                td role="cell" { (never(self.last_used_at)) }
+                td role="cell" {
                     @if self.is_producer {
                         span .hint { "The product’s" }
                     } @else {
@@ -284,4 +287,17 @@ pub fn rotation_page(id: &str, name: &str, form: &Fields, shell: &Shell) -> Mark
         }
     };
     shell.page("Replace a token", &content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_where_it_would_take_too_much_of_the_page() {
+        assert_eq!(cut("SIEM"), "SIEM");
+        assert_eq!(cut(&"ä".repeat(60)), "ä".repeat(60));
+        assert_eq!(cut(&"ä".repeat(61)), format!("{}…", "ä".repeat(60)));
+        assert_eq!(cut(&"\"".repeat(60)), format!("{}…", "\"".repeat(40)));
+    }
 }

@@ -163,6 +163,10 @@ impl Setup {
         )
     }
 
+    /// Why there is no link.
+    pub const NO_LINK_NOTE: &str = "There is no link: CloudFormation reads templates from S3 alone, and this deployment has \
+                                    not published its own (its parameter CustomerTemplateUrl is empty).";
+
     /// How to use the CloudFormation template.
     #[must_use]
     pub fn cloud_formation_note(&self) -> &'static str {
@@ -172,10 +176,9 @@ impl Setup {
                  that exists under this name must be deleted first: the stack makes it."
             }
             None => {
-                "There is no link: CloudFormation reads templates from S3 alone, and this deployment has not published its \
-                 own (its parameter CustomerTemplateUrl is empty). Save the template as destination.yaml and run the \
-                 command, or upload it in CloudFormation's console. Add --parameter-overrides CreateBucket=false where the \
-                 bucket exists. A role that exists under this name must be deleted first: the stack makes it."
+                "Save the template as destination.yaml and run the command, or upload it in CloudFormation's console. Add \
+                 --parameter-overrides CreateBucket=false where the bucket exists. A role that exists under this name must \
+                 be deleted first: the stack makes it."
             }
         }
     }

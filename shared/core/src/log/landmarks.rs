@@ -1,9 +1,8 @@
 //! Where in the log many times are, found together: for counts of events that no one has to read, because sequences are
 //! dense and time rises with them.
 //!
-//! All times are searched for in rounds: each round asks for one segment a time, at once, and what any of them finds
-//! narrows the search for all. So it takes about as many round trips as one search, whatever the number of times. Reads
-//! are eventually consistent, at half the price: they can only misplace a time that has just passed.
+//! All times are searched for in rounds: each round asks for two segments a time, at once, and what any of them finds
+//! narrows the search for all. So it takes about as many round trips as one search, whatever the number of times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,17 +68,14 @@ impl Landmarks {
         self.around(time).1.map_or(self.tail.last + 1, |(first, _)| first)
     }
 
-    /// Where to look to know `time`'s place better; `None` where it is known.
-    fn guess(&self, time: Timestamp, by_time: bool) -> Option<u64> {
+    /// Where to look to know `time`'s place better: where it would be were events spread evenly, and in the middle, in
+    /// case they are not. `None` where it is known.
+    fn guesses(&self, time: Timestamp) -> Option<[u64; 2]> {
         let (Some(low), Some((_, high))) = self.around(time) else { return None };
         let start = low.last + 1;
         let width = high.from.checked_sub(start).filter(|width| *width > 0)?;
-        let part = if by_time {
-            share(width, time.since(low.recorded_at), high.recorded_at.since(low.recorded_at))
-        } else {
-            width / 2
-        };
-        Some(start + part.min(width - 1))
+        let even = share(width, time.since(low.recorded_at), high.recorded_at.since(low.recorded_at));
+        Some([even, width / 2].map(|part| start + part.min(width - 1)))
     }
 
     /// Takes in that `found` is the first segment that begins at `asked` or behind it.
@@ -106,23 +102,27 @@ impl Log {
     }
 
     /// For each of `times`, the first sequence of the first segment recorded at or after it; one behind the tail where
-    /// there is none. What is found on the way is kept in `landmarks`.
+    /// there is none. What is found on the way is kept in `landmarks`. Eventually consistent reads, at half the price, may
+    /// place a time behind events that have just been recorded.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn locate(&self, landmarks: &mut Landmarks, times: &[Timestamp]) -> Result<Vec<u64>, StoreError> {
-        let mut by_time = true;
+    pub async fn locate(
+        &self,
+        landmarks: &mut Landmarks,
+        times: &[Timestamp],
+        consistency: Consistency,
+    ) -> Result<Vec<u64>, StoreError> {
         loop {
-            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| landmarks.guess(*time, by_time)).collect();
+            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| landmarks.guesses(*time)).flatten().collect();
             if guesses.is_empty() {
                 return Ok(times.iter().map(|time| landmarks.place(*time)).collect());
             }
-            let looks = guesses.iter().map(|at| self.next_segment(&landmarks.organisation, *at, Consistency::Eventual));
+            let looks = guesses.iter().map(|at| self.next_segment(&landmarks.organisation, *at, consistency));
             let found = try_join_all(looks).await?;
             for (asked, segment) in guesses.iter().zip(&found) {
                 landmarks.learn(*asked, segment.as_ref());
             }
-            by_time = !by_time;
         }
     }
 }

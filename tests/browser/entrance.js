@@ -1,0 +1,150 @@
+// Getting in, and out.
+
+import assert from "node:assert/strict";
+
+import { look, scene, stage } from "./scene.js";
+
+scene("a portal link lets an administrator in, once", async (scene) => {
+  const organisation = await scene.system.organisation();
+  const link = await organisation.portalLink();
+  const page = await scene.person();
+  const response = await page.goto(link);
+  assert.equal(response.status(), 200);
+  assert.equal(new URL(page.url()).pathname, "/console/destinations");
+  assert.equal(await page.getByRole("navigation", { name: "Sections" }).getByRole("link").count(), 3);
+  assert.deepEqual(await page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Audit Events", "Event viewer", "Tokens"]);
+  assert.ok((await page.title()).endsWith("· Northwind Mills"));
+  await page.getByText("Ada Bell").waitFor();
+
+  const other = await scene.person();
+  assert.equal((await other.goto(link)).status(), 410);
+  await other.getByRole("heading", { level: 1, name: "This link has been used" }).waitFor();
+  assert.deepEqual(await other.context().cookies(), []);
+  await look(other, "entrance-link-used");
+
+  assert.equal((await page.reload()).status(), 200, "the first one's visit goes on");
+  const signedIn = (await organisation.log()).filter((event) => event.principal.id === "42");
+  assert.equal(signedIn.length, 1, JSON.stringify(signedIn));
+  assert.equal(signedIn[0].principal.email, "ada@example.com");
+});
+
+scene("the cookie is for this host, for half an hour, and for no script", async (scene) => {
+  const page = await scene.visitor(await scene.system.organisation());
+  const [cookie, ...others] = await page.context().cookies();
+  assert.deepEqual(others, []);
+  const { name, value, expires, ...rest } = cookie;
+  assert.deepEqual(rest, { domain: "127.0.0.1", path: "/", httpOnly: true, secure: false, sameSite: "Lax" });
+  assert.equal(name, "annals");
+  assert.match(value, /^[A-Za-z0-9]{43}$/);
+  assert.ok(Math.abs(expires - Date.now() / 1000 - 1800) < 30, `it expires at ${expires}`);
+  assert.equal(await page.evaluate(() => document.cookie), "");
+  assert.ok(!(await page.content()).includes(value), "it stands on the page");
+});
+
+scene("whoever only looks ahead does not use a link up", async (scene) => {
+  const organisation = await scene.system.organisation();
+  const link = await organisation.portalLink();
+  const page = await scene.person({ hosts: [stage.site.otherSite] });
+  const head = await page.request.head(link);
+  assert.equal(head.status(), 503);
+  assert.equal(head.headers()["set-cookie"], undefined);
+  const prefetched = page.waitForResponse(link);
+  await page.goto(stage.site.otherSite + stage.site.put(`<link rel="prefetch" href="${link}"><a href="${link}">Audit log</a>`));
+  assert.equal((await prefetched).status(), 503);
+  assert.deepEqual(await page.context().cookies(), []);
+  await page.getByRole("link", { name: "Audit log" }).click();
+  await page.getByRole("heading", { level: 1 }).waitFor();
+  assert.equal(new URL(page.url()).pathname, "/console/destinations");
+});
+
+scene("a link that never was one is refused", async (scene) => {
+  const page = await scene.person();
+  for (const token of ["x", "A".repeat(43), "%00", encodeURIComponent("<script>alert(1)</script>")]) {
+    assert.equal((await page.goto(`${scene.system.api}/console/enter/${token}`)).status(), 410, token);
+    await page.getByRole("heading", { name: "This link has been used" }).waitFor();
+  }
+});
+
+scene("a link and a visit end by themselves", async (scene) => {
+  const organisation = await scene.system.organisation();
+  const link = await organisation.portalLink();
+  await scene.system.end("link", link.split("/").at(-1));
+  const late = await scene.person();
+  assert.equal((await late.goto(link)).status(), 410);
+
+  const page = await scene.visitor(organisation);
+  assert.equal((await page.reload()).status(), 200);
+  const [cookie] = await page.context().cookies();
+  await scene.system.end("session", cookie.value);
+  assert.equal((await page.reload()).status(), 401);
+  await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
+});
+
+scene("without a visit every page says what to do", async (scene) => {
+  const page = await scene.person();
+  for (const path of ["/console", "/console/destinations", "/console/events", "/console/tokens"]) {
+    assert.equal((await page.goto(scene.system.api + path)).status(), 401, path);
+    await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
+  }
+  await look(page, "entrance-not-signed-in");
+  const { hostname: domain } = new URL(scene.system.api);
+  await page.context().addCookies([{ name: "annals", value: "A".repeat(43), domain, path: "/" }]);
+  assert.equal((await page.goto(`${scene.system.api}/console/events`)).status(), 401, "an invented one");
+});
+
+for (const javaScript of [true, false]) {
+  const how = javaScript ? "" : ", without JavaScript";
+  scene(`signing out ends the visit, everywhere${how}`, async (scene) => {
+    const page = await scene.visitor(await scene.system.organisation(), { javaScript });
+    const cookies = await page.context().cookies();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { level: 1, name: "You have signed out" }).waitFor();
+    assert.deepEqual(await page.context().cookies(), []);
+    if (javaScript) await look(page, "entrance-signed-out");
+    await page.context().addCookies(cookies);
+    assert.equal((await page.goto(`${scene.system.api}/console/events`)).status(), 401, "the old cookie");
+  });
+}
+
+scene("an auditor reads, and finds no administration", async (scene) => {
+  const organisation = await scene.system.organisation();
+  const page = await scene.visitor(organisation, { role: "auditor", user: { id: "7", name: "Grace Moss" } });
+  assert.equal(new URL(page.url()).pathname, "/console/events");
+  assert.deepEqual(await page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Event viewer"]);
+  for (const path of ["/console/destinations", "/console/tokens", "/console/nowhere"]) {
+    assert.equal((await page.goto(scene.system.api + path)).status(), 404, path);
+    await page.getByRole("heading", { level: 1, name: "There is no such page" }).waitFor();
+  }
+  await look(page, "entrance-no-such-page");
+  assert.equal((await page.goto(`${scene.system.api}/console`)).status(), 200);
+  assert.equal(new URL(page.url()).pathname, "/console/events");
+});
+
+scene("a visit sees its own organisation alone", async (scene) => {
+  const [one, other] = await Promise.all([scene.system.organisation({ name: "One" }), scene.system.organisation({ name: "Other" })]);
+  await other.record([{ action: "CREATE", entity: { id: "secret", name: "Secret", entityType: "KEY" }, principal: { id: "1", name: "P", entityType: "USER" } }]);
+  const page = await scene.visitor(one);
+  for (const path of ["/console/events", "/console/destinations", "/console/tokens"]) {
+    await page.goto(scene.system.api + path);
+    assert.ok(!(await page.content()).includes("Secret") && !(await page.title()).includes("Other"), path);
+  }
+});
+
+scene("every answer has the headers that keep a browser careful", async (scene) => {
+  const page = await scene.visitor(await scene.system.organisation());
+  const pages = ["/console/destinations", "/console/events", "/console/tokens", "/console/nowhere", "/console/enter/x"];
+  const assets = await page.evaluate(() => [...document.querySelectorAll("link[rel=stylesheet], script")].map((element) => new URL(element.href ?? element.src).pathname));
+  assert.equal(assets.length, 2);
+  for (const path of [...pages, ...assets]) {
+    const headers = (await page.request.get(scene.system.api + path)).headers();
+    const policy = headers["content-security-policy"];
+    for (const directive of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"]) {
+      assert.ok(policy.split(/; */).includes(directive), `${path}: ${directive} in ${policy}`);
+    }
+    assert.ok(!/unsafe|\*|http/.test(policy), policy);
+    assert.equal(headers["x-content-type-options"], "nosniff", path);
+    assert.equal(headers["referrer-policy"], "same-origin", path);
+    const kept = assets.includes(path) ? "public, max-age=31536000, immutable" : "no-store";
+    assert.equal(headers["cache-control"], kept, path);
+  }
+});
