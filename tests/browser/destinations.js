@@ -69,6 +69,8 @@ for (const javaScript of [true, false]) {
     await testButton(page).click();
     await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
     assert.equal(await isGreen(testButton(page)), true);
+    if (javaScript) await page.getByRole("status").filter({ hasText: /^It works$/ }).waitFor({ state: "attached" });
+    assert.equal(await said(page, "Saved").count(), 0, "it still says that it was saved");
     if (javaScript) await look(page, "destinations-test-passed");
     const [object, ...others] = organisation.objects();
     assert.equal(object.key, "test-wiremock-cloud-integration.txt");
@@ -329,6 +331,42 @@ scene("a destination that the plan does not include any more is disabled, and co
   assert.equal(organisation.objects().length, 1);
   await page.reload();
   await page.getByText("Sending").first().waitFor();
+});
+
+scene("without a connection Test says so, and can be pressed again", async (scene) => {
+  const { page } = await withDestination(scene);
+  await page.context().setOffline(true);
+  await testButton(page).click();
+  await said(page, "there is no connection").waitFor();
+  page.expectFault(/ERR_INTERNET_DISCONNECTED/);
+  assert.equal(await isGreen(testButton(page)), false);
+  await look(page, "destinations-no-connection");
+  await page.context().setOffline(false);
+  await testButton(page).click();
+  await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
+  assert.equal(await page.getByRole("status").filter({ hasText: "no connection" }).count(), 0);
+});
+
+scene("a visit that ends meanwhile is said to have ended, whatever is pressed", async (scene) => {
+  const { organisation, page } = await withDestination(scene);
+  await organisation.record(Array.from({ length: 60 }, (_, index) => event(index)));
+  for (const [path, press] of [
+    ["/console/destinations", () => testButton(page).click()],
+    ["/console/destinations", () => page.getByRole("link", { name: /^Delete/ }).click()],
+    ["/console/destinations", () => button(page, "Pause").click()],
+    ["/console/events", () => page.getByRole("link", { name: "Older events" }).click()],
+  ]) {
+    await page.goto(await organisation.portalLink());
+    await page.goto(scene.system.api + path);
+    const [cookie] = await page.context().cookies();
+    await scene.system.end("session", cookie.value);
+    await press();
+    await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
+  }
+  // What the script fetched was refused, too: a test, a question, older events.
+  for (let fetched = 0; fetched < 3; fetched += 1) page.expectFault(/^status 401/);
+  const destination = await organisation.destination();
+  assert.equal(destination.state === "paused", false);
 });
 
 scene("by the keyboard alone: Save, Test, Delete", async (scene) => {

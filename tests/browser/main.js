@@ -21,7 +21,7 @@ import "./hostile.js";
 
 const [program, chromium = "/usr/bin/chromium"] = process.argv.slice(2);
 const AT_ONCE = 3;
-const SCENE_MS = 60_000;
+const SCENE_MS = 180_000;
 
 before(async () => {
   stage.site = await foreignSite();

@@ -16,7 +16,7 @@ const WIDTHS = [1440, 360];
 /** WCAG 2.2, 1.4.10 "Reflow". */
 const NARROWEST = 320;
 const MAX_PAGE_BYTES = 100_000;
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 20_000;
 export const SCREENSHOTS = new URL("screenshots/", import.meta.url).pathname;
 
 /** All scenes, in the order in which they were written. */

@@ -46,7 +46,7 @@ in_every_world! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
     the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not
     what_was_set_up_is_changed_shown_and_ended
-    a_test_is_recorded_where_all_that_came_before_has_expired
+    the_log_goes_on_where_all_that_came_before_has_expired
     an_administrator_does_by_the_page_what_the_api_does_until_leaving_it
     nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist
     every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is
@@ -416,16 +416,24 @@ async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
     assert!(!found["organisations"].as_array().unwrap().is_empty());
 }
 
-async fn a_test_is_recorded_where_all_that_came_before_has_expired(world: &World) {
+async fn the_log_goes_on_where_all_that_came_before_has_expired(world: &World) {
     let party = Party::new(world, None, "*").await;
+    let link = world.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
     let organisation = party.org.id.parse().unwrap();
-    let tail = world.expire(&organisation).await;
-    assert_eq!(party.tested(world).await["outcome"], "passed");
-    // Not by way of the API, which remembers ends for moments, and none ten days old.
     let store = world.store();
-    let segments = store.range(&organisation, 1..=u64::MAX, Order::Ascending, None, Consistency::Strong).await.unwrap();
-    let [segment] = segments.as_slice() else { panic!("{segments:?}") };
-    assert_eq!((segment.first, segment.previous_hash), (tail.last + 1, tail.hash));
+    // Not by way of the API's function, which remembers ends for moments, and none ten days old.
+    for what in ["enter", "test"] {
+        let tail = world.expire(&organisation).await;
+        if what == "enter" {
+            Browser::enter(world, &text(&link["url"])).await;
+        } else {
+            assert_eq!(party.tested(world).await["outcome"], "passed");
+        }
+        let everything = store.range(&organisation, 1..=u64::MAX, Order::Ascending, None, Consistency::Strong);
+        let segments = everything.await.unwrap();
+        let first = segments.first().unwrap_or_else(|| panic!("{what}: nothing was recorded"));
+        assert_eq!((first.first, first.previous_hash), (tail.last + 1, tail.hash), "{what}");
+    }
 }
 
 /// A browser with a session of the organisation's page.

@@ -7,16 +7,19 @@ use annals_api::Api;
 use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::RateLimits,
+    destination::DestinationInput,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
     portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE, SessionToken},
     token::TokenHash,
+    token::{Role, TokenInput},
 };
 use annals_tests::{
-    clock::VirtualClock,
+    clock::{PausedClock, VirtualClock},
     deployment::{PLATFORM_TOKEN, platform},
     entropy::SeededEntropy,
     faulty::{Fault, FaultyStore, Store},
+    latency::LatencyStore,
     memory::MemoryStore,
     sample,
 };
@@ -49,8 +52,7 @@ impl World {
     fn api_over<S: Store>(&self, store: Arc<S>) -> Api {
         let service = sample::service();
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        Api::new(store, self.clock.clone(), self.entropy.fork(), platform, service)
-            .with_rate_limits(self.limits.clone())
+        Api::new(store, self.clock.clone(), self.entropy.fork(), platform, service).with_rate_limits(self.limits)
     }
 
     async fn organisation(&self, id: &str) -> Organisation {
@@ -373,4 +375,55 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
             nth += 1;
         }
     }
+}
+
+/// Each page's time in round trips to the store after one another, beside that of the calls of the API that show the same.
+#[test]
+fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
+    const LATENCY: Duration = Duration::from_millis(5);
+    annals_tests::model::in_virtual_time(async {
+        let world = World::new();
+        let acme = world.organisation("acme").await;
+        let cookie = world.session(&acme, "admin").await;
+        let administration = world.api().administration;
+        let token = TokenInput { name: "SIEM".into(), role: Role::Admin, expires_at: None };
+        let (_, token) = administration.create_token(&acme, token, &platform()).await.unwrap();
+        let input = br#"{"bucket":"acme-audit","roleArn":"arn:aws:iam::444455556666:role/annals"}"#;
+        let input = DestinationInput::parse(input, &sample::service()).unwrap();
+        let destination = administration.create_destination(&acme, input, &platform()).await.unwrap();
+        let event = world.api().log.tail(&acme.id).await.unwrap().event_id(&acme.id).unwrap().short();
+
+        let clock = PausedClock::new(sample::START.plus(SECOND));
+        let slow = LatencyStore::new(Arc::clone(&world.store), clock.clone(), LATENCY, None);
+        let api = Api::new(slow, clock.clone(), world.entropy.fork(), TokenHash::of(PLATFORM_TOKEN), sample::service());
+        let api = api.with_rate_limits(RateLimits::NONE);
+        let console = annals_console::router(Console { api: api.clone(), embedding: Embedding::default() });
+        let router = annals_api::router(api);
+        let trips = async |router: &axum::Router, path: &str, name: header::HeaderName, value: String| {
+            let begun = clock.elapsed();
+            let request = get(path).header(name, value).body(Body::empty()).unwrap();
+            let status = router.clone().oneshot(request).await.unwrap().status();
+            assert_eq!(status, 200, "{path}");
+            (clock.elapsed() - begun).as_micros() / LATENCY.as_micros()
+        };
+        let one = format!("/organisations/acme/destinations/{}", destination.id);
+        for (page, calls) in [
+            ("/console/destinations".to_owned(), vec![format!("{one}/deliveries")]),
+            (format!("/console/destinations/{}/deliveries", destination.id), vec![format!("{one}/deliveries")]),
+            (format!("/console/destinations/{}/delete", destination.id), vec![one.clone()]),
+            ("/console/tokens".to_owned(), vec!["/organisations/acme/tokens".to_owned()]),
+            ("/console/events".to_owned(), vec!["/audit?sort=desc&since=2026-11-21".to_owned()]),
+            (format!("/console/events/{event}"), vec![format!("/audit/{event}")]),
+        ] {
+            let shown = trips(&console, &page, header::COOKIE, cookie.clone()).await;
+            let mut called = 0;
+            for call in calls {
+                // A token that has just been looked up is known for a moment.
+                clock.jump(SECOND);
+                called += trips(&router, &call, header::AUTHORIZATION, format!("Bearer {}", token.reveal())).await;
+            }
+            println!("{page}: {shown} round trips, {called} of the API's calls");
+            assert!(shown <= called + 1, "{page}: {shown} round trips, {called} of the API's calls");
+        }
+    });
 }

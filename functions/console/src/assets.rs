@@ -1,4 +1,4 @@
-//! The style sheet and the script. Their addresses change with their content, so browsers keep them for ever.
+//! The style sheet, the script and the icon. Their addresses change with their content, so browsers keep them for ever.
 
 use std::sync::LazyLock;
 
@@ -49,13 +49,17 @@ pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("console", "js", "text/javascript; charset=utf-8", content)
 });
 
+/// What stands beside the page's title.
+pub static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("../assets/icon.svg")));
+
 pub(crate) fn routes() -> Router<Console> {
     Router::new().route("/console/assets/{asset}", get(asset))
 }
 
 /// `GET /console/assets/{asset}`: a file, to anybody.
 async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
-    let assets: [&'static Asset; 2] = [&STYLE, &SCRIPT];
+    let assets: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
     let asset = assets.into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers =
         [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];

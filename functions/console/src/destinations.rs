@@ -107,16 +107,16 @@ async fn read(
 ) -> Result<Page, Refusal> {
     let api = &visit.call.api;
     let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
-    let looked_at = looked_at.filter(|id| destinations.iter().any(|destination| destination.id == **id));
-    let looked_at = looked_at.or(destinations.first().map(|destination| &destination.id));
+    let looked_at = looked_at.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
+    let looked_at = looked_at.or(destinations.first());
     let deliveries = match looked_at {
-        Some(id) => api.administration.deliveries(&organisation.id, id, history::ALL).await.map_err(Problem::from)?,
+        Some(destination) => api.administration.deliveries(destination, history::ALL).await.map_err(Problem::from)?,
         None => Vec::new(),
     };
     let card = |destination: &Destination| {
         let setup = Setup::of(&api.service, organisation, destination);
         let card = Card::of(organisation, destination, &setup);
-        if Some(&destination.id) != looked_at {
+        if looked_at.is_none_or(|looked_at| looked_at.id != destination.id) {
             return card;
         }
         let trial = report.map(|report| Trial::of(report, destination, &setup));
@@ -182,7 +182,7 @@ async fn deliveries(visit: Visit) -> Result<Response, Refusal> {
     let id = visit.call.parsed("destination")?;
     let administration = &visit.call.api.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
-    let deliveries = administration.deliveries(&organisation.id, &id, history::ALL).await.map_err(Problem::from)?;
+    let deliveries = administration.deliveries(&destination, history::ALL).await.map_err(Problem::from)?;
     let history = History::all(&deliveries, &destination);
     let shell = visit.shell(&organisation, Section::Destinations);
     Ok(ui::page(deliveries_page(destination.bucket.as_str(), &history, &shell)))

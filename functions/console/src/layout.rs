@@ -4,7 +4,7 @@ use annals_core::{time::Timestamp, token::Role};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
-    assets::{SCRIPT, STYLE},
+    assets::{ICON, SCRIPT, STYLE},
     ui,
     visit::FORM_TOKEN,
 };
@@ -130,6 +130,7 @@ pub fn document(base: &str, title: &str, body: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 title { (title) }
                 link rel="stylesheet" href={ (base) "/console/assets/" (STYLE.name) };
+                link rel="icon" href={ (base) "/console/assets/" (ICON.name) };
                 script src={ (base) "/console/assets/" (SCRIPT.name) } defer {}
             }
             body { (body) }

@@ -127,7 +127,7 @@ async fn replace(visit: Visit) -> Result<Response, Refusal> {
                     name: rotation.token.name,
                     text: rotation.text,
                     api: visit.call.root(),
-                    replaced_until: rotation.replaced.expires_at.filter(|at| *at > now),
+                    replaced_until: rotation.replaced.expires_at.filter(|at| *at > api.clock.now()),
                 };
                 let page = Page { made: Some(made), ..read(&visit, &organisation, form::creation()).await? };
                 return Ok(ui::page(page.render(&shell)));

@@ -51,7 +51,7 @@ async fn main() {
             invocations += 1;
         }
         let peak = function.peak_memory_bytes();
-        let deliveries = administration.deliveries(&acme.id, &destination.id, usize::MAX).await.unwrap();
+        let deliveries = administration.deliveries(&destination, usize::MAX).await.unwrap();
         let delivered: u64 = deliveries.iter().map(|delivery| delivery.last - delivery.first + 1).sum();
         let contents = deliveries.iter().map(|delivery| delivery.content.as_ref().unwrap());
         let bytes: u64 = contents.map(|content| content.bytes).sum();

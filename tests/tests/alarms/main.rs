@@ -198,7 +198,8 @@ fn every_log_line_of_the_functions_is_documented_and_every_documented_one_is_the
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut text = String::new();
-    let functions = ["api", "console", "shipper", "test-connection"].map(|function| format!("functions/{function}/src"));
+    let functions =
+        ["api", "console", "shipper", "test-connection"].map(|function| format!("functions/{function}/src"));
     for folder in functions.iter().map(String::as_str).chain(["shared/core/src"]) {
         sources(&root.join(folder), &mut text);
     }

@@ -161,7 +161,8 @@ pub async fn delete(call: Call) -> Result<Response, Problem> {
 pub async fn deliveries(call: Call) -> Result<Response, Problem> {
     let organisation = call.organisation(ADMINISTRATORS).await?;
     let id = call.parsed("destination")?;
-    let deliveries = call.api.administration.deliveries(&organisation.id, &id, DELIVERIES).await?;
+    let destination = call.api.administration.destination(&organisation.id, &id).await?;
+    let deliveries = call.api.administration.deliveries(&destination, DELIVERIES).await?;
     Ok(call::json(StatusCode::OK, &DeliveryList { deliveries: deliveries.iter().map(delivery_view).collect() }))
 }
 

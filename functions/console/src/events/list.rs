@@ -1,10 +1,7 @@
 //! A page of the log: the filter, the chart, and a row an event.
 
 use annals_core::{
-    audit::{
-        Page,
-        browse::{Browsed, Timeline},
-    },
+    audit::{Page, browse::Browsed},
     fault::Fault,
     log::segment::Line,
     time::Timestamp,
@@ -14,7 +11,7 @@ use maud::{Markup, html};
 use super::{
     event::{Event, Sentence, Thing},
     filter_form::FilterForm,
-    query::{At, View},
+    query::{At, Range, View},
     text::short,
     timeline,
 };
@@ -36,19 +33,10 @@ pub(super) struct List {
     pub(super) form: FilterForm,
     /// How many events there were over time; on the first page alone.
     pub(super) chart: Option<BarChart>,
-    /// Where there is a chart: what it counts, in words.
-    pub(super) told: Option<Told>,
+    /// From when on the chart's counts are whole, where that is not the whole time; and where what lies before is counted.
+    pub(super) counted_since: Option<(Timestamp, String)>,
     /// What is shown of it.
     pub(super) content: Content,
-}
-
-/// How many events there were, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
-    /// How many were counted.
-    pub(super) total: u64,
-    /// From when on the counts are whole, where that is not the whole time.
-    pub(super) counted_since: Option<Timestamp>,
 }
 
 /// What is shown.
@@ -125,7 +113,7 @@ impl List {
     /// What is wrong with what was asked for.
     pub(super) fn refused(view: &View, faults: &[Fault]) -> Self {
         let form = FilterForm::of(view, faults, &[]);
-        Self { form, chart: None, told: None, content: Content::Refused }
+        Self { form, chart: None, counted_since: None, content: Content::Refused }
     }
 
     /// The newest events.
@@ -133,13 +121,16 @@ impl List {
         let Browsed { page, timeline, log_is_empty } = browsed;
         if *log_is_empty && !view.is_filtered() {
             let form = FilterForm::of(view, &[], &[]);
-            return Self { form, chart: None, told: None, content: Content::EmptyLog };
+            return Self { form, chart: None, counted_since: None, content: Content::EmptyLog };
         }
         let links = view.query().len() <= MAX_CARRIED_BYTES;
-        let Timeline { counted_since, .. } = *timeline;
+        let counted_since = timeline.counted_since.map(|at| {
+            let before = Range::Between { since: timeline.since.to_string(), until: at.to_string() };
+            (at, list_href(&view.during(before).query()))
+        });
         Self {
             chart: timeline::chart(timeline, |range| links.then(|| list_href(&view.during(range).query()))),
-            told: Some(Told { total: timeline.total(), counted_since }),
+            counted_since,
             ..Self::of(view, page)
         }
     }
@@ -163,7 +154,7 @@ impl List {
             exports: ["ndjson", "csv"].map(export),
         };
         let form = FilterForm::of(view, &[], &events);
-        Self { form, chart: None, told: None, content: Content::Events(content) }
+        Self { form, chart: None, counted_since: None, content: Content::Events(content) }
     }
 
     /// The page.
@@ -194,10 +185,11 @@ impl List {
         html! {
             section .card.timeline aria-label="Events over time" {
                 (chart.render())
-                @if let Some(Told { counted_since: Some(since), .. }) = self.told {
+                @if let Some((since, before)) = &self.counted_since {
                     p .hint {
-                        "A filter is looked for event by event, the newest first. Counted back to " (ui::time(since))
-                        "; what lies before is not counted, and may hold more. A shorter stretch of time is counted whole."
+                        "A filter is looked for event by event, the newest first. Counted back to " (ui::time(*since))
+                        ". There may be more before. "
+                        a .target href=(shell.href(before)) { "Look at what lies before" }
                     }
                 }
             }

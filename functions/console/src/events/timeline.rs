@@ -19,7 +19,7 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
         timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
     let bars = timeline.stretches.iter().map(|stretch| Bar {
         value: stretch.events,
-        label: format!("{}: {}", span(stretch), ui::count(stretch.events, "event", "events")),
+        label: format!("{}: {}", span(stretch), counted(stretch, timeline.counted_since)),
         href: href(Range::Between { since: stretch.since.to_string(), until: stretch.until.to_string() }),
         tone: Tone::Neutral,
     });
@@ -39,6 +39,16 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
         highest: ui::number(highest.events),
         ticks: [timeline.since, middle, timeline.until].map(Tick::Time).into(),
     })
+}
+
+/// How many events of a stretch were counted.
+fn counted(stretch: &Stretch, since: Option<Timestamp>) -> String {
+    let events = ui::count(stretch.events, "event", "events");
+    match since {
+        Some(since) if stretch.until <= since => "not counted".to_owned(),
+        Some(since) if stretch.since < since => format!("at least {events}"),
+        _ => events,
+    }
 }
 
 /// A stretch of time as people say it.
@@ -99,6 +109,10 @@ mod tests {
         );
         assert_eq!(chart.title.replace('\u{202f}', " "), "1 201 events, by hour");
         assert!(chart.bars[2].href.as_ref().unwrap().contains("2026-11-23T00:00:00.000Z"));
+        let part = Timeline { counted_since: Some(start.plus(hour + hour / 2)), ..timeline.clone() };
+        let bars = super::chart(&part, |_| None).unwrap().bars;
+        let told: Vec<_> = bars.iter().map(|bar| bar.label.split_once("UTC: ").unwrap().1).collect();
+        assert_eq!(told, ["not counted", "at least 0 events", "1 event"]);
         assert!(super::chart(&Timeline { stretches: vec![], ..timeline }, |_| None).is_none());
     }
 }

@@ -276,15 +276,13 @@ impl Administration {
     /// The last `limit` deliveries to a destination, the newest first.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has no destination with this id.
+    /// Where the store fails.
     pub async fn deliveries(
         &self,
-        organisation: &OrganisationId,
-        id: &DestinationId,
+        destination: &Destination,
         limit: usize,
     ) -> Result<Vec<Delivery>, AdministrationError> {
-        self.destination(organisation, id).await?;
-        Ok(self.registry.deliveries(organisation, id, limit).await?)
+        Ok(self.registry.deliveries(&destination.organisation, &destination.id, limit).await?)
     }
 
     /// Tests a destination through `sink`, writing the object `name`, and records that it was tested.
