@@ -256,9 +256,11 @@ async fn reads(release: &Release) {
     assert!(hashes, "one chain across releases");
 }
 
-/// The keys of each table, and its indexes by name, as releases have deployed them. A new index is added here with the
-/// release that deploys it.
-const DEPLOYED: [(&str, &str, &[(&str, &str)]); 2] = [
+/// A table, its keys, and its indexes by name, as `template.yaml` writes them.
+type Deployed = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// What releases have deployed. A new index is added here with the release that deploys it.
+const DEPLOYED: [Deployed; 2] = [
     (
         "LogTable",
         "      KeySchema:

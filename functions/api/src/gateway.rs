@@ -1,9 +1,34 @@
-//! API Gateway in front of the router: what it puts before a path is taken off, and put back into links.
+//! API Gateway in front of a router: what it puts before a path is taken off, and put back into links; and how a function
+//! that serves it runs.
 
+use annals_aws::{
+    dynamodb,
+    settings::{self, SettingError},
+    telemetry,
+};
+use aws_config::SdkConfig;
 use axum::Router;
 use http::{Request, Uri, uri::PathAndQuery};
 use lambda_http::request::RequestContext;
 use tower::util::MapRequest;
+
+/// Runs a function behind API Gateway until Lambda ends it: `router` over what `read` finds in the environment, with the
+/// store's connection made before the first request.
+///
+/// # Errors
+/// Where the environment lacks something, or Lambda's runtime API fails.
+pub async fn run<S>(
+    read: impl FnOnce(&SdkConfig) -> Result<S, SettingError>,
+    router: impl FnOnce(S) -> Router,
+) -> Result<(), lambda_http::Error> {
+    telemetry::start_json();
+    let started = settings::sdk_config().and_then(|config| read(&config).map(|state| (config, state)));
+    let (config, state) = started.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    if let Err(error) = dynamodb::warm(&config, &settings::required("REGISTRY_TABLE")?).await {
+        tracing::warn!(%error, "not warmed");
+    }
+    lambda_http::run(behind_gateway(router(state))).await
+}
 
 /// What stands before the API's own paths where callers see them: a stage such as `/prod`, or the path of a custom
 /// domain's mapping.

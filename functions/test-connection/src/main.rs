@@ -1,26 +1,9 @@
 //! The test-connection function: its router behind API Gateway.
 
-use annals_api::gateway::behind_gateway;
-use annals_aws::{
-    dynamodb,
-    settings::{self, SettingError},
-    telemetry,
-};
+use annals_api::gateway;
 use annals_test_connection::{TestConnection, router};
-use aws_config::SdkConfig;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::start_json();
-    let (config, state) = start().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
-    if let Err(error) = dynamodb::warm(&config, &settings::required("REGISTRY_TABLE")?).await {
-        tracing::warn!(%error, "not warmed");
-    }
-    lambda_http::run(behind_gateway(router(state))).await
-}
-
-fn start() -> Result<(SdkConfig, TestConnection), SettingError> {
-    let config = settings::sdk_config()?;
-    let state = TestConnection::from_environment(&config)?;
-    Ok((config, state))
+    gateway::run(TestConnection::from_environment, router).await
 }

@@ -142,6 +142,26 @@ pub fn kind(value: &RawValue) -> &'static str {
     }
 }
 
+/// The members of the object that `value` is, in their order; `None` where it is none.
+#[must_use]
+pub fn members(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = Vec<(String, &'de RawValue)>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    serde_json::Deserializer::from_str(value.get()).deserialize_map(Object).ok()
+}
+
 /// The members of one object, taken out one by one; what is left at the end was not expected.
 #[derive(Debug)]
 pub struct Members<'a> {
@@ -170,21 +190,7 @@ impl<'a> Members<'a> {
 
     /// The members of `value`, which [`check`] has passed; a fault at `pointer` where it is no object.
     pub fn of(value: &'a RawValue, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(String, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        let Ok(members) = serde_json::Deserializer::from_str(value.get()).deserialize_map(Object) else {
+        let Some(members) = members(value) else {
             faults.push(Fault::at(pointer, format!("must be an object, not {}", kind(value))));
             return None;
         };

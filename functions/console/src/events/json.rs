@@ -3,10 +3,7 @@
 
 use std::fmt;
 
-use serde::{
-    Deserializer as _,
-    de::{MapAccess, Visitor},
-};
+use annals_core::json;
 use serde_json::value::RawValue;
 
 /// A value.
@@ -35,10 +32,8 @@ impl Node {
         let text = value.get();
         match text.as_bytes().first()? {
             b'{' => {
-                let mut reader = serde_json::Deserializer::from_str(text);
-                let members = reader.deserialize_map(Members).ok()?;
-                let members = members.into_iter().map(|(key, value)| Some((key, Self::of(value)?)));
-                members.collect::<Option<_>>().map(Self::Object)
+                let members = json::members(value)?.into_iter();
+                members.map(|(key, value)| Some((key, Self::of(value)?))).collect::<Option<_>>().map(Self::Object)
             }
             b'[' => {
                 let items = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
@@ -139,7 +134,7 @@ impl fmt::Display for Node {
 /// A text as a JSON string in which everything can be seen.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    for character in annals_core::json::quote(text).chars() {
+    for character in json::quote(text).chars() {
         if is_hidden(character) {
             let mut units = [0; 2];
             out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
@@ -155,25 +150,6 @@ pub(super) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(character, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// The members of an object, in their order.
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]
