@@ -23,6 +23,8 @@ const [program, chromium = "/usr/bin/chromium"] = process.argv.slice(2);
 const AT_ONCE = 3;
 const SCENE_MS = 180_000;
 
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
+
 before(async () => {
   stage.site = await foreignSite();
   stage.browser = await launchBrowser(chromium);

@@ -13,6 +13,15 @@ const READY_WITHIN_MS = 30_000;
 const ANSWER_WITHIN_MS = 30_000;
 const PLATFORM_ACCOUNT = "111122223333";
 
+/** The programs that run. None outlives the tests, however they end. */
+const running = new Set();
+process.once("exit", () => {
+  for (const { program, folder } of running) {
+    program.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 /** A program that was started, with its data in a folder of its own. */
 export class System {
   /** Starts the program at `path`, and waits until all of it answers. */
@@ -25,8 +34,8 @@ export class System {
     system.program = spawn(path, ["--port", "0", "--tick-seconds", "86400", ...places, ...options], {
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const ended = new Promise((resolve) => system.program.once("close", resolve));
-    system.ended = ended;
+    running.add(system);
+    system.ended = new Promise((resolve) => system.program.once("close", resolve));
     for (const stream of [system.program.stdout, system.program.stderr]) {
       stream.on("data", (text) => { system.log = (system.log + text).slice(-20_000); });
     }
@@ -50,6 +59,7 @@ export class System {
   async stop() {
     this.program.kill();
     await this.ended;
+    running.delete(this);
     rmSync(this.folder, { recursive: true, force: true });
   }
 

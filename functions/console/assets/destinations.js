@@ -20,6 +20,8 @@
     const card = form.closest("section");
     const before = button.innerHTML;
     card.querySelector(".trial")?.remove();
+    // What was said before is over.
+    document.querySelectorAll("main > .notice[role=status]:not([data-announce])").forEach((notice) => notice.remove());
     button.setAttribute("aria-disabled", "true");
     button.className = "busy";
     button.textContent = "Testing…";

@@ -17,6 +17,8 @@ const FEW: usize = 10;
 const BARS: usize = 50;
 /// With fewer than these there is nothing to compare.
 const FEWEST_BARS: usize = 3;
+/// Where there are fewer, they stand at the right end, as wide as they would be.
+const MIN_BARS: usize = 24;
 /// Longer than this deliveries do not usually wait: three ticks.
 const LONG: u64 = 30 * 60;
 /// What is shown of a key: all of it, unless its prefix is very long.
@@ -192,7 +194,13 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
         return Vec::new();
     }
     let count = shown.len();
-    let ticks = vec![Tick::Time(first.delivered_at), Tick::Time(last.delivered_at)];
+    let (missing, oldest) = match MIN_BARS.saturating_sub(count) {
+        0 => (0, Tick::Time(first.delivered_at)),
+        missing => (missing, Tick::Text(String::new())),
+    };
+    let ticks = vec![oldest, Tick::Time(last.delivered_at)];
+    let none = Bar { value: 0, label: String::new(), href: None, tone: Tone::Neutral };
+    let at_the_right = |bars: Vec<Bar>| std::iter::repeat_n(none.clone(), missing).chain(bars).collect();
     let events = |delivery: &Delivery| delivery.content.as_ref().map_or(0, |content| content.events);
     let lag = |delivery: &Delivery| waited(delivery, destination);
     let late = shown.iter().filter(|delivery| is_late(delivery, destination)).count();
@@ -220,7 +228,7 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
                 ui::number(most),
                 ui::number(events(last))
             ),
-            bars: event_bars.collect(),
+            bars: at_the_right(event_bars.collect()),
             highest: ui::count(most, "event", "events"),
             ticks: ticks.clone(),
         },
@@ -234,7 +242,7 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
                 ui::seconds(longest),
                 ui::seconds(lag(last))
             ),
-            bars: lag_bars.collect(),
+            bars: at_the_right(lag_bars.collect()),
             highest: ui::seconds(longest),
             ticks,
         },
