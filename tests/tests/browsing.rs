@@ -18,7 +18,7 @@ use annals_core::{
         store::{LogStore, Order},
     },
     organisation::Organisation,
-    time::Clock as _,
+    time::{Clock as _, Timestamp},
 };
 use annals_local::{
     cloud::{AccessKey, Cloud, CloudOptions},
@@ -147,6 +147,25 @@ fn a_view_shows_and_counts_what_there_is_in_its_range_whatever_the_filter() {
             }
         });
     }
+}
+
+#[test]
+fn no_timeline_reaches_into_the_future() {
+    in_virtual_time(async {
+        let world = World::new(1);
+        world.append(vec![sample::body("a")]).await;
+        let now = world.clock.now();
+        let far = Timestamp::parse("9999-12-31T00:00:00Z").unwrap();
+        // Each view is an event that the next one counts.
+        for (since, events) in [(None, 1), (Some(now.minus(HOUR)), 2), (Some(far), 0)] {
+            let request = BrowseRequest { since, until: Some(far), ..world.request() };
+            let browsed = world.audit().browse(&world.acme, &request, &sample::reader()).await.unwrap();
+            let timeline = &browsed.timeline;
+            assert!(timeline.stretches.len() <= 62, "{}", timeline.stretches.len());
+            assert!(timeline.until <= now.plus(HOUR), "{timeline:?}");
+            assert_eq!(timeline.total(), events);
+        }
+    });
 }
 
 #[test]

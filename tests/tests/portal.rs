@@ -206,10 +206,12 @@ async fn what_only_looks_does_not_use_a_link_up() {
     let acme = world.organisation("acme").await;
     let link = world.link(&acme, "admin").await;
     let path = format!("/console/enter/{link}");
-    assert_eq!(world.answer(Request::head(&path), "").await.status(), 503);
+    assert_eq!(world.answer(Request::head(&path), "").await.status(), 405);
     for (name, value) in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
-        assert_eq!(world.answer(get(&path).header(name, value), "").await.status(), 503);
+        assert_eq!(world.answer(get(&path).header(name, value), "").await.status(), 403);
     }
+    // A frame that may not show the page.
+    assert_eq!(world.answer(get(&path).header("sec-fetch-dest", "iframe"), "").await.status(), 403);
     assert_eq!(world.enter(&link).await.status(), 303);
 }
 
@@ -304,16 +306,20 @@ async fn every_answer_forbids_what_a_page_never_asks_for() {
             header("content-security-policy").starts_with("default-src 'none'; script-src 'self'; style-src 'self';")
         );
         assert_eq!(header("x-content-type-options"), "nosniff");
-        assert_eq!(header("referrer-policy"), "same-origin");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin");
         assert_eq!(header("cache-control"), cache, "{path}");
     }
 }
 
 #[tokio::test]
-async fn sessions_that_are_none_are_looked_up_only_so_often() {
+async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     let mut world = World::new();
     world.limits = RateLimits { failed_authentications: "1/3".parse().unwrap(), ..RateLimits::NONE };
+    let acme = world.organisation("acme").await;
+    let link = world.link(&acme, "auditor").await;
     let api = world.api();
+    let (_, session) = api.administration.open_portal_link(&link, Default::default()).await.unwrap();
     let mut refused = 0;
     for _ in 0..10 {
         let token = SessionToken::generate(&*world.entropy);
@@ -321,6 +327,12 @@ async fn sessions_that_are_none_are_looked_up_only_so_often() {
         refused += usize::from(matches!(error, annals_core::admission::AdmissionError::TooMany(_)));
     }
     assert_eq!(refused, 7);
+    assert!(api.admission.admit_session(session.reveal(), None).await.is_ok());
+
+    let console = annals_console::router(Console { api, embedding: Embedding::default() });
+    let guess = get(&format!("/console/enter/{}", SessionToken::generate(&*world.entropy).reveal()));
+    let answer = console.oneshot(guess.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 429, "guesses of links count, too");
 }
 
 /// Opens a link over a store of which one call fails, the `nth`, in every way that a call can fail; then as a browser would
@@ -426,4 +438,22 @@ fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
             assert!(shown <= called + 1, "{page}: {shown} round trips, {called} of the API's calls");
         }
     });
+}
+
+#[tokio::test]
+async fn cookies_of_other_applications_and_forms_of_any_size_are_in_nobodys_way() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let cookie = world.session(&acme, "admin").await;
+    let mut both = b"name=Jos\xe9; ".to_vec();
+    both.extend(cookie.as_bytes());
+    let both = http::HeaderValue::from_bytes(&both).unwrap();
+    assert_eq!(world.answer(get("/console/tokens").header(header::COOKIE, both), "").await.status(), 200);
+    let post = Request::post("/console/tokens").header(header::COOKIE, &cookie);
+    assert_eq!(world.answer(post, &"a&".repeat(1_000_000)).await.status(), 403);
+    for path in ["/console/enter/%FF", "/console/assets/%FF", "/console/events/%FF", "/console/%FF"] {
+        let answer = world.get(path, &cookie).await;
+        assert!(answer.status().is_client_error(), "{path}");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8", "{path}");
+    }
 }

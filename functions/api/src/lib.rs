@@ -34,6 +34,7 @@ use annals_core::{
     destination::Region,
     entropy::Entropy,
     log::{Log, append::AppendPolicy, store::LogStore},
+    organisation::RetentionDays,
     registry::Registry,
     service::{RolePattern, ServiceSettings},
     time::Clock,
@@ -76,7 +77,8 @@ impl Api {
             Arc::clone(&entropy),
             AppendPolicy::default(),
         ));
-        let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy);
+        let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
+            .with_default_retention(service.default_retention);
         Self {
             audit: Audit::new(Arc::clone(&log)),
             admission: administration.admission(platform, RateLimits::default()),
@@ -95,8 +97,8 @@ impl Api {
 
     /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
     /// `SERVICE_ACCOUNT_ID`, `CUSTOMER_TEMPLATE_URL` where there is one, and, where they are to be other than the
-    /// defaults, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
-    /// `FAILED_AUTHENTICATION_RATE`.
+    /// defaults, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ORGANISATION_RATE`,
+    /// `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE`.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
@@ -111,6 +113,7 @@ impl Api {
                 "" => None,
                 _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
             },
+            default_retention: settings::parsed_or("DEFAULT_RETENTION_DAYS", RetentionDays::DEFAULT)?,
             roles: settings::parsed_or("CUSTOMER_ROLE_PATTERN", RolePattern::default())?,
             own_roles_allowed: settings::parsed_or("ALLOW_ROLES_OF_THIS_ACCOUNT", false)?,
         };

@@ -68,6 +68,31 @@ async fn an_event_that_is_posted_is_recorded_and_read() {
 }
 
 #[tokio::test]
+async fn what_the_deployment_sets_holds_for_new_organisations_and_destinations() {
+    let deployment = Deployment::start().await;
+    let mut environment = deployment.environment(FunctionRole::Api);
+    environment.push(("DEFAULT_RETENTION_DAYS".to_owned(), "30".to_owned()));
+    environment.push(("CUSTOMER_ROLE_PATTERN".to_owned(), "annals-*".to_owned()));
+    let function = Function::start(BINARY, environment).await;
+    let put = async |id: &str, input: Value| {
+        let request = Request::new("PUT", &format!("/organisations/{id}")).token(PLATFORM_TOKEN).json(&input);
+        call(&function, &request).await.expect(201)["retentionDays"].clone()
+    };
+    assert_eq!(put("acme", json!({"name": "Acme", "plan": "enterprise"})).await, 30);
+    assert_eq!(put("globex", json!({"name": "Globex", "retentionDays": 365})).await, 365);
+
+    let create = async |role: &str| {
+        let input = json!({"bucket": "acme-audit", "roleArn": format!("arn:aws:iam::444455556666:role/{role}")});
+        let request = Request::new("POST", "/organisations/acme/destinations").token(PLATFORM_TOKEN).json(&input);
+        call(&function, &request).await
+    };
+    let refused = create("other").await.expect(400);
+    assert_eq!(refused["errors"][0]["pointer"], "/roleArn");
+    assert!(refused["errors"][0]["detail"].as_str().unwrap().contains("annals-*"), "{refused}");
+    assert_eq!(create("annals-put").await.status, 201);
+}
+
+#[tokio::test]
 async fn a_body_in_base64_is_the_same_as_one_in_text() {
     let deployment = Deployment::start().await;
     let acme = deployment.organisation("acme").await;

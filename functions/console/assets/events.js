@@ -6,7 +6,8 @@
     const at = new Date(`${text}Z`);
     if (Number.isNaN(at.getTime())) return text;
     const date = [at.getFullYear(), pad(at.getMonth() + 1), pad(at.getDate())].join("-");
-    const seconds = at.getSeconds() ? `:${pad(at.getSeconds())}` : "";
+    const millis = at.getMilliseconds() ? `.${String(at.getMilliseconds()).padStart(3, "0")}` : "";
+    const seconds = at.getSeconds() || millis ? `:${pad(at.getSeconds())}${millis}` : "";
     return `${date}T${pad(at.getHours())}:${pad(at.getMinutes())}${seconds}`;
   };
   const form = document.querySelector("form[data-filter]");
@@ -24,10 +25,18 @@
     if (query.has("since") || query.has("until")) query.delete("range");
     return `${form.getAttribute("action")}?${query}`;
   };
+  // Where the focus was is kept from page to page, if the browser keeps anything.
   const focusKey = "annals-filter-focus";
+  const keep = (work) => {
+    try {
+      return work();
+    } catch {
+      return null;
+    }
+  };
   const show = (focused) => {
     if (!form.reportValidity()) return;
-    if (focused?.id) sessionStorage.setItem(focusKey, focused.id);
+    if (focused?.id) keep(() => sessionStorage.setItem(focusKey, focused.id));
     location.assign(address());
   };
   if (form) {
@@ -40,8 +49,8 @@
       const taken = event.target.list && [...event.target.list.options].some((option) => option.value === event.target.value);
       if (event.target.type === "checkbox" || taken) show(event.target);
     });
-    const focused = sessionStorage.getItem(focusKey);
-    sessionStorage.removeItem(focusKey);
+    const focused = keep(() => sessionStorage.getItem(focusKey));
+    keep(() => sessionStorage.removeItem(focusKey));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use annals_core::token::TokenHash;
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -58,7 +58,8 @@ pub(crate) fn routes() -> Router<Console> {
 }
 
 /// `GET /console/assets/{asset}`: a file, to anybody.
-async fn asset(Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn asset(name: Result<Path<String>, PathRejection>) -> Result<Response, Refusal> {
+    let Path(name) = name.map_err(|_| Refusal::NotFound)?;
     let assets: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
     let asset = assets.into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
     let headers =

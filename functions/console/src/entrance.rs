@@ -1,17 +1,17 @@
 //! Coming and going: a portal link becomes a session, and a session ends.
 
 use annals_api::{
-    call::{base_path, context},
+    call::{address, base_path, context},
     problem::Problem,
 };
-use annals_core::{administration::AdministrationError, portal::SESSION_LIFE, token::Role};
+use annals_core::{administration::AdministrationError, admission::AdmissionError, portal::SESSION_LIFE, token::Role};
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     Console, layout,
@@ -41,30 +41,29 @@ fn first_page(base: &str, role: Role) -> String {
 /// `GET /console/enter/{link}`: opens a portal link.
 async fn enter(
     State(console): State<Console>,
-    Path(link): Path<String>,
+    link: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
-    if request.method() != Method::GET || is_in_advance(headers) {
-        // Whoever only looks whether there is something does not use the link up.
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")]).into_response());
+    if headers.get("sec-fetch-dest").is_some_and(|shown| shown == "iframe") && !console.embedding.is_allowed() {
+        return Err(Refusal::Framed);
     }
+    let Path(link) = link.map_err(|_| Refusal::LinkUsed)?;
     let context = context(headers, request.extensions());
-    let opened = console.api.administration.open_portal_link(&link, context).await;
-    let (session, token) = opened.map_err(|error| match error {
-        AdministrationError::NotFound | AdministrationError::Conflict(_) => Refusal::LinkUsed,
-        error => Problem::from(error).into(),
-    })?;
+    let (session, token) = match console.api.administration.open_portal_link(&link, context).await {
+        Ok(opened) => opened,
+        Err(AdministrationError::NotFound) => {
+            return Err(match console.api.admission.refuse(address(request.extensions())) {
+                error @ AdmissionError::TooMany(_) => Problem::from(error).into(),
+                _ => Refusal::LinkUsed,
+            });
+        }
+        Err(error) => return Err(Problem::from(error).into()),
+    };
     let mut response = see_other(&first_page(base_path(request.extensions()), session.role));
     let cookie = session_cookie(headers, &console, token.reveal(), SESSION_LIFE.as_secs());
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)
-}
-
-/// Whether the browser loads a page that nobody has asked for yet.
-fn is_in_advance(headers: &HeaderMap) -> bool {
-    let is_prefetch = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("prefetch"));
-    ["sec-purpose", "purpose"].iter().any(|name| headers.get(*name).is_some_and(is_prefetch))
 }
 
 /// `POST /console/leave`: ends the session.

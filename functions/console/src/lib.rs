@@ -40,7 +40,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, header};
 
 use crate::refusal::Refusal;
 
@@ -113,7 +113,7 @@ fn is_origin(text: &str) -> bool {
         .split('.')
         .all(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
     let secure = scheme == "https" || (scheme == "http" && ["localhost", "127.0.0.1"].contains(&host));
-    secure && fits && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    secure && fits && port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The pages of the console function.
@@ -142,15 +142,31 @@ pub fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>, console: &Con
         console.embedding.sources()
     );
     routes
+        .layer(middleware::from_fn(only_on_purpose))
         .layer(middleware::from_fn(refusal::show))
         .layer(middleware::from_fn_with_state(Arc::<str>::from(policy), protect))
 }
 
+/// Lets nobody in who only looks whether there is something, or loads in advance what nobody has asked for: a link would be
+/// used up, and a read that was none recorded.
+async fn only_on_purpose(request: Request, next: Next) -> Result<Response, Refusal> {
+    let is_prefetch = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("prefetch"));
+    if request.method() == Method::HEAD {
+        Err(Refusal::NotAPage)
+    } else if ["sec-purpose", "purpose"].iter().any(|name| request.headers().get(*name).is_some_and(is_prefetch)) {
+        Err(Refusal::InAdvance)
+    } else {
+        Ok(next.run(request).await)
+    }
+}
+
 async fn protect(State(policy): State<Arc<str>>, request: Request, next: Next) -> Response {
-    const SAME: [(HeaderName, HeaderValue); 5] = [
+    const SAME: [(HeaderName, HeaderValue); 6] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        // Links out do not tell where they were; forms tell their own origin.
-        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+        // An address may be a portal link that nobody has opened yet.
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        // No page elsewhere can have one of ours read, and the read recorded, as if it were a picture.
+        (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
         (HeaderName::from_static("permissions-policy"), HeaderValue::from_static("clipboard-write=(self)")),
         (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")),

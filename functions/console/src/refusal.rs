@@ -23,6 +23,10 @@ pub enum Refusal {
     Forged,
     /// There is no such page, or not for this role.
     NotFound,
+    /// The page was loaded before anybody asked for it.
+    InAdvance,
+    /// The page would be in a frame that may not show it.
+    Framed,
     /// The address takes forms only.
     NotAPage,
     /// What the API would refuse, too.
@@ -45,8 +49,8 @@ impl IntoResponse for Refusal {
                 Told::new(
                     "no_session",
                     "You are not signed in",
-                    "A visit ends after 30 minutes. Go back to the product that you came from, and open the audit log \
-                     there again.",
+                    "A visit ends after 30 minutes, and needs cookies. Go back to the product that you came from, and open \
+                     the audit log there again.",
                 ),
             ),
             Self::LinkUsed => (
@@ -75,6 +79,18 @@ impl IntoResponse for Refusal {
                     "It is not there any more, or it is not for your role.",
                 ),
             ),
+            Self::InAdvance => (
+                StatusCode::FORBIDDEN,
+                Told::new("in_advance", "Not in advance", "This page is not loaded before somebody asks for it."),
+            ),
+            Self::Framed => (
+                StatusCode::FORBIDDEN,
+                Told::new(
+                    "framed",
+                    "This page cannot be shown here",
+                    "It may not be part of another page. Open it in a tab of its own.",
+                ),
+            ),
             Self::NotAPage => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 Told::new(
@@ -94,8 +110,14 @@ impl IntoResponse for Refusal {
 fn detail(told: &Told) -> &str {
     match told.code {
         "not_found" => "It is not there any more, or it is not yours.",
-        "too_many_requests" => {
-            "There were too many requests from your organisation. Wait a moment, and load the page again."
+        "too_many_requests" => "There were too many requests. Wait a moment, and load the page again.",
+        "unavailable" => {
+            "The audit log did not answer in time. Load the page again; and see whether a change was made before you make it \
+             once more."
+        }
+        "changed" => "Somebody else changed it at the same moment. Look at it again, then repeat your change.",
+        "invalid_input" | "uri_too_long" | "unsupported_content_encoding" | "body_too_large" => {
+            "Something of what was sent is not as it should be. Go back, and try again."
         }
         _ => told.detail(),
     }

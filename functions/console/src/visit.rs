@@ -22,6 +22,9 @@ use crate::{
 /// The field of every form that says that it came from a page of this session.
 pub const FORM_TOKEN: &str = "formToken";
 
+/// The most fields of a form that are looked at. Ours have far fewer.
+const MAX_FIELDS: usize = 50;
+
 /// A request of somebody with a session.
 #[derive(Debug)]
 pub struct Visit {
@@ -94,7 +97,7 @@ pub struct Form(Vec<(String, String)>);
 
 impl Form {
     fn of(call: &Call) -> Self {
-        Self(form_urlencoded::parse(&call.body).into_owned().collect())
+        Self(form_urlencoded::parse(&call.body).into_owned().take(MAX_FIELDS).collect())
     }
 
     /// A field, without the white space around it; empty where it is not there.
@@ -112,8 +115,9 @@ fn cookie_name(is_https: bool) -> &'static str {
 
 fn session_token(headers: &HeaderMap) -> Option<&str> {
     let name = cookie_name(is_https(headers));
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    // Cookies of other applications on this domain may hold anything.
+    let cookies = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let mut pairs = cookies.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 

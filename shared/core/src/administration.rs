@@ -20,7 +20,7 @@ use crate::{
         append::AppendError,
         store::{Consistency, StoreError},
     },
-    organisation::{Organisation, OrganisationId, OrganisationInput},
+    organisation::{Organisation, OrganisationId, OrganisationInput, RetentionDays},
     registry::{Change, Conflict, Registry},
     time::Clock,
     token::{Caller, TokenId},
@@ -82,13 +82,20 @@ pub struct Administration {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     known: Arc<KnownTokens>,
+    default_retention: RetentionDays,
 }
 
 impl Administration {
     /// Administers what `registry` holds, recording into `log`.
     #[must_use]
     pub fn new(log: Arc<Log>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { log, registry, clock, entropy, known: Arc::default() }
+        Self { log, registry, clock, entropy, known: Arc::default(), default_retention: RetentionDays::DEFAULT }
+    }
+
+    /// The same, with another retention for new organisations that ask for none.
+    #[must_use]
+    pub fn with_default_retention(self, default_retention: RetentionDays) -> Self {
+        Self { default_retention, ..self }
     }
 
     /// An organisation.
@@ -127,7 +134,7 @@ impl Administration {
         actor: &Actor,
     ) -> Result<Put, AdministrationError> {
         let Some(before) = self.registry.organisation(id, Consistency::Strong).await? else {
-            let organisation = input.create(id.clone(), self.clock.now(), &*self.entropy);
+            let organisation = input.create(id.clone(), self.default_retention, self.clock.now(), &*self.entropy);
             let event = Recorded {
                 action: "CREATE",
                 kind: "organisation.create",

@@ -106,23 +106,29 @@ impl Admission {
     }
 
     /// Whom a session's token stands for: somebody on an organisation's page, until the session ends or is ended. It counts
-    /// as one request of the organisation. `address` is as for [`admit`](Self::admit).
+    /// as one request of the organisation. `address` is as for [`admit`](Self::admit); but who has a session is let in
+    /// whatever others at that address try, because no session is known without asking the store.
     ///
     /// # Errors
     /// See [`AdmissionError`].
     pub async fn admit_session(&self, token: &str, address: Option<IpAddr>) -> Result<Session, AdmissionError> {
         let hash = SessionToken::hash_of(token).ok_or(AdmissionError::Unknown)?;
-        let stranger = Bucket::Address(address.map(network));
-        self.limiter.look(&stranger, self.clock.now()).map_err(AdmissionError::TooMany)?;
         let session = self.registry.session(&hash).await?;
         let now = self.clock.now();
-        let Some(session) = session.filter(|session| session.is_live(now)) else {
-            let _ = self.limiter.spend(stranger, 1, now);
-            return Err(AdmissionError::Unknown);
-        };
+        let Some(session) = session.filter(|session| session.is_live(now)) else { return Err(self.refuse(address)) };
         let bucket = Bucket::Organisation(session.organisation.clone());
         self.limiter.spend(bucket, 1, now).map_err(AdmissionError::TooMany)?;
         Ok(session)
+    }
+
+    /// Why somebody at `address` is not let in who has shown nothing that is valid: that, or that it happens too often.
+    #[must_use]
+    pub fn refuse(&self, address: Option<IpAddr>) -> AdmissionError {
+        let stranger = Bucket::Address(address.map(network));
+        match self.limiter.spend(stranger, 1, self.clock.now()) {
+            Ok(()) => AdmissionError::Unknown,
+            Err(wait) => AdmissionError::TooMany(wait),
+        }
     }
 
     /// Counts the `events` of a request that was let in: a batch costs a unit for each ten, the request's own among them.

@@ -413,11 +413,16 @@ impl PageRequest {
     }
 }
 
-/// What a text adds to an answer: itself, and, because Lambda takes an answer as a JSON string, another byte for each
-/// quote, backslash and line end.
+/// What a text adds to an answer: itself, and, because Lambda takes an answer as a JSON string, what it takes to escape
+/// quotes, backslashes and control characters there.
 fn answer_bytes(text: &str) -> usize {
     const BETWEEN: usize = 1;
-    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count() + BETWEEN
+    let escaped = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0..0x20 => r"\u0000".len(),
+        _ => 1,
+    };
+    text.bytes().map(escaped).sum::<usize>() + BETWEEN
 }
 
 /// An event as `GET /audit` shows it: PactFlow's fields, and beside them all fields of its line.
@@ -454,4 +459,16 @@ pub fn view(line: &Line) -> String {
         if payload { "" } else { r#""payload":{},"# },
         line.text.strip_prefix('{').unwrap_or(&line.text),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_long_as_lambda_writes_it() {
+        let text: String = (0..=0x100_u32).filter_map(char::from_u32).collect();
+        let quotes = 2;
+        assert_eq!(answer_bytes(&text) - 1, json::quote(&text).len() - quotes);
+    }
 }

@@ -108,7 +108,7 @@ pub struct RetentionError;
 impl RetentionDays {
     /// The shortest. Until an event is this old nothing newer than it can have expired: the log's tail relies on it.
     pub const MIN: Self = Self(7);
-    /// What an organisation gets that asks for nothing else.
+    /// What an organisation gets that asks for nothing else, unless the deployment says otherwise.
     pub const DEFAULT: Self = Self(90);
 
     /// The number of days.
@@ -129,6 +129,14 @@ impl TryFrom<u64> for RetentionDays {
 
     fn try_from(days: u64) -> Result<Self, Self::Error> {
         u16::try_from(days).ok().filter(|days| (7..=3650).contains(days)).map(Self).ok_or(RetentionError)
+    }
+}
+
+impl FromStr for RetentionDays {
+    type Err = RetentionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<u64>().map_err(|_| RetentionError).and_then(Self::try_from)
     }
 }
 
@@ -186,10 +194,16 @@ impl OrganisationInput {
         Ok(Self { name, plan, retention })
     }
 
-    /// The organisation that this creates.
+    /// The organisation that this creates; it keeps events for `default` where nothing else is said.
     #[must_use]
-    pub fn create(self, id: OrganisationId, now: Timestamp, entropy: &dyn Entropy) -> Organisation {
-        let retention = self.retention.unwrap_or(RetentionDays::DEFAULT);
+    pub fn create(
+        self,
+        id: OrganisationId,
+        default: RetentionDays,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Organisation {
+        let retention = self.retention.unwrap_or(default);
         Organisation {
             id,
             name: self.name,

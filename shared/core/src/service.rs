@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::{
     delivery::setup::TemplateUrl,
     destination::{AccountId, Region, RoleArn},
+    organisation::RetentionDays,
 };
 
 /// The deployment, as its customers meet it.
@@ -16,6 +17,8 @@ pub struct ServiceSettings {
     pub region: Option<Region>,
     /// Where the customers' CloudFormation template is, where it is published.
     pub template_url: Option<TemplateUrl>,
+    /// How long events of new organisations are kept that ask for nothing else.
+    pub default_retention: RetentionDays,
     /// The roles that it may assume.
     pub roles: RolePattern,
     /// Whether those of its own account are among them.
@@ -26,7 +29,14 @@ impl ServiceSettings {
     /// A service in `account`, in a region that is not known, which may assume any role of another account.
     #[must_use]
     pub fn of(account: AccountId) -> Self {
-        Self { account, region: None, template_url: None, roles: RolePattern::default(), own_roles_allowed: false }
+        Self {
+            account,
+            region: None,
+            template_url: None,
+            default_retention: RetentionDays::DEFAULT,
+            roles: RolePattern::default(),
+            own_roles_allowed: false,
+        }
     }
 
     /// The partition that it runs in; `aws` where its region is not known.

@@ -1,5 +1,7 @@
 //! What changed between two states: which members were added, removed and changed, however deep, and which were not.
 
+use std::collections::{HashMap, HashSet};
+
 use std::fmt;
 
 use super::json::Node;
@@ -83,15 +85,16 @@ impl Difference {
     }
 
     fn compare_members(&mut self, path: &Path, before: &[(String, Node)], after: &[(String, Node)]) {
-        let find = |members: &[(String, Node)], key: &str| members.iter().position(|(name, _)| name == key);
+        let is: HashMap<&str, &Node> = after.iter().map(|(key, node)| (key.as_str(), node)).collect();
+        let was: HashSet<&str> = before.iter().map(|(key, _)| key.as_str()).collect();
         for (key, old) in before {
             let path = path.to(Step::Member(key.clone()));
-            match find(after, key) {
-                Some(index) => self.compare(path, old, &after[index].1),
+            match is.get(key.as_str()) {
+                Some(new) => self.compare(path, old, new),
                 None => self.changes.push((path, Change::Removed(old.clone()))),
             }
         }
-        for (key, new) in after.iter().filter(|(key, _)| find(before, key).is_none()) {
+        for (key, new) in after.iter().filter(|(key, _)| !was.contains(key.as_str())) {
             self.changes.push((path.to(Step::Member(key.clone())), Change::Added(new.clone())));
         }
     }

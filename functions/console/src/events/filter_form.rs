@@ -180,7 +180,7 @@ impl Field {
                         (self.label)
                         @if is_time { " " span .hint data-zone-name { "(UTC)" } }
                     }
-                    input id=(id) type=(kind) name=(self.name) value=(value)
+                    input id=(id) type=(kind) name=(self.name) value=(value) step=[is_time.then_some("0.001")]
                         list=[list] autocomplete="off" aria-invalid=[self.error.as_ref().map(|_| "true")]
                         aria-describedby=[self.error.as_ref().map(|_| &error_id)];
                 }
@@ -196,7 +196,7 @@ impl Field {
 /// A time as a field for one has it; what is none stays as it was given, for who looks into the page.
 fn for_input(text: &str) -> String {
     match Timestamp::parse_leniently(text) {
-        Ok(at) => at.to_string().chars().take(19).collect(),
+        Ok(at) => at.to_string().trim_end_matches('Z').trim_end_matches(".000").to_owned(),
         Err(_) => text.to_owned(),
     }
 }

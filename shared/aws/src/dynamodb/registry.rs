@@ -493,7 +493,7 @@ impl DynamoStore {
         }
     }
 
-    /// The whole items behind what the index lists, in its order; what has gone since is left out.
+    /// The whole items behind what the index lists, in its order, as they are now; what has gone since is left out.
     async fn whole(&self, listed: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut found = HashMap::new();
         let mut order = Vec::new();
@@ -506,7 +506,7 @@ impl DynamoStore {
             .collect();
         while !wanted.is_empty() {
             let rest = wanted.split_off(wanted.len().min(BATCH_GET));
-            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).consistent_read(true).build();
             let answer = self
                 .client
                 .batch_get_item()

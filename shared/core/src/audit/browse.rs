@@ -75,7 +75,7 @@ pub struct Browsed {
     pub page: Page,
     /// How many there were.
     pub timeline: Timeline,
-    /// Whether the log holds any event, whatever was asked for.
+    /// Whether nothing was ever recorded, whatever was asked for.
     pub log_is_empty: bool,
 }
 
@@ -168,7 +168,9 @@ impl Audit {
 
         let kept = request.now.minus(organisation.longest_retention.duration());
         let oldest = landmarks.oldest().map(|(_, recorded_at)| recorded_at);
-        let until = request.until.unwrap_or(request.now.max(tail.recorded_at).plus(Duration::from_millis(1)));
+        // Nothing is recorded in the future, so no timeline reaches into it.
+        let end = request.now.max(tail.recorded_at).plus(Duration::from_millis(1));
+        let until = request.until.map_or(end, |until| until.min(end));
         let since = request.since.or(oldest).map_or(until, |since| since.max(kept)).min(until);
         let ends = self.log.locate(&mut landmarks, &[since, until], Consistency::Strong).await?;
         let (first, end) = (ends[0], ends[1] - 1);
@@ -197,7 +199,7 @@ impl Audit {
         };
         let (_, own) = self.record(organisation, reader).await?;
         let resume = through.map_or(Start::From(own), Start::After);
-        Ok(Browsed { page: page.cut(scan, through, resume), timeline, log_is_empty: oldest.is_none() })
+        Ok(Browsed { page: page.cut(scan, through, resume), timeline, log_is_empty: tail.last == 0 })
     }
 
     /// Counts the events of `sequences` by where each stretch begins.
