@@ -337,14 +337,14 @@ scene("without a connection Test says so, and can be pressed again", async (scen
   const { page } = await withDestination(scene);
   await page.context().setOffline(true);
   await testButton(page).click();
-  await said(page, "there is no connection").waitFor();
+  await said(page, "No answer came").waitFor();
   page.expectFault(/ERR_INTERNET_DISCONNECTED/);
   assert.equal(await isGreen(testButton(page)), false);
   await look(page, "destinations-no-connection");
   await page.context().setOffline(false);
   await testButton(page).click();
   await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
-  assert.equal(await page.getByRole("status").filter({ hasText: "no connection" }).count(), 0);
+  assert.equal(await page.getByRole("status").filter({ hasText: "No answer came" }).count(), 0);
 });
 
 scene("a visit that ends meanwhile is said to have ended, whatever is pressed", async (scene) => {

@@ -46,7 +46,7 @@
       button.removeAttribute("aria-disabled");
       button.className = "";
       button.innerHTML = before;
-      announce("The test could not be made: there is no connection. Try again.");
+      announce("No answer came, so there is no connection or it took too long. Test again.");
       document.querySelector("[data-announce]").className = "notice bad";
     }
   });

@@ -12,6 +12,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header};
+use maud::{Markup, html};
 
 use crate::{
     Console, layout,
@@ -74,22 +75,23 @@ async fn leave(State(console): State<Console>, visit: Visit) -> Result<Response,
         Ok(()) | Err(AdministrationError::NotFound) => {}
         Err(error) => return Err(Problem::from(error).into()),
     }
-    let page = layout::document(
-        visit.call.base_path(),
-        "You have signed out",
-        &maud::html! {
-            main #content .alone {
-                div .card {
-                    h1 { "You have signed out" }
-                    p { "To come back, open the audit log from your product again." }
-                }
-            }
-        },
-    );
-    let mut response = ui::page(page);
+    let mut response = ui::page(signed_out(visit.call.base_path()));
     let cookie = session_cookie(visit.call.headers(), &console, "", 0);
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)
+}
+
+/// The page of who has left.
+pub(crate) fn signed_out(base: &str) -> Markup {
+    let content = html! {
+        main #content .alone {
+            div .card {
+                h1 { "You have signed out" }
+                p { "To come back, open the audit log from your product again." }
+            }
+        }
+    };
+    layout::document(base, "You have signed out", &content)
 }
 
 /// Sends the browser to another page, which it gets by GET.

@@ -7,7 +7,7 @@ use annals_core::{time::Timestamp, token::Role};
 use maud::Markup;
 
 use crate::{
-    destinations, events,
+    destinations, entrance, events,
     layout::{Section, Shell},
     refusal, tokens,
 };
@@ -33,6 +33,7 @@ pub(crate) fn shell(section: Section) -> Shell {
 
 fn samples() -> Vec<Sample> {
     let mut samples = vec![
+        ("signed out", entrance::signed_out("/prod")),
         ("refusal", refusal::page("", "This link has been used", "Go back.", None, false)),
         ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
     ];
