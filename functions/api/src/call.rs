@@ -296,12 +296,21 @@ impl Call {
 /// From where a request came: API Gateway says so on Lambda, the connection itself locally.
 #[must_use]
 pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
-    let (ip_address, request_id) = match extensions.get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => (context.http.source_ip.clone(), context.request_id.clone()),
-        _ => (address(extensions).map(|address| address.to_string()), None),
+    let ip_address = match extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
+        _ => address(extensions).map(|address| address.to_string()),
     };
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Context { ip_address, user_agent: user_agent.map(cut), request_id }
+    Context { ip_address, user_agent: user_agent.map(cut), request_id: request_id(extensions) }
+}
+
+/// API Gateway's id of a request, made before anything is looked at.
+#[must_use]
+pub fn request_id(extensions: &Extensions) -> Option<String> {
+    match extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    }
 }
 
 /// What stands before our own paths, where the caller sees them.

@@ -13,10 +13,13 @@ use axum::{
     response::Response,
 };
 use http::{StatusCode, header};
-use lambda_http::{RequestExt as _, request::RequestContext};
+use lambda_http::RequestExt as _;
 use serde::Serialize;
 
-use crate::problem::{PROBLEM, Told};
+use crate::{
+    call::request_id,
+    problem::{PROBLEM, Told},
+};
 
 /// What a request's line says beside what request and answer show: whoever answers it notes it.
 #[derive(Debug, Clone, Default)]
@@ -124,10 +127,7 @@ impl UnitOfWork for Answered<'_> {
 pub(crate) async fn observe(State(log): State<Arc<Log>>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let request_id = match request.extensions().get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
-        _ => None,
-    };
+    let request_id = request_id(request.extensions());
     let lambda_request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let notes = Notes::default();
     request.extensions_mut().insert(notes.clone());

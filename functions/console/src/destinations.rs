@@ -22,21 +22,19 @@ mod samples;
 pub mod setup;
 pub mod trial;
 
-use annals_api::problem::Problem;
+use annals_api::{problem::Problem, routes::ADMINISTRATORS};
 use annals_core::{
     administration::AdministrationError,
     delivery::{setup::Setup, try_out::TrialReport},
     destination::{Destination, DestinationId, DestinationInput, ReplayInput, SettingsPatch},
     organisation::Organisation,
     registry::Conflict,
-    token::Role,
 };
 use axum::{
     Router,
     response::Response,
     routing::{get, post},
 };
-use http::StatusCode;
 use maud::{Markup, html};
 
 use self::{
@@ -57,9 +55,6 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) use self::samples::samples;
-
-/// Who may manage destinations.
-pub const ADMINISTRATORS: &[Role] = &[Role::Admin];
 
 pub(crate) fn routes() -> Router<Console> {
     let one = |what: &str| format!("/console/destinations/{{destination}}/{what}");
@@ -153,7 +148,7 @@ async fn create(visit: Visit) -> Result<Response, Refusal> {
         Room::Full => page.refused = Some(NO_MORE),
         Room::NotInPlan { .. } => {}
     }
-    Ok(refused(&page.render(&visit.shell(&organisation, Section::Destinations))))
+    Ok(ui::refused(page.render(&visit.shell(&organisation, Section::Destinations))))
 }
 
 /// Why there can be no other.
@@ -265,7 +260,7 @@ async fn show_refused(
     let card = page.cards.iter_mut().find(|card| card.id == id.as_str());
     let more = card.and_then(|card| card.more.as_mut()).ok_or(Refusal::NotFound)?;
     set(more);
-    Ok(refused(&page.render(&visit.shell(organisation, Section::Destinations))))
+    Ok(ui::refused(page.render(&visit.shell(organisation, Section::Destinations))))
 }
 
 /// `POST /console/destinations/{destination}/pause`: sends nothing more until it is resumed.
@@ -319,13 +314,6 @@ async fn delete(visit: Visit) -> Result<Response, Refusal> {
 /// Back to the page, which says what was done.
 fn done(visit: &Visit, done: Done) -> Response {
     entrance::see_other(&format!("{}/console/destinations?done={}", visit.call.base_path(), done.as_str()))
-}
-
-/// A page with a form to be corrected.
-pub(crate) fn refused(page: &Markup) -> Response {
-    let mut response = ui::page(page.clone());
-    *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-    response
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use annals_api::{
     call::{address, base_path, context},
     problem::Problem,
+    routes::READERS,
 };
 use annals_core::{administration::AdministrationError, admission::AdmissionError, portal::SESSION_LIFE, token::Role};
 use axum::{
@@ -69,7 +70,7 @@ async fn enter(
 
 /// `POST /console/leave`: ends the session.
 async fn leave(State(console): State<Console>, visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(&[Role::Admin, Role::Auditor]).await?;
+    let organisation = visit.organisation(READERS).await?;
     let context = visit.call.context();
     match console.api.administration.end_session(&organisation, &visit.session, context).await {
         Ok(()) | Err(AdministrationError::NotFound) => {}

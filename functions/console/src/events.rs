@@ -26,14 +26,16 @@ mod xss;
 #[cfg(test)]
 pub(crate) use self::samples::samples;
 
-use annals_api::{problem::Problem, routes::audit::reader};
+use annals_api::{
+    problem::Problem,
+    routes::{READERS, audit::reader},
+};
 use annals_core::{
     audit::{AuditError, PageRequest, Shape, browse::BrowseRequest},
     fault::Fault,
     id::EventId,
     log::{read::PlaceError, store::Order},
     organisation::Organisation,
-    token::Role,
 };
 use axum::{
     Router,
@@ -41,7 +43,6 @@ use axum::{
     routing::get,
 };
 use http::{HeaderValue, StatusCode, header};
-use maud::Markup;
 
 use self::{
     detail::{EventPage, Gone},
@@ -57,9 +58,6 @@ use crate::{
     visit::Visit,
 };
 
-/// Who may read the log.
-const READERS: &[Role] = &[Role::Auditor, Role::Admin];
-
 pub(crate) fn routes() -> Router<Console> {
     Router::new()
         .route("/console/events", get(list))
@@ -74,19 +72,13 @@ async fn begin(visit: &Visit) -> Result<(Organisation, Shell), Refusal> {
     Ok((organisation, shell))
 }
 
-/// A page with a status of its own.
-fn page_with(status: StatusCode, page: Markup) -> Response {
-    (status, ui::page(page)).into_response()
-}
-
 /// `GET /console/events`: the newest events with their chart, or a page of older ones.
 async fn list(visit: Visit) -> Result<Response, Refusal> {
     let (organisation, shell) = begin(&visit).await?;
     let api = &visit.call.api;
     let now = api.clock.now();
     let (view, request) = View::parse(visit.call.query(), OF_LISTS, &[], now);
-    let refused =
-        |faults: &[Fault]| page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, faults).render(&shell));
+    let refused = |faults: &[Fault]| ui::refused(List::refused(&view, faults).render(&shell));
     let request = match request {
         Ok(request) => request,
         Err(faults) => return Ok(refused(&faults)),
@@ -117,10 +109,10 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
 /// Says why what was asked for is not there, where that is all that is wrong.
 fn gone(error: AuditError, shell: &Shell) -> Result<Response, Refusal> {
     match error {
-        AuditError::Place(PlaceError::Unknown) => Ok(page_with(StatusCode::NOT_FOUND, Gone::Unknown.render(shell))),
+        AuditError::Place(PlaceError::Unknown) => Ok(ui::page_with(StatusCode::NOT_FOUND, Gone::Unknown.render(shell))),
         AuditError::Place(PlaceError::Expired { oldest }) => {
             let oldest = oldest.map(|oldest| format!("/console/events/{}", oldest.short()));
-            Ok(page_with(StatusCode::GONE, Gone::Expired { oldest }.render(shell)))
+            Ok(ui::page_with(StatusCode::GONE, Gone::Expired { oldest }.render(shell)))
         }
         error => Err(Problem::from(error).into()),
     }
@@ -157,11 +149,8 @@ async fn export(visit: Visit) -> Result<Response, Refusal> {
     let (organisation, shell) = begin(&visit).await?;
     let api = &visit.call.api;
     let (view, request) = View::parse(visit.call.query(), OF_LISTS, export::OWN, api.clock.now());
-    let refused =
-        |fault: &[Fault]| page_with(StatusCode::UNPROCESSABLE_ENTITY, List::refused(&view, fault).render(&shell));
-    let name = if view.other("format") == Some("csv") { "csv" } else { "ndjson" };
-    let format = view.other("format").and_then(export::format);
-    let (request, format) = match (request, format) {
+    let refused = |faults: &[Fault]| ui::refused(List::refused(&view, faults).render(&shell));
+    let (request, (format, name)) = match (request, view.other("format").and_then(export::format)) {
         (Ok(request), Some(format)) => (request, format),
         (Ok(_), None) => return Ok(refused(&[Fault::parameter("format", "must be ndjson or csv")])),
         (Err(faults), _) => return Ok(refused(&faults)),

@@ -1,13 +1,15 @@
 //! What is shown instead of a page: why not, and what to do.
 
-use annals_api::problem::{Problem, Told};
+use annals_api::{
+    call::{base_path, request_id},
+    problem::{Problem, Told},
+};
 use axum::{
     extract::Request,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use lambda_http::request::RequestContext;
 use maud::{Markup, html};
 
 use crate::layout;
@@ -125,11 +127,8 @@ fn detail(told: &Told) -> &str {
 
 /// Makes a page of every refusal.
 pub(crate) async fn show(request: Request, next: Next) -> Response {
-    let base = annals_api::call::base_path(request.extensions()).to_owned();
-    let request_id = match request.extensions().get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
-        _ => None,
-    };
+    let base = base_path(request.extensions()).to_owned();
+    let request_id = request_id(request.extensions());
     let mut response = next.run(request).await;
     let Some(told) = response.extensions().get::<Told>() else { return response };
     let leads_on = response.status() != StatusCode::UNAUTHORIZED && response.status() != StatusCode::GONE;

@@ -10,7 +10,7 @@ pub mod form;
 mod samples;
 pub mod view;
 
-use annals_api::problem::Problem;
+use annals_api::{problem::Problem, routes::ADMINISTRATORS};
 use annals_core::{
     administration::AdministrationError,
     organisation::Organisation,
@@ -21,9 +21,7 @@ use axum::{Router, response::Response, routing::get};
 
 use self::view::{Done, Made, Page, rotation_page};
 use crate::{
-    Console,
-    destinations::refused,
-    entrance,
+    Console, entrance,
     fields::{Fields, parameter},
     layout::Section,
     question::Question,
@@ -34,9 +32,6 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) use self::samples::samples;
-
-/// Who may manage tokens.
-const ADMINISTRATORS: &[Role] = &[Role::Admin];
 
 pub(crate) fn routes() -> Router<Console> {
     Router::new()
@@ -85,7 +80,7 @@ async fn create(visit: Visit) -> Result<Response, Refusal> {
         },
     }
     let page = read(&visit, &organisation, form).await?;
-    Ok(refused(&page.render(&visit.shell(&organisation, Section::Tokens))))
+    Ok(ui::refused(page.render(&visit.shell(&organisation, Section::Tokens))))
 }
 
 fn too_many() -> String {
@@ -141,7 +136,7 @@ async fn replace(visit: Visit) -> Result<Response, Refusal> {
             Err(error) => return Err(Problem::from(error).into()),
         },
     }
-    Ok(refused(&rotation_page(token.id.as_str(), &token.name, &form, &shell)))
+    Ok(ui::refused(rotation_page(token.id.as_str(), &token.name, &form, &shell)))
 }
 
 /// `GET /console/tokens/{token}/revoke`: asks whether that is meant.

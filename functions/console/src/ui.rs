@@ -2,12 +2,22 @@
 
 use annals_core::time::Timestamp;
 use axum::response::{IntoResponse as _, Response};
-use http::header;
+use http::{StatusCode, header};
 use maud::{Markup, html};
 
 /// A page as an answer.
 pub(crate) fn page(page: Markup) -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
+}
+
+/// A page with a status of its own.
+pub(crate) fn page_with(status: StatusCode, markup: Markup) -> Response {
+    (status, page(markup)).into_response()
+}
+
+/// A page with a form, or a filter, to be corrected.
+pub(crate) fn refused(markup: Markup) -> Response {
+    page_with(StatusCode::UNPROCESSABLE_ENTITY, markup)
 }
 
 /// How something stands, for its colour.
@@ -55,6 +65,12 @@ pub fn time(at: Timestamp) -> Markup {
     let (date, rest) = text.split_once('T').unwrap_or((&text, ""));
     let clock = rest.get(..8).unwrap_or(rest);
     html! { time datetime=(text) { (date) " " (clock) } }
+}
+
+/// A moment in UTC to the minute, for what is no HTML.
+#[must_use]
+pub fn minute(at: Timestamp) -> String {
+    at.to_string().replace('T', " ").chars().take(16).collect()
 }
 
 /// A text to be copied as it is. The script adds the button's deed; without it the text can be selected.
@@ -116,6 +132,17 @@ pub fn seconds(seconds: u64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} days {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// What a character takes once it is escaped.
+#[must_use]
+pub fn html_bytes(character: char) -> usize {
+    match character {
+        '&' => "&amp;".len(),
+        '<' | '>' => "&lt;".len(),
+        '"' => "&quot;".len(),
+        character => character.len_utf8(),
     }
 }
 

@@ -208,7 +208,7 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
     let longest = shown.iter().map(|delivery| lag(delivery)).max().unwrap_or(0);
     let bar = |delivery: &Delivery, value: u64, text: &str, tone: Tone| Bar {
         value,
-        label: format!("{} UTC: {text}", minute(delivery.delivered_at)),
+        label: format!("{} UTC: {text}", ui::minute(delivery.delivered_at)),
         href: None,
         tone,
     };
@@ -247,9 +247,4 @@ fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
             ticks,
         },
     ]
-}
-
-/// A moment to the minute, for what is no HTML.
-fn minute(at: Timestamp) -> String {
-    at.to_string().chars().take(16).map(|character| if character == 'T' { ' ' } else { character }).collect()
 }

@@ -122,7 +122,7 @@ struct Room(usize);
 impl Room {
     fn cut(&mut self, text: &str, max: usize) -> Cut {
         let cut = Cut::to(text, max.min(self.0));
-        let used: usize = cut.text.chars().map(super::text::html_bytes).sum();
+        let used: usize = cut.text.chars().map(ui::html_bytes).sum();
         self.0 = self.0.saturating_sub(used);
         cut
     }
@@ -174,9 +174,7 @@ impl EventPage {
     /// What is shown of an event, found in `view`.
     pub(super) fn of(detail: &Detail, view: &View) -> Self {
         let event = Event::of(&detail.line);
-        let query = view.query();
-        let carried =
-            if query.is_empty() || query.len() > MAX_CARRIED_BYTES { String::new() } else { format!("?{query}") };
+        let carried = view.carried(MAX_CARRIED_BYTES);
         let href = |id: EventId| format!("/console/events/{}{carried}", id.short());
         let all_of = |name: &str, id: &str| {
             let pairs = [("range", "30d"), (name, id)];

@@ -53,11 +53,11 @@ pub(super) struct Part {
     pub(super) name: String,
 }
 
-/// The format that a name in addresses means.
-pub(super) fn format(name: &str) -> Option<Format> {
+/// The format that a name in addresses means, and the name.
+pub(super) fn format(name: &str) -> Option<(Format, &'static str)> {
     match name {
-        "ndjson" => Some(Format::Lines),
-        "csv" => Some(Format::Csv),
+        "ndjson" => Some((Format::Lines, "ndjson")),
+        "csv" => Some((Format::Csv, "csv")),
         _ => None,
     }
 }

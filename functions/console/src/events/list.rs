@@ -3,7 +3,6 @@
 use annals_core::{
     audit::{Page, browse::Browsed},
     fault::Fault,
-    log::segment::Line,
     time::Timestamp,
 };
 use maud::{Markup, html};
@@ -78,32 +77,27 @@ pub(super) struct Row {
     pub(super) kind: String,
     /// What happened.
     pub(super) sentence: Sentence,
-    /// Who did it.
-    pub(super) principal: Thing,
+    /// Who did it: their name, and their e-mail address or else what kind of principal they are.
+    pub(super) by: (String, String),
     /// By what.
     pub(super) client: String,
 }
 
 impl Row {
-    fn of(line: &Line, carried: &str) -> Self {
-        let event = Event::of(line);
-        let Thing { id, email, kind, .. } = &event.principal;
+    fn of(event: &Event, carried: &str) -> Self {
+        let Thing { email, kind, .. } = &event.principal;
+        let sentence = event.sentence();
         Self {
             href: format!("/console/events/{}{carried}", event.id.short()),
             at: event.at,
             kind: short(&event.kind, 48),
             sentence: Sentence {
                 who: event.principal.label(48),
-                object: event.sentence().object.map(|(kind, _)| (kind, event.entity.label(64))),
+                object: sentence.object.map(|(kind, _)| (kind, event.entity.label(64))),
                 subject: event.subject.as_ref().map(|subject| subject.label(32)),
-                ..event.sentence()
+                ..sentence
             },
-            principal: Thing {
-                id: short(id, 40),
-                name: event.principal.label(48),
-                kind: short(kind, 24),
-                email: short(email, 48),
-            },
+            by: (event.principal.label(48), if email.is_empty() { short(kind, 24) } else { short(email, 48) }),
             client: short(&event.client, 16),
         }
     }
@@ -138,15 +132,14 @@ impl List {
     /// Older events.
     pub(super) fn of(view: &View, page: &Page) -> Self {
         let query = view.query();
-        let carried =
-            if query.is_empty() || query.len() > MAX_CARRIED_BYTES { String::new() } else { format!("?{query}") };
+        let carried = view.carried(MAX_CARRIED_BYTES);
         let older = page.next.map(|from| At { from, through: page.through, skip: page.skip });
         let looked_back_to = page.next.filter(|_| page.lines.len() < PAGE_SIZE).map(|next| next.recorded_at());
         let events: Vec<Event> = page.lines.iter().map(Event::of).collect();
         let export =
             |format: &str| format!("/console/events/export?{}", view.query_with(&[("format", format.to_owned())]));
         let content = Rows {
-            rows: page.lines.iter().map(|line| Row::of(line, &carried)).collect(),
+            rows: events.iter().map(|event| Row::of(event, &carried)).collect(),
             newest: view.is_older().then(|| list_href(&query)),
             older: older.map(|at| list_href(&view.query_at(&at))),
             looked_back_to,
@@ -260,9 +253,8 @@ impl Rows {
                             td .what { a href=(shell.href(&row.href)) { (row.sentence.render()) } }
                             td .type { (ui::badge(Tone::Neutral, &row.kind)) }
                             td .who {
-                                bdi { (row.principal.name) }
-                                @if !row.principal.email.is_empty() { span .hint { bdi { (row.principal.email) } } }
-                                @else { span .hint { bdi { (row.principal.kind) } } }
+                                bdi { (row.by.0) }
+                                span .hint { bdi { (row.by.1) } }
                             }
                             td .client { (row.client) }
                         }

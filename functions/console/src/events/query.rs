@@ -202,6 +202,13 @@ impl View {
         self.query_with(&[])
     }
 
+    /// The query string with its question mark, for links to what is found in this view; nothing where it is longer than
+    /// `max` bytes.
+    pub(super) fn carried(&self, max: usize) -> String {
+        let query = self.query();
+        if query.is_empty() || query.len() > max { String::new() } else { format!("?{query}") }
+    }
+
     /// The same with further parameters.
     pub(super) fn query_with(&self, others: &[(&str, String)]) -> String {
         let mut pairs = Pairs::default();

@@ -1,6 +1,7 @@
 //! Texts of events as a page shows them: nothing in them is hidden, none is longer than there is room for.
 
 use super::json::is_hidden;
+use crate::ui::html_bytes;
 
 /// A text, or its beginning.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,16 +44,6 @@ fn visible(character: char) -> char {
         '\u{7f}' => '\u{2421}',
         character if is_hidden(character) => char::REPLACEMENT_CHARACTER,
         character => character,
-    }
-}
-
-/// What a character takes once it is escaped.
-pub(super) fn html_bytes(character: char) -> usize {
-    match character {
-        '&' => "&amp;".len(),
-        '<' | '>' => "&lt;".len(),
-        '"' => "&quot;".len(),
-        character => character.len_utf8(),
     }
 }
 

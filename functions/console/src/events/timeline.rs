@@ -30,8 +30,8 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
         title: format!("{}{total}, by {}", if at_least.is_empty() { "" } else { "At least " }, length(timeline.step)),
         summary: format!(
             "{at_least}{total} between {} and {} UTC; the most, {}, in {}. Each bar leads to its own stretch of time.",
-            minute(timeline.since),
-            minute(timeline.until),
+            ui::minute(timeline.since),
+            ui::minute(timeline.until),
             ui::number(highest.events),
             span(highest),
         ),
@@ -53,16 +53,11 @@ fn counted(stretch: &Stretch, since: Option<Timestamp>) -> String {
 
 /// A stretch of time as people say it.
 fn span(stretch: &Stretch) -> String {
-    let (since, until) = (minute(stretch.since), minute(stretch.until));
+    let (since, until) = (ui::minute(stretch.since), ui::minute(stretch.until));
     match until.split_once(' ') {
         Some((day, time)) if since.starts_with(day) => format!("{since} to {time} UTC"),
         _ => format!("{since} to {until} UTC"),
     }
-}
-
-/// A moment in UTC, to the minute.
-fn minute(at: Timestamp) -> String {
-    at.to_string().replace('T', " ").chars().take(16).collect()
 }
 
 fn length(step: Duration) -> String {

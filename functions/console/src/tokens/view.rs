@@ -134,7 +134,7 @@ impl Row {
 fn cut(name: &str) -> String {
     let mut bytes = 0;
     let fits = |character: &char| {
-        bytes += if matches!(character, '<' | '>' | '&' | '"') { "&quot;".len() } else { character.len_utf8() };
+        bytes += ui::html_bytes(*character);
         bytes <= NAME_BYTES
     };
     let beginning: String = name.chars().take(NAME_CHARS).take_while(fits).collect();
