@@ -22,7 +22,7 @@ use annals_core::{
         },
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
-    portal::{PortalLink, Session, SessionToken, User},
+    portal::{PortalLink, Session, User},
     registry::{ActiveDestination, Change, Conflict, Replaced},
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
@@ -918,7 +918,7 @@ fn user(number: u64) -> User {
 
 fn portal_link(organisation: &Organisation, number: u64) -> PortalLink {
     PortalLink {
-        hash: SessionToken::generate(&*SeededEntropy::new(number)).hash(),
+        hash: TokenText::generate_plain(&*SeededEntropy::new(number)).hash(),
         organisation: organisation.id.clone(),
         role: if number % 2 == 1 { Role::Admin } else { Role::Auditor },
         user: user(number),
@@ -928,7 +928,7 @@ fn portal_link(organisation: &Organisation, number: u64) -> PortalLink {
 
 fn session(organisation: &Organisation, number: u64) -> Session {
     let PortalLink { organisation, role, user, expires_at, .. } = portal_link(organisation, number);
-    let hash = SessionToken::generate(&*SeededEntropy::new(1000 + number)).hash();
+    let hash = TokenText::generate_plain(&*SeededEntropy::new(1000 + number)).hash();
     Session { hash, organisation, role, user, expires_at }
 }
 

@@ -10,9 +10,8 @@ use annals_core::{
     destination::DestinationInput,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
-    portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE, SessionToken},
-    token::TokenHash,
-    token::{Role, TokenInput},
+    portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE},
+    token::{Role, TokenHash, TokenInput, TokenText},
 };
 use annals_tests::{
     clock::{PausedClock, VirtualClock},
@@ -175,7 +174,7 @@ async fn links_and_sessions_end() {
     assert_eq!(ended.status(), 401);
     assert!(text(ended).await.contains("open the audit log there again"));
     assert_eq!(world.enter("no-link").await.status(), 410);
-    assert_eq!(world.enter(SessionToken::generate(&*world.entropy).reveal()).await.status(), 410);
+    assert_eq!(world.enter(TokenText::generate_plain(&*world.entropy).reveal()).await.status(), 410);
 }
 
 #[tokio::test]
@@ -322,7 +321,7 @@ async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     let (_, session) = api.administration.open_portal_link(&link, Default::default()).await.unwrap();
     let mut refused = 0;
     for _ in 0..10 {
-        let token = SessionToken::generate(&*world.entropy);
+        let token = TokenText::generate_plain(&*world.entropy);
         let error = api.admission.admit_session(token.reveal(), None).await.unwrap_err();
         refused += usize::from(matches!(error, annals_core::admission::AdmissionError::TooMany(_)));
     }
@@ -330,7 +329,7 @@ async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     assert!(api.admission.admit_session(session.reveal(), None).await.is_ok());
 
     let console = annals_console::router(Console { api, embedding: Embedding::default() });
-    let guess = get(&format!("/console/enter/{}", SessionToken::generate(&*world.entropy).reveal()));
+    let guess = get(&format!("/console/enter/{}", TokenText::generate_plain(&*world.entropy).reveal()));
     let answer = console.oneshot(guess.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 429, "guesses of links count, too");
 }

@@ -25,7 +25,7 @@ use futures_util::future::{Either, select};
 
 use crate::{
     log::store::{Consistency, StoreError},
-    portal::{Session, SessionToken},
+    portal::Session,
     registry::Registry,
     time::{Clock, Timestamp},
     token::{Caller, Token, TokenHash, TokenText},
@@ -112,7 +112,7 @@ impl Admission {
     /// # Errors
     /// See [`AdmissionError`].
     pub async fn admit_session(&self, token: &str, address: Option<IpAddr>) -> Result<Session, AdmissionError> {
-        let hash = SessionToken::hash_of(token).ok_or(AdmissionError::Unknown)?;
+        let hash = TokenText::hash_of_plain(token).ok_or(AdmissionError::Unknown)?;
         let session = self.registry.session(&hash).await?;
         let now = self.clock.now();
         let Some(session) = session.filter(|session| session.is_live(now)) else { return Err(self.refuse(address)) };

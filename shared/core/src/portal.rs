@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use crate::{
-    entropy::{self, BASE62, Entropy},
     event::Principal,
     fault::{Fault, Faults},
     json::{self, Members},
@@ -19,49 +18,10 @@ use crate::{
 pub const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
 /// How long a session lasts.
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
-/// 256 bits.
-const TOKEN_CHARS: usize = 43;
 /// The longest name and id of a user, in characters.
 const MAX_NAME_CHARS: usize = 200;
 /// The longest e-mail address, in characters (RFC 5321, section 4.5.3.1).
 const MAX_EMAIL_CHARS: usize = 254;
-
-/// What opens a portal link or a session: shown to whom it belongs, never kept, and never printed by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SessionToken(String);
-
-impl SessionToken {
-    /// A new random one.
-    #[must_use]
-    pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self(entropy::characters(entropy, BASE62, TOKEN_CHARS))
-    }
-
-    /// The hash of a text, where it has the form of one.
-    #[must_use]
-    pub fn hash_of(text: &str) -> Option<TokenHash> {
-        let fits = text.len() == TOKEN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        fits.then(|| TokenHash::of(text))
-    }
-
-    /// The text, to hand it to its owner.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
-    /// Its hash.
-    #[must_use]
-    pub fn hash(&self) -> TokenHash {
-        TokenHash::of(&self.0)
-    }
-}
-
-impl std::fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SessionToken(…)")
-    }
-}
 
 /// Who somebody is, as the product knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,23 +160,6 @@ mod tests {
             (r#"{"role":"admin","user":7}"#, "/user must be an object, not a number"),
         ] {
             assert_eq!(parse(body).unwrap_err().to_string(), expected, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_session_token_is_never_printed_by_accident_and_nothing_else_has_its_form() {
-        #[derive(Debug)]
-        struct Zeros;
-        impl Entropy for Zeros {
-            fn fill(&self, bytes: &mut [u8]) {
-                bytes.fill(0);
-            }
-        }
-        let token = SessionToken::generate(&Zeros);
-        assert_eq!(format!("{token:?} {:?}", token.hash()), "SessionToken(…) TokenHash(…)");
-        assert_eq!(SessionToken::hash_of(token.reveal()), Some(token.hash()));
-        for text in ["", "0", &"0".repeat(42), &"0".repeat(44), &"-".repeat(43)] {
-            assert_eq!(SessionToken::hash_of(text), None, "{text}");
         }
     }
 }

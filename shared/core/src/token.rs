@@ -19,6 +19,7 @@ const PREFIX: &str = "annals_";
 const ID_CHARS: usize = 12;
 const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
+const PLAIN_CHARS: usize = 43;
 
 /// How many tokens an organisation may have that have not ended.
 pub const MAX_TOKENS: usize = 100;
@@ -182,6 +183,19 @@ impl TokenText {
         let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM_CHARS)?)?;
         let length = PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS;
         if text.len() == length && given == checksum(body) { id.parse().ok() } else { None }
+    }
+
+    /// A new random one that tells no id, for a portal link or a session: 256 bits.
+    #[must_use]
+    pub fn generate_plain(entropy: &dyn Entropy) -> Self {
+        Self(entropy::characters(entropy, BASE62, PLAIN_CHARS))
+    }
+
+    /// The hash of a text that has the form of a plain one.
+    #[must_use]
+    pub fn hash_of_plain(text: &str) -> Option<TokenHash> {
+        let fits = text.len() == PLAIN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fits.then(|| TokenHash::of(text))
     }
 
     /// The text, to hand it to its owner.
@@ -353,6 +367,16 @@ mod tests {
         }
         for text in ["", "annals_", "annals_x_y", "äöüannals_", &text[..text.len() - 1]] {
             assert_eq!(TokenText::id_in(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plain_token_has_a_form_of_its_own() {
+        let token = TokenText::generate_plain(&Counting(0.into()));
+        assert_eq!(TokenText::hash_of_plain(token.reveal()), Some(token.hash()));
+        assert_eq!(TokenText::id_in(token.reveal()), None);
+        for text in ["", "0", &"0".repeat(42), &"0".repeat(44), &"-".repeat(43)] {
+            assert_eq!(TokenText::hash_of_plain(text), None, "{text}");
         }
     }
 

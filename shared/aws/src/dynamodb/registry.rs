@@ -139,12 +139,14 @@ fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user:
     item
 }
 
-fn read_user(item: &Item) -> Result<User, StoreError> {
-    Ok(User {
+/// What [`portal_item`] wrote.
+fn read_portal(item: &Item) -> Result<(OrganisationId, Role, User, Timestamp), StoreError> {
+    let user = User {
         id: item.text("userId")?.to_owned(),
         name: item.text("userName")?.to_owned(),
         email: item.text("userEmail").ok().map(str::to_owned),
-    })
+    };
+    Ok((item.parsed(ORGANISATION)?, item.parsed("role")?, user, item.time(EXPIRES_AT)?))
 }
 
 pub(super) fn link_key(hash: &TokenHash) -> Attributes {
@@ -156,13 +158,8 @@ pub(super) fn link_item(link: &PortalLink) -> Attributes {
 }
 
 fn read_link(item: &Item, hash: TokenHash) -> Result<PortalLink, StoreError> {
-    Ok(PortalLink {
-        hash,
-        organisation: item.parsed(ORGANISATION)?,
-        role: item.parsed("role")?,
-        user: read_user(item)?,
-        expires_at: item.time(EXPIRES_AT)?,
-    })
+    let (organisation, role, user, expires_at) = read_portal(item)?;
+    Ok(PortalLink { hash, organisation, role, user, expires_at })
 }
 
 pub(super) fn session_key(hash: &TokenHash) -> Attributes {
@@ -174,13 +171,8 @@ pub(super) fn session_item(session: &Session) -> Attributes {
 }
 
 fn read_session(item: &Item, hash: TokenHash) -> Result<Session, StoreError> {
-    Ok(Session {
-        hash,
-        organisation: item.parsed(ORGANISATION)?,
-        role: item.parsed("role")?,
-        user: read_user(item)?,
-        expires_at: item.time(EXPIRES_AT)?,
-    })
+    let (organisation, role, user, expires_at) = read_portal(item)?;
+    Ok(Session { hash, organisation, role, user, expires_at })
 }
 
 pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId) -> Attributes {

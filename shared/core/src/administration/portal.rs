@@ -8,9 +8,9 @@ use crate::{
     event::{Context, Entity},
     log::store::Consistency,
     organisation::Organisation,
-    portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session, SessionToken},
+    portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session},
     registry::Change,
-    token::Caller,
+    token::{Caller, TokenText},
 };
 
 impl Administration {
@@ -23,8 +23,8 @@ impl Administration {
         organisation: &Organisation,
         input: PortalLinkInput,
         actor: &Actor,
-    ) -> Result<(PortalLink, SessionToken), AdministrationError> {
-        let token = SessionToken::generate(&*self.entropy);
+    ) -> Result<(PortalLink, TokenText), AdministrationError> {
+        let token = TokenText::generate_plain(&*self.entropy);
         let link = PortalLink {
             hash: token.hash(),
             organisation: organisation.id.clone(),
@@ -57,15 +57,15 @@ impl Administration {
         &self,
         token: &str,
         context: Context,
-    ) -> Result<(Session, SessionToken), AdministrationError> {
-        let hash = SessionToken::hash_of(token).ok_or(AdministrationError::NotFound)?;
+    ) -> Result<(Session, TokenText), AdministrationError> {
+        let hash = TokenText::hash_of_plain(token).ok_or(AdministrationError::NotFound)?;
         let now = self.clock.now();
         let link = self.registry.portal_link(&hash).await?.filter(|link| link.is_live(now));
         let link = link.ok_or(AdministrationError::NotFound)?;
         let organisation = self.registry.organisation(&link.organisation, Consistency::Strong).await?;
         let organisation = organisation.ok_or(AdministrationError::NotFound)?;
         let link_id = link.id();
-        let token = SessionToken::generate(&*self.entropy);
+        let token = TokenText::generate_plain(&*self.entropy);
         let session = Session {
             hash: token.hash(),
             organisation: link.organisation,

@@ -21,9 +21,7 @@ use std::time::Duration;
 
 use futures_util::future::{try_join, try_join3};
 
-use super::{
-    Audit, AuditError, MAX_PAGE_BYTES, MAX_SCAN, Page, PageRequest, Reader, Start, filter::Filter, scan::Scan,
-};
+use super::{Audit, AuditError, Page, PageRequest, Reader, Start, filter::Filter};
 use crate::{
     id::EventId,
     log::{
@@ -37,21 +35,22 @@ use crate::{
 };
 
 /// How long the stretches of a timeline may be: minutes, hours and days that begin where such begin in UTC.
-const STEPS: [Duration; 9] = {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let seconds = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY, 28 * DAY, 91 * DAY];
-    let mut steps = [Duration::ZERO; 9];
-    let mut index = 0;
-    while index < steps.len() {
-        steps[index] = Duration::from_secs(seconds[index]);
-        index += 1;
-    }
-    steps
-};
+const STEPS: [Duration; 9] =
+    [minutes(1), minutes(5), minutes(15), hours(1), hours(6), days(1), days(7), days(28), days(91)];
 /// The most whole stretches in a timeline.
 const MAX_STRETCHES: u64 = 60;
+
+const fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}
+
+const fn hours(number: u64) -> Duration {
+    minutes(number * 60)
+}
+
+const fn days(number: u64) -> Duration {
+    hours(number * 24)
+}
 
 /// What to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,8 +189,7 @@ impl Audit {
             try_join(newest, self.measure(&mut landmarks, &mut timeline, first..end + 1)).await?;
             scan
         } else {
-            let scan = Scan::new(&page.filter, page.order, 0, page.page_size + 1, MAX_SCAN, MAX_PAGE_BYTES);
-            let mut scan = scan.counting();
+            let mut scan = page.scan(0).counting();
             scan.run(&self.log, &organisation.id, first..=end, None).await?;
             scan.counted.iter().for_each(|at| timeline.count(*at));
             timeline.counted_since = scan.stopped_at.map(|id| id.recorded_at().plus(Duration::from_millis(1)));
