@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 DOCUMENTS = ["infra/docs/recording.md", "infra/docs/collecting.md", "infra/docs/embedding.md"]
-CRATE = "shared/client/src/lib.rs"
+CRATE = "shared/clients/rust/src/lib.rs"
 SUFFIXES = {"bash": ".sh", "python": ".py", "typescript": ".mts", "json": ".json"}
 FENCE = re.compile("^ *(```+|~~~+)")
 READY_WITHIN_SECONDS = 10

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use annals_aws::system::SystemEntropy;
+use annals_cloud::{Bucket, Cloud, Role};
 use annals_core::entropy::{BASE36, characters};
-use annals_local::cloud::{Bucket, Cloud, Role};
 use serde_json::{Value, json};
 
 /// A customer's account.

@@ -3,11 +3,11 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use annals_api::Api;
 use annals_aws::{
     dynamodb::{DynamoStore, Tables, create_tables},
     system::{SystemClock, SystemEntropy},
 };
+use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 use annals_core::{
     administration::{Actor, Put},
     destination::{Destination, DestinationInput},
@@ -18,10 +18,8 @@ use annals_core::{
     service::ServiceSettings,
     token::{Caller, Role, TokenHash, TokenInput},
 };
-use annals_local::{
-    cloud::{Cloud, CloudOptions, QueueOptions, Redrive},
-    system::{System, SystemOptions},
-};
+use annals_http::Services;
+use annals_local::system::{System, SystemOptions};
 use serde_json::{Value, json};
 
 use crate::{customer::Customer, lines::sha256, sample};
@@ -33,7 +31,7 @@ pub const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
 #[derive(Debug)]
 pub struct Deployment {
     cloud: Cloud,
-    api: Api,
+    api: Services,
     store: Arc<DynamoStore>,
     tables: Tables,
     queue_url: String,
@@ -68,7 +66,7 @@ impl Deployment {
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::default()));
         let platform = TokenHash::of(PLATFORM_TOKEN);
         let service = ServiceSettings::of(cloud.account().parse().unwrap());
-        let api = Api::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
+        let api = Services::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
         Self { cloud, api, store, tables, queue_url }
     }
 
@@ -80,7 +78,7 @@ impl Deployment {
 
     /// The use cases, on the same tables.
     #[must_use]
-    pub fn api(&self) -> &Api {
+    pub fn api(&self) -> &Services {
         &self.api
     }
 

@@ -5,6 +5,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use annals_aws::dynamodb::{DynamoStore, Tables, create_tables};
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     administration::{Actor, Administration, AdministrationError},
     admission::{
@@ -23,7 +24,6 @@ use annals_core::{
     time::Clock as _,
     token::{Caller, MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenInput, TokenText},
 };
-use annals_local::cloud::{AccessKey, Cloud, CloudOptions};
 use annals_tests::{
     clock::VirtualClock,
     entropy::SeededEntropy,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_aws::dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables};
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     audit::{
         Audit, PageRequest, Start,
@@ -20,10 +21,7 @@ use annals_core::{
     organisation::Organisation,
     time::{Clock as _, Timestamp},
 };
-use annals_local::{
-    cloud::{AccessKey, Cloud, CloudOptions},
-    demo,
-};
+use annals_local::demo;
 use annals_tests::{
     clock::{PausedClock, VirtualClock},
     entropy::SeededEntropy,

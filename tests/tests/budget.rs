@@ -7,6 +7,7 @@ use annals_aws::{
     dynamodb::{CapacityMeter, Consumed, DynamoStore, Tables, create_tables},
     system::{SystemClock, SystemEntropy},
 };
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     administration::{Actor, Administration, Put},
     admission::{Admission, KNOWN_FOR, USE_PRECISION, rate_limiter::RateLimits},
@@ -22,10 +23,7 @@ use annals_core::{
     organisation::{Organisation, OrganisationInput},
     token::{Caller, TokenHash, TokenInput},
 };
-use annals_local::{
-    cloud::{AccessKey, Cloud, CloudOptions},
-    demo,
-};
+use annals_local::demo;
 use annals_tests::{clock::VirtualClock, sample};
 use async_trait::async_trait;
 

@@ -10,16 +10,14 @@ use annals_aws::{
     dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
     system::{SystemClock, SystemEntropy},
 };
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     audit::{Audit, PageRequest, Start},
     entropy::Entropy,
     log::{Log, append::AppendPolicy, segment::LineHash, store::LogStore},
     time::Clock,
 };
-use annals_local::{
-    cloud::{AccessKey, Cloud, CloudOptions},
-    demo,
-};
+use annals_local::demo;
 use annals_tests::sample;
 
 const WRITERS: usize = 64;

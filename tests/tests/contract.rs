@@ -8,6 +8,7 @@ use annals_aws::{
     dynamodb::{DynamoStore, Tables, create_tables},
     system::SystemEntropy,
 };
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     delivery::{
         Content, Delivery,
@@ -27,7 +28,6 @@ use annals_core::{
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
-use annals_local::cloud::{AccessKey, Cloud, CloudOptions};
 use annals_tests::{entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};

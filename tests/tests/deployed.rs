@@ -12,8 +12,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use annals_api::description::Description;
 use annals_aws::dynamodb::{DynamoStore, Tables};
+use annals_cloud::{AccessKey, Bucket, Role};
 use annals_core::{
     log::{
         segment::Tail,
@@ -21,10 +21,8 @@ use annals_core::{
     },
     organisation::OrganisationId,
 };
-use annals_local::{
-    cloud::{AccessKey, Bucket, Role},
-    system::System,
-};
+use annals_http::description::Description;
+use annals_local::system::System;
 use annals_tests::{
     caller::{Address, Answer, Caller},
     customer::{Customer, account, name, objects, put_policy, trust},

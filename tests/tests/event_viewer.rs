@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_api::Api;
 use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::RateLimits,
@@ -14,6 +13,7 @@ use annals_core::{
     time::Clock,
     token::{TokenHash, TokenInput},
 };
+use annals_http::Services;
 use annals_tests::{
     clock::PausedClock,
     deployment::{PLATFORM_TOKEN, platform},
@@ -53,9 +53,9 @@ impl World {
         world
     }
 
-    fn api<S: Store>(&self, store: Arc<S>) -> Api {
+    fn api<S: Store>(&self, store: Arc<S>) -> Services {
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        Api::new(
+        Services::new(
             store,
             self.clock.clone(),
             SeededEntropy::new(self.clock.now().as_millis()),

@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_api::Api;
 use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::RateLimits,
@@ -13,6 +12,7 @@ use annals_core::{
     portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE},
     token::{Role, TokenHash, TokenInput, TokenText},
 };
+use annals_http::Services;
 use annals_tests::{
     clock::{PausedClock, VirtualClock},
     deployment::{PLATFORM_TOKEN, platform},
@@ -44,14 +44,14 @@ impl World {
         Self { store, clock, entropy: SeededEntropy::new(7), limits: RateLimits::NONE }
     }
 
-    fn api(&self) -> Api {
+    fn api(&self) -> Services {
         self.api_over(Arc::clone(&self.store))
     }
 
-    fn api_over<S: Store>(&self, store: Arc<S>) -> Api {
+    fn api_over<S: Store>(&self, store: Arc<S>) -> Services {
         let service = sample::service();
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        Api::new(store, self.clock.clone(), self.entropy.fork(), platform, service).with_rate_limits(self.limits)
+        Services::new(store, self.clock.clone(), self.entropy.fork(), platform, service).with_rate_limits(self.limits)
     }
 
     async fn organisation(&self, id: &str) -> Organisation {
@@ -359,7 +359,7 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
             let service = sample::service();
             let clock = annals_tests::clock::PausedClock::new(sample::START);
             let platform = TokenHash::of(PLATFORM_TOKEN);
-            let api = Api::new(store.clone(), clock, world.entropy.fork(), platform, service);
+            let api = Services::new(store.clone(), clock, world.entropy.fork(), platform, service);
             let opened = tokio::select! {
                 opened = api.administration.open_portal_link(&link, Default::default()) => Some(opened),
                 () = store.crashed() => None,
@@ -406,7 +406,8 @@ fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
 
         let clock = PausedClock::new(sample::START.plus(SECOND));
         let slow = LatencyStore::new(Arc::clone(&world.store), clock.clone(), LATENCY, None);
-        let api = Api::new(slow, clock.clone(), world.entropy.fork(), TokenHash::of(PLATFORM_TOKEN), sample::service());
+        let api =
+            Services::new(slow, clock.clone(), world.entropy.fork(), TokenHash::of(PLATFORM_TOKEN), sample::service());
         let api = api.with_rate_limits(RateLimits::NONE);
         let console = annals_console::router(Console { api: api.clone(), embedding: Embedding::default() });
         let router = annals_api::router(api);

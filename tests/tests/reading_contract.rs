@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_api::{Api, router};
+use annals_api::router;
 use annals_core::{
     audit::{
         Audit, AuditError, PageRequest, Shape, Start,
@@ -22,6 +22,7 @@ use annals_core::{
     time::Clock as _,
     token::{Role, TokenHash, TokenInput},
 };
+use annals_http::Services;
 use annals_tests::{
     clock::PausedClock,
     deployment::platform,
@@ -286,7 +287,7 @@ fn an_expired_cursor_is_a_410_that_names_the_oldest_event() {
         let world = World::new(1);
         let service = sample::service();
         let nobody = TokenHash([0; 32]);
-        let api = Api::new(Arc::clone(&world.store), world.clock.clone(), world.entropy.fork(), nobody, service);
+        let api = Services::new(Arc::clone(&world.store), world.clock.clone(), world.entropy.fork(), nobody, service);
         let input = OrganisationInput::parse(br#"{"name":"Acme","plan":"enterprise"}"#).unwrap();
         api.administration.put_organisation(&world.acme.id, input, &platform()).await.unwrap();
         let acme = api.administration.organisation(&world.acme.id).await.unwrap();

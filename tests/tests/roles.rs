@@ -8,6 +8,7 @@ use annals_aws::{
     s3::S3ObjectSink,
     system::{SystemClock, SystemEntropy},
 };
+use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_core::{
     delivery::{
         failure::FailureCode,
@@ -16,7 +17,6 @@ use annals_core::{
     },
     time::Clock as _,
 };
-use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_tests::{
     customer::{account, name, put_policy, trust},
     in_every_world,

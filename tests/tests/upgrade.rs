@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use annals_api::Api;
 use annals_aws::{
     dynamodb::{DynamoStore, Tables, create_tables},
     system::SystemEntropy,
 };
+use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     audit::{Audit, PageRequest, Start},
     delivery::{
@@ -29,7 +29,7 @@ use annals_core::{
     time::{Clock as _, Timestamp},
     token::{Caller, Role, TokenHash, TokenInput},
 };
-use annals_local::cloud::{AccessKey, Cloud, CloudOptions};
+use annals_http::Services;
 use annals_tests::{
     bucket::{MemoryBuckets, Weather},
     clock::PausedClock,
@@ -43,7 +43,7 @@ use serde_json::{Map, Value, json};
 
 /// A deployment whose clock stands still.
 struct World {
-    api: Api,
+    api: Services,
     store: Arc<DynamoStore>,
     client: Client,
     tables: Tables,
@@ -74,7 +74,7 @@ impl World {
         let clock = PausedClock::new(now);
         let service = sample::service();
         let nobody = TokenHash([0; 32]);
-        let api = Api::new(Arc::clone(&store), clock.clone(), Arc::new(SystemEntropy), nobody, service);
+        let api = Services::new(Arc::clone(&store), clock.clone(), Arc::new(SystemEntropy), nobody, service);
         let buckets = MemoryBuckets::new(clock.clone(), "eu-central-1".parse().unwrap());
         Self { api, store, client, tables, clock, buckets, _cloud: cloud }
     }

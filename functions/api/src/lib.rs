@@ -1,147 +1,16 @@
-//! The HTTP API: which request is answered by which use case, and how.
-//!
-//! - [`call`]: what every route needs of a request: who calls, for which organisation, from where, with what body
-//! - [`gateway`]: what API Gateway puts before the paths
-//! - [`operation`]: how routes, handlers and their description are told once
-//! - [`description`]: the API as OpenAPI, made of the operations and of [`schema`]s
-//! - [`problem`]: every error as problem+json; the one place that knows which error has which status
-//! - [`routes`]: one file a resource
-//! - [`unit`]: a request's line in the log, and what it measured
+//! The HTTP API: which request is answered by which use case, and how. [`routes`] has one file a resource.
 //!
 //! Architecture invariant: handlers are wiring. What is allowed, what is recorded and what is answered is the domain's.
 
-pub mod call;
-pub mod description;
-pub mod gateway;
-pub mod operation;
-pub mod problem;
 pub mod routes;
-pub mod schema;
-pub mod unit;
 
-use std::sync::Arc;
-
-use annals_aws::{
-    dynamodb::{DynamoStore, Tables},
-    settings::{self, SettingError},
-    system::{SystemClock, SystemEntropy},
-};
-use annals_core::{
-    administration::Administration,
-    admission::{Admission, rate_limiter::RateLimits},
-    audit::Audit,
-    delivery::setup::TemplateUrl,
-    destination::Region,
-    entropy::Entropy,
-    log::{Log, append::AppendPolicy, store::LogStore},
-    organisation::RetentionDays,
-    registry::Registry,
-    service::{RolePattern, ServiceSettings},
-    time::Clock,
-    token::TokenHash,
-};
+use annals_http::{Services, with_fallbacks};
 use axum::Router;
 
-use crate::problem::Problem;
-
-/// What the routes are answered with.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// The log itself, for recording events.
-    pub log: Arc<Log>,
-    /// Reading it.
-    pub audit: Audit,
-    /// Organisations, tokens and destinations.
-    pub administration: Administration,
-    /// Who is let in, and how often.
-    pub admission: Admission,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// What customers need to know of the deployment.
-    pub service: ServiceSettings,
-}
-
-impl Api {
-    /// An API over a store.
-    #[must_use]
-    pub fn new<S: LogStore + Registry + 'static>(
-        store: Arc<S>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        platform: TokenHash,
-        service: ServiceSettings,
-    ) -> Self {
-        let log = Arc::new(Log::new(
-            Arc::clone(&store) as Arc<dyn LogStore>,
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
-            AppendPolicy::default(),
-        ));
-        let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
-            .with_default_retention(service.default_retention);
-        Self {
-            audit: Audit::new(Arc::clone(&log)),
-            admission: administration.admission(platform, RateLimits::default()),
-            administration,
-            log,
-            clock,
-            service,
-        }
-    }
-
-    /// The same with other rates.
-    #[must_use]
-    pub fn with_rate_limits(self, limits: RateLimits) -> Self {
-        Self { admission: self.admission.with_limits(limits), ..self }
-    }
-
-    /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
-    /// `SERVICE_ACCOUNT_ID`, `CUSTOMER_TEMPLATE_URL` where there is one, and, where they are to be other than the
-    /// defaults, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ORGANISATION_RATE`,
-    /// `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE`.
-    ///
-    /// # Errors
-    /// Where a variable is missing or makes no sense.
-    pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
-        let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
-        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default()));
-        let platform = settings::parsed("PLATFORM_TOKEN_SHA256")?;
-        let service = ServiceSettings {
-            account: settings::parsed("SERVICE_ACCOUNT_ID")?,
-            region: config.region().and_then(|region| region.as_ref().parse::<Region>().ok()),
-            template_url: match settings::or("CUSTOMER_TEMPLATE_URL", "").as_str() {
-                "" => None,
-                _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
-            },
-            default_retention: settings::parsed_or("DEFAULT_RETENTION_DAYS", RetentionDays::DEFAULT)?,
-            roles: settings::parsed_or("CUSTOMER_ROLE_PATTERN", RolePattern::default())?,
-            own_roles_allowed: settings::parsed_or("ALLOW_ROLES_OF_THIS_ACCOUNT", false)?,
-        };
-        let default = RateLimits::default();
-        let limits = RateLimits {
-            organisation: settings::parsed_or("ORGANISATION_RATE", default.organisation)?,
-            platform: settings::parsed_or("PLATFORM_RATE", default.platform)?,
-            failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
-        };
-        let api = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
-        Ok(api.with_rate_limits(limits))
-    }
-}
+/// The description that is served, with its examples.
+pub const DOCUMENT: &str = include_str!("../openapi.json");
 
 /// The routes of the API function.
-pub fn router(api: Api) -> Router {
-    with_fallbacks(routes::operations(Router::new()), &api).with_state(api)
-}
-
-/// `routes` with problem+json for paths and methods that are none, and a log line a request.
-pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Api) -> Router<S> {
-    let routes = routes
-        .fallback(async || Problem::no_such_route())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed());
-    observed(routes, api)
-}
-
-/// `routes` with a log line a request.
-pub fn observed<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Api) -> Router<S> {
-    routes.layer(axum::middleware::from_fn_with_state(Arc::clone(&api.log), unit::observe))
+pub fn router(services: Services) -> Router {
+    with_fallbacks(routes::operations(Router::new()), &services).with_state(services)
 }

@@ -10,21 +10,13 @@ pub mod portal_links;
 pub mod setup;
 pub mod tokens;
 
-use annals_core::token::Role;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Api, operation::Operations, schema::Href};
-
-/// Who may record events.
-pub const PRODUCERS: &[Role] = &[Role::Producer];
-/// Who may read the audit log.
-pub const READERS: &[Role] = &[Role::Auditor, Role::Admin];
-/// Who may manage tokens and destinations.
-pub const ADMINISTRATORS: &[Role] = &[Role::Admin];
+use annals_http::{Services, operation::Operations, schema::Href};
 
 /// The operations of the API function.
-pub fn operations<O: Operations<Api>>(to: O) -> O {
+pub fn operations<O: Operations<Services>>(to: O) -> O {
     let to = health::operations(to);
     let to = openapi::operations(to);
     let to = organisations::operations(to);

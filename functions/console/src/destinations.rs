@@ -22,7 +22,6 @@ mod samples;
 pub mod setup;
 pub mod trial;
 
-use annals_api::{problem::Problem, routes::ADMINISTRATORS};
 use annals_core::{
     administration::AdministrationError,
     delivery::{setup::Setup, try_out::TrialReport},
@@ -30,6 +29,7 @@ use annals_core::{
     organisation::Organisation,
     registry::Conflict,
 };
+use annals_http::{ADMINISTRATORS, problem::Problem};
 use axum::{
     Router,
     response::Response,

@@ -1,11 +1,11 @@
 //! Coming and going: a portal link becomes a session, and a session ends.
 
-use annals_api::{
+use annals_core::{administration::AdministrationError, admission::AdmissionError, portal::SESSION_LIFE, token::Role};
+use annals_http::{
+    READERS,
     call::{address, base_path, context},
     problem::Problem,
-    routes::READERS,
 };
-use annals_core::{administration::AdministrationError, admission::AdmissionError, portal::SESSION_LIFE, token::Role};
 use axum::{
     Router,
     extract::{Path, Request, State, rejection::PathRejection},

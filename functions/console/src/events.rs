@@ -26,10 +26,6 @@ mod xss;
 #[cfg(test)]
 pub(crate) use self::samples::samples;
 
-use annals_api::{
-    problem::Problem,
-    routes::{READERS, audit::reader},
-};
 use annals_core::{
     audit::{AuditError, PageRequest, Shape, browse::BrowseRequest},
     fault::Fault,
@@ -37,6 +33,7 @@ use annals_core::{
     log::{read::PlaceError, store::Order},
     organisation::Organisation,
 };
+use annals_http::{READERS, call::reader, problem::Problem};
 use axum::{
     Router,
     response::{IntoResponse as _, Response},

@@ -31,8 +31,8 @@ mod every_page;
 
 use std::{str::FromStr, sync::Arc};
 
-use annals_api::{Api, observed};
 use annals_aws::settings::{self, SettingError};
+use annals_http::{Services, observed};
 use axum::{
     Router,
     extract::{FromRef, Request, State},
@@ -48,25 +48,25 @@ use crate::refusal::Refusal;
 #[derive(Debug, Clone)]
 pub struct Console {
     /// Organisations, tokens, destinations, and the log.
-    pub api: Api,
+    pub api: Services,
     /// Where the page may be embedded.
     pub embedding: Embedding,
 }
 
-impl FromRef<Console> for Api {
+impl FromRef<Console> for Services {
     fn from_ref(console: &Console) -> Self {
         console.api.clone()
     }
 }
 
 impl Console {
-    /// The console that the environment describes: what [`Api::from_environment`] needs, and `CONSOLE_ORIGINS`.
+    /// The console that the environment describes: what [`Services::from_environment`] needs, and `CONSOLE_ORIGINS`.
     ///
     /// # Errors
     /// Where a variable is missing or makes no sense.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let embedding = settings::parsed_or("CONSOLE_ORIGINS", Embedding::default())?;
-        Ok(Self { api: Api::from_environment(config)?, embedding })
+        Ok(Self { api: Services::from_environment(config)?, embedding })
     }
 }
 

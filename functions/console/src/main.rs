@@ -1,7 +1,7 @@
 //! The console function: the organisation's page behind API Gateway.
 
-use annals_api::gateway;
 use annals_console::{Console, router};
+use annals_http::gateway;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

@@ -1,6 +1,6 @@
 //! What is shown instead of a page: why not, and what to do.
 
-use annals_api::{
+use annals_http::{
     call::{base_path, request_id},
     problem::{Problem, Told},
 };

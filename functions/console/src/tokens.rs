@@ -10,13 +10,13 @@ pub mod form;
 mod samples;
 pub mod view;
 
-use annals_api::{problem::Problem, routes::ADMINISTRATORS};
 use annals_core::{
     administration::AdministrationError,
     organisation::Organisation,
     registry::Conflict,
     token::{MAX_TOKENS, Role, RotationInput, Token, TokenId, TokenInput},
 };
+use annals_http::{ADMINISTRATORS, problem::Problem};
 use axum::{Router, response::Response, routing::get};
 
 use self::view::{Done, Made, Page, rotation_page};

@@ -1,14 +1,14 @@
 //! What every page needs of a request: whose session it is, and a form that is not forged.
 
-use annals_api::{
-    call::{Call, address, is_https},
-    problem::Problem,
-};
 use annals_core::{
     admission::AdmissionError,
     organisation::Organisation,
     portal::Session,
     token::{Caller, Role, TokenHash},
+};
+use annals_http::{
+    call::{Call, address, is_https},
+    problem::Problem,
 };
 use axum::extract::{FromRef, FromRequest, Request};
 use http::{HeaderMap, HeaderValue, Method, header};

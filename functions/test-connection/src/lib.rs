@@ -5,15 +5,6 @@ mod page;
 
 use std::sync::Arc;
 
-use annals_api::{
-    Api,
-    call::{self, Call},
-    operation::{Access, Method, Operation, Operations, Tag},
-    problem::Problem,
-    routes::ADMINISTRATORS,
-    schema::Moment,
-    with_fallbacks,
-};
 use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
@@ -27,6 +18,14 @@ use annals_core::{
     destination::DestinationId,
     organisation::Organisation,
     time::Timestamp,
+};
+use annals_http::{
+    ADMINISTRATORS, Services,
+    call::{self, Call},
+    operation::{Access, Method, Operation, Operations, Tag},
+    problem::Problem,
+    schema::Moment,
+    with_fallbacks,
 };
 use axum::{
     Router,
@@ -48,7 +47,7 @@ pub struct TestConnection {
     pub object_name: String,
 }
 
-impl FromRef<TestConnection> for Api {
+impl FromRef<TestConnection> for Services {
     fn from_ref(state: &TestConnection) -> Self {
         state.console.api.clone()
     }

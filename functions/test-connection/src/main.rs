@@ -1,6 +1,6 @@
 //! The test-connection function: its router behind API Gateway.
 
-use annals_api::gateway;
+use annals_http::gateway;
 use annals_test_connection::{TestConnection, router};
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,7 +1,7 @@
 //! `POST /console/destinations/{destination}/test`: the button "Test" of the organisation's page.
 
-use annals_api::routes::ADMINISTRATORS;
 use annals_console::{destinations::show_tested, refusal::Refusal, visit::Visit};
+use annals_http::ADMINISTRATORS;
 use axum::{Router, extract::State, response::Response, routing::post};
 
 use crate::TestConnection;

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use annals_api::Api;
 use annals_aws::system::{SystemClock, SystemEntropy};
 use annals_core::{
     administration::{Actor, Put},
@@ -23,16 +22,14 @@ use annals_core::{
     time::{Clock, Timestamp},
     token::{Caller, Role, TokenHash, TokenInput},
 };
+use annals_http::Services;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{
-    cloud::{Bucket, Role as IamRole},
-    demo,
-    system::System,
-};
+use crate::{demo, system::System};
+use annals_cloud::{Bucket, Role as IamRole};
 
 const ORGANISATION: &str = "demo";
 const NAME: &str = "Northwind Mills";
@@ -121,7 +118,7 @@ pub async fn prepare(
         History::None => Arc::new(WalkingClock::at(SystemClock.now())),
         History::LastWeek => Arc::new(WalkingClock::at(last_monday(SystemClock.now()))),
     };
-    let api = Api::new(
+    let api = Services::new(
         Arc::clone(system.store()),
         clock.clone(),
         Arc::new(SystemEntropy),
@@ -186,7 +183,7 @@ fn last_monday(now: Timestamp) -> Timestamp {
 }
 
 /// Records the company's events up to now through the use case, the clock walking with them.
-async fn record_history(api: &Api, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
+async fn record_history(api: &Services, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
     let begin = clock.now();
     let length = SystemClock.now().since(begin);
     let history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();

@@ -3,7 +3,6 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use annals_api::{Api, observed};
 use annals_aws::{
     dynamodb::{self, CapacityMeter, DynamoStore, Tables},
     s3::{S3ObjectSink, SinkPatience},
@@ -18,6 +17,7 @@ use annals_core::{
     service::ServiceSettings,
     token::TokenHash,
 };
+use annals_http::{Services, observed};
 use annals_shipper::{Shipped, Shipper, outcome};
 use annals_test_connection::TestConnection;
 use anyhow::Context as _;
@@ -26,7 +26,7 @@ use axum::{Router, extract::State, http::StatusCode, response::Response, routing
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
 
-use crate::cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
+use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 
 /// How often the queue is looked at between ticks: for messages that come again after a failure.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub struct SystemOptions {
 #[derive(Debug)]
 pub struct System {
     cloud: Cloud,
-    api: Api,
+    api: Services,
     store: Arc<DynamoStore>,
     tables: Tables,
     meter: Arc<CapacityMeter>,
@@ -94,7 +94,7 @@ impl System {
         let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
         let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
         // Who started it has it to themselves.
-        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
+        let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
             .with_rate_limits(RateLimits::NONE);
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(
@@ -139,7 +139,7 @@ impl System {
 
     /// The API's use cases.
     #[must_use]
-    pub fn api(&self) -> &Api {
+    pub fn api(&self) -> &Services {
         &self.api
     }
 
@@ -262,7 +262,7 @@ async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"error": format!("{error:#}")})),
     };
-    annals_api::call::json(status, &body)
+    annals_http::call::json(status, &body)
 }
 
 fn report(shipped: &Shipped) -> Value {

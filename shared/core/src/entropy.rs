@@ -1,5 +1,7 @@
 //! The randomness port, and the few ways in which the domain uses it.
 
+#![warn(missing_docs)]
+
 use std::{fmt, time::Duration};
 
 /// Where random bytes come from. Secrets are made of them, so outside tests it is the operating system's generator.

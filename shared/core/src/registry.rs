@@ -3,6 +3,8 @@
 //! Changes that people ask for are no methods here: they are [`Change`]s that the log commits in one transaction with
 //! the event that records them, so that there is neither a change without its event nor an event without its change.
 
+#![warn(missing_docs)]
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! Points in time, to the millisecond, and the clock port. Owns no calendar arithmetic beyond parsing and printing.
 
+#![warn(missing_docs)]
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use annals_api::{Api, router};
+use annals_api::router;
 use annals_aws::{
     dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
     sqs::SqsShipQueue,
@@ -15,6 +15,7 @@ use annals_core::{
     service::ServiceSettings,
     token::{Role, TokenHash, TokenInput},
 };
+use annals_http::Services;
 use annals_shipper::Shipper;
 use annals_tests::deployment::platform;
 use async_trait::async_trait;
@@ -65,7 +66,7 @@ impl Annals {
         let service = ServiceSettings::of(account);
         let entropy = Arc::new(SystemEntropy);
         let clock = laboratory.clock.clone();
-        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
+        let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
             .with_rate_limits(RateLimits::NONE);
         let queue = SqsShipQueue::new(laboratory.queue.clone(), laboratory.queue_url.clone());
         let shipper = Shipper::new(store, Arc::new(queue), Arc::new(laboratory.sink()), clock, entropy);

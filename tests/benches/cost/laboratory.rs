@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
+use annals_cloud::{Cloud, CloudOptions, QueueOptions};
 use annals_core::time::Clock as _;
-use annals_local::cloud::{Cloud, CloudOptions, QueueOptions};
 use annals_tests::{clock::VirtualClock, customer::Customer};
 use async_trait::async_trait;
 use aws_config::SdkConfig;

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use annals_api::Api;
 use annals_aws::metrics::{self, NotDone, UnitOfWork};
 use annals_core::{
     administration::Administration,
@@ -28,6 +27,7 @@ use annals_core::{
     time::Clock as _,
     token::TokenHash,
 };
+use annals_http::Services;
 use annals_shipper::units;
 use annals_tests::{
     bucket::{Trust, Weather},
@@ -254,7 +254,7 @@ impl Days {
         let customers = Arc::new(Log::new(world.ports(), clock.clone(), entropy.fork(), AppendPolicy::default()));
         let administration = Administration::new(customers, world.ports(), clock.clone(), entropy.fork());
         let service = sample::service();
-        let api = Api::new(to_api.clone(), clock, entropy.fork(), TokenHash::of(PLATFORM_TOKEN), service);
+        let api = Services::new(to_api.clone(), clock, entropy.fork(), TokenHash::of(PLATFORM_TOKEN), service);
         let api = annals_api::router(api.with_rate_limits(RateLimits::NONE));
         let mut days = Self {
             fault,

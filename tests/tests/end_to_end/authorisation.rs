@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use annals_api::{description::DOCUMENT, operation::POSTED};
+use annals_api::DOCUMENT;
 use annals_core::token::Role;
+use annals_http::operation::POSTED;
 use annals_tests::customer::Customer;
 use reqwest::Method;
 use serde_json::{Value, json};

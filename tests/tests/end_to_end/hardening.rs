@@ -3,12 +3,13 @@
 
 use std::{io::Write as _, sync::Arc};
 
-use annals_api::{Api, router};
+use annals_api::router;
 use annals_aws::system::SystemEntropy;
 use annals_core::{
     log::{read::ReadLimit, store::Order},
     token::{Role, TokenHash, TokenInput},
 };
+use annals_http::Services;
 use annals_tests::{
     clock::VirtualClock,
     deployment::{PLATFORM_TOKEN, platform},
@@ -485,7 +486,7 @@ impl InProcess {
     async fn start() -> Self {
         let service = sample::service();
         let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
-        let api = Api::new(store, clock, Arc::new(SystemEntropy), TokenHash::of(PLATFORM_TOKEN), service);
+        let api = Services::new(store, clock, Arc::new(SystemEntropy), TokenHash::of(PLATFORM_TOKEN), service);
         let api = api.with_rate_limits(annals_core::admission::rate_limiter::RateLimits::NONE);
         let input =
             annals_core::organisation::OrganisationInput::parse(br#"{"name":"A","plan":"enterprise"}"#).unwrap();

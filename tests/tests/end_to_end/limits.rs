@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_api::{Api, router};
+use annals_api::router;
 use annals_aws::system::SystemEntropy;
 use annals_core::{
     admission::{
@@ -15,6 +15,7 @@ use annals_core::{
     organisation::{Organisation, OrganisationInput},
     token::{DEFAULT_OVERLAP, MAX_OVERLAP, MAX_TOKENS, Role, TokenHash, TokenInput},
 };
+use annals_http::Services;
 use annals_tests::{
     clock::VirtualClock,
     deployment::{PLATFORM_TOKEN, platform},
@@ -31,7 +32,7 @@ use crate::scene::event;
 
 /// An instance of the API.
 struct Instance {
-    api: Api,
+    api: Services,
     clock: Arc<VirtualClock>,
 }
 
@@ -40,7 +41,7 @@ impl Instance {
         let service = sample::service();
         let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        let api = Api::new(store, clock.clone(), Arc::new(SystemEntropy), platform, service);
+        let api = Services::new(store, clock.clone(), Arc::new(SystemEntropy), platform, service);
         Self { api: api.with_rate_limits(limits), clock }
     }
 

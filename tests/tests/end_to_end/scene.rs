@@ -2,7 +2,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use annals_api::Api;
 use annals_aws::system::SystemEntropy;
 use annals_core::{
     log::{read::ReadLimit, segment::Tail, store::Order},
@@ -10,6 +9,7 @@ use annals_core::{
     time::{Clock, Timestamp},
     token::TokenHash,
 };
+use annals_http::Services;
 use annals_local::system::System;
 pub(crate) use annals_tests::caller::{Answer, Caller};
 use annals_tests::{
@@ -137,9 +137,9 @@ impl Scene {
     }
 
     /// The use cases at another time, on the same store.
-    pub(crate) fn at(&self, clock: Arc<dyn Clock>) -> Api {
+    pub(crate) fn at(&self, clock: Arc<dyn Clock>) -> Services {
         let store = Arc::clone(self.system.store());
-        Api::new(
+        Services::new(
             store,
             clock,
             Arc::new(SystemEntropy),

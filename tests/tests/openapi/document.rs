@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use annals_api::description::{Description, Document};
+use annals_http::description::{Description, Document};
 use serde_json::{Map, Value, json};
 
 use crate::world::Exchange;

@@ -9,7 +9,7 @@ mod world;
 
 use std::{collections::BTreeSet, path::Path, sync::LazyLock};
 
-use annals_api::{description, problem::kind};
+use annals_http::problem::kind;
 use annals_tests::model::in_virtual_time;
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ fn the_committed_description_is_what_the_code_says() {
         "functions/api/openapi.json is not what the code says, from line {:?} on: ANNALS_WRITE_DOCS=1 writes it anew",
         differs.map(|index| index + 1)
     );
-    assert!(std::env::var_os("ANNALS_WRITE_DOCS").is_some() || description::DOCUMENT == *MADE, "what is served");
+    assert!(std::env::var_os("ANNALS_WRITE_DOCS").is_some() || annals_api::DOCUMENT == *MADE, "what is served");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use annals_api::Api;
 use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
@@ -23,6 +22,7 @@ use annals_core::{
     time::Clock as _,
     token::TokenHash,
 };
+use annals_http::Services;
 use annals_test_connection::TestConnection;
 use annals_tests::{
     bucket::MemoryBuckets,
@@ -214,10 +214,10 @@ impl World {
             ..ServiceSettings::of("111122223333".parse().unwrap())
         };
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        let api = Api::new(Arc::clone(&store), clock.clone(), entropy.fork(), platform, service);
+        let api = Services::new(Arc::clone(&store), clock.clone(), entropy.fork(), platform, service);
         let api = api.with_rate_limits(RateLimits::NONE);
         let buckets = MemoryBuckets::new(clock.clone(), "us-east-1".parse().unwrap());
-        let router = |api: Api| {
+        let router = |api: Services| {
             let test = TestConnection {
                 console: Console { api: api.clone(), embedding: Embedding::default() },
                 sink: buckets.clone(),

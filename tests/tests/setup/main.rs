@@ -8,6 +8,7 @@ mod terraform;
 use std::{collections::BTreeMap, sync::Arc};
 
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
+use annals_cloud::{AccessKey, Bucket, Cloud, Role};
 use annals_core::{
     delivery::{
         setup::{Setup, Values},
@@ -16,10 +17,7 @@ use annals_core::{
     destination::Destination,
     organisation::Organisation,
 };
-use annals_local::{
-    cloud::{AccessKey, Bucket, Cloud, Role},
-    system::System,
-};
+use annals_local::system::System;
 use annals_tests::{
     deployment::{PLATFORM_TOKEN, start_system},
     sample,

@@ -1,12 +1,11 @@
 //! `/audit`: the log as PactFlow's audit API shows one: chronological pages, links, cursors that are event ids.
 
 mod describe;
-pub mod query;
 
 pub(crate) use self::describe::operations;
 
 use annals_core::{
-    audit::{PageRequest, Reader, Shape, Start, stats::StatsRequest, view},
+    audit::{PageRequest, Shape, Start, stats::StatsRequest, view},
     format::Format,
     id::EventId,
     log::segment::Tail,
@@ -15,11 +14,11 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use self::query::{PageQuery, StatsQuery};
-use crate::{
-    call::{self, Call},
+use annals_http::query::{PageQuery, StatsQuery};
+use annals_http::{
+    READERS,
+    call::{self, Call, reader},
     problem::Problem,
-    routes::READERS,
 };
 
 /// The media type of JSON with links ("JSON Hypertext Application Language").
@@ -128,27 +127,6 @@ pub async fn tail(call: Call) -> Result<Response, Problem> {
         "timestamp": id.map(|_| recorded_at),
     });
     Ok(call::json(StatusCode::OK, &body))
-}
-
-/// The caller, with the call as PactFlow's own audit events describe one.
-pub fn reader(call: &Call) -> Reader {
-    let params: Map<String, Value> = form_urlencoded::parse(call.query().as_bytes())
-        .map(|(name, value)| (name.into_owned(), call::cut(&value).into()))
-        .collect();
-    let details = json!({
-        "path": call.path(),
-        "queryString": call::cut(call.query()),
-        "method": call.method(),
-        "userAgent": call.header(header::USER_AGENT).map(call::cut),
-        "referer": call.header(header::REFERER).map(call::cut),
-        "params": params,
-    });
-    Reader {
-        principal: call.caller.principal(),
-        client_type: call.caller.client_type(),
-        context: call.context(),
-        call: details,
-    }
 }
 
 fn href(base: &str, params: &[(&str, String)]) -> String {

@@ -11,19 +11,18 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    Api,
+use annals_http::{
+    ADMINISTRATORS, Services,
     call::{self, Call},
     operation::{Access, Method, Operation, Operations, Tag},
     problem::{Problem, kind},
-    routes::ADMINISTRATORS,
     schema::{Account, AccountOrNull, Moment, RegionOrNull, SentMoment, Sequence, Sha256},
 };
 
 /// How many deliveries are shown.
 const DELIVERIES: usize = 100;
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     let all = "/organisations/{organisation}/destinations";
     let one = "/organisations/{organisation}/destinations/{destination}";
     let under = |name: &str| format!("{one}/{name}");

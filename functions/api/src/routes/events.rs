@@ -12,16 +12,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{
-    Api,
+use annals_http::{
+    PRODUCERS, Services,
     call::{self, Call},
     operation::{Access, Method, Operation, Operations, POSTED, Tag},
     problem::{Problem, kind},
-    routes::PRODUCERS,
     schema::{EventIdText, NOT_BLANK, SentMoment, Sequence, Uuid},
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     to.scoped_operation(Method::Post, "/events", record, || {
         Operation::new(Tag::Events, Access::Roles(PRODUCERS), "recordEvents", "Record events")
             .details(

@@ -5,12 +5,12 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    Api, call,
+use annals_http::{
+    Services, call,
     operation::{Access, Method, Operation, Operations, Tag},
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     to.operation(Method::Get, "/health", show, || {
         Operation::new(Tag::Service, Access::Anyone, "getHealth", "Whether the API answers")
             .details("It asks nothing of the store behind it.")

@@ -11,19 +11,20 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    Api,
+use crate::routes::Link;
+use annals_http::READERS;
+use annals_http::{
+    Services,
     call::{self, Call},
     operation::{Access, Method, Operation, Operations, Tag},
     problem::{Problem, kind},
-    routes::{Link, READERS},
     schema::{DISPLAY_NAME, Moment},
 };
 
 /// How many organisations one page shows.
 const PAGE: usize = 100;
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     let one = "/organisations/{organisation}";
     to.operation(Method::Get, "/organisations", list, || {
         Operation::new(Tag::Organisations, Access::Platform, "listOrganisations", "List organisations")

@@ -6,15 +6,15 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    Api,
+use annals_http::{
+    Services,
     call::{self, Call},
     operation::{Access, Method, Operation, Operations, Tag},
     problem::Problem,
     schema::{DISPLAY_NAME, Href, Moment},
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     to.operation(Method::Post, "/organisations/{organisation}/portal-links", create, || {
         Operation::new(Tag::Organisations, Access::Platform, "createPortalLink", "Create a link to the organisation's page")
             .details(

@@ -9,16 +9,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    Api,
+use annals_http::{
+    ADMINISTRATORS, Services,
     call::{self, Call},
     operation::{Access, Method, Operation, Operations, Tag},
     problem::Problem,
-    routes::ADMINISTRATORS,
     schema::Account,
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     let path = "/organisations/{organisation}/destinations/{destination}/setup";
     to.operation(Method::Get, path, show, || {
         Operation::new(Tag::Destinations, Access::Roles(ADMINISTRATORS), "getSetup", "What to set up for a destination")

@@ -12,10 +12,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{
+use annals_http::{
+    ADMINISTRATORS,
     call::{self, Call},
     problem::Problem,
-    routes::ADMINISTRATORS,
 };
 
 /// `POST …/tokens`: creates one. The answer is the only place where its text is shown.

@@ -3,13 +3,13 @@
 
 use std::{fmt, time::Duration};
 
-use annals_api::routes::audit::query::{FILTERS, PageQuery};
 use annals_core::{
     audit::{PageRequest, Shape},
     fault::{Fault, Place},
     id::EventId,
     time::Timestamp,
 };
+use annals_http::query::{FILTERS, PageQuery};
 
 /// A stretch of time that ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,5 +1,7 @@
 //! The port to the queue between planning and shipping.
 
+#![warn(missing_docs)]
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! The port to customers' buckets and the roles that open them.
 
+#![warn(missing_docs)]
+
 use std::fmt;
 
 use async_trait::async_trait;

@@ -1,5 +1,7 @@
 //! The port to where segments are kept. One contract suite (`tests/tests/contract.rs`) holds every implementation to it.
 
+#![warn(missing_docs)]
+
 use std::{error::Error, fmt};
 
 use async_trait::async_trait;

@@ -9,15 +9,16 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use super::{HAL, page, show, stats, tail};
-use crate::{
-    Api,
+use crate::routes::Link;
+use annals_http::READERS;
+use annals_http::{
+    Services, inline_schemas,
     operation::{Access, Method, Operation, Operations, Tag},
     problem::kind,
-    routes::{Link, READERS},
-    schema::{Cursor, EventIdText, Moment, SentMoment, Sequence, Sha256, Uuid, inline_schemas},
+    schema::{Cursor, EventIdText, Moment, SentMoment, Sequence, Sha256, Uuid},
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     let new = |id, summary| Operation::new(Tag::Audit, Access::Roles(READERS), id, summary).leaves(&["audit.read"]);
     to.scoped_operation(Method::Get, "/audit", page, || {
         new("listAudit", "Read the audit log")

@@ -6,15 +6,14 @@ use annals_core::token::{MAX_OVERLAP, Role};
 use schemars::JsonSchema;
 
 use super::{create, list, revoke, rotate};
-use crate::{
-    Api,
+use annals_http::{
+    ADMINISTRATORS, Services,
     operation::{Access, Method, Operation, Operations, Tag},
     problem::kind,
-    routes::ADMINISTRATORS,
     schema::{DISPLAY_NAME, Moment, SentMoment, SentMomentOrNull},
 };
 
-pub(crate) fn operations<O: Operations<Api>>(to: O) -> O {
+pub(crate) fn operations<O: Operations<Services>>(to: O) -> O {
     let all = "/organisations/{organisation}/tokens";
     let one = "/organisations/{organisation}/tokens/{token}";
     let new = |id, summary| Operation::new(Tag::Tokens, Access::Roles(ADMINISTRATORS), id, summary);

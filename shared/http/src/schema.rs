@@ -22,6 +22,7 @@ const SHORT_ID: &str = "^[A-Za-z0-9_-]{8}[c-f][A-Za-z0-9_-][CGKOSWaeimquy26-][A-
 const LONG_ID: &str = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$";
 
 /// Types that stand for schemas which are written where they are used.
+#[macro_export]
 macro_rules! inline_schemas {
     ($($(#[doc = $doc:literal])+ $vis:vis $name:ident = $schema:tt;)+) => {
         $(
@@ -45,8 +46,6 @@ macro_rules! inline_schemas {
         )+
     };
 }
-
-pub(crate) use inline_schemas;
 
 inline_schemas! {
     /// A moment as it is answered: UTC, to the millisecond.

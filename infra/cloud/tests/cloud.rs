@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use annals_local::cloud::{AccessKey, Bucket, Cloud, CloudOptions, Ports, QueueOptions, Redrive, Role};
+use annals_cloud::{AccessKey, Bucket, Cloud, CloudOptions, Ports, QueueOptions, Redrive, Role};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,

@@ -6,7 +6,7 @@
 //! bucket policies, regions. The one part without them is DynamoDB, which checks no signatures and no permissions.
 //!
 //! ```no_run
-//! use annals_local::cloud::{Bucket, Cloud, CloudOptions, Role};
+//! use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
 //! use serde_json::json;
 //!
 //! # async fn example() -> anyhow::Result<()> {

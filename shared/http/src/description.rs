@@ -21,9 +21,6 @@ use crate::{
     schema::Cursor,
 };
 
-/// The description that is served, with its examples.
-pub const DOCUMENT: &str = include_str!("../openapi.json");
-
 const ABOUT: &str = "\
 An audit log for the customers of a SaaS product. Events are recorded in one dense sequence an organisation, can be read \
 page by page, and are delivered every ten minutes as NDJSON into an S3 bucket that the customer owns.

@@ -57,6 +57,8 @@
 //! - `http`: requests, connections, the token
 //! - `builder`, `audit_log`, `report`: what the host sees
 
+#![warn(missing_docs)]
+
 mod answer;
 mod audit_log;
 mod buffer;

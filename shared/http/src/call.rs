@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use annals_core::{
     administration::Actor,
+    audit::Reader,
     event::{Context, MAX_REQUEST_BYTES},
     fault::{Fault, Faults},
     organisation::{Organisation, OrganisationId},
@@ -19,8 +20,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use serde_json::{Map, Value, json as object};
 
-use crate::{Api, gateway::BasePath, problem::Problem, unit::Notes};
+use crate::{Services, gateway::BasePath, problem::Problem, unit::Notes};
 
 /// The longest path with its query, in bytes. API Gateway takes 10,240 bytes of request line and headers together.
 const MAX_URI_BYTES: usize = 8 * 1024;
@@ -31,7 +33,7 @@ const MAX_QUERY_PARAMETERS: usize = 100;
 #[derive(Debug)]
 pub struct Call {
     /// The API that answers.
-    pub api: Api,
+    pub api: Services,
     /// Who calls.
     pub caller: Caller,
     /// The body.
@@ -42,12 +44,12 @@ pub struct Call {
 
 impl<S: Send + Sync> FromRequest<S> for Call
 where
-    Api: FromRef<S>,
+    Services: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let api = Api::from_ref(state);
+        let api = Services::from_ref(state);
         let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
         let caller = api.admission.admit(bearer, address(request.extensions())).await?;
         Self::of(request, state, caller).await
@@ -61,9 +63,9 @@ impl Call {
     /// The problem that the request has.
     pub async fn of<S: Send + Sync>(request: Request, state: &S, caller: Caller) -> Result<Self, Problem>
     where
-        Api: FromRef<S>,
+        Services: FromRef<S>,
     {
-        let api = Api::from_ref(state);
+        let api = Services::from_ref(state);
         let (mut parts, body) = request.into_parts();
         if parts.uri.path_and_query().map_or(0, |all| all.as_str().len()) > MAX_URI_BYTES {
             return Err(Problem::uri_too_long(MAX_URI_BYTES));
@@ -330,6 +332,27 @@ pub fn is_https(headers: &HeaderMap) -> bool {
 pub fn cut(text: &str) -> String {
     const MAX_BYTES: usize = 1024;
     text[..text.floor_char_boundary(MAX_BYTES)].to_owned()
+}
+
+/// The caller, with the call as PactFlow's own audit events describe one.
+pub fn reader(call: &Call) -> Reader {
+    let params: Map<String, Value> = form_urlencoded::parse(call.query().as_bytes())
+        .map(|(name, value)| (name.into_owned(), cut(&value).into()))
+        .collect();
+    let details = object!({
+        "path": call.path(),
+        "queryString": cut(call.query()),
+        "method": call.method(),
+        "userAgent": call.header(header::USER_AGENT).map(cut),
+        "referer": call.header(header::REFERER).map(cut),
+        "params": params,
+    });
+    Reader {
+        principal: call.caller.principal(),
+        client_type: call.caller.client_type(),
+        context: call.context(),
+        call: details,
+    }
 }
 
 /// An answer with a JSON body.

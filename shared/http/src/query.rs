@@ -200,21 +200,21 @@ impl PageQuery {
     }
 
     /// What the next page is asked for beside its place.
-    pub(super) fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let others = [&self.since, &self.until, &self.sort, &self.page_size];
         others.into_iter().flatten().chain(&self.filter).cloned()
     }
 
     /// What a later read, which goes on chronologically, is asked for beside its place.
-    pub(super) fn resumed_with(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub fn resumed_with(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.until.iter().chain(&self.page_size).chain(&self.filter).cloned()
     }
 }
 
 /// The parameters of counts.
 #[derive(Debug)]
-pub(super) struct StatsQuery {
-    pub(super) request: StatsRequest,
+pub struct StatsQuery {
+    pub request: StatsRequest,
     filter: Vec<(&'static str, String)>,
 }
 
@@ -223,7 +223,7 @@ impl StatsQuery {
     ///
     /// # Errors
     /// Every fault, at its parameter.
-    pub(super) fn parse(query: &str, now: Timestamp) -> Result<Self, Faults> {
+    pub fn parse(query: &str, now: Timestamp) -> Result<Self, Faults> {
         const KNOWN: [&str; 7] = ["since", "until", "interval", "by", "q", "from", "through"];
         const DEFAULT_PERIOD: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
         let mut parameters = Parameters::of(query, &KNOWN);
@@ -246,7 +246,7 @@ impl StatsQuery {
     }
 
     /// What the next part is asked for beside its place.
-    pub(super) fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
+    pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let StatsRequest { since, until, interval, by, .. } = &self.request;
         let own = [
             ("since", since.to_string()),
