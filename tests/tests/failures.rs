@@ -16,7 +16,7 @@ use annals_aws::{
     system::SystemClock,
 };
 use annals_core::delivery::{
-    failure::{AWS_MAX_BYTES, Failure, FailureCode, Mender},
+    failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
     sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Target},
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -886,10 +886,10 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
          and that is [`put_denied`](#put_denied).\n\n\
          | code | who mends it |\n|---|---|\n",
     );
-    let who = |code: FailureCode| match code.mender() {
-        Mender::Customer => "you, in your AWS account",
-        Mender::Operator => "whoever runs Annals",
-        Mender::Time => "nobody: it passes",
+    let who = |code: FailureCode| match code.remedied_by() {
+        RemediedBy::Customer => "you, in your AWS account",
+        RemediedBy::Operator => "whoever runs Annals",
+        RemediedBy::Time => "nobody: it passes",
     };
     for code in FailureCode::ALL {
         let name = code.as_str();

@@ -11,9 +11,9 @@ use annals_aws::{
 use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_core::{
     delivery::{
+        connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME, test_connection},
         failure::FailureCode,
         sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
-        try_out::{StepOutcome, TEST_OBJECT_NAME, TrialReport, try_out},
     },
     time::Clock as _,
 };
@@ -113,8 +113,8 @@ impl World {
         self.sink.put(target, object(key, content, Existing::Keep)).await
     }
 
-    async fn try_out(&self, target: Target) -> TrialReport {
-        try_out(&self.sink, &SystemEntropy, SystemClock.now(), target, TEST_OBJECT_NAME).await
+    async fn test_connection(&self, target: Target) -> ConnectionTestReport {
+        test_connection(&self.sink, &SystemEntropy, SystemClock.now(), target, TEST_OBJECT_NAME).await
     }
 }
 
@@ -207,7 +207,7 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call, 
 }
 
 #[track_caller]
-fn assert_steps(report: &TrialReport, outcomes: [StepOutcome; 4]) {
+fn assert_steps(report: &ConnectionTestReport, outcomes: [StepOutcome; 4]) {
     let steps: Vec<_> = report.steps.iter().map(|step| (step.name, step.outcome)).collect();
     let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
     let expected: Vec<_> = names.into_iter().zip(outcomes).collect();
@@ -355,7 +355,7 @@ async fn a_put_into_a_bucket_that_is_missing_says_so(world: &World) {
 async fn a_test_passes_every_step_where_all_is_set_up(world: &World) {
     use StepOutcome::Passed;
     let customer = world.trusting(Some(EXTERNAL_ID)).await;
-    let report = world.try_out(customer.target_under("audit")).await;
+    let report = world.test_connection(customer.target_under("audit")).await;
     assert_steps(&report, [Passed, Passed, Passed, Passed]);
     assert!(report.passed);
     let key = format!("audit/{TEST_OBJECT_NAME}");
@@ -363,14 +363,14 @@ async fn a_test_passes_every_step_where_all_is_set_up(world: &World) {
     assert!(written.contains(&report.tested_at.to_string()), "{written:?}");
 
     // Pressed again, the button writes the file again.
-    let later = world.try_out(customer.target_under("audit")).await;
+    let later = world.test_connection(customer.target_under("audit")).await;
     assert!(later.passed);
     assert!(customer.object(world, &key).await.unwrap().contains(&later.tested_at.to_string()));
 }
 
 async fn a_test_warns_where_any_external_id_is_accepted(world: &World) {
     use StepOutcome::{Passed, Warning};
-    let report = world.try_out(world.trusting(None).await.target()).await;
+    let report = world.test_connection(world.trusting(None).await.target()).await;
     assert_steps(&report, [Passed, Warning, Passed, Passed]);
     assert!(report.passed, "a role as the seed sets it up works");
     assert!(report.steps[1].fix.as_ref().unwrap().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
@@ -379,7 +379,7 @@ async fn a_test_warns_where_any_external_id_is_accepted(world: &World) {
 async fn a_test_stops_at_a_role_that_cannot_be_assumed(world: &World) {
     use StepOutcome::{Failed, Skipped};
     let customer = world.trusting(Some("another-id")).await;
-    let report = world.try_out(customer.target()).await;
+    let report = world.test_connection(customer.target()).await;
     assert_steps(&report, [Failed, Skipped, Skipped, Skipped]);
     assert!(!report.passed);
     let step = &report.steps[0];
@@ -396,7 +396,7 @@ async fn a_test_tells_a_missing_bucket_from_a_refused_put(world: &World) {
     world.place.put_role(&bare, trust(&world.service, Some(EXTERNAL_ID)), None).await;
     let bucket = customer.bucket.clone();
     let refused = Customer { role: bare, bucket, account: customer.account.clone() };
-    let report = world.try_out(refused.target()).await;
+    let report = world.test_connection(refused.target()).await;
     assert_steps(&report, [Passed, Passed, Passed, Failed]);
     assert_eq!(report.steps[3].code, Some("put_denied"));
 
@@ -405,7 +405,7 @@ async fn a_test_tells_a_missing_bucket_from_a_refused_put(world: &World) {
     let policy = put_policy(&missing, "*");
     world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
     let missing = Customer { role, bucket: missing, ..customer };
-    let report = world.try_out(missing.target()).await;
+    let report = world.test_connection(missing.target()).await;
     assert_steps(&report, [Passed, Passed, Failed, Skipped]);
     assert_eq!(report.steps[2].code, Some("bucket_missing"));
 }

@@ -19,7 +19,7 @@
     if (button.getAttribute("aria-disabled")) return;
     const card = form.closest("section");
     const before = button.innerHTML;
-    card.querySelector(".trial")?.remove();
+    card.querySelector(".connection-test")?.remove();
     // What was said before is over.
     document.querySelectorAll("main > .notice[role=status]:not([data-announce])").forEach((notice) => notice.remove());
     button.setAttribute("aria-disabled", "true");
@@ -38,10 +38,10 @@
       }
       card.replaceWith(document.adoptNode(found));
       enhance(found);
-      const trial = found.querySelector(".trial");
-      announce(trial.querySelector("h3").textContent);
-      trial.focus({ preventScroll: true });
-      trial.scrollIntoView({ block: "nearest" });
+      const test = found.querySelector(".connection-test");
+      announce(test.querySelector("h3").textContent);
+      test.focus({ preventScroll: true });
+      test.scrollIntoView({ block: "nearest" });
     } catch {
       button.removeAttribute("aria-disabled");
       button.className = "";

@@ -2,7 +2,7 @@
 //!
 //! - [`page`]: the page: destinations, a new one, and what the plan allows
 //! - [`card`]: one destination, and what can be done with it
-//! - [`trial`], [`advice`]: what a test found, and what to change where
+//! - [`connection_test`], [`advice`]: what a test found, and what to change where
 //! - [`setup`]: what to set up in AWS
 //! - [`history`]: what was delivered
 //! - [`form`]: the forms, and the input that becomes of them
@@ -14,17 +14,17 @@
 
 pub mod advice;
 pub mod card;
+pub mod connection_test;
 pub mod form;
 pub mod history;
 pub mod page;
 #[cfg(test)]
 mod samples;
 pub mod setup;
-pub mod trial;
 
 use annals_core::{
     administration::AdministrationError,
-    delivery::{setup::Setup, try_out::TrialReport},
+    delivery::{connection_test::ConnectionTestReport, setup::Setup},
     destination::{Destination, DestinationId, DestinationInput, ReplayInput, SettingsPatch},
     organisation::Organisation,
     registry::Conflict,
@@ -39,9 +39,9 @@ use maud::{Markup, html};
 
 use self::{
     card::{Card, More},
+    connection_test::ConnectionTest,
     history::History,
     page::{Done, Page, Room},
-    trial::Trial,
 };
 use crate::{
     Console, entrance,
@@ -87,7 +87,7 @@ pub async fn show_tested(
     visit: &Visit,
     organisation: &Organisation,
     id: &DestinationId,
-    report: &TrialReport,
+    report: &ConnectionTestReport,
 ) -> Result<Response, Refusal> {
     let page = read(visit, organisation, Some(id), Some(report)).await?;
     Ok(ui::page(page.render(&visit.shell(organisation, Section::Destinations))))
@@ -98,7 +98,7 @@ async fn read(
     visit: &Visit,
     organisation: &Organisation,
     looked_at: Option<&DestinationId>,
-    report: Option<&TrialReport>,
+    report: Option<&ConnectionTestReport>,
 ) -> Result<Page, Refusal> {
     let api = &visit.call.api;
     let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
@@ -114,8 +114,8 @@ async fn read(
         if looked_at.is_none_or(|looked_at| looked_at.id != destination.id) {
             return card;
         }
-        let trial = report.map(|report| Trial::of(report, destination, &setup));
-        Card { trial, ..card }.in_full(destination, &setup, &deliveries)
+        let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
+        Card { connection_test, ..card }.in_full(destination, &setup, &deliveries)
     };
     Ok(Page {
         done: None,

@@ -12,8 +12,8 @@ use annals_aws::{
 use annals_console::{Console, framed};
 use annals_core::{
     delivery::{
+        connection_test::{ConnectionTestReport, Step, StepOutcome, TEST_OBJECT_NAME},
         sink::ObjectSink,
-        try_out::{Step, StepOutcome, TEST_OBJECT_NAME, TrialReport},
     },
     destination::DestinationId,
     organisation::Organisation,
@@ -74,10 +74,15 @@ impl TestConnection {
 
 impl TestConnection {
     /// Tries a destination of the caller's.
-    async fn test(&self, organisation: &Organisation, id: &DestinationId, call: &Call) -> Result<TrialReport, Problem> {
+    async fn test(
+        &self,
+        organisation: &Organisation,
+        id: &DestinationId,
+        call: &Call,
+    ) -> Result<ConnectionTestReport, Problem> {
         let administration = &self.console.api.administration;
         let report =
-            administration.test_destination(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
+            administration.test_connection(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
         let failed = report.steps.iter().find(|step| step.outcome == StepOutcome::Failed);
         call.notes().test(failed.and_then(|step| step.code));
         Ok(report)
@@ -98,12 +103,12 @@ pub fn routes(console: &Console) -> Router<TestConnection> {
 /// The function's one operation.
 pub fn operations<O: Operations<TestConnection>>(to: O) -> O {
     to.operation(Method::Post, "/organisations/{organisation}/destinations/{destination}/test", test, || {
-        Operation::new(Tag::Destinations, Access::Roles(ADMINISTRATORS), "testDestination", "Test a destination")
+        Operation::new(Tag::Destinations, Access::Roles(ADMINISTRATORS), "testConnection", "Test a destination")
             .details(
                 "Assumes the role, assumes it with a wrong external ID, and writes an object with the date and time, \
                  as a delivery would. Each step says whether it works and, where not, what to change where.",
             )
-            .answers::<TrialView<'_>>(200, "What works and what does not. The outcome may be a failure.")
+            .answers::<ConnectionTestView<'_>>(200, "What works and what does not. The outcome may be a failure.")
             .leaves(&["destination.test"])
     })
 }
@@ -116,8 +121,8 @@ async fn test(State(state): State<TestConnection>, call: Call) -> Result<Respons
     Ok(call::json(StatusCode::OK, &view(&report)))
 }
 
-fn view(report: &TrialReport) -> TrialView<'_> {
-    TrialView {
+fn view(report: &ConnectionTestReport) -> ConnectionTestView<'_> {
+    ConnectionTestView {
         outcome: if report.passed { "passed" } else { "failed" },
         tested_at: report.tested_at,
         key: &report.key,
@@ -139,8 +144,8 @@ fn step_view(step: &Step) -> StepView<'_> {
 /// What a test found.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Trial")]
-struct TrialView<'a> {
+#[schemars(rename = "ConnectionTest")]
+struct ConnectionTestView<'a> {
     /// Whether a delivery would arrive.
     #[schemars(extend("enum" = ["passed", "failed"]))]
     outcome: &'static str,

@@ -13,7 +13,7 @@ use annals_aws::{
 use annals_console::{Console, Embedding, framed};
 use annals_core::{
     admission::rate_limiter::RateLimits,
-    delivery::{ship::PlanReport, try_out::TEST_OBJECT_NAME},
+    delivery::{connection_test::TEST_OBJECT_NAME, ship::PlanReport},
     service::ServiceSettings,
     token::TokenHash,
 };

@@ -5,15 +5,15 @@
 //! - [`failure`]: what went wrong, in words that its customer can act on
 //! - [`setup`]: what a customer sets up in its own account, ready to paste
 //! - [`ship`]: planning a tick, and shipping one destination
-//! - [`try_out`]: the test of a destination
+//! - [`test_connection`]: the test of a destination
 
+pub mod connection_test;
 pub mod failure;
 mod load;
 pub mod queue;
 pub mod setup;
 pub mod ship;
 pub mod sink;
-pub mod try_out;
 
 use sha2::{Digest as _, Sha256};
 

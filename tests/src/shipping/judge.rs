@@ -12,7 +12,7 @@ use std::{
 };
 
 use annals_core::{
-    delivery::{Content, Delivery, object_key, try_out::TEST_OBJECT_NAME},
+    delivery::{Content, Delivery, connection_test::TEST_OBJECT_NAME, object_key},
     destination::{Compression, Destination, DestinationId, Intent},
     log::segment::LineHash,
     organisation::OrganisationId,

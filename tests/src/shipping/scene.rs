@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use annals_core::{
     administration::AdministrationError,
     delivery::{
+        connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
         ship::{ShipOutcome, ShipPolicy},
-        try_out::{TEST_OBJECT_NAME, TrialReport},
     },
     destination::{
         BucketName, Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch,
@@ -206,10 +206,10 @@ impl Scene {
     }
 
     /// Tests the destination. `None` where the process died of it.
-    pub async fn test(&self, process: &Process) -> Option<Result<TrialReport, AdministrationError>> {
+    pub async fn test(&self, process: &Process) -> Option<Result<ConnectionTestReport, AdministrationError>> {
         let (organisation, id, actor) = (self.organisation().await, self.destination().await, platform());
         let (administration, sink) = (&process.administration, &*process.gate);
-        let test = administration.test_destination(sink, TEST_OBJECT_NAME, &organisation, &id, &actor);
+        let test = administration.test_connection(sink, TEST_OBJECT_NAME, &organisation, &id, &actor);
         process.gate.0.live(test).await
     }
 

@@ -14,9 +14,9 @@ use std::{
 
 use annals_core::{
     delivery::{
+        connection_test::TEST_OBJECT_NAME,
         failure::FailureCode,
         ship::{ShipOutcome, ShipPolicy},
-        try_out::TEST_OBJECT_NAME,
     },
     destination::{
         BucketName, Compression, Destination, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings,
@@ -368,7 +368,7 @@ impl Story {
                     }
                     6 => {
                         let sink = &*self.world.buckets;
-                        let test = administration.test_destination(sink, TEST_OBJECT_NAME, organisation, id, &actor);
+                        let test = administration.test_connection(sink, TEST_OBJECT_NAME, organisation, id, &actor);
                         let _ = test.await;
                     }
                     _ => {

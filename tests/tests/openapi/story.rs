@@ -183,9 +183,9 @@ async fn destinations(world: &mut World, tokens: &Tokens) {
     world.show(ask(world, "createDestination").json(input), 403).await;
     world.show(ask(world, "getSetup"), 200).await;
     world.wait(MINUTE);
-    world.show(ask(world, "testDestination").named("passed"), 200).await;
+    world.show(ask(world, "testConnection").named("passed"), 200).await;
     world.buckets.set_trust(&ROLE.parse().unwrap(), Trust::Revoked);
-    world.show(ask(world, "testDestination").named("failed"), 200).await;
+    world.show(ask(world, "testConnection").named("failed"), 200).await;
     world.wait(10 * MINUTE);
     world.tick().await;
     world.show(ask(world, "getDestination").named("failing"), 200).await;

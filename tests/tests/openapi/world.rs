@@ -12,9 +12,9 @@ use annals_console::{Console, Embedding};
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
+        connection_test::TEST_OBJECT_NAME,
         queue::ShipQueue,
         ship::{ShipPolicy, Shipping},
-        try_out::TEST_OBJECT_NAME,
     },
     organisation::OrganisationId,
     registry::Registry,

@@ -1,7 +1,7 @@
 //! One destination: how it stands, what to do about it, and what can be done with it.
 
 use annals_core::{
-    delivery::{Delivery, failure::Mender, setup::Setup},
+    delivery::{Delivery, failure::RemediedBy, setup::Setup},
     destination::{Destination, Failing, Progress},
     organisation::Organisation,
     time::Timestamp,
@@ -10,10 +10,10 @@ use maud::{Markup, html};
 
 use super::{
     advice::Advice,
+    connection_test::{ConnectionTest, paste_for, said},
     form,
     history::History,
     setup::SetupView,
-    trial::{Trial, paste_for, said},
 };
 use crate::{
     fields::Fields,
@@ -53,7 +53,7 @@ pub struct Card {
     /// What is being delivered once more.
     pub replay: Option<ReplayView>,
     /// What a test has just found.
-    pub trial: Option<Trial>,
+    pub connection_test: Option<ConnectionTest>,
     /// Everything else; none where another destination is looked at.
     pub more: Option<More>,
 }
@@ -85,7 +85,7 @@ pub struct FailingView {
     /// What kind of failure it is.
     pub code: &'static str,
     /// Who can mend it.
-    pub mender: &'static str,
+    pub remedied_by: &'static str,
     /// Since when.
     pub since: Timestamp,
     /// How often in a row.
@@ -157,7 +157,7 @@ impl Card {
                 started_at: replay.started_at,
                 folder: format!("replay/{}/", replay.id),
             }),
-            trial: None,
+            connection_test: None,
             more: None,
         }
     }
@@ -165,8 +165,8 @@ impl Card {
     /// With all that there is to see of it.
     #[must_use]
     pub fn in_full(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
-        let works =
-            destination.progress.last_success.is_some() || self.trial.as_ref().is_some_and(|trial| trial.passed);
+        let works = destination.progress.last_success.is_some()
+            || self.connection_test.as_ref().is_some_and(|connection_test| connection_test.passed);
         let more = More {
             setup: SetupView::of(setup, !works),
             history: History::few(deliveries, destination),
@@ -197,7 +197,7 @@ impl Card {
                 }
                 (self.facts())
                 (self.buttons(shell))
-                @if let Some(trial) = &self.trial { (trial.render(&format!("test-{id}"))) }
+                @if let Some(connection_test) = &self.connection_test { (connection_test.render(&format!("test-{id}"))) }
                 (self.troubles())
                 @if self.more.is_none() {
                     p {
@@ -255,7 +255,7 @@ impl Card {
                     }
                 }))
             }
-            @if let Some(failing) = &self.failing { (failing.render(self.more.is_some() && self.trial.is_none())) }
+            @if let Some(failing) = &self.failing { (failing.render(self.more.is_some() && self.connection_test.is_none())) }
             @if let Some(lost) = &self.lost {
                 (ui::notice(Tone::Bad, &html! {
                     p { strong { (lost.events) " expired before delivery was confirmed." } }
@@ -278,7 +278,7 @@ impl Card {
     }
 
     fn buttons(&self, shell: &Shell) -> Markup {
-        let passed = self.trial.as_ref().is_some_and(|trial| trial.passed);
+        let passed = self.connection_test.as_ref().is_some_and(|connection_test| connection_test.passed);
         let class = match (passed, self.last_success) {
             (true, _) => "good",
             (false, None) => "primary",
@@ -359,10 +359,10 @@ impl FailingView {
             advice: Advice::read(&failure.fix, paste_for(failure.code, setup)),
             aws: failure.aws.clone(),
             code: failure.code.as_str(),
-            mender: match failure.code.mender() {
-                Mender::Customer => "This is for you to mend.",
-                Mender::Operator => "This is for us to mend.",
-                Mender::Time => "This passes by itself.",
+            remedied_by: match failure.code.remedied_by() {
+                RemediedBy::Customer => "This is for you to mend.",
+                RemediedBy::Operator => "This is for us to mend.",
+                RemediedBy::Time => "This passes by itself.",
             },
             since: failing.since,
             attempts: failing.attempts,
@@ -373,7 +373,7 @@ impl FailingView {
     fn render(&self, in_full: bool) -> Markup {
         html! {
             div .notice .bad .long {
-                p { strong { (self.cause) } " " (self.mender) }
+                p { strong { (self.cause) } " " (self.remedied_by) }
                 @if in_full {
                     (self.advice.render())
                     @if let Some(aws) = &self.aws { (said(aws)) }

@@ -133,7 +133,7 @@ fn plan_name(plan: Plan) -> &'static str {
         Plan::Free => "Free",
         Plan::Team => "Team",
         Plan::Enterprise => "Enterprise",
-        Plan::EnterpriseTrial => "Enterprise Trial",
+        Plan::EnterpriseTrial => "Enterprise ConnectionTest",
     }
 }
 
@@ -169,7 +169,7 @@ fn not_in_plan(plan: &str, shell: &Shell) -> Markup {
         section .card aria-labelledby="not-in-plan" {
             h2 #not-in-plan { "Your plan does not include this" }
             p {
-                "Delivery to a bucket of your own is part of the plans Enterprise and Enterprise Trial. Your "
+                "Delivery to a bucket of your own is part of the plans Enterprise and Enterprise ConnectionTest. Your "
                 "organisation's plan is " (plan) ". Whoever manages the subscription in the product that you came from can "
                 "change it there."
             }

@@ -3,9 +3,9 @@
 use annals_core::{
     delivery::{
         Content, Delivery,
+        connection_test::{ConnectionTestReport, Step, StepOutcome},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
         setup::Setup,
-        try_out::{Step, StepOutcome, TrialReport},
     },
     destination::{Destination, Failing, Lost, Progress, Replay, Settings},
     organisation::{Organisation, Plan, RetentionDays},
@@ -15,11 +15,11 @@ use annals_core::{
 
 use super::{
     card::Card,
+    connection_test::ConnectionTest,
     deliveries_page, form,
     history::{ALL, History},
     page::{Done, New, Page, Room},
     question,
-    trial::Trial,
 };
 use crate::{
     every_page::{Sample, shell},
@@ -124,7 +124,7 @@ fn step(name: &'static str, outcome: StepOutcome) -> Step {
 }
 
 /// A test that ended like `outcomes`; where it failed, because of `code`.
-fn report(outcomes: [StepOutcome; 4], code: FailureCode, fix: &str, aws: &str) -> TrialReport {
+fn report(outcomes: [StepOutcome; 4], code: FailureCode, fix: &str, aws: &str) -> ConnectionTestReport {
     let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
     let steps = names.into_iter().zip(outcomes).map(|(name, outcome)| match outcome {
         StepOutcome::Failed => {
@@ -133,7 +133,7 @@ fn report(outcomes: [StepOutcome; 4], code: FailureCode, fix: &str, aws: &str) -
         StepOutcome::Warning => Step { fix: Some("Add {\"StringEquals\":{}}.".into()), ..step(name, outcome) },
         StepOutcome::Passed | StepOutcome::Skipped => step(name, outcome),
     });
-    TrialReport {
+    ConnectionTestReport {
         passed: !outcomes.contains(&StepOutcome::Failed),
         steps: steps.collect(),
         key: "test-wiremock-cloud-integration.txt".into(),
@@ -142,11 +142,11 @@ fn report(outcomes: [StepOutcome; 4], code: FailureCode, fix: &str, aws: &str) -
     }
 }
 
-fn card(destination: &Destination, report: Option<&TrialReport>, count: usize, is_published: bool) -> Card {
+fn card(destination: &Destination, report: Option<&ConnectionTestReport>, count: usize, is_published: bool) -> Card {
     let organisation = organisation(Plan::Enterprise);
     let setup = Setup::of(&service(is_published), &organisation, destination);
-    let trial = report.map(|report| Trial::of(report, destination, &setup));
-    let card = Card { trial, ..Card::of(&organisation, destination, &setup) };
+    let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
+    let card = Card { connection_test, ..Card::of(&organisation, destination, &setup) };
     card.in_full(destination, &setup, &deliveries(destination, count))
 }
 

@@ -8,8 +8,8 @@ use super::{Actor, Administration, AdministrationError, Recorded};
 use crate::{
     delivery::{
         Delivery,
+        connection_test::{ConnectionTestReport, test_connection},
         sink::{ObjectSink, Target},
-        try_out::{TrialReport, try_out},
     },
     destination::{Destination, DestinationId, DestinationInput, Progress, Region, Replay, ReplayInput, SettingsPatch},
     entropy::{self, BASE36},
@@ -290,17 +290,17 @@ impl Administration {
     /// # Errors
     /// [`AdministrationError::NotFound`] where the organisation has none with this id. What the test finds wrong is no
     /// error but its result.
-    pub async fn test_destination(
+    pub async fn test_connection(
         &self,
         sink: &dyn ObjectSink,
         name: &str,
         organisation: &Organisation,
         id: &DestinationId,
         actor: &Actor,
-    ) -> Result<TrialReport, AdministrationError> {
+    ) -> Result<ConnectionTestReport, AdministrationError> {
         let destination = self.destination(&organisation.id, id).await?;
         let target = Target::of(organisation, &destination);
-        let report = try_out(sink, &*self.entropy, self.clock.now(), target, name).await;
+        let report = test_connection(sink, &*self.entropy, self.clock.now(), target, name).await;
         let event = Recorded {
             action: "TEST",
             kind: "destination.test",

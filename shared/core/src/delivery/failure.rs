@@ -5,8 +5,8 @@
 //! replays AWS's documented answers to this, and keeps `infra/docs/failures.md` in step with it.
 
 mod denial;
+mod messages;
 mod policy;
-mod words;
 
 use self::denial::{Denial, How, PolicyKind};
 use super::sink::{Call, Reason, SinkError, Target, printable};
@@ -29,7 +29,7 @@ pub struct Failure {
 
 /// Who can mend a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mender {
+pub enum RemediedBy {
     /// Whoever owns the bucket and the role.
     Customer,
     /// Whoever runs Annals.
@@ -39,7 +39,7 @@ pub enum Mender {
 }
 
 macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $mender:ident;)+) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $remedied_by:ident;)+) => {
         /// What kind of failure it is. The names are part of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum FailureCode {
@@ -60,9 +60,9 @@ macro_rules! codes {
 
             /// Who can mend it.
             #[must_use]
-            pub fn mender(self) -> Mender {
+            pub fn remedied_by(self) -> RemediedBy {
                 match self {
-                    $(Self::$variant => Mender::$mender,)+
+                    $(Self::$variant => RemediedBy::$remedied_by,)+
                 }
             }
         }
@@ -306,7 +306,7 @@ impl Failure {
     #[must_use]
     pub fn explain(error: &SinkError, target: &Target) -> Self {
         let code = FailureCode::of(error);
-        let words::Words { cause, fix } = words::words(code, error, target);
+        let messages::Message { cause, fix } = messages::message(code, error, target);
         Self { code, cause, fix, aws: said(error) }
     }
 }

@@ -29,7 +29,7 @@ use crate::{
 
 use super::{
     Content, Delivery,
-    failure::{Failure, FailureCode, Mender},
+    failure::{Failure, FailureCode, RemediedBy},
     load::{Holes, Load, Loading},
     object_key,
     queue::{ShipOrder, ShipQueue},
@@ -260,10 +260,10 @@ impl Shipping {
             Progress { failing: Some(failing), .. } if is_theirs(failing.failure.code) => Some(self.clock.now()),
             progress => progress.lag_from,
         };
-        let mut voyage =
-            Voyage { shipping: self, organisation, destination, tail: None, deliveries: Vec::new(), lag_from };
-        let outcome = voyage.run().await?;
-        let Voyage { organisation, destination, deliveries, lag_from, .. } = voyage;
+        let mut run =
+            DestinationRun { shipping: self, organisation, destination, tail: None, deliveries: Vec::new(), lag_from };
+        let outcome = run.run().await?;
+        let DestinationRun { organisation, destination, deliveries, lag_from, .. } = run;
         let lag_seconds = match outcome {
             ShipOutcome::UpToDate => Some(0),
             ShipOutcome::Failing(code) if is_theirs(code) => None,
@@ -277,7 +277,7 @@ impl Shipping {
 }
 
 /// Shipping to one destination, from where it stands.
-struct Voyage<'a> {
+struct DestinationRun<'a> {
     shipping: &'a Shipping,
     organisation: Organisation,
     destination: Destination,
@@ -304,14 +304,14 @@ enum Lane {
     Replay,
 }
 
-impl Voyage<'_> {
+impl DestinationRun<'_> {
     async fn run(&mut self) -> Ended {
         let deadline = self.shipping.clock.now().plus(self.shipping.policy.time_budget);
         if self.organisation.plan.destinations() == 0 || !self.destination.is_active() {
             return Ok(ShipOutcome::Gone);
         }
         loop {
-            let begun = match self.take_up(deadline).await? {
+            let begun = match self.resume_or_begin(deadline).await? {
                 Ok(begun) => begun,
                 Err(outcome) => return Ok(outcome),
             };
@@ -327,7 +327,7 @@ impl Voyage<'_> {
     }
 
     /// The object that was begun and not finished, or the next one: of what is new, then of a replay.
-    async fn take_up(&mut self, deadline: Timestamp) -> Result<Result<Begun, ShipOutcome>, ShipError> {
+    async fn resume_or_begin(&mut self, deadline: Timestamp) -> Result<Result<Begun, ShipOutcome>, ShipError> {
         let replay = self.destination.replay.clone();
         let unfinished = match (&self.destination.intent, replay.as_ref().and_then(|replay| replay.intent.as_ref())) {
             (Some(intent), _) => Some((Lane::New, intent.clone())),
@@ -491,7 +491,7 @@ impl Voyage<'_> {
         let object = Object { key: intent.key.clone(), content_type, content: load.content, existing: Existing::Keep };
         let stored = match self.put(object, &intent).await? {
             Ok(stored) => stored,
-            Err(error) => return self.fail(&error).await.map(Err),
+            Err(error) => return self.record_failure(&error).await.map(Err),
         };
         let now = self.shipping.clock.now();
         let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
@@ -547,7 +547,7 @@ impl Voyage<'_> {
     }
 
     /// Notes in the status why it failed, and when to try again.
-    async fn fail(&mut self, error: &SinkError) -> Ended {
+    async fn record_failure(&mut self, error: &SinkError) -> Ended {
         let shipping = self.shipping;
         let now = shipping.clock.now();
         let failure = Failure::explain(error, &Target::of(&self.organisation, &self.destination));
@@ -619,7 +619,7 @@ impl Voyage<'_> {
 
 /// Whether delivery waits for the customer, or for AWS to mend itself: nothing that whoever runs Annals could do.
 fn is_theirs(code: FailureCode) -> bool {
-    code.mender() != Mender::Operator
+    code.remedied_by() != RemediedBy::Operator
 }
 
 /// The destination goes on behind the event `last`.

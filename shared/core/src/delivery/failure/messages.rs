@@ -14,7 +14,7 @@ use crate::delivery::{
 };
 
 /// What is said of a failure.
-pub(super) struct Words {
+pub(super) struct Message {
     /// What is wrong.
     pub(super) cause: String,
     /// What to change where.
@@ -25,7 +25,7 @@ const BY_ITSELF: &str = "Nothing needs to be done. It is tried again by itself, 
 const OURS: &str = "Nothing in your account needs to be changed. This is ours to mend: send our support what AWS said.";
 
 /// What is said of a failure of the kind `code`.
-pub(super) fn words(code: FailureCode, error: &SinkError, target: &Target) -> Words {
+pub(super) fn message(code: FailureCode, error: &SinkError, target: &Target) -> Message {
     let (message, bucket_region) = match &error.reason {
         Reason::Answered { message, bucket_region, .. } => (message.as_str(), bucket_region.as_deref()),
         _ => ("", None),
@@ -75,7 +75,7 @@ pub(super) fn words(code: FailureCode, error: &SinkError, target: &Target) -> Wo
         | FailureCode::Unreachable
         | FailureCode::Unknown => about.way(code),
     };
-    Words { cause, fix }
+    Message { cause, fix }
 }
 
 /// What the words are about.

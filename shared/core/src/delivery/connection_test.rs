@@ -19,7 +19,7 @@ pub const TEST_OBJECT_NAME: &str = "test-wiremock-cloud-integration.txt";
 
 /// What a test found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrialReport {
+pub struct ConnectionTestReport {
     /// Whether a delivery would arrive.
     pub passed: bool,
     /// What was tried, in order.
@@ -85,17 +85,18 @@ impl Step {
 
 /// Tries `target`: assumes its role, assumes it with a wrong external id, and writes the test object `name`, which holds
 /// the date and time, over any earlier one.
-pub async fn try_out(
+pub async fn test_connection(
     sink: &dyn ObjectSink,
     entropy: &dyn Entropy,
     now: Timestamp,
     mut target: Target,
     name: &str,
-) -> TrialReport {
+) -> ConnectionTestReport {
     use StepOutcome::{Passed, Skipped, Warning};
     const NOT_TRIED: &str = "Not tried, because the role cannot be assumed.";
     let key = format!("{}{name}", target.prefix.as_str());
-    let mut report = TrialReport { passed: false, steps: Vec::new(), key, tested_at: now, learnt_region: None };
+    let mut report =
+        ConnectionTestReport { passed: false, steps: Vec::new(), key, tested_at: now, learnt_region: None };
 
     if let Err(error) = sink.assume(&target, &target.external_id).await {
         report.steps.push(Step::failed("assumeRole", Failure::explain(&error, &target)));

@@ -2,9 +2,9 @@
 
 use annals_core::{
     delivery::{
+        connection_test::{ConnectionTestReport, Step, StepOutcome},
         failure::FailureCode,
         setup::Setup,
-        try_out::{Step, StepOutcome, TrialReport},
     },
     destination::Destination,
     time::Timestamp,
@@ -16,7 +16,7 @@ use crate::ui::{self, Tone};
 
 /// A test's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
+pub struct ConnectionTest {
     /// Whether a delivery would arrive.
     pub passed: bool,
     /// What was written, or would have been: bucket and key.
@@ -24,12 +24,12 @@ pub struct Trial {
     /// When.
     pub tested_at: Timestamp,
     /// What was tried, in order.
-    pub steps: Vec<TrialStep>,
+    pub steps: Vec<TestStep>,
 }
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrialStep {
+pub struct TestStep {
     /// What was tried.
     pub title: &'static str,
     /// How that ended, for its colour.
@@ -46,15 +46,15 @@ pub struct TrialStep {
     pub aws: Option<String>,
 }
 
-impl Trial {
+impl ConnectionTest {
     /// What `report` says of a destination.
     #[must_use]
-    pub fn of(report: &TrialReport, destination: &Destination, setup: &Setup) -> Self {
+    pub fn of(report: &ConnectionTestReport, destination: &Destination, setup: &Setup) -> Self {
         Self {
             passed: report.passed,
             object: format!("{}/{}", destination.bucket, report.key),
             tested_at: report.tested_at,
-            steps: report.steps.iter().map(|step| TrialStep::of(step, setup)).collect(),
+            steps: report.steps.iter().map(|step| TestStep::of(step, setup)).collect(),
         }
     }
 
@@ -64,7 +64,7 @@ impl Trial {
         let heading = format!("{id}-heading");
         let is_plain = self.steps.iter().all(|step| step.tone == Tone::Good);
         html! {
-            section #(id) .notice .long .trial .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
+            section #(id) .notice .long .connection-test .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
                 h3 #(heading) { (self.headline()) }
                 @if self.passed {
                     p { code { (self.object) } " was written at " (ui::time(self.tested_at)) "." }
@@ -118,7 +118,7 @@ pub(super) fn said(aws: &str) -> Markup {
     html! { p .hint .said { "AWS said: " q { bdi { (aws) } } } }
 }
 
-impl TrialStep {
+impl TestStep {
     fn of(step: &Step, setup: &Setup) -> Self {
         let title = match step.name {
             "assumeRole" => "Assume the role",
