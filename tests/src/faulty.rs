@@ -12,6 +12,7 @@ use std::{
 };
 
 use annals_core::{
+    change::Conflict,
     delivery::Delivery,
     destination::{Destination, DestinationId},
     log::{
@@ -20,7 +21,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
-    registry::{ActiveDestination, Conflict, Registry},
+    registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };

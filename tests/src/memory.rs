@@ -12,17 +12,19 @@ use std::{
 };
 
 use annals_core::{
+    change::{Change, Conflict},
     delivery::Delivery,
     destination::{Destination, DestinationId},
     log::{
         segment::{Segment, Tail},
         store::{
-            Beside, Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+            Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+            TransactItem,
         },
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
-    registry::{ActiveDestination, Change, Conflict, Registry},
+    registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -209,13 +211,13 @@ impl World {
         if sizes.clone().any(|size| size > MAX_ITEM_BYTES) {
             return Err(broken("an item has at most 400 KB").into());
         }
-        let items = commit.segments.len() + commit.beside.len();
+        let items = commit.segments.len() + commit.items.len();
         if items > MAX_TRANSACTION_ITEMS || sizes.sum::<usize>() > MAX_TRANSACTION_BYTES {
             return Err(broken("a transaction has at most 100 items and 4 MB").into());
         }
         let mut keys = HashSet::new();
-        let twice = |beside: &Beside| matches!(beside, Beside::Key(record) if !keys.insert(record.key));
-        if commit.beside.iter().any(twice) {
+        let twice = |item: &TransactItem| matches!(item, TransactItem::Key(record) if !keys.insert(record.key));
+        if commit.items.iter().any(twice) {
             return Err(broken("a transaction names no item twice").into());
         }
         let log = self.logs.get(organisation);
@@ -224,13 +226,13 @@ impl World {
                 return Err(CommitError::Occupied(Occupant { append: there.append, tail: there.tail() }));
             }
         }
-        for (index, beside) in commit.beside.iter().enumerate() {
-            let refusal = match beside {
-                Beside::Key(record) => log
+        for (index, item) in commit.items.iter().enumerate() {
+            let refusal = match item {
+                TransactItem::Key(record) => log
                     .and_then(|log| log.keys.get(&record.key))
                     .filter(|there| there.expires_at > commit.now)
                     .map(|there| Refusal::KeyInUse(Box::new(there.clone()))),
-                Beside::Change(change) => self.conflict(change).map(Refusal::Conflict),
+                TransactItem::Change(change) => self.conflict(change).map(Refusal::Conflict),
             };
             if let Some(refusal) = refusal {
                 return Err(CommitError::Refused(index, refusal));
@@ -360,9 +362,9 @@ impl World {
 
     /// Counts a commit: twice as much in a transaction, and as much where its condition fails.
     fn count(&mut self, organisation: &OrganisationId, commit: &Commit, made: Result<(), &CommitError>) {
-        let single = commit.segments.len() == 1 && commit.beside.is_empty();
+        let single = commit.segments.len() == 1 && commit.items.is_empty();
         let units: f64 = commit.segments.iter().map(|segment| write_units(item_bytes(organisation, segment))).sum();
-        let keys = commit.beside.iter().filter(|beside| matches!(beside, Beside::Key(_))).count();
+        let keys = commit.items.iter().filter(|item| matches!(item, TransactItem::Key(_))).count();
         let units = if single { units } else { 2.0 * (units + keys as f64) };
         self.meter.write_units += units;
         match made {
@@ -409,10 +411,10 @@ impl LogStore for MemoryStore {
             log.journal.push(Arc::clone(&segment));
             log.segments.insert(segment.first, (written, segment));
         }
-        for beside in &commit.beside {
-            match beside {
-                Beside::Key(record) => drop(world.log(organisation).keys.insert(record.key, record.clone())),
-                Beside::Change(change) => {
+        for item in &commit.items {
+            match item {
+                TransactItem::Key(record) => drop(world.log(organisation).keys.insert(record.key, record.clone())),
+                TransactItem::Change(change) => {
                     world.remember_token(change, written);
                     world.apply(change);
                 }

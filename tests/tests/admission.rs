@@ -12,6 +12,7 @@ use annals_core::{
         Admission, AdmissionError, KNOWN_FOR, USE_PRECISION,
         rate_limiter::{Rate, RateLimits},
     },
+    change::Conflict,
     event::Context,
     log::{
         Log,
@@ -20,7 +21,6 @@ use annals_core::{
         store::{Consistency, Order},
     },
     organisation::{Organisation, OrganisationInput},
-    registry::Conflict,
     time::Clock as _,
     token::{Caller, MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenInput, TokenText},
 };

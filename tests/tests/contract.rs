@@ -10,6 +10,7 @@ use annals_aws::{
 };
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
+    change::{Change, Conflict, Replaced},
     delivery::{
         Content, Delivery,
         failure::{Failure, FailureCode},
@@ -19,12 +20,13 @@ use annals_core::{
     log::{
         segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
         store::{
-            Beside, Commit, CommitError, Consistency, IdempotencyRecord, Occupant, Order, Refusal, Span, StoreError,
+            Commit, CommitError, Consistency, IdempotencyRecord, Occupant, Order, Refusal, Span, StoreError,
+            TransactItem,
         },
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
-    registry::{ActiveDestination, Change, Conflict, Replaced},
+    registry::ActiveDestination,
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
@@ -100,7 +102,7 @@ impl World {
 
     async fn try_to(&self, organisation: &Organisation, change: Change) -> Result<(), Conflict> {
         let tail = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
-        let change = commit(&[segment(tail.last + 1, 1)], vec![Beside::Change(change)]);
+        let change = commit(&[segment(tail.last + 1, 1)], vec![TransactItem::Change(change)]);
         match self.commit(&organisation.id, &change).await {
             Ok(()) => Ok(()),
             Err(CommitError::Refused(0, Refusal::Conflict(conflict))) => {
@@ -194,8 +196,8 @@ fn large_segment(first: u64, bytes: usize) -> Segment {
     Segment { bodies: EncodedBodies::from_bytes(bytes), ..segment(first, 1) }
 }
 
-fn commit(segments: &[Segment], beside: Vec<Beside>) -> Commit {
-    Commit { segments: segments.to_vec(), beside, now: NOW }
+fn commit(segments: &[Segment], items: Vec<TransactItem>) -> Commit {
+    Commit { segments: segments.to_vec(), items, now: NOW }
 }
 
 const NOW: u64 = 1_800_000_000;
@@ -264,14 +266,14 @@ contract! {
         let there = Occupant { append: first.append, tail: first.tail() };
         let rival = Segment { append: append_id(99), ..segment(1, 1) };
         assert_eq!(occupied(world.commit(&acme.id, &commit(std::slice::from_ref(&rival), vec![])).await), there);
-        let with_key = commit(std::slice::from_ref(&rival), vec![Beside::Key(key(1))]);
+        let with_key = commit(std::slice::from_ref(&rival), vec![TransactItem::Key(key(1))]);
         assert_eq!(occupied(world.commit(&acme.id, &with_key).await), there);
         let several = commit(&[rival.clone(), segment(2, 1)], vec![]);
         assert_eq!(occupied(world.commit(&acme.id, &several).await), there);
         assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
         assert_eq!(world.newest(&acme.id).await.unwrap(), Some(first.tail()));
         // The key that came with it is free.
-        world.commit(&acme.id, &commit(&[segment(6, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        world.commit(&acme.id, &commit(&[segment(6, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
     }
 
     async fn several_segments_are_written_together_or_not_at_all(world) {
@@ -287,7 +289,7 @@ contract! {
     async fn a_commit_that_arrives_twice_finds_itself(world) {
         let acme = sample::organisation("acme");
         let single = commit(&[segment(1, 1)], vec![]);
-        let with_key = commit(&[segment(2, 1)], vec![Beside::Key(key(1))]);
+        let with_key = commit(&[segment(2, 1)], vec![TransactItem::Key(key(1))]);
         let several = commit(&[segment(3, 1), segment(4, 1)], vec![]);
         for commit in [single, with_key, several] {
             world.commit(&acme.id, &commit).await.unwrap();
@@ -301,10 +303,10 @@ contract! {
         for place in 1..=5 {
             let tries = (1..=8).map(|number| {
                 let segment = Segment { append: append_id(number), ..segment(place, 1) };
-                let beside = if number % 2 == 0 { vec![Beside::Key(IdempotencyRecord { key: [number; 32], ..key(1) })] } else { vec![] };
-                let beside = if place == 1 { beside } else { vec![] };
+                let items = if number % 2 == 0 { vec![TransactItem::Key(IdempotencyRecord { key: [number; 32], ..key(1) })] } else { vec![] };
+                let items = if place == 1 { items } else { vec![] };
                 let acme = &acme;
-                async move { (append_id(number), world.commit(&acme.id, &commit(&[segment], beside)).await) }
+                async move { (append_id(number), world.commit(&acme.id, &commit(&[segment], items)).await) }
             });
             let outcomes = join_all(tries).await;
             let winners: Vec<_> = outcomes.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
@@ -320,20 +322,20 @@ contract! {
 
     async fn a_key_in_use_is_refused_with_what_it_stands_for(world) {
         let acme = sample::organisation("acme");
-        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
         let again = IdempotencyRecord { fingerprint: [9; 32], spans: vec![], ..key(1) };
-        let again = commit(&[segment(2, 1)], vec![Beside::Key(again)]);
+        let again = commit(&[segment(2, 1)], vec![TransactItem::Key(again)]);
         assert_eq!(refused(world.commit(&acme.id, &again).await), (0, in_use(&key(1))));
         assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
         let other = sample::organisation("other");
-        world.commit(&other.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        world.commit(&other.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
     }
 
     async fn a_key_is_free_from_the_moment_it_expires(world) {
         let acme = sample::organisation("acme");
-        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![Beside::Key(key(1))])).await.unwrap();
+        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
         let next = IdempotencyRecord { expires_at: key(1).expires_at + 100, ..key(1) };
-        let at = |now| Commit { now, ..commit(&[segment(2, 1)], vec![Beside::Key(next.clone())]) };
+        let at = |now| Commit { now, ..commit(&[segment(2, 1)], vec![TransactItem::Key(next.clone())]) };
         let early = world.commit(&acme.id, &at(key(1).expires_at - 1)).await;
         assert_eq!(refused(early), (0, in_use(&key(1))));
         world.commit(&acme.id, &at(key(1).expires_at)).await.unwrap();
@@ -343,18 +345,18 @@ contract! {
 
     async fn the_place_is_refused_before_what_is_beside_it_and_that_by_its_index(world) {
         let acme = world.organisation("acme").await;
-        let taken = |number| Beside::Key(key(number));
+        let taken = |number| TransactItem::Key(key(number));
         world.commit(&acme.id, &commit(&[segment(2, 1)], vec![taken(1), taken(2)])).await.unwrap();
-        let exists = Beside::Change(Change::CreateOrganisation(acme.clone()));
+        let exists = TransactItem::Change(Change::CreateOrganisation(acme.clone()));
         let place = commit(&[segment(2, 1)], vec![taken(1), exists.clone()]);
         occupied(world.commit(&acme.id, &place).await);
         let conflict = Refusal::Conflict(Conflict::Exists);
-        for (beside, first) in [
+        for (items, first) in [
             (vec![taken(3), taken(2), taken(1)], (1, in_use(&key(2)))),
             (vec![taken(3), taken(4), exists.clone(), taken(1)], (2, conflict.clone())),
             (vec![taken(2), exists], (0, in_use(&key(2)))),
         ] {
-            assert_eq!(refused(world.commit(&acme.id, &commit(&[segment(3, 1)], beside)).await), first);
+            assert_eq!(refused(world.commit(&acme.id, &commit(&[segment(3, 1)], items)).await), first);
         }
         // Nothing of what was refused is there, and nothing beside it.
         world.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
@@ -362,9 +364,9 @@ contract! {
 
     async fn ninety_keys_fit_one_commit(world) {
         let acme = sample::organisation("acme");
-        let keys = (1..=90).map(|number| Beside::Key(key(number))).collect();
+        let keys = (1..=90).map(|number| TransactItem::Key(key(number))).collect();
         world.commit(&acme.id, &commit(&[segment(1, 90)], keys)).await.unwrap();
-        let last = commit(&[segment(91, 1)], vec![Beside::Key(key(90))]);
+        let last = commit(&[segment(91, 1)], vec![TransactItem::Key(key(90))]);
         assert_eq!(refused(world.commit(&acme.id, &last).await), (0, in_use(&key(90))));
     }
 

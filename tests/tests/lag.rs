@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use annals_core::{
     administration::Administration,
+    change::Change,
     delivery::ship::{ShipOutcome, ShipPolicy, Shipping},
     destination::{Destination, DestinationInput},
     log::{Log, append::AppendPolicy},
     organisation::Organisation,
-    registry::Change,
 };
 use annals_tests::{
     bucket::{Trust, Weather},

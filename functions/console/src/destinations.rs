@@ -24,10 +24,10 @@ pub mod setup;
 
 use annals_core::{
     administration::AdministrationError,
+    change::Conflict,
     delivery::{connection_test::ConnectionTestReport, setup::Setup},
     destination::{Destination, DestinationId, DestinationInput, ReplayInput, SettingsPatch},
     organisation::Organisation,
-    registry::Conflict,
 };
 use annals_http::{ADMINISTRATORS, problem::Problem};
 use axum::{

@@ -12,8 +12,8 @@ pub mod view;
 
 use annals_core::{
     administration::AdministrationError,
+    change::Conflict,
     organisation::Organisation,
-    registry::Conflict,
     token::{MAX_TOKENS, Role, RotationInput, Token, TokenId, TokenInput},
 };
 use annals_http::{ADMINISTRATORS, problem::Problem};

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission::known_tokens::KnownTokens,
+    change::{Change, Conflict},
     entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
     fault::Fault,
@@ -21,7 +22,7 @@ use crate::{
         store::{Consistency, StoreError},
     },
     organisation::{Organisation, OrganisationId, OrganisationInput, RetentionDays},
-    registry::{Change, Conflict, Registry},
+    registry::Registry,
     time::Clock,
     token::{Caller, TokenId},
 };

@@ -8,14 +8,14 @@
 //! - [`store`]: the port to where segments are kept
 //! - [`append`]: writing, with group commit, idempotency and retry under contention
 //! - [`read`]: reading from a position or a time, and the tail
-//! - [`landmarks`]: where many times are, found together
+//! - [`segment_index`]: where many times are, found together
 //!
 //! Architecture invariant: the log knows no tokens, destinations or HTTP, and keeps no index beside its segments.
 
 pub mod append;
-pub mod landmarks;
 pub mod read;
 pub mod segment;
+pub mod segment_index;
 pub mod store;
 
 use std::{

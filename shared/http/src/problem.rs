@@ -10,9 +10,9 @@ use annals_core::{
     administration::AdministrationError,
     admission::AdmissionError,
     audit::AuditError,
+    change::Conflict,
     fault::{Fault, Faults, Place},
     log::{append::AppendError, read::PlaceError, store::StoreError},
-    registry::Conflict,
 };
 use axum::{
     body::Body,

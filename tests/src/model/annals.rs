@@ -9,6 +9,7 @@ use std::{
 
 use annals_core::{
     audit::{Audit, AuditError, PageRequest, Start},
+    change::Change,
     id::EventId,
     log::{
         Log,
@@ -18,7 +19,7 @@ use annals_core::{
         store::{Consistency, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
-    registry::{Change, Registry as _},
+    registry::Registry as _,
     time::{Clock, Timestamp},
 };
 use async_trait::async_trait;

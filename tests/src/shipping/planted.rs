@@ -9,6 +9,7 @@ use std::{
 };
 
 use annals_core::{
+    change::{Change, Conflict},
     delivery::{
         Delivery,
         queue::ShipOrder,
@@ -17,10 +18,10 @@ use annals_core::{
     destination::{Destination, DestinationId, Intent},
     log::{
         segment::Segment,
-        store::{Beside, Commit, CommitError, Consistency, Order, Refusal, StoreError},
+        store::{Commit, CommitError, Consistency, Order, Refusal, StoreError, TransactItem},
     },
     organisation::OrganisationId,
-    registry::{ActiveDestination, Change, Conflict},
+    registry::ActiveDestination,
     time::Clock,
 };
 use async_trait::async_trait;
@@ -166,8 +167,8 @@ impl Decorator for Planted {
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
-        match (self.bug, commit.beside.as_slice()) {
-            (Bug::GapNotRecorded, [Beside::Change(Change::UpdateDestination(new))]) => {
+        match (self.bug, commit.items.as_slice()) {
+            (Bug::GapNotRecorded, [TransactItem::Change(Change::UpdateDestination(new))]) => {
                 let there = self.below.destination(organisation, &new.id).await?;
                 let is_gap =
                     there.is_some_and(|old| old.next_sequence != new.next_sequence || old.intent != new.intent);
@@ -176,10 +177,13 @@ impl Decorator for Planted {
                     return Err(CommitError::Refused(0, Refusal::Conflict(Conflict::Changed)));
                 }
             }
-            (Bug::LookbackFromTheBeginning, [Beside::Change(Change::CreateDestination { destination, limit })]) => {
+            (
+                Bug::LookbackFromTheBeginning,
+                [TransactItem::Change(Change::CreateDestination { destination, limit })],
+            ) => {
                 let destination = Box::new(Destination { next_sequence: 1, ..(**destination).clone() });
                 let change = Change::CreateDestination { destination, limit: *limit };
-                let commit = Commit { beside: vec![Beside::Change(change)], ..commit.clone() };
+                let commit = Commit { items: vec![TransactItem::Change(change)], ..commit.clone() };
                 return self.below.commit(organisation, &commit).await;
             }
             _ => {}

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use annals_core::{
     administration::AdministrationError,
+    change::Change,
     delivery::{
         connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
         ship::{ShipOutcome, ShipPolicy},
@@ -15,7 +16,7 @@ use annals_core::{
     entropy::Entropy as _,
     log::store::LogStore as _,
     organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
-    registry::{Change, Registry as _},
+    registry::Registry as _,
     time::Clock as _,
 };
 

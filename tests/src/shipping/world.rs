@@ -11,6 +11,7 @@ use std::{
 
 use annals_core::{
     administration::{Actor, Administration},
+    change::Change,
     delivery::{
         Delivery,
         queue::ShipOrder,
@@ -21,10 +22,10 @@ use annals_core::{
     log::{
         Log,
         append::AppendPolicy,
-        store::{Beside, Commit, CommitError, LogStore, StoreError},
+        store::{Commit, CommitError, LogStore, StoreError, TransactItem},
     },
     organisation::{Organisation, OrganisationId},
-    registry::{Change, Registry},
+    registry::Registry,
     time::{Clock, Timestamp},
     token::Caller,
 };
@@ -163,14 +164,14 @@ impl Decorator for Witness {
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.store.commit(organisation, commit).await?;
         let sequence = commit.segments.first().map_or(0, |segment| segment.first);
-        for beside in &commit.beside {
-            match beside {
-                Beside::Change(
+        for item in &commit.items {
+            match item {
+                TransactItem::Change(
                     Change::CreateDestination { destination, .. } | Change::UpdateDestination(destination),
                 ) => {
                     self.note(By::Event(sequence), destination);
                 }
-                Beside::Change(Change::DeleteDestination(destination)) => {
+                TransactItem::Change(Change::DeleteDestination(destination)) => {
                     self.note(By::Deletion(sequence), destination)
                 }
                 _ => {}

@@ -1,9 +1,9 @@
 //! The registry's changes as conditional writes of a transaction.
 
 use annals_core::{
+    change::{Change, Conflict, Replaced},
     destination::Destination,
     log::{segment::Tail, store::StoreError},
-    registry::{Change, Conflict, Replaced},
     token::Token,
 };
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -6,7 +6,8 @@ use annals_core::{
     log::{
         segment::{AppendId, Segment, Tail},
         store::{
-            Beside, Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+            Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
+            TransactItem,
         },
     },
     organisation::OrganisationId,
@@ -107,16 +108,16 @@ impl DynamoStore {
             actions.push(put.into_action(&self.tables.log)?);
             purposes.push(Purpose::Segment);
         }
-        for (index, beside) in commit.beside.iter().enumerate() {
-            match beside {
-                Beside::Key(record) => {
+        for (index, item) in commit.items.iter().enumerate() {
+            match item {
+                TransactItem::Key(record) => {
                     let item = idempotency_item(organisation, record)?;
                     let put = ConditionalWrite::put(item, "attribute_not_exists(pk) OR x <= :now")
                         .value(":now", AttributeValue::N(commit.now.to_string()));
                     actions.push(put.into_action(&self.tables.registry)?);
                     purposes.push(Purpose::Key(index, record));
                 }
-                Beside::Change(change) => {
+                TransactItem::Change(change) => {
                     for (write, condition) in change::writes(change)? {
                         let table = if write.is_of_log() { &self.tables.log } else { &self.tables.registry };
                         actions.push(write.into_action(table)?);
@@ -260,7 +261,7 @@ impl LogStore for DynamoStore {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         match commit.segments.as_slice() {
-            [segment] if commit.beside.is_empty() => self.put_segment(organisation, segment).await,
+            [segment] if commit.items.is_empty() => self.put_segment(organisation, segment).await,
             _ => self.transact(organisation, commit).await,
         }
     }

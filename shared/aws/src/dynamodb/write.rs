@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use annals_core::{log::store::StoreError, registry::Conflict};
+use annals_core::{change::Conflict, log::store::StoreError};
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };

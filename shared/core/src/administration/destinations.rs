@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Actor, Administration, AdministrationError, Recorded};
 use crate::{
+    change::{Change, Conflict},
     delivery::{
         Delivery,
         connection_test::{ConnectionTestReport, test_connection},
@@ -15,7 +16,6 @@ use crate::{
     entropy::{self, BASE36},
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
-    registry::{Change, Conflict},
 };
 
 /// How far back the first delivery to a new destination reaches (WireMock Cloud's audit events, "lookback window").

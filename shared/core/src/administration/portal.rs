@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{Actor, Administration, AdministrationError, Recorded, organisation_entity};
 use crate::{
+    change::Change,
     event::{Context, Entity},
     log::store::Consistency,
     organisation::Organisation,
     portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session},
-    registry::Change,
     token::{Caller, TokenText},
 };
 

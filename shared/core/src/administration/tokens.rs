@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::{Actor, Administration, AdministrationError, Recorded};
 use crate::{
     admission::{Admission, rate_limiter::RateLimits},
+    change::{Change, Conflict, Replaced},
     event::Entity,
     fault::Fault,
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
-    registry::{Change, Conflict, Replaced},
     time::Timestamp,
     token::{MAX_TOKENS, RotationInput, SuccessorEnd, Token, TokenHash, TokenId, TokenInput, TokenText},
 };

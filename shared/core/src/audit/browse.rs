@@ -25,9 +25,9 @@ use super::{Audit, AuditError, Page, PageRequest, Reader, Start, filter::Filter}
 use crate::{
     id::EventId,
     log::{
-        landmarks::Landmarks,
         read::{PlaceError, ReadLimit},
         segment::Line,
+        segment_index::SegmentIndex,
         store::{Consistency, Order, StoreError},
     },
     organisation::Organisation,
@@ -161,17 +161,17 @@ impl Audit {
         request: &BrowseRequest,
         reader: &Reader,
     ) -> Result<Browsed, AuditError> {
-        let mut landmarks = self.log.landmarks(&organisation.id).await?;
-        let tail = *landmarks.tail();
+        let mut index = self.log.segment_index(&organisation.id).await?;
+        let tail = *index.tail();
         let through = tail.event_id(&organisation.id);
 
         let kept = request.now.minus(organisation.longest_retention.duration());
-        let oldest = landmarks.oldest().map(|(_, recorded_at)| recorded_at);
+        let oldest = index.oldest().map(|(_, recorded_at)| recorded_at);
         // Nothing is recorded in the future, so no timeline reaches into it.
         let end = request.now.max(tail.recorded_at).plus(Duration::from_millis(1));
         let until = request.until.map_or(end, |until| until.min(end));
         let since = request.since.or(oldest).map_or(until, |since| since.max(kept)).min(until);
-        let ends = self.log.locate(&mut landmarks, &[since, until], Consistency::Strong).await?;
+        let ends = self.log.locate(&mut index, &[since, until], Consistency::Strong).await?;
         let (first, end) = (ends[0], ends[1] - 1);
 
         let page = PageRequest {
@@ -186,7 +186,7 @@ impl Audit {
         let scan = if request.filter.is_empty() {
             let mut scan = page.scan(0);
             let newest = scan.run(&self.log, &organisation.id, first..=end, None);
-            try_join(newest, self.measure(&mut landmarks, &mut timeline, first..end + 1)).await?;
+            try_join(newest, self.measure(&mut index, &mut timeline, first..end + 1)).await?;
             scan
         } else {
             let mut scan = page.scan(0).counting();
@@ -203,12 +203,12 @@ impl Audit {
     /// Counts the events of `sequences` by where each stretch begins.
     async fn measure(
         &self,
-        landmarks: &mut Landmarks,
+        index: &mut SegmentIndex,
         timeline: &mut Timeline,
         sequences: std::ops::Range<u64>,
     ) -> Result<(), StoreError> {
         let inner: Vec<Timestamp> = timeline.stretches.iter().skip(1).map(|stretch| stretch.since).collect();
-        let mut bounds = self.log.locate(landmarks, &inner, Consistency::Eventual).await?;
+        let mut bounds = self.log.locate(index, &inner, Consistency::Eventual).await?;
         bounds.push(sequences.end);
         let mut begin = sequences.start;
         for (stretch, end) in timeline.stretches.iter_mut().zip(bounds) {

@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    change::{Change, Conflict},
     destination::{Compression, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay},
     entropy::{self, Entropy},
     event::{OwnEvent, Principal},
@@ -23,7 +24,7 @@ use crate::{
         store::{Consistency, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
-    registry::{ActiveDestination, Change, Conflict, Registry},
+    registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
 };
 

@@ -13,18 +13,18 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    change::{Change, Conflict},
     entropy,
     event::{Body, MAX_EVENTS},
     id::EventId,
     organisation::{Organisation, OrganisationId},
-    registry::{Change, Conflict},
     time::Timestamp,
 };
 
 use super::{
     Appended, Log,
     segment::{AppendId, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
-    store::{Beside, Commit, CommitError, IdempotencyRecord, Refusal, Span, StoreError},
+    store::{Commit, CommitError, IdempotencyRecord, Refusal, Span, StoreError, TransactItem},
 };
 
 /// How long an idempotency key is remembered.
@@ -459,21 +459,21 @@ impl Log {
             segments.push(segment);
         }
         let mut offset = 0;
-        let mut beside = Vec::new();
+        let mut items = Vec::new();
         for request in &group.requests {
             match &request.extra {
-                Some(Extra::Key { key, fingerprint }) => beside.push(Beside::Key(IdempotencyRecord {
+                Some(Extra::Key { key, fingerprint }) => items.push(TransactItem::Key(IdempotencyRecord {
                     key: key.0,
                     fingerprint: *fingerprint,
                     spans: spans(&segments, offset, request.bodies.len()),
                     expires_at: now.plus(IDEMPOTENCY_TTL).as_secs_ceil(),
                 })),
-                Some(Extra::Change(change)) => beside.push(Beside::Change(change.clone())),
+                Some(Extra::Change(change)) => items.push(TransactItem::Change(change.clone())),
                 None => {}
             }
             offset += request.bodies.len();
         }
-        Sent { behind: tail, commit: Commit { segments, beside, now: now.as_millis() / 1000 } }
+        Sent { behind: tail, commit: Commit { segments, items, now: now.as_millis() / 1000 } }
     }
 }
 

@@ -7,8 +7,8 @@ use std::{error::Error, fmt};
 use async_trait::async_trait;
 
 use crate::{
+    change::{Change, Conflict},
     organisation::OrganisationId,
-    registry::{Change, Conflict},
     time::Timestamp,
 };
 
@@ -91,7 +91,7 @@ pub struct IdempotencyRecord {
 
 /// Something that is written in the same transaction as segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Beside {
+pub enum TransactItem {
     /// An idempotency key that comes to be used.
     Key(IdempotencyRecord),
     /// A change of the registry that the segments record.
@@ -113,7 +113,7 @@ pub struct Commit {
     /// At least one; they follow one another without a gap and share one append id.
     pub segments: Vec<Segment>,
     /// What is written beside them.
-    pub beside: Vec<Beside>,
+    pub items: Vec<TransactItem>,
     /// The present moment, in seconds since the epoch: keys that expired before it count as free.
     pub now: u64,
 }

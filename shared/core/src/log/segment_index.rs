@@ -18,30 +18,30 @@ use crate::{organisation::OrganisationId, time::Timestamp};
 
 /// What is known of a log: its tail, and some of its segments.
 #[derive(Debug)]
-pub struct Landmarks {
+pub struct SegmentIndex {
     organisation: OrganisationId,
     tail: Tail,
     /// By the sequence at which each begins.
-    segments: BTreeMap<u64, Landmark>,
+    segments: BTreeMap<u64, Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Landmark {
+struct Known {
     /// No segment begins from here up to this one.
     from: u64,
     last: u64,
     recorded_at: Timestamp,
 }
 
-impl Landmarks {
+impl SegmentIndex {
     fn new(organisation: &OrganisationId, tail: Tail, oldest: Option<&Segment>) -> Self {
-        let mut landmarks = Self { organisation: organisation.clone(), tail, segments: BTreeMap::new() };
+        let mut index = Self { organisation: organisation.clone(), tail, segments: BTreeMap::new() };
         if let Some(oldest) = oldest.filter(|oldest| oldest.first <= tail.last) {
-            let end = Landmark { from: tail.segment, last: tail.last, recorded_at: tail.recorded_at };
-            landmarks.segments.insert(tail.segment, end);
-            landmarks.learn(1, Some(oldest));
+            let end = Known { from: tail.segment, last: tail.last, recorded_at: tail.recorded_at };
+            index.segments.insert(tail.segment, end);
+            index.learn(1, Some(oldest));
         }
-        landmarks
+        index
     }
 
     /// The log's tail.
@@ -53,14 +53,14 @@ impl Landmarks {
     /// The first sequence of the oldest segment that is there, expired or not, and when it was recorded.
     #[must_use]
     pub fn oldest(&self) -> Option<(u64, Timestamp)> {
-        self.segments.first_key_value().map(|(first, landmark)| (*first, landmark.recorded_at))
+        self.segments.first_key_value().map(|(first, known)| (*first, known.recorded_at))
     }
 
     /// The last known segment before `time`, and the first that is not.
-    fn around(&self, time: Timestamp) -> (Option<Landmark>, Option<(u64, Landmark)>) {
-        let low = self.segments.values().rev().find(|landmark| landmark.recorded_at < time);
-        let high = self.segments.iter().find(|(_, landmark)| landmark.recorded_at >= time);
-        (low.copied(), high.map(|(first, landmark)| (*first, *landmark)))
+    fn around(&self, time: Timestamp) -> (Option<Known>, Option<(u64, Known)>) {
+        let low = self.segments.values().rev().find(|known| known.recorded_at < time);
+        let high = self.segments.iter().find(|(_, known)| known.recorded_at >= time);
+        (low.copied(), high.map(|(first, known)| (*first, *known)))
     }
 
     /// The first sequence of the first known segment recorded at or after `time`; one behind the tail where there is none.
@@ -81,8 +81,8 @@ impl Landmarks {
     /// Takes in that `found` is the first segment that begins at `asked` or behind it.
     fn learn(&mut self, asked: u64, found: Option<&Segment>) {
         if let Some(segment) = found.filter(|segment| segment.first <= self.tail.last) {
-            let landmark = Landmark { from: segment.first, last: segment.last(), recorded_at: segment.recorded_at };
-            self.segments.entry(segment.first).or_insert(landmark);
+            let known = Known { from: segment.first, last: segment.last(), recorded_at: segment.recorded_at };
+            self.segments.entry(segment.first).or_insert(known);
         }
         if let Some((_, next)) = self.segments.range_mut(asked..).next() {
             next.from = next.from.min(asked);
@@ -95,33 +95,33 @@ impl Log {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn landmarks(&self, organisation: &OrganisationId) -> Result<Landmarks, StoreError> {
+    pub async fn segment_index(&self, organisation: &OrganisationId) -> Result<SegmentIndex, StoreError> {
         let oldest = self.next_segment(organisation, 1, Consistency::Strong);
         let (tail, oldest) = try_join(self.tail(organisation), oldest).await?;
-        Ok(Landmarks::new(organisation, tail, oldest.as_ref()))
+        Ok(SegmentIndex::new(organisation, tail, oldest.as_ref()))
     }
 
     /// For each of `times`, the first sequence of the first segment recorded at or after it; one behind the tail where
-    /// there is none. What is found on the way is kept in `landmarks`. Eventually consistent reads, at half the price, may
+    /// there is none. What is found on the way is kept in `index`. Eventually consistent reads, at half the price, may
     /// place a time behind events that have just been recorded.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn locate(
         &self,
-        landmarks: &mut Landmarks,
+        index: &mut SegmentIndex,
         times: &[Timestamp],
         consistency: Consistency,
     ) -> Result<Vec<u64>, StoreError> {
         loop {
-            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| landmarks.guesses(*time)).flatten().collect();
+            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| index.guesses(*time)).flatten().collect();
             if guesses.is_empty() {
-                return Ok(times.iter().map(|time| landmarks.place(*time)).collect());
+                return Ok(times.iter().map(|time| index.place(*time)).collect());
             }
-            let looks = guesses.iter().map(|at| self.next_segment(&landmarks.organisation, *at, consistency));
+            let looks = guesses.iter().map(|at| self.next_segment(&index.organisation, *at, consistency));
             let found = try_join_all(looks).await?;
             for (asked, segment) in guesses.iter().zip(&found) {
-                landmarks.learn(*asked, segment.as_ref());
+                index.learn(*asked, segment.as_ref());
             }
         }
     }
