@@ -1,8 +1,9 @@
 //! Delivery against a server that fails as it is told, in virtual time.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
     time::Duration,
 };
 
@@ -35,6 +36,7 @@ fn builder() -> Builder {
 }
 
 fn start(builder: &Builder, server: &MemoryServer) -> AuditLog {
+    ThreadLog::install();
     builder.start_on(server.clone(), Chance::from_seed([42; 24])).unwrap()
 }
 
@@ -577,26 +579,33 @@ async fn events_older_than_they_may_be_are_given_up() {
     assert_eq!(witness.losses()[1..], vec![Loss::TooOld { in_doubt: false }; 3]);
 }
 
-/// What was logged.
-#[derive(Debug, Clone, Default)]
-struct Journal(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// What this thread logged since it last took it.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl Journal {
-    /// Takes what this thread logs until the guard is dropped.
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
-        let journal = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false);
-        tracing::subscriber::set_default(subscriber.with_writer(move || journal.clone()).finish())
+struct ThreadLog;
+
+impl ThreadLog {
+    /// Installs the subscriber of the whole test process, which keeps the logs of threads apart. One of a thread would not
+    /// do: tracing caches for the process whether anybody listens to a log statement, so a thread without a subscriber
+    /// that comes to the statement first silences it for all.
+    fn install() {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false);
+            tracing::subscriber::set_global_default(subscriber.with_writer(|| Self).finish()).unwrap();
+        });
     }
 
-    fn text(&self) -> String {
-        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+    fn take() -> String {
+        String::from_utf8(LOGGED.take()).unwrap()
     }
 }
 
-impl std::io::Write for Journal {
+impl std::io::Write for ThreadLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -607,8 +616,7 @@ impl std::io::Write for Journal {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_and_a_full_buffer_are_logged_when_they_begin_and_end_and_not_in_between() {
-    let journal = Journal::default();
-    let _guard = journal.begin();
+    ThreadLog::take(); // another test's, if it ran on the same thread
     let server = MemoryServer::new();
     server.goes_down(10 * MINUTE);
     let audit = start(&builder().buffer_max_events(10).batch_max_events(1), &server);
@@ -619,7 +627,7 @@ async fn an_outage_and_a_full_buffer_are_logged_when_they_begin_and_end_and_not_
     audit.flush().await;
     audit.record(bad("x")).unwrap();
     audit.flush().await;
-    insta::assert_snapshot!(journal.text(), @r"
+    insta::assert_snapshot!(ThreadLog::take(), @r"
     WARN the buffer of audit events is full: events are refused
     WARN audit events cannot be delivered: they are kept and tried again trouble=no connection: connection refused
     INFO audit events are delivered again failing_seconds=607
