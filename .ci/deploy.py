@@ -1,6 +1,6 @@
 """What must hold of a deployment: `bash .ci/deploy` runs this beside MiniStack, after `sam build`.
 
-template.yaml is deployed as it is, used (tests/tests/deployed.rs), deployed again unchanged, deployed with other
+template.yaml is deployed as it is, used (tests/tests/deployed), deployed again unchanged, deployed with other
 parameters, deleted, and the tables that stay taken over by a new stack; the roles are compared with the calls that were
 made. The commands of deploying.md, upgrading.md and operations.md are run as they stand there, with version 1 of the AWS CLI, the
 one that PyPI has; what version 2 needs besides is left out on their way.
@@ -499,7 +499,7 @@ def use(deployment, documents, organisation):
 
     with step("the deployed stack, used"):
         record_calls()
-        tests = ["cargo", "test", "--package", "annals-tests", "--test", "deployed"]
+        tests = ["cargo", "test", "--package", "annals-tests", "--test", "deployed", "stack::"]
         environment = os.environ | {"ANNALS_TEST_STACK": json.dumps(deployment.outputs),
                                     "ANNALS_TEST_PLATFORM_TOKEN": deployment.token}
         with deployment.batches_allowed():

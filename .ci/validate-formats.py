@@ -1,4 +1,4 @@
-"""Validates the documents that tests/tests/formats.rs writes. Called by .ci/validate-formats:
+"""Validates the documents that tests/tests/simulations/formats.rs writes. Called by .ci/validate-formats:
 
     python .ci/validate-formats.py CLOUDEVENTS_PACKAGE FOLDER
 """

@@ -1,9 +1,7 @@
 //! How much memory the shipper takes for a backlog of a gigabyte, and a smaller one that it compresses: its binary is
 //! invoked until nothing is left, and the most that was ever resident is compared with the budget.
 //!
-//! Run with `cargo bench -p annals-shipper --bench backlog --profile dev`; memory hardly depends on the profile.
-
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on shall end where it is")]
+//! Run with `cargo bench -p annals-tests --bench backlog --profile dev`; memory hardly depends on the profile.
 
 use std::time::Instant;
 
@@ -36,7 +34,8 @@ async fn main() {
         }
 
         let function =
-            Function::start(env!("CARGO_BIN_EXE_annals-shipper"), deployment.environment(FunctionRole::Shipper)).await;
+            Function::start(env!("CARGO_BIN_EXE_shipper-under-test"), deployment.environment(FunctionRole::Shipper))
+                .await;
         let begun = Instant::now();
         let order = json!({
             "organisation": "acme", "destination": destination.id.as_str(), "nextSequence": 1, "pending": true,

@@ -31,3 +31,6 @@ pub mod runtime_api;
 pub mod sample;
 pub mod shipping;
 mod worlds;
+
+#[cfg(test)]
+mod documents;

@@ -4,12 +4,10 @@
 //!
 //! `bash .ci/cold-start` runs it. By hand, where the folder with the other functions may be left out:
 //!
-//!     cargo bench -p annals-api --bench cold_start --profile dev -- target/lambda/annals-api/bootstrap .venv-cold-start
+//!     cargo bench -p annals-tests --bench cold_start --profile dev -- target/lambda/annals-api/bootstrap .venv-cold-start
 //!
 //! Files are in memory already, DynamoDB is on the same machine and in a debug build: times are those of the program, and
 //! of a little more, but not those of Lambda's own preparations.
-
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on shall end where it is")]
 
 mod endpoint;
 mod subject;
@@ -34,7 +32,7 @@ use crate::{
 };
 
 /// The certificates that the function believes by itself. Here a file names them and one more.
-const AMAZON_ROOTS: &str = include_str!("../../../../shared/aws/src/amazon-roots.pem");
+const AMAZON_ROOTS: &str = include_str!("../../../shared/aws/src/amazon-roots.pem");
 const MEGABYTE: f64 = 1_048_576.0;
 const MILLION: f64 = 1e6;
 

@@ -1,7 +1,5 @@
 //! The client against the whole system on this machine, with and without a network that cuts answers off.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 mod cutting_proxy;
 mod log;
 
@@ -11,7 +9,7 @@ use annals_client::{AuditLog, Entity, Event, Loss, Refused, ShutdownReport, Stat
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::{
+use self::{
     cutting_proxy::{Cut, CuttingProxy},
     log::{PLATFORM_TOKEN, Scene},
 };

@@ -1,7 +1,7 @@
 //! The catalogue of failures: what AWS documents that it answers, replayed over HTTP to the SDK as it is deployed, and
 //! what is told of it. Owns the fixtures and `infra/docs/failures.md`, which is written from them.
 //!
-//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test failures` writes the page anew.
+//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test end_to_end failures::` writes the page anew.
 //!
 //! Where a fixture's words come from stands above it: pages of AWS's documentation by title. "Error responses" is the
 //! Amazon S3 API Reference's, "AssumeRole" and "Common error types" the AWS STS API Reference's; "S3 403" is

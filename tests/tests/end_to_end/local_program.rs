@@ -1,8 +1,6 @@
 //! The program that `cargo run` starts, as its user meets it: what it prints works as it is printed, Ctrl-C ends it, and
 //! the next start finds what there was.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -19,7 +17,7 @@ use annals_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_annals-local");
+const BINARY: &str = env!("CARGO_BIN_EXE_local-under-test");
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The end of what is printed.

@@ -1,17 +1,25 @@
-//! The whole system over HTTP, as its three users meet it: what is promised, each promise a test. The system is the one
-//! that `cargo run` starts, in memory; customers' accounts are in its embedded cloud.
+//! The system over HTTP as its users meet it, the programs as processes, and the adapters against the embedded cloud.
 
 mod authorisation;
+mod budget;
+mod client;
+mod contention;
 mod delivering;
 mod destinations;
 mod exporting;
+mod failures;
 mod filtering;
+mod functions;
 mod hardening;
 mod history;
 mod limits;
+mod local_program;
 mod organisations;
 mod reading;
 mod recording;
 mod restarting;
 mod scene;
+mod setup;
 mod tokens;
+mod upgrade;
+mod verify;

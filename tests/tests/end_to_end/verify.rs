@@ -1,8 +1,6 @@
 //! `annals-verify` on deliveries of a real log: every mutation is found, every problem told at its place, and the program
 //! says so by its exit status.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 mod delivery;
 mod mutations;
 #[cfg(feature = "s3")]

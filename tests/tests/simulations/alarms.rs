@@ -11,7 +11,7 @@ use annals_aws::metrics::{METRICS, NAMESPACE};
 use annals_tests::model::in_virtual_time;
 use serde_json::Value;
 
-use crate::{
+use self::{
     cloud_watch::Alarm,
     days::{BEGIN, Fault},
 };

@@ -86,7 +86,7 @@ impl Crowd {
 
 /// What the queue's trigger says in the template: messages a batch, and batches at once.
 fn trigger() -> (usize, usize) {
-    let template = Yaml::load_from_str(include_str!("../../template.yaml")).unwrap();
+    let template = Yaml::load_from_str(include_str!("../../../template.yaml")).unwrap();
     let properties = ["Resources", "ShipperFunction", "Properties", "Events", "Ship", "Properties"]
         .iter()
         .fold(&template[0], |node, key| &node[*key]);

@@ -1,5 +1,5 @@
 //! What the log once got wrong, each as the smallest scene that shows it. Owns no random scenes: those are
-//! `tests/model.rs`, where most of these were found.
+//! `model`, where most of these were found.
 
 use std::{
     ops::RangeInclusive,

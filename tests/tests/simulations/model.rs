@@ -43,7 +43,7 @@ fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() 
             match model::run(seed, async |surroundings| Annals::start(surroundings, world(seed)).await) {
                 Ok(some) => tally += some,
                 Err(violation) => panic!(
-                    "{violation}\n  again: ANNALS_SEED={seed} cargo nextest run -p annals-tests --test model promises"
+                    "{violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations model::"
                 ),
             }
         }

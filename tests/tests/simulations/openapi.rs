@@ -1,7 +1,7 @@
 //! The API's description: it is what the code says, every answer that it names has an example that the program gave, and
 //! every example is as it says.
 //!
-//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test openapi` writes `functions/api/openapi.json` anew.
+//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` writes `functions/api/openapi.json` anew.
 
 mod document;
 mod story;
@@ -13,7 +13,7 @@ use annals_http::problem::kind;
 use annals_tests::model::in_virtual_time;
 use serde_json::{Value, json};
 
-use crate::document::{Described, operations};
+use self::document::{Described, operations};
 
 /// Statuses and codes that no operation can have: they say that there is none.
 const OF_NO_OPERATION: [&str; 2] = ["no_such_route", "method_not_allowed"];

@@ -1,7 +1,5 @@
 //! The API function's binary, invoked as API Gateway and Lambda invoke it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 use annals_core::token::Role;
 use annals_tests::{
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN, platform},
@@ -11,7 +9,7 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_annals-api");
+const BINARY: &str = env!("CARGO_BIN_EXE_api-under-test");
 
 async fn start(deployment: &Deployment) -> Function {
     Function::start(BINARY, deployment.environment(FunctionRole::Api)).await

@@ -1,7 +1,5 @@
 //! The console function's binary, invoked as API Gateway and Lambda invoke it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 use annals_console::visit::form_token;
 use annals_core::token::Role;
 use annals_tests::{
@@ -11,7 +9,7 @@ use annals_tests::{
 };
 use serde_json::json;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_annals-console");
+const BINARY: &str = env!("CARGO_BIN_EXE_console-under-test");
 const FORM: &str = "application/x-www-form-urlencoded";
 
 async fn start(deployment: &Deployment) -> Function {

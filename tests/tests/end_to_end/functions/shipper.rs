@@ -1,7 +1,5 @@
 //! The shipper's binary, invoked as EventBridge's rules, SQS's event source mapping and Lambda invoke it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 use annals_core::{destination::Destination, organisation::Organisation};
 use annals_tests::{
     customer::Customer,
@@ -11,7 +9,7 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_annals-shipper");
+const BINARY: &str = env!("CARGO_BIN_EXE_shipper-under-test");
 
 struct Stage {
     deployment: Deployment,

@@ -1,7 +1,5 @@
 //! The test-connection function's binary, invoked as API Gateway and Lambda invoke it.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic where it is")]
-
 use std::time::Duration;
 
 use annals_aws::s3::SinkPatience;
@@ -15,7 +13,7 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_annals-test-connection");
+const BINARY: &str = env!("CARGO_BIN_EXE_test-connection-under-test");
 /// How long API Gateway waits for a function ("Quotas for HTTP APIs").
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-use crate::{Choices, Made};
+use super::{Choices, Made};
 
 /// What a stack of `template` makes, in the account and partition of `choices`.
 pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Choices, Made};
+use super::{Choices, Made};
 
 const AWS: &str = r#"#!/usr/bin/env bash
 printf '%s\0' "$@" >"$RECORD/$(printf %03d "$(ls "$RECORD" | wc -l)")"

@@ -9,7 +9,7 @@ use hcl::{
 };
 use serde_json::{Value, json};
 
-use crate::{Choices, Made};
+use super::{Choices, Made};
 
 /// What the module with these files makes, in the account and partition of `choices`.
 pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> Made {

@@ -7,7 +7,7 @@ use annals_core::{destination::KeyLayout, log::segment::LineHash};
 use annals_tests::entropy::SeededEntropy;
 use annals_verify::report::{Kind, Verdict};
 
-use crate::delivery::{self, Delivery, Plan, content, decode, encode, is_compressed, lines, rewritten, sequence};
+use super::delivery::{self, Delivery, Plan, content, decode, encode, is_compressed, lines, rewritten, sequence};
 
 const MUTATIONS: usize = 10_000;
 const SEED: u64 = 20_261_123;

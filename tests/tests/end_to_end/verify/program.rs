@@ -71,7 +71,7 @@ impl Scene {
 
     /// Runs the program.
     async fn run(&self, arguments: &[&str], token: Option<&str>) -> (Option<i32>, String, String) {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_annals-verify"));
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_verify-under-test"));
         command.args(arguments).env_clear().envs(self.environment.iter().cloned());
         let Output { status, stdout, stderr } =
             command.envs(token.map(|token| ("ANNALS_TOKEN", token))).output().await.unwrap();

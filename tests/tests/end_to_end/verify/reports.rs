@@ -3,7 +3,7 @@
 use annals_core::log::segment::LineHash;
 use annals_verify::{Expectation, line, report::Verdict, tail::Asked, verify};
 
-use crate::delivery::{Delivery, encode, gap, log, rewritten, tail};
+use super::delivery::{Delivery, encode, gap, log, rewritten, tail};
 
 impl Delivery {
     /// Changes the lines of the n-th object.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::template::resolved;
+use super::template::resolved;
 
 /// A metric's identity: namespace, name, dimensions.
 type Identity = (String, String, BTreeMap<String, String>);

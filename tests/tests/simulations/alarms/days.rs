@@ -46,7 +46,7 @@ use axum::{Router, body::Body};
 use http::Request;
 use tower::ServiceExt as _;
 
-use crate::cloud_watch::Metrics;
+use super::cloud_watch::Metrics;
 
 /// What is wrong, from [`BEGIN`] on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use annals_http::description::{Description, Document};
 use serde_json::{Map, Value, json};
 
-use crate::world::Exchange;
+use super::world::Exchange;
 
 /// What the code says, without examples.
 pub(crate) fn described() -> Document {

@@ -7,7 +7,7 @@ use annals_core::event::MAX_REQUEST_BYTES;
 use annals_tests::{bucket::Trust, deployment::PLATFORM_TOKEN, entropy::SeededEntropy, faulty::Fault};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     document::Described,
     world::{Ask, Exchange, World},
 };

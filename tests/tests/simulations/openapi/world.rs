@@ -40,7 +40,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::document::Described;
+use super::document::Described;
 
 /// One call, as the description shows it.
 #[derive(Debug, Clone)]
