@@ -1,8 +1,10 @@
-//! The style sheet, the script and the icon. Their addresses change with their content, so browsers keep them for ever.
+//! The style sheet, the script and the icon. Each has a versioned address, which contains a hash of the content, so that
+//! browsers may keep the file for ever; and a fixed address, for pages that other functions render.
 
 use std::sync::LazyLock;
 
 use annals_core::token::TokenHash;
+use annals_http::console::refusal::Refusal;
 use axum::{
     Router,
     extract::{Path, rejection::PathRejection},
@@ -11,25 +13,28 @@ use axum::{
 };
 use http::header;
 
-use crate::{Console, refusal::Refusal};
+use crate::Console;
 
-/// One file.
 #[derive(Debug)]
 pub struct Asset {
     content: &'static str,
     media_type: &'static str,
-    /// Its name in addresses.
-    pub name: String,
+    name: String,
+    pub versioned_name: String,
 }
 
 impl Asset {
     fn new(stem: &str, extension: &str, media_type: &'static str, content: &'static str) -> Self {
         let hash = hex::encode(&TokenHash::of(content).0[..6]);
-        Self { content, media_type, name: format!("{stem}-{hash}.{extension}") }
+        Self {
+            content,
+            media_type,
+            name: format!("{stem}.{extension}"),
+            versioned_name: format!("{stem}-{hash}.{extension}"),
+        }
     }
 }
 
-/// How pages look.
 pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     let content = concat!(
         include_str!("../assets/base.css"),
@@ -39,7 +44,6 @@ pub static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     );
     Asset::new("console", "css", "text/css; charset=utf-8", content)
 });
-/// What makes pages smoother. None needs it.
 pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     let content = concat!(
         include_str!("../assets/base.js"),
@@ -48,8 +52,6 @@ pub static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     );
     Asset::new("console", "js", "text/javascript; charset=utf-8", content)
 });
-
-/// What stands beside the page's title.
 pub static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("../assets/icon.svg")));
 
@@ -57,12 +59,13 @@ pub(crate) fn routes() -> Router<Console> {
     Router::new().route("/console/assets/{asset}", get(asset))
 }
 
-/// `GET /console/assets/{asset}`: a file, to anybody.
+/// `GET /console/assets/{asset}`: a file, without a session.
 async fn asset(name: Result<Path<String>, PathRejection>) -> Result<Response, Refusal> {
     let Path(name) = name.map_err(|_| Refusal::NotFound)?;
     let assets: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
-    let asset = assets.into_iter().find(|asset| asset.name == name).ok_or(Refusal::NotFound)?;
-    let headers =
-        [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let is_named = |asset: &&Asset| asset.versioned_name == name || asset.name == name;
+    let asset = assets.into_iter().find(is_named).ok_or(Refusal::NotFound)?;
+    let cache = if asset.name == name { "public, max-age=300" } else { "public, max-age=31536000, immutable" };
+    let headers = [(header::CONTENT_TYPE, asset.media_type), (header::CACHE_CONTROL, cache)];
     Ok((headers, asset.content).into_response())
 }

@@ -29,7 +29,11 @@ use annals_core::{
     destination::{Destination, DestinationId, DestinationInput, ReplayInput, SettingsPatch},
     organisation::Organisation,
 };
-use annals_http::{ADMINISTRATORS, problem::Problem};
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
 use axum::{
     Router,
     response::Response,
@@ -44,13 +48,11 @@ use self::{
     page::{Done, Page, Room},
 };
 use crate::{
-    Console, entrance,
+    Console,
+    confirmation::Confirmation,
     fields::{Fields, parameter},
     layout::{Section, Shell},
-    question::Question,
-    refusal::Refusal,
     ui,
-    visit::Visit,
 };
 
 #[cfg(test)]
@@ -70,13 +72,13 @@ pub(crate) fn routes() -> Router<Console> {
 
 /// `GET /console/destinations`: the destination, or how to make one. `done` says what has just been done, `destination`
 /// which one to show in full, where there are several.
-async fn show(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let query = visit.call.query();
+async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let query = request.call.query();
     let looked_at = parameter(query, "destination").parse().ok();
-    let page = read(&visit, &organisation, looked_at.as_ref(), None).await?;
+    let page = read(&request, &organisation, looked_at.as_ref(), None).await?;
     let page = Page { done: Done::named(&parameter(query, "done")), ..page };
-    Ok(ui::page(page.render(&visit.shell(&organisation, Section::Destinations))))
+    Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Destinations))))
 }
 
 /// The page with what a test of its destination found.
@@ -84,23 +86,23 @@ async fn show(visit: Visit) -> Result<Response, Refusal> {
 /// # Errors
 /// Where the destination cannot be read.
 pub async fn show_tested(
-    visit: &Visit,
+    request: &ConsoleRequest,
     organisation: &Organisation,
     id: &DestinationId,
     report: &ConnectionTestReport,
 ) -> Result<Response, Refusal> {
-    let page = read(visit, organisation, Some(id), Some(report)).await?;
-    Ok(ui::page(page.render(&visit.shell(organisation, Section::Destinations))))
+    let page = read(request, organisation, Some(id), Some(report)).await?;
+    Ok(ui::page(page.render(&Shell::of(&request, organisation, Section::Destinations))))
 }
 
 /// The page as things are. The destination `looked_at`, or else the first, is shown in full, with the report of its test.
 async fn read(
-    visit: &Visit,
+    request: &ConsoleRequest,
     organisation: &Organisation,
     looked_at: Option<&DestinationId>,
     report: Option<&ConnectionTestReport>,
 ) -> Result<Page, Refusal> {
-    let api = &visit.call.api;
+    let api = &request.call.api;
     let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
     let looked_at = looked_at.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
     let looked_at = looked_at.or(destinations.first());
@@ -126,29 +128,29 @@ async fn read(
 }
 
 /// `POST /console/destinations`: saves a new one.
-async fn create(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let service = &visit.call.api.service;
-    let mut form = form::creation(service).typed(&visit.form);
+async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let service = &request.call.api.service;
+    let mut form = form::creation(service).filled_from(&request.form);
     match DestinationInput::parse(form::creation_body(&form).to_string().as_bytes(), service) {
-        Err(faults) => form = form.refused(&faults),
+        Err(faults) => form = form.with_faults(&faults),
         Ok(input) => {
-            let administration = &visit.call.api.administration;
-            match administration.create_destination(&organisation, input, &visit.call.actor()).await {
-                Ok(_) => return Ok(done(&visit, Done::Saved)),
+            let administration = &request.call.api.administration;
+            match administration.create_destination(&organisation, input, &request.call.actor()).await {
+                Ok(_) => return Ok(done(&request, Done::Saved)),
                 Err(AdministrationError::Conflict(conflict)) => conflicting(conflict, &mut form)?,
                 Err(error) => return Err(Problem::from(error).into()),
             }
         }
     }
-    let mut page = read(&visit, &organisation, None, None).await?;
+    let mut page = read(&request, &organisation, None, None).await?;
     match &mut page.room {
         Room::New(new) => new.form = form,
         // Somebody else was faster: the page shows what they saved.
         Room::Full => page.refused = Some(NO_MORE),
         Room::NotInPlan { .. } => {}
     }
-    Ok(ui::refused(page.render(&visit.shell(&organisation, Section::Destinations))))
+    Ok(ui::invalid_form(page.render(&Shell::of(&request, &organisation, Section::Destinations))))
 }
 
 /// Why there can be no other.
@@ -158,10 +160,10 @@ const NO_MORE: &str = "Nothing was saved: your plan allows no more destinations.
 fn conflicting(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
     match conflict {
         Conflict::BucketInUse => {
-            form.refuse("bucket", "is used by another organisation. Use a bucket of your own");
+            form.add_fault("bucket", "is used by another organisation. Use a bucket of your own");
         }
         Conflict::RoleInUse => {
-            form.refuse("roleArn", "is used by another organisation. Use a role of your own");
+            form.add_fault("roleArn", "is used by another organisation. Use a role of your own");
         }
         Conflict::Limit => {
             form.faults.push(NO_MORE.to_owned());
@@ -172,14 +174,14 @@ fn conflicting(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
 }
 
 /// `GET /console/destinations/{destination}/deliveries`: all of the last hundred deliveries.
-async fn deliveries(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let administration = &visit.call.api.administration;
+async fn deliveries(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
     let deliveries = administration.deliveries(&destination, history::ALL).await.map_err(Problem::from)?;
     let history = History::all(&deliveries, &destination);
-    let shell = visit.shell(&organisation, Section::Destinations);
+    let shell = Shell::of(&request, &organisation, Section::Destinations);
     Ok(ui::page(deliveries_page(destination.bucket.as_str(), &history, &shell)))
 }
 
@@ -196,45 +198,45 @@ fn deliveries_page(bucket: &str, history: &History, shell: &Shell) -> Markup {
 }
 
 /// `POST /console/destinations/{destination}/settings`: changes prefix, region, compression, layout or bucket owner.
-async fn change(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let administration = &visit.call.api.administration;
+async fn change(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
-    let form = form::settings(&destination).typed(&visit.form);
+    let form = form::settings(&destination).filled_from(&request.form);
     match SettingsPatch::parse(form::settings_body(&form).to_string().as_bytes(), &destination.role_arn) {
         Ok(patch) => {
-            let changed = administration.change_destination(&organisation, &id, patch, &visit.call.actor()).await;
+            let changed = administration.change_destination(&organisation, &id, patch, &request.call.actor()).await;
             let has_moved = changed.map_err(Problem::from)?.settings.prefix != destination.settings.prefix;
-            Ok(done(&visit, if has_moved { Done::Moved } else { Done::Changed }))
+            Ok(done(&request, if has_moved { Done::Moved } else { Done::Changed }))
         }
         Err(faults) => {
-            let form = form.refused(&faults);
-            show_refused(&visit, &organisation, &id, |more| more.settings = form).await
+            let form = form.with_faults(&faults);
+            show_refused(&request, &organisation, &id, |more| more.settings = form).await
         }
     }
 }
 
 /// `POST /console/destinations/{destination}/replay`: delivers a range of events once more.
-async fn replay(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let is_by_time = visit.form.text("by") != "sequence";
+async fn replay(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let is_by_time = request.form.text("by") != "sequence";
     let (mut form, body) = if is_by_time {
-        let form = form::replay_by_time().typed(&visit.form);
+        let form = form::replay_by_time().filled_from(&request.form);
         let body = form::replay_by_time_body(&form);
         (form, body)
     } else {
-        let form = form::replay_by_sequence().typed(&visit.form);
+        let form = form::replay_by_sequence().filled_from(&request.form);
         let body = form::replay_by_sequence_body(&form);
         (form, body)
     };
     match ReplayInput::parse(body.to_string().as_bytes()) {
         Err(faults) => form = form::replay_refused(form, &faults),
         Ok(input) => {
-            let administration = &visit.call.api.administration;
-            match administration.replay(&organisation, &id, input, &visit.call.actor()).await {
-                Ok(_) => return Ok(done(&visit, Done::Replayed)),
+            let administration = &request.call.api.administration;
+            match administration.replay(&organisation, &id, input, &request.call.actor()).await {
+                Ok(_) => return Ok(done(&request, Done::Replayed)),
                 Err(AdministrationError::NothingToReplay) => {
                     form.faults.push("There is no event in this range, or none any more.".to_owned());
                 }
@@ -246,52 +248,53 @@ async fn replay(visit: Visit) -> Result<Response, Refusal> {
         }
     }
     let set = |more: &mut More| if is_by_time { more.replay_by_time = form } else { more.replay_by_sequence = form };
-    show_refused(&visit, &organisation, &id, set).await
+    show_refused(&request, &organisation, &id, set).await
 }
 
 /// The page with a form of a destination that was refused.
 async fn show_refused(
-    visit: &Visit,
+    request: &ConsoleRequest,
     organisation: &Organisation,
     id: &DestinationId,
     set: impl FnOnce(&mut More),
 ) -> Result<Response, Refusal> {
-    let mut page = read(visit, organisation, Some(id), None).await?;
+    let mut page = read(request, organisation, Some(id), None).await?;
     let card = page.cards.iter_mut().find(|card| card.id == id.as_str());
     let more = card.and_then(|card| card.more.as_mut()).ok_or(Refusal::NotFound)?;
     set(more);
-    Ok(ui::refused(page.render(&visit.shell(organisation, Section::Destinations))))
+    Ok(ui::invalid_form(page.render(&Shell::of(&request, organisation, Section::Destinations))))
 }
 
 /// `POST /console/destinations/{destination}/pause`: sends nothing more until it is resumed.
-async fn pause(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let administration = &visit.call.api.administration;
-    administration.pause_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
-    Ok(done(&visit, Done::Paused))
+async fn pause(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
+    administration.pause_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&request, Done::Paused))
 }
 
 /// `POST /console/destinations/{destination}/resume`: goes on where it stopped.
-async fn resume(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let administration = &visit.call.api.administration;
-    administration.resume_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
-    Ok(done(&visit, Done::Resumed))
+async fn resume(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
+    administration.resume_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&request, Done::Resumed))
 }
 
 /// `GET /console/destinations/{destination}/delete`: asks whether that is meant.
-async fn ask_to_delete(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let destination = visit.call.api.administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
-    Ok(ui::page(question(&destination).render(&visit.shell(&organisation, Section::Destinations))))
+async fn ask_to_delete(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let destination =
+        request.call.api.administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
+    Ok(ui::page(confirmation(&destination).render(&Shell::of(&request, &organisation, Section::Destinations))))
 }
 
-fn question(destination: &Destination) -> Question {
-    Question {
-        title: "Delete this destination?".to_owned(),
+fn confirmation(destination: &Destination) -> Confirmation {
+    Confirmation {
+        question: "Delete this destination?".to_owned(),
         subject: destination.bucket.to_string(),
         consequences: vec![
             "Nothing more will be sent there. What is in the bucket stays there, and so do the bucket and the role.",
@@ -303,17 +306,17 @@ fn question(destination: &Destination) -> Question {
 }
 
 /// `POST /console/destinations/{destination}/delete`: nothing more is sent there.
-async fn delete(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let administration = &visit.call.api.administration;
-    administration.delete_destination(&organisation, &id, &visit.call.actor()).await.map_err(Problem::from)?;
-    Ok(done(&visit, Done::Deleted))
+async fn delete(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
+    administration.delete_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
+    Ok(done(&request, Done::Deleted))
 }
 
 /// Back to the page, which says what was done.
-fn done(visit: &Visit, done: Done) -> Response {
-    entrance::see_other(&format!("{}/console/destinations?done={}", visit.call.base_path(), done.as_str()))
+fn done(request: &ConsoleRequest, done: Done) -> Response {
+    ui::redirect(&format!("{}/console/destinations?done={}", request.call.base_path(), done.as_str()))
 }
 
 #[cfg(test)]
@@ -335,7 +338,7 @@ mod tests {
         for conflict in [Conflict::BucketInUse, Conflict::RoleInUse, Conflict::Limit] {
             let mut form = form::creation(&samples::service(true));
             conflicting(conflict, &mut form).expect("is said in the form");
-            assert!(form.is_refused(), "{conflict:?}");
+            assert!(form.is_invalid(), "{conflict:?}");
         }
         assert!(conflicting(Conflict::Changed, &mut form::creation(&samples::service(true))).is_err());
     }

@@ -33,7 +33,12 @@ use annals_core::{
     log::{read::PlaceError, store::Order},
     organisation::Organisation,
 };
-use annals_http::{READERS, call::reader, problem::Problem};
+use annals_http::{
+    READERS,
+    call::reader,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
 use axum::{
     Router,
     response::{IntoResponse as _, Response},
@@ -50,9 +55,7 @@ use self::{
 use crate::{
     Console,
     layout::{Section, Shell},
-    refusal::Refusal,
     ui,
-    visit::Visit,
 };
 
 pub(crate) fn routes() -> Router<Console> {
@@ -63,29 +66,29 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/console/events/{uuid}/json", get(file))
 }
 
-async fn begin(visit: &Visit) -> Result<(Organisation, Shell), Refusal> {
-    let organisation = visit.organisation(READERS).await?;
-    let shell = visit.shell(&organisation, Section::Events);
+async fn begin(request: &ConsoleRequest) -> Result<(Organisation, Shell), Refusal> {
+    let organisation = request.organisation(READERS).await?;
+    let shell = Shell::of(&request, &organisation, Section::Events);
     Ok((organisation, shell))
 }
 
 /// `GET /console/events`: the newest events with their chart, or a page of older ones.
-async fn list(visit: Visit) -> Result<Response, Refusal> {
-    let (organisation, shell) = begin(&visit).await?;
-    let api = &visit.call.api;
+async fn list(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&request).await?;
+    let api = &request.call.api;
     let now = api.clock.now();
-    let (view, request) = View::parse(visit.call.query(), OF_LISTS, &[], now);
-    let refused = |faults: &[Fault]| ui::refused(List::refused(&view, faults).render(&shell));
-    let request = match request {
-        Ok(request) => request,
+    let (view, page_request) = View::parse(request.call.query(), OF_LISTS, &[], now);
+    let refused = |faults: &[Fault]| ui::invalid_form(List::refused(&view, faults).render(&shell));
+    let page_request = match page_request {
+        Ok(page_request) => page_request,
         Err(faults) => return Ok(refused(&faults)),
     };
-    let reader = reader(&visit.call);
+    let reader = reader(&request.call);
     let list = if view.is_older() {
-        let request = PageRequest { order: Order::Descending, page_size: PAGE_SIZE, ..request };
-        match api.audit.page(&organisation, &request, &reader).await {
+        let page_request = PageRequest { order: Order::Descending, page_size: PAGE_SIZE, ..page_request };
+        match api.audit.page(&organisation, &page_request, &reader).await {
             Ok(page) => {
-                visit.call.notes().page(page.lines.len());
+                request.call.notes().page(page.lines.len());
                 List::of(&view, &page)
             }
             Err(AuditError::Place(PlaceError::Unknown)) => {
@@ -94,10 +97,10 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
             Err(error) => return gone(error, &shell),
         }
     } else {
-        let PageRequest { since, until, filter, .. } = request;
-        let request = BrowseRequest { since, until, filter, page_size: PAGE_SIZE, now };
-        let browsed = api.audit.browse(&organisation, &request, &reader).await.map_err(Problem::from)?;
-        visit.call.notes().page(browsed.page.lines.len());
+        let PageRequest { since, until, filter, .. } = page_request;
+        let browse_request = BrowseRequest { since, until, filter, page_size: PAGE_SIZE, now };
+        let browsed = api.audit.browse(&organisation, &browse_request, &reader).await.map_err(Problem::from)?;
+        request.call.notes().page(browsed.page.lines.len());
         List::newest(&view, &browsed)
     };
     Ok(ui::page(list.render(&shell)))
@@ -106,66 +109,68 @@ async fn list(visit: Visit) -> Result<Response, Refusal> {
 /// Says why what was asked for is not there, where that is all that is wrong.
 fn gone(error: AuditError, shell: &Shell) -> Result<Response, Refusal> {
     match error {
-        AuditError::Place(PlaceError::Unknown) => Ok(ui::page_with(StatusCode::NOT_FOUND, Gone::Unknown.render(shell))),
+        AuditError::Place(PlaceError::Unknown) => {
+            Ok(ui::page_with_status(StatusCode::NOT_FOUND, Gone::Unknown.render(shell)))
+        }
         AuditError::Place(PlaceError::Expired { oldest }) => {
             let oldest = oldest.map(|oldest| format!("/console/events/{}", oldest.short()));
-            Ok(ui::page_with(StatusCode::GONE, Gone::Expired { oldest }.render(shell)))
+            Ok(ui::page_with_status(StatusCode::GONE, Gone::Expired { oldest }.render(shell)))
         }
         error => Err(Problem::from(error).into()),
     }
 }
 
 /// `GET /console/events/{uuid}`: one event in full. Its query string is that of the list that led to it.
-async fn show(visit: Visit) -> Result<Response, Refusal> {
-    let (organisation, shell) = begin(&visit).await?;
-    let api = &visit.call.api;
-    let (view, _) = View::parse(visit.call.query(), &[], &[], api.clock.now());
-    let Ok(id) = EventId::parse(visit.call.param("uuid").unwrap_or_default()) else {
+async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&request).await?;
+    let api = &request.call.api;
+    let (view, _) = View::parse(request.call.query(), &[], &[], api.clock.now());
+    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
         return gone(PlaceError::Unknown.into(), &shell);
     };
-    match api.audit.detail(&organisation, id, &reader(&visit.call)).await {
+    match api.audit.detail(&organisation, id, &reader(&request.call)).await {
         Ok(detail) => Ok(ui::page(EventPage::of(&detail, &view).render(&shell))),
         Err(error) => gone(error, &shell),
     }
 }
 
 /// `GET /console/events/{uuid}/json`: its line, as a file.
-async fn file(visit: Visit) -> Result<Response, Refusal> {
-    let (organisation, shell) = begin(&visit).await?;
-    let Ok(id) = EventId::parse(visit.call.param("uuid").unwrap_or_default()) else {
+async fn file(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&request).await?;
+    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
         return gone(PlaceError::Unknown.into(), &shell);
     };
-    match visit.call.api.audit.event(&organisation, id, &reader(&visit.call)).await {
+    match request.call.api.audit.event(&organisation, id, &reader(&request.call)).await {
         Ok(line) => Ok(attachment("application/json", &format!("event-{}.json", line.sequence()), line.text + "\n")),
         Err(error) => gone(error, &shell),
     }
 }
 
 /// `GET /console/events/export`: what is in a part of an export, or, with `download`, the part itself.
-async fn export(visit: Visit) -> Result<Response, Refusal> {
-    let (organisation, shell) = begin(&visit).await?;
-    let api = &visit.call.api;
-    let (view, request) = View::parse(visit.call.query(), OF_LISTS, export::OWN, api.clock.now());
-    let refused = |faults: &[Fault]| ui::refused(List::refused(&view, faults).render(&shell));
-    let (request, (format, name)) = match (request, view.other("format").and_then(export::format)) {
-        (Ok(request), Some(format)) => (request, format),
+async fn export(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = begin(&request).await?;
+    let api = &request.call.api;
+    let (view, page_request) = View::parse(request.call.query(), OF_LISTS, export::OWN, api.clock.now());
+    let refused = |faults: &[Fault]| ui::invalid_form(List::refused(&view, faults).render(&shell));
+    let (page_request, (format, name)) = match (page_request, view.other("format").and_then(export::format)) {
+        (Ok(page_request), Some(format)) => (page_request, format),
         (Ok(_), None) => return Ok(refused(&[Fault::parameter("format", "must be ndjson or csv")])),
         (Err(faults), _) => return Ok(refused(&faults)),
     };
-    let request = PageRequest { page_size: export::MAX_EVENTS, shape: Shape::Format(format), ..request };
-    let page = match api.audit.page(&organisation, &request, &reader(&visit.call)).await {
+    let page_request = PageRequest { page_size: export::MAX_EVENTS, shape: Shape::Format(format), ..page_request };
+    let page = match api.audit.page(&organisation, &page_request, &reader(&request.call)).await {
         Ok(page) => page,
         Err(AuditError::Place(PlaceError::Unknown)) => {
             return Ok(refused(&[Fault::parameter("from", "is no event of your organisation")]));
         }
         Err(error) => return gone(error, &shell),
     };
-    visit.call.notes().page(page.lines.len());
+    request.call.notes().page(page.lines.len());
     if view.other("download").is_some() {
         let file_name = export::file_name(&organisation.id, &page, export::part(&view), name);
         return Ok(attachment(format.media_type(), &file_name, format.preamble() + &page.shown.concat()));
     }
-    let export = ExportPage::of(&view, &request, &page, (format, name), &organisation.id);
+    let export = ExportPage::of(&view, &page_request, &page, (format, name), &organisation.id);
     Ok(ui::page(export.render(&shell)))
 }
 

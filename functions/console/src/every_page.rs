@@ -3,14 +3,10 @@
 
 use std::collections::HashSet;
 
-use annals_core::{time::Timestamp, token::Role};
+use annals_http::console::refusal;
 use maud::Markup;
 
-use crate::{
-    destinations, entrance, events,
-    layout::{Section, Shell},
-    refusal, tokens,
-};
+use crate::{destinations, events, sign_in, tokens};
 
 /// The largest page, in bytes.
 const MAX_PAGE_BYTES: usize = 100_000;
@@ -18,22 +14,9 @@ const MAX_PAGE_BYTES: usize = 100_000;
 /// A page's name, and what it is.
 pub(crate) type Sample = (&'static str, Markup);
 
-/// What stands around a sample.
-pub(crate) fn shell(section: Section) -> Shell {
-    Shell {
-        base: "/prod".to_owned(),
-        organisation: "Smith & Söhne <b>GmbH</b>".to_owned(),
-        user: "Ada \"the\" <i>Bell</i>".to_owned(),
-        role: Role::Admin,
-        section,
-        session_ends: Timestamp::from_millis(1_795_343_400_000),
-        form_token: "0123456789abcdef".repeat(4),
-    }
-}
-
 fn samples() -> Vec<Sample> {
     let mut samples = vec![
-        ("signed out", entrance::signed_out("/prod")),
+        ("signed out", sign_in::signed_out_page("/prod")),
         ("refusal", refusal::page("", "This link has been used", "Go back.", None, false)),
         ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
     ];

@@ -1,29 +1,27 @@
-//! What stands around every page: head, header with the sections, footer.
+//! The frame of every page: the document's head, the header with the sections, and the footer.
 
-use annals_core::{time::Timestamp, token::Role};
-use maud::{DOCTYPE, Markup, html};
+use annals_core::{organisation::Organisation, time::Timestamp, token::Role};
+use annals_http::console::{
+    self,
+    session::{ConsoleRequest, FORM_TOKEN},
+};
+use maud::{Markup, html};
 
 use crate::{
     assets::{ICON, SCRIPT, STYLE},
     ui,
-    visit::FORM_TOKEN,
 };
 
-/// The parts of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
-    /// The log.
     Events,
-    /// The destination.
     Destinations,
-    /// Tokens.
     Tokens,
 }
 
 impl Section {
     const ALL: [Self; 3] = [Self::Destinations, Self::Events, Self::Tokens];
 
-    /// What it is called in addresses.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -46,43 +44,64 @@ impl Section {
     }
 }
 
-/// Who sees a page, and where.
+/// What the frame of a page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shell {
-    /// What stands before all our paths.
+    /// The part of the address that precedes the console's paths, such as `/prod`.
     pub base: String,
-    /// The organisation's name.
     pub organisation: String,
-    /// The user's name.
     pub user: String,
-    /// The user's role.
     pub role: Role,
-    /// Where the page belongs.
     pub section: Section,
-    /// When the session ends.
-    pub session_ends: Timestamp,
-    /// What each form carries.
+    pub session_ends_at: Timestamp,
+    /// The value of [`FORM_TOKEN`] in every form.
     pub form_token: String,
 }
 
 impl Shell {
-    /// The address of one of our paths.
+    #[must_use]
+    pub fn of(request: &ConsoleRequest, organisation: &Organisation, section: Section) -> Self {
+        Self {
+            base: request.call.base_path().to_owned(),
+            organisation: organisation.name.clone(),
+            user: request.session.user.name.clone(),
+            role: request.session.role,
+            section,
+            session_ends_at: request.session.expires_at,
+            form_token: request.form_token.clone(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample(section: Section) -> Self {
+        Self {
+            base: "/prod".to_owned(),
+            organisation: "Smith & Söhne <b>GmbH</b>".to_owned(),
+            user: "Ada \"the\" <i>Bell</i>".to_owned(),
+            role: Role::Admin,
+            section,
+            session_ends_at: Timestamp::from_millis(1_795_343_400_000),
+            form_token: "0123456789abcdef".repeat(4),
+        }
+    }
+
+    /// The address of a path of the console.
     #[must_use]
     pub fn href(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The hidden field that every form with `method="post"` needs.
+    /// The hidden field of every form with `method="post"`.
     #[must_use]
     pub fn form_token(&self) -> Markup {
         html! { input type="hidden" name=(FORM_TOKEN) value=(self.form_token); }
     }
 
-    /// A page with `content` in it.
+    /// A page with `content` inside this frame.
     #[must_use]
     pub fn page(&self, title: &str, content: &Markup) -> Markup {
         let body = html! {
-            a .skip href="#content" { "Skip to the content" }
+            a .skip href="#content" { "Skip to content" }
             header .top {
                 div .bar {
                     p .organisation { (self.organisation) }
@@ -109,7 +128,7 @@ impl Shell {
             main #content { (content) }
             footer {
                 p {
-                    "Your visit ends at " (ui::time(self.session_ends)) ". "
+                    "Your session ends at " (ui::time(self.session_ends_at)) ". "
                     span data-zone { "Times are in UTC." }
                 }
             }
@@ -118,22 +137,13 @@ impl Shell {
     }
 }
 
-/// A whole HTML document.
+/// A document with the console's style sheet, icon and script.
 #[must_use]
 pub fn document(base: &str, title: &str, body: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                link rel="stylesheet" href={ (base) "/console/assets/" (STYLE.name) };
-                link rel="icon" href={ (base) "/console/assets/" (ICON.name) };
-                script src={ (base) "/console/assets/" (SCRIPT.name) } defer {}
-            }
-            body { (body) }
-        }
-    }
+    let links = html! {
+        link rel="stylesheet" href={ (base) "/console/assets/" (STYLE.versioned_name) };
+        link rel="icon" href={ (base) "/console/assets/" (ICON.versioned_name) };
+        script src={ (base) "/console/assets/" (SCRIPT.versioned_name) } defer {}
+    };
+    console::document(title, &links, body)
 }

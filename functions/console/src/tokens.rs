@@ -16,18 +16,20 @@ use annals_core::{
     organisation::Organisation,
     token::{MAX_TOKENS, Role, RotationInput, Token, TokenId, TokenInput},
 };
-use annals_http::{ADMINISTRATORS, problem::Problem};
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
 use axum::{Router, response::Response, routing::get};
 
 use self::view::{Done, Made, Page, rotation_page};
 use crate::{
-    Console, entrance,
+    Console,
+    confirmation::Confirmation,
     fields::{Fields, parameter},
-    layout::Section,
-    question::Question,
-    refusal::Refusal,
+    layout::{Section, Shell},
     ui,
-    visit::Visit,
 };
 
 #[cfg(test)]
@@ -41,46 +43,46 @@ pub(crate) fn routes() -> Router<Console> {
 }
 
 /// `GET /console/tokens`: all of them, without their texts. `done` says what has just been done.
-async fn list(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let done = Done::named(&parameter(visit.call.query(), "done"));
-    let page = Page { done, ..read(&visit, &organisation, form::creation()).await? };
-    Ok(ui::page(page.render(&visit.shell(&organisation, Section::Tokens))))
+async fn list(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let done = Done::named(&parameter(request.call.query(), "done"));
+    let page = Page { done, ..read(&request, &organisation, form::creation()).await? };
+    Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Tokens))))
 }
 
 /// The page as things are, with `form` for a new one.
-async fn read(visit: &Visit, organisation: &Organisation, form: Fields) -> Result<Page, Refusal> {
-    let api = &visit.call.api;
+async fn read(request: &ConsoleRequest, organisation: &Organisation, form: Fields) -> Result<Page, Refusal> {
+    let api = &request.call.api;
     let tokens = api.administration.tokens(&organisation.id).await.map_err(Problem::from)?;
     Ok(Page::of(&tokens, api.clock.now(), form))
 }
 
 /// `POST /console/tokens`: creates one. The answer is the only place where its text is shown.
-async fn create(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let api = &visit.call.api;
+async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let api = &request.call.api;
     let now = api.clock.now();
-    let mut form = form::creation().typed(&visit.form);
+    let mut form = form::creation().filled_from(&request.form);
     match TokenInput::parse(form::creation_body(&form, now).to_string().as_bytes(), now) {
         Err(faults) => form = form::refused(form, &faults),
         Ok(TokenInput { role: Role::Producer, .. }) => {
-            form.refuse(
+            form.add_fault(
                 "role",
                 "must be auditor or admin: producers' tokens are made by the product that you came from",
             );
         }
-        Ok(input) => match api.administration.create_token(&organisation, input, &visit.call.actor()).await {
+        Ok(input) => match api.administration.create_token(&organisation, input, &request.call.actor()).await {
             Ok((token, text)) => {
-                let made = Made { name: token.name, text, api: visit.call.root(), replaced_until: None };
-                let page = Page { made: Some(made), ..read(&visit, &organisation, form::creation()).await? };
-                return Ok(ui::page(page.render(&visit.shell(&organisation, Section::Tokens))));
+                let made = Made { name: token.name, text, api: request.call.root(), replaced_until: None };
+                let page = Page { made: Some(made), ..read(&request, &organisation, form::creation()).await? };
+                return Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Tokens))));
             }
             Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(too_many()),
             Err(error) => return Err(Problem::from(error).into()),
         },
     }
-    let page = read(&visit, &organisation, form).await?;
-    Ok(ui::refused(page.render(&visit.shell(&organisation, Section::Tokens))))
+    let page = read(&request, &organisation, form).await?;
+    Ok(ui::invalid_form(page.render(&Shell::of(&request, &organisation, Section::Tokens))))
 }
 
 fn too_many() -> String {
@@ -88,9 +90,9 @@ fn too_many() -> String {
 }
 
 /// The token of the path, which is none of a producer.
-async fn named(visit: &Visit, organisation: &Organisation) -> Result<Token, Refusal> {
-    let id: TokenId = visit.call.parsed("token")?;
-    let token = visit.call.api.administration.token(&organisation.id, &id).await.map_err(Problem::from)?;
+async fn named(request: &ConsoleRequest, organisation: &Organisation) -> Result<Token, Refusal> {
+    let id: TokenId = request.call.parsed("token")?;
+    let token = request.call.api.administration.token(&organisation.id, &id).await.map_err(Problem::from)?;
     if token.role == Role::Producer {
         return Err(Refusal::NotFound);
     }
@@ -98,33 +100,34 @@ async fn named(visit: &Visit, organisation: &Organisation) -> Result<Token, Refu
 }
 
 /// `GET /console/tokens/{token}/replace`: asks how long the token is to go on beside its successor.
-async fn ask_to_replace(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let token = named(&visit, &organisation).await?;
-    let shell = visit.shell(&organisation, Section::Tokens);
+async fn ask_to_replace(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = named(&request, &organisation).await?;
+    let shell = Shell::of(&request, &organisation, Section::Tokens);
     Ok(ui::page(rotation_page(token.id.as_str(), &token.name, &form::rotation(), &shell)))
 }
 
 /// `POST /console/tokens/{token}/replace`: creates its successor. The answer is the only place where that one's text is
 /// shown.
-async fn replace(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let token = named(&visit, &organisation).await?;
-    let api = &visit.call.api;
+async fn replace(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = named(&request, &organisation).await?;
+    let api = &request.call.api;
     let now = api.clock.now();
-    let shell = visit.shell(&organisation, Section::Tokens);
-    let mut form = form::rotation().typed(&visit.form);
+    let shell = Shell::of(&request, &organisation, Section::Tokens);
+    let mut form = form::rotation().filled_from(&request.form);
     match RotationInput::parse(form::rotation_body(&form, now).to_string().as_bytes(), now) {
         Err(faults) => form = form::refused(form, &faults),
-        Ok(input) => match api.administration.rotate_token(&organisation, &token.id, input, &visit.call.actor()).await {
+        Ok(input) => match api.administration.rotate_token(&organisation, &token.id, input, &request.call.actor()).await
+        {
             Ok(rotation) => {
                 let made = Made {
                     name: rotation.token.name,
                     text: rotation.text,
-                    api: visit.call.root(),
+                    api: request.call.root(),
                     replaced_until: rotation.replaced.expires_at.filter(|at| *at > api.clock.now()),
                 };
-                let page = Page { made: Some(made), ..read(&visit, &organisation, form::creation()).await? };
+                let page = Page { made: Some(made), ..read(&request, &organisation, form::creation()).await? };
                 return Ok(ui::page(page.render(&shell)));
             }
             Err(AdministrationError::RotationInProgress(_)) => form.faults.push(
@@ -136,19 +139,19 @@ async fn replace(visit: Visit) -> Result<Response, Refusal> {
             Err(error) => return Err(Problem::from(error).into()),
         },
     }
-    Ok(ui::refused(rotation_page(token.id.as_str(), &token.name, &form, &shell)))
+    Ok(ui::invalid_form(rotation_page(token.id.as_str(), &token.name, &form, &shell)))
 }
 
 /// `GET /console/tokens/{token}/revoke`: asks whether that is meant.
-async fn ask_to_revoke(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let token = named(&visit, &organisation).await?;
-    Ok(ui::page(question(&token).render(&visit.shell(&organisation, Section::Tokens))))
+async fn ask_to_revoke(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = named(&request, &organisation).await?;
+    Ok(ui::page(confirmation(&token).render(&Shell::of(&request, &organisation, Section::Tokens))))
 }
 
-fn question(token: &Token) -> Question {
-    Question {
-        title: "Revoke this token?".to_owned(),
+fn confirmation(token: &Token) -> Confirmation {
+    Confirmation {
+        question: "Revoke this token?".to_owned(),
         subject: token.name.clone(),
         consequences: vec!["Whoever uses it is refused from then on. It cannot be brought back."],
         action: format!("/console/tokens/{}/revoke", token.id),
@@ -157,13 +160,13 @@ fn question(token: &Token) -> Question {
 }
 
 /// `POST /console/tokens/{token}/revoke`: ends one.
-async fn revoke(visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let token = named(&visit, &organisation).await?;
-    let administration = &visit.call.api.administration;
-    administration.revoke_token(&organisation, &token.id, &visit.call.actor()).await.map_err(Problem::from)?;
-    let location = format!("{}/console/tokens?done={}", visit.call.base_path(), Done::Revoked.as_str());
-    Ok(entrance::see_other(&location))
+async fn revoke(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = named(&request, &organisation).await?;
+    let administration = &request.call.api.administration;
+    administration.revoke_token(&organisation, &token.id, &request.call.actor()).await.map_err(Problem::from)?;
+    let location = format!("{}/console/tokens?done={}", request.call.base_path(), Done::Revoked.as_str());
+    Ok(ui::redirect(&location))
 }
 
 #[cfg(test)]

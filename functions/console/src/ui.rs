@@ -1,40 +1,41 @@
-//! The small parts that all pages are made of.
+//! The parts that all pages share: responses, badges, notices, times, numbers.
 
 use annals_core::time::Timestamp;
 use axum::response::{IntoResponse as _, Response};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 
-/// A page as an answer.
-pub(crate) fn page(page: Markup) -> Response {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
+pub(crate) fn page(markup: Markup) -> Response {
+    page_with_status(StatusCode::OK, markup)
 }
 
-/// A page with a status of its own.
-pub(crate) fn page_with(status: StatusCode, markup: Markup) -> Response {
-    (status, page(markup)).into_response()
+pub(crate) fn page_with_status(status: StatusCode, markup: Markup) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
 }
 
-/// A page with a form, or a filter, to be corrected.
-pub(crate) fn refused(markup: Markup) -> Response {
-    page_with(StatusCode::UNPROCESSABLE_ENTITY, markup)
+/// A page with a form that the user has to correct.
+pub(crate) fn invalid_form(markup: Markup) -> Response {
+    page_with_status(StatusCode::UNPROCESSABLE_ENTITY, markup)
 }
 
-/// How something stands, for its colour.
+/// Sends the browser to another page, which it loads with GET.
+pub(crate) fn redirect(location: &str) -> Response {
+    let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/console"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// The colour of a badge, a notice or a bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// As it should be.
     Good,
-    /// Works, but should be better; or waits for somebody.
+    /// It works but should be improved, or it waits for the user.
     Warning,
-    /// Does not work.
     Bad,
-    /// Neither.
     Neutral,
 }
 
 impl Tone {
-    /// Its class in the style sheet.
+    /// The class in the style sheet.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -46,19 +47,19 @@ impl Tone {
     }
 }
 
-/// A word that says how something stands.
+/// A status in one or two words.
 #[must_use]
 pub fn badge(tone: Tone, text: &str) -> Markup {
     html! { span class={ "badge " (tone.class()) } { (text) } }
 }
 
-/// Something that the reader should notice. `role="status"` has screen readers say it.
+/// A message to the user. Screen readers announce it because of `role="status"`.
 #[must_use]
 pub fn notice(tone: Tone, content: &Markup) -> Markup {
     html! { div class={ "notice " (tone.class()) } role="status" { (content) } }
 }
 
-/// A moment: UTC to the second; the script shows it in the reader's zone, with UTC as its title.
+/// A time in UTC, to the second. The script converts it to the user's time zone and keeps UTC as its title.
 #[must_use]
 pub fn time(at: Timestamp) -> Markup {
     let text = at.to_string();
@@ -67,13 +68,13 @@ pub fn time(at: Timestamp) -> Markup {
     html! { time datetime=(text) { (date) " " (clock) } }
 }
 
-/// A moment in UTC to the minute, for what is no HTML.
+/// A time in UTC to the minute, as plain text.
 #[must_use]
 pub fn minute(at: Timestamp) -> String {
     at.to_string().replace('T', " ").chars().take(16).collect()
 }
 
-/// A text to be copied as it is. The script adds the button's deed; without it the text can be selected.
+/// A text with a button that copies it. The button needs the script; without it, the user selects the text.
 #[must_use]
 pub fn copyable(label: &str, text: &str) -> Markup {
     html! {
@@ -105,7 +106,7 @@ pub fn count(number_of: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(number_of), if number_of == 1 { one } else { many })
 }
 
-/// A size in bytes as people say it, with three digits.
+/// A size with three significant digits and a unit.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
@@ -124,7 +125,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{size:.decimals$} {unit}")
 }
 
-/// A length of time as people say it.
+/// A duration with its unit.
 #[must_use]
 pub fn seconds(seconds: u64) -> String {
     match seconds {
@@ -135,7 +136,7 @@ pub fn seconds(seconds: u64) -> String {
     }
 }
 
-/// What a character takes once it is escaped.
+/// The length of a character after escaping, in bytes.
 #[must_use]
 pub fn html_bytes(character: char) -> usize {
     match character {
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_sizes_and_lengths_are_easy_to_read() {
+    fn numbers_sizes_and_durations_have_units_and_groups() {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1\u{202f}000", "1\u{202f}234\u{202f}567"]);
         assert_eq!([count(1, "event", "events"), count(2, "event", "events")], ["1 event", "2 events"]);
         assert_eq!(
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_escaped() {
+    fn badges_and_copyable_texts_are_escaped() {
         let evil = "<script>alert(1)</script>\"'&";
         let html = html! { (badge(Tone::Good, evil)) (copyable(evil, evil)) }.into_string();
         assert!(!html.contains("<script") && !html.contains("\"'&\""), "{html}");

@@ -9,7 +9,7 @@ use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
 };
-use annals_console::{Console, framed};
+use annals_console::Console;
 use annals_core::{
     delivery::{
         connection_test::{ConnectionTestReport, Step, StepOutcome, TEST_OBJECT_NAME},
@@ -22,6 +22,7 @@ use annals_core::{
 use annals_http::{
     ADMINISTRATORS, Services,
     call::{self, Call},
+    console::protected,
     operation::{Access, Method, Operation, Operations, Tag},
     problem::Problem,
     schema::Moment,
@@ -97,7 +98,7 @@ pub fn router(state: TestConnection) -> Router {
 
 /// The routes alone, to be joined with others: the API's, and the page's.
 pub fn routes(console: &Console) -> Router<TestConnection> {
-    operations(Router::new()).merge(framed(page::routes(), console))
+    operations(Router::new()).merge(protected(page::routes(), &console.embedding))
 }
 
 /// The function's one operation.

@@ -1,7 +1,10 @@
 //! `POST /console/destinations/{destination}/test`: the button "Test" of the organisation's page.
 
-use annals_console::{destinations::show_tested, refusal::Refusal, visit::Visit};
-use annals_http::ADMINISTRATORS;
+use annals_console::destinations::show_tested;
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+};
 use axum::{Router, extract::State, response::Response, routing::post};
 
 use crate::TestConnection;
@@ -11,9 +14,9 @@ pub(crate) fn routes() -> Router<TestConnection> {
 }
 
 /// Tries the destination, and shows the page with what was found.
-async fn test(State(state): State<TestConnection>, visit: Visit) -> Result<Response, Refusal> {
-    let organisation = visit.organisation(ADMINISTRATORS).await?;
-    let id = visit.call.parsed("destination")?;
-    let report = state.test(&organisation, &id, &visit.call).await?;
-    show_tested(&visit, &organisation, &id, &report).await
+async fn test(State(state): State<TestConnection>, request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id = request.call.parsed("destination")?;
+    let report = state.test(&organisation, &id, &request.call).await?;
+    show_tested(&request, &organisation, &id, &report).await
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use annals_aws::telemetry;
-use annals_console::Embedding;
 use annals_core::token::TokenHash;
+use annals_http::console::Embedding;
 use annals_local::{
     demonstration::{self, Demonstration, History},
     system::{System, SystemOptions},

@@ -10,14 +10,18 @@ use annals_aws::{
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
 };
-use annals_console::{Console, Embedding, framed};
+use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
     delivery::{connection_test::TEST_OBJECT_NAME, ship::PlanReport},
     service::ServiceSettings,
     token::TokenHash,
 };
-use annals_http::{Services, observed};
+use annals_http::{
+    Services,
+    console::{Embedding, protected},
+    observed,
+};
 use annals_shipper::{Shipped, Shipper, outcome};
 use annals_test_connection::TestConnection;
 use anyhow::Context as _;
@@ -116,7 +120,7 @@ impl System {
         let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
         let address = listener.local_addr()?;
         let router = annals_api::router(api.clone())
-            .merge(observed(framed(annals_console::routes(), &console), &api).with_state(console.clone()))
+            .merge(observed(protected(annals_console::routes(), &console.embedding), &api).with_state(console.clone()))
             .merge(observed(annals_test_connection::routes(&console), &api).with_state(test_connection))
             .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
         let mut tasks = JoinSet::new();

@@ -2,6 +2,7 @@
 //! log line of each request; knows no route of its own.
 //!
 //! - [`call`]: what every route needs of a request: who calls, for which organisation, from where, with what body
+//! - [`console`]: sessions, refusals and response headers of the console's addresses
 //! - [`gateway`]: what API Gateway puts before the paths
 //! - [`operation`]: how an operation is declared, for the router and for OpenAPI
 //! - [`description`]: OpenAPI, made of the operations and of [`schema`]s
@@ -10,6 +11,7 @@
 //! - [`unit`]: a request's line in the log, and what it measured
 
 pub mod call;
+pub mod console;
 pub mod description;
 pub mod gateway;
 pub mod operation;

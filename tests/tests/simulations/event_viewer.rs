@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_console::{Console, Embedding};
+use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
     event::Body as Event,
@@ -13,7 +13,7 @@ use annals_core::{
     time::Clock,
     token::{TokenHash, TokenInput},
 };
-use annals_http::Services;
+use annals_http::{Services, console::Embedding};
 use annals_tests::{
     clock::PausedClock,
     deployment::{PLATFORM_TOKEN, platform},

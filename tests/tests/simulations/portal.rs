@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_console::{Console, Embedding};
+use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
     destination::DestinationInput,
@@ -12,7 +12,7 @@ use annals_core::{
     portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE},
     token::{Role, TokenHash, TokenInput, TokenText},
 };
-use annals_http::Services;
+use annals_http::{Services, console::Embedding};
 use annals_tests::{
     clock::{PausedClock, VirtualClock},
     deployment::{PLATFORM_TOKEN, platform},

@@ -307,7 +307,7 @@ impl Card {
 
     fn settings(&self, more: &More, shell: &Shell) -> Markup {
         html! {
-            details .card .fold open[more.settings.is_refused()] {
+            details .card .fold open[more.settings.is_invalid()] {
                 summary { h2 { "Settings" } span .hint { "prefix, region, compression, layout, bucket owner" } }
                 form .fields method="post" action=(shell.href(&self.path("settings"))) {
                     (shell.form_token())
@@ -324,7 +324,7 @@ impl Card {
 
     fn replays(&self, more: &More, shell: &Shell) -> Markup {
         let action = shell.href(&self.path("replay"));
-        let refused = more.replay_by_time.is_refused() || more.replay_by_sequence.is_refused();
+        let refused = more.replay_by_time.is_invalid() || more.replay_by_sequence.is_invalid();
         html! {
             details .card .fold open[refused] {
                 summary { h2 { "Replay" } span .hint { "deliver events once more" } }

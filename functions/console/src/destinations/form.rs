@@ -8,7 +8,7 @@ use annals_core::{
 };
 use serde_json::{Value, json};
 
-use crate::fields::{Control, Field, Fields, digits, moment};
+use crate::fields::{Control, Field, Fields, to_rfc3339, whole_number};
 
 /// A new destination.
 #[must_use]
@@ -86,8 +86,8 @@ pub fn settings_body(form: &Fields) -> Value {
 #[must_use]
 pub fn replay_by_time() -> Fields {
     Fields::new(vec![
-        Field::new("since", "From (UTC)", Control::Moment).required(),
-        Field::new("until", "To (UTC)", Control::Moment).required(),
+        Field::new("since", "From (UTC)", Control::DateTime).required(),
+        Field::new("until", "To (UTC)", Control::DateTime).required(),
     ])
 }
 
@@ -95,8 +95,8 @@ pub fn replay_by_time() -> Fields {
 #[must_use]
 pub fn replay_by_sequence() -> Fields {
     Fields::new(vec![
-        Field::new("firstSequence", "First sequence", Control::Digits).required(),
-        Field::new("lastSequence", "Last sequence", Control::Digits).required(),
+        Field::new("firstSequence", "First sequence", Control::WholeNumber).required(),
+        Field::new("lastSequence", "Last sequence", Control::WholeNumber).required(),
     ])
 }
 
@@ -105,7 +105,7 @@ pub fn replay_by_sequence() -> Fields {
 pub fn replay_by_time_body(form: &Fields) -> Value {
     let mut body = filled(form, &["since", "until"]);
     for (_, time) in body.as_object_mut().into_iter().flatten() {
-        *time = moment(time.as_str().unwrap_or_default()).into();
+        *time = to_rfc3339(time.as_str().unwrap_or_default()).into();
     }
     body
 }
@@ -115,7 +115,7 @@ pub fn replay_by_time_body(form: &Fields) -> Value {
 pub fn replay_by_sequence_body(form: &Fields) -> Value {
     let mut body = filled(form, &["firstSequence", "lastSequence"]);
     for (_, sequence) in body.as_object_mut().into_iter().flatten() {
-        *sequence = digits(sequence.as_str().unwrap_or_default());
+        *sequence = whole_number(sequence.as_str().unwrap_or_default());
     }
     body
 }
@@ -136,11 +136,11 @@ pub fn replay_refused(mut form: Fields, faults: &Faults) -> Fields {
         form.fields.iter().filter(|field| field.value.is_empty()).map(|field| field.name).collect();
     if !empty.is_empty() {
         for name in empty {
-            form.refuse(name, "is required");
+            form.add_fault(name, "is required");
         }
         return form;
     }
-    let mut form = form.refused(faults);
+    let mut form = form.with_faults(faults);
     for fault in form.fields.iter_mut().filter_map(|field| field.fault.as_mut()) {
         for (api, page) in [
             ("lies before firstSequence", "lies before the first one"),
@@ -195,11 +195,11 @@ mod tests {
             &[("bucket", ""), ("roleArn", "x")],
         ] {
             let (faults, form) = created(values).unwrap_err();
-            check(&form.refused(&faults), &["bucket", "roleArn"]);
+            check(&form.with_faults(&faults), &["bucket", "roleArn"]);
         }
         for refused in ["arn:aws-cn:iam::123456789012:role/x", "arn:aws:iam::111122223333:role/of-the-service"] {
             let (faults, form) = created(&[("bucket", "acme-audit"), ("roleArn", refused)]).unwrap_err();
-            check(&form.refused(&faults), &["roleArn"]);
+            check(&form.with_faults(&faults), &["roleArn"]);
         }
     }
 
@@ -213,9 +213,9 @@ mod tests {
 
         let names = ["prefix", "region", "compression", "layout", "bucketOwner"];
         let form = with(settings(&destination), &names.map(|name| (name, "*")));
-        check(&form.clone().refused(&parse(&form).unwrap_err()), &names);
+        check(&form.clone().with_faults(&parse(&form).unwrap_err()), &names);
         let form = with(settings(&destination), &[("region", "cn-north-1")]);
-        check(&form.clone().refused(&parse(&form).unwrap_err()), &["region"]);
+        check(&form.clone().with_faults(&parse(&form).unwrap_err()), &["region"]);
         let form = with(settings(&destination), &names.map(|name| (name, "")));
         let emptied = parse(&form).expect("empty is as if nothing were said").apply(&destination.settings);
         assert_eq!((emptied.region, emptied.bucket_owner), (None, None));

@@ -15,16 +15,13 @@ use annals_core::{
 
 use super::{
     card::Card,
+    confirmation,
     connection_test::ConnectionTest,
     deliveries_page, form,
     history::{ALL, History},
     page::{Done, New, Page, Room},
-    question,
 };
-use crate::{
-    every_page::{Sample, shell},
-    layout::Section,
-};
+use crate::{every_page::Sample, layout::Section};
 
 const NOW: u64 = 1_795_341_600_000;
 const MINUTE: u64 = 60_000;
@@ -156,7 +153,7 @@ fn page(cards: Vec<Card>) -> Page {
 
 pub(crate) fn samples() -> Vec<Sample> {
     use StepOutcome::{Failed, Passed, Skipped, Warning};
-    let shell = shell(Section::Destinations);
+    let shell = Shell::sample(Section::Destinations);
     let empty = |plan| Page {
         done: None,
         refused: None,
@@ -168,7 +165,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         for field in &mut form.fields {
             *field = field.clone().value(&format!("{HOSTILE}{}", "x".repeat(100_000)));
         }
-        form.refuse("bucket", "must be <b>something</b> else");
+        form.add_fault("bucket", "must be <b>something</b> else");
         form.faults.push(HOSTILE.to_owned());
         let service_account = "111122223333".to_owned();
         Page { room: Room::New(New { form, service_account, external_id: HOSTILE.into() }), ..page(Vec::new()) }
@@ -195,7 +192,7 @@ pub(crate) fn samples() -> Vec<Sample> {
             }
             form.faults.push("There is no event in this range.".to_owned());
             for name in ["prefix", "until", "firstSequence"] {
-                form.refuse(name, HOSTILE);
+                form.add_fault(name, HOSTILE);
             }
         }
     }
@@ -283,6 +280,6 @@ pub(crate) fn samples() -> Vec<Sample> {
     samples.push(("deliveries: all, with the longest keys", all(&longest())));
     let none = History::all(&[], &destination());
     samples.push(("deliveries: none", deliveries_page("acme-audit-events", &none, &shell)));
-    samples.push(("delete a destination", question(&longest()).render(&shell)));
+    samples.push(("delete a destination", confirmation(&longest()).render(&shell)));
     samples
 }

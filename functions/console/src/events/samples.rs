@@ -21,10 +21,7 @@ use super::{
     list::List,
     query::{OF_LISTS, View},
 };
-use crate::{
-    every_page::{Sample, shell},
-    layout::Section,
-};
+use crate::{every_page::Sample, layout::Section};
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -134,7 +131,7 @@ pub(super) fn hard_texts() -> Vec<String> {
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
-    let shell = shell(Section::Events);
+    let shell = Shell::sample(Section::Events);
     let mut samples: Vec<Sample> = Vec::new();
     let mut list = |name: &'static str, list: List| samples.push((name, list.render(&shell)));
 

@@ -8,7 +8,7 @@ use super::{
     detail::EventPage,
     samples::{NOW, detail, hostile, line_of, newest, view},
 };
-use crate::{every_page::shell, layout::Section};
+use crate::layout::{Section, Shell};
 
 /// Texts that have made scripts run somewhere, in texts, attributes, addresses, styles and scripts.
 const CORPUS: &[&str] = &[
@@ -90,7 +90,7 @@ fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
 #[test]
 fn nothing_of_an_event_becomes_markup_or_an_address() {
     assert!(CORPUS.len() >= 30);
-    let shell = shell(Section::Events);
+    let shell = Shell::sample(Section::Events);
     let pages = |text: &str| {
         let event = hostile(text);
         // No request gets here with NUL; what else is hidden in a field is what was typed there.

@@ -10,7 +10,7 @@ use annals_core::{
 };
 use serde_json::{Value, json};
 
-use crate::fields::{Control, Field, Fields, moment};
+use crate::fields::{Control, Field, Fields, to_rfc3339};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The choice of a date.
@@ -74,7 +74,7 @@ pub fn rotation() -> Fields {
 #[must_use]
 pub fn rotation_body(form: &Fields, now: Timestamp) -> Value {
     json!({
-        "overlapSeconds": crate::fields::digits(form.get("overlapSeconds")),
+        "overlapSeconds": crate::fields::whole_number(form.get("overlapSeconds")),
         "expiresAt": end_of(form, now).unwrap_or(Value::Null),
     })
 }
@@ -83,7 +83,7 @@ pub fn rotation_body(form: &Fields, now: Timestamp) -> Value {
 fn end_of(form: &Fields, now: Timestamp) -> Option<Value> {
     match form.get("expiresAt") {
         "never" => None,
-        DATE => Some(moment(form.get("date")).into()),
+        DATE => Some(to_rfc3339(form.get("date")).into()),
         days => Some(match days.parse::<u32>().ok().filter(|days| (1..=3650).contains(days)) {
             Some(days) => now.plus(DAY * days).to_string().into(),
             None => days.into(),
@@ -94,7 +94,7 @@ fn end_of(form: &Fields, now: Timestamp) -> Option<Value> {
 /// With the faults of the input that was made of it: of the end at the date, where a date was asked for.
 #[must_use]
 pub fn refused(mut form: Fields, faults: &Faults) -> Fields {
-    form = form.refused(faults);
+    form = form.with_faults(faults);
     let is_date = form.get("expiresAt") == DATE;
     let fault = form.fields.iter_mut().find(|field| field.name == "expiresAt").and_then(|field| field.fault.take());
     if let Some(fault) = fault {
@@ -103,7 +103,7 @@ pub fn refused(mut form: Fields, faults: &Faults) -> Fields {
             (true, false) => ("date", "must be a date such as 2027-01-31"),
             (false, _) => ("expiresAt", "must be one of these"),
         };
-        form.refuse(name, detail);
+        form.add_fault(name, detail);
     }
     form
 }

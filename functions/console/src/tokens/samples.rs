@@ -7,13 +7,10 @@ use annals_core::{
 };
 
 use super::{
-    form, question,
+    confirmation, form,
     view::{Done, Made, Page, rotation_page},
 };
-use crate::{
-    every_page::{Sample, shell},
-    layout::Section,
-};
+use crate::{every_page::Sample, layout::Section};
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
 const HOSTILE: &str = "<script>alert(1)</script>\"'&javascript:alert(1)";
@@ -52,7 +49,7 @@ fn page(tokens: &[Token]) -> Page {
 }
 
 pub(crate) fn samples() -> Vec<Sample> {
-    let shell = shell(Section::Tokens);
+    let shell = Shell::sample(Section::Tokens);
     let three = [token(0, "Backend", Role::Producer), token(1, "SIEM", Role::Auditor), token(3, HOSTILE, Role::Admin)];
     let longest = HOSTILE.repeat(200).chars().take(200).collect::<String>();
     let quotes: Vec<Token> = (0..3 * MAX_TOKENS).map(|index| token(index, &"\"".repeat(200), Role::Auditor)).collect();
@@ -69,8 +66,8 @@ pub(crate) fn samples() -> Vec<Sample> {
         for field in &mut fields.fields {
             *field = field.clone().value(&HOSTILE.repeat(1000));
         }
-        fields.refuse("name", HOSTILE);
-        fields.refuse("expiresAt", HOSTILE);
+        fields.add_fault("name", HOSTILE);
+        fields.add_fault("expiresAt", HOSTILE);
         fields.faults.push(HOSTILE.to_owned());
         fields
     };
@@ -87,7 +84,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     .into_iter()
     .map(|(name, page)| (name, page.render(&shell)))
     .collect();
-    samples.push(("revoke a token", question(&token(0, &longest, Role::Admin)).render(&shell)));
+    samples.push(("revoke a token", confirmation(&token(0, &longest, Role::Admin)).render(&shell)));
     samples.push(("replace a token", rotation_page("token0000001", "SIEM", &form::rotation(), &shell)));
     samples.push(("replace a token: refused", rotation_page("x", &longest, &refused(form::rotation()), &shell)));
     samples

@@ -1,7 +1,7 @@
 //! The console function's binary, invoked as API Gateway and Lambda invoke it.
 
-use annals_console::visit::form_token;
 use annals_core::token::Role;
+use annals_http::console::session::form_token;
 use annals_tests::{
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
     gateway::{Answer, Encoding, REQUEST_ID, Request},

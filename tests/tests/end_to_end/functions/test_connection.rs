@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use annals_aws::s3::SinkPatience;
-use annals_console::visit::form_token;
 use annals_core::{destination::Destination, organisation::Organisation, time::Timestamp, token::Role};
+use annals_http::console::session::form_token;
 use annals_tests::{
     customer::Customer,
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},

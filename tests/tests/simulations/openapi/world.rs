@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use annals_console::{Console, Embedding};
+use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
@@ -22,7 +22,7 @@ use annals_core::{
     time::Clock as _,
     token::TokenHash,
 };
-use annals_http::Services;
+use annals_http::{Services, console::Embedding};
 use annals_test_connection::TestConnection;
 use annals_tests::{
     bucket::MemoryBuckets,

@@ -1,30 +1,28 @@
-//! Questions that are answered with No or Yes: a page of their own, which the script shows as a dialog.
+//! Questions that the user answers with Yes or No before something is deleted. Each is a page of its own, which the script
+//! shows as a dialog.
 
 use maud::{Markup, html};
 
 use crate::layout::Shell;
 
-/// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Question {
-    /// The question itself.
-    pub(crate) title: String,
-    /// What it is about.
+pub(crate) struct Confirmation {
+    pub(crate) question: String,
+    /// The name of what would be deleted.
     pub(crate) subject: String,
-    /// What Yes does.
+    /// The effects of Yes.
     pub(crate) consequences: Vec<&'static str>,
     /// The path that Yes is posted to.
     pub(crate) action: String,
-    /// The path that No leads back to.
+    /// The path that No leads to.
     pub(crate) back: &'static str,
 }
 
-impl Question {
-    /// The page.
+impl Confirmation {
     pub(crate) fn render(&self, shell: &Shell) -> Markup {
         let content = html! {
             section #question .card .question aria-labelledby="question-title" {
-                h1 #question-title { (self.title) }
+                h1 #question-title { (self.question) }
                 p .subject { (self.subject) }
                 @for consequence in &self.consequences {
                     p { (consequence) }
@@ -36,6 +34,6 @@ impl Question {
                 }
             }
         };
-        shell.page(&self.title, &content)
+        shell.page(&self.question, &content)
     }
 }

@@ -1,0 +1,167 @@
+//! Why a request to the console is refused, and the page that says so.
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use maud::{Markup, html};
+
+use super::document;
+use crate::{
+    call::{base_path, request_id},
+    problem::{Problem, Told},
+};
+
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is no session, or it has ended.
+    NoSession,
+    /// The portal link was used, has expired, or never existed.
+    LinkNotValid,
+    /// The form was not sent by a page of this session.
+    ForgedForm,
+    /// The page does not exist, or the session's role does not include it.
+    NotFound,
+    /// The browser asked for the page before its user did.
+    Prefetch,
+    /// The page would be shown in an iframe, and the deployment allows none.
+    Framed,
+    /// The address only takes forms.
+    MethodNotAllowed,
+    /// The API would refuse the request with the same problem.
+    Problem(Box<Problem>),
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+/// A response without a body. [`render`] adds the page.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, told) = match self {
+            Self::Problem(problem) => return problem.into_response(),
+            Self::NoSession => (
+                StatusCode::UNAUTHORIZED,
+                Told::new(
+                    "no_session",
+                    "You are not signed in",
+                    "Your session has ended, or your browser blocks cookies. A session lasts 30 minutes. Go back to the \
+                     product that you came from, and open the audit log there again.",
+                ),
+            ),
+            Self::LinkNotValid => (
+                StatusCode::GONE,
+                Told::new(
+                    "link_used",
+                    "This link does not work any more",
+                    "A link to the audit log works once, within five minutes. Go back to the product that you came from, \
+                     and open the audit log there again.",
+                ),
+            ),
+            Self::ForgedForm => (
+                StatusCode::FORBIDDEN,
+                Told::new(
+                    "forged",
+                    "Nothing was changed",
+                    "The form was not sent by a page of your current session. Go back, reload the page, and try again.",
+                ),
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                Told::new(
+                    "not_found",
+                    "Page not found",
+                    "The page does not exist any more, or your role does not include it.",
+                ),
+            ),
+            Self::Prefetch => (
+                StatusCode::FORBIDDEN,
+                Told::new(
+                    "in_advance",
+                    "This page is not loaded in advance",
+                    "Your browser asked for the page before you opened it. Open the page again.",
+                ),
+            ),
+            Self::Framed => (
+                StatusCode::FORBIDDEN,
+                Told::new(
+                    "framed",
+                    "This page cannot be shown here",
+                    "This site may not show the audit log as a part of its own page. Open the audit log in its own tab.",
+                ),
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                Told::new(
+                    "method_not_allowed",
+                    "This address cannot be opened",
+                    "It only accepts forms that a page of the audit log sends. Open the audit log and start from there.",
+                ),
+            ),
+        };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(told);
+        response
+    }
+}
+
+/// The detail of an API problem, worded for the user of a page.
+fn detail(told: &Told) -> &str {
+    match told.code {
+        "not_found" => "It does not exist any more, or it belongs to another organisation.",
+        "too_many_requests" => "There were too many requests. Wait a moment, then reload the page.",
+        "unavailable" => {
+            "The audit log did not answer in time. Reload the page. If you changed something, check first whether the \
+             change was made."
+        }
+        "changed" => "Somebody else changed it at the same moment. Look at the current state, then repeat your change.",
+        "invalid_input" | "uri_too_long" | "unsupported_content_encoding" | "body_too_large" => {
+            "The request is not valid. Go back and try again."
+        }
+        _ => told.detail(),
+    }
+}
+
+/// Turns every refusal into a page.
+pub(super) async fn render(request: Request, next: Next) -> Response {
+    let base = base_path(request.extensions()).to_owned();
+    let request_id = request_id(request.extensions());
+    let mut response = next.run(request).await;
+    let Some(told) = response.extensions().get::<Told>() else { return response };
+    let has_link = response.status() != StatusCode::UNAUTHORIZED && response.status() != StatusCode::GONE;
+    let page = page(&base, told.title(), detail(told), request_id.as_deref(), has_link);
+    *response.body_mut() = page.into_string().into();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// The page of a refusal. `has_link` adds a link to the console, for users whose session may still be valid.
+#[must_use]
+pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, has_link: bool) -> Markup {
+    let links = html! {
+        link rel="stylesheet" href={ (base) "/console/assets/console.css" };
+        link rel="icon" href={ (base) "/console/assets/icon.svg" };
+    };
+    let body = html! {
+        main #content .alone {
+            div .card {
+                h1 { (title) }
+                p { (detail) }
+                @if has_link {
+                    p { a .button href={ (base) "/console" } { "Go to the audit log" } }
+                }
+                @if let Some(id) = request_id {
+                    p .hint { "If you ask for help, give this request ID: " code { (id) } }
+                }
+            }
+        }
+    };
+    document(title, &links, &body)
+}
