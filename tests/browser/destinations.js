@@ -1,4 +1,4 @@
-// The section "Audit Events": from nothing to a green Test, and every state on the way.
+// The section "Audit Events": a destination from its creation to its deletion, in every state.
 
 import assert from "node:assert/strict";
 
@@ -8,42 +8,42 @@ import { event } from "./system.js";
 const button = (page, name) => page.getByRole("button", { name: new RegExp(`^(✓ ?)?${name}\\b`) });
 const testButton = (page) => button(page, "Test");
 const summary = (page, text) => page.locator("summary").filter({ hasText: text });
-const said = (page, text) => page.getByRole("status").filter({ hasText: text }).first();
+const notice = (page, text) => page.getByRole("status").filter({ hasText: text }).first();
 const YET_TO_BE_SENT = "Audit events are yet to be sent to this destination";
 
-/** Types the destination's names, and saves. */
+/** Fills in the form for a new destination and saves it. */
 async function save(page, { bucket, roleArn }) {
   await page.getByLabel("Bucket name").fill(bucket);
   await page.getByLabel("Role ARN").fill(roleArn);
   await button(page, "Save").click();
 }
 
-/** Whether a button has the colour that says that all is well. */
+/** Whether a button is green. */
 async function isGreen(locator) {
   const colour = await locator.evaluate((element) => getComputedStyle(element).backgroundColor);
   const [red, green, blue] = colour.match(/\d+/g).map(Number);
   return green > red + 20 && green > blue + 20;
 }
 
-/** An organisation with a destination that works, and somebody who looks at it. */
+/** An organisation with a working destination, and a user who looks at it. */
 async function withDestination(scene, options = {}) {
   const organisation = await scene.system.organisation();
   organisation.setUpAws();
   const { id } = await organisation.saveDestination();
-  return { organisation, id, page: await scene.visitor(organisation, options) };
+  return { organisation, id, page: await scene.signedIn(organisation, options) };
 }
 
 for (const javaScript of [true, false]) {
   const how = javaScript ? "" : ", without JavaScript";
 
-  scene(`from nothing to a green Test${how}`, async (scene) => {
+  scene(`a destination is saved, set up and tested${how}`, async (scene) => {
     const organisation = await scene.system.organisation();
-    const page = await scene.visitor(organisation, { javaScript });
+    const page = await scene.signedIn(organisation, { javaScript });
     await page.getByText(organisation.externalId).waitFor();
     if (javaScript) await look(page, "destinations-empty");
 
     await save(page, organisation);
-    await said(page, "Saved").waitFor();
+    await notice(page, "Saved").waitFor();
     await page.getByText(YET_TO_BE_SENT).waitFor();
     const destination = await organisation.destination();
     assert.equal(destination.bucket, organisation.bucket);
@@ -53,13 +53,13 @@ for (const javaScript of [true, false]) {
 
     // Nothing is set up in AWS yet.
     await testButton(page).click();
-    await page.getByRole("heading", { name: "It does not work yet" }).waitFor();
+    await page.getByRole("heading", { name: "Test failed" }).waitFor();
     const step = page.getByRole("listitem").filter({ hasText: "Assume the role" }).first();
     assert.match(await step.innerText(), /failed[\s\S]*role_not_assumable[\s\S]*cannot be assumed[\s\S]*AWS said/);
     assert.equal(await isGreen(testButton(page)), false);
     if (javaScript) await look(page, "destinations-test-failed");
 
-    // Half of it: the role, but not its permissions.
+    // The role exists, but without permissions.
     organisation.setUpAws(({ role }) => { role.policies = []; });
     await testButton(page).click();
     await page.getByText("put_denied").waitFor();
@@ -67,10 +67,10 @@ for (const javaScript of [true, false]) {
 
     organisation.setUpAws();
     await testButton(page).click();
-    await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
+    await page.getByRole("heading", { name: "Test passed", exact: true }).waitFor();
     assert.equal(await isGreen(testButton(page)), true);
-    if (javaScript) await page.getByRole("status").filter({ hasText: /^It works$/ }).waitFor({ state: "attached" });
-    assert.equal(await said(page, "Saved").count(), 0, "it still says that it was saved");
+    if (javaScript) await page.getByRole("status").filter({ hasText: /^Test passed$/ }).waitFor({ state: "attached" });
+    assert.equal(await notice(page, "Saved").count(), 0, "the earlier notice is still shown");
     if (javaScript) await look(page, "destinations-test-passed");
     const [object, ...others] = organisation.objects();
     assert.equal(object.key, "test-wiremock-cloud-integration.txt");
@@ -78,9 +78,9 @@ for (const javaScript of [true, false]) {
     assert.deepEqual(others, []);
   });
 
-  scene(`what is mistyped is said at its field, and kept${how}`, async (scene) => {
+  scene(`an invalid form shows its values and faults${how}`, async (scene) => {
     const organisation = await scene.system.organisation();
-    const page = await scene.visitor(organisation, { javaScript });
+    const page = await scene.signedIn(organisation, { javaScript });
     const [bucket, role] = [page.getByLabel("Bucket name"), page.getByLabel("Role ARN")];
     await save(page, { bucket: "s3://My bucket", roleArn: "arn:aws:iam::1:role/x" });
     await page.getByRole("alert").waitFor();
@@ -108,10 +108,10 @@ for (const javaScript of [true, false]) {
     assert.equal(await role.getAttribute("aria-invalid"), "true");
     assert.equal(await organisation.destination(), undefined);
     await save(page, organisation);
-    await said(page, "Saved").waitFor();
+    await notice(page, "Saved").waitFor();
   });
 
-  scene(`Delete asks first: No leaves everything, Yes deletes${how}`, async (scene) => {
+  scene(`Delete asks for confirmation${how}`, async (scene) => {
     const { organisation, id, page } = await withDestination(scene, { javaScript });
     const ask = async () => {
       await page.getByRole("link", { name: /^Delete/ }).or(button(page, "Delete")).click();
@@ -139,23 +139,23 @@ for (const javaScript of [true, false]) {
       await page.getByRole("heading", { level: 1, name: "Audit Events" }).waitFor();
     }
     await (await ask()).getByRole("button", { name: "Yes" }).click();
-    await said(page, "Deleted").waitFor();
+    await notice(page, "Deleted").waitFor();
     assert.equal(await organisation.destination(), undefined);
     await page.getByLabel("Bucket name").waitFor();
     if (javaScript) await look(page, "destinations-deleted");
   });
 
-  scene(`pause and resume${how}`, async (scene) => {
+  scene(`a destination is paused and resumed${how}`, async (scene) => {
     const { organisation, page } = await withDestination(scene, { javaScript });
     await organisation.record([event(1)]);
     await button(page, "Pause").click();
-    await said(page, "Paused").waitFor();
+    await notice(page, "Paused").waitFor();
     assert.equal((await organisation.destination()).state, "paused");
     if (javaScript) await look(page, "destinations-paused");
     await scene.system.tick();
     assert.deepEqual(organisation.objects(), []);
     await button(page, "Resume").click();
-    await said(page, "Resumed").waitFor();
+    await notice(page, "Resumed").waitFor();
     await scene.system.tick();
     assert.equal(organisation.objects().length, 1);
     await page.reload();
@@ -163,19 +163,19 @@ for (const javaScript of [true, false]) {
   });
 }
 
-scene("the policy to paste is copied as the API says it", async (scene) => {
+scene("policies and templates are copied as the API returns them", async (scene) => {
   const organisation = await scene.system.organisation();
   const { id } = await organisation.saveDestination();
-  const page = await scene.visitor(organisation, { permissions: ["clipboard-read", "clipboard-write"] });
+  const page = await scene.signedIn(organisation, { permissions: ["clipboard-read", "clipboard-write"] });
   await testButton(page).click();
-  const result = page.getByRole("region", { name: "It does not work yet" });
+  const result = page.getByRole("region", { name: "Test failed" });
   await result.getByRole("button", { name: "Copy Trust policy" }).click();
   await result.getByRole("button", { name: "Copied" }).waitFor();
   const token = await organisation.token("admin");
   const setup = await scene.system.call(200, "GET", `${organisation.path}/destinations/${id}/setup`, { token });
   assert.deepEqual(JSON.parse(await page.evaluate(() => navigator.clipboard.readText())), setup.trustPolicy);
 
-  // All ways to set it up are there, filled in.
+  // Every way to set it up has the values filled in.
   for (const [way, label, expected] of [
     ["Policies", "Permission policy", JSON.stringify(setup.permissionPolicy, null, 2)],
     ["AWS CLI", "setup.sh", setup.awsCli.script],
@@ -192,7 +192,7 @@ scene("the policy to paste is copied as the API says it", async (scene) => {
   }
 });
 
-scene("what was delivered is listed, and drawn", async (scene) => {
+scene("deliveries are shown as a table and as charts", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await look(page, "destinations-no-deliveries");
   for (let round = 1; round <= 4; round += 1) {
@@ -221,7 +221,7 @@ scene("what was delivered is listed, and drawn", async (scene) => {
   await look(page, "destinations-all-deliveries");
 });
 
-scene("delivery that fails says what, since when, and what to change; and that it works again", async (scene) => {
+scene("a failing delivery shows cause and advice until it works again", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await organisation.record([event(1)]);
   await scene.system.tick();
@@ -234,13 +234,13 @@ scene("delivery that fails says what, since when, and what to change; and that i
   await look(page, "destinations-failing");
   organisation.setUpAws();
   await testButton(page).click();
-  await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
+  await page.getByRole("heading", { name: "Test passed", exact: true }).waitFor();
   await scene.system.tick();
   await page.goto(`${scene.system.api}/console/destinations`);
   await page.getByText("Sending").first().waitFor();
 });
 
-scene("settings are changed, and what is wrong with them is said", async (scene) => {
+scene("settings are changed, and faults are shown at their fields", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await summary(page, "Settings").click();
   await page.getByLabel("Key prefix").fill("audit//x");
@@ -257,13 +257,13 @@ scene("settings are changed, and what is wrong with them is said", async (scene)
   await page.getByLabel("Bucket owner").fill("");
   await page.getByLabel("Compression").selectOption({ label: "gzip: keys end in .gz" });
   await button(page, "Save the settings").click();
-  await said(page, "The settings are saved").waitFor();
+  await notice(page, "The settings are saved").waitFor();
   const { prefix, compression } = await organisation.destination();
   assert.match(prefix, /^audit\/annals\/?$/);
   assert.equal(compression, "gzip");
 });
 
-scene("events are delivered once more", async (scene) => {
+scene("events are delivered again", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await organisation.record(Array.from({ length: 5 }, (_, index) => event(index)));
   await scene.system.tick();
@@ -280,7 +280,7 @@ scene("events are delivered once more", async (scene) => {
   await page.getByLabel("First sequence").fill("2");
   await page.getByLabel("Last sequence").fill("3");
   await button(page, "Replay these sequences").click();
-  await said(page, "The replay begins").waitFor();
+  await notice(page, "The replay starts").waitFor();
   await page.getByText("A replay is in progress").waitFor();
   await look(page, "destinations-replaying");
   await scene.system.tick();
@@ -297,15 +297,15 @@ scene("events are delivered once more", async (scene) => {
   await page.getByLabel("From (UTC)").fill(yesterday);
   await page.getByLabel("To (UTC)").fill(tomorrow);
   await button(page, "Replay this time").click();
-  await said(page, "The replay begins").waitFor();
+  await notice(page, "The replay starts").waitFor();
   await scene.system.tick();
   assert.equal(organisation.objects().filter(({ key }) => /replay\//.test(key)).length, 2);
 });
 
-scene("a plan without delivery says so", async (scene) => {
+scene("a plan without delivery is explained", async (scene) => {
   const organisation = await scene.system.organisation({ plan: "team" });
-  const page = await scene.visitor(organisation);
-  await page.getByRole("heading", { name: "Your plan does not include this" }).waitFor();
+  const page = await scene.signedIn(organisation);
+  await page.getByRole("heading", { name: "Your plan does not include delivery" }).waitFor();
   assert.equal(await page.getByLabel("Bucket name").count(), 0);
   await look(page, "destinations-not-in-plan");
   const formToken = await page.locator("input[name=formToken]").first().inputValue();
@@ -316,7 +316,7 @@ scene("a plan without delivery says so", async (scene) => {
   assert.equal(await organisation.destination(), undefined);
 });
 
-scene("a destination that the plan does not include any more is disabled, and comes back", async (scene) => {
+scene("a destination is disabled by its plan, and enabled again", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await organisation.record([event(1)]);
   await organisation.change({ plan: "team" });
@@ -333,21 +333,21 @@ scene("a destination that the plan does not include any more is disabled, and co
   await page.getByText("Sending").first().waitFor();
 });
 
-scene("without a connection Test says so, and can be pressed again", async (scene) => {
+scene("without a connection, Test reports it and can be used again", async (scene) => {
   const { page } = await withDestination(scene);
   await page.context().setOffline(true);
   await testButton(page).click();
-  await said(page, "No answer came").waitFor();
+  await notice(page, "No response").waitFor();
   page.expectFault(/ERR_INTERNET_DISCONNECTED/);
   assert.equal(await isGreen(testButton(page)), false);
   await look(page, "destinations-no-connection");
   await page.context().setOffline(false);
   await testButton(page).click();
-  await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
-  assert.equal(await page.getByRole("status").filter({ hasText: "No answer came" }).count(), 0);
+  await page.getByRole("heading", { name: "Test passed", exact: true }).waitFor();
+  assert.equal(await page.getByRole("status").filter({ hasText: "No response" }).count(), 0);
 });
 
-scene("a visit that ends meanwhile is said to have ended, whatever is pressed", async (scene) => {
+scene("after the session has expired, every action says so", async (scene) => {
   const { organisation, page } = await withDestination(scene);
   await organisation.record(Array.from({ length: 60 }, (_, index) => event(index)));
   for (const [path, press] of [
@@ -363,29 +363,29 @@ scene("a visit that ends meanwhile is said to have ended, whatever is pressed", 
     await press();
     await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
   }
-  // What the script fetched was refused, too: a test, a question, older events.
+  // The requests of the script were refused too: a test, a question, older events.
   page.expectFault(/^status 401/);
   const destination = await organisation.destination();
   assert.equal(destination.state === "paused", false);
 });
 
-scene("by the keyboard alone: Save, Test, Delete", async (scene) => {
+scene("Save, Test and Delete can be used with the keyboard alone", async (scene) => {
   const organisation = await scene.system.organisation();
   organisation.setUpAws();
-  const page = await scene.visitor(organisation);
-  // The first stop leads past the sections.
+  const page = await scene.signedIn(organisation);
+  // The first link skips the navigation.
   await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
   await page.keyboard.press("Enter");
   await tabTo(page, page.getByLabel("Bucket name"));
   await page.keyboard.type(organisation.bucket);
   await tabTo(page, page.getByLabel("Role ARN"));
   await page.keyboard.type(organisation.roleArn);
   await page.keyboard.press("Enter");
-  await said(page, "Saved").waitFor();
+  await notice(page, "Saved").waitFor();
   await tabTo(page, testButton(page));
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "It works", exact: true }).waitFor();
+  await page.getByRole("heading", { name: "Test passed", exact: true }).waitFor();
   const ask = page.getByRole("link", { name: /^Delete/ }).or(button(page, "Delete"));
   await tabTo(page, ask);
   await page.keyboard.press("Enter");
@@ -399,6 +399,6 @@ scene("by the keyboard alone: Save, Test, Delete", async (scene) => {
   await dialog.waitFor();
   await tabTo(page, dialog.getByRole("button", { name: "Yes" }));
   await page.keyboard.press("Enter");
-  await said(page, "Deleted").waitFor();
+  await notice(page, "Deleted").waitFor();
   assert.equal(await organisation.destination(), undefined);
 });

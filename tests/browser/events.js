@@ -1,4 +1,4 @@
-// The event viewer: the log page by page, filtered, drawn, one event in full, and as files.
+// The event viewer: the list, filters, the chart, one event in full, and exports.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -9,33 +9,33 @@ import { event } from "./system.js";
 const eventsPage = (system, query = "") => `${system.api}/console/events${query}`;
 const table = (page) => page.getByRole("table", { name: "Events, the newest first" });
 const show = (page) => page.getByRole("button", { name: "Show", exact: true }).click();
-/** Until a page is there that was asked for. */
+/** Waits for a page whose query string matches. */
 const settled = (page, query) => page.waitForURL((url) => query.test(decodeURIComponent(url.search)));
 
-/** The short ids of the events that are listed, in their order; but for reads, which every look at the log adds. */
+/** The short ids of the listed events, in their order, without reads: every page view adds one. */
 async function listed(page) {
   const rows = table(page).getByRole("row").filter({ hasNotText: "audit.read" }).getByRole("link");
   return await rows.evaluateAll((links) => links.map((link) => link.pathname.split("/").at(-1)));
 }
 
-/** What the API gives for a query, the newest first; but for reads. */
+/** The short ids that the API returns for a query, the newest first, without reads. */
 async function log(organisation, query) {
   const events = await organisation.log(query);
   return events.filter(({ type }) => type !== "audit.read").map(({ uuid }) => uuid).reverse();
 }
 
-/** Somebody who looks at the log of an organisation in which `count` things happened. */
+/** A user who looks at a log with `count` events. */
 async function withEvents(scene, count, options = {}) {
   const organisation = await scene.system.organisation();
   await organisation.record(Array.from({ length: count }, (_, index) => event(index)));
-  const page = await scene.visitor(organisation, { role: "auditor", ...options });
+  const page = await scene.signedIn(organisation, { role: "auditor", ...options });
   return { organisation, page };
 }
 
 for (const javaScript of [true, false]) {
   const how = javaScript ? "" : ", without JavaScript";
 
-  scene(`the newest events first, and each of them in full${how}`, async (scene) => {
+  scene(`events are listed from newest to oldest, and each has a page${how}`, async (scene) => {
     const { organisation, page } = await withEvents(scene, 10, { javaScript });
     await page.goto(eventsPage(scene.system, "?entityType=MOCK_API"));
     assert.deepEqual(await listed(page), await log(organisation, "entityType=MOCK_API"));
@@ -44,7 +44,7 @@ for (const javaScript of [true, false]) {
     if (javaScript) await look(page, "events-ten");
     await table(page).getByRole("link", { name: "User 1 updated MOCK_API Mock API 1" }).click();
     await page.getByRole("heading", { level: 1, name: "User 1 updated MOCK_API Mock API 1" }).waitFor();
-    const facts = await page.getByRole("region", { name: "Who, what, when" }).innerText();
+    const facts = await page.getByRole("region", { name: "Details" }).innerText();
     for (const fact of ["Mock API 1", "m-1", "u1@example.com", "mock_api.update", "UPDATE", "API"]) {
       assert.ok(facts.includes(fact), `${fact} in ${facts}`);
     }
@@ -52,20 +52,20 @@ for (const javaScript of [true, false]) {
     await page.getByRole("heading", { level: 1, name: "User 2 deleted MOCK_API Mock API 2" }).waitFor();
     await page.getByRole("link", { name: "Previous event" }).click();
     await page.getByRole("heading", { level: 1, name: "User 1 updated MOCK_API Mock API 1" }).waitFor();
-    await page.getByRole("link", { name: "All by the same principal" }).click();
+    await page.getByRole("link", { name: "All events of this principal" }).click();
     await settled(page, /principalId=u-1/);
     assert.deepEqual(await listed(page), await log(organisation, "principalId=u-1"));
   });
 
-  scene(`what is filtered is what the API filters, and has an address${how}`, async (scene) => {
+  scene(`a filter finds what the API finds, and has an address${how}`, async (scene) => {
     const { organisation, page } = await withEvents(scene, 40, { javaScript });
     await organisation.record([event(100, { type: "vault.open", payload: { note: "Straße & <b>bold</b> +100%" } })]);
     for (const [label, value, query] of [
       ["Type", "vault.open", "type=vault.open"],
       ["Action", "DELETE", "action=DELETE"],
-      ["Principal's id", "u-3", "principalId=u-3"],
-      ["Entity's type", "MOCK_API", "entityType=MOCK_API"],
-      ["Entity's id", "m-7", "entityId=m-7"],
+      ["Principal ID", "u-3", "principalId=u-3"],
+      ["Entity type", "MOCK_API", "entityType=MOCK_API"],
+      ["Entity ID", "m-7", "entityId=m-7"],
       ["Text", "<b>BOLD</b> +100%", `q=${encodeURIComponent("<b>BOLD</b> +100%")}`],
     ]) {
       await page.goto(eventsPage(scene.system));
@@ -79,8 +79,8 @@ for (const javaScript of [true, false]) {
       assert.ok(expected.length > 0 && expected.length < 42, query);
       assert.equal(await page.getByLabel(label, { exact: true }).inputValue(), value);
     }
-    // The address reproduces the view, for somebody else.
-    const other = await scene.visitor(organisation, { javaScript, role: "auditor" });
+    // Another user gets the same view from the address.
+    const other = await scene.signedIn(organisation, { javaScript, role: "auditor" });
     await other.goto(page.url());
     assert.deepEqual(await listed(other), await listed(page));
     assert.equal(await other.getByLabel("Text", { exact: true }).inputValue(), "<b>BOLD</b> +100%");
@@ -94,7 +94,7 @@ for (const javaScript of [true, false]) {
     if (javaScript) await look(page, "events-none-match");
   });
 
-  scene(`older events, to the oldest one${how}`, async (scene) => {
+  scene(`older events can be loaded up to the oldest one${how}`, async (scene) => {
     const { organisation, page } = await withEvents(scene, 230, { javaScript });
     await page.goto(eventsPage(scene.system, "?entityType=MOCK_API"));
     const all = await log(organisation, "entityType=MOCK_API");
@@ -104,7 +104,7 @@ for (const javaScript of [true, false]) {
       assert.ok(seen.length < all.length, "there is always more");
       const last = seen.at(-1);
       await page.getByRole("link", { name: "Older events" }).click();
-      // Either a page of its own, or more rows below.
+      // A new page, or more rows below.
       await table(page).locator(`a[href*="${all[seen.length]}"]`).waitFor();
       const now = await listed(page);
       const rest = now.includes(last) ? now.slice(now.indexOf(last) + 1) : now;
@@ -116,7 +116,7 @@ for (const javaScript of [true, false]) {
     if (javaScript) await look(page, "events-older");
   });
 
-  scene(`what is filtered, as files${how}`, async (scene) => {
+  scene(`filtered events can be exported as files${how}`, async (scene) => {
     const { organisation, page } = await withEvents(scene, 120, { javaScript });
     await organisation.record([event(200, { entity: { id: "m-200", name: `=1+1, "x"\n<script>`, entityType: "MOCK_API" } })]);
     const token = await organisation.token("auditor");
@@ -137,7 +137,7 @@ for (const javaScript of [true, false]) {
     }
   });
 
-  scene(`an address that makes no sense is answered with what is wrong${how}`, async (scene) => {
+  scene(`an invalid address is answered with its faults${how}`, async (scene) => {
     const { page } = await withEvents(scene, 1, { javaScript });
     for (const query of ["?since=yesterday", "?range=3h", "?colour=red", `?from=${"A".repeat(22)}`, `?q=${"x".repeat(2000)}`]) {
       const response = await page.goto(eventsPage(scene.system, query));
@@ -151,13 +151,13 @@ for (const javaScript of [true, false]) {
     for (const uuid of ["x", "A".repeat(22), "018c4f5e-1111-7000-8000-000000000000"]) {
       const response = await page.goto(`${eventsPage(scene.system)}/${uuid}`);
       assert.equal(response.status(), 404, uuid);
-      await page.getByRole("heading", { level: 1, name: "There is no such event" }).waitFor();
+      await page.getByRole("heading", { level: 1, name: "Event not found" }).waitFor();
     }
     if (javaScript) await look(page, "events-no-such-event");
   });
 }
 
-scene("what changed is shown as a difference", async (scene) => {
+scene("changes are shown as a difference", async (scene) => {
   const organisation = await scene.system.organisation();
   const before = { name: "Payments", limits: { requests: 100, burst: 20 }, tags: ["a", "b"], gone: true, same: { deep: [1, 2] } };
   const after = { name: "Payments v2", limits: { requests: 100, burst: 40 }, tags: ["a", "c"], came: null, same: { deep: [1, 2] } };
@@ -166,11 +166,11 @@ scene("what changed is shown as a difference", async (scene) => {
     event(0, { after }),
     event(2, { before }),
   ]);
-  const page = await scene.visitor(organisation, { role: "auditor" });
+  const page = await scene.signedIn(organisation, { role: "auditor" });
   await page.goto(`${eventsPage(scene.system)}/${update.uuid}`);
-  const changes = page.getByRole("table", { name: "What changed" });
+  const changes = page.getByRole("table", { name: "Changes" });
   const rows = await changes.getByRole("row").evaluateAll((rows) => rows.slice(1).map((row) => [...row.cells].map((cell) => cell.innerText.replaceAll(/\s+/g, " ").trim())));
-  assert.deepEqual(rows.map(([member, old, now]) => [member.split(" ")[0], old.replace(/ not there$/, ""), now.replace(/ not there$/, "")]).sort(), [
+  assert.deepEqual(rows.map(([member, old, now]) => [member.split(" ")[0], old.replace(/ none$/, ""), now.replace(/ none$/, "")]).sort(), [
     ["came", "—", "null"],
     ["gone", "true", "—"],
     ["limits.burst", "20", "40"],
@@ -180,15 +180,15 @@ scene("what changed is shown as a difference", async (scene) => {
   assert.deepEqual(rows.map(([member]) => member.split(" ")[1]).sort(), ["added", "changed", "changed", "changed", "removed"]);
   await look(page, "event-difference");
   await page.goto(`${eventsPage(scene.system)}/${creation.uuid}`);
-  await page.getByRole("table", { name: "What there is now" }).waitFor();
+  await page.getByRole("table", { name: "State after" }).waitFor();
   await look(page, "event-created");
   await page.goto(`${eventsPage(scene.system)}/${deletion.uuid}`);
-  await page.getByRole("table", { name: "What there was before" }).waitFor();
+  await page.getByRole("table", { name: "State before" }).waitFor();
 });
 
-scene("the chart leads into each of its stretches of time", async (scene) => {
-  const organisation = await scene.system.demonstration();
-  const page = await scene.visitor(organisation, { role: "auditor" });
+scene("each bar of the chart links to its period", async (scene) => {
+  const organisation = await scene.system.demo();
+  const page = await scene.signedIn(organisation, { role: "auditor" });
   await look(page, "events-demo-day");
   await page.getByRole("group", { name: "Time" }).getByRole("link", { name: "7 days" }).click();
   await settled(page, /range=7d/);
@@ -197,7 +197,7 @@ scene("the chart leads into each of its stretches of time", async (scene) => {
   const bars = chart.getByRole("link");
   const count = await bars.count();
   assert.ok(count > 10, `${count} bars`);
-  // The highest that is not the last one, which goes on.
+  // The highest bar except the last one, whose period has not ended.
   const labels = await bars.evaluateAll((links) => links.map((link) => link.getAttribute("aria-label")));
   const events = (label) => Number(label.match(/: ([\d\u202f]+) events?$/)[1].replaceAll("\u202f", ""));
   const index = labels.slice(0, -1).reduce((best, label, at) => (events(label) > events(labels[best]) ? at : best), 0);
@@ -215,7 +215,7 @@ scene("the chart leads into each of its stretches of time", async (scene) => {
   await look(page, "events-demo-all");
 }, () => ["--demo"]);
 
-scene("times are the reader's, with UTC at hand", async (scene) => {
+scene("times are in the user's time zone, with UTC as a tooltip", async (scene) => {
   const { organisation, page } = await withEvents(scene, 3, { zone: "Asia/Kolkata" });
   const check = async (page, zone) => {
     const times = await page.locator("time").evaluateAll((times) => times.map(({ dateTime, textContent, title }) => ({ dateTime, text: textContent, title })));
@@ -228,9 +228,9 @@ scene("times are the reader's, with UTC at hand", async (scene) => {
   };
   await check(page, "Asia/Kolkata");
   await page.getByText("Times are in your time zone, Asia/Kolkata.").or(page.getByText("Times are in your time zone, Asia/Calcutta.")).waitFor();
-  await check(await scene.visitor(organisation, { role: "auditor", zone: "America/New_York" }), "America/New_York");
+  await check(await scene.signedIn(organisation, { role: "auditor", zone: "America/New_York" }), "America/New_York");
 
-  // What is typed is in the same zone: from an hour ago on, in the reader's zone, is everything; from in an hour on is nothing.
+  // The filter uses the same zone: everything happened after an hour ago, nothing after an hour from now.
   const typed = (hours) => {
     const parts = Object.fromEntries(new Intl.DateTimeFormat("sv-SE", { timeZone: "Asia/Kolkata", dateStyle: "short", timeStyle: "short" }).formatToParts(new Date(Date.now() + hours * 3_600_000)).map(({ type, value }) => [type, value]));
     return `${parts.year}-${parts.month}-${parts.day}T${parts.hour}:${parts.minute}`;
@@ -245,7 +245,7 @@ scene("times are the reader's, with UTC at hand", async (scene) => {
   await show(page);
   await page.getByRole("heading", { name: "No events" }).waitFor();
 
-  const plain = await scene.visitor(organisation, { role: "auditor", zone: "Asia/Kolkata", javaScript: false });
+  const plain = await scene.signedIn(organisation, { role: "auditor", zone: "Asia/Kolkata", javaScript: false });
   await plain.getByText("Times are in UTC.").waitFor();
   const [time] = await plain.locator("table time").allInnerTexts();
   assert.match(time, new RegExp(`^${new Date().toISOString().slice(0, 10)} \\d\\d:\\d\\d:\\d\\d$`));
@@ -267,22 +267,22 @@ scene("thousands of events", async (scene) => {
   await look(page, "events-thousands");
 });
 
-scene("long names, and events as large as they may be", async (scene) => {
+scene("long names and the largest events", async (scene) => {
   const organisation = await scene.system.organisation({ name: `The ${"very ".repeat(30)}long company` });
   const long = "x".repeat(1000);
-  const somebody = { id: long, name: long, entityType: long.slice(0, 200), email: long.slice(0, 200) };
+  const reference = { id: long, name: long, entityType: long.slice(0, 200), email: long.slice(0, 200) };
   const wide = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`member ${index} ${long.slice(0, 50)}`, long.slice(0, 300)]));
   const receipts = await organisation.record([
-    event(1, { entity: somebody, principal: somebody, subject: somebody, type: long.slice(0, 200), before: wide, after: { ...wide, [long]: long } }),
-    ...Array.from({ length: 60 }, () => event(1, { entity: somebody, principal: somebody })),
+    event(1, { entity: reference, principal: reference, subject: reference, type: long.slice(0, 200), before: wide, after: { ...wide, [long]: long } }),
+    ...Array.from({ length: 60 }, () => event(1, { entity: reference, principal: reference })),
   ]);
-  const page = await scene.visitor(organisation, { role: "auditor", user: { id: "1", name: long.slice(0, 200) } });
+  const page = await scene.signedIn(organisation, { role: "auditor", user: { id: "1", name: long.slice(0, 200) } });
   await look(page, "events-long");
   await page.goto(`${eventsPage(scene.system)}/${receipts[0].uuid}`);
   await look(page, "event-long");
 });
 
-scene("by the keyboard alone: filter, and open an event", async (scene) => {
+scene("a filter and an event can be used with the keyboard alone", async (scene) => {
   const { page } = await withEvents(scene, 5);
   await tabTo(page, page.getByLabel("Text", { exact: true }));
   await page.keyboard.type("Mock API 3");

@@ -1,10 +1,10 @@
-// Forms that did not come from the page.
+// Forged forms.
 
 import assert from "node:assert/strict";
 
 import { look, scene, stage } from "./scene.js";
 
-/** Sends a form by clicking on a button of a page that is not ours, as a browser sends it. */
+/** Sends a form from a page of another site by clicking its button. Returns the status of the response. */
 async function sendFrom(page, origin, action, fields) {
   const inputs = Object.entries(fields).map(([name, value]) => `<input type="hidden" name="${name}" value="${value}">`);
   await page.goto(origin + stage.site.put(`<form method="post" action="${action}">${inputs.join("")}<button>Win</button></form>`));
@@ -15,10 +15,10 @@ async function sendFrom(page, origin, action, fields) {
 
 const formToken = (page) => page.locator("input[name=formToken]").first().inputValue();
 
-scene("a form from elsewhere is refused, even with the form's token", async (scene) => {
+scene("a form of another origin is refused, even with the form token", async (scene) => {
   const organisation = await scene.system.organisation();
   const { origin, otherSite } = stage.site;
-  const page = await scene.visitor(organisation, { hosts: [origin, otherSite] });
+  const page = await scene.signedIn(organisation, { hosts: [origin, otherSite] });
   const token = await formToken(page);
   assert.match(token, /^[0-9a-f]{64}$/);
   const leave = `${scene.system.api}/console/leave`;
@@ -30,7 +30,7 @@ scene("a form from elsewhere is refused, even with the form's token", async (sce
   await look(page, "forged");
   assert.equal(await sendFrom(page, origin, leave, { formToken: token }), 403);
   assert.equal(await sendFrom(page, origin, save, { ...fields, formToken: token }), 403);
-  // From another site it does not.
+  // From another site, the browser does not send it.
   assert.equal(await sendFrom(page, otherSite, leave, { formToken: token }), 401);
   assert.equal(await sendFrom(page, otherSite, save, { ...fields, formToken: token }), 401);
 
@@ -38,26 +38,26 @@ scene("a form from elsewhere is refused, even with the form's token", async (sce
   assert.equal(await organisation.destination(), undefined);
 });
 
-scene("a form without its token, or with another visit's, is refused", async (scene) => {
+scene("a form without its form token, or with that of another session, is refused", async (scene) => {
   const organisation = await scene.system.organisation();
-  const page = await scene.visitor(organisation);
-  const other = await scene.visitor(organisation);
+  const page = await scene.signedIn(organisation);
+  const other = await scene.signedIn(organisation);
   const [own, others] = [await formToken(page), await formToken(other)];
   assert.notEqual(own, others);
   const leave = `${scene.system.api}/console/leave`;
   for (const form of [{}, { formToken: "" }, { formToken: others }, { formToken: own.slice(1) }]) {
     assert.equal((await page.request.post(leave, { form })).status(), 403, JSON.stringify(form));
   }
-  // What a script of ours would send, but with another site's word on where it came from.
+  // The right form token, but the browser says that another site sent the form.
   const headers = { "sec-fetch-site": "cross-site" };
   assert.equal((await page.request.post(leave, { form: { formToken: own }, headers })).status(), 403);
   assert.equal((await page.reload()).status(), 200, "still signed in");
-  assert.equal((await page.request.post(leave, { form: { formToken: own } })).status(), 200, "the right one");
+  assert.equal((await page.request.post(leave, { form: { formToken: own } })).status(), 200, "the right form token");
   assert.equal((await page.reload()).status(), 401);
 });
 
-scene("what changes something cannot be done by following a link", async (scene) => {
-  const page = await scene.visitor(await scene.system.organisation());
+scene("a link cannot change anything", async (scene) => {
+  const page = await scene.signedIn(await scene.system.organisation());
   assert.equal((await page.request.get(`${scene.system.api}/console/leave`)).status(), 405);
   assert.equal((await page.reload()).status(), 200);
 });

@@ -1,17 +1,17 @@
-// In an iframe of the product.
+// The console in an iframe of the product.
 
 import assert from "node:assert/strict";
 
 import { scene, stage } from "./scene.js";
 
-/** What the deployment allows: the product's origin. */
+/** The program's arguments: the product's origin is allowed. */
 const allowing = () => ["--console-origins", stage.site.origin];
 const embedding = (link) => stage.site.put(`<iframe src="${link}" title="Audit log" width="1000" height="700"></iframe>`);
 
-scene("the page is shown in an iframe of an origin that the deployment allows", async (scene) => {
+scene("an allowed origin can show the console in an iframe", async (scene) => {
   const organisation = await scene.system.organisation();
   const { origin } = stage.site;
-  const page = await scene.person({ hosts: [origin] });
+  const page = await scene.newUser({ hosts: [origin] });
   await page.goto(origin + embedding(await organisation.portalLink()));
   const frame = page.frameLocator("iframe");
   await frame.getByRole("heading", { level: 1 }).waitFor();
@@ -22,15 +22,15 @@ scene("the page is shown in an iframe of an origin that the deployment allows", 
 }, allowing);
 
 for (const [where, origin, options] of [
-  ["an origin that is not allowed", "otherSite", allowing],
-  ["any origin where none is allowed", "origin", () => []],
+  ["another origin than the allowed one", "otherSite", allowing],
+  ["any origin if none is allowed", "origin", () => []],
 ]) {
-  scene(`the page is not shown in an iframe of ${where}`, async (scene) => {
+  scene(`the console is not shown in an iframe of ${where}`, async (scene) => {
     const organisation = await scene.system.organisation();
-    const page = await scene.person({ hosts: [stage.site[origin]] });
-    const complained = page.waitForEvent("console", (message) => /frame-ancestors/.test(message.text()));
+    const page = await scene.newUser({ hosts: [stage.site[origin]] });
+    const reported = page.waitForEvent("console", (message) => /frame-ancestors/.test(message.text()));
     await page.goto(stage.site[origin] + embedding(await organisation.portalLink()));
-    await complained;
+    await reported;
     page.expectFault(/frame-ancestors/);
     assert.equal(await page.frameLocator("iframe").getByRole("heading", { level: 1 }).count(), 0);
   }, options);

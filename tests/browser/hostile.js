@@ -1,11 +1,11 @@
-// What comes from events and users is text, wherever it is shown and whatever it holds.
+// Values of events and users are always shown as text.
 
 import assert from "node:assert/strict";
 
 import { look, scene } from "./scene.js";
 
-/** What would do something if it were taken for markup, an attribute, an address or a script: it calls `hacked` or asks
- * another host. */
+/** Texts that would call `hacked` or send a request to another host if they became markup, an attribute, an address or a
+ * script. */
 const ATTACKS = [
   `<script>hacked()</script>`,
   `</script><script>hacked()</script>`,
@@ -34,20 +34,20 @@ const ATTACKS = [
   `%3Cscript%3Ehacked()%3C/script%3E`,
 ];
 
-/** All in one, for fields that hold much. */
+/** All attacks in one text, for long fields. */
 const ALL = ATTACKS.join(" ");
 
-/** With this in every field that a producer fills, and in every member's name. */
+/** An event with the attack in every value and in every name that a producer chooses. */
 function hostileEvent(attack) {
-  const somebody = (role) => ({ id: attack, name: `${role} ${attack}`, entityType: attack, email: attack, [attack]: attack });
+  const reference = (role) => ({ id: attack, name: `${role} ${attack}`, entityType: attack, email: attack, [attack]: attack });
   return {
     action: attack,
     type: attack,
     clientType: attack,
-    entity: somebody("entity"),
-    principal: somebody("principal"),
-    parentEntity: somebody("parent"),
-    subject: somebody("subject"),
+    entity: reference("entity"),
+    principal: reference("principal"),
+    parentEntity: reference("parent"),
+    subject: reference("subject"),
     permission: { permissions: [{ id: attack, friendlyId: attack }] },
     before: { [attack]: attack, both: attack, list: [attack, { [attack]: attack }] },
     after: { [`${attack} after`]: attack, both: `${attack} after`, list: [{ [attack]: null }, attack] },
@@ -57,9 +57,9 @@ function hostileEvent(attack) {
   };
 }
 
-/** A visitor in whose browser an attack that succeeds is heard of, wherever it is. */
-async function watchful(scene, organisation, options = {}) {
-  const page = await scene.person(options);
+/** A signed-in user whose browser reports an attack that succeeds. */
+async function watchedUser(scene, organisation, options = {}) {
+  const page = await scene.newUser(options);
   await page.context().addInitScript(() => {
     globalThis.hacked = () => console.error("an attack has succeeded");
   });
@@ -67,10 +67,10 @@ async function watchful(scene, organisation, options = {}) {
   return page;
 }
 
-/** Nothing on the page was made by an attack. */
+/** Asserts that no element of the page comes from an attack. */
 export async function check(page, where) {
   const found = await page.evaluate(() => {
-    const isStrange = (element) => {
+    const isInjected = (element) => {
       const tag = element.tagName.toUpperCase();
       const addresses = ["href", "src", "action", "formaction", "xlink:href", "data"].map((name) => element.getAttribute(name));
       return ["IFRAME", "IMG", "BASE", "OBJECT", "EMBED", "STYLE", "MATH"].includes(tag)
@@ -80,13 +80,13 @@ export async function check(page, where) {
         || [...element.attributes].some(({ name }) => name.startsWith("on"))
         || addresses.some((address) => address !== null && new URL(address, location.href).origin !== location.origin);
     };
-    const strange = [...document.querySelectorAll("*")].filter(isStrange).map((element) => element.outerHTML.slice(0, 200));
-    return document.querySelectorAll("script").length > 1 ? [...strange, "more than one script"] : strange;
+    const injected = [...document.querySelectorAll("*")].filter(isInjected).map((element) => element.outerHTML.slice(0, 200));
+    return document.querySelectorAll("script").length > 1 ? [...injected, "more than one script"] : injected;
   });
   assert.deepEqual(found, [], where);
 }
 
-/** Whether a text stands on the page as it is, but for white space, and for what nobody would see. */
+/** Whether the page shows a text. White space may differ, and invisible characters are replaced. */
 async function shows(page, text) {
   const visible = text.replaceAll(/[\u200b\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
   return await page.evaluate((text) => {
@@ -95,10 +95,10 @@ async function shows(page, text) {
   }, visible);
 }
 
-scene("every field of an event is text, whatever it holds", async (scene) => {
+scene("every value of an event is shown as text", async (scene) => {
   const organisation = await scene.system.organisation();
   const receipts = await organisation.record([...ATTACKS, ALL].map(hostileEvent));
-  const page = await watchful(scene, organisation, { role: "auditor" });
+  const page = await watchedUser(scene, organisation, { role: "auditor" });
   await check(page, "the list");
   for (const attack of ATTACKS.filter((attack) => attack.length < 30)) assert.ok(await shows(page, attack), `the list does not show ${attack}`);
   for (const [index, { uuid }] of receipts.entries()) {
@@ -116,7 +116,7 @@ scene("every field of an event is text, whatever it holds", async (scene) => {
     const response = await page.goto(`${scene.system.api}/console/events?q=${text}&type=${text}&principalId=${text}`);
     assert.equal(response.status(), 200, attack);
     await check(page, `filter: ${attack}`);
-    const labelled = page.getByLabel("Principal's id", { exact: true });
+    const labelled = page.getByLabel("Principal ID", { exact: true });
     assert.equal(await labelled.inputValue(), attack);
   }
   for (const path of ["/console/events", "/console/destinations", "/console/tokens", "/console/events/export"]) {
@@ -127,12 +127,12 @@ scene("every field of an event is text, whatever it holds", async (scene) => {
   }
 });
 
-scene("names of organisations, users and tokens are text", async (scene) => {
+scene("names of organisations, users and tokens are shown as text", async (scene) => {
   const { system } = scene;
   const organisation = await system.organisation();
   const token = await organisation.token("admin");
   const names = ATTACKS.filter((attack) => !/[\u202a-\u202e\u2066-\u2069]/.test(attack));
-  const page = await watchful(scene, organisation);
+  const page = await watchedUser(scene, organisation);
   for (const name of names) {
     await organisation.change({ name });
     await system.call(201, "POST", `${organisation.path}/tokens`, { token, body: { name, role: "auditor" } });
@@ -152,9 +152,9 @@ scene("names of organisations, users and tokens are text", async (scene) => {
   await look(page, "hostile-tokens");
 });
 
-scene("what is typed into a form comes back as text", async (scene) => {
+scene("an invalid form shows its values as text", async (scene) => {
   const organisation = await scene.system.organisation();
-  const page = await watchful(scene, organisation);
+  const page = await watchedUser(scene, organisation);
   for (const attack of [...ATTACKS, ALL]) {
     await page.goto(`${scene.system.api}/console/destinations`);
     await page.getByLabel("Bucket name").fill(attack);

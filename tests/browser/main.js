@@ -1,8 +1,8 @@
-// The organisation's page in a real browser, against the running program:
+// Tests of the console in a real browser, against a running annals-local:
 //
 //   node --test-reporter=spec main.js PROGRAM [CHROMIUM]
 //
-// PROGRAM is annals-local. Screenshots are left in screenshots/. `bash .ci/run browser` does all of it.
+// PROGRAM is the path of annals-local. Screenshots are written to screenshots/. `bash .ci/run browser` installs what is needed.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -11,7 +11,7 @@ import { Scene, launchBrowser, scenes, stage } from "./scene.js";
 import { System, foreignSite } from "./system.js";
 
 import "./detectors.js";
-import "./entrance.js";
+import "./sign_in.js";
 import "./forgery.js";
 import "./frames.js";
 import "./destinations.js";
@@ -20,8 +20,8 @@ import "./events.js";
 import "./hostile.js";
 
 const [program, chromium = "/usr/bin/chromium"] = process.argv.slice(2);
-const AT_ONCE = 3;
-const SCENE_MS = 180_000;
+const CONCURRENCY = 3;
+const SCENE_TIMEOUT_MS = 180_000;
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
 
@@ -35,17 +35,17 @@ after(async () => {
   await stage.site?.stop();
 });
 
-describe("the organisation's page", { concurrency: AT_ONCE }, () => {
-  for (const { name, play, options } of scenes) {
-    it(name, { timeout: SCENE_MS }, async () => {
-      const played = new Scene(name, await System.start(program, ...options()));
+describe("the console", { concurrency: CONCURRENCY }, () => {
+  for (const { name, run, options } of scenes) {
+    it(name, { timeout: SCENE_TIMEOUT_MS }, async () => {
+      const scene = new Scene(name, await System.start(program, ...options()));
       let failure;
       try {
-        await play(played);
+        await run(scene);
       } catch (error) {
         failure = error;
       }
-      const faults = await played.end({ failed: failure !== undefined });
+      const faults = await scene.end({ failed: failure !== undefined });
       if (failure && faults.length > 0) failure.message += `\nand: ${faults.join("\n")}`;
       if (failure) throw failure;
       assert.deepEqual(faults, []);

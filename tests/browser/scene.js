@@ -1,6 +1,7 @@
-// A scene: one test, with people in browsers who look at the page of an organisation of its own.
+// A scene is one test. It has its own program, and users with their own browsers.
 //
-// Whatever happens in it, a browser may not complain, ask another host, or get an answer that is broken or too large.
+// In every scene, a browser must not report an error, send a request to another host, or get a response that is broken or too
+// large.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -16,40 +17,40 @@ const WIDTHS = [1440, 360];
 /** WCAG 2.2, 1.4.10 "Reflow". */
 const NARROWEST = 320;
 const MAX_PAGE_BYTES = 100_000;
-const PATIENCE_MS = 20_000;
+const TIMEOUT_MS = 20_000;
 export const SCREENSHOTS = new URL("screenshots/", import.meta.url).pathname;
 
 /** All scenes, in the order in which they were written. */
 export const scenes = [];
 
-/** What scenes share: a browser, and a site that is not ours. Set by who runs them. */
+/** What all scenes share: a browser, and a site of another origin. main.js sets both. */
 export const stage = { site: undefined, browser: undefined };
 
-/** Says that there is a scene. `play` is called with a [`Scene`]; `options` gives what its program is started with. */
-export function scene(name, play, options = () => []) {
-  scenes.push({ name, play, options });
+/** Declares a scene. `run` is called with a [`Scene`]; `options` returns the arguments of its program. */
+export function scene(name, run, options = () => []) {
+  scenes.push({ name, run, options });
 }
 
 export async function launchBrowser(executablePath) {
   mkdirSync(SCREENSHOTS, { recursive: true });
   const quiet = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-  const looks = ["--disable-gpu", "--hide-scrollbars", "--font-render-hinting=none"];
-  // Who runs the scenes sees to signals.
+  const rendering = ["--disable-gpu", "--hide-scrollbars", "--font-render-hinting=none"];
+  // main.js handles signals.
   const signals = { handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false };
-  return await chromium.launch({ executablePath, headless: true, chromiumSandbox: false, ...signals, args: [...quiet, ...looks] });
+  return await chromium.launch({ executablePath, headless: true, chromiumSandbox: false, ...signals, args: [...quiet, ...rendering] });
 }
 
 export class Scene {
-  #people = [];
+  #users = [];
 
-  /** `system` is a program of its own: what it ships, and what AWS it has, is no other scene's business. */
+  /** `system` belongs to this scene alone, with its own AWS. */
   constructor(name, system) {
     this.name = name;
     this.system = system;
   }
 
-  /** Somebody in a browser of their own, who has not opened anything yet. */
-  async person({ javaScript = true, zone = "Europe/Berlin", width = WIDTHS[0], hosts = [], ...options } = {}) {
+  /** A user with a new browser context, and nothing opened yet. */
+  async newUser({ javaScript = true, zone = "Europe/Berlin", width = WIDTHS[0], hosts = [], ...options } = {}) {
     const context = await stage.browser.newContext({
       javaScriptEnabled: javaScript,
       timezoneId: zone,
@@ -60,13 +61,13 @@ export class Scene {
       acceptDownloads: true,
       ...options,
     });
-    context.setDefaultTimeout(PATIENCE_MS);
+    context.setDefaultTimeout(TIMEOUT_MS);
     const faults = watch(context, [this.system.api, ...hosts]);
     const expected = [];
-    this.#people.push({ context, faults, expected });
+    this.#users.push({ context, faults, expected });
     const page = await context.newPage();
     page.faults = faults;
-    // For what happens on purpose: it has happened, and may happen again.
+    // Asserts that a fault has happened, and allows it from now on.
     page.expectFault = (pattern) => {
       assert.ok(faults.some((fault) => pattern.test(fault)), `no fault like ${pattern} among ${JSON.stringify(faults)}`);
       expected.push(pattern);
@@ -74,33 +75,33 @@ export class Scene {
     return page;
   }
 
-  /** Somebody who has entered an organisation's page. */
-  async visitor(organisation, { role = "admin", user, ...options } = {}) {
-    const page = await this.person(options);
+  /** A user who has signed in by a portal link. */
+  async signedIn(organisation, { role = "admin", user, ...options } = {}) {
+    const page = await this.newUser(options);
     const response = await page.goto(await organisation.portalLink(role, user));
     assert.equal(response.status(), 200);
     return page;
   }
 
-  /** Ends the scene: no browser may have complained. */
+  /** Ends the scene. Returns the faults that were not expected. */
   async end({ failed }) {
     const faults = [];
-    for (const [index, person] of this.#people.entries()) {
+    for (const [index, user] of this.#users.entries()) {
       if (failed) {
-        for (const page of person.context.pages()) {
+        for (const page of user.context.pages()) {
           const path = join(SCREENSHOTS, `failed-${this.name.replaceAll(/\W+/g, "-")}-${index}.png`);
           await page.screenshot({ path, fullPage: true, timeout: 3000 }).catch(() => {});
         }
       }
-      await person.context.close();
-      faults.push(...person.faults.filter((fault) => !person.expected.some((pattern) => pattern.test(fault))));
+      await user.context.close();
+      faults.push(...user.faults.filter((fault) => !user.expected.some((pattern) => pattern.test(fault))));
     }
     await this.system.stop();
     return faults;
   }
 }
 
-/** Collects what no page may cause. */
+/** Collects everything that no page may cause. */
 function watch(context, hosts) {
   const faults = [];
   const isOurs = (url) => /^(data|blob|about):/.test(url) || hosts.some((host) => url === host || url.startsWith(`${host}/`));
@@ -111,11 +112,11 @@ function watch(context, hosts) {
   });
   context.on("weberror", (error) => faults.push(`error in the page: ${error.error()}`));
   context.on("dialog", (dialog) => {
-    faults.push(`a dialog of the browser: ${dialog.message()}`);
+    faults.push(`a browser dialog: ${dialog.message()}`);
     dialog.dismiss().catch(() => {});
   });
   context.on("console", (message) => {
-    // That a page was refused is looked at where its response is.
+    // Responses are checked below.
     const isStatus = /^Failed to load resource: the server responded with a status of/.test(message.text());
     if (["error", "warning"].includes(message.type()) && !isStatus) faults.push(`console: ${message.text()}`);
   });
@@ -125,7 +126,7 @@ function watch(context, hosts) {
   context.on("response", (response) => {
     const [status, request] = [response.status(), response.request()];
     const isDocument = request.resourceType() === "document";
-    if (request.headers()["sec-purpose"]) return; // nobody has asked for it yet
+    if (request.headers()["sec-purpose"]) return; // a prefetch, which is refused
     if (status >= 500 || (status >= 400 && !isDocument)) faults.push(`status ${status}: ${response.url()}`);
     const { "content-type": type = "", "content-length": bytes } = response.headers();
     if (isOurs(response.url()) && type.startsWith("text/html") && Number(bytes) > MAX_PAGE_BYTES) {
@@ -136,8 +137,8 @@ function watch(context, hosts) {
 }
 
 /**
- * Looks at a page as it stands: axe finds nothing, and nothing is wider than the window, light and dark, wide and narrow;
- * and leaves screenshots.
+ * Checks the current page in light and dark mode, on wide and narrow screens: axe finds no violation, and nothing is wider than
+ * the window. Takes screenshots named after `state`.
  */
 export async function look(page, state) {
   const before = page.viewportSize();
@@ -161,7 +162,7 @@ export async function look(page, state) {
   const wide = await page.evaluate(() => {
     const { clientWidth, scrollWidth } = document.documentElement;
     if (scrollWidth <= clientWidth) return [];
-    // The innermost: an element, or a text that does not fit into it; but for what scrolls within an element that fits.
+    // Finds the innermost elements that are too wide, except those inside an element that scrolls.
     const isClipped = (element) => {
       if (getComputedStyle(element).position === "absolute") return false;
       for (let outer = element.parentElement; outer; outer = outer.parentElement) {
@@ -183,20 +184,20 @@ export async function look(page, state) {
   if (faults.length > 0) assert.fail(`${state}:\n${faults.join("\n")}`);
 }
 
-/** Goes to something by Tab alone. Whatever has the focus on the way can be seen to have it. */
+/** Moves the focus to an element with the Tab key. Every element on the way must show that it has the focus. */
 export async function tabTo(page, locator) {
   for (let stops = 0; stops < 60; stops += 1) {
     await page.keyboard.press("Tab");
-    const { found, isSeen, html } = await locator.evaluate((element) => {
+    const { found, isVisible, html } = await locator.evaluate((element) => {
       const focused = document.activeElement;
       const outlines = [undefined, "::after"].map((part) => getComputedStyle(focused, part));
       const hasOutline = outlines.some(({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && parseFloat(outlineWidth) >= 2);
       const box = focused.getBoundingClientRect();
       const isInView = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-      const isSeen = focused === document.body || (hasOutline && isInView);
-      return { found: focused === element, isSeen, html: focused.outerHTML.slice(0, 200) };
+      const isVisible = focused === document.body || (hasOutline && isInView);
+      return { found: focused === element, isVisible, html: focused.outerHTML.slice(0, 200) };
     });
-    assert.ok(isSeen, `the focus cannot be seen: ${html}`);
+    assert.ok(isVisible, `the focus is not visible: ${html}`);
     if (found) return;
   }
   assert.fail(`not reached by Tab: ${locator}`);

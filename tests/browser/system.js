@@ -1,5 +1,5 @@
-// The running program, and what its platform and its customers do beside the page: organisations, tokens, events, buckets
-// and roles.
+// Starts annals-local, and does what the platform and its customers do outside the console: organisations, tokens, events,
+// buckets and roles.
 
 import { spawn } from "node:child_process";
 import { createHash, createHmac, randomBytes } from "node:crypto";
@@ -9,11 +9,11 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-const READY_WITHIN_MS = 30_000;
-const ANSWER_WITHIN_MS = 30_000;
+const START_TIMEOUT_MS = 30_000;
+const CALL_TIMEOUT_MS = 30_000;
 const PLATFORM_ACCOUNT = "111122223333";
 
-/** The programs that run. None outlives the tests, however they end. */
+/** The running programs. All of them are ended when this process exits. */
 const running = new Set();
 process.once("exit", () => {
   for (const { program, folder } of running) {
@@ -22,16 +22,16 @@ process.once("exit", () => {
   }
 });
 
-/** A program that was started, with its data in a folder of its own. */
+/** A running program, with its own data folder. */
 export class System {
-  /** Starts the program at `path`, and waits until all of it answers. */
+  /** Starts the program at `path`, and waits until it is ready. */
   static async start(path, ...options) {
     const system = new System();
     system.folder = mkdtempSync(join(tmpdir(), "annals-browser-"));
     const info = join(system.folder, "info.json");
-    const places = ["--data-dir", join(system.folder, "data"), "--info-file", info];
+    const paths = ["--data-dir", join(system.folder, "data"), "--info-file", info];
     system.log = "";
-    system.program = spawn(path, ["--port", "0", "--tick-seconds", "86400", ...places, ...options], {
+    system.program = spawn(path, ["--port", "0", "--tick-seconds", "86400", ...paths, ...options], {
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(system);
@@ -49,13 +49,13 @@ export class System {
       } catch (error) {
         if (error.code !== "ENOENT") throw error;
       }
-      if (failed || system.program.exitCode !== null || Date.now() - begun > READY_WITHIN_MS) {
+      if (failed || system.program.exitCode !== null || Date.now() - begun > START_TIMEOUT_MS) {
         throw new Error(`${path} did not get ready: ${failed ?? system.log}`);
       }
     }
   }
 
-  /** Ends the program, and leaves nothing behind. */
+  /** Ends the program and deletes its data. */
   async stop() {
     this.program.kill();
     await this.ended;
@@ -63,7 +63,7 @@ export class System {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** One call of the API: its answer, which has to have the status `expected`. */
+  /** Calls the API. Throws an error unless the response has the status `expected`. */
   async call(expected, method, path, { token = this.platformToken, body, type = "application/json", accept } = {}) {
     const headers = { authorization: `Bearer ${token}` };
     if (body !== undefined) headers["content-type"] = type;
@@ -72,7 +72,7 @@ export class System {
       method,
       headers,
       body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
-      signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
     });
     const text = await response.text();
     if (response.status !== expected) {
@@ -81,25 +81,25 @@ export class System {
     return /[/+]json/.test(response.headers.get("content-type") ?? "") ? JSON.parse(text) : text;
   }
 
-  /** An organisation that nobody else uses. */
+  /** Creates an organisation. */
   async organisation({ name = "Northwind Mills", plan = "enterprise" } = {}) {
     const id = `o${randomBytes(6).toString("hex")}`;
     const created = await this.call(201, "PUT", `/organisations/${id}`, { body: { name, plan } });
     return new Organisation(this, id, name, created.externalId);
   }
 
-  /** The organisation that a program which was started with `--demo` begins with. */
-  async demonstration() {
+  /** The organisation of the demo data, for programs that were started with `--demo`. */
+  async demo() {
     const { name, externalId } = await this.call(200, "GET", "/organisations/demo");
     return new Organisation(this, "demo", name, externalId);
   }
 
-  /** Ships now, whatever there is to ship. */
+  /** Runs the schedule once. */
   async tick() {
     return await this.call(200, "POST", "/_local/tick");
   }
 
-  /** Lets a portal link or a session end now. It takes minutes otherwise. */
+  /** Expires a portal link or a session now, instead of minutes later. */
   async end(kind, token) {
     const pk = `${kind}#${createHash("sha256").update(token).digest("hex")}`;
     await dynamodb(this, "UpdateItem", {
@@ -111,7 +111,7 @@ export class System {
     });
   }
 
-  /** Changes the accounts that the program takes for AWS, as an administrator does in a console. */
+  /** Changes the embedded AWS, as an administrator of an AWS account does. */
   inAws(change) {
     const file = join(this.dataDir, "aws.json");
     const aws = JSON.parse(readFileSync(file, "utf8"));
@@ -121,7 +121,7 @@ export class System {
   }
 }
 
-/** A customer. */
+/** A customer of the platform. */
 export class Organisation {
   #tokens = new Map();
 
@@ -133,7 +133,7 @@ export class Organisation {
     this.roleArn = `arn:aws:iam::${this.account}:role/put-audit-events-of-${id}`;
   }
 
-  /** A token with this role. */
+  /** Returns a token with this role. */
   async token(role) {
     if (!this.#tokens.has(role)) {
       const body = { name: `Test ${role}`, role };
@@ -142,18 +142,18 @@ export class Organisation {
     return await this.#tokens.get(role);
   }
 
-  /** A link to its page. */
+  /** Creates a portal link. */
   async portalLink(role = "admin", user = { id: "42", name: "Ada Bell", email: "ada@example.com" }) {
     return (await this.system.call(201, "POST", `${this.path}/portal-links`, { body: { role, user } })).url;
   }
 
-  /** Changes its name or plan. */
+  /** Changes the name or the plan. */
   async change(input) {
     await this.system.call(200, "PUT", this.path, { body: { name: this.name, ...input } });
     this.name = input.name ?? this.name;
   }
 
-  /** Records events, a thousand a request, and gives their receipts. */
+  /** Records events, 1,000 per request. Returns their receipts. */
   async record(events) {
     const token = await this.token("producer");
     const receipts = [];
@@ -165,7 +165,7 @@ export class Organisation {
     return receipts;
   }
 
-  /** The whole log, or what a query gives of it, the oldest first. */
+  /** Returns the events that match a query, the oldest first. */
   async log(query = "") {
     const token = await this.token("auditor");
     const events = [];
@@ -178,7 +178,7 @@ export class Organisation {
     return events;
   }
 
-  /** Makes the bucket and the role as the set-up says; `change` may spoil either. */
+  /** Creates the bucket and the role as the setup instructions say. `change` may modify either. */
   setUpAws(change = () => {}) {
     const role = {
       trustPolicy: {
@@ -204,19 +204,19 @@ export class Organisation {
     });
   }
 
-  /** Saves its destination by the API. */
+  /** Creates the destination through the API. */
   async saveDestination() {
     const [token, body] = [await this.token("admin"), { bucket: this.bucket, roleArn: this.roleArn }];
     return await this.system.call(201, "POST", `${this.path}/destinations`, { token, body });
   }
 
-  /** Its destination as the API shows it; undefined where it has none. */
+  /** Returns the destination from the API, or undefined. */
   async destination() {
     const list = await this.system.call(200, "GET", `${this.path}/destinations`, { token: await this.token("admin") });
     return list.destinations[0];
   }
 
-  /** What was delivered: keys and texts, in order. */
+  /** Returns the keys and texts of the delivered objects, sorted by key. */
   objects() {
     const folder = join(this.system.dataDir, "s3", this.bucket);
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
@@ -225,7 +225,7 @@ export class Organisation {
   }
 }
 
-/** An event, as a producer posts it. */
+/** An event for a producer to post. */
 export function event(number, changes = {}) {
   const actions = ["CREATE", "UPDATE", "DELETE", "LOGIN"];
   return {
@@ -236,7 +236,7 @@ export function event(number, changes = {}) {
   };
 }
 
-/** A server of pages that are not ours: another site's, or the product that embeds ours. `pages` maps paths to HTML. */
+/** A server for pages of another site, or of a product that embeds the console. `pages` maps paths to HTML. */
 export async function foreignSite() {
   const pages = new Map();
   const server = createServer((request, response) => {
@@ -249,11 +249,11 @@ export async function foreignSite() {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address();
   return {
-    /** Of the same site as the program's pages, for a browser: ports do not count. */
+    /** The same site as the console in a browser, because sites ignore ports. */
     origin: `http://127.0.0.1:${port}`,
-    /** Of another site. */
+    /** Another site. */
     otherSite: `http://localhost:${port}`,
-    /** Puts a page there, and gives its path. */
+    /** Adds a page and returns its path. */
     put(html) {
       const path = `/${randomBytes(6).toString("hex")}`;
       pages.set(path, `<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Elsewhere</title>${html}`);
@@ -263,7 +263,7 @@ export async function foreignSite() {
   };
 }
 
-/** A call of DynamoDB, signed as AWS asks ("Signature Version 4"), to put the store into a state that takes time to come. */
+/** Calls DynamoDB with a Signature Version 4, to produce a state that would take minutes otherwise. */
 async function dynamodb(system, operation, input) {
   const aws = JSON.parse(readFileSync(join(system.dataDir, "aws.json"), "utf8"));
   const user = aws.users[`arn:aws:iam::${PLATFORM_ACCOUNT}:user/annals-api`];
@@ -285,7 +285,7 @@ async function dynamodb(system, operation, input) {
     method: "POST",
     headers: { ...headers, authorization, "content-type": type },
     body,
-    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
   });
   if (!response.ok) throw new Error(`${operation}: ${response.status} ${await response.text()}`);
   return await response.json();

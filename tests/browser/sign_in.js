@@ -1,13 +1,13 @@
-// Getting in, and out.
+// Signing in and out.
 
 import assert from "node:assert/strict";
 
 import { look, scene, stage } from "./scene.js";
 
-scene("a portal link lets an administrator in, once", async (scene) => {
+scene("a portal link signs an administrator in once", async (scene) => {
   const organisation = await scene.system.organisation();
   const link = await organisation.portalLink();
-  const page = await scene.person();
+  const page = await scene.newUser();
   const response = await page.goto(link);
   assert.equal(response.status(), 200);
   assert.equal(new URL(page.url()).pathname, "/console/destinations");
@@ -16,20 +16,20 @@ scene("a portal link lets an administrator in, once", async (scene) => {
   assert.ok((await page.title()).endsWith("· Northwind Mills"));
   await page.getByText("Ada Bell").waitFor();
 
-  const other = await scene.person();
+  const other = await scene.newUser();
   assert.equal((await other.goto(link)).status(), 410);
-  await other.getByRole("heading", { level: 1, name: "This link has been used" }).waitFor();
+  await other.getByRole("heading", { level: 1, name: "This link does not work any more" }).waitFor();
   assert.deepEqual(await other.context().cookies(), []);
   await look(other, "entrance-link-used");
 
-  assert.equal((await page.reload()).status(), 200, "the first one's visit goes on");
+  assert.equal((await page.reload()).status(), 200, "the first session continues");
   const signedIn = (await organisation.log()).filter((event) => event.principal.id === "42");
   assert.equal(signedIn.length, 1, JSON.stringify(signedIn));
   assert.equal(signedIn[0].principal.email, "ada@example.com");
 });
 
-scene("the cookie is for this host, for half an hour, and for no script", async (scene) => {
-  const page = await scene.visitor(await scene.system.organisation());
+scene("the cookie is limited to this host, to 30 minutes, and hidden from scripts", async (scene) => {
+  const page = await scene.signedIn(await scene.system.organisation());
   const [cookie, ...others] = await page.context().cookies();
   assert.deepEqual(others, []);
   const { name, value, expires, ...rest } = cookie;
@@ -38,20 +38,20 @@ scene("the cookie is for this host, for half an hour, and for no script", async 
   assert.match(value, /^[A-Za-z0-9]{43}$/);
   assert.ok(Math.abs(expires - Date.now() / 1000 - 1800) < 30, `it expires at ${expires}`);
   assert.equal(await page.evaluate(() => document.cookie), "");
-  assert.ok(!(await page.content()).includes(value), "it stands on the page");
+  assert.ok(!(await page.content()).includes(value), "the page contains it");
 });
 
-scene("whoever only looks ahead does not use a link up", async (scene) => {
+scene("HEAD requests and prefetching do not use up a link", async (scene) => {
   const organisation = await scene.system.organisation();
   const link = await organisation.portalLink();
-  const page = await scene.person({ hosts: [stage.site.otherSite] });
+  const page = await scene.newUser({ hosts: [stage.site.otherSite] });
   const head = await page.request.head(link);
   assert.equal(head.status(), 405);
   assert.equal(head.headers()["set-cookie"], undefined);
   const ended = (event) => page.waitForEvent(event, (request) => request.url() === link).catch(() => null);
   const prefetched = Promise.race([ended("requestfailed"), ended("requestfinished")]);
   await page.goto(stage.site.otherSite + stage.site.put(`<link rel="prefetch" href="${link}"><a href="${link}">Audit log</a>`));
-  // What another site's page loads in advance is refused, and kept from that page, too.
+  // The prefetch is refused, and the other site cannot read the response.
   assert.ok(await prefetched, "the browser did not prefetch it");
   assert.deepEqual(await page.context().cookies(), []);
   await page.getByRole("link", { name: "Audit log" }).click();
@@ -60,22 +60,22 @@ scene("whoever only looks ahead does not use a link up", async (scene) => {
   page.expectFault(/ERR_BLOCKED_BY_RESPONSE/);
 });
 
-scene("a link that never was one is refused", async (scene) => {
-  const page = await scene.person();
+scene("an unknown link is refused", async (scene) => {
+  const page = await scene.newUser();
   for (const token of ["x", "A".repeat(43), "%00", encodeURIComponent("<script>alert(1)</script>")]) {
     assert.equal((await page.goto(`${scene.system.api}/console/enter/${token}`)).status(), 410, token);
-    await page.getByRole("heading", { name: "This link has been used" }).waitFor();
+    await page.getByRole("heading", { name: "This link does not work any more" }).waitFor();
   }
 });
 
-scene("a link and a visit end by themselves", async (scene) => {
+scene("links and sessions expire", async (scene) => {
   const organisation = await scene.system.organisation();
   const link = await organisation.portalLink();
   await scene.system.end("link", link.split("/").at(-1));
-  const late = await scene.person();
+  const late = await scene.newUser();
   assert.equal((await late.goto(link)).status(), 410);
 
-  const page = await scene.visitor(organisation);
+  const page = await scene.signedIn(organisation);
   assert.equal((await page.reload()).status(), 200);
   const [cookie] = await page.context().cookies();
   await scene.system.end("session", cookie.value);
@@ -83,8 +83,8 @@ scene("a link and a visit end by themselves", async (scene) => {
   await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
 });
 
-scene("without a visit every page says what to do", async (scene) => {
-  const page = await scene.person();
+scene("without a session every page says what to do", async (scene) => {
+  const page = await scene.newUser();
   for (const path of ["/console", "/console/destinations", "/console/events", "/console/tokens"]) {
     assert.equal((await page.goto(scene.system.api + path)).status(), 401, path);
     await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
@@ -92,13 +92,13 @@ scene("without a visit every page says what to do", async (scene) => {
   await look(page, "entrance-not-signed-in");
   const { hostname: domain } = new URL(scene.system.api);
   await page.context().addCookies([{ name: "annals", value: "A".repeat(43), domain, path: "/" }]);
-  assert.equal((await page.goto(`${scene.system.api}/console/events`)).status(), 401, "an invented one");
+  assert.equal((await page.goto(`${scene.system.api}/console/events`)).status(), 401, "an unknown session");
 });
 
 for (const javaScript of [true, false]) {
   const how = javaScript ? "" : ", without JavaScript";
-  scene(`signing out ends the visit, everywhere${how}`, async (scene) => {
-    const page = await scene.visitor(await scene.system.organisation(), { javaScript });
+  scene(`signing out ends the session on the server${how}`, async (scene) => {
+    const page = await scene.signedIn(await scene.system.organisation(), { javaScript });
     const cookies = await page.context().cookies();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByRole("heading", { level: 1, name: "You have signed out" }).waitFor();
@@ -109,14 +109,14 @@ for (const javaScript of [true, false]) {
   });
 }
 
-scene("an auditor reads, and finds no administration", async (scene) => {
+scene("an auditor reads events and cannot administer", async (scene) => {
   const organisation = await scene.system.organisation();
-  const page = await scene.visitor(organisation, { role: "auditor", user: { id: "7", name: "Grace Moss" } });
+  const page = await scene.signedIn(organisation, { role: "auditor", user: { id: "7", name: "Grace Moss" } });
   assert.equal(new URL(page.url()).pathname, "/console/events");
   assert.deepEqual(await page.getByRole("navigation").getByRole("link").allInnerTexts(), ["Event viewer"]);
   for (const path of ["/console/destinations", "/console/tokens", "/console/nowhere"]) {
     assert.equal((await page.goto(scene.system.api + path)).status(), 404, path);
-    await page.getByRole("heading", { level: 1, name: "There is no such page" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "Page not found" }).waitFor();
   }
   await look(page, "entrance-no-such-page");
   assert.equal((await page.goto(`${scene.system.api}/console`)).status(), 200);
@@ -126,15 +126,15 @@ scene("an auditor reads, and finds no administration", async (scene) => {
 scene("a visit sees its own organisation alone", async (scene) => {
   const [one, other] = await Promise.all([scene.system.organisation({ name: "One" }), scene.system.organisation({ name: "Other" })]);
   await other.record([{ action: "CREATE", entity: { id: "secret", name: "Secret", entityType: "KEY" }, principal: { id: "1", name: "P", entityType: "USER" } }]);
-  const page = await scene.visitor(one);
+  const page = await scene.signedIn(one);
   for (const path of ["/console/events", "/console/destinations", "/console/tokens"]) {
     await page.goto(scene.system.api + path);
     assert.ok(!(await page.content()).includes("Secret") && !(await page.title()).includes("Other"), path);
   }
 });
 
-scene("every answer has the headers that keep a browser careful", async (scene) => {
-  const page = await scene.visitor(await scene.system.organisation());
+scene("every response has the security headers", async (scene) => {
+  const page = await scene.signedIn(await scene.system.organisation());
   const pages = ["/console/destinations", "/console/events", "/console/tokens", "/console/nowhere", "/console/enter/x"];
   const assets = await page.evaluate(() => [...document.querySelectorAll("link[rel=stylesheet], script")].map((element) => new URL(element.href ?? element.src).pathname));
   assert.equal(assets.length, 2);
@@ -147,7 +147,7 @@ scene("every answer has the headers that keep a browser careful", async (scene) 
     assert.ok(!/unsafe|\*|http/.test(policy), policy);
     assert.equal(headers["x-content-type-options"], "nosniff", path);
     assert.equal(headers["referrer-policy"], "no-referrer", path);
-    const kept = assets.includes(path) ? "public, max-age=31536000, immutable" : "no-store";
-    assert.equal(headers["cache-control"], kept, path);
+    const cacheControl = assets.includes(path) ? "public, max-age=31536000, immutable" : "no-store";
+    assert.equal(headers["cache-control"], cacheControl, path);
   }
 });
