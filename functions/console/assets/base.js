@@ -1,10 +1,10 @@
-// Makes pages smoother. Every page works without it.
+// Optional improvements: every page works without this script.
 "use strict";
 
-// Times in the reader's zone, with UTC at hand.
+// Shows times in the user's time zone, with UTC as a tooltip.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-// Everything in `root` that is not there without a script. What is put into the page later needs it, too.
+// Improves all elements below `root`. Elements that are added to the page later need it too.
 const enhance = (root) => {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
@@ -15,7 +15,7 @@ const enhance = (root) => {
   for (const note of root.querySelectorAll("[data-zone]")) {
     note.textContent = zone ? `Times are in your time zone, ${zone}.` : "Times are in your time zone.";
   }
-  // Copying. Where the browser does not allow it, the text is selected.
+  // The button copies the text. If the browser does not allow that, it selects the text.
   for (const button of root.querySelectorAll("[data-copy]")) {
     const before = button.innerHTML;
     button.hidden = false;

@@ -1,4 +1,4 @@
-// A test without leaving the page, and questions as dialogs.
+// Runs the connection test without leaving the page, and shows questions as dialogs.
 {
   const load = async (address, options) => {
     const response = await fetch(address, options);
@@ -10,7 +10,7 @@
     document.querySelector("[data-announce]").textContent = text;
   };
 
-  // The button says that it is at work; then the destination's card is as the answer has it, with what the test found.
+  // While the test runs, the button says so. Then the card of the response replaces the destination's card.
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     if (!form.matches("form[data-test]")) return;
@@ -20,7 +20,7 @@
     const card = form.closest("section");
     const before = button.innerHTML;
     card.querySelector(".connection-test")?.remove();
-    // What was said before is over.
+    // Earlier messages do not apply any more.
     document.querySelectorAll("main > .notice[role=status]:not([data-announce])").forEach((notice) => notice.remove());
     button.setAttribute("aria-disabled", "true");
     button.className = "busy";
@@ -46,12 +46,12 @@
       button.removeAttribute("aria-disabled");
       button.className = "";
       button.innerHTML = before;
-      announce("No answer came, so there is no connection or it took too long. Test again.");
+      announce("No response: there is no connection, or the test took too long. Test again.");
       document.querySelector("[data-announce]").className = "notice bad";
     }
   });
 
-  // The question's own page, shown above this one. Where that does not work, the link leads to it.
+  // Shows the page of a question as a dialog. If that fails, the browser opens the page.
   document.addEventListener("click", async (event) => {
     const link = event.target.closest("a[data-question]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || !window.HTMLDialogElement) return;

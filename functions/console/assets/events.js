@@ -1,6 +1,6 @@
 // The event viewer.
 {
-  // Times are typed in the reader's zone, and sent in UTC.
+  // The user enters times in the local time zone. They are sent in UTC.
   const pad = (number) => String(number).padStart(2, "0");
   const toLocal = (text) => {
     const at = new Date(`${text}Z`);
@@ -15,7 +15,7 @@
   for (const input of times) if (input.value) input.value = toLocal(input.value);
   for (const note of form ? form.querySelectorAll("[data-zone-name]") : []) note.textContent = "(your time)";
 
-  // The address of what the form asks for, without what it does not.
+  // The address of the filtered list, without the parameters that are empty.
   const address = () => {
     const query = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
@@ -25,9 +25,9 @@
     if (query.has("since") || query.has("until")) query.delete("range");
     return `${form.getAttribute("action")}?${query}`;
   };
-  // Where the focus was is kept from page to page, if the browser keeps anything.
+  // Keeps the focus from page to page, if the browser allows session storage.
   const focusKey = "annals-filter-focus";
-  const keep = (work) => {
+  const attempt = (work) => {
     try {
       return work();
     } catch {
@@ -36,7 +36,7 @@
   };
   const show = (focused) => {
     if (!form.reportValidity()) return;
-    if (focused?.id) keep(() => sessionStorage.setItem(focusKey, focused.id));
+    if (focused?.id) attempt(() => sessionStorage.setItem(focusKey, focused.id));
     location.assign(address());
   };
   if (form) {
@@ -44,17 +44,17 @@
       event.preventDefault();
       show(document.activeElement);
     });
-    // A box that is ticked and a suggestion that is taken need no button. Who types presses Enter.
+    // A changed checkbox or a chosen suggestion submits the form. After typing, the user presses Enter.
     form.addEventListener("change", (event) => {
-      const taken = event.target.list && [...event.target.list.options].some((option) => option.value === event.target.value);
-      if (event.target.type === "checkbox" || taken) show(event.target);
+      const isSuggestion = event.target.list && [...event.target.list.options].some((option) => option.value === event.target.value);
+      if (event.target.type === "checkbox" || isSuggestion) show(event.target);
     });
-    const focused = keep(() => sessionStorage.getItem(focusKey));
-    keep(() => sessionStorage.removeItem(focusKey));
+    const focused = attempt(() => sessionStorage.getItem(focusKey));
+    attempt(() => sessionStorage.removeItem(focusKey));
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   }
 
-  // Older events are put below the others.
+  // Adds older events below the others.
   const log = document.querySelector(".log");
   const older = async (event) => {
     const link = event.target.closest?.("a[data-older]");
@@ -67,13 +67,13 @@
       if (!answer.ok) throw new Error(String(answer.status));
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const found = [...page.querySelectorAll("table[data-rows] tbody tr")];
-      const ways = page.querySelector(".log .ways-on");
-      if (!ways) throw new Error("no list");
+      const links = page.querySelector(".log .list-links");
+      if (!links) throw new Error("no list");
       enhance(page);
       rows.append(...found.map((row) => document.adoptNode(row)));
       log.querySelectorAll(":scope > .hint").forEach((hint) => hint.remove());
       const hints = [...page.querySelectorAll(".log > .hint")];
-      log.querySelector(".ways-on").replaceWith(...hints.map((hint) => document.adoptNode(hint)), document.adoptNode(ways));
+      log.querySelector(".list-links").replaceWith(...hints.map((hint) => document.adoptNode(hint)), document.adoptNode(links));
       (found[0] ?? log).querySelector("a")?.focus();
     } catch {
       location.assign(link.href);
@@ -81,7 +81,7 @@
   };
   log?.addEventListener("click", older);
 
-  // Up and down go from event to event.
+  // The arrow keys move from event to event.
   log?.addEventListener("keydown", (event) => {
     const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
     const row = step && event.target.closest("table[data-rows] tbody tr");

@@ -1,62 +1,52 @@
-//! Bar charts as SVG. Numbers become attributes of shapes; words stay HTML around them, so that they keep their size at any
-//! width.
+//! Bar charts as SVG. Only the bars are SVG. Texts are HTML around it, so that they keep their size at any width.
 
+use annals_core::time::Timestamp;
 use maud::{Markup, html};
 
-use crate::ui::Tone;
+use crate::ui::{self, Tone};
 
-/// The height of the plot in units of its view box.
+/// The height of the plot, in units of its view box.
 const HEIGHT: f64 = 100.0;
-/// The share of its slot that a bar is wide.
-const BAR: f64 = 0.8;
-/// The lowest bar that is more than nothing, so that it can be seen.
-const LEAST: f64 = 2.0;
+/// The width of a bar, as a share of its slot.
+const BAR_WIDTH: f64 = 0.8;
+/// The lowest height of a bar whose value is not zero, so that it is visible.
+const MIN_HEIGHT: f64 = 2.0;
 
-/// Bars side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BarChart {
-    /// What it shows.
     pub title: String,
-    /// What a reader who does not see it should know.
+    /// The text for screen readers.
     pub summary: String,
-    /// The bars, from left to right.
     pub bars: Vec<Bar>,
     /// The highest value, with its unit.
     pub highest: String,
-    /// What stands below it, from the left end to the right.
+    /// The labels of the horizontal axis.
     pub ticks: Vec<Tick>,
 }
 
-/// One bar.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
-    /// How high it is.
     pub value: u64,
-    /// What it says: a stretch of time and a value, for example.
+    /// For example a period and its value.
     pub label: String,
-    /// Where it leads.
     pub href: Option<String>,
-    /// How what it stands for is.
     pub tone: Tone,
 }
 
-/// A label of the axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tick {
-    /// A moment.
-    Time(annals_core::time::Timestamp),
-    /// Words.
+    Time(Timestamp),
     Text(String),
 }
 
 impl BarChart {
-    /// The chart. Bars without a value lead nowhere.
+    /// Writes the chart. Bars whose value is zero have no link.
     #[must_use]
     pub fn render(&self) -> Markup {
         let highest = self.bars.iter().map(|bar| bar.value).max().unwrap_or(0).max(1);
         let height = |value: u64| match value {
             0 => 0.0,
-            value => (value as f64 / highest as f64 * HEIGHT).max(LEAST),
+            value => (value as f64 / highest as f64 * HEIGHT).max(MIN_HEIGHT),
         };
         html! {
             figure .chart {
@@ -76,7 +66,7 @@ impl BarChart {
                 div .ticks aria-hidden="true" {
                     @for tick in &self.ticks {
                         @match tick {
-                            Tick::Time(at) => (crate::ui::time(*at)),
+                            Tick::Time(at) => (ui::time(*at)),
                             Tick::Text(text) => span { (text) },
                         }
                     }
@@ -86,15 +76,15 @@ impl BarChart {
     }
 }
 
-/// A bar, and a place to point at that is as high as the plot.
+/// A bar, and a transparent rectangle over the whole slot, which is easier to point at.
 fn shape(index: usize, bar: &Bar, height: f64) -> Markup {
-    let left = index as f64 + (1.0 - BAR) / 2.0;
+    let left = index as f64 + (1.0 - BAR_WIDTH) / 2.0;
     html! {
         title { (bar.label) }
         rect .slot x=(index) y="0" width="1" height=(HEIGHT) {}
         @if height > 0.0 {
             rect class=(bar.tone.class()) x=(format!("{left:.1}")) y=(format!("{:.1}", HEIGHT - height))
-                width=(BAR) height=(format!("{height:.1}")) {}
+                width=(BAR_WIDTH) height=(format!("{height:.1}")) {}
         }
     }
 }
@@ -104,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_as_high_as_their_values_and_lead_where_there_is_something() {
+    fn heights_follow_values_and_only_bars_with_a_value_are_links() {
         let bar = |value: u64| Bar {
             value,
             label: format!("{value} <events>"),

@@ -1,5 +1,5 @@
-//! Every page with every sample of its view model: small, whole, without a script or style of its own, with a name for every
-//! control.
+//! Renders every page with every sample of its view model. A page is small and well-formed, has no inline script or style, and
+//! gives every control a name.
 
 use std::collections::HashSet;
 
@@ -8,17 +8,16 @@ use maud::Markup;
 
 use crate::{destinations, events, sign_in, tokens};
 
-/// The largest page, in bytes.
 const MAX_PAGE_BYTES: usize = 100_000;
 
-/// A page's name, and what it is.
+/// The name of a sample, and its page.
 pub(crate) type Sample = (&'static str, Markup);
 
 fn samples() -> Vec<Sample> {
     let mut samples = vec![
         ("signed out", sign_in::signed_out_page("/prod")),
-        ("refusal", refusal::page("", "This link has been used", "Go back.", None, false)),
-        ("refusal with a number", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
+        ("refusal", refusal::page("", "Page not found", "Go back.", None, false)),
+        ("refusal with a request ID", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
     ];
     samples.extend(events::samples());
     samples.extend(destinations::samples());
@@ -27,20 +26,20 @@ fn samples() -> Vec<Sample> {
 }
 
 #[test]
-fn every_page_is_small_and_whole_with_every_sample() {
+fn every_sample_is_a_small_and_valid_page() {
     let mut names = HashSet::new();
     for (name, page) in samples() {
         assert!(names.insert(name), "two samples are called {name}");
         let html = page.into_string();
         assert!(html.len() < MAX_PAGE_BYTES, "{name}: {} bytes", html.len());
         assert!(html.starts_with("<!DOCTYPE html><html lang=\"en\">") && html.ends_with("</html>"), "{name}");
-        assert_eq!(html.matches("<h1").count(), 1, "{name}: one first heading");
+        assert_eq!(html.matches("<h1").count(), 1, "{name}: one main heading");
         assert_eq!(html.matches("id=\"content\"").count(), 1, "{name}");
         check(name, &html);
     }
 }
 
-/// What the content security policy refuses, what a browser would have to guess, and what a screen reader could not name.
+/// Checks for what the content security policy blocks, for invalid HTML, and for controls without a name.
 fn check(name: &str, html: &str) {
     let mut open: Vec<String> = Vec::new();
     let mut ids = HashSet::new();
@@ -50,15 +49,15 @@ fn check(name: &str, html: &str) {
             continue;
         }
         let element: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect();
-        assert!(!tag.contains(" style=") && element != "style", "{name}: a style of its own: <{tag}>");
-        assert!(!tag.contains(" on"), "{name}: a script of its own: <{tag}>");
+        assert!(!tag.contains(" style=") && element != "style", "{name}: an inline style: <{tag}>");
+        assert!(!tag.contains(" on"), "{name}: an inline script: <{tag}>");
         if element == "script" {
-            assert!(tag.contains(" src="), "{name}: a script of its own");
+            assert!(tag.contains(" src="), "{name}: an inline script");
         }
         if element == "form" && tag.contains("method=\"post\"") {
             let rest = html.split_once(tag).map_or("", |(_, rest)| rest);
             let form = rest.split("</form>").next().unwrap_or_default();
-            assert!(form.contains("name=\"formToken\""), "{name}: a form without its token: <{tag}>");
+            assert!(form.contains("name=\"formToken\""), "{name}: a form without a form token: <{tag}>");
         }
         if let Some(id) = attribute(tag, "id") {
             assert!(ids.insert(id.to_owned()), "{name}: two elements have the id {id}");
@@ -75,7 +74,7 @@ fn check(name: &str, html: &str) {
     assert_eq!(open, Vec::<String>::new(), "{name}: not closed");
 }
 
-/// What stands between `<` and `>`. Texts and attributes hold neither, because they are escaped.
+/// The texts between `<` and `>`. Texts and attribute values contain neither, because they are escaped.
 fn tags(html: &str) -> impl Iterator<Item = &str> {
     let parts = html.split('<').skip(1).filter_map(|part| part.split('>').next());
     parts.filter(|tag| !tag.starts_with('!'))

@@ -5,6 +5,7 @@
 use annals_core::fault::{Faults, Place};
 use annals_http::console::session::FormData;
 use maud::{Markup, html};
+use serde_json::Value;
 
 /// The longest value that an invalid form shows again.
 const MAX_VALUE_CHARS: usize = 1000;
@@ -146,6 +147,28 @@ impl Fields {
         field.map(|field| field.fault = Some(format!("{} {detail}.", field.label))).is_some()
     }
 
+    /// The fields `names` that are not empty, as a JSON object.
+    #[must_use]
+    pub fn non_empty(&self, names: &[&str]) -> Value {
+        let pairs = names.iter().map(|name| (*name, self.get(name))).filter(|(_, value)| !value.is_empty());
+        Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    /// The names of the fields that have a fault.
+    #[must_use]
+    pub fn invalid_names(&self) -> Vec<&'static str> {
+        self.fields.iter().filter(|field| field.fault.is_some()).map(|field| field.name).collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_values(mut self, values: &[(&str, &str)]) -> Self {
+        for (name, value) in values {
+            let field = self.fields.iter_mut().find(|field| field.name == *name).unwrap();
+            *field = field.clone().value(value);
+        }
+        self
+    }
+
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         !self.faults.is_empty() || self.fields.iter().any(|field| field.fault.is_some())
@@ -187,7 +210,7 @@ pub(crate) fn parameter(query: &str, name: &str) -> String {
 
 /// A whole number as JSON. Any other text becomes a JSON string, which the API's input refuses with a fault.
 #[must_use]
-pub(crate) fn whole_number(text: &str) -> serde_json::Value {
+pub(crate) fn whole_number(text: &str) -> Value {
     let digits = text.replace(['\u{202f}', '\u{a0}', ' '], "");
     match digits.parse::<u64>() {
         Ok(number) if digits.len() <= 15 => number.into(),

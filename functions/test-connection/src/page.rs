@@ -1,6 +1,6 @@
 //! `POST /console/destinations/{destination}/test`: the button "Test" of the organisation's page.
 
-use annals_console::destinations::show_tested;
+use annals_console::destinations::page::show_tested;
 use annals_http::{
     ADMINISTRATORS,
     console::{refusal::Refusal, session::ConsoleRequest},

@@ -200,8 +200,8 @@ fn the_parts_of_an_export_are_all_that_is_filtered() {
                     assert!(json.len() < 6_000_000, "{}", json.len());
                     whole += std::str::from_utf8(&content).unwrap();
                 }
-                path = link(&plan, "Go on with part");
-                assert_eq!(path.is_some(), plan.contains("This is not all"));
+                path = link(&plan, "Continue with part");
+                assert_eq!(path.is_some(), plan.contains("There are more events"));
             }
             match (format, query) {
                 ("ndjson", _) => {
@@ -236,16 +236,16 @@ fn what_is_wrong_has_a_page_and_a_status_of_its_own_and_is_no_read() {
         let event = world.lines().await.last().unwrap().clone();
         world.enter().await;
         for (path, status, told) in [
-            ("/console/events?since=yesterday", 422, "This is no date and time."),
+            ("/console/events?since=yesterday", 422, "This is not a date and time."),
             ("/console/events?until=2026-01-01&since=2026-01-02", 422, "This lies before since."),
-            ("/console/events?pageSize=7", 422, "pageSize is no parameter of this page."),
+            ("/console/events?pageSize=7", 422, "pageSize is not a parameter of this page."),
             ("/console/events?from=x", 422, "from is no event"),
-            ("/console/events?from=AaICssV7cACAAAAAAeCKzA", 422, "from is no event of your organisation."),
+            ("/console/events?from=AaICssV7cACAAAAAAeCKzA", 422, "from is not an event of your organisation."),
             ("/console/events/export?format=pdf", 422, "format must be ndjson or csv."),
             ("/console/events/export", 422, "format must be ndjson or csv."),
-            ("/console/events/nonsense", 404, "There is no such event"),
-            ("/console/events/AaICssV7cACAAAAAAeCKzA", 404, "There is no such event"),
-            ("/console/events/AaICssV7cACAAAAAAeCKzA/json", 404, "There is no such event"),
+            ("/console/events/nonsense", 404, "Event not found"),
+            ("/console/events/AaICssV7cACAAAAAAeCKzA", 404, "Event not found"),
+            ("/console/events/AaICssV7cACAAAAAAeCKzA/json", 404, "Event not found"),
             (&format!("/console/events/{}", old.short()), 410, "This event has expired"),
             (&format!("/console/events?from={}", old.short()), 410, "This event has expired"),
         ] {

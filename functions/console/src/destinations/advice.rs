@@ -1,38 +1,52 @@
-//! What to change where, made easy to follow: numbered points become a list, and policies in it become texts to copy.
+//! What to change, and where: instructions, and policies to copy.
 
-use annals_core::json::quote;
+use annals_core::{
+    delivery::{failure::FailureCode, setup::Setup},
+    json::quote,
+};
 use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::ui;
 
-/// A part of a sentence.
+/// A part of an instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// Words.
-    Words(String),
-    /// Something to be read letter by letter.
+pub enum Span {
+    Text(String),
     Code(String),
 }
 
-/// A text to paste somewhere.
+/// A policy to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paste {
-    /// What it is.
+pub struct Policy {
     pub label: &'static str,
-    /// The text.
     pub text: String,
 }
 
-impl Paste {
-    /// A policy.
+impl Policy {
     #[must_use]
-    pub fn policy(label: &'static str, policy: &Value) -> Self {
+    pub fn of(label: &'static str, policy: &Value) -> Self {
         Self { label, text: pretty(policy) }
+    }
+
+    /// The policy that fixes a failure, if there is one.
+    #[must_use]
+    pub fn for_failure(code: FailureCode, setup: &Setup) -> Option<Self> {
+        match code {
+            FailureCode::RoleNotAssumable => Some(Self::of("Trust policy", &setup.trust_policy)),
+            FailureCode::PutDenied => Some(Self::of("Permission policy", &setup.permission_policy)),
+            FailureCode::KmsDenied => Some(Self::of("Permission policy for the KMS key", &setup.kms_policy)),
+            _ => None,
+        }
     }
 }
 
-/// A policy as people write it: with the members of its objects in the order of AWS's own examples.
+/// A message of AWS as a quotation.
+pub(super) fn aws_message(message: &str) -> Markup {
+    html! { p .hint .aws-message { "AWS answered: " q { bdi { (message) } } } }
+}
+
+/// A policy with one member per line, in the order of the examples in the AWS documentation.
 pub(super) fn pretty(policy: &Value) -> String {
     let mut text = String::new();
     write(policy, 0, &mut text);
@@ -82,26 +96,26 @@ fn write(value: &Value, depth: usize, text: &mut String) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
     /// What stands before the list.
-    pub lead: Vec<Piece>,
+    pub lead: Vec<Span>,
     /// The points, in order; none where there is only one thing to do.
-    pub points: Vec<Vec<Piece>>,
-    /// What to paste.
-    pub pastes: Vec<Paste>,
+    pub points: Vec<Vec<Span>>,
+    /// What to policy.
+    pub policies: Vec<Policy>,
 }
 
 impl Advice {
     /// Reads a fix as [`Failure`](annals_core::delivery::failure::Failure) words it. Where it has no policy in it, `instead`
-    /// is what to paste.
+    /// is what to policy.
     #[must_use]
-    pub fn read(fix: &str, instead: Option<Paste>) -> Self {
-        let mut pastes = Vec::new();
+    pub fn read(fix: &str, instead: Option<Policy>) -> Self {
+        let mut policies = Vec::new();
         let mut parts = numbered(fix).into_iter();
-        let lead = pieces(parts.next().unwrap_or_default(), &mut pastes);
-        let points = parts.map(|part| pieces(part, &mut pastes)).collect();
-        if pastes.is_empty() {
-            pastes.extend(instead);
+        let lead = spans(parts.next().unwrap_or_default(), &mut policies);
+        let points = parts.map(|part| spans(part, &mut policies)).collect();
+        if policies.is_empty() {
+            policies.extend(instead);
         }
-        Self { lead, points, pastes }
+        Self { lead, points, policies }
     }
 
     /// As HTML.
@@ -118,19 +132,19 @@ impl Advice {
                     }
                 }
             }
-            @for paste in &self.pastes {
-                (ui::copyable(paste.label, &paste.text))
+            @for policy in &self.policies {
+                (ui::copyable(policy.label, &policy.text))
             }
         }
     }
 }
 
-fn words(pieces: &[Piece]) -> Markup {
+fn words(spans: &[Span]) -> Markup {
     html! {
-        @for piece in pieces {
+        @for piece in spans {
             @match piece {
-                Piece::Words(words) => (words),
-                Piece::Code(code) => code { (code) },
+                Span::Text(words) => (words),
+                Span::Code(code) => code { (code) },
             }
         }
     }
@@ -148,9 +162,9 @@ fn numbered(text: &str) -> Vec<&str> {
     parts
 }
 
-/// `text` in pieces. Each policy in it is put into `pastes` instead.
-fn pieces(text: &str, pastes: &mut Vec<Paste>) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+/// `text` in spans. Each policy in it is put into `policies` instead.
+fn spans(text: &str, policies: &mut Vec<Policy>) -> Vec<Span> {
+    let mut spans = Vec::new();
     let mut words = String::new();
     let mut rest = text;
     while let Some(start) = rest.find('{') {
@@ -163,20 +177,20 @@ fn pieces(text: &str, pastes: &mut Vec<Paste>) -> Vec<Piece> {
         match value {
             Some(policy) if policy.get("Statement").is_some() => {
                 words.push_str("the policy below");
-                pastes.push(Paste { label: label(&policy), text: pretty(&policy) });
+                policies.push(Policy { label: label(&policy), text: pretty(&policy) });
             }
             Some(_) => {
-                pieces.push(Piece::Words(std::mem::take(&mut words)));
-                pieces.push(Piece::Code(json.to_owned()));
+                spans.push(Span::Text(std::mem::take(&mut words)));
+                spans.push(Span::Code(json.to_owned()));
             }
             None => words.push_str(json),
         }
         rest = after;
     }
     words.push_str(rest);
-    pieces.push(Piece::Words(words));
-    pieces.retain(|piece| !matches!(piece, Piece::Words(words) if words.is_empty()));
-    pieces
+    spans.push(Span::Text(words));
+    spans.retain(|piece| !matches!(piece, Span::Text(words) if words.is_empty()));
+    spans
 }
 
 /// What kind of policy it is.
@@ -201,18 +215,18 @@ mod tests {
     fn points_become_a_list_and_policies_are_there_to_copy() {
         let fix = "In account 1, in this order: (1) Is it there? (2) Paste exactly this: {\"Version\":\"2012-10-17\",\"Statement\":[{\"Action\":\"sts:AssumeRole\"}]}. Or add {\"a\":1} to it {";
         let advice = Advice::read(fix, None);
-        assert_eq!(advice.lead, [Piece::Words("In account 1, in this order:".to_owned())]);
-        assert_eq!(advice.points[0], [Piece::Words("Is it there?".to_owned())]);
+        assert_eq!(advice.lead, [Span::Text("In account 1, in this order:".to_owned())]);
+        assert_eq!(advice.points[0], [Span::Text("Is it there?".to_owned())]);
         assert_eq!(
             advice.points[1],
             [
-                Piece::Words("Paste exactly this: the policy below. Or add ".to_owned()),
-                Piece::Code("{\"a\":1}".to_owned()),
-                Piece::Words(" to it {".to_owned())
+                Span::Text("Paste exactly this: the policy below. Or add ".to_owned()),
+                Span::Code("{\"a\":1}".to_owned()),
+                Span::Text(" to it {".to_owned())
             ]
         );
-        assert_eq!(advice.pastes.len(), 1);
-        assert_eq!(advice.pastes[0].label, "Trust policy");
+        assert_eq!(advice.policies.len(), 1);
+        assert_eq!(advice.policies[0].label, "Trust policy");
     }
 
     #[test]
@@ -232,8 +246,8 @@ mod tests {
     #[test]
     fn whatever_is_said_is_shown() {
         for text in ["", "{", "}{", "{\"a\":", "(1) ", "(2) x", "{\"Statement\":1}{"] {
-            let advice = Advice::read(text, Some(Paste { label: "x", text: String::new() }));
-            assert_eq!(advice.pastes.len(), 1, "{text}");
+            let advice = Advice::read(text, Some(Policy { label: "x", text: String::new() }));
+            assert_eq!(advice.policies.len(), 1, "{text}");
         }
     }
 }

@@ -1,125 +1,97 @@
-//! One destination: how it stands, what to do about it, and what can be done with it.
+//! One destination: its status, its problems, and the actions on it.
 
 use annals_core::{
-    delivery::{Delivery, failure::RemediedBy, setup::Setup},
-    destination::{Destination, Failing, Progress},
+    delivery::{
+        Delivery,
+        failure::{Failure, RemediedBy},
+        setup::Setup,
+    },
+    destination::{Destination, Failing},
     organisation::Organisation,
     time::Timestamp,
 };
 use maud::{Markup, html};
 
 use super::{
-    advice::Advice,
-    connection_test::{ConnectionTest, paste_for, said},
-    form,
-    history::History,
+    advice::{Advice, Policy, aws_message},
+    connection_test::ConnectionTest,
+    deliveries::Deliveries,
+    replay, settings,
     setup::SetupView,
 };
 use crate::{
     fields::Fields,
-    layout::Shell,
+    layout::{Section, Shell},
     ui::{self, Tone},
 };
 
-/// A destination.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Card {
-    /// Its id.
     pub id: String,
-    /// The bucket.
     pub bucket: String,
-    /// The role.
     pub role_arn: String,
-    /// What is sent whenever the role is assumed.
     pub external_id: String,
-    /// The status in a word, and its colour.
-    pub state: (Tone, &'static str),
-    /// The status line, and the moment that it ends with.
-    pub status: (String, Option<Timestamp>),
-    /// When an object was last put there.
+    pub badge: (Tone, &'static str),
+    /// The status line, and the time that it ends with.
+    pub status: (&'static str, Option<Timestamp>),
     pub last_success: Option<Timestamp>,
-    /// When it was created.
     pub created_at: Timestamp,
     /// How many days events wait while nothing can be sent.
     pub retention_days: u16,
-    /// Whether its owner has paused it.
     pub is_paused: bool,
-    /// Whether the plan does not include it.
+    /// Whether the plan does not include delivery any more.
     pub is_disabled: bool,
-    /// What is wrong, where the last attempt failed.
     pub failing: Option<FailingView>,
-    /// What expired before its delivery was confirmed.
-    pub lost: Option<LostView>,
-    /// What is being delivered once more.
+    pub expired: Option<ExpiredView>,
     pub replay: Option<ReplayView>,
-    /// What a test has just found.
     pub connection_test: Option<ConnectionTest>,
-    /// Everything else; none where another destination is looked at.
-    pub more: Option<More>,
+    /// What is shown of the selected destination only.
+    pub details: Option<Details>,
 }
 
-/// What is shown of a destination that is looked at.
 #[derive(Debug, Clone, PartialEq)]
-pub struct More {
-    /// What to set up in AWS.
+pub struct Details {
     pub setup: SetupView,
-    /// What was delivered.
-    pub history: History,
-    /// Its settings.
+    pub deliveries: Deliveries,
     pub settings: Fields,
-    /// A replay by time.
     pub replay_by_time: Fields,
-    /// A replay by sequence.
     pub replay_by_sequence: Fields,
 }
 
-/// Delivery that does not succeed at present.
+/// Why delivery fails, and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailingView {
-    /// Why.
     pub cause: String,
-    /// What to change where.
     pub advice: Advice,
-    /// What AWS said.
-    pub aws: Option<String>,
-    /// What kind of failure it is.
+    pub aws_message: Option<String>,
     pub code: &'static str,
-    /// Who can mend it.
     pub remedied_by: &'static str,
-    /// Since when.
     pub since: Timestamp,
-    /// How often in a row.
     pub attempts: u32,
-    /// When it is tried again at the earliest.
     pub retry_at: Timestamp,
 }
 
 /// Events that expired before their delivery was confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostView {
-    /// How many, in words.
+pub struct ExpiredView {
+    /// `1 event`, `2 events`.
     pub events: String,
-    /// The last of them, in words.
+    /// The sequences that expired last.
     pub last: String,
-    /// When that was noticed.
     pub noticed_at: Timestamp,
 }
 
 /// A replay in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayView {
-    /// The sequence that is next.
-    pub next: String,
-    /// The last one.
-    pub last: String,
-    /// When it was asked for.
+    pub next_sequence: String,
+    pub last_sequence: String,
     pub started_at: Timestamp,
-    /// What its keys begin with, behind the prefix.
+    /// The folder of its objects, below the key prefix.
     pub folder: String,
 }
 
 impl Card {
-    /// A destination that is not looked at further.
     #[must_use]
     pub fn of(organisation: &Organisation, destination: &Destination, setup: &Setup) -> Self {
         let progress = &destination.progress;
@@ -129,13 +101,7 @@ impl Card {
             bucket: destination.bucket.to_string(),
             role_arn: destination.role_arn.to_string(),
             external_id: organisation.external_id.clone(),
-            state: match destination.state() {
-                "sent" => (Tone::Good, "Sending"),
-                "failing" => (Tone::Bad, "Failing"),
-                "paused" => (Tone::Warning, "Paused"),
-                "disabled" => (Tone::Warning, "Disabled"),
-                _ => (Tone::Neutral, "New"),
-            },
+            badge: badge(destination),
             status: status(destination),
             last_success: progress.last_success,
             created_at: destination.created_at,
@@ -143,45 +109,54 @@ impl Card {
             is_paused: destination.paused,
             is_disabled: destination.disabled,
             failing: failing.filter(|_| destination.is_active()).map(|failing| FailingView::of(failing, setup)),
-            lost: progress.lost.as_ref().map(|lost| LostView {
+            expired: progress.lost.as_ref().map(|lost| ExpiredView {
                 events: ui::count(lost.events, "event", "events"),
                 last: match (*lost.last.start(), *lost.last.end()) {
-                    (first, last) if first == last => format!("number {}", ui::number(first)),
-                    (first, last) => format!("numbers {} to {}", ui::number(first), ui::number(last)),
+                    (first, last) if first == last => format!("sequence {}", ui::number(first)),
+                    (first, last) => format!("sequences {} to {}", ui::number(first), ui::number(last)),
                 },
                 noticed_at: lost.noticed_at,
             }),
             replay: destination.replay.as_ref().map(|replay| ReplayView {
-                next: ui::number(replay.next),
-                last: ui::number(replay.last),
+                next_sequence: ui::number(replay.next),
+                last_sequence: ui::number(replay.last),
                 started_at: replay.started_at,
                 folder: format!("replay/{}/", replay.id),
             }),
             connection_test: None,
-            more: None,
+            details: None,
         }
     }
 
-    /// With all that there is to see of it.
     #[must_use]
-    pub fn in_full(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
-        let works = destination.progress.last_success.is_some()
-            || self.connection_test.as_ref().is_some_and(|connection_test| connection_test.passed);
-        let more = More {
+    pub fn with_details(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
+        let works = destination.progress.last_success.is_some() || self.passes_test();
+        let details = Details {
             setup: SetupView::of(setup, !works),
-            history: History::few(deliveries, destination),
-            settings: form::settings(destination),
-            replay_by_time: form::replay_by_time(),
-            replay_by_sequence: form::replay_by_sequence(),
+            deliveries: Deliveries::newest(deliveries, destination),
+            settings: settings::fields(destination),
+            replay_by_time: replay::by_time(),
+            replay_by_sequence: replay::by_sequence(),
         };
-        Self { more: Some(more), ..self }
+        Self { details: Some(details), ..self }
     }
 
-    fn path(&self, what: &str) -> String {
-        format!("/console/destinations/{}/{what}", self.id)
+    /// Whether the last test passed, and delivery has not started to fail since then.
+    fn passes_test(&self) -> bool {
+        self.connection_test.as_ref().is_some_and(|test| test.passed) && self.has_current_test()
     }
 
-    /// As HTML: sections below the first heading.
+    fn has_current_test(&self) -> bool {
+        let failing_since = self.failing.as_ref().map_or(Timestamp::EPOCH, |failing| failing.since);
+        self.connection_test.as_ref().is_some_and(|test| test.tested_at >= failing_since)
+    }
+
+    /// The address of an action on this destination.
+    fn href(&self, action: &str, shell: &Shell) -> String {
+        shell.href(&format!("/console/destinations/{}/{action}", self.id))
+    }
+
+    /// Writes the sections of this destination.
     #[must_use]
     pub fn render(&self, shell: &Shell) -> Markup {
         let id = &self.id;
@@ -189,34 +164,34 @@ impl Card {
             section .card id={ "destination-" (id) } aria-labelledby={ "bucket-" (id) } {
                 div .row .spread {
                     h2 .break id={ "bucket-" (id) } { (self.bucket) }
-                    (ui::badge(self.state.0, self.state.1))
+                    (ui::badge(self.badge.0, self.badge.1))
                 }
                 p .status {
                     (self.status.0)
-                    @if let Some(at) = self.status.1 { (ui::time(at)) }
+                    @if let Some(at) = self.status.1 { " " (ui::time(at)) }
                 }
                 (self.facts())
                 (self.buttons(shell))
-                @if let Some(connection_test) = &self.connection_test { (connection_test.render(&format!("test-{id}"))) }
-                (self.troubles())
-                @if self.more.is_none() {
+                @if let Some(test) = &self.connection_test { (test.render(&format!("test-{id}"))) }
+                (self.notices())
+                @if self.details.is_none() {
                     p {
-                        a href={ (shell.href("/console/destinations")) "?destination=" (id) } {
+                        a href={ (shell.href(Section::Destinations.path())) "?destination=" (id) } {
                             "Setup, deliveries and settings" span .visually-hidden { " of " (self.bucket) }
                         }
                     }
                 }
             }
-            @if let Some(more) = &self.more {
-                @let setup = more.setup.render(&format!("setup-{id}"));
-                @if more.setup.is_due { (setup) }
+            @if let Some(details) = &self.details {
+                @let setup = details.setup.render(&format!("setup-{id}"));
+                @if details.setup.is_due { (setup) }
                 section .card aria-labelledby={ "deliveries-" (id) } {
                     h2 id={ "deliveries-" (id) } { "Deliveries" }
-                    (more.history.render(shell, &format!("deliveries-{id}")))
+                    (details.deliveries.render(shell, &format!("deliveries-{id}")))
                 }
-                @if !more.setup.is_due { (setup) }
-                (self.settings(more, shell))
-                @if !self.is_disabled { (self.replays(more, shell)) }
+                @if !details.setup.is_due { (setup) }
+                (settings::render(&details.settings, id, &self.href("settings", shell), shell))
+                @if !self.is_disabled { (replay::render(details, id, &self.href("replay", shell), shell)) }
             }
         }
     }
@@ -236,49 +211,8 @@ impl Card {
         }
     }
 
-    fn troubles(&self) -> Markup {
-        html! {
-            @if self.is_disabled {
-                (ui::notice(Tone::Warning, &html! {
-                    p {
-                        "Your organisation's plan does not include delivery any more. Events wait, each for "
-                        (self.retention_days) " days from when it was recorded; once a plan with delivery is in force, it "
-                        "goes on by itself where it stopped. Whoever manages the subscription in the product that you "
-                        "came from can change the plan."
-                    }
-                }))
-            } @else if self.is_paused {
-                (ui::notice(Tone::Warning, &html! {
-                    p {
-                        "Events wait, each for " (self.retention_days) " days from when it was recorded; after that it "
-                        "expires, and cannot be delivered any more."
-                    }
-                }))
-            }
-            @if let Some(failing) = &self.failing { (failing.render(self.more.is_some() && self.connection_test.is_none())) }
-            @if let Some(lost) = &self.lost {
-                (ui::notice(Tone::Bad, &html! {
-                    p { strong { (lost.events) " expired before delivery was confirmed." } }
-                    p {
-                        "The latest: " (lost.last) ", noticed at " (ui::time(lost.noticed_at))
-                        ". What expired cannot be delivered any more; some of it may be in the bucket all the same."
-                    }
-                }))
-            }
-            @if let Some(replay) = &self.replay {
-                (ui::notice(Tone::Neutral, &html! {
-                    p {
-                        strong { "A replay is in progress. " }
-                        "Next is sequence " (replay.next) ", the last will be " (replay.last) ". Asked for at "
-                        (ui::time(replay.started_at)) "; it goes below " code { (replay.folder) } "."
-                    }
-                }))
-            }
-        }
-    }
-
     fn buttons(&self, shell: &Shell) -> Markup {
-        let passed = self.connection_test.as_ref().is_some_and(|connection_test| connection_test.passed);
+        let passed = self.passes_test();
         let class = match (passed, self.last_success) {
             (true, _) => "good",
             (false, None) => "primary",
@@ -287,82 +221,111 @@ impl Card {
         let of_bucket = html! { span .visually-hidden { " " (self.bucket) } };
         html! {
             div .row {
-                form method="post" data-test action={ (shell.href(&self.path("test"))) "#test-" (self.id) } {
+                form method="post" data-test action=(self.href("test", shell)) {
                     (shell.form_token())
                     button .(class) type="submit" {
                         @if passed { span aria-hidden="true" { "✓" } }
-                        "Test" (of_bucket) @if passed { span .visually-hidden { ": it works" } }
+                        "Test" (of_bucket) @if passed { span .visually-hidden { ": passed" } }
                     }
                 }
                 @if !self.is_disabled {
-                    form method="post" action=(shell.href(&self.path(if self.is_paused { "resume" } else { "pause" }))) {
+                    form method="post" action=(self.href(if self.is_paused { "resume" } else { "pause" }, shell)) {
                         (shell.form_token())
                         button type="submit" { @if self.is_paused { "Resume" } @else { "Pause" } (of_bucket) }
                     }
                 }
-                a .button .danger href=(shell.href(&self.path("delete"))) data-question { "Delete" (of_bucket) }
+                a .button .danger href=(self.href("delete", shell)) data-question { "Delete" (of_bucket) }
             }
         }
     }
 
-    fn settings(&self, more: &More, shell: &Shell) -> Markup {
+    fn notices(&self) -> Markup {
         html! {
-            details .card .fold open[more.settings.is_invalid()] {
-                summary { h2 { "Settings" } span .hint { "prefix, region, compression, layout, bucket owner" } }
-                form .fields method="post" action=(shell.href(&self.path("settings"))) {
-                    (shell.form_token())
-                    (more.settings.render(&format!("settings-{}", self.id)))
-                    div .row { button type="submit" { "Save the settings" } }
-                    p .hint {
-                        "They hold from the next delivery on; one that was begun is finished as it was begun. To change "
-                        "the bucket or the role, delete this destination and save another."
+            @if self.is_disabled {
+                (ui::notice(Tone::Warning, &html! {
+                    p {
+                        "Your organisation's plan does not include delivery any more. Each event waits for "
+                        (self.retention_days) " days after it was recorded. When your plan includes delivery again, it "
+                        "continues where it stopped. The person who manages your subscription can change the plan in the "
+                        "product that you came from."
                     }
-                }
+                }))
+            } @else if self.is_paused {
+                (ui::notice(Tone::Warning, &html! {
+                    p {
+                        "Each event waits for " (self.retention_days) " days after it was recorded. Then it expires and "
+                        "cannot be delivered any more."
+                    }
+                }))
             }
-        }
-    }
-
-    fn replays(&self, more: &More, shell: &Shell) -> Markup {
-        let action = shell.href(&self.path("replay"));
-        let refused = more.replay_by_time.is_invalid() || more.replay_by_sequence.is_invalid();
-        html! {
-            details .card .fold open[refused] {
-                summary { h2 { "Replay" } span .hint { "deliver events once more" } }
-                p {
-                    "What was lost or damaged in the bucket can be delivered once more, under keys of its own below "
-                    code { "replay/" } ". What is delivered regularly goes on beside it."
-                }
-                div .either {
-                    form .fields method="post" action=(action) aria-label="Replay by time" {
-                        (shell.form_token())
-                        h3 { "What was recorded from one moment to another" }
-                        (more.replay_by_time.render(&format!("time-{}", self.id)))
-                        div .row { button type="submit" name="by" value="time" { "Replay this time" } }
+            // The test shows the same advice.
+            @if let Some(failing) = &self.failing { (failing.render(self.details.is_some() && !self.has_current_test())) }
+            @if let Some(expired) = &self.expired {
+                (ui::notice(Tone::Bad, &html! {
+                    p { strong { (expired.events) " expired before delivery was confirmed." } }
+                    p {
+                        "The last of them: " (expired.last) ", noticed at " (ui::time(expired.noticed_at))
+                        ". Expired events cannot be delivered any more. Some of them may already be in the bucket."
                     }
-                    form .fields method="post" action=(action) aria-label="Replay by sequence" {
-                        (shell.form_token())
-                        h3 { "From one sequence to another, both included" }
-                        (more.replay_by_sequence.render(&format!("sequence-{}", self.id)))
-                        div .row { button type="submit" name="by" value="sequence" { "Replay these sequences" } }
+                }))
+            }
+            @if let Some(replay) = &self.replay {
+                (ui::notice(Tone::Neutral, &html! {
+                    p {
+                        strong { "A replay is in progress. " }
+                        "The next sequence is " (replay.next_sequence) ", the last one is " (replay.last_sequence)
+                        ". Started at " (ui::time(replay.started_at)) ". The objects are written below "
+                        code { (replay.folder) } "."
                     }
-                }
+                }))
             }
         }
     }
 }
 
+fn badge(destination: &Destination) -> (Tone, &'static str) {
+    if destination.disabled {
+        return (Tone::Warning, "Disabled");
+    }
+    if destination.paused {
+        return (Tone::Warning, "Paused");
+    }
+    match (&destination.progress.failing, destination.progress.last_success) {
+        (Some(_), _) => (Tone::Bad, "Failing"),
+        (None, Some(_)) => (Tone::Good, "Sending"),
+        (None, None) => (Tone::Neutral, "New"),
+    }
+}
+
+/// The status line of WireMock Cloud's page, without causes: [`FailingView`] and [`ExpiredView`] show them.
+fn status(destination: &Destination) -> (&'static str, Option<Timestamp>) {
+    if destination.disabled {
+        let line =
+            "Status: Sending audit events to this destination is disabled, because your plan does not include it";
+        return (line, None);
+    }
+    if destination.paused {
+        return ("Status: Sending audit events to this destination is paused", None);
+    }
+    match (&destination.progress.failing, destination.progress.last_success) {
+        (Some(failing), _) => ("Status: Audit events could not be sent to this destination since", Some(failing.since)),
+        (None, Some(at)) => ("Status: Audit events were last sent to this destination at", Some(at)),
+        (None, None) => ("Status: Audit events are yet to be sent to this destination", None),
+    }
+}
+
 impl FailingView {
     fn of(failing: &Failing, setup: &Setup) -> Self {
-        let failure = &failing.failure;
+        let Failure { code, cause, fix, aws } = &failing.failure;
         Self {
-            cause: failure.cause.clone(),
-            advice: Advice::read(&failure.fix, paste_for(failure.code, setup)),
-            aws: failure.aws.clone(),
-            code: failure.code.as_str(),
-            remedied_by: match failure.code.remedied_by() {
-                RemediedBy::Customer => "This is for you to mend.",
-                RemediedBy::Operator => "This is for us to mend.",
-                RemediedBy::Time => "This passes by itself.",
+            cause: cause.clone(),
+            advice: Advice::read(fix, Policy::for_failure(*code, setup)),
+            aws_message: aws.clone(),
+            code: code.as_str(),
+            remedied_by: match code.remedied_by() {
+                RemediedBy::Customer => "Action needed in your AWS account.",
+                RemediedBy::Operator => "We have to fix this. You need not do anything.",
+                RemediedBy::Time => "This is temporary. You need not do anything.",
             },
             since: failing.since,
             attempts: failing.attempts,
@@ -370,41 +333,109 @@ impl FailingView {
         }
     }
 
-    fn render(&self, in_full: bool) -> Markup {
+    fn render(&self, with_advice: bool) -> Markup {
         html! {
             div .notice .bad .long {
                 p { strong { (self.cause) } " " (self.remedied_by) }
-                @if in_full {
+                @if with_advice {
                     (self.advice.render())
-                    @if let Some(aws) = &self.aws { (said(aws)) }
+                    @if let Some(message) = &self.aws_message { (aws_message(message)) }
                 }
                 p .hint {
                     "Failing since " (ui::time(self.since)) ", " (ui::count(self.attempts.into(), "attempt", "attempts"))
-                    " so far. The next is made at " (ui::time(self.retry_at)) " or soon after; a test that passes has it "
-                    "made at the next delivery. Events wait meanwhile. " code { (self.code) }
+                    " so far. The next attempt is at " (ui::time(self.retry_at)) " or soon after. If a test passes, the next "
+                    "attempt is made within ten minutes. Events wait meanwhile. " code { (self.code) }
                 }
             }
         }
     }
 }
 
-/// The status line, and the moment that it ends with. What failed, and what expired, is told elsewhere.
-fn status(destination: &Destination) -> (String, Option<Timestamp>) {
-    let progress = Progress { lost: None, ..destination.progress.clone() };
-    let line = Destination { progress, ..destination.clone() }.status();
-    let line = match &destination.progress.failing {
-        Some(failing) => {
-            let cause = format!(": {}", failing.failure.cause);
-            line.split_once(&cause).map_or(line.clone(), |(line, _)| line.to_owned())
-        }
-        None => line,
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use annals_core::{
+        delivery::failure::FailureCode,
+        destination::{Lost, Progress, Replay},
+        organisation::Plan,
     };
-    let moments =
-        [destination.progress.failing.as_ref().map(|failing| failing.since), destination.progress.last_success];
-    for at in moments.into_iter().flatten() {
-        if let Some(line) = line.strip_suffix(&at.to_string()) {
-            return (line.to_owned(), Some(at));
+
+    use super::{
+        deliveries::LIMIT,
+        fixtures::{
+            HOSTILE, at, card, destination, failing, longest, longest_aws_message, organisation, service, working,
+        },
+        new::NewDestination,
+        page::{Done, Page},
+    };
+
+    let page = |card: Card| Page::of_cards(vec![card]);
+    let aws = longest_aws_message();
+    let lost = |events, last| Progress { lost: Some(Lost { events, last, noticed_at: at(1) }), ..Progress::default() };
+    let replay = Replay { id: "abcdefgh".into(), next: 1, last: 99_999_999, started_at: at(3), intent: None };
+    let everything = Destination {
+        replay: Some(replay.clone()),
+        progress: Progress { last_success: Some(at(4)), ..lost(12_345_678, 5..=7) },
+        ..longest()
+    };
+    let mut invalid = card(&working(destination()), None, 1, false);
+    if let Some(details) = &mut invalid.details {
+        for form in [&mut details.settings, &mut details.replay_by_time, &mut details.replay_by_sequence] {
+            for field in &mut form.fields {
+                *field = field.clone().value(&HOSTILE.repeat(1000));
+            }
+            form.faults.push("There are no events in this range.".to_owned());
+            for name in ["prefix", "until", "firstSequence"] {
+                form.add_fault(name, HOSTILE);
+            }
         }
     }
-    (line, None)
+    let several = {
+        let other = |index: usize| {
+            let destination = Destination {
+                id: format!("d0000000001{index}").parse().unwrap(),
+                bucket: format!("acme-audit-events-{index}").parse().unwrap(),
+                ..failing(destination(), FailureCode::BucketMissing, &aws)
+            };
+            Card { details: None, ..card(&destination, None, 0, true) }
+        };
+        (1..9).map(other).chain([card(&working(destination()), None, 60, true)]).collect()
+    };
+    let disabled = Destination { disabled: true, ..working(destination()) };
+    let shell = Shell::sample(Section::Destinations);
+    [
+        ("destinations: saved", Page { done: Some(Done::Saved), ..page(card(&destination(), None, 0, true)) }),
+        ("destinations: saved, no link", page(card(&destination(), None, 0, false))),
+        ("destinations: working", page(card(&working(destination()), None, 12, true))),
+        ("destinations: one delivery", page(card(&working(destination()), None, 1, true))),
+        ("destinations: the longest values", page(card(&everything, None, LIMIT, true))),
+        (
+            "destinations: failing",
+            page(card(&failing(working(destination()), FailureCode::KmsDenied, &aws), None, 30, true)),
+        ),
+        (
+            "destinations: failing with the longest values",
+            page(card(&failing(working(longest()), FailureCode::RoleNotAssumable, &aws), None, LIMIT, false)),
+        ),
+        ("destinations: never worked", page(card(&failing(destination(), FailureCode::TimedOut, ""), None, 0, true))),
+        ("destinations: paused", page(card(&Destination { paused: true, ..working(destination()) }, None, 3, true))),
+        (
+            "destinations: disabled",
+            Page {
+                new: NewDestination::of(&organisation(Plan::Team), 1, &service(true)),
+                ..page(card(&disabled, None, 3, true))
+            },
+        ),
+        (
+            "destinations: one event expired",
+            page(card(&Destination { progress: lost(1, 5..=5), ..destination() }, None, 0, true)),
+        ),
+        (
+            "destinations: replaying",
+            page(card(&Destination { replay: Some(replay), ..working(destination()) }, None, 3, true)),
+        ),
+        ("destinations: invalid forms", page(invalid)),
+        ("destinations: several", Page::of_cards(several)),
+    ]
+    .map(|(name, page)| (name, page.render(&shell)))
+    .into()
 }

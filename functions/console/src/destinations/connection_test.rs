@@ -1,4 +1,4 @@
-//! What a test of a destination found: step by step, with what to change where, and what to paste there.
+//! The result of a connection test: its steps, and what to change where a step failed.
 
 use annals_core::{
     delivery::{
@@ -11,43 +11,31 @@ use annals_core::{
 };
 use maud::{Markup, html};
 
-use super::advice::{Advice, Paste};
+use super::advice::{Advice, Policy, aws_message};
 use crate::ui::{self, Tone};
 
-/// A test's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionTest {
-    /// Whether a delivery would arrive.
     pub passed: bool,
-    /// What was written, or would have been: bucket and key.
+    /// Bucket and key of the test object.
     pub object: String,
-    /// When.
     pub tested_at: Timestamp,
-    /// What was tried, in order.
     pub steps: Vec<TestStep>,
 }
 
-/// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestStep {
-    /// What was tried.
     pub title: &'static str,
-    /// How that ended, for its colour.
     pub tone: Tone,
-    /// How that ended, in a word.
     pub outcome: &'static str,
-    /// What that means.
     pub detail: String,
-    /// What to change where.
     pub advice: Option<Advice>,
-    /// What kind of failure it is.
+    /// The failure's code.
     pub code: Option<&'static str>,
-    /// What AWS said.
-    pub aws: Option<String>,
+    pub aws_message: Option<String>,
 }
 
 impl ConnectionTest {
-    /// What `report` says of a destination.
     #[must_use]
     pub fn of(report: &ConnectionTestReport, destination: &Destination, setup: &Setup) -> Self {
         Self {
@@ -58,24 +46,24 @@ impl ConnectionTest {
         }
     }
 
-    /// As HTML, in a section whose ids begin with `id`.
+    /// Writes a section with the element id `id`.
     #[must_use]
     pub fn render(&self, id: &str) -> Markup {
         let heading = format!("{id}-heading");
-        let is_plain = self.steps.iter().all(|step| step.tone == Tone::Good);
+        let all_passed = self.steps.iter().all(|step| step.tone == Tone::Good);
         html! {
             section #(id) .notice .long .connection-test .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
                 h3 #(heading) { (self.headline()) }
-                @if self.passed {
-                    p { code { (self.object) } " was written at " (ui::time(self.tested_at)) "." }
-                } @else {
-                    p {
-                        "Tested at " (ui::time(self.tested_at))
-                        ". Mend what failed, wait a minute for AWS to take it over, and test again."
+                p {
+                    "Tested at " (ui::time(self.tested_at)) ". "
+                    @if self.passed {
+                        "The test wrote the object " code { (self.object) } "."
+                    } @else {
+                        "Fix the failed step, wait a minute until AWS applies the change, and test again."
                     }
                 }
-                @if is_plain {
-                    details { summary { "What was tried" } (self.steps()) }
+                @if all_passed {
+                    details { summary { "Steps of the test" } (self.steps()) }
                 } @else {
                     (self.steps())
                 }
@@ -83,13 +71,11 @@ impl ConnectionTest {
         }
     }
 
-    /// The result in a few words.
-    #[must_use]
-    pub fn headline(&self) -> &'static str {
+    fn headline(&self) -> &'static str {
         match (self.passed, self.steps.iter().any(|step| step.tone == Tone::Warning)) {
-            (true, false) => "It works",
-            (true, true) => "It works, but should be better",
-            (false, _) => "It does not work yet",
+            (true, false) => "Test passed",
+            (true, true) => "Test passed with a warning",
+            (false, _) => "Test failed",
         }
     }
 
@@ -105,7 +91,7 @@ impl ConnectionTest {
                         }
                         p { (step.detail) }
                         @if let Some(advice) = &step.advice { (advice.render()) }
-                        @if let Some(aws) = &step.aws { (said(aws)) }
+                        @if let Some(message) = &step.aws_message { (aws_message(message)) }
                     }
                 }
             }
@@ -113,16 +99,11 @@ impl ConnectionTest {
     }
 }
 
-/// What AWS said.
-pub(super) fn said(aws: &str) -> Markup {
-    html! { p .hint .said { "AWS said: " q { bdi { (aws) } } } }
-}
-
 impl TestStep {
     fn of(step: &Step, setup: &Setup) -> Self {
         let title = match step.name {
             "assumeRole" => "Assume the role",
-            "externalId" => "Refuse any other external ID",
+            "externalId" => "Refuse other external IDs",
             "reachBucket" => "Reach the bucket",
             "writeObject" => "Write an object",
             name => name,
@@ -133,22 +114,49 @@ impl TestStep {
             StepOutcome::Failed => (Tone::Bad, "failed"),
             StepOutcome::Skipped => (Tone::Neutral, "skipped"),
         };
-        let paste = match step.code {
-            Some(code) => paste_for(FailureCode::named(code), setup),
-            None if step.outcome == StepOutcome::Warning => Some(Paste::policy("Trust policy", &setup.trust_policy)),
+        let policy = match step.code {
+            Some(code) => Policy::for_failure(FailureCode::named(code), setup),
+            None if step.outcome == StepOutcome::Warning => Some(Policy::of("Trust policy", &setup.trust_policy)),
             None => None,
         };
-        let advice = step.fix.as_ref().map(|fix| Advice::read(fix, paste));
-        Self { title, tone, outcome, detail: step.detail.clone(), advice, code: step.code, aws: step.aws.clone() }
+        let advice = step.fix.as_ref().map(|fix| Advice::read(fix, policy));
+        Self {
+            title,
+            tone,
+            outcome,
+            detail: step.detail.clone(),
+            advice,
+            code: step.code,
+            aws_message: step.aws.clone(),
+        }
     }
 }
 
-/// The policy that mends a failure, where one does and the failure's own words do not have it.
-pub(super) fn paste_for(code: FailureCode, setup: &Setup) -> Option<Paste> {
-    match code {
-        FailureCode::RoleNotAssumable => Some(Paste::policy("Trust policy", &setup.trust_policy)),
-        FailureCode::PutDenied => Some(Paste::policy("Permission policy", &setup.permission_policy)),
-        FailureCode::KmsDenied => Some(Paste::policy("Permission policy for the KMS key", &setup.kms_policy)),
-        _ => None,
-    }
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use StepOutcome::{Failed, Passed, Skipped, Warning};
+
+    use super::{
+        fixtures::{self, destination, working},
+        page::Page,
+    };
+    use crate::layout::{Section, Shell};
+
+    let report = fixtures::test_report;
+    let passed = report([Passed; 4], FailureCode::Unknown, "");
+    let with_warning = report([Passed, Warning, Passed, Passed], FailureCode::Unknown, "");
+    let no_role = report([Failed, Skipped, Skipped, Skipped], FailureCode::RoleNotAssumable, "AccessDenied");
+    let denied = report([Passed, Warning, Passed, Failed], FailureCode::PutDenied, &fixtures::longest_aws_message());
+    let shell = Shell::sample(Section::Destinations);
+    [
+        ("destinations: test passed", destination(), passed, 0),
+        ("destinations: test passed with a warning", destination(), with_warning, 0),
+        ("destinations: test found no role", destination(), no_role, 0),
+        ("destinations: test was denied", working(destination()), denied, 2),
+    ]
+    .map(|(name, destination, report, deliveries)| {
+        let card = fixtures::card(&destination, Some(&report), deliveries, true);
+        (name, Page::of_cards(vec![card]).render(&shell))
+    })
+    .into()
 }

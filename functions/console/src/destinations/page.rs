@@ -1,225 +1,207 @@
-//! The page "Audit Events": what is there, what is not yet, and why not.
+//! The page "Audit Events": a card for each destination, and the form for a new one.
 
 use annals_core::{
-    organisation::{Organisation, Plan},
-    service::ServiceSettings,
+    delivery::{connection_test::ConnectionTestReport, setup::Setup},
+    destination::{Destination, DestinationId},
+    organisation::Organisation,
 };
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
 use maud::{Markup, html};
 
-use super::{card::Card, form};
+use super::{
+    card::{Card, Details},
+    connection_test::ConnectionTest,
+    deliveries,
+    new::NewDestination,
+};
 use crate::{
-    fields::Fields,
+    fields::parameter,
     layout::{Section, Shell},
     ui::{self, Tone},
 };
 
-/// The page.
+/// `GET /console/destinations`. The parameter `done` names the last change; `destination` selects the destination that is
+/// shown in full if there are several.
+pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let query = request.call.query();
+    let selected = parameter(query, "destination").parse().ok();
+    let page = read(&request, &organisation, selected.as_ref(), None).await?;
+    let page = Page { done: Done::named(&parameter(query, "done")), ..page };
+    Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Destinations))))
+}
+
+/// Responds with the page and the result of a connection test.
+///
+/// # Errors
+/// Returns an error if the destinations cannot be read.
+pub async fn show_tested(
+    request: &ConsoleRequest,
+    organisation: &Organisation,
+    id: &DestinationId,
+    report: &ConnectionTestReport,
+) -> Result<Response, Refusal> {
+    let page = read(request, organisation, Some(id), Some(report)).await?;
+    Ok(ui::page(page.render(&Shell::of(request, organisation, Section::Destinations))))
+}
+
+/// Reads the page. The destination `selected`, or else the first one, is shown in full.
+pub(super) async fn read(
+    request: &ConsoleRequest,
+    organisation: &Organisation,
+    selected: Option<&DestinationId>,
+    report: Option<&ConnectionTestReport>,
+) -> Result<Page, Refusal> {
+    let api = &request.call.api;
+    let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
+    let selected = selected.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
+    let selected = selected.or(destinations.first());
+    let deliveries = match selected {
+        Some(destination) => {
+            api.administration.deliveries(destination, deliveries::LIMIT).await.map_err(Problem::from)?
+        }
+        None => Vec::new(),
+    };
+    let card = |destination: &Destination| {
+        let setup = Setup::of(&api.service, organisation, destination);
+        let card = Card::of(organisation, destination, &setup);
+        match selected {
+            Some(selected) if selected.id == destination.id => {
+                let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
+                Card { connection_test, ..card }.with_details(destination, &setup, &deliveries)
+            }
+            _ => card,
+        }
+    };
+    let cards = destinations.iter().map(card).collect();
+    Ok(Page { new: NewDestination::of(organisation, destinations.len(), &api.service), ..Page::of_cards(cards) })
+}
+
+/// Responds with the page, with an invalid form of the destination `id`.
+pub(super) async fn show_invalid(
+    request: &ConsoleRequest,
+    organisation: &Organisation,
+    id: &DestinationId,
+    set_form: impl FnOnce(&mut Details),
+) -> Result<Response, Refusal> {
+    let mut page = read(request, organisation, Some(id), None).await?;
+    let card = page.cards.iter_mut().find(|card| card.id == id.as_str());
+    set_form(card.and_then(|card| card.details.as_mut()).ok_or(Refusal::NotFound)?);
+    Ok(ui::invalid_form(page.render(&Shell::of(request, organisation, Section::Destinations))))
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
-    /// What has just been done.
     pub done: Option<Done>,
-    /// Why something was not done, where no form says it.
-    pub refused: Option<&'static str>,
-    /// The destinations.
+    /// Why a change was not made, if no form says so.
+    pub error: Option<&'static str>,
     pub cards: Vec<Card>,
-    /// Whether there may be another.
-    pub room: Room,
+    pub new: NewDestination,
 }
 
-/// Whether there may be another destination.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Room {
-    /// The plan has none at all.
-    NotInPlan {
-        /// What the plan is called.
-        plan: &'static str,
-    },
-    /// There are as many as the plan allows.
-    Full,
-    /// There may be one more.
-    New(New),
-}
-
-/// A destination that is not there yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct New {
-    /// What was typed so far.
-    pub form: Fields,
-    /// Whom the role has to trust.
-    pub service_account: String,
-    /// What is sent whenever it is assumed.
-    pub external_id: String,
-}
-
-/// What has just been done, as the page's address says it.
+/// The last change, as the page's address names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
-    /// A destination was saved.
     Saved,
-    /// Its settings were changed.
     Changed,
-    /// Its settings were changed, and among them the prefix.
-    Moved,
-    /// It was paused.
+    PrefixChanged,
     Paused,
-    /// It was resumed.
     Resumed,
-    /// A replay was asked for.
-    Replayed,
-    /// It was deleted.
+    ReplayStarted,
     Deleted,
 }
 
 impl Done {
-    /// Everything that can be done.
-    pub const ALL: &'static [Self] =
-        &[Self::Saved, Self::Changed, Self::Moved, Self::Paused, Self::Resumed, Self::Replayed, Self::Deleted];
+    pub const ALL: &'static [Self] = &[
+        Self::Saved,
+        Self::Changed,
+        Self::PrefixChanged,
+        Self::Paused,
+        Self::Resumed,
+        Self::ReplayStarted,
+        Self::Deleted,
+    ];
 
-    /// Its name in addresses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Saved => "saved",
             Self::Changed => "changed",
-            Self::Moved => "moved",
+            Self::PrefixChanged => "prefix-changed",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
-            Self::Replayed => "replayed",
+            Self::ReplayStarted => "replay-started",
             Self::Deleted => "deleted",
         }
     }
 
-    /// What `text` names, if it is one of these.
     #[must_use]
-    pub fn named(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|done| done.as_str() == text)
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|done| done.as_str() == name)
     }
 
-    fn text(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
-            Self::Saved => "Saved. Now set up the bucket and the role in AWS, as is said below, and press Test.",
+            Self::Saved => "Saved. Now set up the bucket and the role in AWS as described below, then press Test.",
             Self::Changed => "The settings are saved.",
-            Self::Moved => {
-                "The settings are saved. The role has to be allowed the new prefix: paste its permission policy, which is \
-                 below, once more, and press Test."
+            Self::PrefixChanged => {
+                "The settings are saved. The role needs permission for the new prefix: replace its permission policy with \
+                 the one below, then press Test."
             }
-            Self::Paused => "Paused. Nothing is sent until you resume it.",
-            Self::Resumed => "Resumed. Delivery goes on where it stopped, within ten minutes.",
-            Self::Replayed => "The replay begins within ten minutes.",
-            Self::Deleted => "Deleted. Nothing more is sent there; what is in the bucket stays there.",
+            Self::Paused => "Paused. No events are sent until you resume.",
+            Self::Resumed => "Resumed. Delivery continues where it stopped, within ten minutes.",
+            Self::ReplayStarted => "The replay starts within ten minutes.",
+            Self::Deleted => "Deleted. No more events are sent to the bucket. The objects in it stay there.",
         }
-    }
-}
-
-impl Room {
-    /// Whether `organisation`, which has `count` destinations, may have another.
-    #[must_use]
-    pub fn of(organisation: &Organisation, count: usize, service: &ServiceSettings) -> Self {
-        match organisation.plan.destinations() {
-            0 => Self::NotInPlan { plan: plan_name(organisation.plan) },
-            limit if count >= limit => Self::Full,
-            _ => Self::New(New {
-                form: form::creation(service),
-                service_account: service.account.to_string(),
-                external_id: organisation.external_id.clone(),
-            }),
-        }
-    }
-}
-
-/// What people call a plan.
-fn plan_name(plan: Plan) -> &'static str {
-    match plan {
-        Plan::Free => "Free",
-        Plan::Team => "Team",
-        Plan::Enterprise => "Enterprise",
-        Plan::EnterpriseTrial => "Enterprise ConnectionTest",
     }
 }
 
 impl Page {
-    /// As HTML.
+    #[must_use]
+    pub fn of_cards(cards: Vec<Card>) -> Self {
+        Self { done: None, error: None, cards, new: NewDestination::LimitReached }
+    }
+
     #[must_use]
     pub fn render(&self, shell: &Shell) -> Markup {
         let content = html! {
             div .stack {
                 h1 { "Audit Events" }
-                p .lead { "Every event of your audit log, sent to an S3 bucket of yours every ten minutes." }
+                p .lead { "All events of your audit log, sent to your S3 bucket every ten minutes." }
             }
             p .visually-hidden role="status" data-announce {}
             @if let Some(done) = self.done {
-                (ui::notice(Tone::Good, &html! { p { (done.text()) } }))
+                (ui::notice(Tone::Good, &html! { p { (done.message()) } }))
             }
-            @if let Some(refused) = self.refused {
-                (ui::notice(Tone::Bad, &html! { p { (refused) } }))
+            @if let Some(error) = self.error {
+                (ui::notice(Tone::Bad, &html! { p { (error) } }))
             }
             @for card in &self.cards { (card.render(shell)) }
-            @match &self.room {
-                Room::Full => {}
-                Room::NotInPlan { plan } => @if self.cards.is_empty() { (not_in_plan(plan, shell)) },
-                Room::New(new) => (new.render(shell)),
+            // A disabled destination says what its plan lacks.
+            @if self.cards.is_empty() || !matches!(self.new, NewDestination::NotInPlan { .. }) {
+                (self.new.render(shell))
             }
         };
         shell.page("Audit Events", &content)
     }
 }
 
-fn not_in_plan(plan: &str, shell: &Shell) -> Markup {
-    html! {
-        section .card aria-labelledby="not-in-plan" {
-            h2 #not-in-plan { "Your plan does not include this" }
-            p {
-                "Delivery to a bucket of your own is part of the plans Enterprise and Enterprise ConnectionTest. Your "
-                "organisation's plan is " (plan) ". Whoever manages the subscription in the product that you came from can "
-                "change it there."
-            }
-            p {
-                "Your events are recorded all the same: look at them in the "
-                a href=(shell.href(Section::Events.path())) { "event viewer" } ", or collect them through the API."
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl New {
-    fn render(&self, shell: &Shell) -> Markup {
-        html! {
-            section .card .new aria-labelledby="new-heading" {
-                h2 #new-heading { "Add a destination" }
-                p {
-                    "A destination is an S3 bucket in your AWS account, and an IAM role there that lets us put objects into "
-                    "it and do nothing else. The first delivery reaches back seven days."
-                }
-                ol .steps {
-                    li {
-                        h3 { "Choose a bucket and a role, and save them" }
-                        form .fields method="post" action=(shell.href(Section::Destinations.path())) {
-                            (shell.form_token())
-                            (self.form.render("new"))
-                            div .row { button .primary type="submit" { "Save" } }
-                        }
-                    }
-                    li {
-                        h3 { "Set them up in AWS" }
-                        p {
-                            "Once they are saved, this page has everything filled in to do that in a minute: a "
-                            "CloudFormation template, a Terraform module, a script, and the two policies to paste. If you "
-                            "would rather begin with the role: it trusts this account, with this external ID."
-                        }
-                        dl .facts {
-                            div { dt { "Our AWS account" } dd { code { (self.service_account) } } }
-                            div { dt { "External ID" } dd { code { (self.external_id) } } }
-                        }
-                    }
-                    li {
-                        h3 { "Test" }
-                        p {
-                            "The button Test writes a small object, just as a delivery would. It turns green when it "
-                            "worked; otherwise it says which step failed, why, and what to change where."
-                        }
-                    }
-                }
-            }
+    #[test]
+    fn only_known_changes_are_shown_as_done() {
+        for done in Done::ALL {
+            assert_eq!(Done::named(done.as_str()), Some(*done));
+        }
+        for name in ["", "Saved", "hacked", "<script>", "saved "] {
+            assert_eq!(Done::named(name), None, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What to set up in AWS for a destination: the policies, and three ways to make everything, filled in.
+//! What to set up in AWS for a destination: the two policies, a CloudFormation template, a script and a Terraform module.
 
 use annals_core::delivery::setup::Setup;
 use maud::{Markup, html};
@@ -6,35 +6,30 @@ use maud::{Markup, html};
 use super::advice::pretty;
 use crate::ui;
 
-/// What to set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupView {
-    /// The account of the role.
+    /// The customer's AWS account, which contains bucket and role.
     pub account: String,
-    /// Whom the role trusts.
+    /// The AWS account that the role trusts.
     pub service_account: String,
-    /// What is sent whenever it is assumed.
     pub external_id: String,
-    /// The role's permissions.
     pub permission_policy: String,
-    /// Whom it trusts.
     pub trust_policy: String,
-    /// What it needs beside, for a KMS key, and when.
+    /// The permission policy for a KMS key, and when it is needed.
     pub kms: (String, String),
-    /// The link that makes everything, where there is one.
+    /// The address that opens CloudFormation with the template, if the deployment publishes it.
     pub link: Option<String>,
-    /// The CloudFormation template, what deploys it, and how.
+    /// The CloudFormation template, the command that deploys it, and a note.
     pub cloud_formation: (String, String, &'static str),
-    /// The Terraform module's files, by name.
+    /// The names and contents of the Terraform module's files.
     pub terraform: Vec<(&'static str, String)>,
     /// The script for the AWS CLI.
     pub script: String,
-    /// Whether it has still to be done, as far as we know.
+    /// Whether neither a delivery nor a test has succeeded yet.
     pub is_due: bool,
 }
 
 impl SetupView {
-    /// What `setup` says.
     #[must_use]
     pub fn of(setup: &Setup, is_due: bool) -> Self {
         Self {
@@ -52,7 +47,7 @@ impl SetupView {
         }
     }
 
-    /// As HTML, in a section whose ids begin with `id`.
+    /// Writes a section with the element id `id`.
     #[must_use]
     pub fn render(&self, id: &str) -> Markup {
         let heading = format!("{id}-heading");
@@ -60,17 +55,17 @@ impl SetupView {
             section #(id) .card aria-labelledby=(heading) {
                 h2 #(heading) { "Set up the bucket and the role in AWS" }
                 p {
-                    "Do one of these in account " code { (self.account) } ", then come back and press Test. "
-                    "Everything is filled in: the role trusts our account " code { (self.service_account) }
+                    "Choose one of these ways in your account " code { (self.account) } ", then come back and press Test. "
+                    "Your values are filled in: the role trusts our account " code { (self.service_account) }
                     " with your external ID " code .break { (self.external_id) } "."
                 }
                 div .ways {
                     details name=(id) open[self.is_due] {
-                        summary { h3 { "CloudFormation" } span .hint { "makes bucket, role and policies" } }
+                        summary { h3 { "CloudFormation" } span .hint { "creates bucket, role and policies" } }
                         div .stack { (self.cloud_formation()) }
                     }
                     details name=(id) {
-                        summary { h3 { "Policies" } span .hint { "to paste in the IAM console" } }
+                        summary { h3 { "Policies" } span .hint { "to paste into the IAM console" } }
                         div .stack { (self.policies()) }
                     }
                     details name=(id) {
@@ -96,7 +91,7 @@ impl SetupView {
 
     fn cloud_formation(&self) -> Markup {
         let (template, command, note) = &self.cloud_formation;
-        let by_hand = html! {
+        let manual = html! {
             (ui::copyable("Command", command))
             (ui::copyable("destination.yaml", template))
         };
@@ -104,7 +99,7 @@ impl SetupView {
             @if let Some(link) = &self.link {
                 p {
                     a .button .primary href=(link) target="_blank" rel="noopener" {
-                        "Create the stack" span .visually-hidden { " in the AWS console, which opens in a new tab" }
+                        "Create the stack" span .visually-hidden { " in the AWS console (opens in a new tab)" }
                         span aria-hidden="true" { "↗" }
                     }
                 }
@@ -113,15 +108,15 @@ impl SetupView {
                     summary { "Without the link" }
                     div .stack {
                         p {
-                            "Save the template as destination.yaml and run the command, or upload it in CloudFormation's "
-                            "console."
+                            "Save the template as destination.yaml and run the command, or upload the template in the "
+                            "CloudFormation console."
                         }
-                        (by_hand)
+                        (manual)
                     }
                 }
             } @else {
                 p { (note) }
-                (by_hand)
+                (manual)
             }
         }
     }
@@ -129,7 +124,7 @@ impl SetupView {
     fn policies(&self) -> Markup {
         let (kms_policy, kms_note) = &self.kms;
         html! {
-            p { "The role needs two policies: one says what it may do, the other who may use it." }
+            p { "The role needs two policies: the permission policy says what it may do, the trust policy who may assume it." }
             (ui::copyable("Permission policy", &self.permission_policy))
             (ui::copyable("Trust policy", &self.trust_policy))
             p .hint { (Setup::TRUST_POLICY_NOTE) }

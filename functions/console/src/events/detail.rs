@@ -1,11 +1,16 @@
-//! One event in full: what happened, what changed, everything that was told of it, and its place in the log.
+//! The page of one event: a sentence, the changes, all values, and the position in the log.
 
-use annals_core::{audit::browse::Detail, id::EventId, time::Timestamp};
+use annals_core::{audit::browse::Detail, id::EventId, log::read::PlaceError, time::Timestamp};
+use annals_http::{
+    call::reader,
+    console::{refusal::Refusal, session::ConsoleRequest},
+};
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::{
     diff::{Change, Difference, Path},
-    event::{Event, Sentence, Thing},
+    event::{Event, Reference, Sentence},
     json::Node,
     query::View,
     text::{Cut, short},
@@ -15,111 +20,116 @@ use crate::{
     ui::{self, Tone},
 };
 
-/// The most rows of the difference, and of what is unchanged.
+/// The most rows of the difference, and of the unchanged values.
 const MAX_ROWS: usize = 60;
-/// How much of the difference is shown, in bytes of HTML.
+/// The limits below are in bytes of HTML. This one is for all values of the difference together.
 const MAX_DIFFERENCE_BYTES: usize = 20_000;
-/// How much of one value of the difference is shown.
 const MAX_VALUE_BYTES: usize = 1_000;
-/// How much of an object that was told beside the state is shown.
+/// For each of the context, the payload, the metadata and the permission.
 const MAX_OBJECT_BYTES: usize = 5_000;
-/// How much of the JSON is shown.
 const MAX_JSON_BYTES: usize = 20_000;
-/// The longest query string that links carry.
-const MAX_CARRIED_BYTES: usize = 2_000;
+/// The longest query string in a link.
+const MAX_SUFFIX_BYTES: usize = 2_000;
 
-/// One event.
+/// `GET /console/events/{uuid}`. The query string is that of the list that links here.
+pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = super::open(&request).await?;
+    let api = &request.call.api;
+    let (view, _) = View::parse(request.call.query(), &[], &[], api.clock.now());
+    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
+        return super::not_readable(PlaceError::Unknown.into(), &shell);
+    };
+    match api.audit.detail(&organisation, id, &reader(&request.call)).await {
+        Ok(detail) => Ok(ui::page(EventPage::of(&detail, &view).render(&shell))),
+        Err(error) => super::not_readable(error, &shell),
+    }
+}
+
+/// `GET /console/events/{uuid}/json`: the event's line as a file.
+pub(super) async fn download(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = super::open(&request).await?;
+    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
+        return super::not_readable(PlaceError::Unknown.into(), &shell);
+    };
+    match request.call.api.audit.event(&organisation, id, &reader(&request.call)).await {
+        Ok(line) => {
+            let name = format!("event-{}.json", line.sequence());
+            Ok(super::attachment("application/json", &name, line.text + "\n"))
+        }
+        Err(error) => super::not_readable(error, &shell),
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EventPage {
-    /// Where the list is that it was found in.
+    /// The path of the list that links here.
     pub(super) back: String,
-    /// The event before it, and the one after it.
-    pub(super) beside: [Option<String>; 2],
-    /// Where its line is, as a file.
+    /// The paths of the previous and the next event.
+    pub(super) neighbours: [Option<String>; 2],
+    /// The path of the event's line as a file.
     pub(super) file: String,
-    /// Where everything of this principal, and about this entity, is listed; nothing for ids too long for an address.
+    /// The paths of all events of this principal and of this entity; `None` if the id is too long for an address.
     pub(super) related: [Option<String>; 2],
-    /// What happened.
     pub(super) sentence: Sentence,
-    /// When it was recorded.
-    pub(super) at: Timestamp,
-    /// When it happened, where its producer says that.
-    pub(super) occurred_at: Option<When>,
-    /// Its id.
+    pub(super) recorded_at: Timestamp,
+    pub(super) occurred_at: Option<OccurredAt>,
     pub(super) id: String,
-    /// Its place in the log.
     pub(super) sequence: u64,
-    /// The hash of the line before it.
     pub(super) previous_hash: String,
-    /// Its type, and its action.
-    pub(super) kinds: [String; 2],
-    /// By what it was done.
+    pub(super) event_type: String,
+    pub(super) action: String,
     pub(super) client: String,
-    /// Who did it.
-    pub(super) principal: Thing,
-    /// What it was done to.
-    pub(super) entity: Thing,
-    /// What that belongs to, and whom it concerns.
-    pub(super) others: Vec<(&'static str, Thing)>,
-    /// What changed, where a state was told.
+    pub(super) principal: Reference,
+    pub(super) entity: Reference,
+    /// The parent entity and the subject, with their labels.
+    pub(super) others: Vec<(&'static str, Reference)>,
+    /// `None` if the event has neither the state before nor the state after.
     pub(super) changes: Option<Changes>,
-    /// What else was told: what it is called, and its JSON.
+    /// The labels and JSON texts of permission, context, payload and metadata.
     pub(super) objects: Vec<(&'static str, Cut)>,
     /// The whole event.
     pub(super) json: Cut,
 }
 
-/// When something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum When {
-    /// A moment.
-    At(Timestamp),
-    /// As it was written.
+pub(super) enum OccurredAt {
+    Time(Timestamp),
+    /// The producer's text, if it is not a time.
     Text(String),
 }
 
-/// What changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Changes {
-    /// Which states were told.
-    pub(super) told: States,
-    /// What changed.
+    pub(super) states: States,
     pub(super) rows: Vec<ChangeRow>,
-    /// How many more changes there are.
+    /// How many changes are not shown.
     pub(super) more: usize,
-    /// What did not change: its path, and its value.
+    /// Paths and values.
     pub(super) unchanged: Vec<(String, Cut)>,
-    /// How much more did not change.
+    /// How many unchanged values are not shown.
     pub(super) more_unchanged: usize,
 }
 
-/// Which states were told.
+/// Which states the event has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum States {
-    /// Both.
     #[default]
     Both,
-    /// The one before alone.
     Before,
-    /// The one after alone.
     After,
 }
 
-/// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ChangeRow {
-    /// Where.
     pub(super) path: String,
-    /// What was there.
     pub(super) before: Option<Cut>,
-    /// What is there.
     pub(super) after: Option<Cut>,
 }
 
-/// How many bytes are left of a bound, shared by several texts.
-struct Room(usize);
+/// The remaining bytes of a limit that several texts share.
+struct Budget(usize);
 
-impl Room {
+impl Budget {
     fn cut(&mut self, text: &str, max: usize) -> Cut {
         let cut = Cut::to(text, max.min(self.0));
         let used: usize = cut.text.chars().map(ui::html_bytes).sum();
@@ -130,21 +140,21 @@ impl Room {
 
 impl Changes {
     fn of(before: Option<&Node>, after: Option<&Node>) -> Option<Self> {
-        let told = match (before, after) {
+        let states = match (before, after) {
             (Some(_), Some(_)) => States::Both,
             (Some(_), None) => States::Before,
             (None, Some(_)) => States::After,
             (None, None) => return None,
         };
         let Difference { changes, unchanged } = Difference::between(before, after);
-        let mut room = Room(MAX_DIFFERENCE_BYTES);
+        let mut budget = Budget(MAX_DIFFERENCE_BYTES);
         let path = |path: &Path| short(&path.to_string(), 120);
         let mut rows = Vec::new();
         for (place, change) in changes.iter().take(MAX_ROWS) {
-            if room.0 < MAX_VALUE_BYTES {
+            if budget.0 < MAX_VALUE_BYTES {
                 break;
             }
-            let mut cut = |node: &Node| Some(room.cut(&node.to_string(), MAX_VALUE_BYTES));
+            let mut cut = |node: &Node| Some(budget.cut(&node.to_string(), MAX_VALUE_BYTES));
             let (before, after) = match change {
                 Change::Added(new) => (None, cut(new)),
                 Change::Removed(old) => (cut(old), None),
@@ -152,16 +162,16 @@ impl Changes {
             };
             rows.push(ChangeRow { path: path(place), before, after });
         }
-        let mut room = Room(MAX_DIFFERENCE_BYTES / 3);
+        let mut budget = Budget(MAX_DIFFERENCE_BYTES / 3);
         let same: Vec<_> = unchanged
             .iter()
             .take(MAX_ROWS)
             .map_while(|(place, node)| {
-                (room.0 > 0).then(|| (path(place), room.cut(&node.to_string(), MAX_VALUE_BYTES / 2)))
+                (budget.0 > 0).then(|| (path(place), budget.cut(&node.to_string(), MAX_VALUE_BYTES / 2)))
             })
             .collect();
         Some(Self {
-            told,
+            states,
             more: changes.len() - rows.len(),
             rows,
             more_unchanged: unchanged.len() - same.len(),
@@ -171,25 +181,25 @@ impl Changes {
 }
 
 impl EventPage {
-    /// What is shown of an event, found in `view`.
+    /// `view` is the list that links to the event.
     pub(super) fn of(detail: &Detail, view: &View) -> Self {
         let event = Event::of(&detail.line);
-        let carried = view.carried(MAX_CARRIED_BYTES);
-        let href = |id: EventId| format!("/console/events/{}{carried}", id.short());
+        let suffix = view.suffix(MAX_SUFFIX_BYTES);
+        let href = |id: EventId| format!("/console/events/{}{suffix}", id.short());
         let all_of = |name: &str, id: &str| {
             let pairs = [("range", "30d"), (name, id)];
             let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-            (!id.is_empty() && query.len() <= MAX_CARRIED_BYTES).then(|| format!("/console/events?{query}"))
+            (!id.is_empty() && query.len() <= MAX_SUFFIX_BYTES).then(|| format!("/console/events?{query}"))
         };
         let other = |title: &'static str, key: &str| {
             let node = event.whole.member(key)?;
-            let [id, name, kind] = ["id", "name", "entityType"].map(|key| short(&node.text_of(key), 200));
-            Some((title, Thing { id, name, kind, email: String::new() }))
+            let [id, name, entity_type] = ["id", "name", "entityType"].map(|key| short(&node.text_of(key), 200));
+            Some((title, Reference { id, name, entity_type, email: String::new() }))
         };
-        let thing = |thing: &Thing| {
-            let Thing { id, name, kind, email } = thing;
-            let [id, name, kind, email] = [id, name, kind, email].map(|text| short(text, 200));
-            Thing { id, name, kind, email }
+        let cut = |reference: &Reference| {
+            let Reference { id, name, entity_type, email } = reference;
+            let [id, name, entity_type, email] = [id, name, entity_type, email].map(|text| short(text, 200));
+            Reference { id, name, entity_type, email }
         };
         let object = |title: &'static str, key: &str| {
             let node = event.whole.member(key).filter(|node| !node.is_empty())?;
@@ -198,24 +208,28 @@ impl EventPage {
         let occurred_at = event.whole.text_of("occurredAt");
         let state = |key: &str| event.whole.member(key);
         Self {
-            back: format!("/console/events{carried}"),
-            beside: [detail.previous, detail.next].map(|id| id.map(href)),
+            back: format!("/console/events{suffix}"),
+            neighbours: [detail.previous, detail.next].map(|id| id.map(href)),
             file: format!("/console/events/{}/json", event.id.short()),
             related: [all_of("principalId", &event.principal.id), all_of("entityId", &event.entity.id)],
             sentence: event.sentence(),
-            at: event.at,
+            recorded_at: event.at,
             occurred_at: (!occurred_at.is_empty()).then(|| match Timestamp::parse(&occurred_at) {
-                Ok(at) => When::At(at),
-                Err(_) => When::Text(short(&occurred_at, 60)),
+                Ok(at) => OccurredAt::Time(at),
+                Err(_) => OccurredAt::Text(short(&occurred_at, 60)),
             }),
             id: event.id.to_string(),
             sequence: event.id.sequence(),
             previous_hash: short(&event.whole.text_of("previousHash"), 80),
-            kinds: [&event.kind, &event.action].map(|text| short(text, 200)),
+            event_type: short(&event.event_type, 200),
+            action: short(&event.action, 200),
             client: short(&event.client, 200),
-            principal: thing(&event.principal),
-            entity: thing(&event.entity),
-            others: [other("Belongs to", "parentEntity"), other("Concerns", "subject")].into_iter().flatten().collect(),
+            principal: cut(&event.principal),
+            entity: cut(&event.entity),
+            others: [other("Parent entity", "parentEntity"), other("Subject", "subject")]
+                .into_iter()
+                .flatten()
+                .collect(),
             changes: Changes::of(state("before"), state("after")),
             objects: [
                 object("Permission", "permission"),
@@ -230,14 +244,13 @@ impl EventPage {
         }
     }
 
-    /// The page.
     #[must_use]
     pub(super) fn render(&self, shell: &Shell) -> Markup {
         let content = html! {
             div .row.spread {
                 a .target href=(shell.href(&self.back)) { "← Back to the list" }
                 div .row {
-                    @for (name, href) in ["Previous event", "Next event"].iter().zip(&self.beside) {
+                    @for (name, href) in ["Previous event", "Next event"].iter().zip(&self.neighbours) {
                         @match href {
                             Some(href) => a .button href=(shell.href(href)) { (name) },
                             None => span .hint { "No " (name.to_lowercase()) },
@@ -248,9 +261,9 @@ impl EventPage {
             header .stack {
                 h1 .sentence { (self.sentence.render()) }
                 div .row {
-                    (ui::time(self.at))
-                    (ui::badge(Tone::Neutral, &short(&self.kinds[0], 60)))
-                    span .hint { "event " (ui::number(self.sequence)) " of this log" }
+                    (ui::time(self.recorded_at))
+                    (ui::badge(Tone::Neutral, &short(&self.event_type, 60)))
+                    span .hint { "sequence " (ui::number(self.sequence)) }
                 }
             }
             @if let Some(changes) = &self.changes { (changes.render(&self.file, shell)) }
@@ -264,56 +277,56 @@ impl EventPage {
     fn render_facts(&self, shell: &Shell) -> Markup {
         html! {
             section .card aria-labelledby="facts" {
-                h2 #facts { "Who, what, when" }
+                h2 #facts { "Details" }
                 dl .members {
                     dt { "Recorded" }
-                    dd { (ui::time(self.at)) " " span .hint { (self.at) } }
-                    @if let Some(when) = &self.occurred_at {
-                        dt { "Happened" }
+                    dd { (ui::time(self.recorded_at)) " " span .hint { (self.recorded_at) } }
+                    @if let Some(occurred_at) = &self.occurred_at {
+                        dt { "Occurred" }
                         dd {
-                            @match when {
-                                When::At(at) => { (ui::time(*at)) " " span .hint { "as its producer says" } },
-                                When::Text(text) => (text),
+                            @match occurred_at {
+                                OccurredAt::Time(at) => { (ui::time(*at)) " " span .hint { "according to the producer" } },
+                                OccurredAt::Text(text) => (text),
                             }
                         }
                     }
-                    dt { "By" }
+                    dt { "Principal" }
                     dd {
-                        (thing(&self.principal))
+                        (reference(&self.principal))
                         @if let Some(href) = &self.related[0] {
-                            a .target.hint href=(shell.href(href)) { "All by the same principal" }
+                            a .target.hint href=(shell.href(href)) { "All events of this principal" }
                         }
                     }
-                    dt { "On" }
+                    dt { "Entity" }
                     dd {
-                        (thing(&self.entity))
+                        (reference(&self.entity))
                         @if let Some(href) = &self.related[1] {
-                            a .target.hint href=(shell.href(href)) { "All on the same entity" }
+                            a .target.hint href=(shell.href(href)) { "All events of this entity" }
                         }
                     }
                     @for (title, other) in &self.others {
                         dt { (title) }
-                        dd { (thing(other)) }
+                        dd { (reference(other)) }
                     }
                     dt { "Type" }
-                    dd { code { bdi { (self.kinds[0]) } } }
+                    dd { code { bdi { (self.event_type) } } }
                     dt { "Action" }
-                    dd { code { bdi { (self.kinds[1]) } } }
-                    dt { "Through" }
+                    dd { code { bdi { (self.action) } } }
+                    dt { "Client" }
                     dd { bdi { (self.client) } }
-                    dt { "Event id" }
+                    dt { "Event ID" }
                     dd { code { (self.id) } }
                     dt { "Sequence" }
                     dd {
                         (ui::number(self.sequence))
-                        p .hint { "Its place in the log. Sequences have no gaps: if one is missing, an event is missing." }
+                        p .hint { "The position in the log. Sequences have no gaps: if one is missing, an event is missing." }
                     }
                     dt { "Previous hash" }
                     dd {
                         code { (self.previous_hash) }
                         p .hint {
-                            "The SHA-256 of the line before it. The next event holds this one's: whoever alters an event \
-                             alters the hash that the next one holds."
+                            "The SHA-256 of the previous event's line. If an event is altered, its hash differs from the one \
+                             in the next event."
                         }
                     }
                 }
@@ -321,16 +334,16 @@ impl EventPage {
         }
     }
 
-    /// JSON to read, and, where all of it is there, to copy.
+    /// Writes a JSON text, with a button to copy it if it is complete.
     fn render_json(&self, title: &str, json: &Cut, shell: &Shell) -> Markup {
         html! {
             section .card aria-label=(title) {
                 @if json.is_cut {
                     figure .copyable {
-                        figcaption { (title) ", its beginning" }
+                        figcaption { (title) " (beginning)" }
                         pre tabindex="0" aria-label=(title) { code { (json.text) } }
                     }
-                    p { "It is longer than there is room for here. " a href=(shell.href(&self.file)) { "The whole event as a file" } }
+                    p { "The text is too long for this page. " a href=(shell.href(&self.file)) { "Download the whole event" } }
                 } @else {
                     (ui::copyable(title, &json.text))
                 }
@@ -339,49 +352,48 @@ impl EventPage {
     }
 }
 
-/// Something, or somebody.
-fn thing(thing: &Thing) -> Markup {
+fn reference(reference: &Reference) -> Markup {
     html! {
         span .thing {
-            bdi { (thing.name) }
-            @if !thing.email.is_empty() { span .hint { bdi { (thing.email) } } }
-            span .hint { bdi { (thing.kind) } }
-            code { bdi { (thing.id) } }
+            bdi { (reference.name) }
+            @if !reference.email.is_empty() { span .hint { bdi { (reference.email) } } }
+            span .hint { bdi { (reference.entity_type) } }
+            code { bdi { (reference.id) } }
         }
     }
 }
 
 impl Changes {
     fn render(&self, file: &str, shell: &Shell) -> Markup {
-        let title = match self.told {
-            States::Both => "What changed",
-            States::Before => "What there was before",
-            States::After => "What there is now",
+        let title = match self.states {
+            States::Both => "Changes",
+            States::Before => "State before",
+            States::After => "State after",
         };
         html! {
             section .card.changes aria-labelledby="changes" {
                 h2 #changes { (title) }
                 @if self.rows.is_empty() {
-                    p .hint { "Before and after are the same." }
+                    p .hint { "The states before and after are equal." }
                 } @else {
                     table .difference {
                         caption .visually-hidden { (title) }
                         thead {
                             tr {
                                 th scope="col" { "Member" }
-                                @if self.told != States::After { th scope="col" { "Before" } }
-                                @if self.told != States::Before { th scope="col" { "After" } }
+                                @if self.states != States::After { th scope="col" { "Before" } }
+                                @if self.states != States::Before { th scope="col" { "After" } }
                             }
                         }
                         tbody {
                             @for row in &self.rows {
-                                tr class=(row.word()) {
+                                tr class=(row.label()) {
                                     th scope="row" {
                                         code { (row.path) }
-                                        @if self.told == States::Both { " " span .hint { (row.word()) } }
+                                        @if self.states == States::Both { " " span .hint { (row.label()) } }
                                     }
-                                    @if self.told != States::After { td data-label="Before" { (value("del", row.before.as_ref())) } }
-                                    @if self.told != States::Before { td data-label="After" { (value("ins", row.after.as_ref())) } }
+                                    @if self.states != States::After { td data-label="Before" { (value("del", row.before.as_ref())) } }
+                                    @if self.states != States::Before { td data-label="After" { (value("ins", row.after.as_ref())) } }
                                 }
                             }
                         }
@@ -411,7 +423,7 @@ impl Changes {
 }
 
 impl ChangeRow {
-    fn word(&self) -> &'static str {
+    fn label(&self) -> &'static str {
         match (&self.before, &self.after) {
             (None, _) => "added",
             (_, None) => "removed",
@@ -425,51 +437,106 @@ fn value(element: &str, value: Option<&Cut>) -> Markup {
         @match value {
             Some(Cut { text, .. }) if element == "del" => del { code .value { (text) } },
             Some(Cut { text, .. }) => ins { code .value { (text) } },
-            None => span .hint { "—" span .visually-hidden { " not there" } },
+            None => span .hint { "—" span .visually-hidden { " none" } },
         }
     }
 }
 
-/// Why there is no event to show.
+/// The page that is shown instead of an event that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Gone {
-    /// There is none with this id.
+pub(super) enum MissingEvent {
+    /// No event of the organisation has this id.
     Unknown,
-    /// It has expired; where the oldest one is that has not.
     Expired {
-        /// The oldest event's page.
+        /// The path of the oldest event that has not expired.
         oldest: Option<String>,
     },
 }
 
-impl Gone {
-    /// The page.
+impl MissingEvent {
     #[must_use]
     pub(super) fn render(&self, shell: &Shell) -> Markup {
         let title = match self {
-            Self::Unknown => "There is no such event",
+            Self::Unknown => "Event not found",
             Self::Expired { .. } => "This event has expired",
         };
         let content = html! {
             section .card.empty {
                 h1 { (title) }
                 @match self {
-                    Self::Unknown => p { "No event of your organisation has this id. Take the link from the list, or from where the id was shown." },
+                    Self::Unknown => p { "No event of your organisation has this ID. Check the address, or search for the event in the list." },
                     Self::Expired { .. } => p {
-                        "Events are kept for as long as your organisation's plan says, and this one's time is over. What was \
-                         delivered to your bucket before is still there."
+                        "Your organisation's plan limits how long events are kept, and this event was older. If it was delivered \
+                         to your bucket, it is still there."
                     },
                 }
                 div .row {
                     a .button href=(shell.href("/console/events")) { "Newest events" }
                     @if let Self::Expired { oldest: Some(oldest) } = self {
-                        a .button href=(shell.href(oldest)) { "The oldest event there is" }
+                        a .button href=(shell.href(oldest)) { "Oldest event" }
                     }
                 }
             }
         };
         shell.page(title, &content)
     }
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use serde_json::{Map, Value, json};
+
+    use super::fixtures::{detail, hard_texts, hostile, update, view};
+    use crate::layout::Section;
+
+    let shell = Shell::sample(Section::Events);
+    let event = |event: &Value| EventPage::of(&detail(event), &view("type=a&range=7d")).render(&shell);
+    let with = |change: &dyn Fn(&mut Map<String, Value>)| {
+        let mut changed = update();
+        change(changed.as_object_mut().unwrap());
+        event(&changed)
+    };
+    let state = |start: usize| -> Value {
+        (0..800).map(|number| (format!("member <{number}>"), json!("\"x".repeat(start + number % 90)))).collect()
+    };
+    let mut almost_equal = state(1);
+    almost_equal["new"] = json!(1);
+    let mut samples = vec![
+        ("event", event(&update())),
+        ("event: created", with(&|event| drop(event.remove("before")))),
+        ("event: deleted", with(&|event| drop(event.remove("after")))),
+        ("event: nothing changed", with(&|event| drop(event.insert("after".into(), event["before"].clone())))),
+        (
+            "event: the smallest",
+            event(&json!({"action": "READ", "type": "audit.read",
+                "entity": {"id": "acme", "name": "Acme", "entityType": "AUDIT_LOG"},
+                "principal": {"id": "siem", "name": "SIEM", "entityType": "API_KEY"}, "clientType": "API"})),
+        ),
+        (
+            "event: very large",
+            with(&|event| {
+                event.insert("before".into(), state(1));
+                event.insert("after".into(), state(2));
+                for name in ["context", "payload", "metadata", "permission"] {
+                    event.insert(name.into(), state(3));
+                }
+            }),
+        ),
+        (
+            "event: very large, with one change",
+            with(&|event| {
+                event.insert("before".into(), state(1));
+                event.insert("after".into(), almost_equal.clone());
+            }),
+        ),
+        ("event: unknown", MissingEvent::Unknown.render(&shell)),
+        ("event: expired, like all others", MissingEvent::Expired { oldest: None }.render(&shell)),
+        ("event: expired", MissingEvent::Expired { oldest: Some("/console/events/x".to_owned()) }.render(&shell)),
+    ];
+    for (name, text) in hard_texts() {
+        samples.push((format!("event: {name}").leak(), event(&hostile(&text))));
+    }
+    samples
 }
 
 #[cfg(test)]
@@ -482,12 +549,12 @@ mod tests {
     }
 
     #[test]
-    fn a_state_alone_is_told_as_what_it_is() {
+    fn a_single_state_is_shown_as_before_or_after() {
         assert_eq!(changes(None, None), None);
         let created = changes(None, Some(r#"{"a":1}"#)).unwrap();
-        assert_eq!((created.told, created.rows[0].before.clone()), (States::After, None));
+        assert_eq!((created.states, created.rows[0].before.clone()), (States::After, None));
         let deleted = changes(Some(r#"{"a":1}"#), None).unwrap();
-        assert_eq!((deleted.told, deleted.rows[0].after.clone()), (States::Before, None));
+        assert_eq!((deleted.states, deleted.rows[0].after.clone()), (States::Before, None));
     }
 
     #[test]

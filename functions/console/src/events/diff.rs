@@ -1,21 +1,21 @@
-//! What changed between two states: which members were added, removed and changed, however deep, and which were not.
+//! The difference between two states: which members were added, removed, changed or left unchanged, at any depth.
 
-use std::collections::{HashMap, HashSet};
-
-use std::fmt;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use super::json::Node;
 
-/// A step to a value within another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// The member of an object.
+    /// The name of an object's member.
     Member(String),
-    /// The item of an array.
+    /// The index of an array's item.
     Item(usize),
 }
 
-/// The way to a value, from the outside.
+/// The path to a nested value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Path(pub(super) Vec<Step>);
 
@@ -25,7 +25,7 @@ impl Path {
     }
 }
 
-/// `limits.requests[2]`; members with other names than programs have are quoted: `limits."a b"`.
+/// `limits.requests[2]`. Names with special characters are quoted: `limits."a b"`.
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.0.iter().enumerate() {
@@ -43,29 +43,24 @@ impl fmt::Display for Path {
     }
 }
 
-/// How a value changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It was not there.
     Added(Node),
-    /// It is not there any more.
     Removed(Node),
-    /// It was the one, and is the other.
+    /// The old and the new value.
     Changed(Node, Node),
 }
 
-/// The difference of two states.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Difference {
-    /// What changed, as deep as can be told.
+    /// The changes, each as deep as possible.
     pub(super) changes: Vec<(Path, Change)>,
-    /// What did not, as whole as it is.
+    /// The unchanged values, each as large as possible.
     pub(super) unchanged: Vec<(Path, Node)>,
 }
 
 impl Difference {
-    /// What changed from `before` to `after`. Of a state that is not there, every member of the other one was added or
-    /// removed.
+    /// Compares `before` with `after`. If one of them is missing, every member of the other one was removed or added.
     pub(super) fn between(before: Option<&Node>, after: Option<&Node>) -> Self {
         let nothing = Node::Object(Vec::new());
         let mut difference = Self::default();
@@ -85,28 +80,28 @@ impl Difference {
     }
 
     fn compare_members(&mut self, path: &Path, before: &[(String, Node)], after: &[(String, Node)]) {
-        let is: HashMap<&str, &Node> = after.iter().map(|(key, node)| (key.as_str(), node)).collect();
-        let was: HashSet<&str> = before.iter().map(|(key, _)| key.as_str()).collect();
+        let new_members: HashMap<&str, &Node> = after.iter().map(|(key, node)| (key.as_str(), node)).collect();
+        let old_names: HashSet<&str> = before.iter().map(|(key, _)| key.as_str()).collect();
         for (key, old) in before {
             let path = path.to(Step::Member(key.clone()));
-            match is.get(key.as_str()) {
+            match new_members.get(key.as_str()) {
                 Some(new) => self.compare(path, old, new),
                 None => self.changes.push((path, Change::Removed(old.clone()))),
             }
         }
-        for (key, new) in after.iter().filter(|(key, _)| !was.contains(key.as_str())) {
+        for (key, new) in after.iter().filter(|(key, _)| !old_names.contains(key.as_str())) {
             self.changes.push((path.to(Step::Member(key.clone())), Change::Added(new.clone())));
         }
     }
 
-    /// Items are compared one by one between the ends that are the same, so that what was put in or taken out somewhere
-    /// does not make everything behind it seem changed.
+    /// Skips equal items at both ends and compares the items between them by index. Otherwise one inserted item would make all
+    /// items after it look changed.
     fn compare_items(&mut self, path: &Path, before: &[Node], after: &[Node]) {
-        let same_at_the_front = before.iter().zip(after).take_while(|(old, new)| old == new).count();
-        let (old, new) = (&before[same_at_the_front..], &after[same_at_the_front..]);
-        let same_at_the_end = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
-        let (old, new) = (&old[..old.len() - same_at_the_end], &new[..new.len() - same_at_the_end]);
-        let item = |index: usize| path.to(Step::Item(same_at_the_front + index));
+        let same_at_start = before.iter().zip(after).take_while(|(old, new)| old == new).count();
+        let (old, new) = (&before[same_at_start..], &after[same_at_start..]);
+        let same_at_end = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
+        let (old, new) = (&old[..old.len() - same_at_end], &new[..new.len() - same_at_end]);
+        let item = |index: usize| path.to(Step::Item(same_at_start + index));
         for index in 0..old.len().max(new.len()) {
             match (old.get(index), new.get(index)) {
                 (Some(old), Some(new)) => self.compare(item(index), old, new),
@@ -115,8 +110,8 @@ impl Difference {
                 (None, None) => {}
             }
         }
-        let same = after[..same_at_the_front].iter().enumerate();
-        let end = after.len() - same_at_the_end;
+        let same = after[..same_at_start].iter().enumerate();
+        let end = after.len() - same_at_end;
         let same = same.chain(after[end..].iter().enumerate().map(|(index, node)| (end + index, node)));
         self.unchanged.extend(same.map(|(index, node)| (path.to(Step::Item(index)), node.clone())));
     }
@@ -132,7 +127,7 @@ mod tests {
         Node::parse(text).unwrap()
     }
 
-    fn told(before: &str, after: &str) -> Vec<String> {
+    fn differences(before: &str, after: &str) -> Vec<String> {
         let difference = Difference::between(Some(&node(before)), Some(&node(after)));
         let changes = difference.changes.iter().map(|(path, change)| match change {
             Change::Added(new) => format!("+ {path}: {new}"),
@@ -143,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_change_is_told_at_its_place() {
+    fn every_kind_of_change_has_its_path() {
         assert_eq!(
-            told(
+            differences(
                 r#"{"name":"Pay","limit":{"rate":1.0,"burst":2},"tags":["a","b","c"],"gone":{"x":1},"kind":"x"}"#,
                 r#"{"name":"Pay","limit":{"rate":1.0,"burst":3,"a b":null},"tags":["a","c"],"kind":{"y":[]},"new":[1]}"#,
             ),
@@ -165,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_alone_was_added_or_removed_member_by_member() {
+    fn a_single_state_is_added_or_removed_member_by_member() {
         let state = node(r#"{"a":1,"b":{"c":2}}"#);
         let all = |change: fn(Node) -> Change| {
             ["a", "b"].map(|key| (Path(vec![Step::Member(key.to_owned())]), change(state.member(key).unwrap().clone())))
@@ -176,10 +171,10 @@ mod tests {
         assert_eq!(Difference::between(Some(&state), Some(&state)).changes, []);
     }
 
-    /// Small deterministic chance: the same trees on every run.
-    struct Chance(u64);
+    /// A deterministic generator: the same trees on every run.
+    struct Generator(u64);
 
-    impl Chance {
+    impl Generator {
         fn below(&mut self, end: u64) -> u64 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (self.0 >> 33) % end
@@ -200,7 +195,6 @@ mod tests {
         }
     }
 
-    /// The node at a path.
     fn at<'a>(node: &'a Node, path: &[Step]) -> Option<&'a Node> {
         let Some((step, rest)) = path.split_first() else { return Some(node) };
         let inner = match (node, step) {
@@ -211,11 +205,10 @@ mod tests {
         at(inner, rest)
     }
 
-    /// Makes the change. Items are taken out and put in as the difference counts them: taken out from the end, put in from
-    /// the front.
+    /// Applies a change. Callers remove items from the end first, and insert items from the front.
     fn apply(node: &mut Node, path: &[Step], change: &Change) {
         let Some((step, rest)) = path.split_first() else {
-            let Change::Changed(old, new) = change else { panic!("the whole is changed, or nothing") };
+            let Change::Changed(old, new) = change else { panic!("an added or removed value has a path") };
             assert_eq!(node, old);
             *node = new.clone();
             return;
@@ -254,24 +247,24 @@ mod tests {
     }
 
     #[test]
-    fn making_the_changes_gives_the_state_after_and_every_path_is_told_once() {
-        let mut chance = Chance(1);
+    fn applying_the_changes_yields_the_new_state_and_no_path_occurs_twice() {
+        let mut generator = Generator(1);
         for _ in 0..5000 {
-            let (before, after) = (chance.object(3), chance.object(3));
+            let (before, after) = (generator.object(3), generator.object(3));
             let difference = Difference::between(Some(&before), Some(&after));
             let mut state = before.clone();
-            let is_taken_out = |(path, change): &&(Path, Change)| {
+            let is_removed_item = |(path, change): &&(Path, Change)| {
                 matches!((path.0.last(), change), (Some(Step::Item(_)), Change::Removed(_)))
             };
-            let (taken_out, others): (Vec<_>, Vec<_>) = difference.changes.iter().partition(is_taken_out);
-            for (path, change) in taken_out.into_iter().rev().chain(others) {
+            let (removed_items, others): (Vec<_>, Vec<_>) = difference.changes.iter().partition(is_removed_item);
+            for (path, change) in removed_items.into_iter().rev().chain(others) {
                 apply(&mut state, &path.0, change);
             }
             assert_eq!(sorted(&state), sorted(&after), "{before} -> {after}: {difference:?}");
 
-            let mut told = BTreeSet::new();
+            let mut paths = BTreeSet::new();
             for (path, change) in &difference.changes {
-                assert!(told.insert((path.clone(), matches!(change, Change::Removed(_)))), "{path} twice");
+                assert!(paths.insert((path.clone(), matches!(change, Change::Removed(_)))), "{path} twice");
                 match change {
                     Change::Added(new) => assert_eq!(at(&after, &path.0), Some(new)),
                     Change::Removed(old) => assert_eq!(at(&before, &path.0), Some(old)),
@@ -284,9 +277,9 @@ mod tests {
             for (path, same) in &difference.unchanged {
                 assert_eq!(at(&after, &path.0), Some(same));
             }
-            let moved =
+            let has_item_change =
                 difference.changes.iter().any(|(path, _)| path.0.iter().any(|step| matches!(step, Step::Item(_))));
-            assert!(moved || !difference.changes.is_empty() || sorted(&before) == sorted(&after));
+            assert!(has_item_change || !difference.changes.is_empty() || sorted(&before) == sorted(&after));
         }
     }
 }

@@ -1,60 +1,91 @@
-//! What is filtered as files. An answer of a Lambda function has a bound, so a large export has parts: a page shows what
-//! is in one before it is fetched, and where the next begins.
+//! Exports of filtered events as files. A Lambda function limits the size of a response, so a large export has several parts. A
+//! page describes each part before it is downloaded, and links to the next one.
 
 use annals_core::{
-    audit::{Page, PageRequest},
+    audit::{AuditError, Page, PageRequest, Shape},
+    fault::Fault,
     format::Format,
+    log::read::PlaceError,
     organisation::OrganisationId,
     time::Timestamp,
 };
+use annals_http::{
+    call::reader,
+    console::{refusal::Refusal, session::ConsoleRequest},
+};
+use axum::response::Response;
 use maud::{Markup, html};
 
-use super::query::{Range, View};
+use super::{
+    list::List,
+    query::{LIST_PARAMETERS, Range, View},
+};
 use crate::{layout::Shell, ui};
 
-/// More than fit into any part: what ends one is its size.
-pub(super) const MAX_EVENTS: usize = 100_000;
-/// The parameters beside the filter's that the API does not know.
-pub(super) const OWN: &[&str] = &["format", "part", "download"];
+/// More than fit into a part, so that only its size limits a part.
+const MAX_EVENTS: usize = 100_000;
+/// The parameters that the API does not have.
+pub(super) const OWN_PARAMETERS: &[&str] = &["format", "part", "download"];
 
-/// A part of an export.
+/// `GET /console/events/export`: describes a part of an export. With the parameter `download`, the part itself.
+pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = super::open(&request).await?;
+    let api = &request.call.api;
+    let (view, page_request) = View::parse(request.call.query(), LIST_PARAMETERS, OWN_PARAMETERS, api.clock.now());
+    let invalid = |faults: &[Fault]| List::invalid(&view, faults).respond(&shell);
+    let (page_request, (format, name)) = match (page_request, view.other("format").and_then(format)) {
+        (Ok(page_request), Some(format)) => (page_request, format),
+        (Ok(_), None) => return Ok(invalid(&[Fault::parameter("format", "must be ndjson or csv")])),
+        (Err(faults), _) => return Ok(invalid(&faults)),
+    };
+    let page_request = PageRequest { page_size: MAX_EVENTS, shape: Shape::Format(format), ..page_request };
+    let page = match api.audit.page(&organisation, &page_request, &reader(&request.call)).await {
+        Ok(page) => page,
+        Err(AuditError::Place(PlaceError::Unknown)) => return Ok(List::unknown_start(&view).respond(&shell)),
+        Err(error) => return super::not_readable(error, &shell),
+    };
+    request.call.notes().page(page.lines.len());
+    if view.other("download").is_some() {
+        let file_name = file_name(&organisation.id, &page, part(&view), name);
+        let content = format.preamble() + &page.shown.concat();
+        return Ok(super::attachment(format.media_type(), &file_name, content));
+    }
+    let export = ExportPage::of(&view, &page_request, &page, (format, name), &organisation.id);
+    Ok(ui::page(export.render(&shell)))
+}
+
+/// The description of one part of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ExportPage {
-    /// What the format is called.
     pub(super) format: &'static str,
-    /// The number of this part.
+    /// The part's number, from 1.
     pub(super) part: u64,
-    /// What is in it; nothing where no event matches.
+    /// `None` if no event matches.
     pub(super) content: Option<Part>,
-    /// Where the next part is, if there is one.
+    /// The path of the next part.
     pub(super) next: Option<String>,
-    /// From when on the next part looks.
+    /// Where the next part starts.
     pub(super) next_from: Option<Timestamp>,
-    /// The same in the other format.
+    /// The name and path of the other format.
     pub(super) other: (&'static str, String),
-    /// Where the list is.
+    /// The path of the list.
     pub(super) back: String,
 }
 
-/// What is in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// How many events.
     pub(super) events: u64,
-    /// The sequences of the first and the last.
+    /// The sequences of the first and the last event.
     pub(super) sequences: [u64; 2],
-    /// When they were recorded.
+    /// When the first and the last event were recorded.
     pub(super) times: [Timestamp; 2],
-    /// How large the file is.
-    pub(super) bytes: u64,
-    /// Where it is.
+    pub(super) size_bytes: u64,
     pub(super) href: String,
-    /// What it is called.
-    pub(super) name: String,
+    pub(super) file_name: String,
 }
 
-/// The format that a name in addresses means, and the name.
-pub(super) fn format(name: &str) -> Option<(Format, &'static str)> {
+/// The format with this name, and the name.
+fn format(name: &str) -> Option<(Format, &'static str)> {
     match name {
         "ndjson" => Some((Format::Lines, "ndjson")),
         "csv" => Some((Format::Csv, "csv")),
@@ -62,13 +93,12 @@ pub(super) fn format(name: &str) -> Option<(Format, &'static str)> {
     }
 }
 
-/// Which part a view asks for.
-pub(super) fn part(view: &View) -> u64 {
+/// The number of the part that a view asks for.
+fn part(view: &View) -> u64 {
     view.other("part").and_then(|part| part.parse().ok()).filter(|part| (1..1_000_000).contains(part)).unwrap_or(1)
 }
 
-/// What a part's file is called.
-pub(super) fn file_name(organisation: &OrganisationId, page: &Page, part: u64, format: &str) -> String {
+fn file_name(organisation: &OrganisationId, page: &Page, part: u64, format: &str) -> String {
     let time = |at: Timestamp| at.to_string().replace(':', "-").chars().take(16).collect::<String>();
     let times = match (page.lines.first(), page.lines.last()) {
         (Some(first), Some(last)) => format!("-{}Z-to-{}Z", time(first.recorded_at), time(last.recorded_at)),
@@ -78,14 +108,12 @@ pub(super) fn file_name(organisation: &OrganisationId, page: &Page, part: u64, f
     format!("{organisation}-events{times}{part}.{format}")
 }
 
-/// How large a part's file is.
-fn bytes(page: &Page, format: Format) -> u64 {
+fn size_bytes(page: &Page, format: Format) -> u64 {
     (format.preamble().len() + page.shown.iter().map(String::len).sum::<usize>()) as u64
 }
 
 impl ExportPage {
-    /// What `page` would be as a file. Its times are those of `request`, so that what is fetched is what is shown, however
-    /// much later.
+    /// Describes `page` as a file. The link to it has the times of `request`, so that a later download has the same events.
     pub(super) fn of(
         view: &View,
         request: &PageRequest,
@@ -99,7 +127,7 @@ impl ExportPage {
             (None, None) => view.range.clone(),
             (since, until) => Range::Between { since: time(since), until: time(until) },
         };
-        let pinned = view.during(range);
+        let pinned = view.with_range(range);
         let at = |from: Option<String>, skip: u64, part: u64| {
             let mut others = vec![("format", name.to_owned())];
             others.extend(from.map(|from| ("from", from)));
@@ -116,9 +144,9 @@ impl ExportPage {
                 events: page.lines.len() as u64,
                 sequences: [first.sequence(), last.sequence()],
                 times: [first.recorded_at, last.recorded_at],
-                bytes: bytes(page, format),
+                size_bytes: size_bytes(page, format),
                 href: href(&others),
-                name: file_name(organisation, page, part, name),
+                file_name: file_name(organisation, page, part, name),
             }
         });
         let other = if name == "csv" { ("NDJSON", "ndjson") } else { ("CSV", "csv") };
@@ -136,58 +164,87 @@ impl ExportPage {
         }
     }
 
-    /// The page.
     #[must_use]
     pub(super) fn render(&self, shell: &Shell) -> Markup {
-        let is_whole = self.part == 1 && self.next.is_none();
+        let is_complete = self.part == 1 && self.next.is_none();
         let title = format!("Export as {}", self.format);
         let content = html! {
             div .row { a .target href=(shell.href(&self.back)) { "← Back to the list" } }
             h1 { (title) }
             section .card aria-label="This part" {
-                @if !is_whole { h2 { "Part " (ui::number(self.part)) } }
+                @if !is_complete { h2 { "Part " (ui::number(self.part)) } }
                 @match &self.content {
-                    Some(part) => (part.render(is_whole, shell)),
-                    None if is_whole => {
-                        p { "No event matches: there is nothing to export." }
+                    Some(part) => (part.render(is_complete, shell)),
+                    None if is_complete => {
+                        p { "No event matches, so there is nothing to export." }
                     },
-                    None => p { "No event of this part of the log matches." },
+                    None => p { "No event in this part of the log matches." },
                 }
             }
             @if let (Some(next), Some(from)) = (&self.next, self.next_from) {
                 section .card aria-labelledby="more" {
-                    h2 #more { "This is not all" }
-                    p { "A file holds about 4 MB, and a filter looks through 10,000 events at a time. The next part begins at " (ui::time(from)) "." }
-                    div .row { a .button href=(shell.href(next)) { "Go on with part " (ui::number(self.part + 1)) } }
+                    h2 #more { "There are more events" }
+                    p { "A part has at most about 4 MB, and searches at most 10,000 events. The next part starts at " (ui::time(from)) "." }
+                    div .row { a .button href=(shell.href(next)) { "Continue with part " (ui::number(self.part + 1)) } }
                 }
-            } @else if !is_whole {
+            } @else if !is_complete {
                 p .hint { "This is the last part." }
             }
             p .hint {
-                "Events are in the order in which they were recorded, the oldest first. "
-                "What is recorded after this page was opened is not in the export. "
-                "To collect everything continuously, use the delivery to a bucket, or the API."
+                "The events are in the order in which they were recorded, the oldest first. "
+                "Events that are recorded after you opened this page are not included. "
+                "To collect all events continuously, use delivery to a bucket, or the API."
             }
-            p { "Rather " a href=(shell.href(&self.other.1)) { "export as " (self.other.0) } "?" }
+            p { a href=(shell.href(&self.other.1)) { "Export as " (self.other.0) " instead" } }
         };
         shell.page(&title, &content)
     }
 }
 
 impl Part {
-    fn render(&self, is_whole: bool, shell: &Shell) -> Markup {
+    fn render(&self, is_complete: bool, shell: &Shell) -> Markup {
         html! {
             p {
-                @if is_whole { "All of it fits into one file: " }
+                @if is_complete { "All events fit into one file: " }
                 strong { (ui::count(self.events, "event", "events")) }
                 ", recorded from " (ui::time(self.times[0])) " to " (ui::time(self.times[1]))
                 ", sequences " (ui::number(self.sequences[0])) " to " (ui::number(self.sequences[1]))
-                ", " (ui::bytes(self.bytes)) "."
+                ", " (ui::bytes(self.size_bytes)) "."
             }
             div .row {
-                a .button.primary href=(shell.href(&self.href)) download=(self.name) { "Download" }
-                code .file-name { (self.name) }
+                a .button.primary href=(shell.href(&self.href)) download=(self.file_name) { "Download" }
+                code .file-name { (self.file_name) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use super::fixtures::{fifty, hostile, organisation, page, update, view};
+    use crate::layout::Section;
+
+    let export = |query: &str, lines, has_more| {
+        let request = PageRequest { shape: Shape::Format(Format::Csv), ..PageRequest::default() };
+        let page = page(lines, has_more);
+        let export = ExportPage::of(&view(query), &request, &page, (Format::Csv, "csv"), &organisation());
+        export.render(&Shell::sample(Section::Events))
+    };
+    vec![
+        ("export: complete", export("format=csv&type=a", fifty(&update()), false)),
+        ("export: nothing", export("format=csv&type=a", vec![], false)),
+        ("export: the first part", export("format=csv", fifty(&hostile("\"<b>")), true)),
+        ("export: an empty part", export("format=csv&part=2", vec![], true)),
+        ("export: the last part", export("format=csv&part=12345", fifty(&update()), false)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixtures::view, *};
+
+    #[test]
+    fn part_numbers_start_at_1() {
+        assert_eq!(["part=0", "part=x", "", "part=2"].map(|query| part(&view(query))), [1, 1, 1, 2]);
     }
 }

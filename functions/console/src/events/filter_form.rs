@@ -1,11 +1,11 @@
-//! The form that says which events are shown.
+//! The form that filters events.
 
 use annals_core::{fault::Fault, time::Timestamp};
 use maud::{Markup, html};
 
 use super::{
     event::Event,
-    query::{Range, Recent, View, told},
+    query::{Range, RecentPeriod, View, message},
     text::short,
 };
 use crate::{
@@ -13,53 +13,45 @@ use crate::{
     ui::{self, Tone},
 };
 
-/// The events that reading the log itself leaves.
+/// The type of the events that record reads of the log.
 const READS: &str = "audit.read";
-/// The most suggestions of one field.
 const MAX_SUGGESTIONS: usize = 12;
 
-/// The form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FilterForm {
-    /// Stretches of time that end now: what they are called, where they are, and whether one is shown.
-    pub(super) ranges: Vec<(&'static str, String, bool)>,
-    /// The stretch that is kept where no times are given.
-    pub(super) recent: Recent,
-    /// The times.
+    /// Label and address of each recent period, and whether it is shown now.
+    pub(super) periods: Vec<(&'static str, String, bool)>,
+    /// The period that is kept if no times are given.
+    pub(super) period: RecentPeriod,
     pub(super) times: [Field; 2],
-    /// The text.
     pub(super) text: Field,
-    /// What events must be.
     pub(super) fields: Vec<Field>,
     /// Whether reads of the log are left out.
     pub(super) hides_reads: bool,
-    /// What else is asked for, which only addresses can.
+    /// Filter parameters that have no field.
     pub(super) hidden: Vec<(&'static str, String)>,
-    /// What is wrong with what no field is for.
+    /// Faults of parameters that have no field.
     pub(super) faults: Vec<String>,
-    /// Where everything is, where something is asked for.
+    /// The address of the view without the filter, if there is a filter.
     pub(super) clear: Option<String>,
 }
 
-/// One field, with as many inputs as values were given.
+/// One field, with an input for each value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Field {
-    /// The parameter.
     pub(super) name: &'static str,
-    /// What it is called.
     pub(super) label: &'static str,
-    /// Its values, at least one, which may be empty.
+    /// At least one value, which may be empty.
     pub(super) values: Vec<String>,
-    /// What is wrong.
     pub(super) error: Option<String>,
-    /// Values that the shown events have.
+    /// Values of the events that are shown.
     pub(super) suggestions: Vec<String>,
 }
 
 impl FilterForm {
-    /// The form of a view with its faults; `events` are what it shows.
+    /// `events` are the events that the view shows.
     pub(super) fn of(view: &View, faults: &[Fault], events: &[Event]) -> Self {
-        let mut faults: Vec<(&str, &str)> = faults.iter().map(told).collect();
+        let mut faults: Vec<(&str, &str)> = faults.iter().map(message).collect();
         let mut error = |name: &str| {
             let index = faults.iter().position(|(fault, _)| *fault == name)?;
             Some(format!("This {}.", faults.remove(index).1))
@@ -71,7 +63,7 @@ impl FilterForm {
             }
             let mut suggestions: Vec<String> = Vec::new();
             for value in read.into_iter().flat_map(|read| events.iter().map(read)) {
-                // What would have to be cut is no suggestion.
+                // A value that is too long to show is not suggested.
                 let is_new = !value.is_empty() && suggestions.iter().all(|other| other != value);
                 if is_new && short(value, 40) == value && suggestions.len() < MAX_SUGGESTIONS {
                     suggestions.push(value.to_owned());
@@ -81,14 +73,14 @@ impl FilterForm {
         };
         let text = field("q", "Text", None);
         let fields = vec![
-            field("type", "Type", Some(|event| &event.kind)),
+            field("type", "Type", Some(|event| &event.event_type)),
             field("action", "Action", Some(|event| &event.action)),
-            field("principalId", "Principal's id", Some(|event| &event.principal.id)),
-            field("entityType", "Entity's type", Some(|event| &event.entity.kind)),
-            field("entityId", "Entity's id", Some(|event| &event.entity.id)),
+            field("principalId", "Principal ID", Some(|event| &event.principal.id)),
+            field("entityType", "Entity type", Some(|event| &event.entity.entity_type)),
+            field("entityId", "Entity ID", Some(|event| &event.entity.id)),
         ];
-        let (recent, since, until) = match &view.range {
-            Range::Recent(recent) => (Some(*recent), "", ""),
+        let (period, since, until) = match &view.range {
+            Range::Recent(period) => (Some(*period), "", ""),
             Range::Between { since, until } => (None, since.as_str(), until.as_str()),
         };
         let mut time = |name: &'static str, label: &'static str, value: &str| Field {
@@ -99,15 +91,15 @@ impl FilterForm {
             suggestions: Vec::new(),
         };
         let times = [time("since", "From", since), time("until", "To", until)];
-        let href = |range: Range| format!("/console/events?{}", view.during(range).query());
+        let href = |range: Range| format!("/console/events?{}", view.with_range(range).query());
         let hidden = view.filter.iter().filter(|(name, value)| match *name {
             "userUuid" => true,
             "excludeType" => value != READS,
             _ => false,
         });
         Self {
-            ranges: Recent::ALL.map(|one| (one.title(), href(Range::Recent(one)), recent == Some(one))).into(),
-            recent: recent.unwrap_or_default(),
+            periods: RecentPeriod::ALL.map(|one| (one.label(), href(Range::Recent(one)), period == Some(one))).into(),
+            period: period.unwrap_or_default(),
             times,
             text,
             fields,
@@ -127,18 +119,18 @@ impl FilterForm {
         html! {
             @if !self.faults.is_empty() {
                 (ui::notice(Tone::Bad, &html! {
-                    p { strong { "This address asks for something that cannot be shown." } }
+                    p { strong { "This address is not valid." } }
                     @for fault in &self.faults { p { bdi { (fault) } } }
                     p { a href=(shell.href("/console/events")) { "Show the newest events" } }
                 }))
             }
             form .card.filter method="get" action=(shell.href("/console/events")) role="search" aria-label="Events" data-filter {
                 div .ranges role="group" aria-label="Time" {
-                    @for (title, href, is_shown) in &self.ranges {
-                        a .range href=(shell.href(href)) aria-current=[is_shown.then_some("true")] { (title) }
+                    @for (label, href, is_shown) in &self.periods {
+                        a .range href=(shell.href(href)) aria-current=[is_shown.then_some("true")] { (label) }
                     }
                 }
-                @if self.recent != Recent::default() { input type="hidden" name="range" value=(self.recent.as_str()); }
+                @if self.period != RecentPeriod::default() { input type="hidden" name="range" value=(self.period.as_str()); }
                 @for (name, value) in &self.hidden { input type="hidden" name=(name) value=(value); }
                 div .filter-fields {
                     @for time in &self.times { (time.render("datetime-local")) }
@@ -150,7 +142,7 @@ impl FilterForm {
                         @for field in &self.fields { (field.render("text")) }
                         p .check {
                             input #hide-reads type="checkbox" name="excludeType" value=(READS) checked[self.hides_reads];
-                            label for="hide-reads" { "Leave out reads of this log" }
+                            label for="hide-reads" { "Hide reads of this log" }
                         }
                     }
                 }
@@ -166,7 +158,7 @@ impl FilterForm {
 impl Field {
     fn render(&self, kind: &'static str) -> Markup {
         let is_time = kind == "datetime-local";
-        // A field for times shows nothing that is none.
+        // A browser shows nothing in a time field whose value is not a time.
         let kind = if is_time && self.error.is_some() { "text" } else { kind };
         let error_id = format!("{}-error", self.name);
         let list_id = format!("{}-known", self.name);
@@ -193,7 +185,7 @@ impl Field {
     }
 }
 
-/// A time as a field for one has it; what is none stays as it was given, for who looks into the page.
+/// Formats a time for a time field. Any other text stays as it is.
 fn for_input(text: &str) -> String {
     match Timestamp::parse_leniently(text) {
         Ok(at) => at.to_string().trim_end_matches('Z').trim_end_matches(".000").to_owned(),

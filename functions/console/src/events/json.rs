@@ -1,29 +1,24 @@
-//! JSON as it is shown: in the order in which it was given, every number as it was written, and nothing in it that would
-//! show as something else than it is.
+//! JSON for display: members keep their order, numbers keep their digits, and invisible characters are escaped.
 
 use std::fmt;
 
 use annals_core::json;
 use serde_json::value::RawValue;
 
-/// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
-    /// A string, a number, a truth value or null, as JSON has it.
+    /// A string, a number, a Boolean or null, as JSON text.
     Scalar(String),
-    /// An array.
     Array(Vec<Node>),
-    /// An object.
     Object(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// Reads a document; `None` where it is none. Nothing in the log is nested deeper than 64 levels.
+    /// Parses a JSON document; `None` if it is not valid. Events are nested at most 64 levels deep.
     pub(super) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str::<&RawValue>(text).ok().and_then(Self::of)
     }
 
-    /// A string.
     pub(super) fn string(text: &str) -> Self {
         Self::Scalar(quoted(text))
     }
@@ -50,18 +45,17 @@ impl Node {
         members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The text of a string.
     pub(super) fn text(&self) -> Option<String> {
         let Self::Scalar(json) = self else { return None };
         serde_json::from_str(json).ok()
     }
 
-    /// The text of the string `key` of an object; empty where there is none.
+    /// The string member `key` of an object; empty if there is none.
     pub(super) fn text_of(&self, key: &str) -> String {
         self.member(key).and_then(Self::text).unwrap_or_default()
     }
 
-    /// Whether nothing is in it.
+    /// Whether it is null, or an array or object without elements.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Scalar(json) => json == "null",
@@ -70,7 +64,7 @@ impl Node {
         }
     }
 
-    /// With a line for each value, indented.
+    /// Formats it with one value per line, indented.
     pub(super) fn pretty(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, Some(0));
@@ -131,7 +125,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// A text as a JSON string in which everything can be seen.
+/// A JSON string with invisible characters escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     for character in json::quote(text).chars() {
@@ -157,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_the_same_json_in_its_own_order_with_its_own_numbers() {
+    fn order_and_digits_are_kept_and_invisible_characters_are_escaped() {
         let text = r#"{"b":[1.50,12345678901234567890123,[]],"a":{"é\u202e":"\u0000x","n":null,"o":{}}}"#;
         let node = Node::parse(text).unwrap();
         assert_eq!(

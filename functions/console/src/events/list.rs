@@ -1,16 +1,26 @@
-//! A page of the log: the filter, the chart, and a row an event.
+//! The event viewer's list: the filter, the chart, and a row for each event.
 
 use annals_core::{
-    audit::{Page, browse::Browsed},
+    audit::{
+        AuditError, Page, PageRequest,
+        browse::{BrowseRequest, Browsed},
+    },
     fault::Fault,
+    log::{read::PlaceError, store::Order},
     time::Timestamp,
 };
+use annals_http::{
+    call::reader,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
 use maud::{Markup, html};
 
 use super::{
-    event::{Event, Sentence, Thing},
+    event::{Event, Reference, Sentence},
     filter_form::FilterForm,
-    query::{At, Range, View},
+    query::{LIST_PARAMETERS, PageStart, Range, View},
     text::short,
     timeline,
 };
@@ -20,129 +30,157 @@ use crate::{
     ui::{self, Tone},
 };
 
-/// How many events a page has.
-pub(super) const PAGE_SIZE: usize = 50;
-/// The longest query string that links of rows and bars carry: a page has many of them.
-const MAX_CARRIED_BYTES: usize = 250;
+const PAGE_SIZE: usize = 50;
+/// The longest query string in the links of rows and bars. A page has many of them.
+const MAX_SUFFIX_BYTES: usize = 250;
 
-/// A page of the log.
+/// `GET /console/events`: the newest events with their chart, or a page of older ones.
+pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let (organisation, shell) = super::open(&request).await?;
+    let api = &request.call.api;
+    let now = api.clock.now();
+    let (view, page_request) = View::parse(request.call.query(), LIST_PARAMETERS, &[], now);
+    let page_request = match page_request {
+        Ok(page_request) => page_request,
+        Err(faults) => return Ok(List::invalid(&view, &faults).respond(&shell)),
+    };
+    let reader = reader(&request.call);
+    let list = if view.is_older() {
+        let page_request = PageRequest { order: Order::Descending, page_size: PAGE_SIZE, ..page_request };
+        match api.audit.page(&organisation, &page_request, &reader).await {
+            Ok(page) => {
+                request.call.notes().page(page.lines.len());
+                List::of(&view, &page)
+            }
+            Err(AuditError::Place(PlaceError::Unknown)) => return Ok(List::unknown_start(&view).respond(&shell)),
+            Err(error) => return super::not_readable(error, &shell),
+        }
+    } else {
+        let PageRequest { since, until, filter, .. } = page_request;
+        let browse_request = BrowseRequest { since, until, filter, page_size: PAGE_SIZE, now };
+        let browsed = api.audit.browse(&organisation, &browse_request, &reader).await.map_err(Problem::from)?;
+        request.call.notes().page(browsed.page.lines.len());
+        List::newest(&view, &browsed)
+    };
+    Ok(ui::page(list.render(&shell)))
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct List {
-    /// What is asked for.
     pub(super) form: FilterForm,
-    /// How many events there were over time; on the first page alone.
+    /// Event counts over time, on the first page only.
     pub(super) chart: Option<BarChart>,
-    /// From when on the chart's counts are whole, where that is not the whole time; and where what lies before is counted.
+    /// If the chart does not cover its whole period: since when its counts are complete, and the address of the view of the time
+    /// before.
     pub(super) counted_since: Option<(Timestamp, String)>,
-    /// What is shown of it.
     pub(super) content: Content,
 }
 
-/// What is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
-    /// What was asked for makes no sense.
-    Refused,
-    /// The log holds no event at all.
+    /// The address is not valid.
+    Invalid,
+    /// The log contains no events at all.
     EmptyLog,
-    /// Events.
     Events(Rows),
 }
 
-/// Events, and where there are more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rows {
-    /// The events, the newest first.
+    /// The newest event first.
     pub(super) rows: Vec<Row>,
-    /// Where the newest events are, from a page of older ones.
+    /// The address of the newest events, if these are older ones.
     pub(super) newest: Option<String>,
-    /// Where older ones are.
     pub(super) older: Option<String>,
-    /// Where a filter left so few that looking further is left to the reader: how far back was looked.
-    pub(super) looked_back_to: Option<Timestamp>,
-    /// Without the filter, where there is one.
+    /// How far back the search went, if it stopped before it had found enough events for a page.
+    pub(super) searched_back_to: Option<Timestamp>,
+    /// The address of the view without the filter, if there is a filter.
     pub(super) unfiltered: Option<String>,
-    /// The same as a file, as NDJSON and as CSV.
+    /// The addresses of the exports as NDJSON and CSV.
     pub(super) exports: [String; 2],
 }
 
-/// One event in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Where all of it is.
     pub(super) href: String,
-    /// When it was recorded.
     pub(super) at: Timestamp,
-    /// Its type.
-    pub(super) kind: String,
-    /// What happened.
+    pub(super) event_type: String,
     pub(super) sentence: Sentence,
-    /// Who did it: their name, and their e-mail address or else what kind of principal they are.
-    pub(super) by: (String, String),
-    /// By what.
+    /// The principal's name, and the e-mail address or else the type.
+    pub(super) principal: (String, String),
     pub(super) client: String,
 }
 
 impl Row {
-    fn of(event: &Event, carried: &str) -> Self {
-        let Thing { email, kind, .. } = &event.principal;
+    fn of(event: &Event, suffix: &str) -> Self {
+        let Reference { email, entity_type, .. } = &event.principal;
         let sentence = event.sentence();
         Self {
-            href: format!("/console/events/{}{carried}", event.id.short()),
+            href: format!("/console/events/{}{suffix}", event.id.short()),
             at: event.at,
-            kind: short(&event.kind, 48),
+            event_type: short(&event.event_type, 48),
             sentence: Sentence {
-                who: event.principal.label(48),
-                object: sentence.object.map(|(kind, _)| (kind, event.entity.label(64))),
+                principal: event.principal.label(48),
+                object: sentence.object.map(|(entity_type, _)| (entity_type, event.entity.label(64))),
                 subject: event.subject.as_ref().map(|subject| subject.label(32)),
                 ..sentence
             },
-            by: (event.principal.label(48), if email.is_empty() { short(kind, 24) } else { short(email, 48) }),
+            principal: (
+                event.principal.label(48),
+                if email.is_empty() { short(entity_type, 24) } else { short(email, 48) },
+            ),
             client: short(&event.client, 16),
         }
     }
 }
 
 impl List {
-    /// What is wrong with what was asked for.
-    pub(super) fn refused(view: &View, faults: &[Fault]) -> Self {
+    /// The filter with its faults, without events.
+    pub(super) fn invalid(view: &View, faults: &[Fault]) -> Self {
         let form = FilterForm::of(view, faults, &[]);
-        Self { form, chart: None, counted_since: None, content: Content::Refused }
+        Self { form, chart: None, counted_since: None, content: Content::Invalid }
     }
 
-    /// The newest events.
+    pub(super) fn unknown_start(view: &View) -> Self {
+        Self::invalid(view, &[Fault::parameter("from", "is not an event of your organisation")])
+    }
+
+    /// The response with an invalid filter.
+    pub(super) fn respond(&self, shell: &Shell) -> Response {
+        ui::invalid_form(self.render(shell))
+    }
+
     pub(super) fn newest(view: &View, browsed: &Browsed) -> Self {
         let Browsed { page, timeline, log_is_empty } = browsed;
         if *log_is_empty && !view.is_filtered() {
             let form = FilterForm::of(view, &[], &[]);
             return Self { form, chart: None, counted_since: None, content: Content::EmptyLog };
         }
-        let links = view.query().len() <= MAX_CARRIED_BYTES;
+        let has_links = view.query().len() <= MAX_SUFFIX_BYTES;
         let counted_since = timeline.counted_since.map(|at| {
             let before = Range::Between { since: timeline.since.to_string(), until: at.to_string() };
-            (at, list_href(&view.during(before).query()))
+            (at, list_href(&view.with_range(before).query()))
         });
         Self {
-            chart: timeline::chart(timeline, |range| links.then(|| list_href(&view.during(range).query()))),
+            chart: timeline::chart(timeline, |range| has_links.then(|| list_href(&view.with_range(range).query()))),
             counted_since,
             ..Self::of(view, page)
         }
     }
 
-    /// Older events.
     pub(super) fn of(view: &View, page: &Page) -> Self {
         let query = view.query();
-        let carried = view.carried(MAX_CARRIED_BYTES);
-        let older = page.next.map(|from| At { from, through: page.through, skip: page.skip });
-        let looked_back_to = page.next.filter(|_| page.lines.len() < PAGE_SIZE).map(|next| next.recorded_at());
+        let suffix = view.suffix(MAX_SUFFIX_BYTES);
+        let older = page.next.map(|from| PageStart { from, through: page.through, skip: page.skip });
+        let searched_back_to = page.next.filter(|_| page.lines.len() < PAGE_SIZE).map(|next| next.recorded_at());
         let events: Vec<Event> = page.lines.iter().map(Event::of).collect();
         let export =
             |format: &str| format!("/console/events/export?{}", view.query_with(&[("format", format.to_owned())]));
         let content = Rows {
-            rows: events.iter().map(|event| Row::of(event, &carried)).collect(),
+            rows: events.iter().map(|event| Row::of(event, &suffix)).collect(),
             newest: view.is_older().then(|| list_href(&query)),
-            older: older.map(|at| list_href(&view.query_at(&at))),
-            looked_back_to,
+            older: older.map(|start| list_href(&view.query_from(&start))),
+            searched_back_to,
             unfiltered: view.is_filtered().then(|| list_href(&view.unfiltered().query())),
             exports: ["ndjson", "csv"].map(export),
         };
@@ -150,7 +188,6 @@ impl List {
         Self { form, chart: None, counted_since: None, content: Content::Events(content) }
     }
 
-    /// The page.
     #[must_use]
     pub(super) fn render(&self, shell: &Shell) -> Markup {
         debug_assert_eq!(shell.section, Section::Events);
@@ -158,7 +195,7 @@ impl List {
             h1 { "Event viewer" }
             (self.form.render(shell))
             @match &self.content {
-                Content::Refused => {}
+                Content::Invalid => {}
                 Content::EmptyLog => (empty_log()),
                 Content::Events(rows) => {
                     @if let Some(chart) = &self.chart { (self.render_chart(chart, shell)) }
@@ -180,9 +217,9 @@ impl List {
                 (chart.render())
                 @if let Some((since, before)) = &self.counted_since {
                     p .hint {
-                        "A filter is looked for event by event, the newest first. Counted back to " (ui::time(*since))
-                        ". There may be more before. "
-                        a .target href=(shell.href(before)) { "Look at what lies before" }
+                        "A filtered count reads every event, from the newest backwards. It went back to " (ui::time(*since))
+                        ". There may be older events. "
+                        a .target href=(shell.href(before)) { "Show the time before" }
                     }
                 }
             }
@@ -197,12 +234,12 @@ fn list_href(query: &str) -> String {
 fn empty_log() -> Markup {
     html! {
         section .card.empty {
-            h2 { "Nothing has been recorded yet" }
+            h2 { "No events yet" }
             p {
-                "Here will be what people and programs do in your organisation: who did what, to what, when and from where, \
-                 the newest first. It begins with the first event that your product records."
+                "This page will show what people and programs do in your organisation: who did what, to what, when and from \
+                 where, the newest event first. The first event appears when your product records it."
             }
-            p .hint { "Reading this page is recorded, too: that is the first event that you will see." }
+            p .hint { "Reads of this page are recorded too. Yours will be the first event that you see." }
         }
     }
 }
@@ -211,23 +248,23 @@ impl Rows {
     fn render(&self, shell: &Shell) -> Markup {
         html! {
             section .card.log aria-label="Events" {
-                @if self.rows.is_empty() { (self.render_nothing(shell)) } @else { (self.render_table(shell)) }
-                (self.render_ways_on(shell))
+                @if self.rows.is_empty() { (self.render_empty(shell)) } @else { (self.render_table(shell)) }
+                (self.render_links(shell))
             }
         }
     }
 
-    fn render_nothing(&self, shell: &Shell) -> Markup {
+    fn render_empty(&self, shell: &Shell) -> Markup {
         html! {
             div .nothing {
                 h2 { "No events" }
-                @match (self.looked_back_to, &self.unfiltered) {
-                    (Some(_), _) => p { "Nothing in this part of the log matches the filter." },
+                @match (self.searched_back_to, &self.unfiltered) {
+                    (Some(_), _) => p { "No event in this part of the log matches the filter." },
                     (None, Some(href)) => {
-                        p { "Nothing in this time matches the filter." }
+                        p { "No event in this period matches the filter." }
                         p { a href=(shell.href(href)) { "Clear the filter" } }
                     },
-                    (None, None) => p { "Nothing was recorded in this time. Try a longer one." },
+                    (None, None) => p { "No events were recorded in this period. Try a longer one." },
                 }
             }
         }
@@ -242,8 +279,8 @@ impl Rows {
                         th scope="col" { "Time" }
                         th scope="col" { "Event" }
                         th scope="col" { "Type" }
-                        th scope="col" { "By" }
-                        th scope="col" { "Through" }
+                        th scope="col" { "Principal" }
+                        th scope="col" { "Client" }
                     }
                 }
                 tbody {
@@ -251,10 +288,10 @@ impl Rows {
                         tr {
                             td .when { (ui::time(row.at)) }
                             td .what { a href=(shell.href(&row.href)) { (row.sentence.render()) } }
-                            td .type { (ui::badge(Tone::Neutral, &row.kind)) }
+                            td .type { (ui::badge(Tone::Neutral, &row.event_type)) }
                             td .who {
-                                bdi { (row.by.0) }
-                                span .hint { bdi { (row.by.1) } }
+                                bdi { (row.principal.0) }
+                                span .hint { bdi { (row.principal.1) } }
                             }
                             td .client { (row.client) }
                         }
@@ -264,17 +301,17 @@ impl Rows {
         }
     }
 
-    fn render_ways_on(&self, shell: &Shell) -> Markup {
+    fn render_links(&self, shell: &Shell) -> Markup {
         html! {
-            @if let Some(at) = self.looked_back_to {
-                p .hint { "Looked back to " (ui::time(at)) ". There may be more before." }
+            @if let Some(at) = self.searched_back_to {
+                p .hint { "Searched back to " (ui::time(at)) ". There may be older events." }
             }
-            div .row.spread.ways-on {
+            div .row.spread.list-links {
                 div .row {
                     @if let Some(href) = &self.newest { a .button href=(shell.href(href)) { "Newest events" } }
                     @if let Some(href) = &self.older {
                         a .button href=(shell.href(href)) data-older {
-                            @if self.looked_back_to.is_some() { "Look further back" } @else { "Older events" }
+                            @if self.searched_back_to.is_some() { "Search further back" } @else { "Older events" }
                         }
                     } @else if !self.rows.is_empty() {
                         span .hint { "These are the oldest events of this view." }
@@ -289,4 +326,52 @@ impl Rows {
             }
         }
     }
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use annals_core::audit::browse::Timeline;
+
+    use super::fixtures::{HOUR, NOW, fifty, hard_texts, hostile, line, line_of, newest, page, timeline, update, view};
+
+    let shell = Shell::sample(Section::Events);
+    let empty_timeline = Timeline { stretches: Vec::new(), ..timeline(24, None) };
+    let empty_log = Browsed { page: page(vec![], false), timeline: empty_timeline.clone(), log_is_empty: true };
+    let all = "range=30d&type=a&type=b&excludeType=audit.read&excludeType=c&action=UPDATE&entityType=MOCK_API\
+               &entityId=m-1&principalId=42&userUuid=7&q=pay";
+    let times = "since=2026-11-20T10:00&until=2026-11-22T10:00:30";
+    let older = format!("range=7d&from={}", line(1, "").id.short());
+    let older_list = |query: &str, lines, has_more| List::of(&view(query), &page(lines, has_more));
+    let invalid = |query: &str| {
+        let (view, request) = View::parse(query, LIST_PARAMETERS, &[], NOW);
+        List::invalid(&view, &request.unwrap_err())
+    };
+    let one = || vec![line_of(1, &update())];
+    let three_hours_ago = Some(NOW.minus(HOUR * 3));
+    let long = format!("type={0}&type={0}", "%22".repeat(320));
+    let mut lists = vec![
+        ("events: an empty log", List::newest(&view(""), &empty_log)),
+        ("events: none", newest("range=1h", vec![], false, empty_timeline.clone())),
+        ("events: none that match", newest("type=a&q=x", vec![], false, empty_timeline)),
+        ("events: none found yet", newest("type=a", vec![], true, timeline(24, three_hours_ago))),
+        ("events: one", newest("", one(), false, timeline(24, None))),
+        ("events: fifty", newest("range=all", fifty(&update()), true, timeline(61, None))),
+        ("events: every filter", newest(all, fifty(&update()), true, timeline(61, Some(NOW.minus(HOUR))))),
+        ("events: between two times", newest(times, fifty(&update()), false, timeline(48, None))),
+        ("events: older ones", older_list(&older, fifty(&update()), true)),
+        ("events: the oldest", older_list(&older, one(), false)),
+        ("events: search stopped", older_list(&format!("{older}&q=x"), one(), true)),
+        ("events: invalid times", invalid("since=yesterday&until=%22%3E%3Cscript%3E")),
+        ("events: the end before the start", invalid("since=2026-11-22&until=2026-11-21&q=x")),
+        ("events: unknown parameters", invalid("%3Cscript%3E=1&sort=asc&range=2h&from=x&skip=y")),
+        ("events: a long filter", newest(&long, fifty(&hostile("日本\"\"")), true, timeline(61, None))),
+        ("events: too long a filter", invalid(&format!("{long}&{long}&{long}&{long}"))),
+    ];
+    for (name, text) in hard_texts() {
+        let beginning: String = text.chars().take(150).collect();
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", &beginning).finish();
+        let timeline = timeline(61, Some(NOW.minus(HOUR)));
+        lists.push((format!("events: {name}").leak(), newest(&query, fifty(&hostile(&text)), true, timeline)));
+    }
+    lists.into_iter().map(|(name, list)| (name, list.render(&shell))).collect()
 }

@@ -1,5 +1,5 @@
-//! What a view of the log asks for, as its address says it. Its parameters are those of `GET /audit`, so that a filter is
-//! the same text in both; beside them there is `range`, a stretch of time that ends now.
+//! The query string of a view of the log. It has the parameters of `GET /audit`, so that a filter is the same text in both, and
+//! `range`, a period that ends now.
 
 use std::{fmt, time::Duration};
 
@@ -11,15 +11,12 @@ use annals_core::{
 };
 use annals_http::query::{FILTERS, PageQuery};
 
-/// A stretch of time that ends now.
+/// A period that ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Recent {
-    /// An hour.
+pub(super) enum RecentPeriod {
     Hour,
-    /// 24 hours: what is shown unless something else is asked for.
     #[default]
     Day,
-    /// 7 days.
     Week,
     /// 30 days.
     Month,
@@ -27,10 +24,9 @@ pub(super) enum Recent {
     All,
 }
 
-impl Recent {
+impl RecentPeriod {
     pub(super) const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::All];
 
-    /// Its name in addresses.
     #[must_use]
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -42,9 +38,8 @@ impl Recent {
         }
     }
 
-    /// What it is called.
     #[must_use]
-    pub(super) fn title(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Hour => "Last hour",
             Self::Day => "24 hours",
@@ -66,51 +61,45 @@ impl Recent {
     }
 }
 
-/// Which stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Range {
-    /// One that ends now.
-    Recent(Recent),
-    /// From a time to a time, as they were given; either may be empty.
+    Recent(RecentPeriod),
+    /// Two times as they were given. Either may be empty.
     Between {
-        /// The beginning.
         since: String,
-        /// The end.
         until: String,
     },
 }
 
-/// Where a page of older events begins: what the API's `next` says.
+/// The start of a page of older events, as in the API's `next` link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct At {
-    /// The event.
+pub(super) struct PageStart {
     pub(super) from: EventId,
-    /// The bound that is carried on.
+    /// The newest event of the first page.
     pub(super) through: Option<EventId>,
-    /// How many matching events are to be passed over.
+    /// How many matching events are skipped.
     pub(super) skip: u64,
 }
 
 /// A view of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
-    /// Which stretch of time.
     pub(super) range: Range,
-    /// What events must be: the API's parameters in its order, and their values.
+    /// The filter parameters in the API's order, and their values.
     pub(super) filter: Vec<(&'static str, String)>,
-    /// What only some pages have: where they begin, for example.
+    /// Parameters that only some pages have, such as `from`.
     others: Vec<(String, String)>,
 }
 
-/// The longest query string of a view: a page has it in many links.
+/// The longest query string of a view. A page repeats it in many links.
 const MAX_QUERY_BYTES: usize = 2_000;
 
-/// The parameters beside the filter's that a list has.
-pub(super) const OF_LISTS: &[&str] = &["from", "through", "skip"];
+/// The parameters of a list, besides range and filter.
+pub(super) const LIST_PARAMETERS: &[&str] = &["from", "through", "skip"];
 
 impl View {
-    /// Reads a query string: the view, and what to read for it or what is wrong. Empty values, which forms send, ask for
-    /// nothing. `others` are what the page has beside range and filter; what the API does not know is among `own`.
+    /// Parses a query string into a view, and into the request for its page or the faults. Empty values, which forms send, are
+    /// ignored. `others` are further parameters of the API that the page has, and `own` are those that the API does not have.
     pub(super) fn parse(
         query: &str,
         others: &[&str],
@@ -118,13 +107,13 @@ impl View {
         now: Timestamp,
     ) -> (Self, Result<PageRequest, Vec<Fault>>) {
         let mut faults = Vec::new();
-        let mut view = Self { range: Range::Recent(Recent::default()), filter: Vec::new(), others: Vec::new() };
+        let mut view = Self { range: Range::Recent(RecentPeriod::default()), filter: Vec::new(), others: Vec::new() };
         let (mut since, mut until) = (String::new(), String::new());
         let given: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
-        // In the API's order, so that the same view has one address.
+        // In the API's order, so that equal views have equal addresses.
         for name in filter_names() {
             let values = given.iter().filter(|(key, _)| key == name);
             view.filter.extend(values.map(|(_, value)| (name, value.clone())));
@@ -133,7 +122,7 @@ impl View {
             match name.as_str() {
                 "since" => since = with_zone(value),
                 "until" => until = with_zone(value),
-                "range" => match Recent::ALL.into_iter().find(|recent| recent.as_str() == value) {
+                "range" => match RecentPeriod::ALL.into_iter().find(|recent| recent.as_str() == value) {
                     Some(recent) => view.range = Range::Recent(recent),
                     None => faults.push(Fault::parameter("range", "must be 1h, 24h, 7d, 30d or all")),
                 },
@@ -141,14 +130,14 @@ impl View {
                 name if others.contains(&name) || own.contains(&name) => {
                     view.others.push((name.to_owned(), value.clone()));
                 }
-                name => faults.push(Fault::parameter(name, "is no parameter of this page")),
+                name => faults.push(Fault::parameter(name, "is not a parameter of this page")),
             }
         }
         if !(since.is_empty() && until.is_empty()) {
             view.range = Range::Between { since, until };
         }
         if view.query().len() > MAX_QUERY_BYTES {
-            faults.push(Fault::parameter("The filter", "is longer than this page can bear: the API takes longer ones"));
+            faults.push(Fault::parameter("The filter", "is too long for this page. The API accepts longer ones"));
         }
         let request = match PageQuery::parse(&view.api_query(own), Shape::View) {
             Ok(query) => {
@@ -166,7 +155,7 @@ impl View {
         (view, request)
     }
 
-    /// What the API would be asked.
+    /// The query string for the API.
     fn api_query(&self, own: &[&str]) -> String {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, false);
@@ -176,40 +165,39 @@ impl View {
         pairs.to_string()
     }
 
-    /// A parameter that only some pages have.
+    /// A parameter other than range and filter.
     pub(super) fn other(&self, name: &str) -> Option<&str> {
         self.others.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether it begins somewhere within the log.
+    /// Whether this is a page of older events.
     pub(super) fn is_older(&self) -> bool {
         self.other("from").is_some()
     }
 
-    /// Whether events are filtered, but for their time.
+    /// Whether there is a filter other than the range.
     pub(super) fn is_filtered(&self) -> bool {
         !self.filter.is_empty()
     }
 
-    /// The values of a parameter of the filter.
+    /// The values of a filter parameter.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.filter.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The query string of this view's newest events.
+    /// The query string of the newest events of this view.
     #[must_use]
     pub(super) fn query(&self) -> String {
         self.query_with(&[])
     }
 
-    /// The query string with its question mark, for links to what is found in this view; nothing where it is longer than
-    /// `max` bytes.
-    pub(super) fn carried(&self, max: usize) -> String {
+    /// The query string with its question mark, for links to the events of this view; empty if it is longer than `max` bytes.
+    pub(super) fn suffix(&self, max: usize) -> String {
         let query = self.query();
         if query.is_empty() || query.len() > max { String::new() } else { format!("?{query}") }
     }
 
-    /// The same with further parameters.
+    /// The query string with further parameters.
     pub(super) fn query_with(&self, others: &[(&str, String)]) -> String {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, true);
@@ -219,39 +207,40 @@ impl View {
     }
 
     /// The query string of a page of older events.
-    pub(super) fn query_at(&self, at: &At) -> String {
-        let mut others = vec![("from", at.from.short())];
-        others.extend(at.through.map(|through| ("through", through.short())));
-        others.extend((at.skip > 0).then(|| ("skip", at.skip.to_string())));
+    pub(super) fn query_from(&self, start: &PageStart) -> String {
+        let mut others = vec![("from", start.from.short())];
+        others.extend(start.through.map(|through| ("through", through.short())));
+        others.extend((start.skip > 0).then(|| ("skip", start.skip.to_string())));
         self.query_with(&others)
     }
 
-    /// The same filter in another stretch of time.
-    pub(super) fn during(&self, range: Range) -> Self {
+    /// The same filter with another range.
+    pub(super) fn with_range(&self, range: Range) -> Self {
         Self { range, filter: self.filter.clone(), others: Vec::new() }
     }
 
-    /// The same stretch of time without a filter.
+    /// The same range without a filter.
     pub(super) fn unfiltered(&self) -> Self {
         Self { range: self.range.clone(), filter: Vec::new(), others: Vec::new() }
     }
 }
 
-/// The parameters of a filter, in the API's order.
+/// The filter parameters, in the API's order.
 fn filter_names() -> impl Iterator<Item = &'static str> {
     FILTERS.into_iter().chain(["q"])
 }
 
-/// The parameter that a fault is of, and what is wrong with it, as the rest of a sentence.
-pub(super) fn told(fault: &Fault) -> (&str, &str) {
+/// The parameter of a fault, and the rest of a sentence that begins with it.
+pub(super) fn message(fault: &Fault) -> (&str, &str) {
     let (Place::Parameter(name) | Place::Pointer(name)) = &fault.place;
     match name.as_str() {
-        "since" | "until" if fault.detail.contains("RFC 3339") => (name, "is no date and time"),
+        // The API's message asks for RFC 3339, which the user of a form need not know.
+        "since" | "until" if fault.detail.contains("RFC 3339") => (name, "is not a date and time"),
         _ => (name, &fault.detail),
     }
 }
 
-/// A time as a field for one sends it has no zone: it is UTC, where no script made it so.
+/// Adds the zone UTC to a time without one. Browsers send such times if the script has not converted them.
 fn with_zone(text: &str) -> String {
     match text.len() {
         16 if Timestamp::parse(&format!("{text}:00Z")).is_ok() => format!("{text}:00Z"),
@@ -260,7 +249,6 @@ fn with_zone(text: &str) -> String {
     }
 }
 
-/// Names and values of a query string.
 #[derive(Default)]
 struct Pairs<'a>(Vec<(&'a str, &'a str)>);
 
@@ -271,7 +259,9 @@ impl<'a> Pairs<'a> {
 
     fn range(&mut self, range: &'a Range, with_recent: bool) {
         match range {
-            Range::Recent(recent) if with_recent && *recent != Recent::default() => self.push("range", recent.as_str()),
+            Range::Recent(recent) if with_recent && *recent != RecentPeriod::default() => {
+                self.push("range", recent.as_str())
+            }
             Range::Recent(_) => {}
             Range::Between { since, until } => {
                 let times = [("since", since), ("until", until)];
@@ -301,11 +291,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
 
     fn parse(query: &str) -> (View, Result<PageRequest, Vec<Fault>>) {
-        View::parse(query, OF_LISTS, &[], NOW)
+        View::parse(query, LIST_PARAMETERS, &[], NOW)
     }
 
     #[test]
-    fn the_address_of_a_view_gives_the_same_view() {
+    fn a_view_survives_its_query_string() {
         for query in [
             "",
             "range=24h",
@@ -316,22 +306,22 @@ mod tests {
         ] {
             let (view, request) = parse(query);
             let request = request.unwrap();
-            let (again, asked) = parse(&view.query());
-            assert_eq!(again, view, "{query}");
-            assert_eq!(asked.unwrap(), request, "{query}");
-            assert_eq!(again.query(), view.query());
+            let (parsed_again, request_again) = parse(&view.query());
+            assert_eq!(parsed_again, view, "{query}");
+            assert_eq!(request_again.unwrap(), request, "{query}");
+            assert_eq!(parsed_again.query(), view.query());
         }
     }
 
     #[test]
-    fn what_the_api_is_asked_and_what_a_view_is_called_are_the_same_text() {
+    fn a_view_and_the_api_have_the_same_query_string() {
         let (view, request) = parse("since=2026-11-22T10%3A00%3A00Z&type=a&principalId=7&q=x");
         let api = PageQuery::parse(&view.query(), Shape::View).unwrap();
         assert_eq!(api.request, request.unwrap());
     }
 
     #[test]
-    fn a_range_ends_now_and_times_that_are_given_win() {
+    fn a_range_ends_now_unless_times_are_given() {
         let since = |query: &str| parse(query).1.unwrap().since;
         let hours = |hours: u64| Some(NOW.minus(Duration::from_secs(hours * 3600)));
         assert_eq!([since(""), since("range=1h"), since("range=7d")], [hours(24), hours(1), hours(168)]);
@@ -341,10 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn older_pages_keep_the_view() {
+    fn pages_of_older_events_keep_the_view() {
         let id = EventId::new(&"acme".parse().unwrap(), NOW, 7, 0);
         let (view, _) = parse("range=7d&action=X");
-        let (older, request) = parse(&view.query_at(&At { from: id, through: Some(id), skip: 3 }));
+        let (older, request) = parse(&view.query_from(&PageStart { from: id, through: Some(id), skip: 3 }));
         let request = request.unwrap();
         assert_eq!((request.start, request.through, request.skip), (Start::From(id), Some(id), 3));
         assert_eq!(older.query(), view.query());
@@ -352,26 +342,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_at_its_parameter() {
+    fn every_fault_names_its_parameter() {
         let faults = |query: &str| -> Vec<String> {
             let found = parse(query).1.unwrap_err();
             found
                 .iter()
                 .map(|fault| {
-                    let (name, detail) = told(fault);
+                    let (name, detail) = message(fault);
                     format!("{name} {detail}")
                 })
                 .collect()
         };
-        assert_eq!(faults("since=yesterday"), ["since is no date and time"]);
+        assert_eq!(faults("since=yesterday"), ["since is not a date and time"]);
         assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until lies before since"]);
         assert_eq!(
             faults("range=2h&sort=asc"),
-            ["range must be 1h, 24h, 7d, 30d or all", "sort is no parameter of this page"]
+            ["range must be 1h, 24h, 7d, 30d or all", "sort is not a parameter of this page"]
         );
         assert_eq!(faults(&format!("q={}", "x".repeat(1025))), ["q must be at most 1024 characters long"]);
         let long = format!("q={0}&type={0}", "x".repeat(1000));
-        assert_eq!(faults(&long), ["The filter is longer than this page can bear: the API takes longer ones"]);
+        assert_eq!(faults(&long), ["The filter is too long for this page. The API accepts longer ones"]);
         assert!(faults("from=x&skip=-1").len() == 2);
     }
 }

@@ -1,19 +1,17 @@
-//! Texts of events as a page shows them: nothing in them is hidden, none is longer than there is room for.
+//! Texts of events, made visible and cut to a length.
 
 use super::json::is_hidden;
 use crate::ui::html_bytes;
 
-/// A text, or its beginning.
+/// A text that may have been cut.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Cut {
-    /// What is shown.
     pub(super) text: String,
-    /// Whether there is more.
     pub(super) is_cut: bool,
 }
 
 impl Cut {
-    /// `text`, up to `max` bytes of HTML.
+    /// Cuts `text` to `max` bytes of HTML.
     pub(super) fn to(text: &str, max: usize) -> Self {
         let mut left = max;
         for (index, character) in text.char_indices() {
@@ -26,8 +24,8 @@ impl Cut {
     }
 }
 
-/// A text on one line, cut to `max` characters and to what twice as many plain ones take in HTML; what could not be seen is
-/// replaced.
+/// Replaces invisible characters, so that the text is on one line, and cuts it to `max` characters and to `2 * max` bytes of
+/// HTML.
 pub(super) fn short(text: &str, max: usize) -> String {
     let visible: String = text.chars().take(max + 1).map(visible).collect();
     let cut = Cut::to(&visible, 2 * max);
@@ -37,7 +35,6 @@ pub(super) fn short(text: &str, max: usize) -> String {
     visible.chars().take(max).chain(['…']).collect()
 }
 
-/// A character that can be seen in place of one that cannot.
 fn visible(character: char) -> char {
     match character {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or(char::REPLACEMENT_CHARACTER),
@@ -52,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_hidden_is_seen_and_what_is_long_is_cut() {
+    fn invisible_characters_are_replaced_and_long_texts_are_cut() {
         assert_eq!(short("plain", 10), "plain");
         assert_eq!(short("abcdefghij", 10), "abcdefghij");
         assert_eq!(short("abcdefghijk", 10), "abcdefghij…");

@@ -13,13 +13,13 @@ use crate::{
     ui::{self, Tone},
 };
 
-/// The chart of `timeline`; `href` says where a stretch of time is shown by itself. Nothing to show: no chart.
+/// Draws `timeline`. `href` returns the address of a range of time. Returns `None` if there are no events.
 pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>) -> Option<BarChart> {
     let highest =
         timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
     let bars = timeline.stretches.iter().map(|stretch| Bar {
         value: stretch.events,
-        label: format!("{}: {}", span(stretch), counted(stretch, timeline.counted_since)),
+        label: format!("{}: {}", period(stretch), counted(stretch, timeline.counted_since)),
         href: href(Range::Between { since: stretch.since.to_string(), until: stretch.until.to_string() }),
         tone: Tone::Neutral,
     });
@@ -29,11 +29,11 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
     Some(BarChart {
         title: format!("{}{total}, by {}", if at_least.is_empty() { "" } else { "At least " }, length(timeline.step)),
         summary: format!(
-            "{at_least}{total} between {} and {} UTC; the most, {}, in {}. Each bar leads to its own stretch of time.",
+            "{at_least}{total} between {} and {} UTC; the most, {}, in {}. Each bar links to its period.",
             ui::minute(timeline.since),
             ui::minute(timeline.until),
             ui::number(highest.events),
-            span(highest),
+            period(highest),
         ),
         bars: bars.collect(),
         highest: ui::number(highest.events),
@@ -41,7 +41,6 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
     })
 }
 
-/// How many events of a stretch were counted.
 fn counted(stretch: &Stretch, since: Option<Timestamp>) -> String {
     let events = ui::count(stretch.events, "event", "events");
     match since {
@@ -51,8 +50,7 @@ fn counted(stretch: &Stretch, since: Option<Timestamp>) -> String {
     }
 }
 
-/// A stretch of time as people say it.
-fn span(stretch: &Stretch) -> String {
+fn period(stretch: &Stretch) -> String {
     let (since, until) = (ui::minute(stretch.since), ui::minute(stretch.until));
     match until.split_once(' ') {
         Some((day, time)) if since.starts_with(day) => format!("{since} to {time} UTC"),
@@ -78,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_says_when_and_how_many_and_leads_there() {
+    fn a_bar_has_a_label_and_a_link() {
         let start = Timestamp::parse("2026-11-22T22:00:00Z").unwrap();
         let hour = Duration::from_secs(3600);
         let stretch = |index: u32, events| {
@@ -106,8 +104,8 @@ mod tests {
         assert!(chart.bars[2].href.as_ref().unwrap().contains("2026-11-23T00:00:00.000Z"));
         let part = Timeline { counted_since: Some(start.plus(hour + hour / 2)), ..timeline.clone() };
         let bars = super::chart(&part, |_| None).unwrap().bars;
-        let told: Vec<_> = bars.iter().map(|bar| bar.label.split_once("UTC: ").unwrap().1).collect();
-        assert_eq!(told, ["not counted", "at least 0 events", "1 event"]);
+        let counts: Vec<_> = bars.iter().map(|bar| bar.label.split_once("UTC: ").unwrap().1).collect();
+        assert_eq!(counts, ["not counted", "at least 0 events", "1 event"]);
         assert!(super::chart(&Timeline { stretches: vec![], ..timeline }, |_| None).is_none());
     }
 }

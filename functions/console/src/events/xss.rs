@@ -1,4 +1,4 @@
-//! Whatever an event or an address holds is text: no tag, no attribute and no address of a page comes from it.
+//! Values of events and addresses are always text: they never become a tag, an attribute or a link of a page.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use annals_core::format::Format;
 
 use super::{
     detail::EventPage,
-    samples::{NOW, detail, hostile, line_of, newest, view},
+    fixtures::{NOW, detail, hostile, line_of, newest, view},
 };
 use crate::layout::{Section, Shell};
 
-/// Texts that have made scripts run somewhere, in texts, attributes, addresses, styles and scripts.
+/// Known attacks through texts, attributes, links, styles and scripts.
 const CORPUS: &[&str] = &[
     "<script>alert(1)</script>",
     "<ScRiPt src=//evil.example></sCrIpT>",
@@ -66,7 +66,7 @@ const CORPUS: &[&str] = &[
     "<x contenteditable onblur=alert(1)>lose focus!",
 ];
 
-/// The tags of a page without the values of their attributes, and every attribute that a browser follows.
+/// The tags of a page without attribute values, and the values of all attributes that hold an address.
 fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
     let (mut tags, mut addresses) = (Vec::new(), BTreeSet::new());
     for tag in html.split('<').skip(1).filter_map(|part| part.split('>').next()) {
@@ -79,7 +79,7 @@ fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
                 addresses.insert(value.to_owned());
             }
         }
-        // Which values are suggested depends on how long they are.
+        // Long values are not suggested.
         if !bare.contains("datalist") && !bare.contains("option") {
             tags.push(bare.replace(" list=", ""));
         }
@@ -88,12 +88,12 @@ fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
 }
 
 #[test]
-fn nothing_of_an_event_becomes_markup_or_an_address() {
+fn values_never_become_markup_or_links() {
     assert!(CORPUS.len() >= 30);
     let shell = Shell::sample(Section::Events);
     let pages = |text: &str| {
         let event = hostile(text);
-        // No request gets here with NUL; what else is hidden in a field is what was typed there.
+        // Requests with NUL are refused earlier. Other invisible characters stay in a field as the user typed them.
         let text: String = text.chars().filter(|character| !super::json::is_hidden(*character)).collect();
         let query =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", &text).append_pair("type", &text).finish();

@@ -1,0 +1,155 @@
+//! Destinations, deliveries and test reports for the samples and tests of this section.
+
+use annals_core::{
+    delivery::{
+        Content, Delivery,
+        connection_test::{ConnectionTestReport, Step, StepOutcome},
+        failure::{AWS_MAX_BYTES, Failure, FailureCode},
+        setup::Setup,
+    },
+    destination::{Destination, Failing, Progress, Settings},
+    organisation::{Organisation, Plan, RetentionDays},
+    service::ServiceSettings,
+    time::Timestamp,
+};
+
+use super::{card::Card, connection_test::ConnectionTest};
+
+const NOW: u64 = 1_795_341_600_000;
+const MINUTE: u64 = 60_000;
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}\0javascript:alert(1)";
+
+pub(super) fn at(minutes_ago: u64) -> Timestamp {
+    Timestamp::from_millis(NOW - minutes_ago * MINUTE)
+}
+
+pub(super) fn organisation(plan: Plan) -> Organisation {
+    Organisation {
+        id: "acme".parse().unwrap(),
+        name: "Acme".into(),
+        plan,
+        retention: RetentionDays::DEFAULT,
+        longest_retention: RetentionDays::DEFAULT,
+        external_id: "annals-0123456789abcdefABCDEF0123456789".into(),
+        created_at: Timestamp::EPOCH,
+        version: 1,
+    }
+}
+
+/// `is_published` says whether the CloudFormation template has a public address.
+pub(super) fn service(is_published: bool) -> ServiceSettings {
+    let url = "https://annals-public.s3.eu-central-1.amazonaws.com/destination.yaml";
+    ServiceSettings {
+        region: Some("eu-central-1".parse().unwrap()),
+        template_url: is_published.then(|| url.parse().unwrap()),
+        ..ServiceSettings::of("111122223333".parse().unwrap())
+    }
+}
+
+/// A destination that was just saved.
+pub(super) fn destination() -> Destination {
+    Destination {
+        id: "d00000000001".parse().unwrap(),
+        organisation: "acme".parse().unwrap(),
+        bucket: "acme-audit-events".parse().unwrap(),
+        role_arn: "arn:aws:iam::444455556666:role/annals-put-audit-events".parse().unwrap(),
+        settings: Settings { region: Some("eu-central-1".parse().unwrap()), ..Settings::default() },
+        paused: false,
+        disabled: false,
+        created_at: at(60 * 24 * 3),
+        next_sequence: 1,
+        intent: None,
+        replay: None,
+        progress: Progress::default(),
+        version: 1,
+    }
+}
+
+/// A destination whose values are as long as possible.
+pub(super) fn longest() -> Destination {
+    let path = "!\"'&<>".repeat(70);
+    Destination {
+        bucket: "b".repeat(63).parse().unwrap(),
+        role_arn: format!("arn:aws:iam::444455556666:role/{path}/{}", "r".repeat(64)).parse().unwrap(),
+        settings: Settings { prefix: "<'&>".repeat(127).parse().unwrap(), ..Settings::default() },
+        ..destination()
+    }
+}
+
+pub(super) fn working(destination: Destination) -> Destination {
+    let progress = Progress { last_success: Some(at(4)), ..Progress::default() };
+    Destination { progress, ..destination }
+}
+
+/// The longest message of AWS that is stored.
+pub(super) fn longest_aws_message() -> String {
+    format!("{HOSTILE}{}", "<".repeat(AWS_MAX_BYTES - HOSTILE.len()))
+}
+
+fn fix() -> String {
+    format!("(1) Look. (2) Paste {{\"Statement\":[{{\"Action\":\"sts:AssumeRole\"}}]}}. (3) {HOSTILE}")
+}
+
+pub(super) fn failing(destination: Destination, code: FailureCode, aws: &str) -> Destination {
+    let failure = Failure { code, cause: "What is wrong.".into(), fix: fix(), aws: Some(aws.into()) };
+    let failing = Failing { failure, since: at(90), attempts: 12, retry_at: at(0) };
+    let progress = Progress { failing: Some(failing), ..destination.progress };
+    Destination { progress, ..destination }
+}
+
+pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Delivery> {
+    let delivery = |index: u64| Delivery {
+        organisation: "acme".parse().unwrap(),
+        destination: destination.id.clone(),
+        first: (1 << 40) - 1 - index * 1000,
+        last: (1 << 40) - 1 - index * 1000 + 999,
+        key: format!("{}2026-11/22/2026-11-22T10-00-00-000Z-abcdefgh.json.gz", destination.settings.prefix.as_str()),
+        replay: (index % 10 == 5).then(|| "abcdefgh".to_owned()),
+        content: (index % 7 != 3).then(|| Content {
+            events: 1000 + index * index,
+            bytes: 123_456_789 + index,
+            sha256: "0123456789abcdef".repeat(4),
+        }),
+        lag_seconds: if index % 9 == 4 { 3600 * 24 * 40 } else { 540 + index },
+        lag_events: index,
+        delivered_at: at(4 + index * 10),
+    };
+    (0..count as u64).map(delivery).collect()
+}
+
+fn step(name: &'static str, outcome: StepOutcome) -> Step {
+    Step { name, outcome, detail: "What that means.".into(), fix: None, code: None, aws: None }
+}
+
+/// `code` and `aws` describe the failed steps.
+pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &str) -> ConnectionTestReport {
+    let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
+    let steps = names.into_iter().zip(outcomes).map(|(name, outcome)| match outcome {
+        StepOutcome::Failed => {
+            Step { fix: Some(fix()), code: Some(code.as_str()), aws: Some(aws.into()), ..step(name, outcome) }
+        }
+        StepOutcome::Warning => Step { fix: Some("Add {\"StringEquals\":{}}.".into()), ..step(name, outcome) },
+        StepOutcome::Passed | StepOutcome::Skipped => step(name, outcome),
+    });
+    ConnectionTestReport {
+        passed: !outcomes.contains(&StepOutcome::Failed),
+        steps: steps.collect(),
+        key: "test-wiremock-cloud-integration.txt".into(),
+        tested_at: at(0),
+        learnt_region: None,
+    }
+}
+
+/// The card in full. `count` is the number of deliveries.
+pub(super) fn card(
+    destination: &Destination,
+    report: Option<&ConnectionTestReport>,
+    count: usize,
+    is_published: bool,
+) -> Card {
+    let organisation = organisation(Plan::Enterprise);
+    let setup = Setup::of(&service(is_published), &organisation, destination);
+    let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
+    let card = Card { connection_test, ..Card::of(&organisation, destination, &setup) };
+    card.with_details(destination, &setup, &deliveries(destination, count))
+}

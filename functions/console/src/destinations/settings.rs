@@ -1,0 +1,123 @@
+//! The form with a destination's settings.
+
+use annals_core::destination::{Compression, Destination, DestinationId, KeyLayout, Settings, SettingsPatch};
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::{
+    page::{Done, show_invalid},
+    redirect,
+};
+use crate::{
+    fields::{Control, Field, Fields},
+    layout::Shell,
+};
+
+/// `POST /console/destinations/{destination}/settings`
+pub(super) async fn change(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let id: DestinationId = request.call.parsed("destination")?;
+    let administration = &request.call.api.administration;
+    let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
+    let form = fields(&destination).filled_from(&request.form);
+    match SettingsPatch::parse(body(&form).to_string().as_bytes(), &destination.role_arn) {
+        Ok(patch) => {
+            let changed = administration.change_destination(&organisation, &id, patch, &request.call.actor()).await;
+            let has_new_prefix = changed.map_err(Problem::from)?.settings.prefix != destination.settings.prefix;
+            Ok(redirect(&request, if has_new_prefix { Done::PrefixChanged } else { Done::Changed }))
+        }
+        Err(faults) => {
+            let form = form.with_faults(&faults);
+            show_invalid(&request, &organisation, &id, |details| details.settings = form).await
+        }
+    }
+}
+
+#[must_use]
+pub fn fields(destination: &Destination) -> Fields {
+    let Settings { prefix, region, compression, layout, bucket_owner } = &destination.settings;
+    let compressions = Control::choice(&[
+        (Compression::None.as_str(), "None: plain NDJSON"),
+        (Compression::Gzip.as_str(), "gzip: keys end in .gz"),
+    ]);
+    let layouts = Control::choice(&[
+        (KeyLayout::Wiremock.as_str(), "By day: 2026-11/22/…"),
+        (KeyLayout::Hive.as_str(), "Hive partitions: dt=2026-11-22/hour=10/…"),
+    ]);
+    Fields::new(vec![
+        Field::new("prefix", "Key prefix", Control::Text)
+            .value(prefix.as_str())
+            .hint("The beginning of all object keys, such as audit/annals. The role's permission policy contains it."),
+        Field::new("region", "Region", Control::Text)
+            .value(region.as_ref().map_or("", |region| region.as_str()))
+            .hint("The bucket's region, such as eu-central-1. If empty, it is detected."),
+        Field::new("compression", "Compression", compressions).value(compression.as_str()),
+        Field::new("layout", "Key layout", layouts).value(layout.as_str()),
+        Field::new("bucketOwner", "Bucket owner", Control::Text)
+            .value(bucket_owner.as_ref().map_or("", |owner| owner.as_str()))
+            .hint(format!(
+                "The AWS account that must own the bucket, 12 digits. If empty, it is the role's account, {}.",
+                destination.role_arn.account()
+            )),
+    ])
+}
+
+/// The input of the API. An empty region is detected; an empty owner is the role's account.
+fn body(form: &Fields) -> Value {
+    let nullable = |name: &str| match form.get(name) {
+        "" => Value::Null,
+        text => text.into(),
+    };
+    let mut body = form.non_empty(&["compression", "layout"]);
+    body["prefix"] = form.get("prefix").into();
+    body["region"] = nullable("region");
+    body["bucketOwner"] = nullable("bucketOwner");
+    body
+}
+
+/// Writes the form of the destination `id`, which is posted to the address `action`.
+pub(super) fn render(form: &Fields, id: &str, action: &str, shell: &Shell) -> Markup {
+    html! {
+        details .card .fold open[form.is_invalid()] {
+            summary { h2 { "Settings" } span .hint { "prefix, region, compression, layout, bucket owner" } }
+            form .fields method="post" action=(action) {
+                (shell.form_token())
+                (form.render(&format!("settings-{id}")))
+                div .row { button type="submit" { "Save the settings" } }
+                p .hint {
+                    "New settings apply to the next delivery. A delivery that has started keeps the old ones. To use another "
+                    "bucket or role, delete this destination and add a new one."
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destinations::fixtures;
+
+    #[test]
+    fn every_fault_of_the_settings_is_at_its_field() {
+        let destination = fixtures::destination();
+        let parse = |form: &Fields| SettingsPatch::parse(body(form).to_string().as_bytes(), &destination.role_arn);
+        let same = parse(&fields(&destination)).expect("the current settings are valid");
+        assert_eq!(same.apply(&destination.settings), destination.settings);
+
+        let names = ["prefix", "region", "compression", "layout", "bucketOwner"];
+        let form = fields(&destination).with_values(&names.map(|name| (name, "*")));
+        assert_eq!(form.clone().with_faults(&parse(&form).unwrap_err()).invalid_names(), names);
+        let form = fields(&destination).with_values(&[("region", "cn-north-1")]);
+        assert_eq!(form.clone().with_faults(&parse(&form).unwrap_err()).invalid_names(), ["region"]);
+        let form = fields(&destination).with_values(&names.map(|name| (name, "")));
+        let emptied = parse(&form).expect("every setting is optional").apply(&destination.settings);
+        assert_eq!((emptied.region, emptied.bucket_owner), (None, None));
+    }
+}

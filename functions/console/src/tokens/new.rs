@@ -1,0 +1,109 @@
+//! The form for a new token.
+
+use annals_core::{
+    administration::AdministrationError,
+    change::Conflict,
+    time::Timestamp,
+    token::{Role, TokenInput},
+};
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{
+    expiry, limit_reached,
+    page::{self, CreatedToken, Page},
+};
+use crate::{
+    fields::{Control, Field, Fields},
+    layout::{Section, Shell},
+    ui,
+};
+
+/// `POST /console/tokens`. Only this response contains the token's text.
+pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let api = &request.call.api;
+    let now = api.clock.now();
+    let shell = Shell::of(&request, &organisation, Section::Tokens);
+    let mut form = fields().filled_from(&request.form);
+    match TokenInput::parse(body(&form, now).to_string().as_bytes(), now) {
+        Err(faults) => form = expiry::with_faults(form, &faults),
+        Ok(TokenInput { role: Role::Producer, .. }) => {
+            form.add_fault(
+                "role",
+                "must be auditor or admin: the product that you came from creates producers' tokens",
+            );
+        }
+        Ok(input) => match api.administration.create_token(&organisation, input, &request.call.actor()).await {
+            Ok((token, text)) => {
+                let created =
+                    CreatedToken { name: token.name, text, api: request.call.root(), old_token_expires_at: None };
+                let page = page::read(&request, &organisation, fields()).await?;
+                return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
+            }
+            Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(limit_reached()),
+            Err(error) => return Err(Problem::from(error).into()),
+        },
+    }
+    Ok(ui::invalid_form(page::read(&request, &organisation, form).await?.render(&shell)))
+}
+
+#[must_use]
+pub fn fields() -> Fields {
+    let roles = Control::choice(&[
+        (Role::Auditor.as_str(), "Auditor: reads the log"),
+        (Role::Admin.as_str(), "Admin: also manages destinations and tokens"),
+    ]);
+    let mut fields = vec![
+        Field::new("name", "Name", Control::Text)
+            .required()
+            .hint("The program or person that will use it, such as SIEM collector."),
+        Field::new("role", "Role", roles).value(Role::Auditor.as_str()),
+    ];
+    fields.extend(expiry::fields());
+    Fields::new(fields)
+}
+
+fn body(form: &Fields, now: Timestamp) -> Value {
+    let mut body = json!({"name": form.get("name"), "role": form.get("role")});
+    if let Some(expires_at) = expiry::value(form, now) {
+        body["expiresAt"] = expires_at;
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::NOW,
+        expiry::{AT_DATE, DAY},
+        *,
+    };
+
+    #[test]
+    fn every_fault_of_a_new_token_is_at_its_field() {
+        let parse = |values: &[(&str, &str)]| {
+            let form = fields().with_values(values);
+            let input = TokenInput::parse(body(&form, NOW).to_string().as_bytes(), NOW);
+            input.map_err(|faults| expiry::with_faults(form, &faults))
+        };
+        let input = parse(&[("name", "SIEM")]).expect("it is valid");
+        assert_eq!((input.role, input.expires_at), (Role::Auditor, Some(NOW.plus(DAY * 90))));
+        assert_eq!(parse(&[("name", "SIEM"), ("expiresAt", "never")]).expect("it is valid").expires_at, None);
+        let dated = parse(&[("name", "SIEM"), ("expiresAt", AT_DATE), ("date", "2027-01-31")]).expect("it is valid");
+        assert_eq!(dated.expires_at.map(|at| at.to_string()).as_deref(), Some("2027-01-31T00:00:00.000Z"));
+
+        let invalid = [("name", ""), ("role", "x"), ("expiresAt", "x")];
+        assert_eq!(parse(&invalid).unwrap_err().invalid_names(), ["name", "role", "expiresAt"]);
+        assert_eq!(parse(&[("name", "\u{202e}")]).unwrap_err().invalid_names(), ["name"]);
+        for date in ["", "x", "2020-01-01"] {
+            let form = parse(&[("name", "SIEM"), ("expiresAt", AT_DATE), ("date", date)]).unwrap_err();
+            assert_eq!(form.invalid_names(), ["date"], "{date}");
+        }
+    }
+}

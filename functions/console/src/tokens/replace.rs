@@ -1,0 +1,152 @@
+//! Replacing a token by a new one with the same name and role. Both work for a while.
+
+use annals_core::{
+    administration::AdministrationError,
+    change::Conflict,
+    time::Timestamp,
+    token::{DEFAULT_OVERLAP, RotationInput, Token},
+};
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::{
+    expiry, limit_reached, new,
+    page::{self, CreatedToken, Page},
+};
+use crate::{
+    fields::{Control, Field, Fields, whole_number},
+    layout::{Section, Shell},
+    ui,
+};
+
+/// `GET /console/tokens/{token}/replace`
+pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = super::token(&request, &organisation).await?;
+    Ok(ui::page(render(&token, &fields(), &Shell::of(&request, &organisation, Section::Tokens))))
+}
+
+/// `POST /console/tokens/{token}/replace`. Only this response contains the new token's text.
+pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = super::token(&request, &organisation).await?;
+    let api = &request.call.api;
+    let now = api.clock.now();
+    let shell = Shell::of(&request, &organisation, Section::Tokens);
+    let mut form = fields().filled_from(&request.form);
+    match RotationInput::parse(body(&form, now).to_string().as_bytes(), now) {
+        Err(faults) => form = expiry::with_faults(form, &faults),
+        Ok(input) => {
+            let actor = request.call.actor();
+            match api.administration.rotate_token(&organisation, &token.id, input, &actor).await {
+                Ok(rotation) => {
+                    let created = CreatedToken {
+                        name: rotation.token.name,
+                        text: rotation.text,
+                        api: request.call.root(),
+                        old_token_expires_at: rotation.replaced.expires_at.filter(|at| *at > api.clock.now()),
+                    };
+                    let page = page::read(&request, &organisation, new::fields()).await?;
+                    return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
+                }
+                Err(AdministrationError::RotationInProgress(_)) => form.faults.push(
+                    "This token is already being replaced: two tokens with its name and role are active. Revoke one of \
+                     them first."
+                        .to_owned(),
+                ),
+                Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(limit_reached()),
+                Err(AdministrationError::Input(fault)) => form = expiry::with_faults(form, &fault.into()),
+                Err(error) => return Err(Problem::from(error).into()),
+            }
+        }
+    }
+    Ok(ui::invalid_form(render(&token, &form, &shell)))
+}
+
+/// The new token needs an expiry only if the old one has one; the form always asks for it.
+#[must_use]
+pub fn fields() -> Fields {
+    let overlaps = [
+        (0, "Expires immediately"),
+        (3600, "Expires in an hour"),
+        (86_400, "Expires in a day"),
+        (604_800, "Expires in 7 days"),
+    ];
+    let overlaps = overlaps.map(|(seconds, label)| (seconds.to_string(), label.to_owned()));
+    let mut fields = vec![
+        Field::new("overlapSeconds", "The old token", Control::Choice(overlaps.to_vec()))
+            .value(&DEFAULT_OVERLAP.as_secs().to_string())
+            .hint("Both tokens work until then, so that you can change over without interruption."),
+    ];
+    let [expires_at, date] = expiry::fields();
+    fields.extend([Field { label: "The new token expires", ..expires_at }, date]);
+    Fields::new(fields)
+}
+
+fn body(form: &Fields, now: Timestamp) -> Value {
+    json!({
+        "overlapSeconds": whole_number(form.get("overlapSeconds")),
+        "expiresAt": expiry::value(form, now).unwrap_or(Value::Null),
+    })
+}
+
+fn render(token: &Token, form: &Fields, shell: &Shell) -> Markup {
+    let content = html! {
+        section #question .card .question aria-labelledby="question-title" {
+            h1 #question-title { "Replace this token" }
+            p .subject { (token.name) }
+            p { "You get a new token with the same name and role." }
+            form .fields method="post" action=(shell.href(&format!("/console/tokens/{}/replace", token.id))) {
+                (shell.form_token())
+                (form.render("replacement"))
+                div .row {
+                    a .button href=(shell.href(Section::Tokens.path())) data-no { "Cancel" }
+                    button .primary type="submit" { "Create the new token" }
+                }
+            }
+        }
+    };
+    shell.page("Replace a token", &content)
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use annals_core::token::Role;
+
+    use super::fixtures;
+
+    let shell = Shell::sample(Section::Tokens);
+    let token = fixtures::token(1, "SIEM", Role::Auditor);
+    let longest = fixtures::token(1, &fixtures::longest_name(), Role::Auditor);
+    vec![
+        ("replace a token", render(&token, &fields(), &shell)),
+        ("replace a token: invalid", render(&longest, &fixtures::invalid(fields()), &shell)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use annals_core::token::SuccessorEnd;
+
+    use super::{super::fixtures::NOW, *};
+
+    #[test]
+    fn every_fault_of_a_replacement_is_at_its_field() {
+        let parse = |values: &[(&str, &str)]| {
+            let form = fields().with_values(values);
+            let input = RotationInput::parse(body(&form, NOW).to_string().as_bytes(), NOW);
+            input.map_err(|faults| expiry::with_faults(form, &faults))
+        };
+        let input = parse(&[]).expect("the defaults are valid");
+        assert_eq!((input.overlap, input.end), (DEFAULT_OVERLAP, SuccessorEnd::At(NOW.plus(expiry::DAY * 90))));
+        assert_eq!(parse(&[("expiresAt", "never")]).expect("it is valid").end, SuccessorEnd::Never);
+        let invalid = [("overlapSeconds", "x"), ("expiresAt", expiry::AT_DATE), ("date", "x")];
+        assert_eq!(parse(&invalid).unwrap_err().invalid_names(), ["overlapSeconds", "date"]);
+    }
+}

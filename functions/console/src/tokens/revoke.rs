@@ -1,0 +1,51 @@
+//! Revoking a token, after a question.
+
+use annals_core::token::Token;
+use annals_http::{
+    ADMINISTRATORS,
+    console::{refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
+};
+use axum::response::Response;
+
+use super::page::Done;
+use crate::{
+    confirmation::Confirmation,
+    layout::{Section, Shell},
+    ui,
+};
+
+/// `GET /console/tokens/{token}/revoke`
+pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = super::token(&request, &organisation).await?;
+    Ok(ui::page(confirmation(&token).render(&Shell::of(&request, &organisation, Section::Tokens))))
+}
+
+/// `POST /console/tokens/{token}/revoke`
+pub(super) async fn revoke(request: ConsoleRequest) -> Result<Response, Refusal> {
+    let organisation = request.organisation(ADMINISTRATORS).await?;
+    let token = super::token(&request, &organisation).await?;
+    let administration = &request.call.api.administration;
+    administration.revoke_token(&organisation, &token.id, &request.call.actor()).await.map_err(Problem::from)?;
+    let base = request.call.base_path();
+    Ok(ui::redirect(&format!("{base}/console/tokens?done={}", Done::Revoked.as_str())))
+}
+
+fn confirmation(token: &Token) -> Confirmation {
+    Confirmation {
+        question: "Revoke this token?".to_owned(),
+        subject: token.name.clone(),
+        consequences: vec!["Programs that use it will be refused. This cannot be undone."],
+        action: format!("/console/tokens/{}/revoke", token.id),
+        back: Section::Tokens.path(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
+    use super::fixtures;
+
+    let token = fixtures::token(0, &fixtures::longest_name(), annals_core::token::Role::Admin);
+    vec![("revoke a token", confirmation(&token).render(&Shell::sample(Section::Tokens)))]
+}
