@@ -1,4 +1,4 @@
-//! `template.yaml` as JSON: a tagged node is an object whose one key is the tag.
+//! `template.yaml` as JSON: a tagged node is an object whose one key is the tag, merge keys (`<<`) are resolved.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -34,8 +34,15 @@ fn json(yaml: &Yaml<'_>) -> Value {
         Yaml::Value(Scalar::String(text)) => text.as_ref().into(),
         Yaml::Sequence(elements) => elements.iter().map(json).collect(),
         Yaml::Mapping(all) => {
-            let members = all.iter().map(|(name, value)| (name.as_str().unwrap().to_owned(), json(value)));
-            Value::Object(members.collect::<Map<_, _>>())
+            let (mut members, mut merged) = (Map::new(), Map::new());
+            for (name, value) in all {
+                match (name.as_str().unwrap(), json(value)) {
+                    ("<<", Value::Object(shared)) => merged = shared,
+                    (name, value) => drop(members.insert(name.to_owned(), value)),
+                }
+            }
+            merged.extend(members);
+            Value::Object(merged)
         }
         Yaml::Tagged(tag, value) => json!({format!("{}{}", tag.handle, tag.suffix): json(value)}),
         other => panic!("{other:?} is not known here"),
