@@ -1,8 +1,7 @@
 """Runs checkov over CloudFormation templates: python .ci/checkov-templates.py TEMPLATE…
 
-A finding fails, and so does an exception that nothing needs any more. An exception stands in the template, at its resource, with its
-reason: `# checkov:skip=CKV_AWS_1:reason`. Nothing is asked of the network: the command `checkov` would ask its makers' service
-for texts.
+Fails on a finding and on an exception that is no longer needed. The template states exceptions, with reasons, at their resources:
+`# checkov:skip=CKV_AWS_1:reason`. This uses checkov's library, because the command `checkov` makes network requests.
 """
 
 import re
@@ -13,13 +12,13 @@ from checkov.cloudformation.runner import Runner
 from checkov.runner_filter import RunnerFilter
 
 EXCEPTION = re.compile(r"# checkov:skip=(?P<check>\w+):(?P<reason>.*)")
-LEAST_REASON = 20
+REASON_MIN_CHARACTERS = 20
 
 
 def faults(template):
-    """What is wrong with a template, in lines."""
+    """Yields one line for each fault in a template."""
     report = Runner().run(root_folder=None, files=[template], runner_filter=RunnerFilter(framework=["cloudformation"]))
-    yield from (f"{template}: not understood" for _ in report.parsing_errors)
+    yield from (f"{template}: checkov cannot parse it" for _ in report.parsing_errors)
     if not report.passed_checks:
         yield f"{template}: nothing was checked"
     for found in report.failed_checks:
@@ -28,11 +27,11 @@ def faults(template):
     skipped = {(found.check_id, found.file_line_range[0]) for found in report.skipped_checks}
     exceptions = list(EXCEPTION.finditer(Path(template).read_text(encoding="utf-8")))
     for exception in exceptions:
-        if len(exception["reason"]) < LEAST_REASON:
-            yield f"{template}: {exception[0]}: that is no reason"
+        if len(exception["reason"]) < REASON_MIN_CHARACTERS:
+            yield f"{template}: {exception[0]}: the reason is too short"
     if len(skipped) != len(exceptions):
         used = ", ".join(f"{check} at line {line}" for check, line in sorted(skipped))
-        yield f"{template}: {len(exceptions)} exceptions, of which {len(skipped)} are needed: {used}"
+        yield f"{template}: {len(exceptions)} exceptions, but only {len(skipped)} are needed: {used}"
 
 
 def main():

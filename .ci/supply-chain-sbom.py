@@ -1,12 +1,11 @@
-"""The SBOM of one function, out of what cargo-cyclonedx writes for it.
+"""Prints the SBOM of one function, made from the output of cargo-cyclonedx.
 
     cargo tree --package FUNCTION … | python3 .ci/supply-chain-sbom.py FUNCTION SBOM Cargo.lock >FUNCTION.cdx.json
     python3 .ci/supply-chain-sbom.py --self-test
 
-cargo-cyclonedx goes by `cargo metadata`, which turns on every feature that any member of the workspace asks for, tests
-included. So it lists what is not in the function; a scanner would warn of it. Here that is left out: what stays is what
-`cargo tree` says is built for the function. It ends with an error unless what stays is exactly that, in the versions and
-with the checksums of Cargo.lock, and each has a licence.
+cargo-cyclonedx uses `cargo metadata`, which enables every feature that any workspace member needs, tests included. Its SBOM lists
+crates that are not in the function, and scanners would report them. This keeps only the crates that `cargo tree` lists for the
+function. It fails unless those are complete, have the versions and checksums of Cargo.lock, and each have a licence.
 """
 
 import json
@@ -17,17 +16,17 @@ Package = tuple[str, str]
 
 
 def built(tree: str) -> set[Package]:
-    """Names and versions: `serde v1.0.0`, `annals-core v0.1.0 (/where/it/is)`."""
+    """Parses lines such as `serde v1.0.0` and `annals-core v0.1.0 (/path)`."""
     return {(name, version.removeprefix("v")) for name, version, *_ in (line.split() for line in tree.splitlines() if line)}
 
 
 def locked(lock: str) -> dict[Package, str | None]:
-    """The checksum of each package; none for the workspace's own."""
+    """The checksum of each package; `None` for members of the workspace."""
     return {(one["name"], one["version"]): one.get("checksum") for one in tomllib.loads(lock)["package"]}
 
 
 def reduced(sbom: dict, function: str, packages: set[Package]) -> dict:
-    """The SBOM with these packages alone, and without the folders of who built it."""
+    """The SBOM with only these packages, and without paths of the machine that built it."""
     own = sbom["metadata"]["component"]
     names = {own["bom-ref"]: function}
     components = []
@@ -63,18 +62,18 @@ def faults(sbom: dict, packages: set[Package], checksums: dict[Package, str | No
     listed = {(one["name"], one["version"]): one for one in sbom["components"]}
     own = sbom["metadata"]["component"]
     expected = packages - {(own["name"], own["version"])}
-    found += [f"{name} {version} is built in and not listed" for name, version in sorted(expected - listed.keys())]
-    found += [f"{name} {version} is listed and not built in" for name, version in sorted(listed.keys() - expected)]
+    found += [f"{name} {version} is built in but not listed" for name, version in sorted(expected - listed.keys())]
+    found += [f"{name} {version} is listed but not built in" for name, version in sorted(listed.keys() - expected)]
     for package, component in sorted(listed.items()):
         if package not in checksums:
             found.append(f"{' '.join(package)} is not in Cargo.lock")
         hashes = [one["content"] for one in component.get("hashes", []) if one["alg"] == "SHA-256"]
         if hashes != [checksum for checksum in [checksums.get(package)] if checksum]:
-            found.append(f"{' '.join(package)} has another checksum in Cargo.lock")
+            found.append(f"{' '.join(package)} has a different checksum in Cargo.lock")
         if not component.get("licenses"):
             found.append(f"{' '.join(package)} has no licence")
     if "path+" in (text := json.dumps(sbom)) or "file:" in text:
-        found.append("it names a folder")
+        found.append("it contains a path of this machine")
     return found
 
 
@@ -98,9 +97,9 @@ def self_test() -> None:
     assert [one["name"] for one in sbom["components"]] == ["a", "b"], sbom
     assert sbom["dependencies"] == [{"ref": "f", "dependsOn": ["a"]}], sbom
     assert faults(sbom, packages, checksums) == []
-    assert faults(sbom, packages | {("d", "1.0.0")}, checksums) == ["d 1.0.0 is built in and not listed"]
-    assert faults(sbom, packages - {("a", "1.0.0")}, checksums) == ["a 1.0.0 is listed and not built in"]
-    assert faults(sbom, packages, {**checksums, ("a", "1.0.0"): "cd"}) == ["a 1.0.0 has another checksum in Cargo.lock"]
+    assert faults(sbom, packages | {("d", "1.0.0")}, checksums) == ["d 1.0.0 is built in but not listed"]
+    assert faults(sbom, packages - {("a", "1.0.0")}, checksums) == ["a 1.0.0 is listed but not built in"]
+    assert faults(sbom, packages, {**checksums, ("a", "1.0.0"): "cd"}) == ["a 1.0.0 has a different checksum in Cargo.lock"]
     assert "b 1.0.0 is not in Cargo.lock" in faults(sbom, packages, {("a", "1.0.0"): "ab"})
 
 

@@ -1,4 +1,4 @@
-"""Validates the documents that tests/tests/simulations/formats.rs writes. Called by .ci/validate-formats:
+"""Validates the documents that the formats test exports. Called by .ci/validate-formats:
 
     python .ci/validate-formats.py CLOUDEVENTS_PACKAGE FOLDER
 """
@@ -22,11 +22,11 @@ except ImportError as error:
     print(f"NOT RUN: {error}", file=sys.stderr)
     sys.exit(77)
 
-# Of the package that the JSON Schema is in.
+# Hash of the npm package that contains the JSON Schema.
 CLOUDEVENTS_SHA512 = "bb2cc2f8fa4c3116b06e8b873bede6962b2bdd07c40ce6e6a36a4de284d317a7599dc660a48cdd6ac671d2d441148d5d32ca822d965732dcfc714baf62a1dd6f"
 OCSF_VERSION = "1.8.0"
 OCSF_CLASSES = {3001, 3002, 3004, 3005, 6003}
-# The names that stand beside numbers (OCSF, "Sibling attributes"): in an event, and in the objects that it holds.
+# The attributes that name a number (OCSF, "Sibling attributes"), in an event and in its objects.
 SIBLINGS = {
     "category_uid": "category_name",
     "class_uid": "class_name",
@@ -38,7 +38,7 @@ SIBLINGS = {
     "role_id": "role",
     "algorithm_id": "algorithm",
 }
-OTHER = 99  # has the source's own name beside it
+OTHER = 99  # its sibling has the source's own name
 JSON_COLUMNS = {"permission", "before", "after", "context", "payload", "metadata"}
 OF_A_THING = re.compile("(organisation|entity|principal|parentEntity|subject)(Id|Name|Type|Email)")
 MEMBERS = {"Id": "id", "Name": "name", "Type": "entityType", "Email": "email"}
@@ -46,7 +46,7 @@ FORMULA = tuple("=+-@＝＋－＠﹦﹢﹣﹫")
 
 
 class Report:
-    """Collects what is wrong; only the first few are shown."""
+    """Counts faults and prints the first 20."""
 
     def __init__(self):
         self.faults = 0
@@ -66,7 +66,7 @@ def errors(validator, event):
 
 
 def without(event, path):
-    """The event without the member at the path."""
+    """The event without the member at `path`."""
     event = copy.deepcopy(event)
     parent = event
     for key in path[:-1]:
@@ -76,7 +76,7 @@ def without(event, path):
 
 
 def changed(event, path, value):
-    """The event with another value at the path."""
+    """The event with `value` at `path`."""
     event = copy.deepcopy(event)
     parent = event
     for key in path[:-1]:
@@ -86,17 +86,17 @@ def changed(event, path, value):
 
 
 def must_fail(report, name, is_valid, mutants):
-    """Proves that the check finds what is wrong: every mutant has to be refused."""
+    """Checks that the validation rejects every mutant."""
     count = 0
     for what, mutant in mutants:
         count += 1
-        report.expect(not is_valid(mutant), name, f"accepted although {what}")
-    report.expect(count > 0, name, "nothing was broken")
+        report.expect(not is_valid(mutant), name, f"accepted, although {what}")
+    report.expect(count > 0, name, "there are no mutants")
     return count
 
 
 def ocsf_mutants(event, schema, root):
-    """Breaks the event at every attribute that it has: what is required is left out, types and numbers are wrong."""
+    """Mutants of the event, at each of its attributes: required ones are missing, types and numbers are wrong."""
 
     def walk(value, schema, path):
         while "$ref" in schema:
@@ -104,7 +104,7 @@ def ocsf_mutants(event, schema, root):
         if isinstance(value, list):
             for index, item in enumerate(value):
                 yield from walk(item, schema["items"], [*path, index])
-            yield f"{path} is no array", changed(event, path, 7)
+            yield f"{path} is not an array", changed(event, path, 7)
         elif isinstance(value, dict) and schema.get("properties"):
             for key in schema.get("required", []):
                 yield f"{[*path, key]} is missing", without(event, [*path, key])
@@ -113,13 +113,13 @@ def ocsf_mutants(event, schema, root):
                 mutant = event
                 for key in present:
                     mutant = without(mutant, [*path, key])
-                yield f"{path} has none of what it must have one of", mutant
+                yield f"{path} has none of the attributes of which it must have one", mutant
             yield f"{path} has an unknown attribute", changed(event, [*path, "colour"], "red")
             for key, member in value.items():
                 yield from walk(member, schema["properties"][key], [*path, key])
         elif schema.get("type") in ("string", "integer"):
             wrong = 7 if schema["type"] == "string" else "7"
-            yield f"{path} is of a wrong type", changed(event, path, wrong)
+            yield f"{path} has a wrong type", changed(event, path, wrong)
             if "enum" in schema or "const" in schema:
                 yield f"{path} is not in its enumeration", changed(event, path, 77)
 
@@ -127,7 +127,7 @@ def ocsf_mutants(event, schema, root):
 
 
 def attributes(event):
-    """How many attributes the event has, those of its objects included."""
+    """The number of attributes of the event and its objects."""
     if isinstance(event, list):
         return sum(map(attributes, event))
     if isinstance(event, dict):
@@ -136,7 +136,7 @@ def attributes(event):
 
 
 def siblings(event, published):
-    """Each number that has a name: where it is, the number, the name beside it, and the published name."""
+    """Each number that has a name: its path, the number, its sibling, and the published name."""
 
     def walk(value, attributes, path):
         for key, member in value.items():
@@ -169,14 +169,14 @@ def check_ocsf(report, lines, documents):
         counts[event["type_name"]] += 1
         for error in errors(validators[uid], event):
             report.fault(where, error)
-        # Of each class the event with the most attributes is broken later.
+        # The mutants of each class are made from its event with the most attributes.
         if attributes(event) > attributes(samples.get(uid, {})):
             samples[uid] = event
-        # What the schema says in words.
-        report.expect(event["metadata"]["version"] == OCSF_VERSION, where, "is of another version")
+        # Rules that the specification states only in prose.
+        report.expect(event["metadata"]["version"] == OCSF_VERSION, where, "has another version")
         report.expect(event["type_uid"] == uid * 100 + activity, where, "type_uid is not class_uid * 100 + activity_id")
         for path, number, name, expected in siblings(event, published):
-            report.expect(name == expected, where, f"{name!r} stands beside {path} {number}, which is {expected!r}")
+            report.expect(name == expected, where, f"the sibling of {path} {number} is {name!r} instead of {expected!r}")
         raw = event["raw_data"]
         report.expect(raw == line, where, "raw_data is not the line")
         digest = hashlib.sha256(raw.encode()).hexdigest()
@@ -191,19 +191,19 @@ def check_ocsf(report, lines, documents):
         broken += must_fail(report, f"OCSF {uid}", lambda mutant: not errors(validator, mutant), mutants)
     for name, count in sorted(counts.items()):
         print(f"  {count:6} {name}")
-    print(f"OCSF {OCSF_VERSION}: {len(documents)} events of {len(validators)} classes; {broken} broken ones refused")
+    print(f"OCSF {OCSF_VERSION}: {len(documents)} events of {len(validators)} classes; {broken} mutants rejected")
 
 
 def cloudevents_schema(package):
-    """The JSON Schema of the specification, which the SDK for JavaScript has beside the code that was made of it."""
+    """The JSON Schema of the specification, from the SDK for JavaScript."""
     content = Path(package).read_bytes()
     if hashlib.sha512(content).hexdigest() != CLOUDEVENTS_SHA512:
-        sys.exit(f"{package} is not the package that is expected")
+        sys.exit(f"{package} is not the expected package")
     with tarfile.open(package) as archive:
         script = archive.extractfile("package/dist/schema/v1.js").read().decode()
     schema = json.loads(re.search(r"^const schema\d+ = (\{.*\});$", script, re.MULTILINE).group(1))
     if schema["description"] != "CloudEvents Specification JSON Schema":
-        sys.exit(f"{package} holds another schema")
+        sys.exit(f"{package} contains another schema")
     return schema
 
 
@@ -233,29 +233,29 @@ def check_cloudevents(report, lines, documents, package):
         for key, value in event.items():
             if key != "data":
                 forbidden = isinstance(value, str) and re.search("[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]", value)
-                report.expect(not forbidden, where, f"{key} has a character that no attribute can have")
+                report.expect(not forbidden, where, f"{key} has a forbidden character")
         report.expect(document.endswith(f',"data":{line}}}'), where, "data is not the line")
         ids.add((event["source"], event["id"]))
         sequences.append(event["sequence"])
-    report.expect(len(ids) == len(documents), "cloudevents.ndjson", "source and id are not unique")
-    report.expect(sequences == sorted(set(sequences)), "cloudevents.ndjson", "sequences do not sort as texts")
+    report.expect(len(ids) == len(documents), "cloudevents.ndjson", "the pairs of source and id are not unique")
+    report.expect(sequences == sorted(set(sequences)), "cloudevents.ndjson", "sequences do not sort as strings")
 
     event = json.loads(documents[0])
     mutants = [(f"{key} is missing", without(event, [key])) for key in ("id", "source", "specversion", "type")]
     mutants += [(f"{key} is a number", changed(event, [key], 7)) for key in event if key in schema["properties"] and key != "data"]
     mutants += [(f"{key} is empty", changed(event, [key], "")) for key in ("id", "source", "type", "subject", "time")]
     mutants += [
-        ("time is none", changed(event, ["time"], "2026-11-22 10:00")),
-        ("source is no URI reference", changed(event, ["source"], "/a b")),
-        ("specversion is another", changed(event, ["specversion"], "2.0")),
-        ("an attribute's name is in upper case", changed(event, ["recordedTime"], "x")),
+        ("time is not a date and time", changed(event, ["time"], "2026-11-22 10:00")),
+        ("source is not a URI reference", changed(event, ["source"], "/a b")),
+        ("specversion is unknown", changed(event, ["specversion"], "2.0")),
+        ("an attribute's name has upper-case letters", changed(event, ["recordedTime"], "x")),
     ]
     broken = must_fail(report, "CloudEvents", lambda mutant: not faults(mutant), mutants)
-    print(f"CloudEvents 1.0: {len(documents)} events; {broken} broken ones refused")
+    print(f"CloudEvents 1.0: {len(documents)} events; {broken} mutants rejected")
 
 
 def formulas(text, separator):
-    """The cells that begin as a formula, but for negative numbers."""
+    """The cells that start like a formula, except negative numbers."""
     for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
         for cell in row:
             begins = cell.lstrip(" \t\r\n\"\ufeff").startswith(FORMULA)
@@ -281,18 +281,18 @@ def check_csv(report, lines, path):
             elif column in JSON_COLUMNS:
                 expected = event.get(column, "")
                 cell = json.loads(cell) if cell else ""
-                report.expect(cell == expected, where, "is another value")
+                report.expect(cell == expected, where, "has another value")
                 continue
             else:
                 expected = str(event.get(column, ""))
-            # The escape only ever adds apostrophes.
+            # Escaping only adds apostrophes.
             report.expect(cell.replace("'", "") == expected.replace("'", ""), where, f"is {cell!r} for {expected!r}")
-    # Whatever a spreadsheet takes for the end of a cell.
+    # Spreadsheets use different separators.
     text = path.read_bytes().decode()
     for separator in ",;\t":
         for cell in formulas(text, separator):
             report.fault("events.csv", f"a cell is a formula: {cell!r}")
-        report.expect(any(formulas(text.replace("'", ""), separator)), "CSV", "accepted although nothing is escaped")
+        report.expect(any(formulas(text.replace("'", ""), separator)), "CSV", "accepted, although nothing is escaped")
     print(f"CSV: {len(rows)} records")
 
 
@@ -302,12 +302,12 @@ def main():
     package, folder = sys.argv[1], Path(sys.argv[2])
 
     def read(name):
-        # Not splitlines: a line may hold U+2028.
+        # Not splitlines, because lines may contain U+2028.
         return folder.joinpath(name).read_bytes().decode().removesuffix("\n").split("\n")
 
     report = Report()
     lines = read("lines.ndjson")
-    report.expect(len(lines) >= 1000, "lines.ndjson", f"has {len(lines)} lines only")
+    report.expect(len(lines) >= 1000, "lines.ndjson", f"has only {len(lines)} lines")
     check_ocsf(report, lines, read("ocsf.ndjson"))
     check_cloudevents(report, lines, read("cloudevents.ndjson"), package)
     check_csv(report, lines, folder / "events.csv")
