@@ -1,14 +1,13 @@
-"""What must hold of a deployment: `bash .ci/deploy` runs this beside MiniStack, after `sam build`.
+"""Checks a deployment: `bash .ci/deploy` runs this while MiniStack runs, after `sam build`.
 
-template.yaml is deployed as it is, used (tests/tests/deployed), deployed again unchanged, deployed with other
-parameters, deleted, and the tables that stay taken over by a new stack; the roles are compared with the calls that were
-made. The commands of deploying.md, upgrading.md and operations.md are run as they stand there, with version 1 of the AWS CLI, the
-one that PyPI has; what version 2 needs besides is left out on their way.
+Deploys the unchanged template.yaml, uses the stack (the test executable `deployed`), deploys it again without changes and with
+other parameters, deletes it, and imports the remaining tables into a new stack. Compares the roles with the calls that the
+functions made. Runs the commands of deploying.md, upgrading.md and operations.md as written, but with version 1 of the AWS CLI,
+the only one on PyPI; options that only version 2 has are removed.
 
-What MiniStack does otherwise than AWS is made up for here, and nowhere hidden. It ignores the OpenAPI body that the SAM
-transform makes of an HTTP API, so the routes are made from that body through API Gateway's own API. It asks for a
-permission sqs:SendMessageBatch, which does not exist: on AWS a batch needs sqs:SendMessage (Amazon SQS API permissions:
-Actions and resource reference).
+Works around two differences between MiniStack and AWS. MiniStack ignores the OpenAPI body that SAM generates for an HTTP API, so
+this creates the routes of that body through API Gateway's API. MiniStack requires a permission sqs:SendMessageBatch, which does
+not exist: on AWS a batch needs sqs:SendMessage (Amazon SQS API permissions: Actions and resource reference).
 """
 
 import contextlib
@@ -34,24 +33,24 @@ TABLES = {"LogTable", "RegistryTable"}
 FUNCTIONS = ["ApiFunction", "ConsoleFunction", "TestConnectionFunction", "ShipperFunction"]
 SECONDS_PER_CALL = 300
 
-# Calls that Lambda itself makes in a function's name, whether or not the function does. MiniStack does without.
+# Calls that Lambda itself makes with a function's role. MiniStack does not make them.
 MADE_BY_LAMBDA = {
     "logs:CreateLogStream", "logs:PutLogEvents",
     "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage",
 }
-# What has no tags on AWS, and what SAM gives none: CloudFormation does, from the stack's.
+# Types that cannot have tags, and types that SAM does not tag: CloudFormation tags those from the stack.
 WITHOUT_TAGS = {
     "AWS::ApiGatewayV2::ApiMapping", "AWS::IAM::ManagedPolicy", "AWS::Lambda::Permission", "AWS::Route53::RecordSet",
     "AWS::Events::Rule", "AWS::Lambda::EventSourceMapping",
 }
 TAG = {"Key": "Application", "Value": "annals"}
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d" # as in deploying.md
-# Blocks of commands that are not run, and why.
+# Blocks of commands that are not run, with the reason.
 NOT_RUN = {
-    ("deploying", "first"): "it asks questions; what it does with the answers is what `again` does",
-    ("upgrading", "release"): "the first of them runs this",
+    ("deploying", "first"): "it asks questions; with the answers it does the same as `again`",
+    ("upgrading", "release"): "the first command runs this script",
 }
-# What a transaction is allowed by, beside the actions of the same names.
+# The action that allows each operation of a transaction.
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
               "Get": "GetItem"}
 
@@ -74,14 +73,14 @@ def check(holds, what):
 
 
 def environment_of_clis():
-    """The environment that leads command lines to MiniStack."""
+    """The environment in which the CLIs call MiniStack."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return environment | {"AWS_ENDPOINT_URL": ENDPOINT, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
                           "AWS_DEFAULT_REGION": REGION, "SAM_CLI_TELEMETRY": "0"}
 
 
 def try_sam(command, *arguments):
-    """Runs the SAM CLI against MiniStack. Gives whether it went well, and what it printed."""
+    """Runs the SAM CLI against MiniStack. Returns whether it succeeded, and its output."""
     line = [".venv-sam/bin/sam", command, "--stack-name", STACK, "--region", REGION, *arguments]
     done = subprocess.run(line, env=environment_of_clis(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=SECONDS_PER_CALL)
@@ -89,17 +88,17 @@ def try_sam(command, *arguments):
 
 
 def sam(command, *arguments):
-    """Runs the SAM CLI against MiniStack. Gives what it printed."""
+    """Runs the SAM CLI against MiniStack. Returns its output."""
     done, printed = try_sam(command, *arguments)
     check(done, f"sam {command} {' '.join(arguments)}:\n{printed}")
     return printed
 
 
 class Documents:
-    """The commands of the documents for whoever runs Annals."""
+    """The commands in the documents for operators."""
 
     BLOCK = re.compile(r"^```sh *([\w-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    # To version 1 of the AWS CLI a payload is text in any case; and not all of its commands heed AWS_ENDPOINT_URL.
+    # Version 1 of the AWS CLI always takes payloads as text, and not all of its commands use AWS_ENDPOINT_URL.
     AWS = """#!/usr/bin/env bash
 arguments=()
 while (($#)); do
@@ -108,7 +107,7 @@ while (($#)); do
 done
 exec {awscli}/aws --endpoint-url "$AWS_ENDPOINT_URL" "${{arguments[@]}}"
 """
-    # What `sam deploy --guided` has remembered; parameters on the command line take the place of all of them.
+    # Adds the parameters that `sam deploy --guided` would have saved. Parameters on the command line replace all of them.
     SAM = """#!/usr/bin/env bash
 case "$*" in
   build | deploy*--parameter-overrides*) remembered=() ;;
@@ -128,7 +127,7 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
         for document, text in self.texts.items():
             for number, (name, block) in enumerate(self.BLOCK.findall(text), 1):
                 key = (document, name or number)
-                check(key not in self.blocks, f"there are two blocks {key}")
+                check(key not in self.blocks, f"there are two blocks named {key}")
                 self.blocks[key] = block
         here = Path.cwd()
         programs = {"awscli": here / ".venv-awscli/bin", "build": here / ".venv-build/bin", "sam": here / ".venv-sam/bin"}
@@ -140,10 +139,10 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
         self.environment = environment_of_clis() | {"REMEMBERED": remembered,
                                                     "PATH": f"{self.folder}:{os.environ['PATH']}"}
         self.left = set(self.blocks) - set(NOT_RUN)
-        check(set(NOT_RUN) <= set(self.blocks), f"there are not all of {set(NOT_RUN)}")
+        check(set(NOT_RUN) <= set(self.blocks), f"one of these blocks does not exist: {set(NOT_RUN)}")
 
     def run(self, script):
-        """Runs a script as somebody does who answers yes. Gives what it printed."""
+        """Runs a script and answers its questions with yes. Returns its output."""
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=self.environment, text=True, input="y\n" * 9,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_PER_CALL)
         check(done.returncode == 0, f"{script}\n{done.stdout}")
@@ -155,32 +154,32 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
         return self.run(change("".join(self.blocks[document, name] for name in names)))
 
     def spans(self, document):
-        """The commands within the text of a document."""
+        """The inline commands in a document's text."""
         return re.findall(r"`(aws [^`]+)`", self.BLOCK.sub("", self.texts[document]))
 
     def names(self, document, heading):
-        """What the first column of the tables below a heading names."""
+        """The names in the first column of the tables below a heading."""
         section = self.texts[document].split(f"\n## {heading}\n")[1].split("\n## ")[0]
         rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
         return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
 class Deployment:
-    """The stack, as the last `sam deploy` left it."""
+    """The stack in the state of the last `sam deploy`."""
 
     def __init__(self, token, parameters):
         self.token, self.parameters = token, parameters
         self.cloudformation = client("cloudformation")
 
     def deploy(self, **parameters):
-        """Deploys what `sam build` made, by samconfig.toml but for the confirmation. Gives what sam printed."""
+        """Deploys the output of `sam build` with samconfig.toml, without confirmation. Returns sam's output."""
         overrides = [f'{name}="{value}"' for name, value in (self.parameters | parameters).items()]
         printed = sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *overrides)
-        self.look()
+        self.read()
         return printed
 
-    def look(self):
-        """Sees what there is now."""
+    def read(self):
+        """Reads the current state of the stack."""
         self.processed = self.cloudformation.get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
         if isinstance(self.processed, str):
             self.processed = json.loads(self.processed)
@@ -191,17 +190,17 @@ class Deployment:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def routes(self):
-        """What the processed template's HTTP API routes, as method and path, and to which function."""
+        """The routes of the processed template: each as method and path, with its function."""
         for path, methods in self.processed["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
             for method, operation in methods.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
                 yield f"{method} {path}", re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
 
-    def make_routes(self):
-        """Makes the routes that MiniStack left out. CloudFormation makes them on AWS."""
+    def create_routes(self):
+        """Creates the routes, which CloudFormation creates on AWS and MiniStack does not."""
         gateway, api = client("apigatewayv2"), self.physical["Api"]
-        check(gateway.get_routes(ApiId=api)["Items"] == [], "MiniStack makes routes now: this is not needed any more")
+        check(gateway.get_routes(ApiId=api)["Items"] == [], "MiniStack creates routes now: remove this workaround")
         integrations = {}
         for name in FUNCTIONS:
             arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.physical[name]}"
@@ -213,7 +212,7 @@ class Deployment:
 
     @contextlib.contextmanager
     def batches_allowed(self):
-        """Lets the shipper send batches, where the template lets it send messages to the same queue."""
+        """Allows the shipper to send batches if the template allows it to send messages to the same queue."""
         iam, role = client("iam"), self.physical["ShipperRole"]
         statement = {"Effect": "Allow", "Action": "sqs:SendMessageBatch",
                      "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.outputs['ShipQueueUrl'].rsplit('/', 1)[1]}"}
@@ -224,7 +223,7 @@ class Deployment:
         iam.delete_role_policy(RoleName=role, PolicyName="batches")
 
     def call(self, method, path, body=None):
-        """Calls the API as the platform. Gives status and body."""
+        """Calls the API with the platform token. Returns status and body."""
         url = f"{ENDPOINT}/_aws/execute-api/{self.physical['Api']}/$default{path}"
         headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json"}
         request = urllib.request.Request(url, method=method, headers=headers, data=body and json.dumps(body).encode())
@@ -237,12 +236,12 @@ class Deployment:
 
 
 def check_permissions(deployment):
-    """Whether the gateway, the rules and nobody else may invoke the functions. MiniStack lets anybody do so."""
+    """Checks that only the gateway and the rules may invoke the functions. MiniStack does not enforce this."""
     invoking = {}
     for resource in deployment.processed["Resources"].values():
         if resource["Type"] == "AWS::Lambda::Permission":
             permission = resource["Properties"]
-            check("SourceArn" in permission, f"anybody's {permission['Principal']} may invoke: {permission}")
+            check("SourceArn" in permission, f"{permission['Principal']} of any account may invoke: {permission}")
             invoking.setdefault(permission["FunctionName"]["Ref"], []).append(permission["Principal"])
     routed = {name: sum(function == name for _, function in deployment.routes()) for name in FUNCTIONS}
     expected = {name: ["apigateway.amazonaws.com"] * routed[name] for name in FUNCTIONS}
@@ -251,7 +250,7 @@ def check_permissions(deployment):
 
 
 def check_tags(deployment):
-    """Whether all that can have tags has ours."""
+    """Checks that every resource that can have tags has ours."""
     check(TAG in deployment.tags, f"the stack's tags: {deployment.tags}")
     for name, resource in deployment.processed["Resources"].items():
         properties = json.dumps(resource["Properties"])
@@ -260,17 +259,17 @@ def check_tags(deployment):
 
 
 def check_rules():
-    """Whether a deployment is refused whose parameters do not go together."""
+    """Checks that a deployment with contradictory parameters is rejected."""
     name, certificate, zone = "DomainName=audit.example.com", f"CertificateArn={CERTIFICATE}", "HostedZoneId=Z0123456789ABCDEFGHIJ"
     for parameters in [[name], [certificate], [zone], [name, zone]]:
         done, printed = try_sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *parameters)
-        check(not done and "must be given" in printed, f"{parameters} is not refused:\n{printed}")
+        check(not done and "must be given" in printed, f"{parameters} is not rejected:\n{printed}")
 
 
 def check_domain(deployment, documents, zone):
-    """Whether the commands of deploying.md give the API an address of its own, and what they say of outputs is true."""
+    """Checks that the commands of deploying.md set up a custom domain, and that it lists the outputs."""
     documents.block("deploying", "domain", change=lambda script: script.replace("Z0123456789ABCDEFGHIJ", zone))
-    deployment.look()
+    deployment.read()
     gateway = client("apigatewayv2")
     check(deployment.outputs["ApiUrl"] == "https://audit.example.com", deployment.outputs)
     [mapping] = gateway.get_api_mappings(DomainName="audit.example.com")["Items"]
@@ -281,11 +280,11 @@ def check_domain(deployment, documents, zone):
     led = [record["AliasTarget"]["DNSName"].rstrip(".") for record in records if record["Name"] == "audit.example.com."]
     check(led == [deployment.outputs["DomainTarget"]] == [domain["ApiGatewayDomainName"]], records)
     told = {line.split("\t")[0] for line in documents.block("deploying", "outputs").splitlines()}
-    check(told == documents.names("deploying", "What the stack tells"), f"deploying.md does not tell of {told}")
+    check(told == documents.names("deploying", "What the stack tells"), f"deploying.md does not list the outputs {told}")
 
 
 def check_runbook(deployment, documents):
-    """Runs the commands of operations.md, and looks at what those do that do anything."""
+    """Runs the commands of operations.md and checks the effects of those that change something."""
     prelude = documents.blocks["operations", 1].split("aws lambda invoke")[0]
     begin, *looks = [number for document, number in documents.blocks if document == "operations"]
     answered = documents.block("operations", begin)
@@ -294,7 +293,7 @@ def check_runbook(deployment, documents):
     members = {member for line in lines for member in line}
     for number in looks:
         script = documents.blocks["operations", number]
-        # MiniStack takes each pattern of members for one that matches.
+        # MiniStack treats every pattern of members as a match.
         for member in re.findall(r"\$\.(\w+)", script):
             check(member in members, f"no line has a member {member}")
         documents.block("operations", number, change=lambda script: prelude + script)
@@ -309,42 +308,42 @@ def check_runbook(deployment, documents):
     functions.put_function_concurrency(FunctionName=shipper, ReservedConcurrentExecutions=1)
     client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
     spans = documents.spans("operations")
-    check(len(spans) >= 6, f"the commands of the runbook are not understood: {spans}")
+    check(len(spans) >= 6, f"too few commands found in the runbook: {spans}")
     printed = [documents.run(prelude + span.replace("UUID", mapping)) for span in spans]
-    check(any(deployment.outputs["DashboardName"] in text for text in printed), "nothing names the dashboard")
-    check(all(events.describe_rule(Name=rule)["State"] == "ENABLED" for rule in rules), "a rule is not enabled")
+    check(any(deployment.outputs["DashboardName"] in text for text in printed), "no command prints the dashboard's name")
+    check(all(events.describe_rule(Name=rule)["State"] == "ENABLED" for rule in rules), "a rule is still disabled")
     state = functions.get_event_source_mapping(UUID=mapping)["State"]
     check(state in ["Enabled", "Enabling"], f"the queue's mapping is {state}")
     reserved = functions.get_function_concurrency(FunctionName=shipper)
     check("ReservedConcurrentExecutions" not in reserved, f"still reserved: {reserved}")
-    check("Messages" not in client("sqs").receive_message(QueueUrl=queue), "there are dead letters")
+    check("Messages" not in client("sqs").receive_message(QueueUrl=queue), "the dead-letter queue is not empty")
 
 
 def written(deployment, function):
-    """The lines that a function logged."""
+    """The log lines of a function."""
     group = deployment.physical[function.replace("Function", "LogGroup")]
     pages = client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
     return [event["message"].rstrip() for page in pages for event in page["events"]]
 
 
 def check_logs(deployment):
-    """Whether each function logs into its own group, and no tokens."""
+    """Checks that each function logs to its own group, and no tokens."""
     for name in FUNCTIONS:
         log = "\n".join(written(deployment, name))
         check(log, f"{name} has logged nothing")
         check(deployment.token not in log and not re.search(r"annals_[0-9a-zA-Z]{8}", log), f"{name} logs tokens:\n{log}")
     for message in ["planned", "maintained"]:
-        check(any(f'"{message}"' in line for line in written(deployment, "ShipperFunction")), f"nothing was {message}")
+        check(any(f'"{message}"' in line for line in written(deployment, "ShipperFunction")), f"the shipper never logged {message}")
 
 
 def calls_of(function, role):
-    """The calls that a function made, from MiniStack's CloudTrail, which knows who by the session's key alone."""
+    """The calls that a function made, from MiniStack's CloudTrail, which identifies callers only by access key."""
     # As ministack.core.lambda_runtime.execution_credentials makes it.
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"
     key = "ASIA" + hashlib.sha256(f"{arn}:{role}".encode()).hexdigest()[:16].upper()
     calls, end = {}, None
     while True:
-        # Fifty at a time, the newest first, without a token to go on with: by the time of the oldest.
+        # Fifty per page, newest first, without a page token: continue from the time of the oldest.
         asked = {"LookupAttributes": [{"AttributeKey": "AccessKeyId", "AttributeValue": key}], "MaxResults": 50}
         if end is not None:
             asked["EndTime"] = end
@@ -365,7 +364,7 @@ def calls_of(function, role):
 
 
 def exercised(deployment, function):
-    """What a function's role was asked for, as action and logical resource."""
+    """The calls of a function, as action and logical resource."""
     logical = {physical: name for name, physical in deployment.physical.items()}
     role = deployment.outputs[function.replace("Function", "RoleArn")]
     found = set()
@@ -391,7 +390,7 @@ def exercised(deployment, function):
 
 
 def granted(deployment, function):
-    """What a function's role allows, as action and logical resource, as the processed template says."""
+    """The permissions of a function's role in the processed template, as action and logical resource."""
     resources = deployment.processed["Resources"]
     role = resources[resources[function]["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
     documents = [policy["PolicyDocument"] for policy in role["Policies"]]
@@ -412,14 +411,14 @@ def granted(deployment, function):
 
 
 def check_least_privilege(deployment):
-    """Whether each role grants what its function does, and no more. What it does beyond that MiniStack refused."""
+    """Checks that each role grants only what its function used. MiniStack rejected every other call."""
     faults = []
     for function in FUNCTIONS:
         done, allowed = exercised(deployment, function), granted(deployment, function)
         print(f"   {function}: " + ", ".join(f"{action} {name}" for action, name in sorted(done)))
         expected = {(action, name) for action, name in allowed
                     if action not in MADE_BY_LAMBDA}
-        faults += [f"{function} was never seen to need {action} on {name}" for action, name in sorted(expected - done)]
+        faults += [f"{function} never used {action} on {name}" for action, name in sorted(expected - done)]
         faults += [f"{function} is not granted {action} on {name}" for action, name in sorted(done - allowed)]
     check(not faults, "\n".join(faults))
 
@@ -429,7 +428,7 @@ def table_names():
 
 
 def everything():
-    """What is there of the kinds that the template makes, but for the tables."""
+    """All existing resources of the types in the template, except tables."""
     return {
         "functions": client("lambda").list_functions()["Functions"],
         "queues": client("sqs").list_queues().get("QueueUrls", []),
@@ -445,7 +444,7 @@ def everything():
 
 
 def take_over(documents, tables):
-    """Makes a stack of tables that there are already, as deploying.md says."""
+    """Creates a stack from existing tables with the commands of deploying.md."""
     def change(script):
         for name, table in tables.items():
             script = script.replace(f"annals-{name}-…", table)
@@ -455,18 +454,18 @@ def take_over(documents, tables):
 
 
 def protection():
-    """Of each table, whether DynamoDB refuses to delete it."""
+    """The values of deletion protection over all tables."""
     tables = [client("dynamodb").describe_table(TableName=name)["Table"] for name in table_names()]
-    # MiniStack keeps the text that the template gives.
+    # MiniStack stores the template's string.
     return {str(table["DeletionProtectionEnabled"]).lower() for table in tables}
 
 
 def upgrade(deployment, documents):
-    """Deploys again as upgrading.md says."""
+    """Upgrades the stack with the commands of upgrading.md."""
     documents.block("upgrading", "upgrade")
-    check(documents.block("upgrading", "look") == "", "something is replaced or removed")
+    check(documents.block("upgrading", "look") == "", "the change set replaces or removes resources")
     documents.block("upgrading", "look", "execute")
-    deployment.look()
+    deployment.read()
     documents.block("upgrading", "protect")
 
 
@@ -474,7 +473,7 @@ def record_calls():
     request = urllib.request.Request(f"{ENDPOINT}/_ministack/config", method="POST",
                                      data=b'{"cloudtrail._recording_enabled": true}')
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-        check(json.load(answer)["applied"], "MiniStack records no calls")
+        check(json.load(answer)["applied"], "MiniStack did not enable the recording of calls")
 
 
 def main():
@@ -493,8 +492,8 @@ def use(deployment, documents, organisation):
         check(deployment.status == "CREATE_COMPLETE", deployment.status)
         check_permissions(deployment)
         check_tags(deployment)
-        check(protection() == {"true"}, "the tables may be deleted")
-        deployment.make_routes()
+        check(protection() == {"true"}, "the tables have no deletion protection")
+        deployment.create_routes()
         print("   " + deployment.outputs["ApiUrl"])
 
     with step("the deployed stack, used"):
@@ -507,13 +506,13 @@ def use(deployment, documents, organisation):
         if not passed:
             for name in FUNCTIONS:
                 print(f"   the last lines of {name}:", *written(deployment, name)[-40:], sep="\n")
-            sys.exit("deploy: the stack does not do what it should")
+            sys.exit("deploy: the tests of the deployed stack failed")
         check_logs(deployment)
         dead = client("sqs").get_queue_attributes(QueueUrl=deployment.outputs["ShipDeadLetterQueueUrl"],
                                                   AttributeNames=["ApproximateNumberOfMessages"])
-        check(dead["Attributes"]["ApproximateNumberOfMessages"] == "0", "messages could not be processed")
+        check(dead["Attributes"]["ApproximateNumberOfMessages"] == "0", "the dead-letter queue is not empty")
 
-    with step("roles grant what is done"):
+    with step("roles grant only what is used"):
         check_least_privilege(deployment)
 
     with step("the runbook"), deployment.batches_allowed():
@@ -523,62 +522,62 @@ def use(deployment, documents, organisation):
         deployment.call("PUT", "/organisations/kept", organisation)
         before = deployment.physical
         printed = documents.block("deploying", "again")
-        deployment.look()
-        check("No changes to deploy" in printed, f"something was deployed:\n{printed}")
-        check((deployment.physical, deployment.status) == (before, "CREATE_COMPLETE"), "something was changed")
-        check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
+        deployment.read()
+        check("No changes to deploy" in printed, f"a deployment without changes changed something:\n{printed}")
+        check((deployment.physical, deployment.status) == (before, "CREATE_COMPLETE"), "resources or the status changed")
+        check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
 
     with step("sam deploy, other parameters"):
         deployment.deploy(LogRetentionDays=7, TestObjectName="other.txt", DeliverySchedule="rate(5 minutes)",
                           DeletionProtection="false")
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
-        check(deployment.physical == before, "something was replaced")
+        check(deployment.physical == before, "resources were replaced")
         group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
-        check(group["logGroups"][0]["retentionInDays"] == 7, "logs are kept as long as before")
+        check(group["logGroups"][0]["retentionInDays"] == 7, "the retention of logs did not change")
         rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
-        check(rule["ScheduleExpression"] == "rate(5 minutes)", f"it is planned at {rule['ScheduleExpression']}")
-        check(protection() == {"false"}, "the tables may not be deleted")
-        check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
+        check(rule["ScheduleExpression"] == "rate(5 minutes)", f"the schedule is {rule['ScheduleExpression']}")
+        check(protection() == {"false"}, "the tables still have deletion protection")
+        check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
 
-    with step("an address of its own"):
+    with step("a custom domain"):
         check_rules()
         zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="once")["HostedZone"]["Id"]
         zone = zone.removeprefix("/hostedzone/")
         check_domain(deployment, documents, zone)
         rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
-        check(rule["ScheduleExpression"] == "rate(5 minutes)", "a parameter that is not named does not keep its value")
-        check({name: deployment.physical[name] for name in before} == before, "something was replaced")
+        check(rule["ScheduleExpression"] == "rate(5 minutes)", "an omitted parameter lost its value")
+        check({name: deployment.physical[name] for name in before} == before, "resources were replaced")
 
-    with step("an upgrade, and back to an address of API Gateway's"):
+    with step("an upgrade without the custom domain"):
         deployment.deploy(DomainName="", CertificateArn="", HostedZoneId="")
-        check(deployment.physical == before, "something is left of the address")
+        check(deployment.physical == before, "resources of the custom domain remain")
         documents.environment["REMEMBERED"] += " LogRetentionDays=14"
         upgrade(deployment, documents)
         group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
         check(group["logGroups"][0]["retentionInDays"] == 14, "the change set was not executed")
-        check(deployment.call("GET", "/organisations/kept")[0] == 200, "it does not work any more")
+        check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
 
     with step("sam delete"):
         tables = {deployment.physical[name] for name in TABLES}
         sam("delete", "--no-prompts")
         left = {kind: things for kind, things in everything().items() if things}
-        check(not left, f"still there: {left}")
-        check(table_names() == tables, f"the tables outlive the stack, and nothing else: {table_names()}")
+        check(not left, f"resources remain: {left}")
+        check(table_names() == tables, f"other tables than those of the stack remain: {table_names()}")
         kept = client("dynamodb").scan(TableName=before["RegistryTable"])["Items"]
         check(any("kept" in json.dumps(item) for item in kept), "the tables are empty")
 
-    with step("a new stack that takes over the tables"):
+    with step("a new stack with the existing tables"):
         take_over(documents, {name: before[name] for name in TABLES})
-        deployment.look()
-        deployment.make_routes()
+        deployment.read()
+        deployment.create_routes()
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
         check(all(deployment.physical[name] == before[name] for name in TABLES), "it has other tables")
-        check(table_names() == tables, f"there are more tables: {table_names()}")
-        check(protection() == {"true"}, "the tables may be deleted")
-        check(deployment.call("GET", "/organisations/kept")[0] == 200, "what was kept is not there")
+        check(table_names() == tables, f"there are additional tables: {table_names()}")
+        check(protection() == {"true"}, "the tables have no deletion protection")
+        check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
         sam("delete", "--no-prompts")
-        check(table_names() == tables, f"the tables outlive this stack, too: {table_names()}")
-    check(not documents.left, f"commands of the documents that nothing runs: {documents.left}")
+        check(table_names() == tables, f"the new stack deleted tables: {table_names()}")
+    check(not documents.left, f"blocks of commands that were not run: {documents.left}")
 
 
 if __name__ == "__main__":
