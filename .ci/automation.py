@@ -1,0 +1,122 @@
+"""Checks that the commands people and CI are given exist: python .ci/automation.py
+
+- the justfile parses, and just can expand every recipe
+- every command of the justfile, of the workflow and of CONTRIBUTING.md names packages, targets, CI steps and scripts that exist
+- the workflow is valid against GitHub's schema, and pins every action to a commit
+- shellcheck has no findings in the scripts in .ci
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+TOOLS = Path(sys.executable).parent
+WORKFLOW = ".github/workflows/ci.yml"
+PROGRAMS = {"bash", "cargo", "curl", "find", "git", "just", "rustup", "sam", "sudo"}
+# Options of cargo that name a target of a package, with the target's kind.
+TARGETS = {"--test": "test", "--bench": "bench", "--bin": "bin", "--example": "example"}
+
+
+def run(*command):
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}:\n{done.stdout}")
+    return done.stdout
+
+
+def recipes():
+    """The recipes of the justfile, each with the commands that it runs."""
+    just = TOOLS / "just"
+    dumped = json.loads(run(just, "--dump", "--dump-format", "json"))["recipes"]
+    run(just, "--list")
+    for name, recipe in dumped.items():
+        required = [parameter["name"] for parameter in recipe["parameters"] if parameter["default"] is None]
+        yield f"just {name}", run(just, "--dry-run", name, *required)
+
+
+def fences(path):
+    """The shell commands in a Markdown document."""
+    for block in re.findall(r"^```sh[^\n]*\n(.*?)^```$", Path(path).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        yield path, block
+
+
+def steps_of_the_workflow():
+    for command in re.findall(r"- run: (.+)$", Path(WORKFLOW).read_text(encoding="utf-8"), re.MULTILINE):
+        yield WORKFLOW, command
+
+
+def commands(script):
+    """The commands of a script, as words without variable assignments and comments."""
+    for line in script.replace("\\\n", " ").splitlines():
+        for part in re.split(r"&&|\|", line):
+            words = shlex.split(part.replace("$(", " ").replace(")", " "), comments=True)
+            while words and re.match(r"\w+=", words[0]):
+                words.pop(0)
+            if words:
+                yield words
+
+
+class Repository:
+    def __init__(self):
+        members = json.loads(run("cargo", "metadata", "--no-deps", "--format-version", "1"))["packages"]
+        self.targets = {member["name"]: {(kind, target["name"]) for target in member["targets"] for kind in target["kind"]}
+                        for member in members}
+        self.steps = set(re.findall(r"^step_([\w-]+)\(\)", Path(".ci/run").read_text(encoding="utf-8"), re.MULTILINE))
+        self.recipes = set(json.loads(run(TOOLS / "just", "--dump", "--dump-format", "json"))["recipes"])
+
+    def faults(self, words):
+        """What a command names that does not exist."""
+        program, *arguments = words
+        if program not in PROGRAMS:
+            yield f"unknown program {program}"
+        elif program == "bash" and arguments[:1] == [".ci/run"]:
+            yield from (f"no CI step {step}" for step in arguments[1:] if step not in self.steps and is_name(step))
+        elif program == "bash" and arguments and not os.access(arguments[0], os.R_OK):
+            yield f"no script {arguments[0]}"
+        elif program == "just" and arguments and is_name(arguments[0]) and arguments[0] not in self.recipes:
+            yield f"no recipe {arguments[0]}"
+        elif program == "cargo":
+            yield from self.faults_of_cargo(arguments)
+
+    def faults_of_cargo(self, arguments):
+        arguments = arguments[:arguments.index("--")] if "--" in arguments else arguments
+        pairs = list(zip(arguments, arguments[1:]))
+        packages = [value for option, value in pairs if option in ("-p", "--package") and is_name(value)]
+        yield from (f"no package {package}" for package in packages if package not in self.targets)
+        known = set().union(*(self.targets.get(package, set()) for package in packages or self.targets))
+        for option, value in pairs:
+            if option in TARGETS and (TARGETS[option], value) not in known and is_name(value):
+                yield f"no {TARGETS[option]} {value}"
+            if option == "--manifest-path" and not Path(value).exists():
+                yield f"no file {value}"
+
+
+def is_name(word):
+    """Whether a word is a name, as opposed to a placeholder (`CRATE`, `"$1"`), an option or a redirection."""
+    return re.fullmatch(r"[a-z][\w-]*", word) is not None
+
+
+def main():
+    repository = Repository()
+    sources = [*recipes(), *steps_of_the_workflow(), *fences("CONTRIBUTING.md")]
+    found = [f"{source}: {' '.join(words)}: {fault}"
+             for source, script in sources for words in commands(script) for fault in repository.faults(words)]
+    for action in re.findall(r"uses: (\S+)", Path(WORKFLOW).read_text(encoding="utf-8")):
+        if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action):
+            found.append(f"{WORKFLOW}: {action} is not pinned to a commit")
+    if found:
+        sys.exit("\n".join(found))
+    print(f"{len(sources)} sources of commands: everything that they name exists")
+    print(run(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW), end="")
+    scripts = [path for path in sorted(Path(".ci").iterdir())
+               if path.is_file() and path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash")]
+    run(TOOLS / "shellcheck", "--severity", "warning", *scripts)
+    print(f"shellcheck: no findings in {len(scripts)} scripts")
+
+
+if __name__ == "__main__":
+    main()
