@@ -42,7 +42,8 @@ lint:
 
 # Regenerate the documents that are generated from the code
 docs:
-    ANNALS_WRITE_DOCS=1 cargo test --package annals-tests --test end_to_end -- openapi failures
+    ANNALS_WRITE_DOCS=1 cargo test --package annals-tests --test simulations -- openapi::
+    ANNALS_WRITE_DOCS=1 cargo test --package annals-tests --test end_to_end -- failures::
 
 # Fuzz every target for a short time, or: just fuzz SECONDS TARGET…
 fuzz *arguments:
