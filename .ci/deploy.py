@@ -280,7 +280,7 @@ def check_domain(deployment, documents, zone):
     led = [record["AliasTarget"]["DNSName"].rstrip(".") for record in records if record["Name"] == "audit.example.com."]
     check(led == [deployment.outputs["DomainTarget"]] == [domain["ApiGatewayDomainName"]], records)
     told = {line.split("\t")[0] for line in documents.block("deploying", "outputs").splitlines()}
-    check(told == documents.names("deploying", "What the stack tells"), f"deploying.md does not list the outputs {told}")
+    check(told == documents.names("deploying", "Outputs"), f"deploying.md does not list the outputs {told}")
 
 
 def check_runbook(deployment, documents):

@@ -207,7 +207,7 @@ fn every_parameter_is_in_a_group_of_the_form_and_in_the_document_and_so_is_every
     assert_eq!(grouped.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>(), parameters);
     assert_eq!(grouped.len(), parameters.len(), "one is in two groups");
     assert_eq!(told("Parameters"), parameters);
-    assert_eq!(told("What the stack tells"), named("Outputs"));
+    assert_eq!(told("Outputs"), named("Outputs"));
 }
 
 #[test]
