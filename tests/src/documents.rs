@@ -52,7 +52,9 @@ fn decisions() -> Vec<PathBuf> {
 /// What Annals itself writes about, as against what it delivers to customers.
 fn documents() -> Vec<PathBuf> {
     let mut documents = decisions();
-    documents.extend(PLAIN.iter().chain(&RUN).chain(&["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]).map(|path| root().join(path)));
+    documents.extend(
+        PLAIN.iter().chain(&RUN).chain(&["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]).map(|path| root().join(path)),
+    );
     documents
 }
 
