@@ -46,7 +46,7 @@ impl Address {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_secs(600))
             .build()
             .unwrap();
         Self { url: url.to_owned(), sent_to: sent_to.to_owned(), headers, http }

@@ -86,9 +86,9 @@ impl Process {
     /// Returns when it has written `text` to standard output.
     ///
     /// # Panics
-    /// Where it ends before that, or does not do it within a minute.
+    /// If it ends before that, or does not do it within ten minutes.
     pub async fn wait_for(&self, text: &str) {
-        const PATIENCE: Duration = Duration::from_secs(60);
+        const PATIENCE: Duration = Duration::from_secs(600);
         let mut progress = self.stdout.progress.clone();
         let written = async {
             loop {

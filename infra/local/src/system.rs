@@ -6,7 +6,6 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use annals_aws::{
     dynamodb::{self, CapacityMeter, DynamoStore, Tables},
     s3::{S3ObjectSink, SinkPatience},
-    settings,
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
 };
@@ -25,6 +24,7 @@ use annals_http::{
 use annals_shipper::{Shipped, Shipper, outcome};
 use annals_test_connection::TestConnection;
 use anyhow::Context as _;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use axum::{Router, extract::State, http::StatusCode, response::Response, routing::post};
 use serde_json::{Value, json};
@@ -81,8 +81,8 @@ impl System {
         let shipper =
             cloud.iam().create_user(&account, "annals-shipper", allow(json!([tables_use, assume, queue_use])))?;
 
-        let api_config = settings::patience(cloud.sdk_config(&api));
-        let shipper_config = settings::patience(cloud.sdk_config(&shipper));
+        let api_config = patient(cloud.sdk_config(&api));
+        let shipper_config = patient(cloud.sdk_config(&shipper));
         let client = aws_sdk_dynamodb::Client::new(&api_config);
         let tables = Tables { log: "annals-log".into(), registry: "annals-registry".into() };
         dynamodb::create_tables(&client, &tables).await.context("cannot create the tables")?;
@@ -258,6 +258,14 @@ impl Conveyor {
 }
 
 /// `POST /_local/tick`: plans and ships now; answers with what that did. It exists in this process only.
+/// `config` with time limits that only a call that hangs reaches: the embedded AWS shares the processor with everything
+/// else on this machine.
+fn patient(config: SdkConfig) -> SdkConfig {
+    const LIMIT: Duration = Duration::from_secs(60);
+    let timeouts = TimeoutConfig::builder().connect_timeout(LIMIT).operation_timeout(LIMIT).build();
+    config.into_builder().timeout_config(timeouts).build()
+}
+
 async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
     let (status, body) = match conveyor.tick().await {
         Ok((plan, shipped)) => {

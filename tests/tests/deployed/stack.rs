@@ -38,7 +38,7 @@ use tokio::time::{Instant, sleep};
 
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 /// The longest that a rule of one minute may take: it, the ten seconds after which MiniStack looks again, and the work.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 in_every_world! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page

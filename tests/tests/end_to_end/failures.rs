@@ -574,9 +574,10 @@ fn sink(endpoint: &str, patience: SinkPatience) -> S3ObjectSink {
     S3ObjectSink::with_patience(&config, Arc::new(SystemClock), patience)
 }
 
-/// No second attempt, because that waits before it.
+/// One attempt, because a second one waits before it, and no time limit that a busy machine reaches.
 fn once() -> SinkPatience {
-    SinkPatience { attempts: 1, ..SinkPatience::default() }
+    const LONG: Duration = Duration::from_secs(600);
+    SinkPatience { connect: LONG, assume_attempt: LONG, assume: LONG, put_attempt: LONG, put: LONG, attempts: 1 }
 }
 
 /// Tells what the adapter makes of a put to `endpoint`.

@@ -53,7 +53,7 @@ impl Folders {
         let process = self.spawn(options);
         process.wait_for(READY).await;
         let info = serde_json::from_str(&fs::read_to_string(self.info()).unwrap()).unwrap();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
         Program { process, info, http }
     }
 

@@ -33,7 +33,7 @@ impl Scene {
             ("AWS_ENDPOINT_URL_S3", system.cloud().endpoints().s3.clone()),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
         let mut scene = Self { system, customer, http, auditor: String::new(), environment };
         scene.call("PUT", "/organisations/acme", json!({"name": "Acme", "plan": "enterprise"})).await;
         let token = json!({"name": "auditor", "role": "auditor"});
