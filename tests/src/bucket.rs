@@ -23,10 +23,10 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a bucket fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Weather {
+pub enum Condition {
     /// It takes what it is given.
     #[default]
-    Fair,
+    Working,
     /// S3 has trouble: 503.
     Outage,
     /// S3 asks to slow down: 503 with another code.
@@ -103,7 +103,7 @@ struct World {
 #[derive(Debug)]
 struct Bucket {
     region: Region,
-    weather: Weather,
+    condition: Condition,
     objects: BTreeMap<String, StoredObject>,
     arrivals: Vec<Arrival>,
 }
@@ -127,7 +127,7 @@ impl MemoryBuckets {
         let mut world = self.settled();
         let empty = || Bucket {
             region: region.clone(),
-            weather: Weather::Fair,
+            condition: Condition::Working,
             objects: BTreeMap::new(),
             arrivals: Vec::new(),
         };
@@ -138,8 +138,8 @@ impl MemoryBuckets {
     ///
     /// # Panics
     /// Where there was never such a bucket.
-    pub fn set_weather(&self, bucket: &BucketName, weather: Weather) {
-        self.settled().buckets.get_mut(bucket.as_str()).unwrap().weather = weather;
+    pub fn set_condition(&self, bucket: &BucketName, condition: Condition) {
+        self.settled().buckets.get_mut(bucket.as_str()).unwrap().condition = condition;
     }
 
     /// Changes whom a role trusts.
@@ -149,8 +149,8 @@ impl MemoryBuckets {
 
     /// How a bucket fares; `None` where there was never such a bucket.
     #[must_use]
-    pub fn weather(&self, bucket: &BucketName) -> Option<Weather> {
-        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.weather)
+    pub fn condition(&self, bucket: &BucketName) -> Option<Condition> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.condition)
     }
 
     /// Whom a role trusts, where that was ever changed.
@@ -221,7 +221,7 @@ impl MemoryBuckets {
     }
 
     /// What the put meets before the bucket takes it.
-    fn check_put(&self, target: &Target, object: &Object) -> Result<Weather, SinkError> {
+    fn check_put(&self, target: &Target, object: &Object) -> Result<Condition, SinkError> {
         let world = self.settled();
         let refused = |status, code, message: &str| Err(answered(Call::PutObject, status, code, message));
         let Some(bucket) = world.buckets.get(target.bucket.as_str()) else {
@@ -243,12 +243,12 @@ impl MemoryBuckets {
             let message = "User is not authorized to perform: s3:PutObject because no session policy allows the action";
             return refused(403, "AccessDenied", message);
         }
-        match bucket.weather {
-            Weather::Outage => refused(503, "ServiceUnavailable", "Please reduce your request rate."),
-            Weather::Throttling => refused(503, "SlowDown", "Please reduce your request rate."),
-            Weather::Denied => refused(403, "AccessDenied", "Access Denied"),
-            Weather::Missing => refused(404, "NoSuchBucket", "The specified bucket does not exist"),
-            weather => Ok(weather),
+        match bucket.condition {
+            Condition::Outage => refused(503, "ServiceUnavailable", "Please reduce your request rate."),
+            Condition::Throttling => refused(503, "SlowDown", "Please reduce your request rate."),
+            Condition::Denied => refused(403, "AccessDenied", "Access Denied"),
+            Condition::Missing => refused(404, "NoSuchBucket", "The specified bucket does not exist"),
+            condition => Ok(condition),
         }
     }
 }
@@ -293,24 +293,24 @@ fn timed_out() -> SinkError {
 impl ObjectSink for MemoryBuckets {
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         self.check_role(target, &target.external_id)?;
-        let weather = self.check_put(target, &object)?;
+        let condition = self.check_put(target, &object)?;
         let (bucket, key) = (target.bucket.as_str(), object.key.clone());
-        match weather {
-            Weather::Hanging => {
+        match condition {
+            Condition::Hanging => {
                 self.clock.sleep(PATIENCE).await;
                 Err(timed_out())
             }
-            Weather::AnswerLost(later) => {
+            Condition::AnswerLost(later) => {
                 self.send(bucket, object, later);
                 self.clock.sleep(PATIENCE).await;
                 Err(timed_out())
             }
-            Weather::Slow(time) if time >= PATIENCE => {
+            Condition::Slow(time) if time >= PATIENCE => {
                 self.send(bucket, object, time);
                 self.clock.sleep(PATIENCE).await;
                 Err(timed_out())
             }
-            Weather::Slow(time) => {
+            Condition::Slow(time) => {
                 let number = self.send(bucket, object, time);
                 self.clock.sleep(time).await;
                 Ok(self.arrive(number, &key, bucket))
@@ -374,14 +374,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_put_whose_answer_is_lost_arrives_when_it_likes() {
         let buckets = buckets();
-        buckets.set_weather(&target().bucket, Weather::AnswerLost(PATIENCE * 2));
+        buckets.set_condition(&target().bucket, Condition::AnswerLost(PATIENCE * 2));
         assert_eq!(buckets.put(&target(), object("a", "1")).await, Err(timed_out()));
         assert_eq!(text(&buckets, "a"), None);
         buckets.clock.sleep(PATIENCE * 2).await;
         assert_eq!(text(&buckets, "a").as_deref(), Some("1"));
-        buckets.set_weather(&target().bucket, Weather::Slow(Duration::from_secs(5)));
+        buckets.set_condition(&target().bucket, Condition::Slow(Duration::from_secs(5)));
         assert_eq!(buckets.put(&target(), object("b", "1")).await, Ok(Stored::Now));
-        buckets.set_weather(&target().bucket, Weather::Hanging);
+        buckets.set_condition(&target().bucket, Condition::Hanging);
         assert_eq!(buckets.put(&target(), object("c", "1")).await, Err(timed_out()));
         assert_eq!(text(&buckets, "c"), None);
     }

@@ -8,15 +8,17 @@
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway as a function's process meets them; [`process`]: any program
 //! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
 //! - [`caller`]: who calls the API over HTTP; [`ministack`]: another AWS than the embedded one
-//! - [`in_every_world`]: scenarios, run in every world that there is
-//! - [`model`]: the model test, and the subjects that it is run on; [`rivals`]: subjects that it must find wanting
+//! - [`in_every_environment`]: scenarios, run in every world that there is
+//! - [`model`]: the model test, and the subjects that it is run on; [`broken_logs`]: subjects that it must find wanting
 
+pub mod broken_logs;
 pub mod bucket;
 pub mod caller;
 pub mod clock;
 pub mod customer;
 pub mod deployment;
 pub mod entropy;
+mod environments;
 pub mod faulty;
 pub mod gateway;
 pub mod latency;
@@ -26,11 +28,9 @@ pub mod ministack;
 pub mod model;
 pub mod process;
 pub mod queue;
-pub mod rivals;
 pub mod runtime_api;
 pub mod sample;
 pub mod shipping;
-mod worlds;
 
 #[cfg(test)]
 mod documents;

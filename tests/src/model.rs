@@ -1,6 +1,6 @@
 //! The model test: random work on a log by several writers and readers at once, failures and months of quiet included,
-//! held against what a log promises. Owns the scenario, the plain reference model and the judgement; [`annals`] is the
-//! log of Annals as its subject, [`crate::rivals`] are logs that must be found wanting.
+//! held against what a log promises. Owns the scenario, the plain reference model and the checks; [`annals`] is the
+//! log of Annals as its subject, [`crate::broken_logs`] are logs that must be found wanting.
 //!
 //! Everything follows from the seed, and time is virtual: a run is the same run each time.
 
@@ -309,8 +309,8 @@ impl<S: Subject> Run<S> {
         self.subject.heal();
         self.clock.sleep(LATE).await;
         self.subject.inspect().await?;
-        self.judge_contents()?;
-        self.judge_readers().await?;
+        self.check_contents()?;
+        self.check_readers().await?;
         let (contents, now) = (self.subject.contents(), self.clock.now());
         self.tally.events = contents.len() as u64;
         self.tally.expired = contents.iter().filter(|event| event.expires_at <= now).count() as u64;
@@ -510,7 +510,7 @@ impl<S: Subject> Run<S> {
         Ok(())
     }
 
-    fn judge_contents(&self) -> Result<(), Violation> {
+    fn check_contents(&self) -> Result<(), Violation> {
         let contents = self.subject.contents();
         if let Some((index, event)) = contents.iter().enumerate().find(|(i, event)| event.sequence != *i as u64 + 1) {
             let detail = format!("after sequence {index} comes {}", event.sequence);
@@ -526,7 +526,7 @@ impl<S: Subject> Run<S> {
             }
         }
         for sent in &self.sent {
-            judge_batch(sent, &places)?;
+            check_batch(sent, &places)?;
         }
         for ((name, _), key) in &self.keys {
             let recorded = |index: &&usize| places.contains_key(self.sent[**index].batch.labels[0].as_str());
@@ -542,7 +542,7 @@ impl<S: Subject> Run<S> {
         Ok(())
     }
 
-    async fn judge_readers(&mut self) -> Result<(), Violation> {
+    async fn check_readers(&mut self) -> Result<(), Violation> {
         for reader in 0..self.readers.len() {
             // Its own reads are recorded, so it never sees nothing: it has caught up when it saw what is the last now.
             let contents = self.subject.contents();
@@ -559,13 +559,13 @@ impl<S: Subject> Run<S> {
                 };
                 self.note_poll(reader, polled, self.clock.now());
             }
-            self.judge_reader(&self.readers[reader].seen)?;
+            self.check_reader(&self.readers[reader].seen)?;
         }
         Ok(())
     }
 
     /// What a reader saw, against what is there: in order, each once, and only what had expired left out.
-    fn judge_reader(&self, seen: &[(Timestamp, String)]) -> Result<(), Violation> {
+    fn check_reader(&self, seen: &[(Timestamp, String)]) -> Result<(), Violation> {
         let contents = self.subject.contents();
         let missed = |event: &Recorded, why: &str| {
             Violation::new(Promise::NothingMissed, format!("sequence {} ({:?}) {why}", event.sequence, event.label))
@@ -608,7 +608,7 @@ struct Append {
     patience: Duration,
 }
 
-fn judge_batch(sent: &Sent, places: &HashMap<&str, u64>) -> Result<(), Violation> {
+fn check_batch(sent: &Sent, places: &HashMap<&str, u64>) -> Result<(), Violation> {
     let labels = &sent.batch.labels;
     let found: Vec<u64> = labels.iter().filter_map(|label| places.get(label.as_str()).copied()).collect();
     if !found.is_empty() && (found.len() < labels.len() || found.windows(2).any(|pair| pair[1] != pair[0] + 1)) {

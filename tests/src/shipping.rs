@@ -4,14 +4,14 @@
 //! - [`ports`]: everything that shipping needs of the world as one, and decorators of it
 //! - [`world`]: store, buckets, queue, time and processes, and the witness of what was written
 //! - [`gate`]: what happens to a call on its way
-//! - [`judge`]: the promises, and whether they were kept
-//! - [`scene`]: the scenes of the fault sweep
-//! - [`story`]: the stories of the simulation; [`planted`]: bugs that they must find
+//! - [`checker`]: the promises, and whether they were kept
+//! - [`fixture`]: the fixtures of the fault sweep
+//! - [`scenario`]: the scenarios of the simulation; [`injected_bugs`]: bugs that they must find
 
+pub mod checker;
+pub mod fixture;
 pub mod gate;
-pub mod judge;
-pub mod planted;
+pub mod injected_bugs;
 pub mod ports;
-pub mod scene;
-pub mod story;
+pub mod scenario;
 pub mod world;

@@ -82,8 +82,8 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let scratch = tempfile::tempdir().unwrap();
-    let scene = Scene::set(scratch.path()).await;
-    let annals = scene.annals(bootstrap);
+    let fixture = Fixture::start(scratch.path()).await;
+    let annals = fixture.annals(bootstrap);
     let measured = annals.measure().await;
     let instructions = annals.count(scratch.path()).await;
 
@@ -114,18 +114,18 @@ async fn main() -> ExitCode {
     }
 
     if let Some(folder) = arguments.get(1) {
-        let rivals = [scene.python(folder), scene.node(folder)];
+        let others = [fixture.python(folder), fixture.node(folder)];
         println!("\n{:<8} {}", "", COLUMNS.map(|column| format!("{:>16}", column.heading)).join(" "));
         print(&annals, &measured, &measured);
-        for rival in &rivals {
-            print(rival, &rival.measure().await, &measured);
+        for other in &others {
+            print(other, &other.measure().await, &measured);
         }
     }
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// What the functions find: a deployment with an organisation, its DynamoDB behind TLS, and whom to believe.
-struct Scene {
+struct Fixture {
     environment: Vec<(String, String)>,
     append: Value,
     read: Value,
@@ -134,8 +134,8 @@ struct Scene {
     _deployment: Deployment,
 }
 
-impl Scene {
-    async fn set(scratch: &Path) -> Self {
+impl Fixture {
+    async fn start(scratch: &Path) -> Self {
         let deployment = Deployment::start().await;
         let acme = deployment.organisation("acme").await;
         let producer = deployment.token(&acme, Role::Producer).await;

@@ -28,8 +28,8 @@ use tower::util::ServiceExt as _;
 
 use crate::{
     company::{COMPANY, Tenant},
-    laboratory::{Design, Laboratory},
     tally::Item,
+    test_bed::{Design, TestBed},
 };
 
 const LINES: &str = "application/x-ndjson";
@@ -37,7 +37,7 @@ const PAGE: &str = "application/hal+json";
 
 /// A deployment.
 pub(crate) struct Annals {
-    laboratory: Laboratory,
+    test_bed: TestBed,
     tables: Tables,
     meter: Arc<CapacityMeter>,
     router: Router,
@@ -57,21 +57,21 @@ struct Access {
 impl Annals {
     /// A deployment with these customers, whose first tick is over.
     pub(crate) async fn start(tenants: &[Tenant]) -> Self {
-        let laboratory = Laboratory::start().await;
+        let test_bed = TestBed::start().await;
         let tables = Tables { log: "log".into(), registry: "registry".into() };
-        create_tables(&laboratory.database, &tables).await.unwrap();
+        create_tables(&test_bed.database, &tables).await.unwrap();
         let meter = Arc::new(CapacityMeter::default());
-        let store = Arc::new(DynamoStore::new(laboratory.database.clone(), tables.clone(), Arc::clone(&meter)));
-        let account = laboratory.cloud.account().parse().unwrap();
+        let store = Arc::new(DynamoStore::new(test_bed.database.clone(), tables.clone(), Arc::clone(&meter)));
+        let account = test_bed.cloud.account().parse().unwrap();
         let service = ServiceSettings::of(account);
         let entropy = Arc::new(SystemEntropy);
-        let clock = laboratory.clock.clone();
+        let clock = test_bed.clock.clone();
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
             .with_rate_limits(RateLimits::NONE);
-        let queue = SqsShipQueue::new(laboratory.queue.clone(), laboratory.queue_url.clone());
-        let shipper = Shipper::new(store, Arc::new(queue), Arc::new(laboratory.sink()), clock, entropy);
+        let queue = SqsShipQueue::new(test_bed.queue.clone(), test_bed.queue_url.clone());
+        let shipper = Shipper::new(store, Arc::new(queue), Arc::new(test_bed.sink()), clock, entropy);
         let mut annals =
-            Self { router: router(api.clone()), shipper, tables, meter, tenants: Vec::new(), posts: 0, laboratory };
+            Self { router: router(api.clone()), shipper, tables, meter, tenants: Vec::new(), posts: 0, test_bed };
         for (number, tenant) in tenants.iter().enumerate() {
             let input = json!({"name": format!("Organisation {number}"), "plan": "enterprise"}).to_string();
             let input = OrganisationInput::parse(input.as_bytes()).unwrap();
@@ -91,7 +91,7 @@ impl Annals {
                 annals.poll(number).await;
             }
             if tenant.delivers {
-                let customer = annals.laboratory.customer();
+                let customer = annals.test_bed.customer();
                 let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
                 let input = DestinationInput::parse(input.as_bytes(), &annals_tests::sample::service()).unwrap();
                 api.administration.create_destination(&organisation, input, &platform()).await.unwrap();
@@ -116,8 +116,8 @@ impl Annals {
             .body(Body::empty())
             .unwrap();
         let (headers, body) = self.call(request).await;
-        self.laboratory.answered(0, body.len(), COMPANY.durations.read);
-        self.laboratory.sent(body.len());
+        self.test_bed.answered(0, body.len(), COMPANY.durations.read);
+        self.test_bed.sent(body.len());
         headers
     }
 
@@ -125,8 +125,8 @@ impl Annals {
     fn settle(&self) {
         for table in [&self.tables.log, &self.tables.registry] {
             let consumed = self.meter.of(table);
-            self.laboratory.tally.add(Item::WriteUnit, consumed.write_units);
-            self.laboratory.tally.add(Item::ReadUnit, consumed.read_units);
+            self.test_bed.tally.add(Item::WriteUnit, consumed.write_units);
+            self.test_bed.tally.add(Item::ReadUnit, consumed.read_units);
         }
         self.meter.reset();
     }
@@ -134,8 +134,8 @@ impl Annals {
 
 #[async_trait]
 impl Design for Annals {
-    fn laboratory(&self) -> &Laboratory {
-        &self.laboratory
+    fn test_bed(&self) -> &TestBed {
+        &self.test_bed
     }
 
     async fn record(&mut self, tenant: usize, events: &[Value], keyed: bool) {
@@ -154,7 +154,7 @@ impl Design for Annals {
         }
         let bytes = body.len();
         let (_, answer) = self.call(request.body(body.into()).unwrap()).await;
-        self.laboratory.answered(bytes, answer.len(), COMPANY.durations.record);
+        self.test_bed.answered(bytes, answer.len(), COMPANY.durations.record);
         self.settle();
     }
 
@@ -179,9 +179,9 @@ impl Design for Annals {
 
     async fn tick(&mut self) {
         self.shipper.plan().await.unwrap();
-        self.laboratory.shipped(COMPANY.durations.plan);
+        self.test_bed.shipped(COMPANY.durations.plan);
         loop {
-            let messages = self.laboratory.receive().await;
+            let messages = self.test_bed.receive().await;
             if messages.is_empty() {
                 break;
             }
@@ -191,21 +191,21 @@ impl Design for Annals {
                 .collect();
             let answer = self.shipper.handle(json!({ "Records": records })).await.unwrap();
             assert_eq!(answer["batchItemFailures"], json!([]));
-            self.laboratory.shipped(COMPANY.durations.ship);
-            self.laboratory.delete(&messages).await;
+            self.test_bed.shipped(COMPANY.durations.ship);
+            self.test_bed.delete(&messages).await;
         }
         self.settle();
     }
 
     async fn maintain(&mut self) {
         self.shipper.handle(json!({"task": "maintain"})).await.unwrap();
-        self.laboratory.shipped(COMPANY.durations.maintain);
+        self.test_bed.shipped(COMPANY.durations.maintain);
         self.settle();
     }
 
     async fn keep(&mut self) {
-        self.laboratory.keep(&self.tables.log, 0.0).await;
-        self.laboratory.keep(&self.tables.registry, 0.0).await;
+        self.test_bed.keep(&self.tables.log, 0.0).await;
+        self.test_bed.keep(&self.tables.registry, 0.0).await;
     }
 }
 

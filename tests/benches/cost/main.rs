@@ -10,9 +10,9 @@
 
 mod annals;
 mod company;
-mod laboratory;
 mod naive;
 mod tally;
+mod test_bed;
 
 use std::{collections::HashMap, process::ExitCode, time::Duration};
 
@@ -24,9 +24,9 @@ use serde_json::Value;
 use crate::{
     annals::Annals,
     company::{COMPANY, Tenant},
-    laboratory::Design,
     naive::Naive,
     tally::{Activity, Item, Usage},
+    test_bed::Design,
 };
 
 /// Which part of the company is run: one tenth.
@@ -114,9 +114,9 @@ async fn run(mut design: impl Design, tenants: &[Tenant]) -> Vec<(Activity, Usag
     let events: Vec<Value> = demo::realistic_events(3, count);
     let mut now = Duration::ZERO;
     for (at, deed) in deeds {
-        design.laboratory().advance(at - now);
+        design.test_bed().advance(at - now);
         now = at;
-        let tally = design.laboratory().tally.clone();
+        let tally = design.test_bed().tally.clone();
         match deed {
             Deed::Record { tenant, events: range, keyed } => {
                 tally.begin(Activity::Recording);
@@ -136,7 +136,7 @@ async fn run(mut design: impl Design, tenants: &[Tenant]) -> Vec<(Activity, Usag
             }
         }
     }
-    let tally = design.laboratory().tally.clone();
+    let tally = design.test_bed().tally.clone();
     tally.begin(Activity::Maintaining);
     design.maintain().await;
     tally.begin(Activity::Keeping);

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 use crate::{
     company::{COMPANY, Tenant},
-    laboratory::{Design, Laboratory},
     tally::Item,
+    test_bed::{Design, TestBed},
 };
 
 const EVENTS: &str = "events";
@@ -32,7 +32,7 @@ const PAGE: i32 = 1000;
 
 /// A deployment.
 pub(crate) struct Naive {
-    laboratory: Laboratory,
+    test_bed: TestBed,
     sink: S3ObjectSink,
     tenants: Vec<Customer>,
 }
@@ -54,11 +54,11 @@ struct Found {
 impl Naive {
     /// A deployment with these customers.
     pub(crate) async fn start(tenants: &[Tenant]) -> Self {
-        let laboratory = Laboratory::start().await;
-        create_tables(&laboratory.database).await;
-        let sink = laboratory.sink();
-        let mut naive = Self { laboratory, sink, tenants: Vec::new() };
-        let now = naive.laboratory.clock.now().as_millis();
+        let test_bed = TestBed::start().await;
+        create_tables(&test_bed.database).await;
+        let sink = test_bed.sink();
+        let mut naive = Self { test_bed, sink, tenants: Vec::new() };
+        let now = naive.test_bed.clock.now().as_millis();
         for (number, tenant) in tenants.iter().enumerate() {
             let name = format!("organisation-{number}");
             naive
@@ -75,7 +75,7 @@ impl Naive {
     }
 
     async fn destination(&self, name: &str) -> Target {
-        let customer = self.laboratory.customer();
+        let customer = self.test_bed.customer();
         let organisation = sample::organisation(name);
         let destination = Destination {
             bucket: customer.bucket.parse().unwrap(),
@@ -93,22 +93,22 @@ impl Naive {
     }
 
     fn wrote(&self, consumed: Option<&ConsumedCapacity>) {
-        self.laboratory.tally.add(Item::WriteUnit, consumed.and_then(ConsumedCapacity::capacity_units).unwrap());
+        self.test_bed.tally.add(Item::WriteUnit, consumed.and_then(ConsumedCapacity::capacity_units).unwrap());
     }
 
     fn read(&self, consumed: Option<&ConsumedCapacity>) {
-        self.laboratory.tally.add(Item::ReadUnit, consumed.and_then(ConsumedCapacity::capacity_units).unwrap());
+        self.test_bed.tally.add(Item::ReadUnit, consumed.and_then(ConsumedCapacity::capacity_units).unwrap());
     }
 
     async fn put(&self, table: &str, item: Vec<(&str, AttributeValue)>) {
         let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let request = self.laboratory.database.put_item().table_name(table).set_item(Some(item));
+        let request = self.test_bed.database.put_item().table_name(table).set_item(Some(item));
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
         self.wrote(answer.consumed_capacity());
     }
 
     async fn get(&self, table: &str, id: &str) {
-        let request = self.laboratory.database.get_item().table_name(table).key("id", text(id));
+        let request = self.test_bed.database.get_item().table_name(table).key("id", text(id));
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
         assert!(answer.item.is_some(), "{table} has no {id}");
         self.read(answer.consumed_capacity());
@@ -117,7 +117,7 @@ impl Naive {
     /// One page of the time index: what is later than `after`.
     async fn query(&self, name: &str, after: u64, ascending: bool, limit: i32) -> Found {
         let answer = self
-            .laboratory
+            .test_bed
             .database
             .query()
             .table_name(EVENTS)
@@ -167,7 +167,7 @@ impl Naive {
             existing: Existing::Replace,
         };
         self.sink.put(&target, object).await.unwrap();
-        let request = self.laboratory.database.update_item().table_name(DESTINATIONS).key("id", text(&name));
+        let request = self.test_bed.database.update_item().table_name(DESTINATIONS).key("id", text(&name));
         let request =
             request.update_expression("SET delivered = :at").expression_attribute_values(":at", number(after));
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
@@ -178,14 +178,14 @@ impl Naive {
 
 #[async_trait]
 impl Design for Naive {
-    fn laboratory(&self) -> &Laboratory {
-        &self.laboratory
+    fn test_bed(&self) -> &TestBed {
+        &self.test_bed
     }
 
     async fn record(&mut self, tenant: usize, events: &[Value], _: bool) {
         let name = &self.tenants[tenant].name;
         self.get(TOKENS, name).await;
-        let now = self.laboratory.clock.now();
+        let now = self.test_bed.clock.now();
         let expiry = now.as_millis() / 1000 + u64::from(COMPANY.retention_days) * 86_400;
         let (mut bytes, mut answered) = (0, 0);
         for event in events {
@@ -203,7 +203,7 @@ impl Design for Naive {
             bytes += event.to_string().len();
             answered += id.len();
         }
-        self.laboratory.answered(bytes, answered, COMPANY.durations.record);
+        self.test_bed.answered(bytes, answered, COMPANY.durations.record);
     }
 
     async fn poll(&mut self, tenant: usize) {
@@ -212,8 +212,8 @@ impl Design for Naive {
             let found = self.query(&self.tenants[tenant].name, self.tenants[tenant].polled, true, PAGE).await;
             self.tenants[tenant].polled = found.latest;
             let bytes = found.bodies.iter().map(|body| body.len() + 1).sum();
-            self.laboratory.answered(0, bytes, COMPANY.durations.read);
-            self.laboratory.sent(bytes);
+            self.test_bed.answered(0, bytes, COMPANY.durations.read);
+            self.test_bed.sent(bytes);
             if found.bodies.len() < PAGE as usize {
                 return;
             }
@@ -224,12 +224,12 @@ impl Design for Naive {
         self.get(TOKENS, &self.tenants[tenant].name).await;
         let found = self.query(&self.tenants[tenant].name, 0, false, 100).await;
         let bytes = found.bodies.iter().map(|body| body.len() + 1).sum();
-        self.laboratory.answered(0, bytes, COMPANY.durations.read);
-        self.laboratory.sent(bytes);
+        self.test_bed.answered(0, bytes, COMPANY.durations.read);
+        self.test_bed.sent(bytes);
     }
 
     async fn tick(&mut self) {
-        let request = self.laboratory.database.scan().table_name(DESTINATIONS);
+        let request = self.test_bed.database.scan().table_name(DESTINATIONS);
         let answer = request.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
         self.read(answer.consumed_capacity());
         let names: Vec<&String> = answer.items().iter().map(|item| item["id"].as_s().unwrap()).collect();
@@ -238,12 +238,12 @@ impl Design for Naive {
                 let entry = SendMessageBatchRequestEntry::builder().id(number.to_string());
                 entry.message_body(name.as_str()).build().unwrap()
             });
-            let request = self.laboratory.queue.send_message_batch().queue_url(&self.laboratory.queue_url);
+            let request = self.test_bed.queue.send_message_batch().queue_url(&self.test_bed.queue_url);
             request.set_entries(Some(entries.collect())).send().await.unwrap();
         }
-        self.laboratory.shipped(COMPANY.durations.plan);
+        self.test_bed.shipped(COMPANY.durations.plan);
         loop {
-            let messages = self.laboratory.receive().await;
+            let messages = self.test_bed.receive().await;
             if messages.is_empty() {
                 return;
             }
@@ -251,15 +251,15 @@ impl Design for Naive {
                 let tenant = self.tenants.iter().position(|tenant| message.body() == Some(&tenant.name));
                 self.ship(tenant.unwrap()).await;
             }
-            self.laboratory.shipped(COMPANY.durations.ship);
-            self.laboratory.delete(&messages).await;
+            self.test_bed.shipped(COMPANY.durations.ship);
+            self.test_bed.delete(&messages).await;
         }
     }
 
     async fn maintain(&mut self) {}
 
     async fn keep(&mut self) {
-        self.laboratory.keep(EVENTS, 1.0).await;
+        self.test_bed.keep(EVENTS, 1.0).await;
     }
 }
 

@@ -1,5 +1,5 @@
 //! A world to ship in: store, buckets, queue and time, the processes that live in it, and the witness of every version
-//! that a destination ever had. Owns no judgement but one: what is committed must be in the bucket at that moment.
+//! that a destination ever had. Makes one check only: what is committed must be in the bucket at that moment.
 
 use std::{
     sync::{

@@ -36,7 +36,7 @@ use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
 use futures_util::future::join_all;
 
 /// A store of its own, empty.
-struct World {
+struct Environment {
     name: &'static str,
     store: Arc<dyn Store>,
     deletion: Deletion,
@@ -56,7 +56,7 @@ enum Deletion {
     DynamoDb(Client, Tables),
 }
 
-impl std::ops::Deref for World {
+impl std::ops::Deref for Environment {
     type Target = dyn Store;
 
     fn deref(&self) -> &Self::Target {
@@ -64,7 +64,7 @@ impl std::ops::Deref for World {
     }
 }
 
-impl World {
+impl Environment {
     async fn dynamodb(name: &'static str, client: Client, largest_commit: u64, cloud: Option<Cloud>) -> Self {
         let suffix = characters(&SystemEntropy, BASE36, 10);
         let tables = Tables { log: format!("log-{suffix}"), registry: format!("registry-{suffix}") };
@@ -127,19 +127,19 @@ impl World {
 }
 
 /// Every implementation, each empty.
-async fn worlds() -> Vec<World> {
+async fn environments() -> Vec<Environment> {
     let memory = Arc::new(MemoryStore::new());
     let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
     let client = Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
-    let mut worlds = vec![
-        World {
+    let mut environments = vec![
+        Environment {
             name: "memory",
             store: memory.clone(),
             deletion: Deletion::Memory(memory),
             largest_commit: LARGEST_COMMIT,
             _cloud: None,
         },
-        World::dynamodb("the embedded DynamoDB", client, LARGEST_COMMIT, Some(cloud)).await,
+        Environment::dynamodb("the embedded DynamoDB", client, LARGEST_COMMIT, Some(cloud)).await,
     ];
     if let Ok(endpoint) = std::env::var("ANNALS_TEST_DYNAMODB_ENDPOINT") {
         let account = characters(&SystemEntropy, b"123456789", 12);
@@ -149,19 +149,19 @@ async fn worlds() -> Vec<World> {
             .endpoint_url(endpoint)
             .credentials_provider(Credentials::new(account, "any", None, None, "test"));
         let client = Client::from_conf(config.build());
-        worlds.push(World::dynamodb("the DynamoDB at the endpoint", client, LARGEST_COMMIT_OF_MINISTACK, None).await);
+        environments.push(Environment::dynamodb("the DynamoDB at the endpoint", client, LARGEST_COMMIT_OF_MINISTACK, None).await);
     }
-    worlds
+    environments
 }
 
 /// Tests that hold for every implementation.
 macro_rules! contract {
-    ($(async fn $name:ident($world:ident) $body:block)*) => {
+    ($(async fn $name:ident($environment:ident) $body:block)*) => {
         $(
             #[tokio::test]
             async fn $name() {
-                for $world in &worlds().await {
-                    println!("over {}", $world.name);
+                for $environment in &environments().await {
+                    println!("over {}", $environment.name);
                     $body
                 }
             }
@@ -231,74 +231,74 @@ fn in_use(record: &IdempotencyRecord) -> Refusal {
 }
 
 contract! {
-    async fn an_unknown_organisation_has_nothing(world) {
+    async fn an_unknown_organisation_has_nothing(environment) {
         let id: OrganisationId = "nobody".parse().unwrap();
-        assert_eq!(world.newest(&id).await.unwrap(), None);
-        assert_eq!(world.anchor(&id).await.unwrap(), None);
-        assert_eq!(world.read(&sample::organisation("nobody"), 0..=u64::MAX, Order::Ascending).await, [0; 0]);
+        assert_eq!(environment.newest(&id).await.unwrap(), None);
+        assert_eq!(environment.anchor(&id).await.unwrap(), None);
+        assert_eq!(environment.read(&sample::organisation("nobody"), 0..=u64::MAX, Order::Ascending).await, [0; 0]);
     }
 
-    async fn a_new_organisation_has_an_anchor_at_the_origin_and_its_first_event(world) {
-        let acme = world.organisation("acme").await;
-        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(Tail::ORIGIN));
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()));
-        world.delete(&acme.id, 1).await;
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(Tail::ORIGIN), "the anchor is what is left");
+    async fn a_new_organisation_has_an_anchor_at_the_origin_and_its_first_event(environment) {
+        let acme = environment.organisation("acme").await;
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(Tail::ORIGIN));
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()));
+        environment.delete(&acme.id, 1).await;
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(Tail::ORIGIN), "the anchor is what is left");
     }
 
-    async fn what_is_read_is_what_was_written(world) {
+    async fn what_is_read_is_what_was_written(environment) {
         let acme = sample::organisation("acme");
         let written = [segment(1, 1), segment(2, 1000), large_segment(1002, 380 * 1024)];
         for one in &written {
-            world.put(&acme, std::slice::from_ref(one)).await;
-            assert_eq!(world.newest(&acme.id).await.unwrap(), Some(one.tail()));
+            environment.put(&acme, std::slice::from_ref(one)).await;
+            assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(one.tail()));
         }
         for consistency in [Consistency::Eventual, Consistency::Strong] {
-            let read = world.range(&acme.id, 1..=u64::MAX, Order::Ascending, None, consistency).await.unwrap();
+            let read = environment.range(&acme.id, 1..=u64::MAX, Order::Ascending, None, consistency).await.unwrap();
             assert_eq!(read, written);
         }
     }
 
-    async fn a_place_that_is_taken_is_refused_with_who_is_there(world) {
+    async fn a_place_that_is_taken_is_refused_with_who_is_there(environment) {
         let acme = sample::organisation("acme");
         let first = segment(1, 5);
-        world.put(&acme, std::slice::from_ref(&first)).await;
+        environment.put(&acme, std::slice::from_ref(&first)).await;
         let there = Occupant { append: first.append, tail: first.tail() };
         let rival = Segment { append: append_id(99), ..segment(1, 1) };
-        assert_eq!(occupied(world.commit(&acme.id, &commit(std::slice::from_ref(&rival), vec![])).await), there);
+        assert_eq!(occupied(environment.commit(&acme.id, &commit(std::slice::from_ref(&rival), vec![])).await), there);
         let with_key = commit(std::slice::from_ref(&rival), vec![TransactItem::Key(key(1))]);
-        assert_eq!(occupied(world.commit(&acme.id, &with_key).await), there);
+        assert_eq!(occupied(environment.commit(&acme.id, &with_key).await), there);
         let several = commit(&[rival.clone(), segment(2, 1)], vec![]);
-        assert_eq!(occupied(world.commit(&acme.id, &several).await), there);
-        assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(first.tail()));
+        assert_eq!(occupied(environment.commit(&acme.id, &several).await), there);
+        assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(first.tail()));
         // The key that came with it is free.
-        world.commit(&acme.id, &commit(&[segment(6, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(6, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
     }
 
-    async fn several_segments_are_written_together_or_not_at_all(world) {
+    async fn several_segments_are_written_together_or_not_at_all(environment) {
         let acme = sample::organisation("acme");
         let three = [segment(1, 2), segment(3, 3), segment(6, 1)];
-        world.put(&acme, &three).await;
-        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
+        environment.put(&acme, &three).await;
+        assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
         let again = commit(&[segment(7, 1), Segment { append: append_id(77), ..segment(6, 1) }], vec![]);
-        assert_eq!(occupied(world.commit(&acme.id, &again).await).append, three[2].append);
-        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
+        assert_eq!(occupied(environment.commit(&acme.id, &again).await).append, three[2].append);
+        assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
     }
 
-    async fn a_commit_that_arrives_twice_finds_itself(world) {
+    async fn a_commit_that_arrives_twice_finds_itself(environment) {
         let acme = sample::organisation("acme");
         let single = commit(&[segment(1, 1)], vec![]);
         let with_key = commit(&[segment(2, 1)], vec![TransactItem::Key(key(1))]);
         let several = commit(&[segment(3, 1), segment(4, 1)], vec![]);
         for commit in [single, with_key, several] {
-            world.commit(&acme.id, &commit).await.unwrap();
-            let occupant = occupied(world.commit(&acme.id, &commit).await);
+            environment.commit(&acme.id, &commit).await.unwrap();
+            let occupant = occupied(environment.commit(&acme.id, &commit).await);
             assert_eq!(occupant.append, commit.segments[0].append);
         }
     }
 
-    async fn of_many_at_once_exactly_one_gets_the_place(world) {
+    async fn of_many_at_once_exactly_one_gets_the_place(environment) {
         let acme = sample::organisation("acme");
         for place in 1..=5 {
             let tries = (1..=8).map(|number| {
@@ -306,7 +306,7 @@ contract! {
                 let items = if number % 2 == 0 { vec![TransactItem::Key(IdempotencyRecord { key: [number; 32], ..key(1) })] } else { vec![] };
                 let items = if place == 1 { items } else { vec![] };
                 let acme = &acme;
-                async move { (append_id(number), world.commit(&acme.id, &commit(&[segment], items)).await) }
+                async move { (append_id(number), environment.commit(&acme.id, &commit(&[segment], items)).await) }
             });
             let outcomes = join_all(tries).await;
             let winners: Vec<_> = outcomes.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
@@ -320,105 +320,105 @@ contract! {
         }
     }
 
-    async fn a_key_in_use_is_refused_with_what_it_stands_for(world) {
+    async fn a_key_in_use_is_refused_with_what_it_stands_for(environment) {
         let acme = sample::organisation("acme");
-        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
         let again = IdempotencyRecord { fingerprint: [9; 32], spans: vec![], ..key(1) };
         let again = commit(&[segment(2, 1)], vec![TransactItem::Key(again)]);
-        assert_eq!(refused(world.commit(&acme.id, &again).await), (0, in_use(&key(1))));
-        assert_eq!(world.read(&acme, 1..=9, Order::Ascending).await, [1]);
+        assert_eq!(refused(environment.commit(&acme.id, &again).await), (0, in_use(&key(1))));
+        assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
         let other = sample::organisation("other");
-        world.commit(&other.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        environment.commit(&other.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
     }
 
-    async fn a_key_is_free_from_the_moment_it_expires(world) {
+    async fn a_key_is_free_from_the_moment_it_expires(environment) {
         let acme = sample::organisation("acme");
-        world.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
         let next = IdempotencyRecord { expires_at: key(1).expires_at + 100, ..key(1) };
         let at = |now| Commit { now, ..commit(&[segment(2, 1)], vec![TransactItem::Key(next.clone())]) };
-        let early = world.commit(&acme.id, &at(key(1).expires_at - 1)).await;
+        let early = environment.commit(&acme.id, &at(key(1).expires_at - 1)).await;
         assert_eq!(refused(early), (0, in_use(&key(1))));
-        world.commit(&acme.id, &at(key(1).expires_at)).await.unwrap();
+        environment.commit(&acme.id, &at(key(1).expires_at)).await.unwrap();
         let again = Commit { segments: vec![segment(3, 1)], ..at(key(1).expires_at) };
-        assert_eq!(refused(world.commit(&acme.id, &again).await), (0, in_use(&next)));
+        assert_eq!(refused(environment.commit(&acme.id, &again).await), (0, in_use(&next)));
     }
 
-    async fn the_place_is_refused_before_what_is_beside_it_and_that_by_its_index(world) {
-        let acme = world.organisation("acme").await;
+    async fn the_place_is_refused_before_what_is_beside_it_and_that_by_its_index(environment) {
+        let acme = environment.organisation("acme").await;
         let taken = |number| TransactItem::Key(key(number));
-        world.commit(&acme.id, &commit(&[segment(2, 1)], vec![taken(1), taken(2)])).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(2, 1)], vec![taken(1), taken(2)])).await.unwrap();
         let exists = TransactItem::Change(Change::CreateOrganisation(acme.clone()));
         let place = commit(&[segment(2, 1)], vec![taken(1), exists.clone()]);
-        occupied(world.commit(&acme.id, &place).await);
+        occupied(environment.commit(&acme.id, &place).await);
         let conflict = Refusal::Conflict(Conflict::Exists);
         for (items, first) in [
             (vec![taken(3), taken(2), taken(1)], (1, in_use(&key(2)))),
             (vec![taken(3), taken(4), exists.clone(), taken(1)], (2, conflict.clone())),
             (vec![taken(2), exists], (0, in_use(&key(2)))),
         ] {
-            assert_eq!(refused(world.commit(&acme.id, &commit(&[segment(3, 1)], items)).await), first);
+            assert_eq!(refused(environment.commit(&acme.id, &commit(&[segment(3, 1)], items)).await), first);
         }
         // Nothing of what was refused is there, and nothing beside it.
-        world.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
     }
 
-    async fn ninety_keys_fit_one_commit(world) {
+    async fn ninety_keys_fit_one_commit(environment) {
         let acme = sample::organisation("acme");
         let keys = (1..=90).map(|number| TransactItem::Key(key(number))).collect();
-        world.commit(&acme.id, &commit(&[segment(1, 90)], keys)).await.unwrap();
+        environment.commit(&acme.id, &commit(&[segment(1, 90)], keys)).await.unwrap();
         let last = commit(&[segment(91, 1)], vec![TransactItem::Key(key(90))]);
-        assert_eq!(refused(world.commit(&acme.id, &last).await), (0, in_use(&key(90))));
+        assert_eq!(refused(environment.commit(&acme.id, &last).await), (0, in_use(&key(90))));
     }
 
-    async fn a_commit_of_almost_four_megabytes_is_taken(world) {
+    async fn a_commit_of_almost_four_megabytes_is_taken(environment) {
         let acme = sample::organisation("acme");
-        let segments: Vec<_> = (1..=world.largest_commit).map(|first| large_segment(first, 380 * 1024)).collect();
-        world.put(&acme, &segments).await;
-        assert_eq!(world.newest(&acme.id).await.unwrap(), segments.last().map(Segment::tail));
+        let segments: Vec<_> = (1..=environment.largest_commit).map(|first| large_segment(first, 380 * 1024)).collect();
+        environment.put(&acme, &segments).await;
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), segments.last().map(Segment::tail));
     }
 
-    async fn what_is_too_large_is_broken_not_unavailable(world) {
+    async fn what_is_too_large_is_broken_not_unavailable(environment) {
         let acme = sample::organisation("acme");
         let item = commit(&[large_segment(1, 401 * 1024)], vec![]);
         let transaction: Vec<_> = (1..=12).map(|first| large_segment(first, 380 * 1024)).collect();
         for commit in [item, commit(&transaction, vec![])] {
-            let result = world.commit(&acme.id, &commit).await;
+            let result = environment.commit(&acme.id, &commit).await;
             assert!(matches!(result, Err(CommitError::Store(StoreError::Broken(_)))), "{result:?}");
         }
-        assert_eq!(world.newest(&acme.id).await.unwrap(), None);
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), None);
     }
 
-    async fn the_anchor_only_ever_goes_forward(world) {
-        let acme = world.organisation("acme").await;
+    async fn the_anchor_only_ever_goes_forward(environment) {
+        let acme = environment.organisation("acme").await;
         let (five, nine) = (segment(5, 1).tail(), segment(7, 3).tail());
-        assert!(world.advance_anchor(&acme.id, &five).await.unwrap());
-        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(five));
-        assert!(!world.advance_anchor(&acme.id, &five).await.unwrap());
-        assert!(world.advance_anchor(&acme.id, &nine).await.unwrap());
-        assert!(!world.advance_anchor(&acme.id, &five).await.unwrap());
-        assert_eq!(world.anchor(&acme.id).await.unwrap(), Some(nine));
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()), "a segment speaks for the tail");
+        assert!(environment.advance_anchor(&acme.id, &five).await.unwrap());
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(five));
+        assert!(!environment.advance_anchor(&acme.id, &five).await.unwrap());
+        assert!(environment.advance_anchor(&acme.id, &nine).await.unwrap());
+        assert!(!environment.advance_anchor(&acme.id, &five).await.unwrap());
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(nine));
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()), "a segment speaks for the tail");
         let fresh: OrganisationId = "fresh".parse().unwrap();
-        assert!(world.advance_anchor(&fresh, &five).await.unwrap());
-        assert_eq!(world.newest(&fresh).await.unwrap(), Some(five));
+        assert!(environment.advance_anchor(&fresh, &five).await.unwrap());
+        assert_eq!(environment.newest(&fresh).await.unwrap(), Some(five));
     }
 
-    async fn newest_is_what_is_left_after_deletions_in_any_order(world) {
+    async fn newest_is_what_is_left_after_deletions_in_any_order(environment) {
         let acme = sample::organisation("acme");
-        world.advance_anchor(&acme.id, &segment(4, 1).tail()).await.unwrap();
-        world.put(&acme, &[segment(1, 2), segment(3, 1), segment(4, 1)]).await;
-        world.delete(&acme.id, 4).await;
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(3, 1).tail()));
-        world.delete(&acme.id, 1).await;
-        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [3]);
-        world.delete(&acme.id, 3).await;
-        assert_eq!(world.newest(&acme.id).await.unwrap(), Some(segment(4, 1).tail()), "the anchor");
-        assert_eq!(world.read(&acme, 1..=u64::MAX, Order::Ascending).await, [0; 0]);
+        environment.advance_anchor(&acme.id, &segment(4, 1).tail()).await.unwrap();
+        environment.put(&acme, &[segment(1, 2), segment(3, 1), segment(4, 1)]).await;
+        environment.delete(&acme.id, 4).await;
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(3, 1).tail()));
+        environment.delete(&acme.id, 1).await;
+        assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [3]);
+        environment.delete(&acme.id, 3).await;
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(4, 1).tail()), "the anchor");
+        assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [0; 0]);
     }
 
-    async fn a_range_has_what_begins_in_it_in_either_order(world) {
-        let acme = world.organisation("acme").await;
-        world.put(&acme, &[segment(2, 3), segment(5, 5), segment(10, 1), segment(11, 90), segment(101, 1)]).await;
+    async fn a_range_has_what_begins_in_it_in_either_order(environment) {
+        let acme = environment.organisation("acme").await;
+        environment.put(&acme, &[segment(2, 3), segment(5, 5), segment(10, 1), segment(11, 90), segment(101, 1)]).await;
         let (up, down) = (Order::Ascending, Order::Descending);
         for (range, order, expected) in [
             (0..=u64::MAX, up, &[1, 2, 5, 10, 11, 101][..]),
@@ -430,28 +430,28 @@ contract! {
             (12..=100, down, &[]),
             (102..=u64::MAX, up, &[]),
         ] {
-            assert_eq!(world.read(&acme, range.clone(), order).await, expected, "{range:?} {order:?}");
+            assert_eq!(environment.read(&acme, range.clone(), order).await, expected, "{range:?} {order:?}");
         }
         for (limit, order, expected) in [(1, up, &[2][..]), (3, down, &[101, 11, 10])] {
-            let found = world.range(&acme.id, 2..=200, order, Some(limit), Consistency::Strong).await.unwrap();
+            let found = environment.range(&acme.id, 2..=200, order, Some(limit), Consistency::Strong).await.unwrap();
             assert_eq!(found.iter().map(|segment| segment.first).collect::<Vec<_>>(), expected);
         }
-        world.delete(&acme.id, 5).await;
-        world.delete(&acme.id, 11).await;
-        assert_eq!(world.read(&acme, 2..=u64::MAX, up).await, [2, 10, 101]);
+        environment.delete(&acme.id, 5).await;
+        environment.delete(&acme.id, 11).await;
+        assert_eq!(environment.read(&acme, 2..=u64::MAX, up).await, [2, 10, 101]);
     }
 
-    async fn a_page_ends_by_its_bytes_and_is_gone_on_from(world) {
+    async fn a_page_ends_by_its_bytes_and_is_gone_on_from(environment) {
         let acme = sample::organisation("acme");
         for first in 1..=7 {
-            world.put(&acme, &[large_segment(first, 370 * 1024)]).await;
+            environment.put(&acme, &[large_segment(first, 370 * 1024)]).await;
         }
         for order in [Order::Ascending, Order::Descending] {
             let (mut low, mut high) = (1, 7);
             let mut found = Vec::new();
             let mut pages = 0;
             loop {
-                let page = world.range(&acme.id, low..=high, order, Some(100), Consistency::Eventual).await.unwrap();
+                let page = environment.range(&acme.id, low..=high, order, Some(100), Consistency::Eventual).await.unwrap();
                 let Some(last) = page.last() else { break };
                 pages += 1;
                 match order {
@@ -471,7 +471,7 @@ contract! {
         }
     }
 
-    async fn organisations_never_see_one_another(world) {
+    async fn organisations_never_see_one_another(environment) {
         let names = ["acme", "acme-1", "acme_", "ACME", "a"];
         // All have the same id.
         let destination = |organisation: &Organisation, number: usize| Destination {
@@ -479,22 +479,22 @@ contract! {
             ..sample::destination(organisation, "d1")
         };
         for (index, name) in names.iter().enumerate() {
-            let organisation = world.organisation(name).await;
-            world.put(&organisation, &[segment(2, u16::try_from(index).unwrap() + 1)]).await;
-            world.make(&organisation, create(&destination(&organisation, index), 1)).await;
+            let organisation = environment.organisation(name).await;
+            environment.put(&organisation, &[segment(2, u16::try_from(index).unwrap() + 1)]).await;
+            environment.make(&organisation, create(&destination(&organisation, index), 1)).await;
         }
         for (index, name) in names.iter().enumerate() {
             let organisation = sample::organisation(name);
             let last = 2 + index as u64 + 1;
-            assert_eq!(world.newest(&organisation.id).await.unwrap(), Some(segment(last, 1).tail()));
-            assert_eq!(world.read(&organisation, 0..=u64::MAX, Order::Descending).await, [last, 2, 1]);
+            assert_eq!(environment.newest(&organisation.id).await.unwrap(), Some(segment(last, 1).tail()));
+            assert_eq!(environment.read(&organisation, 0..=u64::MAX, Order::Descending).await, [last, 2, 1]);
             let own = destination(&organisation, index);
-            assert_eq!(world.destinations(&organisation.id).await.unwrap(), std::slice::from_ref(&own));
-            assert_eq!(world.destination(&organisation.id, &own.id).await.unwrap(), Some(own));
+            assert_eq!(environment.destinations(&organisation.id).await.unwrap(), std::slice::from_ref(&own));
+            assert_eq!(environment.destination(&organisation.id, &own.id).await.unwrap(), Some(own));
         }
     }
 
-    async fn an_organisation_is_created_once(world) {
+    async fn an_organisation_is_created_once(environment) {
         let acme = Organisation {
             name: "Acme & \"Söhne\"".into(),
             plan: Plan::EnterpriseTrial,
@@ -503,19 +503,19 @@ contract! {
             version: 7,
             ..sample::organisation("acme")
         };
-        world.make(&acme, Change::CreateOrganisation(acme.clone())).await;
+        environment.make(&acme, Change::CreateOrganisation(acme.clone())).await;
         for consistency in [Consistency::Eventual, Consistency::Strong] {
-            assert_eq!(organisation(world, &acme.id, consistency).await, Some(acme.clone()));
+            assert_eq!(organisation(environment, &acme.id, consistency).await, Some(acme.clone()));
         }
         let again = Organisation { name: "Impostor".into(), ..acme.clone() };
-        assert_eq!(world.try_to(&acme, Change::CreateOrganisation(again)).await, Err(Conflict::Exists));
-        assert_eq!(organisation(world, &acme.id, Consistency::Strong).await, Some(acme));
+        assert_eq!(environment.try_to(&acme, Change::CreateOrganisation(again)).await, Err(Conflict::Exists));
+        assert_eq!(organisation(environment, &acme.id, Consistency::Strong).await, Some(acme));
         let nobody = "nobody".parse().unwrap();
-        assert_eq!(organisation(world, &nobody, Consistency::Strong).await, None);
+        assert_eq!(organisation(environment, &nobody, Consistency::Strong).await, None);
     }
 
-    async fn an_organisation_changes_from_the_version_that_was_read(world) {
-        let acme = world.organisation("acme").await;
+    async fn an_organisation_changes_from_the_version_that_was_read(environment) {
+        let acme = environment.organisation("acme").await;
         let renamed = Organisation {
             name: "Renamed".into(),
             plan: Plan::Free,
@@ -524,24 +524,24 @@ contract! {
             version: 2,
             ..acme.clone()
         };
-        world.make(&acme, Change::UpdateOrganisation(renamed.clone())).await;
-        assert_eq!(world.try_to(&acme, Change::UpdateOrganisation(renamed.clone())).await, Err(Conflict::Changed));
+        environment.make(&acme, Change::UpdateOrganisation(renamed.clone())).await;
+        assert_eq!(environment.try_to(&acme, Change::UpdateOrganisation(renamed.clone())).await, Err(Conflict::Changed));
         let ahead = Organisation { version: 4, ..renamed.clone() };
-        assert_eq!(world.try_to(&acme, Change::UpdateOrganisation(ahead)).await, Err(Conflict::Changed));
-        assert_eq!(organisation(world, &acme.id, Consistency::Strong).await, Some(renamed));
+        assert_eq!(environment.try_to(&acme, Change::UpdateOrganisation(ahead)).await, Err(Conflict::Changed));
+        assert_eq!(organisation(environment, &acme.id, Consistency::Strong).await, Some(renamed));
         let nobody = Organisation { version: 2, ..sample::organisation("nobody") };
-        assert_eq!(world.try_to(&nobody, Change::UpdateOrganisation(nobody.clone())).await, Err(Conflict::Missing));
+        assert_eq!(environment.try_to(&nobody, Change::UpdateOrganisation(nobody.clone())).await, Err(Conflict::Missing));
     }
 
-    async fn organisations_are_listed_by_id_page_by_page(world) {
+    async fn organisations_are_listed_by_id_page_by_page(environment) {
         let mut ids: Vec<String> = (0..120).map(|number| format!("org-{:02}", number * 7 % 120)).collect();
         for id in &ids {
-            world.organisation(id).await;
+            environment.organisation(id).await;
         }
         ids.sort();
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = world.organisations(after.as_ref(), 50).await.unwrap();
+            let page = environment.organisations(after.as_ref(), 50).await.unwrap();
             assert!(page.len() <= 50);
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
@@ -549,21 +549,21 @@ contract! {
             found.extend(page.into_iter().map(|organisation| organisation.id.to_string()));
         }
         assert_eq!(found, ids);
-        assert_eq!(world.organisations(None, 500).await.unwrap().len(), 120);
+        assert_eq!(environment.organisations(None, 500).await.unwrap().len(), 120);
     }
 
-    async fn a_token_is_there_until_it_is_revoked(world) {
-        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    async fn a_token_is_there_until_it_is_revoked(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
         let (one, two, foreign) = (token(&acme, 1), token(&acme, 2), token(&other, 3));
         for (organisation, token) in [(&acme, &one), (&acme, &two), (&other, &foreign)] {
-            world.make(organisation, create_token(token)).await;
+            environment.make(organisation, create_token(token)).await;
         }
-        assert_eq!(world.try_to(&acme, create_token(&one)).await, Err(Conflict::Exists));
+        assert_eq!(environment.try_to(&acme, create_token(&one)).await, Err(Conflict::Exists));
         for consistency in [Consistency::Eventual, Consistency::Strong] {
-            assert_eq!(stored_token(world, &one.id, consistency).await, Some(one.clone()));
+            assert_eq!(stored_token(environment, &one.id, consistency).await, Some(one.clone()));
         }
         let list = async |organisation: &Organisation| {
-            let mut tokens = world.tokens(&organisation.id).await.unwrap();
+            let mut tokens = environment.tokens(&organisation.id).await.unwrap();
             tokens.sort_by_key(|token| token.name.clone());
             tokens
         };
@@ -572,28 +572,28 @@ contract! {
         let revoke = |organisation: &Organisation, token: &Token| {
             Change::RevokeToken(organisation.id.clone(), token.id.clone())
         };
-        assert_eq!(world.try_to(&other, revoke(&other, &one)).await, Err(Conflict::Missing), "it is not theirs");
-        world.make(&acme, revoke(&acme, &one)).await;
-        assert_eq!(world.try_to(&acme, revoke(&acme, &one)).await, Err(Conflict::Missing));
-        assert_eq!(stored_token(world, &one.id, Consistency::Strong).await, None);
+        assert_eq!(environment.try_to(&other, revoke(&other, &one)).await, Err(Conflict::Missing), "it is not theirs");
+        environment.make(&acme, revoke(&acme, &one)).await;
+        assert_eq!(environment.try_to(&acme, revoke(&acme, &one)).await, Err(Conflict::Missing));
+        assert_eq!(stored_token(environment, &one.id, Consistency::Strong).await, None);
         assert_eq!(list(&acme).await, [two]);
     }
 
-    async fn a_token_keeps_every_one_of_its_fields(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_token_keeps_every_one_of_its_fields(environment) {
+        let acme = environment.organisation("acme").await;
         let full = Token {
             last_used_at: Some(sample::START.plus(Duration::from_secs(1))),
             replaces: Some(token(&acme, 8).id),
             replaced_by: Some(token(&acme, 9).id),
             ..token(&acme, 2)
         };
-        world.make(&acme, create_token(&full)).await;
-        assert_eq!(stored_token(world, &full.id, Consistency::Strong).await, Some(full.clone()));
-        assert_eq!(world.tokens(&acme.id).await.unwrap(), [full]);
+        environment.make(&acme, create_token(&full)).await;
+        assert_eq!(stored_token(environment, &full.id, Consistency::Strong).await, Some(full.clone()));
+        assert_eq!(environment.tokens(&acme.id).await.unwrap(), [full]);
     }
 
-    async fn an_organisation_has_so_many_tokens_and_those_that_ended_make_room(world) {
-        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    async fn an_organisation_has_so_many_tokens_and_those_that_ended_make_room(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
         let limited = |token: &Token, limit, cleared: &[&Token], now| Change::CreateToken {
             token: Box::new(token.clone()),
             limit,
@@ -603,32 +603,32 @@ contract! {
         };
         let [one, two, three, four] = [1, 2, 3, 4].map(|number| token(&acme, number));
         let now = sample::START;
-        world.make(&acme, limited(&one, 2, &[], now)).await;
-        world.make(&acme, limited(&two, 2, &[], now)).await;
-        assert_eq!(world.try_to(&acme, limited(&three, 2, &[], now)).await, Err(Conflict::TokenLimit));
-        world.make(&other, limited(&token(&other, 5), 1, &[], now)).await;
+        environment.make(&acme, limited(&one, 2, &[], now)).await;
+        environment.make(&acme, limited(&two, 2, &[], now)).await;
+        assert_eq!(environment.try_to(&acme, limited(&three, 2, &[], now)).await, Err(Conflict::TokenLimit));
+        environment.make(&other, limited(&token(&other, 5), 1, &[], now)).await;
         // Only what has ended is cleared away, and only what is theirs.
         let end = two.expires_at.unwrap();
         let just_before = end.minus(Duration::from_millis(1));
-        assert_eq!(world.try_to(&acme, limited(&three, 2, &[&two], just_before)).await, Err(Conflict::Changed));
-        assert_eq!(world.try_to(&acme, limited(&three, 2, &[&one], end)).await, Err(Conflict::Changed), "it has no end");
-        assert_eq!(world.try_to(&other, limited(&token(&other, 6), 1, &[&two], end)).await, Err(Conflict::Changed));
-        world.make(&acme, limited(&three, 2, &[&two], end)).await;
-        assert_eq!(stored_token(world, &two.id, Consistency::Strong).await, None);
-        assert_eq!(world.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        assert_eq!(environment.try_to(&acme, limited(&three, 2, &[&two], just_before)).await, Err(Conflict::Changed));
+        assert_eq!(environment.try_to(&acme, limited(&three, 2, &[&one], end)).await, Err(Conflict::Changed), "it has no end");
+        assert_eq!(environment.try_to(&other, limited(&token(&other, 6), 1, &[&two], end)).await, Err(Conflict::Changed));
+        environment.make(&acme, limited(&three, 2, &[&two], end)).await;
+        assert_eq!(stored_token(environment, &two.id, Consistency::Strong).await, None);
+        assert_eq!(environment.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
         let renamed = Organisation { name: "Renamed".into(), version: 2, ..acme.clone() };
-        world.make(&acme, Change::UpdateOrganisation(renamed)).await;
-        assert_eq!(world.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
-        world.make(&acme, Change::RevokeToken(acme.id.clone(), one.id.clone())).await;
-        assert_eq!(world.try_to(&acme, Change::RevokeToken(acme.id.clone(), one.id)).await, Err(Conflict::Missing));
-        world.make(&acme, limited(&four, 2, &[], end)).await;
-        assert_eq!(world.try_to(&acme, limited(&two, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        environment.make(&acme, Change::UpdateOrganisation(renamed)).await;
+        assert_eq!(environment.try_to(&acme, limited(&four, 2, &[], end)).await, Err(Conflict::TokenLimit));
+        environment.make(&acme, Change::RevokeToken(acme.id.clone(), one.id.clone())).await;
+        assert_eq!(environment.try_to(&acme, Change::RevokeToken(acme.id.clone(), one.id)).await, Err(Conflict::Missing));
+        environment.make(&acme, limited(&four, 2, &[], end)).await;
+        assert_eq!(environment.try_to(&acme, limited(&two, 2, &[], end)).await, Err(Conflict::TokenLimit));
         let nobody = sample::organisation("nobody");
-        assert_eq!(world.try_to(&nobody, limited(&token(&nobody, 7), 2, &[], end)).await, Err(Conflict::TokenLimit));
+        assert_eq!(environment.try_to(&nobody, limited(&token(&nobody, 7), 2, &[], end)).await, Err(Conflict::TokenLimit));
     }
 
-    async fn a_token_gets_its_successor_once_and_its_end_with_it(world) {
-        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    async fn a_token_gets_its_successor_once_and_its_end_with_it(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
         let end = sample::START.plus(Duration::from_secs(7));
         let replace = |old: &Token, before: Option<&Token>, new: &Token| {
             let id = old.id.clone();
@@ -642,145 +642,145 @@ contract! {
             }
         };
         let [old, new, newer] = [1, 2, 3].map(|number| token(&acme, number));
-        assert_eq!(world.try_to(&acme, replace(&old, None, &new)).await, Err(Conflict::Missing));
-        world.make(&acme, create_token(&old)).await;
-        assert_eq!(world.try_to(&acme, replace(&old, Some(&newer), &new)).await, Err(Conflict::Changed));
-        assert_eq!(world.try_to(&other, replace(&old, None, &token(&other, 4))).await, Err(Conflict::Changed));
-        assert_eq!(stored_token(world, &old.id, Consistency::Strong).await, Some(old.clone()));
-        world.make(&acme, replace(&old, None, &new)).await;
+        assert_eq!(environment.try_to(&acme, replace(&old, None, &new)).await, Err(Conflict::Missing));
+        environment.make(&acme, create_token(&old)).await;
+        assert_eq!(environment.try_to(&acme, replace(&old, Some(&newer), &new)).await, Err(Conflict::Changed));
+        assert_eq!(environment.try_to(&other, replace(&old, None, &token(&other, 4))).await, Err(Conflict::Changed));
+        assert_eq!(stored_token(environment, &old.id, Consistency::Strong).await, Some(old.clone()));
+        environment.make(&acme, replace(&old, None, &new)).await;
         let ending = Token { expires_at: Some(end), replaced_by: Some(new.id.clone()), ..old.clone() };
-        assert_eq!(stored_token(world, &old.id, Consistency::Strong).await, Some(ending));
-        assert_eq!(stored_token(world, &new.id, Consistency::Strong).await, Some(new.clone()));
-        assert_eq!(world.try_to(&acme, replace(&old, None, &newer)).await, Err(Conflict::Changed));
-        assert_eq!(stored_token(world, &newer.id, Consistency::Strong).await, None, "what is refused creates nothing");
-        world.make(&acme, replace(&old, Some(&new), &newer)).await;
-        assert_eq!(world.tokens(&acme.id).await.unwrap().len(), 3);
+        assert_eq!(stored_token(environment, &old.id, Consistency::Strong).await, Some(ending));
+        assert_eq!(stored_token(environment, &new.id, Consistency::Strong).await, Some(new.clone()));
+        assert_eq!(environment.try_to(&acme, replace(&old, None, &newer)).await, Err(Conflict::Changed));
+        assert_eq!(stored_token(environment, &newer.id, Consistency::Strong).await, None, "what is refused creates nothing");
+        environment.make(&acme, replace(&old, Some(&new), &newer)).await;
+        assert_eq!(environment.tokens(&acme.id).await.unwrap().len(), 3);
     }
 
-    async fn a_tokens_use_is_noted_where_none_is_that_is_as_late(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_tokens_use_is_noted_where_none_is_that_is_as_late(environment) {
+        let acme = environment.organisation("acme").await;
         let token = token(&acme, 1);
         let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
-        let used = async || stored_token(world, &token.id, Consistency::Strong).await.map(|token| token.last_used_at);
-        world.note_token_use(&token.id, at(1), at(0)).await.unwrap();
+        let used = async || stored_token(environment, &token.id, Consistency::Strong).await.map(|token| token.last_used_at);
+        environment.note_token_use(&token.id, at(1), at(0)).await.unwrap();
         assert_eq!(used().await, None, "it brings no token into being");
-        world.make(&acme, create_token(&token)).await;
+        environment.make(&acme, create_token(&token)).await;
         for (now, unless_after, expected) in [(10, 0, 10), (20, 9, 10), (20, 10, 20), (15, 10, 20), (30, 25, 30)] {
-            world.note_token_use(&token.id, at(now), at(unless_after)).await.unwrap();
+            environment.note_token_use(&token.id, at(now), at(unless_after)).await.unwrap();
             assert_eq!(used().await, Some(Some(at(expected))), "{now} unless after {unless_after}");
         }
         let noted = Token { last_used_at: Some(at(30)), ..token.clone() };
-        assert_eq!(world.tokens(&acme.id).await.unwrap(), [noted], "and nothing else is changed");
+        assert_eq!(environment.tokens(&acme.id).await.unwrap(), [noted], "and nothing else is changed");
     }
 
-    async fn a_portal_link_is_used_up_by_the_session_that_begins(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_portal_link_is_used_up_by_the_session_that_begins(environment) {
+        let acme = environment.organisation("acme").await;
         let (link, other) = (portal_link(&acme, 1), portal_link(&acme, 2));
-        assert_eq!(world.portal_link(&link.hash).await.unwrap(), None);
+        assert_eq!(environment.portal_link(&link.hash).await.unwrap(), None);
         for link in [&link, &other] {
             let create = Change::CreatePortalLink(Box::new(link.clone()));
-            world.make(&acme, create.clone()).await;
-            assert_eq!(world.try_to(&acme, create).await, Err(Conflict::Exists));
-            assert_eq!(world.portal_link(&link.hash).await.unwrap().as_ref(), Some(link));
+            environment.make(&acme, create.clone()).await;
+            assert_eq!(environment.try_to(&acme, create).await, Err(Conflict::Exists));
+            assert_eq!(environment.portal_link(&link.hash).await.unwrap().as_ref(), Some(link));
         }
         let (one, two) = (session(&acme, 1), session(&acme, 2));
         let start = |link: &PortalLink, session: &Session| {
             Change::StartSession { link: link.hash, session: Box::new(session.clone()) }
         };
-        world.make(&acme, start(&link, &one)).await;
-        assert_eq!(world.portal_link(&link.hash).await.unwrap(), None);
-        assert_eq!(world.session(&one.hash).await.unwrap(), Some(one.clone()));
-        assert_eq!(world.try_to(&acme, start(&link, &two)).await, Err(Conflict::Missing), "it was used");
-        assert_eq!(world.try_to(&acme, start(&other, &one)).await, Err(Conflict::Exists));
-        assert_eq!(world.session(&two.hash).await.unwrap(), None, "what is refused creates nothing");
-        assert_eq!(world.portal_link(&other.hash).await.unwrap(), Some(other), "and uses nothing up");
+        environment.make(&acme, start(&link, &one)).await;
+        assert_eq!(environment.portal_link(&link.hash).await.unwrap(), None);
+        assert_eq!(environment.session(&one.hash).await.unwrap(), Some(one.clone()));
+        assert_eq!(environment.try_to(&acme, start(&link, &two)).await, Err(Conflict::Missing), "it was used");
+        assert_eq!(environment.try_to(&acme, start(&other, &one)).await, Err(Conflict::Exists));
+        assert_eq!(environment.session(&two.hash).await.unwrap(), None, "what is refused creates nothing");
+        assert_eq!(environment.portal_link(&other.hash).await.unwrap(), Some(other), "and uses nothing up");
     }
 
-    async fn a_session_is_there_until_it_is_ended(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_session_is_there_until_it_is_ended(environment) {
+        let acme = environment.organisation("acme").await;
         let (link, session) = (portal_link(&acme, 2), session(&acme, 2));
-        world.make(&acme, Change::CreatePortalLink(Box::new(link.clone()))).await;
-        world.make(&acme, Change::StartSession { link: link.hash, session: Box::new(session.clone()) }).await;
-        assert_eq!(world.session(&session.hash).await.unwrap(), Some(session.clone()));
-        world.make(&acme, Change::EndSession(session.hash)).await;
-        assert_eq!(world.session(&session.hash).await.unwrap(), None);
-        assert_eq!(world.try_to(&acme, Change::EndSession(session.hash)).await, Err(Conflict::Missing));
+        environment.make(&acme, Change::CreatePortalLink(Box::new(link.clone()))).await;
+        environment.make(&acme, Change::StartSession { link: link.hash, session: Box::new(session.clone()) }).await;
+        assert_eq!(environment.session(&session.hash).await.unwrap(), Some(session.clone()));
+        environment.make(&acme, Change::EndSession(session.hash)).await;
+        assert_eq!(environment.session(&session.hash).await.unwrap(), None);
+        assert_eq!(environment.try_to(&acme, Change::EndSession(session.hash)).await, Err(Conflict::Missing));
     }
 
-    async fn a_destination_keeps_every_one_of_its_fields(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_destination_keeps_every_one_of_its_fields(environment) {
+        let acme = environment.organisation("acme").await;
         let plain = sample::destination(&acme, "plain");
         let full = Destination { version: 2, ..full_destination(&plain) };
-        world.make(&acme, create(&plain, 1)).await;
-        assert_eq!(world.destination(&acme.id, &plain.id).await.unwrap(), Some(plain.clone()));
-        world.make(&acme, Change::UpdateDestination(Box::new(full.clone()))).await;
-        assert_eq!(world.destination(&acme.id, &plain.id).await.unwrap(), Some(full.clone()));
+        environment.make(&acme, create(&plain, 1)).await;
+        assert_eq!(environment.destination(&acme.id, &plain.id).await.unwrap(), Some(plain.clone()));
+        environment.make(&acme, Change::UpdateDestination(Box::new(full.clone()))).await;
+        assert_eq!(environment.destination(&acme.id, &plain.id).await.unwrap(), Some(full.clone()));
         let plain = Destination { version: 3, ..plain };
-        assert!(world.save_progress(&plain, None).await.unwrap());
-        assert_eq!(world.destinations(&acme.id).await.unwrap(), std::slice::from_ref(&plain), "nothing of before is left");
+        assert!(environment.save_progress(&plain, None).await.unwrap());
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), std::slice::from_ref(&plain), "nothing of before is left");
         let full = Destination { version: 4, ..full };
-        assert!(world.save_progress(&full, Some(&delivery(&full, 1, 1))).await.unwrap());
-        assert_eq!(world.destinations(&acme.id).await.unwrap(), [full]);
+        assert!(environment.save_progress(&full, Some(&delivery(&full, 1, 1))).await.unwrap());
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), [full]);
     }
 
-    async fn a_plan_limits_destinations_also_after_it_was_changed(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_plan_limits_destinations_also_after_it_was_changed(environment) {
+        let acme = environment.organisation("acme").await;
         let [one, two] = ["d1", "d2"].map(|id| sample::destination(&acme, id));
-        assert_eq!(world.try_to(&acme, create(&one, 0)).await, Err(Conflict::Limit));
-        world.make(&acme, create(&one, 1)).await;
-        assert_eq!(world.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
+        assert_eq!(environment.try_to(&acme, create(&one, 0)).await, Err(Conflict::Limit));
+        environment.make(&acme, create(&one, 1)).await;
+        assert_eq!(environment.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
         let renamed = Organisation { name: "Renamed".into(), version: 2, ..acme.clone() };
-        world.make(&acme, Change::UpdateOrganisation(renamed)).await;
-        assert_eq!(world.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
-        world.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
-        world.make(&acme, create(&two, 1)).await;
-        assert_eq!(world.destinations(&acme.id).await.unwrap(), [two]);
+        environment.make(&acme, Change::UpdateOrganisation(renamed)).await;
+        assert_eq!(environment.try_to(&acme, create(&two, 1)).await, Err(Conflict::Limit));
+        environment.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+        environment.make(&acme, create(&two, 1)).await;
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), [two]);
     }
 
-    async fn a_bucket_and_a_role_are_one_organisations_until_it_gives_them_up(world) {
-        let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    async fn a_bucket_and_a_role_are_one_organisations_until_it_gives_them_up(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
         let own = sample::destination(&acme, "d1");
-        world.make(&acme, create(&own, 5)).await;
+        environment.make(&acme, create(&own, 5)).await;
         let fresh = sample::destination(&other, "d9");
         let bucket = Destination { bucket: own.bucket.clone(), ..fresh.clone() };
         let role = Destination { role_arn: own.role_arn.clone(), ..fresh.clone() };
-        assert_eq!(world.try_to(&other, create(&bucket, 5)).await, Err(Conflict::BucketInUse));
-        assert_eq!(world.try_to(&other, create(&role, 5)).await, Err(Conflict::RoleInUse));
-        assert_eq!(world.destinations(&other.id).await.unwrap(), []);
-        world.make(&acme, Change::DeleteDestination(Box::new(own.clone()))).await;
-        world.make(&other, create(&bucket, 5)).await;
-        assert_eq!(world.try_to(&acme, create(&own, 5)).await, Err(Conflict::BucketInUse));
+        assert_eq!(environment.try_to(&other, create(&bucket, 5)).await, Err(Conflict::BucketInUse));
+        assert_eq!(environment.try_to(&other, create(&role, 5)).await, Err(Conflict::RoleInUse));
+        assert_eq!(environment.destinations(&other.id).await.unwrap(), []);
+        environment.make(&acme, Change::DeleteDestination(Box::new(own.clone()))).await;
+        environment.make(&other, create(&bucket, 5)).await;
+        assert_eq!(environment.try_to(&acme, create(&own, 5)).await, Err(Conflict::BucketInUse));
         // The role was free, and is: what is refused claims nothing.
         let role = Destination { id: sample::destination(&other, "d8").id, bucket: fresh.bucket.clone(), ..role };
-        world.make(&other, create(&role, 5)).await;
+        environment.make(&other, create(&role, 5)).await;
     }
 
-    async fn a_destination_changes_from_the_version_that_was_read(world) {
-        let acme = world.organisation("acme").await;
+    async fn a_destination_changes_from_the_version_that_was_read(environment) {
+        let acme = environment.organisation("acme").await;
         let first = sample::destination(&acme, "d1");
         let second = Destination { paused: true, version: 2, ..first.clone() };
         let update = |destination: &Destination| Change::UpdateDestination(Box::new(destination.clone()));
         let delete = |destination: &Destination| Change::DeleteDestination(Box::new(destination.clone()));
-        assert_eq!(world.try_to(&acme, update(&second)).await, Err(Conflict::Missing));
-        assert_eq!(world.try_to(&acme, delete(&first)).await, Err(Conflict::Missing));
-        world.make(&acme, create(&first, 2)).await;
-        assert_eq!(world.try_to(&acme, create(&first, 2)).await, Err(Conflict::Exists));
-        world.make(&acme, update(&second)).await;
+        assert_eq!(environment.try_to(&acme, update(&second)).await, Err(Conflict::Missing));
+        assert_eq!(environment.try_to(&acme, delete(&first)).await, Err(Conflict::Missing));
+        environment.make(&acme, create(&first, 2)).await;
+        assert_eq!(environment.try_to(&acme, create(&first, 2)).await, Err(Conflict::Exists));
+        environment.make(&acme, update(&second)).await;
         let stale = Destination { next_sequence: 99, ..second.clone() };
-        assert_eq!(world.try_to(&acme, update(&stale)).await, Err(Conflict::Changed));
-        assert_eq!(world.try_to(&acme, delete(&first)).await, Err(Conflict::Changed));
-        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
-        world.make(&acme, delete(&second)).await;
-        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), None);
-        assert_eq!(world.try_to(&acme, delete(&second)).await, Err(Conflict::Missing));
+        assert_eq!(environment.try_to(&acme, update(&stale)).await, Err(Conflict::Changed));
+        assert_eq!(environment.try_to(&acme, delete(&first)).await, Err(Conflict::Changed));
+        assert_eq!(environment.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
+        environment.make(&acme, delete(&second)).await;
+        assert_eq!(environment.destination(&acme.id, &first.id).await.unwrap(), None);
+        assert_eq!(environment.try_to(&acme, delete(&second)).await, Err(Conflict::Missing));
     }
 
-    async fn a_plan_sees_active_destinations_and_no_others(world) {
+    async fn a_plan_sees_active_destinations_and_no_others(environment) {
         let mut expected = HashMap::new();
         for number in 0..20 {
-            let organisation = world.organisation(&format!("org-{number}")).await;
+            let organisation = environment.organisation(&format!("org-{number}")).await;
             let destination = sample::destination(&organisation, &format!("d{number}"));
-            world.make(&organisation, create(&destination, 1)).await;
+            environment.make(&organisation, create(&destination, 1)).await;
             let at = sample::START.plus(Duration::from_secs(number));
             let mut changed = Destination { next_sequence: number + 7, version: 2, ..destination };
             let full = full_destination(&changed);
@@ -795,11 +795,11 @@ contract! {
                 }
                 5 => changed.progress.lag_from = Some(at),
                 _ => {
-                    world.make(&organisation, Change::DeleteDestination(Box::new(Destination { version: 1, ..changed }))).await;
+                    environment.make(&organisation, Change::DeleteDestination(Box::new(Destination { version: 1, ..changed }))).await;
                     continue;
                 }
             }
-            assert!(world.save_progress(&changed, None).await.unwrap());
+            assert!(environment.save_progress(&changed, None).await.unwrap());
             if number % 7 > 1 {
                 expected.insert(
                     changed.id.to_string(),
@@ -815,70 +815,70 @@ contract! {
                 );
             }
         }
-        let found = world.active_destinations().await.unwrap();
+        let found = environment.active_destinations().await.unwrap();
         assert_eq!(found.len(), expected.len());
         let found: HashMap<_, _> = found.into_iter().map(|active| (active.id.to_string(), active)).collect();
         assert_eq!(found, expected);
     }
 
-    async fn progress_is_saved_from_the_version_before_and_only_from_it(world) {
-        let acme = world.organisation("acme").await;
+    async fn progress_is_saved_from_the_version_before_and_only_from_it(environment) {
+        let acme = environment.organisation("acme").await;
         let first = sample::destination(&acme, "d1");
         let second = Destination { next_sequence: 2, version: 2, ..first.clone() };
-        assert!(!world.save_progress(&second, None).await.unwrap(), "there is none");
-        assert!(!world.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
-        assert_eq!(world.destinations(&acme.id).await.unwrap(), []);
-        world.make(&acme, create(&first, 1)).await;
-        assert!(world.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
+        assert!(!environment.save_progress(&second, None).await.unwrap(), "there is none");
+        assert!(!environment.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), []);
+        environment.make(&acme, create(&first, 1)).await;
+        assert!(environment.save_progress(&second, Some(&delivery(&second, 1, 1))).await.unwrap());
         let rival = Destination { next_sequence: 50, ..second.clone() };
-        assert!(!world.save_progress(&rival, Some(&delivery(&rival, 2, 2))).await.unwrap());
-        assert!(!world.save_progress(&Destination { version: 9, ..rival }, None).await.unwrap());
-        assert_eq!(world.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
-        let deliveries = world.deliveries(&acme.id, &first.id, 10).await.unwrap();
+        assert!(!environment.save_progress(&rival, Some(&delivery(&rival, 2, 2))).await.unwrap());
+        assert!(!environment.save_progress(&Destination { version: 9, ..rival }, None).await.unwrap());
+        assert_eq!(environment.destination(&acme.id, &first.id).await.unwrap(), Some(second.clone()));
+        let deliveries = environment.deliveries(&acme.id, &first.id, 10).await.unwrap();
         assert_eq!(deliveries, [delivery(&second, 1, 1)], "what was refused delivered nothing");
     }
 
-    async fn progress_that_arrives_twice_is_saved_once(world) {
-        let acme = world.organisation("acme").await;
+    async fn progress_that_arrives_twice_is_saved_once(environment) {
+        let acme = environment.organisation("acme").await;
         let first = sample::destination(&acme, "d1");
-        world.make(&acme, create(&first, 1)).await;
+        environment.make(&acme, create(&first, 1)).await;
         let second = Destination { next_sequence: 2, version: 2, ..first };
         let third = Destination { next_sequence: 3, version: 3, ..second.clone() };
         for _ in 0..2 {
-            assert!(world.save_progress(&second, None).await.unwrap());
+            assert!(environment.save_progress(&second, None).await.unwrap());
         }
         for _ in 0..2 {
-            assert!(world.save_progress(&third, Some(&delivery(&third, 2, 5))).await.unwrap());
+            assert!(environment.save_progress(&third, Some(&delivery(&third, 2, 5))).await.unwrap());
         }
-        assert_eq!(world.deliveries(&acme.id, &third.id, 10).await.unwrap(), [delivery(&third, 2, 5)]);
-        assert!(!world.save_progress(&second, None).await.unwrap(), "it is not the present one any more");
+        assert_eq!(environment.deliveries(&acme.id, &third.id, 10).await.unwrap(), [delivery(&third, 2, 5)]);
+        assert!(!environment.save_progress(&second, None).await.unwrap(), "it is not the present one any more");
     }
 
-    async fn deliveries_are_listed_from_the_newest_on(world) {
-        let acme = world.organisation("acme").await;
+    async fn deliveries_are_listed_from_the_newest_on(environment) {
+        let acme = environment.organisation("acme").await;
         let [one, two] = ["d1", "d2"].map(|id| sample::destination(&acme, id));
-        world.make(&acme, create(&one, 2)).await;
-        world.make(&acme, create(&two, 2)).await;
+        environment.make(&acme, create(&one, 2)).await;
+        environment.make(&acme, create(&two, 2)).await;
         let mut saved = Vec::new();
         for version in 2..=30 {
             let next = Destination { version, ..one.clone() };
             let mut delivery = delivery(&one, version, version * 1000);
             delivery.replay = (version % 5 == 0).then(|| "replay-1".to_owned());
-            assert!(world.save_progress(&next, Some(&delivery)).await.unwrap());
+            assert!(environment.save_progress(&next, Some(&delivery)).await.unwrap());
             saved.insert(0, delivery);
         }
-        assert_eq!(world.deliveries(&acme.id, &one.id, 100).await.unwrap(), saved);
-        assert_eq!(world.deliveries(&acme.id, &one.id, 7).await.unwrap(), saved[..7]);
-        assert_eq!(world.deliveries(&acme.id, &two.id, 7).await.unwrap(), []);
+        assert_eq!(environment.deliveries(&acme.id, &one.id, 100).await.unwrap(), saved);
+        assert_eq!(environment.deliveries(&acme.id, &one.id, 7).await.unwrap(), saved[..7]);
+        assert_eq!(environment.deliveries(&acme.id, &two.id, 7).await.unwrap(), []);
     }
 }
 
-async fn organisation(world: &World, id: &OrganisationId, consistency: Consistency) -> Option<Organisation> {
-    world.store.organisation(id, consistency).await.unwrap()
+async fn organisation(environment: &Environment, id: &OrganisationId, consistency: Consistency) -> Option<Organisation> {
+    environment.store.organisation(id, consistency).await.unwrap()
 }
 
-async fn stored_token(world: &World, id: &TokenId, consistency: Consistency) -> Option<Token> {
-    world.store.token(id, consistency).await.unwrap()
+async fn stored_token(environment: &Environment, id: &TokenId, consistency: Consistency) -> Option<Token> {
+    environment.store.token(id, consistency).await.unwrap()
 }
 
 fn create(destination: &Destination, limit: usize) -> Change {

@@ -1,5 +1,5 @@
 //! Customers' roles and buckets through the real adapter: what AWS allows and refuses, and what a test of a destination
-//! makes of it. One suite, two worlds: the embedded cloud, and, where `ANNALS_TEST_AWS_ENDPOINT` says where it is,
+//! makes of it. One suite, two environments: the embedded cloud, and, where `ANNALS_TEST_AWS_ENDPOINT` says where it is,
 //! MiniStack, an emulator of other authors.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use annals_core::{
 };
 use annals_tests::{
     customer::{account, name, put_policy, trust},
-    in_every_world,
+    in_every_environment,
     ministack::{MiniStack, root},
 };
 use aws_sdk_s3::config::Credentials;
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 const EXTERNAL_ID: &str = "annals-0123456789abcdefABCDEF";
 
-in_every_world! {
+in_every_environment! {
     a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id
     a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone
     a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed
@@ -47,7 +47,7 @@ in_every_world! {
 }
 
 /// Where AWS is.
-struct World {
+struct Environment {
     place: Place,
     /// The account that runs Annals, 12 digits.
     service: String,
@@ -59,7 +59,7 @@ enum Place {
     MiniStack(MiniStack),
 }
 
-impl World {
+impl Environment {
     async fn embedded() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
         let assume = json!({"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]});
@@ -70,11 +70,11 @@ impl World {
     }
 
     async fn all() -> Vec<Self> {
-        let mut worlds = vec![Self::embedded().await];
+        let mut environments = vec![Self::embedded().await];
         if let Ok(endpoint) = std::env::var("ANNALS_TEST_AWS_ENDPOINT") {
-            worlds.push(Self::ministack(endpoint).await);
+            environments.push(Self::ministack(endpoint).await);
         }
-        worlds
+        environments
     }
 
     /// An account of its own in MiniStack. Its shipper is a role, as on AWS.
@@ -187,8 +187,8 @@ impl Customer {
     }
 
     /// What is under a key, for the bucket's owner.
-    async fn object(&self, world: &World, key: &str) -> Option<String> {
-        let answer = world.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
+    async fn object(&self, environment: &Environment, key: &str) -> Option<String> {
+        let answer = environment.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
         Some(String::from_utf8(answer.body.collect().await.unwrap().to_vec()).unwrap())
     }
 }
@@ -214,198 +214,198 @@ fn assert_steps(report: &ConnectionTestReport, outcomes: [StepOutcome; 4]) {
     assert_eq!(steps, expected, "{:#?}", report.steps);
 }
 
-async fn a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id(world: &World) {
-    let target = world.trusting(None).await.target();
-    world.sink.assume(&target, EXTERNAL_ID).await.unwrap();
-    world.sink.assume(&target, "another-id").await.unwrap();
+async fn a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id(environment: &Environment) {
+    let target = environment.trusting(None).await.target();
+    environment.sink.assume(&target, EXTERNAL_ID).await.unwrap();
+    environment.sink.assume(&target, "another-id").await.unwrap();
 }
 
-async fn a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone(world: &World) {
-    let target = world.trusting(Some(EXTERNAL_ID)).await.target();
-    world.sink.assume(&target, EXTERNAL_ID).await.unwrap();
+async fn a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone(environment: &Environment) {
+    let target = environment.trusting(Some(EXTERNAL_ID)).await.target();
+    environment.sink.assume(&target, EXTERNAL_ID).await.unwrap();
     for wrong in ["another-id", &EXTERNAL_ID.to_lowercase(), &EXTERNAL_ID[1..]] {
-        let error = assert_refused(world.sink.assume(&target, wrong).await, Call::AssumeRole, 403, "AccessDenied");
+        let error = assert_refused(environment.sink.assume(&target, wrong).await, Call::AssumeRole, 403, "AccessDenied");
         assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
     }
-    let target = world.trusting(Some("another-id")).await.target();
-    assert_refused(world.put(&target, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
+    let target = environment.trusting(Some("another-id")).await.target();
+    assert_refused(environment.put(&target, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
 }
 
-async fn a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed(world: &World) {
-    let target = world.customer(trust(&account(), None)).await.target();
-    assert_refused(world.sink.assume(&target, EXTERNAL_ID).await, Call::AssumeRole, 403, "AccessDenied");
+async fn a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed(environment: &Environment) {
+    let target = environment.customer(trust(&account(), None)).await.target();
+    assert_refused(environment.sink.assume(&target, EXTERNAL_ID).await, Call::AssumeRole, 403, "AccessDenied");
     let missing = Target { role_arn: format!("arn:aws:iam::{}:role/none", account()).parse().unwrap(), ..target };
-    let error = assert_refused(world.put(&missing, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
+    let error = assert_refused(environment.put(&missing, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
     assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
 }
 
-async fn a_put_stores_the_bytes_and_a_second_one_leaves_them_as_they_are(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn a_put_stores_the_bytes_and_a_second_one_leaves_them_as_they_are(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let target = customer.target();
     let key = "2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json";
-    assert_eq!(world.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Now));
-    assert_eq!(world.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Before));
-    assert_eq!(world.put(&target, key, "other\n").await, Ok(Stored::Before));
-    assert_eq!(customer.object(world, key).await.unwrap(), "{\"ä\":1}\n");
-    assert_eq!(world.put(&target, "2026-11/22/other.json", "{}\n").await, Ok(Stored::Now));
+    assert_eq!(environment.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Now));
+    assert_eq!(environment.put(&target, key, "{\"ä\":1}\n").await, Ok(Stored::Before));
+    assert_eq!(environment.put(&target, key, "other\n").await, Ok(Stored::Before));
+    assert_eq!(customer.object(environment, key).await.unwrap(), "{\"ä\":1}\n");
+    assert_eq!(environment.put(&target, "2026-11/22/other.json", "{}\n").await, Ok(Stored::Now));
 }
 
-async fn a_put_that_may_replace_does(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn a_put_that_may_replace_does(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     for content in ["first\n", "second\n"] {
-        let put = world.sink.put(&customer.target(), object("test.txt", content, Existing::Replace)).await;
+        let put = environment.sink.put(&customer.target(), object("test.txt", content, Existing::Replace)).await;
         assert_eq!(put, Ok(Stored::Now));
-        assert_eq!(customer.object(world, "test.txt").await.unwrap(), content);
+        assert_eq!(customer.object(environment, "test.txt").await.unwrap(), content);
     }
 }
 
-async fn the_session_is_narrowed_to_the_prefix_whatever_the_role_allows(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn the_session_is_narrowed_to_the_prefix_whatever_the_role_allows(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let target = customer.target_under("audit/annals");
-    assert_eq!(world.put(&target, "audit/annals/a.json", "{}\n").await, Ok(Stored::Now));
+    assert_eq!(environment.put(&target, "audit/annals/a.json", "{}\n").await, Ok(Stored::Now));
     for key in ["a.json", "audit/a.json", "audit/annalsx.json", "audit/annals2/a.json"] {
-        let error = assert_refused(world.put(&target, key, "{}\n").await, Call::PutObject, 403, "AccessDenied");
+        let error = assert_refused(environment.put(&target, key, "{}\n").await, Call::PutObject, 403, "AccessDenied");
         // AWS names the session policy as the reason, MiniStack the identity's.
         let code = FailureCode::of(&error);
         assert!([FailureCode::PutDenied, FailureCode::PutDeniedBySessionPolicy].contains(&code), "{key}: {error:?}");
-        assert_eq!(customer.object(world, key).await, None, "{key}");
+        assert_eq!(customer.object(environment, key).await, None, "{key}");
     }
 }
 
-async fn a_role_is_not_widened_by_the_session(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn a_role_is_not_widened_by_the_session(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let role = format!("{}-narrow", customer.role);
     let policy = put_policy(&customer.bucket, "logs/*");
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(policy)).await;
     let narrow = Customer { role, ..customer };
-    assert_eq!(world.put(&narrow.target(), "logs/a.json", "{}\n").await, Ok(Stored::Now));
-    assert_refused(world.put(&narrow.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    assert_eq!(environment.put(&narrow.target(), "logs/a.json", "{}\n").await, Ok(Stored::Now));
+    assert_refused(environment.put(&narrow.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
 }
 
-async fn a_put_that_the_role_does_not_allow_is_denied(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn a_put_that_the_role_does_not_allow_is_denied(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let role = format!("{}-bare", customer.role);
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), None).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), None).await;
     let bare = Customer { role, ..customer };
-    let error = assert_refused(world.put(&bare.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    let error = assert_refused(environment.put(&bare.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
     assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
 }
 
-async fn a_put_that_the_buckets_policy_denies_is_denied(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
-    assert_eq!(world.put(&customer.target(), "before.json", "{}\n").await, Ok(Stored::Now));
+async fn a_put_that_the_buckets_policy_denies_is_denied(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
+    assert_eq!(environment.put(&customer.target(), "before.json", "{}\n").await, Ok(Stored::Now));
     let deny = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:PutObject",
         "Resource": format!("arn:aws:s3:::{}/*", customer.bucket),
     }]});
-    world.place.put_bucket_policy(&customer, deny).await;
-    let put = world.put(&customer.target(), "after.json", "{}\n").await;
+    environment.place.put_bucket_policy(&customer, deny).await;
+    let put = environment.put(&customer.target(), "after.json", "{}\n").await;
     let error = assert_refused(put, Call::PutObject, 403, "AccessDenied");
     let Reason::Answered { message, .. } = &error.reason else { panic!("{error:?}") };
     assert!(message.contains("explicit deny"), "{message}");
-    assert_eq!(customer.object(world, "after.json").await, None);
+    assert_eq!(customer.object(environment, "after.json").await, None);
 }
 
-async fn a_put_into_a_bucket_of_another_account_is_denied(world: &World) {
-    let (customer, other) = (world.trusting(Some(EXTERNAL_ID)).await, world.trusting(Some(EXTERNAL_ID)).await);
+async fn a_put_into_a_bucket_of_another_account_is_denied(environment: &Environment) {
+    let (customer, other) = (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
     let role = format!("{}-wide", customer.role);
     let policy = put_policy("*", "*");
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(policy)).await;
     let target = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
-    assert_refused(world.put(&target, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
-    assert_eq!(other.object(world, "a.json").await, None);
+    assert_refused(environment.put(&target, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    assert_eq!(other.object(environment, "a.json").await, None);
 }
 
-async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(world: &World) {
-    let (customer, other) = (world.trusting(Some(EXTERNAL_ID)).await, world.trusting(Some(EXTERNAL_ID)).await);
+async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(environment: &Environment) {
+    let (customer, other) = (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
     let role = format!("{}-wide", customer.role);
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(put_policy("*", "*"))).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(put_policy("*", "*"))).await;
     let open = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow",
         "Principal": {"AWS": format!("arn:aws:iam::{}:root", customer.account)},
         "Action": "s3:PutObject",
         "Resource": format!("arn:aws:s3:::{}/*", other.bucket),
     }]});
-    world.place.put_bucket_policy(&other, open).await;
+    environment.place.put_bucket_policy(&other, open).await;
     let stranger = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
     // MiniStack does not look at the owner that is expected.
-    if matches!(world.place, Place::Embedded(_)) {
-        let error = assert_refused(world.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    if matches!(environment.place, Place::Embedded(_)) {
+        let error = assert_refused(environment.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
         assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
-        assert_eq!(other.object(world, "a.json").await, None, "whoever took the bucket's name gets no event");
+        assert_eq!(other.object(environment, "a.json").await, None, "whoever took the bucket's name gets no event");
     }
     let expected = Target { bucket_owner: other.account.clone(), ..stranger };
-    assert_eq!(world.put(&expected, "a.json", "{}\n").await, Ok(Stored::Now));
+    assert_eq!(environment.put(&expected, "a.json", "{}\n").await, Ok(Stored::Now));
 }
 
-async fn a_put_into_a_bucket_that_is_missing_says_so(world: &World) {
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+async fn a_put_into_a_bucket_that_is_missing_says_so(environment: &Environment) {
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let bucket = name("missing");
     let role = format!("{}-missing", customer.role);
     let policy = put_policy(&bucket, "*");
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(policy)).await;
     let missing = Customer { role, bucket, ..customer };
-    let put = world.put(&missing.target(), "a.json", "{}\n").await;
+    let put = environment.put(&missing.target(), "a.json", "{}\n").await;
     let error = assert_refused(put, Call::PutObject, 404, "NoSuchBucket");
     assert_eq!(FailureCode::of(&error), FailureCode::BucketMissing);
 }
 
-async fn a_test_passes_every_step_where_all_is_set_up(world: &World) {
+async fn a_test_passes_every_step_where_all_is_set_up(environment: &Environment) {
     use StepOutcome::Passed;
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
-    let report = world.test_connection(customer.target_under("audit")).await;
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
+    let report = environment.test_connection(customer.target_under("audit")).await;
     assert_steps(&report, [Passed, Passed, Passed, Passed]);
     assert!(report.passed);
     let key = format!("audit/{TEST_OBJECT_NAME}");
-    let written = customer.object(world, &key).await.unwrap();
+    let written = customer.object(environment, &key).await.unwrap();
     assert!(written.contains(&report.tested_at.to_string()), "{written:?}");
 
     // Pressed again, the button writes the file again.
-    let later = world.test_connection(customer.target_under("audit")).await;
+    let later = environment.test_connection(customer.target_under("audit")).await;
     assert!(later.passed);
-    assert!(customer.object(world, &key).await.unwrap().contains(&later.tested_at.to_string()));
+    assert!(customer.object(environment, &key).await.unwrap().contains(&later.tested_at.to_string()));
 }
 
-async fn a_test_warns_where_any_external_id_is_accepted(world: &World) {
+async fn a_test_warns_where_any_external_id_is_accepted(environment: &Environment) {
     use StepOutcome::{Passed, Warning};
-    let report = world.test_connection(world.trusting(None).await.target()).await;
+    let report = environment.test_connection(environment.trusting(None).await.target()).await;
     assert_steps(&report, [Passed, Warning, Passed, Passed]);
     assert!(report.passed, "a role as the seed sets it up works");
     assert!(report.steps[1].fix.as_ref().unwrap().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
 }
 
-async fn a_test_stops_at_a_role_that_cannot_be_assumed(world: &World) {
+async fn a_test_stops_at_a_role_that_cannot_be_assumed(environment: &Environment) {
     use StepOutcome::{Failed, Skipped};
-    let customer = world.trusting(Some("another-id")).await;
-    let report = world.test_connection(customer.target()).await;
+    let customer = environment.trusting(Some("another-id")).await;
+    let report = environment.test_connection(customer.target()).await;
     assert_steps(&report, [Failed, Skipped, Skipped, Skipped]);
     assert!(!report.passed);
     let step = &report.steps[0];
     assert_eq!(step.code, Some("role_not_assumable"));
     assert!(step.fix.as_ref().unwrap().contains(EXTERNAL_ID), "{step:?}");
     assert!(step.aws.as_ref().unwrap().starts_with("AccessDenied: "), "{step:?}");
-    assert_eq!(customer.object(world, TEST_OBJECT_NAME).await, None);
+    assert_eq!(customer.object(environment, TEST_OBJECT_NAME).await, None);
 }
 
-async fn a_test_tells_a_missing_bucket_from_a_refused_put(world: &World) {
+async fn a_test_tells_a_missing_bucket_from_a_refused_put(environment: &Environment) {
     use StepOutcome::{Failed, Passed, Skipped};
-    let customer = world.trusting(Some(EXTERNAL_ID)).await;
+    let customer = environment.trusting(Some(EXTERNAL_ID)).await;
     let bare = format!("{}-bare", customer.role);
-    world.place.put_role(&bare, trust(&world.service, Some(EXTERNAL_ID)), None).await;
+    environment.place.put_role(&bare, trust(&environment.service, Some(EXTERNAL_ID)), None).await;
     let bucket = customer.bucket.clone();
     let refused = Customer { role: bare, bucket, account: customer.account.clone() };
-    let report = world.test_connection(refused.target()).await;
+    let report = environment.test_connection(refused.target()).await;
     assert_steps(&report, [Passed, Passed, Passed, Failed]);
     assert_eq!(report.steps[3].code, Some("put_denied"));
 
     let missing = name("missing");
     let role = format!("{}-missing", customer.role);
     let policy = put_policy(&missing, "*");
-    world.place.put_role(&role, trust(&world.service, Some(EXTERNAL_ID)), Some(policy)).await;
+    environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(policy)).await;
     let missing = Customer { role, bucket: missing, ..customer };
-    let report = world.test_connection(missing.target()).await;
+    let report = environment.test_connection(missing.target()).await;
     assert_steps(&report, [Passed, Passed, Failed, Skipped]);
     assert_eq!(report.steps[2].code, Some("bucket_missing"));
 }

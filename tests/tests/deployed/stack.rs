@@ -1,8 +1,8 @@
 //! A deployment as its users meet it: events in, pages out, a destination saved and tested, the schedule, the object in
-//! the customer's bucket. One suite, two worlds: the system that `cargo run` starts, and, where `ANNALS_TEST_STACK` holds
+//! the customer's bucket. One suite, two environments: the system that `cargo run` starts, and, where `ANNALS_TEST_STACK` holds
 //! the outputs of a stack as JSON, what `sam deploy` made of `template.yaml` in MiniStack; `bash .ci/deploy` says so.
 //!
-//! Of the deployed world this is real: the template as it is, through the SAM transform; the binaries that `sam build`
+//! Of the deployed environment this is real: the template as it is, through the SAM transform; the binaries that `sam build`
 //! made, as processes that speak the Lambda Runtime API; the roles, whose policies are evaluated at every call; the
 //! tables, the queue, its event source mapping, the rules and what they send; customers' accounts, roles and buckets.
 //! This is simulated: all services are MiniStack's. Its gateway has routes only because the deployment puts them there
@@ -27,7 +27,7 @@ use annals_tests::{
     caller::{Address, Answer, Caller},
     customer::{Customer, account, name, objects, put_policy, trust},
     deployment::{PLATFORM_TOKEN, start_system},
-    in_every_world,
+    in_every_environment,
     lines::{Chain, is_delivery, sha256},
     ministack::{MiniStack, root},
 };
@@ -40,7 +40,7 @@ const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 /// The longest that a rule of one minute may take: it, the ten seconds after which MiniStack looks again, and the work.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-in_every_world! {
+in_every_environment! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
     the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not
     what_was_set_up_is_changed_shown_and_ended
@@ -51,7 +51,7 @@ in_every_world! {
 }
 
 /// Where Annals runs.
-struct World {
+struct Environment {
     place: Place,
     api: Address,
     platform: String,
@@ -73,13 +73,13 @@ struct Org {
     admin: String,
 }
 
-impl World {
+impl Environment {
     async fn all() -> Vec<Self> {
-        let mut worlds = vec![Self::local().await];
+        let mut environments = vec![Self::local().await];
         if let Ok(outputs) = std::env::var("ANNALS_TEST_STACK") {
-            worlds.push(Self::deployed(serde_json::from_str(&outputs).unwrap()));
+            environments.push(Self::deployed(serde_json::from_str(&outputs).unwrap()));
         }
-        worlds
+        environments
     }
 
     async fn local() -> Self {
@@ -237,9 +237,9 @@ impl Org {
     }
 }
 
-async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(world: &World) {
-    let acme = world.organisation().await;
-    let producer = world.api.with(&acme.producer);
+async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(environment: &Environment) {
+    let acme = environment.organisation().await;
+    let producer = environment.api.with(&acme.producer);
     let one = producer.post("/events", &event("one")).await.expect(201);
     assert_eq!(sequences(&one), [5], "the organisation and its tokens come first");
     let batch: Vec<Value> = (0..40).map(|number| event(&format!("batch {number}"))).collect();
@@ -254,10 +254,10 @@ async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(wor
     let lines = producer.send(Method::POST, "/events", &ndjson, Some(lines)).await.expect(201);
     assert_eq!(sequences(&lines), [46, 47]);
     let ours = acme.path("/events");
-    assert_eq!(sequences(&world.platform().post(&ours, &event("platform's")).await.expect(201)), [48]);
+    assert_eq!(sequences(&environment.platform().post(&ours, &event("platform's")).await.expect(201)), [48]);
     producer.post("/events", &json!({"action": 1})).await.expect_problem(400, "invalid_input");
 
-    let auditor = world.api.with(&acme.auditor);
+    let auditor = environment.api.with(&acme.auditor);
     let mut href = "/audit?pageSize=20".to_owned();
     let mut read = Vec::new();
     loop {
@@ -265,7 +265,7 @@ async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(wor
         read.extend(page["events"].as_array().unwrap().clone());
         for (name, link) in page["_links"].as_object().unwrap() {
             let link = text(&link["href"]);
-            assert!(link.starts_with(&format!("{}/audit?", world.api.url())), "{name}: {link}");
+            assert!(link.starts_with(&format!("{}/audit?", environment.api.url())), "{name}: {link}");
         }
         match page["_links"]["next"]["href"].as_str() {
             Some(next) => href = next.to_owned(),
@@ -294,58 +294,58 @@ struct Party {
 impl Party {
     /// An organisation with a destination at a customer's bucket, whose role asks for the organisation's external id or
     /// another one, and may put what `keys` matches.
-    async fn new(world: &World, external_id: Option<&str>, keys: &str) -> Self {
-        let org = world.organisation().await;
-        let customer = world.customer(external_id.unwrap_or(&org.external_id), keys).await;
+    async fn new(environment: &Environment, external_id: Option<&str>, keys: &str) -> Self {
+        let org = environment.organisation().await;
+        let customer = environment.customer(external_id.unwrap_or(&org.external_id), keys).await;
         let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
-        let admin = world.api.with(&org.admin);
+        let admin = environment.api.with(&org.admin);
         let created = admin.post(&org.path("/destinations"), &input).await.expect(201);
         assert_eq!((&created["state"], &created["externalId"]), (&json!("pending"), &json!(org.external_id)));
         Self { destination: org.path(&format!("/destinations/{}", text(&created["id"]))), org, customer }
     }
 
-    async fn shown(&self, world: &World) -> Value {
-        world.api.with(&self.org.admin).get(&self.destination).await.expect(200)
+    async fn shown(&self, environment: &Environment) -> Value {
+        environment.api.with(&self.org.admin).get(&self.destination).await.expect(200)
     }
 
-    async fn tested(&self, world: &World) -> Value {
+    async fn tested(&self, environment: &Environment) -> Value {
         let path = format!("{}/test", self.destination);
-        world.api.with(&self.org.admin).post(&path, &json!({})).await.expect(200)
+        environment.api.with(&self.org.admin).post(&path, &json!({})).await.expect(200)
     }
 }
 
-async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not(world: &World) {
-    let acme = Party::new(world, None, "*").await;
-    let locked = Party::new(world, Some("another-external-id"), "*").await;
-    let narrow = Party::new(world, None, "elsewhere/*").await;
+async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not(environment: &Environment) {
+    let acme = Party::new(environment, None, "*").await;
+    let locked = Party::new(environment, Some("another-external-id"), "*").await;
+    let narrow = Party::new(environment, None, "elsewhere/*").await;
 
-    let report = acme.tested(world).await;
+    let report = acme.tested(environment).await;
     let steps = report["steps"].as_array().unwrap();
     assert!(report["outcome"] == "passed" && steps.iter().all(|step| step["outcome"] == "passed"), "{report}");
-    let file = world.objects(&acme.customer).await.remove(TEST_OBJECT).unwrap();
+    let file = environment.objects(&acme.customer).await.remove(TEST_OBJECT).unwrap();
     assert!(String::from_utf8(file).unwrap().contains(&text(&report["testedAt"])));
     let refused = [(&locked, "assumeRole", "role_not_assumable"), (&narrow, "writeObject", "put_denied")];
     for (party, step, code) in refused {
-        let report = party.tested(world).await;
+        let report = party.tested(environment).await;
         let failed = report["steps"].as_array().unwrap().iter().find(|step| step["outcome"] == "failed").unwrap();
         assert_eq!((&report["outcome"], &failed["name"]), (&json!("failed"), &json!(step)), "{report}");
         assert_eq!(failed["code"], code, "{report}");
         assert!(text(&failed["fix"]).len() > 20 && text(&failed["aws"]).contains("AccessDenied"), "{failed}");
     }
 
-    world.api.with(&acme.org.producer).post("/events", &event("to be delivered")).await.expect(201);
+    environment.api.with(&acme.org.producer).post("/events", &event("to be delivered")).await.expect(201);
     let parties = [&acme, &locked, &narrow];
-    world
+    environment
         .schedule(async || {
             let mut states = Vec::new();
             for party in parties {
-                states.push(text(&party.shown(world).await["state"]));
+                states.push(text(&party.shown(environment).await["state"]));
             }
             states == ["sent", "failing", "failing"]
         })
         .await;
 
-    let objects = world.objects(&acme.customer).await;
+    let objects = environment.objects(&acme.customer).await;
     let keys: Vec<&String> = objects.keys().filter(|key| is_delivery(key)).collect();
     let chain = Chain::of(&objects);
     let mut expected = vec!["organisation.create"];
@@ -353,30 +353,30 @@ async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_no
     expected.extend(["destination.create", "destination.test", "mock_api.update"]);
     assert_eq!((chain.types(), chain.range()), (expected, Some((1, 7))));
     let deliveries = format!("{}/deliveries", acme.destination);
-    let listed = world.api.with(&acme.org.admin).get(&deliveries).await.expect(200);
+    let listed = environment.api.with(&acme.org.admin).get(&deliveries).await.expect(200);
     let [delivery] = listed["deliveries"].as_array().unwrap().as_slice() else { panic!("{listed}") };
     assert_eq!((keys.len(), &delivery["key"]), (1, &json!(keys[0])));
     assert_eq!(delivery["sha256"], sha256(&objects[keys[0]]));
-    let shown = acme.shown(world).await;
+    let shown = acme.shown(environment).await;
     assert_eq!((&shown["state"], &shown["nextSequence"]), (&json!("sent"), &json!(8)));
 
     for (party, _, code) in refused {
-        let shown = party.shown(world).await;
+        let shown = party.shown(environment).await;
         assert_eq!(shown["failing"]["code"], code, "{shown}");
         let status = text(&shown["status"]);
         assert!(status.contains(&text(&shown["failing"]["fix"])), "{status}");
         assert!(status.ends_with("None has been sent so far."), "{status}");
-        assert!(world.objects(&party.customer).await.is_empty());
+        assert!(environment.objects(&party.customer).await.is_empty());
     }
-    world.mend(&narrow.customer, &narrow.org.external_id).await;
-    assert_eq!(narrow.tested(world).await["outcome"], "passed");
-    let shown = narrow.shown(world).await;
+    environment.mend(&narrow.customer, &narrow.org.external_id).await;
+    assert_eq!(narrow.tested(environment).await["outcome"], "passed");
+    let shown = narrow.shown(environment).await;
     assert_eq!(shown["failing"]["retryAt"], shown["failing"]["since"], "it is not waited for any longer: {shown}");
 }
 
-async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
-    let party = Party::new(world, None, "*").await;
-    let (admin, path) = (world.api.with(&party.org.admin), &party.destination);
+async fn what_was_set_up_is_changed_shown_and_ended(environment: &Environment) {
+    let party = Party::new(environment, None, "*").await;
+    let (admin, path) = (environment.api.with(&party.org.admin), &party.destination);
     let changed = admin.send(Method::PATCH, path, &[], Some(json!({"prefix": "audit"}).to_string())).await.expect(200);
     assert_eq!(changed["prefix"], "audit/");
     assert_eq!(admin.post(&format!("{path}/pause"), &json!({})).await.expect(200)["state"], "paused");
@@ -384,18 +384,18 @@ async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
     let range = json!({"firstSequence": 1, "lastSequence": 2});
     admin.post(&format!("{path}/replay"), &range).await.expect(202);
     let setup = admin.get(&format!("{path}/setup")).await.expect(200).to_string();
-    assert!(setup.contains(&world.service) && setup.contains(&party.org.external_id), "{setup}");
+    assert!(setup.contains(&environment.service) && setup.contains(&party.org.external_id), "{setup}");
 
     let tokens = party.org.path("/tokens");
     let old = admin.post(&tokens, &json!({"name": "SIEM", "role": "auditor"})).await.expect(201);
     let old_path = format!("{tokens}/{}", text(&old["id"]));
     let new = admin.post(&format!("{old_path}/rotate"), &json!({})).await.expect(201);
     for token in [&old, &new] {
-        world.api.with(&text(&token["token"])).get("/audit/tail").await.expect(200);
+        environment.api.with(&text(&token["token"])).get("/audit/tail").await.expect(200);
     }
     let second = admin.post(&tokens, &json!({"name": "Ada's", "role": "admin"})).await.expect(201);
     let (id, second) = (text(&second["id"]), text(&second["token"]));
-    world.api.with(&second).post(&format!("{path}/test"), &json!({})).await.expect(200);
+    environment.api.with(&second).post(&format!("{path}/test"), &json!({})).await.expect(200);
     let listed = admin.get(&tokens).await.expect(200);
     let used = listed["tokens"].as_array().unwrap().iter().find(|token| token["id"] == id).unwrap();
     assert!(used["lastUsedAt"].is_string(), "the function that tests notes it, too: {used}");
@@ -408,24 +408,24 @@ async fn what_was_set_up_is_changed_shown_and_ended(world: &World) {
     assert_eq!(listed["destinations"], json!([]));
 
     let renamed = json!({"name": "Acme Inc.", "plan": "enterprise"});
-    world.platform().put(&party.org.path(""), &renamed).await.expect(200);
+    environment.platform().put(&party.org.path(""), &renamed).await.expect(200);
     assert_eq!(admin.get(&party.org.path("")).await.expect(200)["name"], "Acme Inc.");
-    let found = world.platform().get("/organisations").await.expect(200);
+    let found = environment.platform().get("/organisations").await.expect(200);
     assert!(!found["organisations"].as_array().unwrap().is_empty());
 }
 
-async fn the_log_goes_on_where_all_that_came_before_has_expired(world: &World) {
-    let party = Party::new(world, None, "*").await;
-    let link = world.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
+async fn the_log_goes_on_where_all_that_came_before_has_expired(environment: &Environment) {
+    let party = Party::new(environment, None, "*").await;
+    let link = environment.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
     let organisation = party.org.id.parse().unwrap();
-    let store = world.store();
+    let store = environment.store();
     // Not by way of the API's function, which remembers ends for moments, and none ten days old.
     for what in ["enter", "test"] {
-        let tail = world.expire(&organisation).await;
+        let tail = environment.expire(&organisation).await;
         if what == "enter" {
-            Browser::enter(world, &text(&link["url"])).await;
+            Browser::enter(environment, &text(&link["url"])).await;
         } else {
-            assert_eq!(party.tested(world).await["outcome"], "passed");
+            assert_eq!(party.tested(environment).await["outcome"], "passed");
         }
         let everything = store.range(&organisation, 1..=u64::MAX, Order::Ascending, None, Consistency::Strong);
         let segments = everything.await.unwrap();
@@ -436,17 +436,17 @@ async fn the_log_goes_on_where_all_that_came_before_has_expired(world: &World) {
 
 /// A browser with a session of the organisation's page.
 struct Browser<'a> {
-    world: &'a World,
+    environment: &'a Environment,
     cookie: String,
     form_token: String,
 }
 
 impl<'a> Browser<'a> {
-    async fn enter(world: &'a World, link: &str) -> Self {
-        let entered = world.api.nobody().get(link).await;
+    async fn enter(environment: &'a Environment, link: &str) -> Self {
+        let entered = environment.api.nobody().get(link).await;
         assert_eq!(entered.status, 303, "{}", entered.body);
         let cookie = entered.headers["set-cookie"].split(';').next().unwrap().to_owned();
-        let mut browser = Self { world, cookie, form_token: String::new() };
+        let mut browser = Self { environment, cookie, form_token: String::new() };
         let page = browser.see("/console/destinations").await;
         let (_, field) = page.body.split_once(r#"name="formToken" value=""#).expect("a form");
         browser.form_token = field.split('"').next().unwrap().to_owned();
@@ -454,29 +454,29 @@ impl<'a> Browser<'a> {
     }
 
     async fn see(&self, path: &str) -> Answer {
-        self.world.api.nobody().send(Method::GET, path, &[("cookie", &self.cookie)], None).await
+        self.environment.api.nobody().send(Method::GET, path, &[("cookie", &self.cookie)], None).await
     }
 
     async fn fill_in(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let fields = [fields, &[("formToken", &self.form_token)]].concat();
         let form = reqwest::Url::parse_with_params("https://form", fields).unwrap().query().unwrap().to_owned();
         let headers = [("cookie", self.cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-        self.world.api.nobody().send(Method::POST, path, &headers, Some(form)).await
+        self.environment.api.nobody().send(Method::POST, path, &headers, Some(form)).await
     }
 }
 
-async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(world: &World) {
-    let acme = world.organisation().await;
-    let customer = world.customer(&acme.external_id, "*").await;
-    let event = world.api.with(&acme.producer).post("/events", &event("seen")).await.expect(201);
+async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(environment: &Environment) {
+    let acme = environment.organisation().await;
+    let customer = environment.customer(&acme.external_id, "*").await;
+    let event = environment.api.with(&acme.producer).post("/events", &event("seen")).await.expect(201);
     let uuid = text(&event["events"][0]["uuid"]);
     let user = json!({"id": "7", "name": "Ada Bell", "email": "ada@example.com"});
     let input = json!({"role": "admin", "user": user});
-    let link = world.platform().post(&acme.path("/portal-links"), &input).await.expect(201);
+    let link = environment.platform().post(&acme.path("/portal-links"), &input).await.expect(201);
     let link = text(&link["url"]);
-    let browser = Browser::enter(world, &link).await;
+    let browser = Browser::enter(environment, &link).await;
 
-    let admin = world.api.with(&acme.admin);
+    let admin = environment.api.with(&acme.admin);
     let bucket = [("bucket", customer.bucket.as_str()), ("roleArn", &customer.role_arn)];
     assert_eq!(browser.fill_in("/console/destinations", &bucket).await.status, 303);
     let listed = admin.get(&acme.path("/destinations")).await.expect(200);
@@ -492,13 +492,13 @@ async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(wo
     }
     let tested = browser.fill_in(&format!("{one}/test"), &[]).await;
     assert_eq!(tested.status, 200, "{}", tested.body);
-    assert!(world.objects(&customer).await.contains_key(&format!("audit/{TEST_OBJECT}")));
+    assert!(environment.objects(&customer).await.contains_key(&format!("audit/{TEST_OBJECT}")));
 
     let name = [("name", "SIEM"), ("role", "auditor"), ("expiresAt", "90")];
     let made = browser.fill_in("/console/tokens", &name).await;
     let (_, token) = made.body.split_once("annals_").expect("a token");
     let token: String = token.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    world.api.with(&format!("annals_{token}")).get("/audit/tail").await.expect(200);
+    environment.api.with(&format!("annals_{token}")).get("/audit/tail").await.expect(200);
     let listed = admin.get(&acme.path("/tokens")).await.expect(200);
     let made = listed["tokens"].as_array().unwrap().iter().find(|token| token["name"] == "SIEM").unwrap();
     let token = format!("/console/tokens/{}", text(&made["id"]));
@@ -524,17 +524,17 @@ async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(wo
     }
 }
 
-async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(world: &World) {
-    let (acme, umbrella) = (world.organisation().await, world.organisation().await);
-    world.api.with(&acme.producer).post("/events", &event("private")).await.expect(201);
-    for caller in [world.api.nobody(), world.api.with("nonsense"), world.api.with(&acme.auditor[1..])] {
+async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(environment: &Environment) {
+    let (acme, umbrella) = (environment.organisation().await, environment.organisation().await);
+    environment.api.with(&acme.producer).post("/events", &event("private")).await.expect(201);
+    for caller in [environment.api.nobody(), environment.api.with("nonsense"), environment.api.with(&acme.auditor[1..])] {
         let refused = caller.get("/audit").await;
         refused.expect_problem(401, "unauthorized");
         assert_eq!(refused.headers["www-authenticate"], "Bearer");
     }
-    world.api.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
-    let theirs = world.api.with(&umbrella.admin);
-    let one = text(&world.api.with(&acme.auditor).get("/audit").await.expect(200)["events"][4]["uuid"]);
+    environment.api.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
+    let theirs = environment.api.with(&umbrella.admin);
+    let one = text(&environment.api.with(&acme.auditor).get("/audit").await.expect(200)["events"][4]["uuid"]);
     for path in ["", "/audit", "/audit/tail", "/destinations", "/tokens", &format!("/audit/{one}")] {
         let nowhere = theirs.get(&format!("/organisations/nowhere{path}")).await;
         nowhere.expect_problem(404, "not_found");
@@ -545,7 +545,7 @@ async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(w
     theirs.post(&test, &json!({})).await.expect_problem(404, "not_found");
 }
 
-async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is(world: &World) {
+async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is(environment: &Environment) {
     let description = annals_api::routes::operations(Description::default());
     let document = serde_json::to_value(annals_test_connection::operations(description).document()).unwrap();
     let mut operations = 0;
@@ -553,7 +553,7 @@ async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_els
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace(['{', '}'], "");
-            let answer = world.api.nobody().send(method.clone(), &path, &[], None).await;
+            let answer = environment.api.nobody().send(method.clone(), &path, &[], None).await;
             if operation["security"] == json!([]) {
                 assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
             } else {
@@ -564,8 +564,8 @@ async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_els
     }
     assert!(operations >= 30, "the description is not understood: {operations}");
     for (method, path) in [(Method::GET, "/"), (Method::DELETE, "/events"), (Method::POST, "/organisations/a/b/c")] {
-        let answer = world.platform().send(method.clone(), path, &[], None).await;
-        match &world.place {
+        let answer = environment.platform().send(method.clone(), path, &[], None).await;
+        match &environment.place {
             Place::Local(_) => assert!([404, 405].contains(&answer.status), "{method} {path}"),
             // The gateway has no such route: no function is asked.
             Place::Deployed { .. } => {

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    scene::{Answer, Caller, Org, Scene, event, text},
+    fixture::{Answer, Caller, Fixture, Org, event, text},
     tokens::expired,
 };
 
@@ -160,18 +160,18 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(scene: &Scene, route: &Route) -> Self {
-        let org = scene.organisation().await;
+    async fn set(fixture: &Fixture, route: &Route) -> Self {
+        let org = fixture.organisation().await;
         let input = json!({"name": "To be revoked", "role": "auditor"});
-        let token = scene.platform().post(&format!("/organisations/{}/tokens", org.id), &input).await.expect(201);
+        let token = fixture.platform().post(&format!("/organisations/{}/tokens", org.id), &input).await.expect(201);
         let creates = route.leaves == Some("destination.create");
-        let customer = scene.customer(&org);
-        let destination = if creates { String::new() } else { scene.destination(&org, &customer).await };
+        let customer = fixture.customer(&org);
+        let destination = if creates { String::new() } else { fixture.destination(&org, &customer).await };
         if route.leaves == Some("destination.resume") {
             let path = format!("/organisations/{}/destinations/{destination}/pause", org.id);
-            scene.with(&org.admin).post(&path, &json!({})).await.expect(200);
+            fixture.with(&org.admin).post(&path, &json!({})).await.expect(200);
         }
-        let uuid = text(&scene.lines_behind(&org.id, 0).await[0]["eventId"]);
+        let uuid = text(&fixture.lines_behind(&org.id, 0).await[0]["eventId"]);
         Self { token: text(&token["id"]), destination, uuid, free: creates.then_some(customer), org }
     }
 
@@ -240,8 +240,8 @@ fn what_is_described_is_what_is_deployed_under_the_same_names() {
 
 #[tokio::test]
 async fn the_description_is_served_to_anyone_and_may_be_kept_for_an_hour() {
-    let scene = Scene::set().await;
-    let answer = scene.nobody().get("/openapi.json").await;
+    let fixture = Fixture::start().await;
+    let answer = fixture.nobody().get("/openapi.json").await;
     assert_eq!((answer.status, &*answer.body), (200, DOCUMENT));
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(answer.headers["cache-control"], "public, max-age=3600");
@@ -249,57 +249,57 @@ async fn the_description_is_served_to_anyone_and_may_be_kept_for_an_hour() {
 
 #[tokio::test]
 async fn public_routes_ask_for_no_token_and_leave_no_event() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for (method, path) in PUBLIC {
-        let answer = scene.nobody().send(method.clone(), path, &[], None).await;
+        let answer = fixture.nobody().send(method.clone(), path, &[], None).await;
         assert_eq!(answer.status, 200, "{method} {path}");
-        assert_eq!(scene.with("nonsense").send(method.clone(), path, &[], None).await, answer, "{method} {path}");
+        assert_eq!(fixture.with("nonsense").send(method.clone(), path, &[], None).await, answer, "{method} {path}");
     }
 }
 
 #[tokio::test]
 async fn without_a_valid_token_every_route_is_refused_alike() {
-    let scene = Scene::set().await;
-    let refused = scene.nobody().get("/audit").await;
+    let fixture = Fixture::start().await;
+    let refused = fixture.nobody().get("/audit").await;
     refused.expect_problem(401, "unauthorized");
     for route in routes() {
-        let stage = Stage::set(&scene, &route).await;
-        let old = expired(&scene, &stage.org.id, *route.roles.first().unwrap_or(&Role::Admin)).await;
+        let stage = Stage::start(&fixture, &route).await;
+        let old = expired(&fixture, &stage.org.id, *route.roles.first().unwrap_or(&Role::Admin)).await;
         let tokens = format!("/organisations/{}/tokens", stage.org.id);
         let input = json!({"name": "Gone", "role": route.roles.first().map_or("admin", |role| role.as_str())});
-        let revoked = scene.platform().post(&tokens, &input).await.expect(201);
-        scene.platform().delete(&format!("{tokens}/{}", text(&revoked["id"]))).await.expect(204);
-        let before = scene.tail(&stage.org.id).await;
+        let revoked = fixture.platform().post(&tokens, &input).await.expect(201);
+        fixture.platform().delete(&format!("{tokens}/{}", text(&revoked["id"]))).await.expect(204);
+        let before = fixture.tail(&stage.org.id).await;
         let revoked = text(&revoked["token"]);
         let callers = [
-            ("no token", scene.nobody()),
-            ("garbage", scene.with("nonsense")),
-            ("expired", scene.with(&old)),
-            ("revoked", scene.with(&revoked)),
+            ("no token", fixture.nobody()),
+            ("garbage", fixture.with("nonsense")),
+            ("expired", fixture.with(&old)),
+            ("revoked", fixture.with(&revoked)),
         ];
         for (what, caller) in callers {
             let answer = stage.call(&route, caller, &stage.path(&route)).await;
             assert_eq!(answer, refused, "{} {} with {what}", route.method, route.path);
         }
-        assert_eq!(scene.tail(&stage.org.id).await, before, "{} {}: nothing is recorded", route.method, route.path);
+        assert_eq!(fixture.tail(&stage.org.id).await, before, "{} {}: nothing is recorded", route.method, route.path);
     }
 }
 
 #[tokio::test]
 async fn every_role_may_do_what_the_table_says_and_each_call_leaves_the_one_event_of_its_kind() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for route in routes() {
         let allowed = ROLES.into_iter().filter(|role| route.roles.contains(role)).map(Some);
         // The platform names the organisation in the path.
         let platform = route.path.starts_with("/organisations").then_some(None);
         for role in allowed.chain(platform) {
-            let stage = Stage::set(&scene, &route).await;
-            let caller = role.map_or_else(|| scene.platform(), |role| scene.with(stage.token_of(role)));
-            let before = scene.tail(&stage.org.id).await.last;
+            let stage = Stage::start(&fixture, &route).await;
+            let caller = role.map_or_else(|| fixture.platform(), |role| fixture.with(stage.token_of(role)));
+            let before = fixture.tail(&stage.org.id).await.last;
             let answer = stage.call(&route, caller, &stage.path(&route)).await;
             let what = format!("{} {} as {role:?}", route.method, route.path);
             assert_eq!(answer.status, route.status, "{what}: {}", answer.body);
-            let left = scene.lines_behind(&stage.org.id, before).await;
+            let left = fixture.lines_behind(&stage.org.id, before).await;
             let types: Vec<&str> = left.iter().map(|line| line["type"].as_str().unwrap()).collect();
             assert_eq!(types, route.leaves.into_iter().collect::<Vec<_>>(), "{what}");
             if let Some(line) = left.first().filter(|line| line["type"] != "mock_api.update") {
@@ -313,33 +313,33 @@ async fn every_role_may_do_what_the_table_says_and_each_call_leaves_the_one_even
 
 #[tokio::test]
 async fn every_other_role_is_refused_and_leaves_nothing() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for route in routes() {
-        let stage = Stage::set(&scene, &route).await;
-        let before = scene.tail(&stage.org.id).await;
+        let stage = Stage::start(&fixture, &route).await;
+        let before = fixture.tail(&stage.org.id).await;
         for role in ROLES.into_iter().filter(|role| !route.roles.contains(role)) {
-            let answer = stage.call(&route, scene.with(stage.token_of(role)), &stage.path(&route)).await;
+            let answer = stage.call(&route, fixture.with(stage.token_of(role)), &stage.path(&route)).await;
             let problem = answer.expect_problem(403, "forbidden");
             let detail = text(&problem["detail"]);
             assert!(detail.contains(role.as_str()), "{} {}: {detail}", route.method, route.path);
         }
         if !route.path.starts_with("/organisations") {
-            let answer = stage.call(&route, scene.platform(), &stage.path(&route)).await;
+            let answer = stage.call(&route, fixture.platform(), &stage.path(&route)).await;
             answer.expect_problem(400, "organisation_needed");
         }
-        assert_eq!(scene.tail(&stage.org.id).await, before, "{} {}", route.method, route.path);
+        assert_eq!(fixture.tail(&stage.org.id).await, before, "{} {}", route.method, route.path);
     }
 }
 
 #[tokio::test]
 async fn what_belongs_to_another_organisation_is_what_does_not_exist() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for route in routes().into_iter().filter(|route| !route.roles.is_empty()) {
-        let (stage, other) = (Stage::set(&scene, &route).await, Stage::set(&scene, &route).await);
-        let (before, others) = (scene.tail(&stage.org.id).await, scene.tail(&other.org.id).await);
+        let (stage, other) = (Stage::start(&fixture, &route).await, Stage::start(&fixture, &route).await);
+        let (before, others) = (fixture.tail(&stage.org.id).await, fixture.tail(&other.org.id).await);
         let what = format!("{} {}", route.method, route.path);
         for role in ROLES {
-            let caller = scene.with(other.token_of(role));
+            let caller = fixture.with(other.token_of(role));
             if route.path.contains("{organisation}") {
                 let theirs = stage.call(&route, caller, &stage.path(&route)).await;
                 let absent = stage.call(&route, caller, &stage.path_in(&route, "nobody")).await;
@@ -364,19 +364,19 @@ async fn what_belongs_to_another_organisation_is_what_does_not_exist() {
                 assert_eq!(theirs, absent, "{what}: another's thing, as {role:?}");
             }
         }
-        assert_eq!(scene.tail(&stage.org.id).await, before, "{what}");
-        assert_eq!(scene.tail(&other.org.id).await, others, "{what}");
+        assert_eq!(fixture.tail(&stage.org.id).await, before, "{what}");
+        assert_eq!(fixture.tail(&other.org.id).await, others, "{what}");
     }
 }
 
 #[tokio::test]
 async fn paths_and_methods_that_are_none_are_problems_too() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     for path in ["/", "/nowhere", "/audit/a/b", "/organisations/", "/events/"] {
-        scene.with(&acme.admin).get(path).await.expect_problem(404, "no_such_route");
+        fixture.with(&acme.admin).get(path).await.expect_problem(404, "no_such_route");
     }
-    let answer = scene.with(&acme.admin).delete("/events").await;
+    let answer = fixture.with(&acme.admin).delete("/events").await;
     answer.expect_problem(405, "method_not_allowed");
     assert_eq!(answer.headers["allow"], "POST");
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use self::{
     cutting_proxy::{Cut, CuttingProxy},
-    log::{PLATFORM_TOKEN, Scene},
+    log::{Fixture, PLATFORM_TOKEN},
 };
 
 const PRODUCERS: usize = 20;
@@ -54,31 +54,32 @@ fn assert_all_there_in_order(labels: &[String]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_events_from_many_tasks_arrive_once_in_order_and_in_full_batches() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     // However slow the machine is, no batch is sent before it is full, and no request is sent again.
-    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await).linger(GRACE).attempt_timeout(GRACE);
+    let builder =
+        AuditLog::builder(&fixture.url(), &fixture.producer_token().await).linger(GRACE).attempt_timeout(GRACE);
     let audit = builder.start().unwrap();
     record_from_many_tasks(&audit).await;
     assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
-    let log = scene.log().await;
+    let log = fixture.log().await;
     assert_all_there_in_order(&log.labels);
     assert_eq!(log.segments, vec![100; PRODUCERS * EVENTS_EACH / 100]);
     let stats = audit.stats();
     assert_eq!((stats.delivered, stats.retries), ((PRODUCERS * EVENTS_EACH) as u64, 0));
-    scene.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_nothing() {
-    let scene = Scene::set().await;
-    let proxy = CuttingProxy::start(scene.url(), &[Cut::No, Cut::WholeAnswer, Cut::HalfAnswer, Cut::Request]).await;
-    let builder = AuditLog::builder(&proxy.url(), PLATFORM_TOKEN).organisation(scene.organisation());
+    let fixture = Fixture::start().await;
+    let proxy = CuttingProxy::start(fixture.url(), &[Cut::No, Cut::WholeAnswer, Cut::HalfAnswer, Cut::Request]).await;
+    let builder = AuditLog::builder(&proxy.url(), PLATFORM_TOKEN).organisation(fixture.organisation());
     let audit = builder.retry_delay_max(Duration::from_millis(10)).start().unwrap();
     record_from_many_tasks(&audit).await;
     let receipt = audit.record_durably(event(0, EVENTS_EACH)).unwrap().await.unwrap();
-    assert_eq!(receipt.sequence, scene.tail().await);
+    assert_eq!(receipt.sequence, fixture.tail().await);
     assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
-    let mut log = scene.log().await;
+    let mut log = fixture.log().await;
     assert_eq!(log.labels.pop().unwrap(), format!("0/{EVENTS_EACH}"));
     assert_eq!(log.ids.pop().unwrap(), receipt.event_id);
     assert_all_there_in_order(&log.labels);
@@ -86,13 +87,13 @@ async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_noth
     let (processed, batches) = (proxy.processed(), log.segments.len() as u64);
     assert!(processed >= 2 * batches, "{processed} requests for {batches} batches");
     assert!(audit.stats().retries >= 2 * batches, "{:?}", audit.stats());
-    scene.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn the_servers_verdicts_are_understood() {
-    let scene = Scene::set().await;
-    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await);
+    let fixture = Fixture::start().await;
+    let builder = AuditLog::builder(&fixture.url(), &fixture.producer_token().await);
     let audit = builder.start().unwrap();
     let good = audit.record_durably(event(0, 0)).unwrap();
     let bad = audit.record_durably(json!({"action": "UPDATE", "colour": "red"})).unwrap();
@@ -103,14 +104,14 @@ async fn the_servers_verdicts_are_understood() {
     assert_eq!(pointers, ["/entity", "/principal", "/colour"]);
     let large = json!({"action": "x".repeat(annals_client::MAX_EVENT_BYTES)});
     assert!(matches!(audit.record(large), Err(Refused::TooLarge)));
-    assert_eq!(scene.log().await.labels, ["0/0", "0/1"]);
-    scene.end().await;
+    assert_eq!(fixture.log().await.labels, ["0/0", "0/1"]);
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn batches_as_large_as_may_be_are_taken() {
-    let scene = Scene::set().await;
-    let builder = AuditLog::builder(&scene.url(), &scene.producer_token().await);
+    let fixture = Fixture::start().await;
+    let builder = AuditLog::builder(&fixture.url(), &fixture.producer_token().await);
     let audit = builder.batch_max_bytes(usize::MAX).attempt_timeout(GRACE).start().unwrap();
     // What no compression makes smaller: digits of a generator, as text of 64 signs.
     let mut state = 1_u64;
@@ -125,21 +126,21 @@ async fn batches_as_large_as_may_be_are_taken() {
         audit.record(event(0, number).payload(json!({"noise": noise()}))).unwrap();
     }
     assert_eq!(audit.shutdown(GRACE).await, ShutdownReport::default());
-    let labels = scene.log().await.labels;
+    let labels = fixture.log().await.labels;
     assert_eq!(labels, (0..30).map(|number| format!("0/{number}")).collect::<Vec<_>>());
     assert_eq!((audit.stats().rejected, audit.stats().retries), (0, 0));
-    scene.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test]
 async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     let builders = [
-        AuditLog::builder(&scene.url(), "annals_wrong"),
-        AuditLog::builder(&scene.url(), &scene.auditor_token().await),
-        AuditLog::builder(&scene.url(), PLATFORM_TOKEN),
-        AuditLog::builder(&scene.url(), PLATFORM_TOKEN).organisation("nobody"),
-        AuditLog::builder(&format!("{}/v1", scene.url()), PLATFORM_TOKEN),
+        AuditLog::builder(&fixture.url(), "annals_wrong"),
+        AuditLog::builder(&fixture.url(), &fixture.auditor_token().await),
+        AuditLog::builder(&fixture.url(), PLATFORM_TOKEN),
+        AuditLog::builder(&fixture.url(), PLATFORM_TOKEN).organisation("nobody"),
+        AuditLog::builder(&format!("{}/v1", fixture.url()), PLATFORM_TOKEN),
         AuditLog::builder("http://127.0.0.1:1", "annals_wrong"),
     ];
     let mut troubles = Vec::new();
@@ -162,7 +163,7 @@ async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() 
     unexpected answer (status 404): No call has this path. Check it against the API's description.
     error sending request: client error
     ");
-    scene.end().await;
+    fixture.end().await;
 }
 
 /// Passes on how delivery fares.

@@ -17,15 +17,15 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{LOOKBACK, Org, Scene, event, label, text, time};
+use crate::fixture::{Fixture, LOOKBACK, Org, event, label, text, time};
 
-async fn show(scene: &Scene, organisation: &Org, destination: &str) -> Value {
+async fn show(fixture: &Fixture, organisation: &Org, destination: &str) -> Value {
     let path = format!("/organisations/{}/destinations/{destination}", organisation.id);
-    scene.with(&organisation.admin).get(&path).await.expect(200)
+    fixture.with(&organisation.admin).get(&path).await.expect(200)
 }
 
-async fn post(scene: &Scene, organisation: &Org, name: &str) {
-    scene.with(&organisation.producer).post("/events", &event(name)).await.expect(201);
+async fn post(fixture: &Fixture, organisation: &Org, name: &str) {
+    fixture.with(&organisation.producer).post("/events", &event(name)).await.expect(201);
 }
 
 /// The outcome of a tick for one organisation.
@@ -35,15 +35,15 @@ fn shipped<'a>(tick: &'a Value, organisation: &Org) -> Option<&'a Value> {
 
 #[tokio::test]
 async fn a_tick_delivers_everything_that_is_new_once_in_the_layout_of_wiremock_cloud() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    post(&scene, &acme, "a").await;
-    post(&scene, &acme, "b").await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    post(&fixture, &acme, "a").await;
+    post(&fixture, &acme, "b").await;
 
-    let tick = scene.tick().await;
-    let objects = customer.objects(scene.system.cloud()).await;
+    let tick = fixture.tick().await;
+    let objects = customer.objects(fixture.system.cloud()).await;
     assert_eq!(objects.len(), 1);
     let (key, content) = objects.first_key_value().unwrap();
     assert!(is_delivery(key), "{key}");
@@ -62,57 +62,57 @@ async fn a_tick_delivers_everything_that_is_new_once_in_the_layout_of_wiremock_c
     );
     assert_eq!(chain.range(), Some((1, 7)));
     assert_eq!(chain.lines[0]["previousHash"], ORIGIN);
-    assert_eq!(chain.hash, scene.tail(&acme.id).await.hash.to_string());
-    assert_eq!(chain.lines, scene.lines_behind(&acme.id, 0).await, "what the log holds, and nothing else");
+    assert_eq!(chain.hash, fixture.tail(&acme.id).await.hash.to_string());
+    assert_eq!(chain.lines, fixture.lines_behind(&acme.id, 0).await, "what the log holds, and nothing else");
 
     let report = shipped(&tick, &acme).unwrap();
     assert_eq!(report["outcome"], "up_to_date");
     let delivery = &report["deliveries"][0];
     assert_eq!((&delivery["key"], &delivery["bytes"]), (&json!(key), &json!(content.len())));
 
-    let nothing = scene.tick().await;
+    let nothing = fixture.tick().await;
     assert_eq!(shipped(&nothing, &acme).map(|shipped| &shipped["deliveries"]), Some(&json!([])));
-    let looked = show(&scene, &acme, &id).await;
-    scene.tick().await;
-    assert_eq!(customer.objects(scene.system.cloud()).await, objects, "nothing is new: delivering leaves no event");
-    assert_eq!(show(&scene, &acme, &id).await, looked, "nor does a tick without anything new change the status");
+    let looked = show(&fixture, &acme, &id).await;
+    fixture.tick().await;
+    assert_eq!(customer.objects(fixture.system.cloud()).await, objects, "nothing is new: delivering leaves no event");
+    assert_eq!(show(&fixture, &acme, &id).await, looked, "nor does a tick without anything new change the status");
 }
 
 #[tokio::test]
 async fn every_tick_delivers_only_what_is_new_and_reads_and_tests_are() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let first = customer.objects(scene.system.cloud()).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let first = customer.objects(fixture.system.cloud()).await;
 
-    post(&scene, &acme, "new").await;
-    scene.with(&acme.auditor).get("/audit?pageSize=1").await.expect(200);
+    post(&fixture, &acme, "new").await;
+    fixture.with(&acme.auditor).get("/audit?pageSize=1").await.expect(200);
     let path = format!("/organisations/{}/destinations/{id}", acme.id);
-    scene.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200);
+    fixture.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200);
     // These show, and change nothing that the log is about: they leave no event.
-    scene.with(&acme.admin).get(&path).await.expect(200);
-    scene.with(&acme.admin).get(&format!("{path}/deliveries")).await.expect(200);
-    scene.tick().await;
-    let mut objects = customer.objects(scene.system.cloud()).await;
+    fixture.with(&acme.admin).get(&path).await.expect(200);
+    fixture.with(&acme.admin).get(&format!("{path}/deliveries")).await.expect(200);
+    fixture.tick().await;
+    let mut objects = customer.objects(fixture.system.cloud()).await;
     let chain = Chain::of(&objects);
     assert!(first.iter().all(|(key, content)| objects.get(key) == Some(content)), "what was delivered stays");
     assert!(objects.contains_key("test-wiremock-cloud-integration.txt"));
     objects.retain(|key, _| is_delivery(key) && !first.contains_key(key));
     assert_eq!(objects.len(), 1);
     assert_eq!(Chain::of(&objects).types(), ["mock_api.update", "audit.read", "destination.test"]);
-    assert_eq!(chain.range(), Some((1, scene.tail(&acme.id).await.last)), "dense over both objects");
+    assert_eq!(chain.range(), Some((1, fixture.tail(&acme.id).await.last)), "dense over both objects");
 }
 
 #[tokio::test]
 async fn the_first_delivery_reaches_back_seven_days_and_no_further() {
     const HOUR: Duration = Duration::from_secs(3600);
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     // The company has been a customer for twelve days.
-    let now = Timestamp::from_millis(scene.system.cloud().clock().now_millis());
+    let now = Timestamp::from_millis(fixture.system.cloud().clock().now_millis());
     let clock = VirtualClock::new(now.minus(LOOKBACK + 120 * HOUR));
-    let earlier = scene.at(clock.clone());
+    let earlier = fixture.at(clock.clone());
     let id = name("org");
     let input = OrganisationInput::parse(br#"{"name": "Acme", "plan": "enterprise"}"#).unwrap();
     let put = earlier.administration.put_organisation(&id.parse().unwrap(), input, &platform()).await.unwrap();
@@ -132,13 +132,13 @@ async fn the_first_delivery_reaches_back_seven_days_and_no_further() {
         admin: admin.reveal().to_owned(),
         id,
     };
-    let customer = scene.customer(&acme);
-    let destination = scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let created_at = time(&show(&scene, &acme, &destination).await["createdAt"]);
-    let chain = scene.delivered(&customer).await;
+    let customer = fixture.customer(&acme);
+    let destination = fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let created_at = time(&show(&fixture, &acme, &destination).await["createdAt"]);
+    let chain = fixture.delivered(&customer).await;
     let beginning = created_at.minus(LOOKBACK);
-    let all = scene.lines_behind(&acme.id, 0).await;
+    let all = fixture.lines_behind(&acme.id, 0).await;
     let expected: Vec<&Value> = all.iter().filter(|line| time(&line["timestamp"]) >= beginning).collect();
     assert_eq!(chain.lines.iter().collect::<Vec<_>>(), expected);
     let posted: Vec<u32> = chain.lines.iter().filter_map(label).map(|label| label.parse().unwrap()).collect();
@@ -150,20 +150,20 @@ async fn the_first_delivery_reaches_back_seven_days_and_no_further() {
 
 #[tokio::test]
 async fn each_organisations_events_go_to_its_own_bucket_alone() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     let mut parties = Vec::new();
     for _ in 0..5 {
-        let organisation = scene.organisation().await;
-        let customer = scene.customer(&organisation);
-        scene.destination(&organisation, &customer).await;
-        post(&scene, &organisation, &organisation.id).await;
+        let organisation = fixture.organisation().await;
+        let customer = fixture.customer(&organisation);
+        fixture.destination(&organisation, &customer).await;
+        post(&fixture, &organisation, &organisation.id).await;
         parties.push((organisation, customer));
     }
-    let tick = scene.tick().await;
+    let tick = fixture.tick().await;
     assert_eq!((&tick["planned"], &tick["deferred"]), (&json!(5), &json!(0)));
     for (organisation, customer) in &parties {
-        let chain = scene.delivered(customer).await;
-        assert_eq!(chain.lines, scene.lines_behind(&organisation.id, 0).await);
+        let chain = fixture.delivered(customer).await;
+        assert_eq!(chain.lines, fixture.lines_behind(&organisation.id, 0).await);
         assert!(chain.lines.iter().all(|line| line["organisation"]["id"] == organisation.id));
         assert_eq!(chain.lines.iter().filter_map(label).collect::<Vec<_>>(), [&organisation.id]);
     }
@@ -171,17 +171,17 @@ async fn each_organisations_events_go_to_its_own_bucket_alone() {
 
 #[tokio::test]
 async fn a_customer_that_refuses_holds_up_no_other() {
-    let scene = Scene::set().await;
-    let (acme, umbrella) = (scene.organisation().await, scene.organisation().await);
-    let (broken, sound) = (scene.customer(&acme), scene.customer(&umbrella));
-    let id = scene.destination(&acme, &broken).await;
-    scene.destination(&umbrella, &sound).await;
-    scene.system.cloud().iam().delete_role(&broken.role_arn).unwrap();
-    let tick = scene.tick().await;
+    let fixture = Fixture::start().await;
+    let (acme, umbrella) = (fixture.organisation().await, fixture.organisation().await);
+    let (broken, sound) = (fixture.customer(&acme), fixture.customer(&umbrella));
+    let id = fixture.destination(&acme, &broken).await;
+    fixture.destination(&umbrella, &sound).await;
+    fixture.system.cloud().iam().delete_role(&broken.role_arn).unwrap();
+    let tick = fixture.tick().await;
     assert_eq!(shipped(&tick, &acme).unwrap()["outcome"], "role_not_assumable");
-    assert_eq!(scene.delivered(&sound).await.lines.len(), 5);
+    assert_eq!(fixture.delivered(&sound).await.lines.len(), 5);
 
-    let shown = show(&scene, &acme, &id).await;
+    let shown = show(&fixture, &acme, &id).await;
     assert_eq!(shown["state"], "failing");
     assert_eq!((&shown["failing"]["code"], &shown["failing"]["attempts"]), (&json!("role_not_assumable"), &json!(1)));
     let status = text(&shown["status"]);
@@ -191,27 +191,27 @@ async fn a_customer_that_refuses_holds_up_no_other() {
     }
     assert!(status.ends_with("None has been sent so far."), "{status}");
     assert!(time(&shown["failing"]["retryAt"]) > time(&shown["failing"]["since"]));
-    let tick = scene.tick().await;
+    let tick = fixture.tick().await;
     assert_eq!((&tick["planned"], &tick["deferred"]), (&json!(1), &json!(1)), "it rests until its pause is over");
 }
 
 #[tokio::test]
 async fn the_status_tells_success_and_a_failure_after_it_the_last_success() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let sent = show(&scene, &acme, &id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let sent = show(&fixture, &acme, &id).await;
     assert_eq!(sent["state"], "sent");
     let last_success = text(&sent["lastSuccess"]);
     assert!(text(&sent["status"]).starts_with("Status: ") && text(&sent["status"]).contains(&last_success));
-    assert_eq!(sent["nextSequence"], scene.tail(&acme.id).await.last + 1);
+    assert_eq!(sent["nextSequence"], fixture.tail(&acme.id).await.last + 1);
 
-    scene.system.cloud().iam().delete_bucket(&customer.bucket).unwrap();
-    post(&scene, &acme, "waits").await;
-    scene.tick().await;
-    let failing = show(&scene, &acme, &id).await;
+    fixture.system.cloud().iam().delete_bucket(&customer.bucket).unwrap();
+    post(&fixture, &acme, "waits").await;
+    fixture.tick().await;
+    let failing = show(&fixture, &acme, &id).await;
     assert_eq!((&failing["state"], &failing["failing"]["code"]), (&json!("failing"), &json!("bucket_missing")));
     assert_eq!(failing["lastSuccess"], last_success);
     assert!(text(&failing["status"]).contains(&last_success), "the date of the last success");
@@ -221,22 +221,22 @@ async fn the_status_tells_success_and_a_failure_after_it_the_last_success() {
 
 #[tokio::test]
 async fn deliveries_are_listed_with_what_sha256sum_gives_for_their_objects() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let mut ticks = Vec::new();
     for round in 0..3 {
-        post(&scene, &acme, &round.to_string()).await;
-        let tick = scene.tick().await;
+        post(&fixture, &acme, &round.to_string()).await;
+        let tick = fixture.tick().await;
         ticks.insert(0, shipped(&tick, &acme).unwrap()["deliveries"][0].clone());
     }
     let path = format!("/organisations/{}/destinations/{id}/deliveries", acme.id);
-    let listed = scene.with(&acme.admin).get(&path).await.expect(200);
+    let listed = fixture.with(&acme.admin).get(&path).await.expect(200);
     let listed = listed["deliveries"].as_array().unwrap();
     assert_eq!(listed.len(), 3, "the newest first");
-    let objects = customer.objects(scene.system.cloud()).await;
-    let mut next = scene.tail(&acme.id).await.last;
+    let objects = customer.objects(fixture.system.cloud()).await;
+    let mut next = fixture.tail(&acme.id).await.last;
     for (delivery, tick) in listed.iter().zip(&ticks) {
         let content = &objects[delivery["key"].as_str().unwrap()];
         assert_eq!(delivery["sha256"], sha256(content));
@@ -258,37 +258,37 @@ async fn deliveries_are_listed_with_what_sha256sum_gives_for_their_objects() {
 
 #[tokio::test]
 async fn nothing_more_is_sent_to_a_destination_that_is_deleted() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let before = customer.objects(scene.system.cloud()).await;
-    post(&scene, &acme, "too late").await;
-    scene.with(&acme.admin).delete(&format!("/organisations/{}/destinations/{id}", acme.id)).await.expect(204);
-    let tick = scene.tick().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let before = customer.objects(fixture.system.cloud()).await;
+    post(&fixture, &acme, "too late").await;
+    fixture.with(&acme.admin).delete(&format!("/organisations/{}/destinations/{id}", acme.id)).await.expect(204);
+    let tick = fixture.tick().await;
     assert_eq!(tick["planned"], 0);
-    assert_eq!(customer.objects(scene.system.cloud()).await, before);
+    assert_eq!(customer.objects(fixture.system.cloud()).await, before);
 
-    scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let after = customer.objects(scene.system.cloud()).await;
+    fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let after = customer.objects(fixture.system.cloud()).await;
     assert!(before.iter().all(|(key, content)| after.get(key) == Some(content)), "what is there stays");
     let fresh: BTreeMap<_, _> = after.into_iter().filter(|(key, _)| !before.contains_key(key)).collect();
-    assert_eq!(Chain::of(&fresh).range(), Some((1, scene.tail(&acme.id).await.last)), "a new one begins anew");
+    assert_eq!(Chain::of(&fresh).range(), Some((1, fixture.tail(&acme.id).await.last)), "a new one begins anew");
 }
 
 #[tokio::test]
 async fn keys_begin_with_the_destinations_prefix() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
     let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn, "prefix": "audit/annals"});
     let path = format!("/organisations/{}/destinations", acme.id);
-    let id = text(&scene.with(&acme.admin).post(&path, &input).await.expect(201)["id"]);
-    scene.with(&acme.admin).post(&format!("{path}/{id}/test"), &json!({})).await.expect(200);
-    scene.tick().await;
-    let objects = customer.objects(scene.system.cloud()).await;
+    let id = text(&fixture.with(&acme.admin).post(&path, &input).await.expect(201)["id"]);
+    fixture.with(&acme.admin).post(&format!("{path}/{id}/test"), &json!({})).await.expect(200);
+    fixture.tick().await;
+    let objects = customer.objects(fixture.system.cloud()).await;
     assert_eq!(objects.len(), 2);
     assert!(objects.contains_key("audit/annals/test-wiremock-cloud-integration.txt"), "{:?}", objects.keys());
     let key = |key: &String| key.strip_prefix("audit/annals/").unwrap().to_owned();
@@ -298,22 +298,22 @@ async fn keys_begin_with_the_destinations_prefix() {
 
 #[tokio::test]
 async fn a_thousand_events_of_many_producers_arrive_each_once() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    scene.destination(&acme, &customer).await;
-    let producer = scene.with(&acme.producer);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    fixture.destination(&acme, &customer).await;
+    let producer = fixture.with(&acme.producer);
     for round in 0..4 {
         let posts = (0..10).map(async |n| {
             let events: Vec<Value> = (0..25).map(|index| event(&format!("{round}-{n}-{index}"))).collect();
             producer.post("/events", &Value::from(events)).await.expect(201);
         });
         // Ticks come while events do.
-        futures_util::future::join(futures_util::future::join_all(posts), scene.tick()).await;
+        futures_util::future::join(futures_util::future::join_all(posts), fixture.tick()).await;
     }
-    scene.tick().await;
-    let chain = scene.delivered(&customer).await;
-    assert_eq!(chain.range(), Some((1, scene.tail(&acme.id).await.last)));
+    fixture.tick().await;
+    let chain = fixture.delivered(&customer).await;
+    assert_eq!(chain.range(), Some((1, fixture.tail(&acme.id).await.last)));
     let mut posted: Vec<&str> = chain.lines.iter().filter_map(label).collect();
     posted.sort_unstable();
     posted.dedup();
@@ -322,69 +322,69 @@ async fn a_thousand_events_of_many_producers_arrive_each_once() {
 
 #[tokio::test]
 async fn what_waited_while_a_destination_was_paused_or_failing_is_sent_once_it_goes_on() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let path = format!("/organisations/{}/destinations/{id}", acme.id);
-    let admin = scene.with(&acme.admin);
-    scene.tick().await;
+    let admin = fixture.with(&acme.admin);
+    fixture.tick().await;
 
     let paused = admin.post(&format!("{path}/pause"), &json!({})).await.expect(200);
     assert_eq!(paused["state"], "paused");
-    post(&scene, &acme, "while paused").await;
-    assert_eq!(scene.tick().await["planned"], 0);
+    post(&fixture, &acme, "while paused").await;
+    assert_eq!(fixture.tick().await["planned"], 0);
     assert_eq!(admin.post(&format!("{path}/resume"), &json!({})).await.expect(200)["state"], "sent");
-    scene.tick().await;
-    assert_eq!(scene.delivered(&customer).await.range(), Some((1, scene.tail(&acme.id).await.last)));
+    fixture.tick().await;
+    assert_eq!(fixture.delivered(&customer).await.range(), Some((1, fixture.tail(&acme.id).await.last)));
 
-    let iam = scene.system.cloud().iam();
+    let iam = fixture.system.cloud().iam();
     let role = iam.role(&customer.role_arn).unwrap();
     let mut denied = role.clone();
     denied.policies = vec![annals_tests::customer::put_policy("another-bucket", "*")];
     iam.put_role(denied).unwrap();
-    post(&scene, &acme, "while failing").await;
-    scene.tick().await;
-    assert_eq!(show(&scene, &acme, &id).await["state"], "failing");
-    assert_eq!(scene.tick().await["deferred"], 1);
+    post(&fixture, &acme, "while failing").await;
+    fixture.tick().await;
+    assert_eq!(show(&fixture, &acme, &id).await["state"], "failing");
+    assert_eq!(fixture.tick().await["deferred"], 1);
     iam.put_role(role).unwrap();
     // A test that passes ends the pause: whoever mended it need not wait for it.
     assert_eq!(admin.post(&format!("{path}/test"), &json!({})).await.expect(200)["outcome"], "passed");
-    scene.tick().await;
-    assert_eq!(show(&scene, &acme, &id).await["state"], "sent");
-    let chain = scene.delivered(&customer).await;
-    assert_eq!(chain.lines, scene.lines_behind(&acme.id, 0).await, "each once, and none missed");
+    fixture.tick().await;
+    assert_eq!(show(&fixture, &acme, &id).await["state"], "sent");
+    let chain = fixture.delivered(&customer).await;
+    assert_eq!(chain.lines, fixture.lines_behind(&acme.id, 0).await, "each once, and none missed");
 }
 
 #[tokio::test]
 async fn a_replay_delivers_a_range_once_more_beside_what_is_delivered_regularly() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let path = format!("/organisations/{}/destinations/{id}", acme.id);
-    post(&scene, &acme, "a").await;
-    scene.tick().await;
-    let first = customer.objects(scene.system.cloud()).await;
+    post(&fixture, &acme, "a").await;
+    fixture.tick().await;
+    let first = customer.objects(fixture.system.cloud()).await;
     let range = json!({"firstSequence": 2, "lastSequence": 4});
-    let admin = scene.with(&acme.admin);
+    let admin = fixture.with(&acme.admin);
     admin.post(&format!("{path}/replay"), &range).await.expect(202);
     admin.post(&format!("{path}/replay"), &range).await.expect_problem(409, "replay_in_progress");
-    scene.tick().await;
-    assert_eq!(show(&scene, &acme, &id).await["replay"], Value::Null, "done");
+    fixture.tick().await;
+    assert_eq!(show(&fixture, &acme, &id).await["replay"], Value::Null, "done");
 
     let listed = admin.get(&format!("{path}/deliveries")).await.expect(200);
     let listed = listed["deliveries"].as_array().unwrap();
     let (again, regular): (Vec<_>, Vec<_>) = listed.iter().partition(|delivery| !delivery["replay"].is_null());
     assert_eq!((again.len(), regular.len()), (1, 2));
-    let objects = customer.objects(scene.system.cloud()).await;
+    let objects = customer.objects(fixture.system.cloud()).await;
     assert!(first.iter().all(|(key, content)| objects.get(key) == Some(content)));
     let replayed = std::str::from_utf8(&objects[again[0]["key"].as_str().unwrap()]).unwrap();
     let original = std::str::from_utf8(first.values().next().unwrap()).unwrap();
     let lines: Vec<&str> = original.lines().skip(1).take(3).collect();
     assert_eq!(replayed.lines().collect::<Vec<_>>(), lines, "the same lines, byte for byte");
     let objects: BTreeMap<_, _> = objects.into_iter().filter(|(key, _)| again[0]["key"] != key.as_str()).collect();
-    assert_eq!(Chain::of(&objects).range(), Some((1, scene.tail(&acme.id).await.last)));
+    assert_eq!(Chain::of(&objects).range(), Some((1, fixture.tail(&acme.id).await.last)));
     let none = json!({"firstSequence": 1000, "lastSequence": 1001});
     admin.post(&format!("{path}/replay"), &none).await.expect_problem(409, "nothing_to_replay");
 }

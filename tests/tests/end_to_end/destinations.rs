@@ -6,7 +6,7 @@ use annals_core::time::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::scene::{Org, Scene, text};
+use crate::fixture::{Fixture, Org, text};
 
 const YET_TO_BE_SENT: &str = "Status: Audit events are yet to be sent to this destination";
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
@@ -17,10 +17,10 @@ fn under(organisation: &Org) -> String {
 
 #[tokio::test]
 async fn a_new_destination_shows_what_was_asked_for_and_that_nothing_was_sent_yet() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let admin = scene.with(&acme.admin);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let admin = fixture.with(&acme.admin);
     let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
     let created = admin.post(&under(&acme), &input).await.expect(201);
     assert_eq!(created["bucket"], customer.bucket);
@@ -33,25 +33,25 @@ async fn a_new_destination_shows_what_was_asked_for_and_that_nothing_was_sent_ye
     assert_eq!(admin.get(&path).await.expect(200), created);
     assert_eq!(admin.get(&under(&acme)).await.expect(200), json!({"destinations": [created]}));
     assert_eq!(admin.get(&format!("{path}/deliveries")).await.expect(200)["deliveries"], json!([]));
-    assert!(customer.objects(scene.system.cloud()).await.is_empty(), "saving writes nothing");
+    assert!(customer.objects(fixture.system.cloud()).await.is_empty(), "saving writes nothing");
 }
 
 #[tokio::test]
 async fn a_test_writes_the_test_file_with_date_and_time_and_says_each_step() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let path = format!("{}/{id}/test", under(&acme));
     let mut texts = Vec::new();
     for _ in 0..2 {
-        let report = scene.with(&acme.admin).post(&path, &json!({})).await.expect(200);
+        let report = fixture.with(&acme.admin).post(&path, &json!({})).await.expect(200);
         assert_eq!((&report["outcome"], &report["key"]), (&json!("passed"), &json!(TEST_OBJECT)));
         let steps = report["steps"].as_array().unwrap();
         let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["assumeRole", "externalId", "reachBucket", "writeObject"]);
         assert!(steps.iter().all(|step| step["outcome"] == "passed" && step["detail"].is_string()), "{report}");
-        let objects = customer.objects(scene.system.cloud()).await;
+        let objects = customer.objects(fixture.system.cloud()).await;
         assert_eq!(objects.keys().collect::<Vec<_>>(), [TEST_OBJECT]);
         let content = String::from_utf8(objects[TEST_OBJECT].clone()).unwrap();
         let tested_at = text(&report["testedAt"]);
@@ -59,17 +59,17 @@ async fn a_test_writes_the_test_file_with_date_and_time_and_says_each_step() {
         texts.push(content);
     }
     assert_ne!(texts[0], texts[1], "each test writes the file anew");
-    let shown = scene.with(&acme.admin).get(&format!("{}/{id}", under(&acme))).await.expect(200);
+    let shown = fixture.with(&acme.admin).get(&format!("{}/{id}", under(&acme))).await.expect(200);
     assert_eq!(shown["status"], YET_TO_BE_SENT, "a test is no delivery");
 }
 
 #[tokio::test]
 async fn a_test_of_a_role_as_the_seed_describes_it_passes_with_a_warning() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = annals_tests::customer::Customer::create(scene.system.cloud(), None);
-    let id = scene.destination(&acme, &customer).await;
-    let report = scene.with(&acme.admin).post(&format!("{}/{id}/test", under(&acme)), &json!({})).await.expect(200);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = annals_tests::customer::Customer::create(fixture.system.cloud(), None);
+    let id = fixture.destination(&acme, &customer).await;
+    let report = fixture.with(&acme.admin).post(&format!("{}/{id}/test", under(&acme)), &json!({})).await.expect(200);
     assert_eq!(report["outcome"], "passed");
     assert_eq!(report["steps"][1]["outcome"], "warning");
     assert!(text(&report["steps"][1]["fix"]).contains(&acme.external_id), "what to paste");
@@ -77,14 +77,14 @@ async fn a_test_of_a_role_as_the_seed_describes_it_passes_with_a_warning() {
 
 #[tokio::test]
 async fn a_test_that_fails_says_at_which_step_and_what_to_mend() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    let iam = scene.system.cloud().iam();
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    let iam = fixture.system.cloud().iam();
     let test = async || {
         let path = format!("{}/{id}/test", under(&acme));
-        let report = scene.with(&acme.admin).post(&path, &json!({})).await.expect(200);
+        let report = fixture.with(&acme.admin).post(&path, &json!({})).await.expect(200);
         assert_eq!(report["outcome"], "failed");
         let steps = report["steps"].as_array().unwrap().clone();
         let failed = steps.into_iter().find(|step| step["outcome"] == "failed").unwrap();
@@ -108,7 +108,7 @@ async fn a_test_that_fails_says_at_which_step_and_what_to_mend() {
     assert!(fix.contains("s3:PutObject") && fix.contains(&customer.bucket), "{fix}");
 
     let mut other = role;
-    other.trust_policy = annals_tests::customer::trust(scene.system.cloud().account(), Some("another-id"));
+    other.trust_policy = annals_tests::customer::trust(fixture.system.cloud().account(), Some("another-id"));
     iam.put_role(other).unwrap();
     let (step, code, fix) = test().await;
     assert_eq!((&*step, &*code), ("assumeRole", "role_not_assumable"));
@@ -117,53 +117,53 @@ async fn a_test_that_fails_says_at_which_step_and_what_to_mend() {
 
 #[tokio::test]
 async fn the_plan_limits_destinations() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for (plan, allowed) in [("free", 0), ("team", 0), ("enterprise", 1), ("enterprise_trial", 1)] {
-        let organisation = scene.organisation_on(plan).await;
-        let before = scene.tail(&organisation.id).await.last;
+        let organisation = fixture.organisation_on(plan).await;
+        let before = fixture.tail(&organisation.id).await.last;
         for number in 0..2 {
-            let customer = scene.customer(&organisation);
+            let customer = fixture.customer(&organisation);
             let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
-            let answer = scene.with(&organisation.admin).post(&under(&organisation), &input).await;
+            let answer = fixture.with(&organisation.admin).post(&under(&organisation), &input).await;
             if number < allowed {
                 answer.expect(201);
             } else {
                 answer.expect_problem(403, "plan_limit");
             }
         }
-        let recorded = scene.types_behind(&organisation.id, before).await;
+        let recorded = fixture.types_behind(&organisation.id, before).await;
         assert_eq!(recorded, vec!["destination.create"; allowed], "{plan}");
     }
 }
 
 #[tokio::test]
 async fn a_bucket_or_role_that_another_organisation_uses_is_refused_until_it_is_free() {
-    let scene = Scene::set().await;
-    let (acme, umbrella) = (scene.organisation().await, scene.organisation().await);
-    let (theirs, own) = (scene.customer(&acme), scene.customer(&umbrella));
-    let id = scene.destination(&acme, &theirs).await;
-    let before = scene.tail(&umbrella.id).await;
+    let fixture = Fixture::start().await;
+    let (acme, umbrella) = (fixture.organisation().await, fixture.organisation().await);
+    let (theirs, own) = (fixture.customer(&acme), fixture.customer(&umbrella));
+    let id = fixture.destination(&acme, &theirs).await;
+    let before = fixture.tail(&umbrella.id).await;
     let create = async |bucket: &str, role: &str| {
         let input = json!({"bucket": bucket, "roleArn": role});
-        scene.with(&umbrella.admin).post(&under(&umbrella), &input).await
+        fixture.with(&umbrella.admin).post(&under(&umbrella), &input).await
     };
     create(&theirs.bucket, &own.role_arn).await.expect_problem(409, "bucket_in_use");
     create(&own.bucket, &theirs.role_arn).await.expect_problem(409, "role_in_use");
-    assert_eq!(scene.tail(&umbrella.id).await, before);
+    assert_eq!(fixture.tail(&umbrella.id).await, before);
     let path = under(&umbrella);
-    assert_eq!(scene.with(&umbrella.admin).get(&path).await.expect(200)["destinations"], json!([]));
+    assert_eq!(fixture.with(&umbrella.admin).get(&path).await.expect(200)["destinations"], json!([]));
 
-    scene.with(&acme.admin).delete(&format!("{}/{id}", under(&acme))).await.expect(204);
+    fixture.with(&acme.admin).delete(&format!("{}/{id}", under(&acme))).await.expect(204);
     create(&theirs.bucket, &theirs.role_arn).await.expect(201);
 }
 
 #[tokio::test]
 async fn what_is_deleted_is_gone_and_another_may_take_its_place() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    let admin = scene.with(&acme.admin);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    let admin = fixture.with(&acme.admin);
     let path = format!("{}/{id}", under(&acme));
     assert_eq!(admin.delete(&path).await.expect(204), Value::Null);
     let absent = admin.get(&format!("{}/abcdefghijkl", under(&acme))).await;
@@ -173,67 +173,67 @@ async fn what_is_deleted_is_gone_and_another_may_take_its_place() {
     assert_eq!(admin.post(&format!("{path}/test"), &json!({})).await, absent);
     assert_eq!(admin.get(&format!("{path}/deliveries")).await, absent);
     assert_eq!(admin.get(&under(&acme)).await.expect(200), json!({"destinations": []}));
-    let again = scene.destination(&acme, &customer).await;
+    let again = fixture.destination(&acme, &customer).await;
     assert_ne!(again, id);
 }
 
 #[tokio::test]
 async fn a_bad_destination_is_refused_with_every_fault() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     let input = json!({
         "bucket": "s3://bucket", "roleArn": "arn:aws:iam::1:user/x", "prefix": "/a/../b", "region": "Frankfurt",
         "colour": 1,
     });
-    let answer = scene.with(&acme.admin).post(&under(&acme), &input).await;
+    let answer = fixture.with(&acme.admin).post(&under(&acme), &input).await;
     let problem = answer.expect_problem(400, "invalid_input");
     let faults: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["pointer"])).collect();
     assert_eq!(faults, ["/bucket", "/roleArn", "/prefix", "/region", "/colour"]);
-    let problem = scene.with(&acme.admin).post(&under(&acme), &json!({})).await.expect_problem(400, "invalid_input");
+    let problem = fixture.with(&acme.admin).post(&under(&acme), &json!({})).await.expect_problem(400, "invalid_input");
     let faults: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["pointer"])).collect();
     assert_eq!(faults, ["/bucket", "/roleArn"]);
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 #[tokio::test]
 async fn a_role_of_another_partition_is_refused_with_the_reason() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     for partition in ["aws-us-gov", "aws-cn"] {
         let role = format!("arn:{partition}:iam::123456789012:role/annals");
         let input = json!({"bucket": "acme-audit", "roleArn": role});
-        let problem = scene.with(&acme.admin).post(&under(&acme), &input).await.expect_problem(400, "invalid_input");
+        let problem = fixture.with(&acme.admin).post(&under(&acme), &input).await.expect_problem(400, "invalid_input");
         let fault = &problem["errors"][0];
         assert_eq!(fault["pointer"], "/roleArn");
         let detail = text(&fault["detail"]);
         assert!(detail.contains(partition) && detail.contains("this service runs in aws,"), "{detail}");
     }
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 #[tokio::test]
 async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_recorded() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let path = format!("{}/{id}", under(&acme));
-    let admin = scene.with(&acme.admin);
+    let admin = fixture.with(&acme.admin);
     let patch = async |body: Value| admin.send(Method::PATCH, &path, &[], Some(body.to_string())).await;
-    scene.tick().await;
-    let before = scene.tail(&acme.id).await.last;
+    fixture.tick().await;
+    let before = fixture.tail(&acme.id).await.last;
 
     let settings = json!({"prefix": "audit/annals", "compression": "gzip", "layout": "hive", "region": "us-east-1"});
     let changed = patch(settings).await.expect(200);
     assert_eq!((&changed["prefix"], &changed["region"]), (&json!("audit/annals/"), &json!("us-east-1")));
     assert_eq!(changed["bucketOwner"], customer.account, "the role's account, unless another is given");
-    let event = &scene.lines_behind(&acme.id, before).await[0];
+    let event = &fixture.lines_behind(&acme.id, before).await[0];
     assert_eq!(event["type"], "destination.update");
     assert_eq!((&event["before"]["compression"], &event["after"]["compression"]), (&json!("none"), &json!("gzip")));
-    scene.tick().await;
-    let objects = customer.objects(scene.system.cloud()).await;
+    fixture.tick().await;
+    let objects = customer.objects(fixture.system.cloud()).await;
     let key = objects.keys().find(|key| key.starts_with("audit/annals/dt=")).unwrap();
     assert!(key.contains("/hour=") && key.ends_with(".json.gz"), "{key}");
     let mut lines = String::new();
@@ -241,7 +241,7 @@ async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_r
     assert!(lines.contains("destination.update") && lines.ends_with('\n'), "{lines}");
 
     assert_eq!(patch(json!({"region": null})).await.expect(200)["region"], Value::Null, "forgotten");
-    let tail = scene.tail(&acme.id).await;
+    let tail = fixture.tail(&acme.id).await;
     for (body, pointer) in [
         (json!({"region": "us-gov-west-1"}), "/region"),
         (json!({"bucketOwner": "me"}), "/bucketOwner"),
@@ -252,58 +252,58 @@ async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_r
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
     patch(json!({})).await.expect(200);
-    assert_eq!(scene.tail(&acme.id).await, tail, "what changes nothing leaves no event");
+    assert_eq!(fixture.tail(&acme.id).await, tail, "what changes nothing leaves no event");
 }
 
 #[tokio::test]
 async fn a_bucket_whose_owner_is_not_the_one_expected_gets_nothing() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let path = format!("{}/{id}", under(&acme));
-    let admin = scene.with(&acme.admin);
+    let admin = fixture.with(&acme.admin);
     let body = json!({"bucketOwner": "999988887777"}).to_string();
     admin.send(Method::PATCH, &path, &[], Some(body)).await.expect(200);
     let report = admin.post(&format!("{path}/test"), &json!({})).await.expect(200);
     let step = &report["steps"][3];
     assert_eq!((&step["outcome"], &step["code"]), (&json!("failed"), &json!("put_denied")));
     assert!(text(&step["fix"]).contains("999988887777") && text(&step["fix"]).contains("bucketOwner"), "{step}");
-    scene.tick().await;
-    assert!(customer.objects(scene.system.cloud()).await.is_empty());
+    fixture.tick().await;
+    assert!(customer.objects(fixture.system.cloud()).await.is_empty());
 
     let body = json!({"bucketOwner": null}).to_string();
     admin.send(Method::PATCH, &path, &[], Some(body)).await.expect(200);
-    scene.tick().await;
-    assert_eq!(scene.delivered(&customer).await.range(), Some((1, scene.tail(&acme.id).await.last)));
+    fixture.tick().await;
+    assert_eq!(fixture.delivered(&customer).await.range(), Some((1, fixture.tail(&acme.id).await.last)));
 }
 
 #[tokio::test]
 async fn a_plan_that_no_longer_includes_a_destination_disables_it_and_an_upgrade_enables_it() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let sent = customer.objects(scene.system.cloud()).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let sent = customer.objects(fixture.system.cloud()).await;
     let organisation = format!("/organisations/{}", acme.id);
     let path = format!("{}/{id}", under(&acme));
-    let before = scene.tail(&acme.id).await.last;
+    let before = fixture.tail(&acme.id).await.last;
 
-    scene.platform().put(&organisation, &json!({"name": "Acme", "plan": "free"})).await.expect(200);
-    let shown = scene.with(&acme.admin).get(&path).await.expect(200);
+    fixture.platform().put(&organisation, &json!({"name": "Acme", "plan": "free"})).await.expect(200);
+    let shown = fixture.with(&acme.admin).get(&path).await.expect(200);
     assert_eq!(shown["state"], "disabled", "it is not deleted");
     assert!(text(&shown["status"]).starts_with("Status: "));
-    assert_eq!(scene.tick().await["planned"], 0);
-    assert_eq!(customer.objects(scene.system.cloud()).await, sent, "nothing is sent");
+    assert_eq!(fixture.tick().await["planned"], 0);
+    assert_eq!(customer.objects(fixture.system.cloud()).await, sent, "nothing is sent");
 
-    scene.platform().put(&organisation, &json!({"name": "Acme", "plan": "enterprise"})).await.expect(200);
-    assert_eq!(scene.with(&acme.admin).get(&path).await.expect(200)["state"], "sent");
-    scene.tick().await;
-    let chain = scene.delivered(&customer).await;
-    assert_eq!(chain.range(), Some((1, scene.tail(&acme.id).await.last)), "it goes on where it stopped");
+    fixture.platform().put(&organisation, &json!({"name": "Acme", "plan": "enterprise"})).await.expect(200);
+    assert_eq!(fixture.with(&acme.admin).get(&path).await.expect(200)["state"], "sent");
+    fixture.tick().await;
+    let chain = fixture.delivered(&customer).await;
+    assert_eq!(chain.range(), Some((1, fixture.tail(&acme.id).await.last)), "it goes on where it stopped");
     assert_eq!(
-        scene.types_behind(&acme.id, before).await,
+        fixture.types_behind(&acme.id, before).await,
         ["organisation.update", "destination.disable", "organisation.update", "destination.enable"]
     );
 }

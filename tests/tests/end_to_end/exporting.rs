@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::scene::{Caller, Scene, event, text};
+use crate::fixture::{Caller, Fixture, event, text};
 
 /// A page in a format; the links of its header.
 async fn page(caller: &Caller<'_>, href: &str, accept: &str) -> (String, String, Vec<(String, String)>) {
@@ -22,28 +22,28 @@ fn link(links: &[(String, String)], name: &str) -> Option<String> {
 
 #[tokio::test]
 async fn lines_are_those_of_the_bucket_byte_for_byte_and_links_lead_to_all_of_them() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    fixture.destination(&acme, &customer).await;
     let events: Vec<Value> = (0..250).map(|number| event(&format!("m-{number}"))).collect();
-    scene.with(&acme.producer).post("/events", &Value::from(events)).await.expect(201);
-    scene.tick().await;
+    fixture.with(&acme.producer).post("/events", &Value::from(events)).await.expect(201);
+    fixture.tick().await;
     let delivered: String = customer
-        .objects(scene.system.cloud())
+        .objects(fixture.system.cloud())
         .await
         .into_values()
         .map(|bytes| String::from_utf8(bytes).unwrap())
         .collect();
 
-    let auditor = scene.with(&acme.auditor);
+    let auditor = fixture.with(&acme.auditor);
     let (mut href, mut lines, mut pages) = ("/audit?pageSize=100".to_owned(), String::new(), 0);
     let resume = loop {
         let (media_type, body, links) = page(&auditor, &href, "application/x-ndjson").await;
         assert_eq!(media_type, "application/x-ndjson");
         lines += &body;
         pages += 1;
-        assert!(link(&links, "self").unwrap().ends_with(href.strip_prefix(&scene.system.url()).unwrap_or(&href)));
+        assert!(link(&links, "self").unwrap().ends_with(href.strip_prefix(&fixture.system.url()).unwrap_or(&href)));
         match link(&links, "next") {
             Some(next) => href = next,
             None => break link(&links, "resume").unwrap(),
@@ -57,12 +57,12 @@ async fn lines_are_those_of_the_bucket_byte_for_byte_and_links_lead_to_all_of_th
 
 #[tokio::test]
 async fn every_format_shows_the_same_events_under_its_media_type() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let mut hostile = event("=cmd|' /C calc'!A0");
     hostile["entity"]["name"] = "=HYPERLINK(\"https://example.com\")".into();
-    scene.with(&acme.producer).post("/events", &hostile).await.expect(201);
-    let auditor = scene.with(&acme.auditor);
+    fixture.with(&acme.producer).post("/events", &hostile).await.expect(201);
+    let auditor = fixture.with(&acme.auditor);
     let json = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
 
     let all = auditor.get("/audit?excludeType=audit.read").await.expect(200);

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::scene::{Org, Scene, link, sequences, text};
+use crate::fixture::{Fixture, Org, link, sequences, text};
 
 /// An organisation with events of two people who change and delete two kinds of things.
-async fn busy(scene: &Scene) -> Org {
-    let acme = scene.organisation().await;
+async fn busy(fixture: &Fixture) -> Org {
+    let acme = fixture.organisation().await;
     let deeds = [
         ("m-1", "MOCK_API", "CREATE", "7"),
         ("m-1", "MOCK_API", "UPDATE", "42"),
@@ -23,7 +23,7 @@ async fn busy(scene: &Scene) -> Org {
             "principal": {"id": principal, "name": "Somebody", "entityType": "USER"},
             "payload": {"path": "/v1/Tills", "note": format!("{action} of {id}, \"as asked\"")},
         });
-        scene.with(&acme.producer).post("/events", &event).await.expect(201);
+        fixture.with(&acme.producer).post("/events", &event).await.expect(201);
     }
     acme
 }
@@ -37,8 +37,8 @@ fn deeds(page: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn filters_are_combined_with_and_and_any_of_several_values_will_do() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
     for (query, expected) in [
         ("type=mock_api.create", vec!["CREATE m-1", "CREATE m-2"]),
         ("type=mock_api.create&type=user.invite", vec!["CREATE m-1", "INVITE u-9", "CREATE m-2"]),
@@ -54,7 +54,7 @@ async fn filters_are_combined_with_and_and_any_of_several_values_will_do() {
         ("excludeType=mock_api.create&excludeType=mock_api.delete&entityType=MOCK_API", vec!["UPDATE m-1"]),
         ("sort=desc&entityId=m-1", vec!["DELETE m-1", "UPDATE m-1", "CREATE m-1"]),
     ] {
-        let page = scene.with(&acme.auditor).get(&format!("/audit?{query}")).await.expect(200);
+        let page = fixture.with(&acme.auditor).get(&format!("/audit?{query}")).await.expect(200);
         assert_eq!(deeds(&page), expected, "{query}");
         assert_eq!(page["events"].as_array().unwrap().len(), expected.len(), "{query}");
         assert_eq!(link(&page, "next"), None, "{query}");
@@ -63,9 +63,9 @@ async fn filters_are_combined_with_and_and_any_of_several_values_will_do() {
 
 #[tokio::test]
 async fn links_carry_the_filter_on_and_each_event_that_matches_is_shown_once() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
+    let auditor = fixture.with(&acme.auditor);
     for sort in ["asc", "desc"] {
         let mut href = format!("/audit?sort={sort}&pageSize=1&excludeType=audit.read&q=%2Fv1%2Ftills&userUuid=7");
         let mut seen = Vec::new();
@@ -89,9 +89,9 @@ async fn links_carry_the_filter_on_and_each_event_that_matches_is_shown_once() {
 
 #[tokio::test]
 async fn a_poller_that_excludes_reads_comes_to_rest() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
+    let auditor = fixture.with(&acme.auditor);
     let mut href = "/audit?excludeType=audit.read".to_owned();
     for round in 0..5 {
         let page = auditor.get(&href).await.expect(200);
@@ -106,7 +106,7 @@ async fn a_poller_that_excludes_reads_comes_to_rest() {
         "entity": {"id": "x", "name": "x", "entityType": "USER"},
         "principal": {"id": "1", "name": "x", "entityType": "USER"},
     });
-    scene.with(&acme.producer).post("/events", &event).await.expect(201);
+    fixture.with(&acme.producer).post("/events", &event).await.expect(201);
     let page = auditor.get(&href).await.expect(200);
     assert_eq!(page["events"].as_array().unwrap().len(), 1);
     assert_eq!(page["events"][0]["action"], "LOGIN");
@@ -114,9 +114,9 @@ async fn a_poller_that_excludes_reads_comes_to_rest() {
 
 #[tokio::test]
 async fn pages_are_numbered_from_1_in_either_order_with_a_filter_and_without() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
+    let auditor = fixture.with(&acme.auditor);
     let all = auditor.get("/audit").await.expect(200);
     let count = sequences(&all).len();
     for number in 1..=count + 1 {
@@ -143,9 +143,9 @@ async fn pages_are_numbered_from_1_in_either_order_with_a_filter_and_without() {
 
 #[tokio::test]
 async fn since_is_at_or_after_and_until_is_before() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
+    let auditor = fixture.with(&acme.auditor);
     let all = auditor.get("/audit?q=as+asked").await.expect(200);
     let at = |index: usize| text(&all["events"][index]["timestamp"]);
     let shown = async |query: String| {
@@ -171,9 +171,9 @@ async fn since_is_at_or_after_and_until_is_before() {
 
 #[tokio::test]
 async fn filters_that_cannot_be_meant_are_refused_at_their_parameter() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     let long = "x".repeat(1025);
     let many = "type=a&".repeat(21);
     for (query, name) in [
@@ -186,25 +186,25 @@ async fn filters_that_cannot_be_meant_are_refused_at_their_parameter() {
         ("pageNumber=0", "pageNumber"),
     ] {
         let problem =
-            scene.with(&acme.auditor).get(&format!("/audit?{query}")).await.expect_problem(400, "invalid_input");
+            fixture.with(&acme.auditor).get(&format!("/audit?{query}")).await.expect_problem(400, "invalid_input");
         assert_eq!(problem["errors"][0]["parameter"], name, "{query}");
     }
     for (query, name) in
         [("interval=minute", "interval"), ("by=colour", "by"), ("pageSize=1", "pageSize"), ("from=x", "from")]
     {
         let path = format!("/audit/stats?{query}");
-        let problem = scene.with(&acme.auditor).get(&path).await.expect_problem(400, "invalid_input");
+        let problem = fixture.with(&acme.auditor).get(&path).await.expect_problem(400, "invalid_input");
         assert_eq!(problem["errors"][0]["parameter"], name, "{query}");
     }
-    assert_eq!(scene.tail(&acme.id).await, before, "nothing is recorded");
+    assert_eq!(fixture.tail(&acme.id).await, before, "nothing is recorded");
 }
 
 #[tokio::test]
 async fn counts_add_up_to_the_log_and_say_between_which_sequences() {
-    let scene = Scene::set().await;
-    let acme = busy(&scene).await;
-    let auditor = scene.with(&acme.auditor);
-    let before = scene.tail(&acme.id).await.last;
+    let fixture = Fixture::start().await;
+    let acme = busy(&fixture).await;
+    let auditor = fixture.with(&acme.auditor);
+    let before = fixture.tail(&acme.id).await.last;
     let stats = auditor.get("/audit/stats").await.expect(200);
     assert_eq!(stats["interval"], "day");
     let days = stats["intervals"].as_array().unwrap();

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use crate::scene::{Answer, Org, Scene, event};
+use crate::fixture::{Answer, Fixture, Org, event};
 
 /// Who sends it.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ impl Case {
     }
 
     /// Sends it byte by byte: no client stands between that would put it right.
-    async fn send(&self, scene: &Scene, org: &Org) -> Answer {
+    async fn send(&self, fixture: &Fixture, org: &Org) -> Answer {
         let token = match self.sender {
             Sender::Producer => Some(org.producer.as_str()),
             Sender::Auditor => Some(org.auditor.as_str()),
@@ -121,13 +121,13 @@ impl Case {
         }
         request.extend(format!("content-length: {}\r\n\r\n", self.body.len()).bytes());
         request.extend(&self.body);
-        send(scene, &request).await
+        send(fixture, &request).await
     }
 }
 
 /// What a server on a socket makes of these bytes.
-async fn send(scene: &Scene, request: &[u8]) -> Answer {
-    let url = scene.system.url();
+async fn send(fixture: &Fixture, request: &[u8]) -> Answer {
+    let url = fixture.system.url();
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
     // It may answer before it has read all, and hang up.
     let _ = stream.write_all(request).await;
@@ -339,13 +339,13 @@ fn heads() -> Vec<Case> {
 
 #[tokio::test]
 async fn whatever_is_wrong_is_refused_at_its_place_and_leaves_nothing() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     for mut case in bodies().into_iter().chain(heads()) {
         case.line = case.line.replace("{org}", &acme.id);
         let what = format!("{}: {:.120}", case.what, case.line);
-        let answer = case.send(&scene, &acme).await;
+        let answer = case.send(&fixture, &acme).await;
         assert_eq!(answer.status, case.status, "{what}: {}", answer.body);
         let problem = answer.expect_problem(case.status, case.code);
         if let Some(place) = &case.at {
@@ -355,16 +355,16 @@ async fn whatever_is_wrong_is_refused_at_its_place_and_leaves_nothing() {
         }
         assert!(problem["errors"].as_array().is_none_or(|faults| faults.len() <= 100), "{what}");
         assert!(answer.body.len() < 64 * 1024, "{what}: the answer is not made as large as one likes");
-        assert_eq!(scene.tail(&acme.id).await, before, "{what}: nothing is recorded");
-        scene.nobody().get("/health").await.expect(200);
+        assert_eq!(fixture.tail(&acme.id).await, before, "{what}: nothing is recorded");
+        fixture.nobody().get("/health").await.expect(200);
     }
-    scene.with(&acme.producer).post("/events", &event("after all of it")).await.expect(201);
+    fixture.with(&acme.producer).post("/events", &event("after all of it")).await.expect(201);
 }
 
 #[tokio::test]
 async fn whatever_is_accepted_is_kept_as_it_was_sent() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let long_key = format!("{{\"{}\":1}}", "k".repeat(100_000));
     let many = format!("{{{}}}", (0..20_000).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","));
     let digits = "1".repeat(300);
@@ -395,17 +395,17 @@ async fn whatever_is_accepted_is_kept_as_it_was_sent() {
         &long_key,
         &many,
     ] {
-        let before = scene.tail(&acme.id).await.last;
+        let before = fixture.tail(&acme.id).await.last;
         let case = Case::payload("kept", value);
-        let answer = case.send(&scene, &acme).await;
+        let answer = case.send(&fixture, &acme).await;
         assert_eq!(answer.status, 201, "{value:.99}: {}", answer.body);
         let limit = ReadLimit { events: 10, bytes: usize::MAX };
         let id = acme.id.parse().unwrap();
-        let log = &scene.system.api().log;
+        let log = &fixture.system.api().log;
         let run = log.read(&id, before + 1..=before + 1, None, Order::Ascending, limit).await.unwrap();
         let kept = format!(r#""payload":{{"a":{value}}}"#);
         assert!(run.lines[0].text.contains(&kept), "{value:.99}: {:.999}", run.lines[0].text);
-        let page = scene.with(&acme.auditor).get("/audit?sort=-timestamp&pageSize=1").await;
+        let page = fixture.with(&acme.auditor).get("/audit?sort=-timestamp&pageSize=1").await;
         page.expect(200);
         assert!(page.body.contains(&kept), "{value:.99}: {:.999}", page.body);
     }
@@ -415,8 +415,8 @@ async fn whatever_is_accepted_is_kept_as_it_was_sent() {
         let text = format!("x{text}");
         *odd.pointer_mut(place).unwrap() = text.into();
     }
-    scene.with(&acme.producer).post("/events", &odd).await.expect(201);
-    let line = scene.lines_behind(&acme.id, 0).await.pop().unwrap();
+    fixture.with(&acme.producer).post("/events", &odd).await.expect(201);
+    let line = fixture.lines_behind(&acme.id, 0).await.pop().unwrap();
     for place in ["/action", "/entity", "/principal"] {
         assert_eq!(line.pointer(place), odd.pointer(place), "{place}");
     }
@@ -424,8 +424,8 @@ async fn whatever_is_accepted_is_kept_as_it_was_sent() {
 
 #[tokio::test]
 async fn what_makes_no_difference_makes_none() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let accepted = |case: Case| Case { status: 201, ..case };
     let posted = |what| accepted(Case::posted(what, event("a").to_string()));
     let read = |what| Case { status: 200, ..Case::new(what, Sender::Auditor, "GET /audit") };
@@ -441,18 +441,18 @@ async fn what_makes_no_difference_makes_none() {
         read("a large one").body(vec![0xff; 1024 * 1024]),
         read("empty parameters").body(""),
     ] {
-        let answer = case.send(&scene, &acme).await;
+        let answer = case.send(&fixture, &acme).await;
         assert_eq!(answer.status, case.status, "{}: {}", case.what, answer.body);
     }
-    let line = scene.lines_behind(&acme.id, 0).await.pop().unwrap();
+    let line = fixture.lines_behind(&acme.id, 0).await.pop().unwrap();
     assert_eq!(line["context"]["ipAddress"], "127.0.0.1", "a header that anybody may send does not count");
 }
 
 #[tokio::test]
 async fn what_is_no_http_ends_its_connection_and_no_other() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     for request in [
         b"\0\0\0\0\r\n\r\n".as_slice(),
         b"GET /audit\r\n\r\n",
@@ -469,11 +469,11 @@ async fn what_is_no_http_ends_its_connection_and_no_other() {
         if let Some(end) = request.windows(2).position(|pair| pair == b"\r\n") {
             request.splice(end..end, *b"\r\nconnection: close");
         }
-        let answer = send(&scene, &request).await;
+        let answer = send(&fixture, &request).await;
         assert!(matches!(answer.status, 0 | 400..=499), "{:.60}: {answer:?}", String::from_utf8_lossy(&request));
-        scene.nobody().get("/health").await.expect(200);
+        fixture.nobody().get("/health").await.expect(200);
     }
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 /// The router over a store in memory, with a token of each role.

@@ -28,7 +28,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::scene::event;
+use crate::fixture::event;
 
 /// An instance of the API.
 struct Instance {

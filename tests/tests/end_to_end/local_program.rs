@@ -106,13 +106,13 @@ struct Program {
 }
 
 impl Program {
-    fn told(&self, pointer: &str) -> String {
+    fn info(&self, pointer: &str) -> String {
         self.info.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer}")).to_owned()
     }
 
     async fn call(&self, method: reqwest::Method, path: &str, role: &str, body: Option<Value>) -> Value {
-        let url = if path.starts_with("http://") { path.to_owned() } else { self.told("/api") + path };
-        let mut request = self.http.request(method, url).bearer_auth(self.told(&format!("/tokens/{role}")));
+        let url = if path.starts_with("http://") { path.to_owned() } else { self.info("/api") + path };
+        let mut request = self.http.request(method, url).bearer_auth(self.info(&format!("/tokens/{role}")));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -132,7 +132,7 @@ impl Program {
 
     /// Creates a destination at the customer's bucket.
     async fn destination(&self) -> Value {
-        let path = format!("/organisations/{}/destinations", self.told("/organisation"));
+        let path = format!("/organisations/{}/destinations", self.info("/organisation"));
         self.post(&path, "admin", json!({"bucket": self.info["bucket"], "roleArn": self.info["roleArn"]})).await
     }
 
@@ -197,11 +197,11 @@ async fn the_commands_that_are_printed_do_what_is_said_of_them() {
     let json =
         |text: String| -> Value { serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")) };
 
-    let printed_link = program.told("/portalLink");
+    let printed_link = program.info("/portalLink");
     let another_link = json(paste(link))["url"].as_str().unwrap().to_owned();
     for link in [printed_link, another_link] {
         let status = format!("curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'");
-        let page = format!("{}/console/destinations", program.told("/api"));
+        let page = format!("{}/console/destinations", program.info("/api"));
         assert_eq!(paste(&status), format!("303 {page}"));
         assert_eq!(paste(&status), "410 ", "it opens once");
     }
@@ -222,7 +222,7 @@ async fn the_commands_that_are_printed_do_what_is_said_of_them() {
     assert!(listed.lines().any(|path| path.ends_with(key)), "{listed}");
     assert!(listed.lines().any(|path| path.ends_with(TEST_OBJECT)), "{listed}");
 
-    let objects = folders.objects(&program.told("/bucket"));
+    let objects = folders.objects(&program.info("/bucket"));
     assert_eq!(delivery["sha256"], sha256(&objects[key]));
     let chain = Chain::of(&objects);
     assert_eq!(chain.lines.len(), delivery["events"].as_u64().unwrap() as usize);
@@ -251,17 +251,17 @@ async fn the_info_file_says_all_that_is_printed() {
         "/roleArn",
         "/dataDir",
     ] {
-        let value = program.told(pointer);
+        let value = program.info(pointer);
         assert!(!value.is_empty() && printed.contains(&value), "{pointer}: {value} in {printed}");
     }
     for pointer in ["/api", "/dynamodb", "/s3", "/sts"] {
-        assert!(program.told(pointer).starts_with("http://127.0.0.1:"), "{pointer}");
+        assert!(program.info(pointer).starts_with("http://127.0.0.1:"), "{pointer}");
     }
     assert_eq!(program.get("/health", "auditor").await["status"], "ok");
     let platform =
-        program.http.get(program.told("/api") + "/organisations").bearer_auth(program.told("/platformToken"));
+        program.http.get(program.info("/api") + "/organisations").bearer_auth(program.info("/platformToken"));
     assert_eq!(platform.send().await.unwrap().status(), 200);
-    assert_eq!(fs::canonicalize(folders.data()).unwrap().to_str().unwrap(), program.told("/dataDir"));
+    assert_eq!(fs::canonicalize(folders.data()).unwrap().to_str().unwrap(), program.info("/dataDir"));
     let name = |path: fs::DirEntry| path.file_name().into_string().unwrap();
     let left: Vec<String> = fs::read_dir(folders.root.path()).unwrap().map(|entry| name(entry.unwrap())).collect();
     assert!(!left.iter().any(|name| name.contains("partial")), "{left:?}");
@@ -293,10 +293,10 @@ async fn a_second_start_finds_everything_and_goes_on() {
     assert_eq!(program.get(&format!("/audit/{uuid}"), "auditor").await["entity"]["id"], "before");
     program.post("/events", "producer", event("after")).await;
     let path =
-        format!("/organisations/{}/destinations/{}", program.told("/organisation"), created["id"].as_str().unwrap());
+        format!("/organisations/{}/destinations/{}", program.info("/organisation"), created["id"].as_str().unwrap());
     assert_eq!(program.get(&path, "admin").await["state"], "sent");
     let ticked = program.tick().await;
-    let chain = Chain::of(&folders.objects(&program.told("/bucket")));
+    let chain = Chain::of(&folders.objects(&program.info("/bucket")));
     assert_eq!(chain.range().unwrap().0, 1, "one chain over both runs");
     assert_eq!(chain.range().unwrap().1, ticked["shipped"][0]["deliveries"][0]["lastSequence"].as_u64().unwrap());
     assert_eq!(chain.lines.last().unwrap()["entity"]["id"], "after");
@@ -310,7 +310,7 @@ async fn a_demonstration_has_a_week_and_the_first_tick_delivers_exactly_the_last
     let created = program.destination().await;
     let ticked = program.tick().await;
     let deliveries = ticked["shipped"][0]["deliveries"].as_array().unwrap();
-    let objects = folders.objects(&program.told("/bucket"));
+    let objects = folders.objects(&program.info("/bucket"));
     assert_eq!(objects.keys().filter(|key| is_delivery(key)).count(), deliveries.len());
     let chain = Chain::of(&objects);
 

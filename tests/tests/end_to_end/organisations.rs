@@ -3,17 +3,17 @@
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, link, text};
+use crate::fixture::{Fixture, link, text};
 
 #[tokio::test]
 async fn an_organisation_is_created_once_changed_and_shown() {
-    let scene = Scene::set().await;
-    let platform = scene.platform();
+    let fixture = Fixture::start().await;
+    let platform = fixture.platform();
     let created = platform.put("/organisations/acme", &json!({"name": "Acme"})).await.expect(201);
     assert_eq!((&created["id"], &created["name"]), (&json!("acme"), &json!("Acme")));
     assert_eq!((&created["plan"], &created["retentionDays"]), (&json!("free"), &json!(90)));
     assert!(text(&created["externalId"]).len() >= 20);
-    assert_eq!(scene.types_behind("acme", 0).await, ["organisation.create"]);
+    assert_eq!(fixture.types_behind("acme", 0).await, ["organisation.create"]);
 
     let input = json!({"name": "Acme Ltd", "plan": "team", "retentionDays": 30});
     let changed = platform.put("/organisations/acme", &input).await.expect(200);
@@ -22,7 +22,7 @@ async fn an_organisation_is_created_once_changed_and_shown() {
     assert_eq!(platform.get("/organisations/acme").await.expect(200), changed);
     let again = platform.put("/organisations/acme", &input).await.expect(200);
     assert_eq!(again, changed);
-    let lines = scene.lines_behind("acme", 1).await;
+    let lines = fixture.lines_behind("acme", 1).await;
     assert_eq!(lines.len(), 1, "asking for what is so already changes and records nothing");
     assert_eq!(lines[0]["type"], "organisation.update");
     assert_eq!(lines[0]["before"], json!({"name": "Acme", "plan": "free", "retentionDays": 90}));
@@ -31,8 +31,8 @@ async fn an_organisation_is_created_once_changed_and_shown() {
 
 #[tokio::test]
 async fn organisations_are_listed_page_by_page() {
-    let scene = Scene::set().await;
-    let platform = scene.platform();
+    let fixture = Fixture::start().await;
+    let platform = fixture.platform();
     let puts = (0..205).map(async |n| {
         platform.put(&format!("/organisations/o{n:03}"), &json!({"name": format!("O {n}")})).await.expect(201);
     });
@@ -44,7 +44,7 @@ async fn organisations_are_listed_page_by_page() {
         let page = platform.get(&href).await.expect(200);
         ids.extend(page["organisations"].as_array().unwrap().iter().map(|o| text(&o["id"])));
         let Some(next) = link(&page, "next") else { break };
-        assert!(next.starts_with(&scene.system.url()), "{next}");
+        assert!(next.starts_with(&fixture.system.url()), "{next}");
         href = next.to_owned();
     }
     assert_eq!(ids, (0..205).map(|n| format!("o{n:03}")).collect::<Vec<_>>());
@@ -55,8 +55,8 @@ async fn organisations_are_listed_page_by_page() {
 
 #[tokio::test]
 async fn a_bad_organisation_is_refused_with_every_fault() {
-    let scene = Scene::set().await;
-    let platform = scene.platform();
+    let fixture = Fixture::start().await;
+    let platform = fixture.platform();
     let input = json!({"name": "", "plan": "gold", "retentionDays": 6, "colour": 1});
     let problem = platform.put("/organisations/acme", &input).await.expect_problem(400, "invalid_input");
     let faults: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["pointer"])).collect();
@@ -75,11 +75,11 @@ async fn a_bad_organisation_is_refused_with_every_fault() {
 
 #[tokio::test]
 async fn changes_at_the_same_moment_all_count_or_are_told() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await.last;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
     let path = format!("/organisations/{}", acme.id);
-    let platform = scene.platform();
+    let platform = fixture.platform();
     let puts = (0..8).map(async |n| platform.put(&path, &json!({"name": format!("Acme {n}")})).await);
     let answers = futures_util::future::join_all(puts).await;
     let changed = answers.iter().filter(|answer| answer.status == 200).count();
@@ -87,7 +87,7 @@ async fn changes_at_the_same_moment_all_count_or_are_told() {
         answer.expect_problem(409, "changed");
     }
     assert!(changed >= 1);
-    let events = scene.lines_behind(&acme.id, before).await;
+    let events = fixture.lines_behind(&acme.id, before).await;
     assert_eq!(events.len(), changed, "one event for each change that was made");
     let shown = platform.get(&path).await.expect(200);
     assert_eq!(events.last().unwrap()["after"]["name"], shown["name"]);

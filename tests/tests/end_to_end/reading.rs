@@ -6,25 +6,25 @@ use annals_core::{id::EventId, time::Timestamp};
 use annals_tests::lines::sha256;
 use serde_json::{Value, json};
 
-use crate::scene::{Org, Scene, event, label, labels, link, sequences, text, time};
+use crate::fixture::{Fixture, Org, event, label, labels, link, sequences, text, time};
 
 /// An organisation with the events `a`, `b`, … in a segment each.
-async fn with_events(scene: &Scene, names: &[&str]) -> Org {
-    let acme = scene.organisation().await;
+async fn with_events(fixture: &Fixture, names: &[&str]) -> Org {
+    let acme = fixture.organisation().await;
     for name in names {
-        scene.with(&acme.producer).post("/events", &event(name)).await.expect(201);
+        fixture.with(&acme.producer).post("/events", &event(name)).await.expect(201);
     }
     acme
 }
 
 #[tokio::test]
 async fn an_event_has_pactflows_fields_and_those_of_its_line() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let mut posted = event("m-1");
     posted["payload"] = json!({"path": "/settings", "method": "POST"});
-    let recorded = scene.with(&acme.producer).post("/events", &posted).await.expect(201);
-    let answer = scene.with(&acme.auditor).get("/audit").await;
+    let recorded = fixture.with(&acme.producer).post("/events", &posted).await.expect(201);
+    let answer = fixture.with(&acme.auditor).get("/audit").await;
     let page = answer.expect(200);
     assert_eq!(answer.headers["content-type"], "application/hal+json");
 
@@ -43,7 +43,7 @@ async fn an_event_has_pactflows_fields_and_those_of_its_line() {
     assert_eq!(last["user_email"], "ada@example.com");
     assert_eq!(last["payload"], posted["payload"]);
     assert_eq!(last["type"], "mock_api.update");
-    let line = scene.lines_behind(&acme.id, 0).await.into_iter().nth(events.len() - 1).unwrap();
+    let line = fixture.lines_behind(&acme.id, 0).await.into_iter().nth(events.len() - 1).unwrap();
     for (name, value) in line.as_object().unwrap() {
         assert_eq!(last[name], *value, "{name}");
     }
@@ -53,31 +53,31 @@ async fn an_event_has_pactflows_fields_and_those_of_its_line() {
 
 #[tokio::test]
 async fn links_are_absolute_and_lead_on() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a", "b", "c"]).await;
-    let url = scene.system.url();
-    let page = scene.with(&acme.auditor).get("/audit?pageSize=2").await.expect(200);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a", "b", "c"]).await;
+    let url = fixture.system.url();
+    let page = fixture.with(&acme.auditor).get("/audit?pageSize=2").await.expect(200);
     assert_eq!(link(&page, "self"), Some(&*format!("{url}/audit?pageSize=2")));
     for name in ["next", "resume"] {
         let href = link(&page, name).unwrap();
         assert!(href.starts_with(&format!("{url}/audit?")), "{name}: {href}");
         assert!(href.contains("pageSize=2"), "{name}: {href}");
-        scene.with(&acme.auditor).get(href).await.expect(200);
+        fixture.with(&acme.auditor).get(href).await.expect(200);
     }
-    let next = scene.with(&acme.auditor).get(link(&page, "next").unwrap()).await.expect(200);
+    let next = fixture.with(&acme.auditor).get(link(&page, "next").unwrap()).await.expect(200);
     assert_eq!(sequences(&page), [1, 2]);
     assert_eq!(sequences(&next), [3, 4], "next begins with the event that it names");
 
     let path = format!("/organisations/{}/audit", acme.id);
-    let page = scene.platform().get(&format!("{path}?pageSize=1")).await.expect(200);
+    let page = fixture.platform().get(&format!("{path}?pageSize=1")).await.expect(200);
     assert!(link(&page, "next").unwrap().starts_with(&format!("{url}{path}?from=")));
 }
 
 #[tokio::test]
 async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactly_once() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a", "b", "c", "d", "e"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a", "b", "c", "d", "e"]).await;
+    let auditor = fixture.with(&acme.auditor);
     let mut href = "/audit?pageSize=2".to_owned();
     let mut seen: Vec<u64> = Vec::new();
     let mut lines: BTreeMap<u64, Value> = BTreeMap::new();
@@ -88,7 +88,7 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
             // Somebody writes while each page is read, more than a page holds.
             let write = async {
                 let events: Vec<Value> = (0..3).map(|n| event(&format!("{written}-{n}"))).collect();
-                scene.with(&acme.producer).post("/events", &Value::from(events)).await.expect(201);
+                fixture.with(&acme.producer).post("/events", &Value::from(events)).await.expect(201);
             };
             let (page, ()) = futures_util::future::join(auditor.get(&href), write).await;
             written += 1;
@@ -115,7 +115,7 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
         );
     }
     // Nobody writes any more: what is left is all there is, the reads among it.
-    let tail = scene.tail(&acme.id).await.last;
+    let tail = fixture.tail(&acme.id).await.last;
     loop {
         let page = auditor.get(&href).await.expect(200);
         seen.extend(sequences(&page));
@@ -136,9 +136,9 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
 
 #[tokio::test]
 async fn from_is_inclusive_after_is_exclusive_and_since_is_at_or_after() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a", "b", "c"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a", "b", "c"]).await;
+    let auditor = fixture.with(&acme.auditor);
     let page = auditor.get("/audit").await.expect(200);
     let of = |name: &str| {
         let mut events = page["events"].as_array().unwrap().iter();
@@ -169,9 +169,9 @@ async fn from_is_inclusive_after_is_exclusive_and_since_is_at_or_after() {
 
 #[tokio::test]
 async fn times_are_understood_as_dates_alone_with_offsets_and_with_a_lost_plus() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a"]).await;
+    let auditor = fixture.with(&acme.auditor);
     for since in [
         "1970-01-01",
         "2019-12-10",
@@ -189,16 +189,16 @@ async fn times_are_understood_as_dates_alone_with_offsets_and_with_a_lost_plus()
 
 #[tokio::test]
 async fn pages_are_sorted_as_asked() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a", "b", "c"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a", "b", "c"]).await;
+    let auditor = fixture.with(&acme.auditor);
     for sort in ["+timestamp", "%2Btimestamp", "%20timestamp", "timestamp", "asc"] {
         let page = auditor.get(&format!("/audit?sort={sort}")).await.expect(200);
         assert_eq!(labels(&page), ["a", "b", "c"], "{sort}");
     }
     for sort in ["-timestamp", "desc"] {
         let mut href = format!("/audit?sort={sort}&pageSize=2");
-        let tail = scene.tail(&acme.id).await.last;
+        let tail = fixture.tail(&acme.id).await.last;
         let mut seen = Vec::new();
         let mut resume = None;
         for _ in 0..tail {
@@ -219,11 +219,11 @@ async fn pages_are_sorted_as_asked() {
 
 #[tokio::test]
 async fn a_page_is_as_large_as_asked() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let many: Vec<Value> = (0..1000).map(|n| event(&n.to_string())).collect();
-    scene.with(&acme.producer).post("/events", &Value::from(many)).await.expect(201);
-    let auditor = scene.with(&acme.auditor);
+    fixture.with(&acme.producer).post("/events", &Value::from(many)).await.expect(201);
+    let auditor = fixture.with(&acme.auditor);
     for (query, size) in [("", 100), ("?pageSize=1", 1), ("?pageSize=100", 100), ("?pageSize=1000", 1000)] {
         let page = auditor.get(&format!("/audit{query}")).await.expect(200);
         assert_eq!(sequences(&page), (1..=size).collect::<Vec<_>>(), "{query}");
@@ -233,13 +233,13 @@ async fn a_page_is_as_large_as_asked() {
 
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused_with_every_parameter_named_and_nothing_recorded() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a"]).await;
-    let umbrella = with_events(&scene, &["u"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a"]).await;
+    let umbrella = with_events(&fixture, &["u"]).await;
+    let auditor = fixture.with(&acme.auditor);
     let page = auditor.get("/audit").await.expect(200);
     let own = EventId::parse(page["events"][0]["uuid"].as_str().unwrap()).unwrap();
-    let foreign = scene.with(&umbrella.auditor).get("/audit").await.expect(200);
+    let foreign = fixture.with(&umbrella.auditor).get("/audit").await.expect(200);
     let foreign = text(&foreign["events"][0]["uuid"]);
     let id = |organisation: &str, at: Timestamp, segment, index| {
         EventId::new(&organisation.parse().unwrap(), at, segment, index).short()
@@ -261,7 +261,7 @@ async fn what_cannot_be_meant_is_refused_with_every_parameter_named_and_nothing_
         "%00".to_owned(),
         "..%2f..%2f".to_owned(),
     ];
-    let before = scene.tail(&acme.id).await;
+    let before = fixture.tail(&acme.id).await;
     for cursor in cursors {
         for name in ["from", "after"] {
             for rest in ["", "&sort=desc"] {
@@ -294,14 +294,14 @@ async fn what_cannot_be_meant_is_refused_with_every_parameter_named_and_nothing_
         names.sort_unstable();
         assert_eq!(named, names, "{query}");
     }
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 #[tokio::test]
 async fn an_event_is_shown_by_its_uuid_in_either_form_and_no_other_ones() {
-    let scene = Scene::set().await;
-    let (acme, umbrella) = (with_events(&scene, &["a"]).await, with_events(&scene, &["u"]).await);
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let (acme, umbrella) = (with_events(&fixture, &["a"]).await, with_events(&fixture, &["u"]).await);
+    let auditor = fixture.with(&acme.auditor);
     let page = auditor.get("/audit").await.expect(200);
     let shown = page["events"].as_array().unwrap().last().unwrap();
     let (uuid, event_id) = (text(&shown["uuid"]), text(&shown["eventId"]));
@@ -314,28 +314,28 @@ async fn an_event_is_shown_by_its_uuid_in_either_form_and_no_other_ones() {
     for path in [format!("/audit/{}", uuid.to_lowercase()), "/audit/nonsense".into(), "/audit/%F0%9F".into()] {
         assert_eq!(auditor.get(&path).await, absent, "{path}");
     }
-    assert_eq!(scene.with(&umbrella.auditor).get(&format!("/audit/{uuid}")).await, absent, "another's event");
+    assert_eq!(fixture.with(&umbrella.auditor).get(&format!("/audit/{uuid}")).await, absent, "another's event");
 }
 
 #[tokio::test]
 async fn the_tail_is_the_last_events_sequence_and_the_hash_of_its_line() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a", "b"]).await;
-    let auditor = scene.with(&acme.auditor);
-    let last = scene.lines_behind(&acme.id, 0).await.pop().unwrap();
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a", "b"]).await;
+    let auditor = fixture.with(&acme.auditor);
+    let last = fixture.lines_behind(&acme.id, 0).await.pop().unwrap();
     let tail = auditor.get("/audit/tail").await.expect(200);
     assert_eq!(tail["sequence"], last["sequence"]);
     assert_eq!(tail["eventId"], last["eventId"]);
     assert_eq!(tail["timestamp"], last["timestamp"]);
 
-    let read = scene.lines_behind(&acme.id, tail["sequence"].as_u64().unwrap()).await;
+    let read = fixture.lines_behind(&acme.id, tail["sequence"].as_u64().unwrap()).await;
     assert_eq!(read[0]["type"], "audit.read", "looking at the tail is a read");
     assert_eq!(read[0]["previousHash"], tail["hash"]);
 
-    let customer = scene.customer(&acme);
-    scene.destination(&acme, &customer).await;
-    scene.tick().await;
-    let objects = customer.objects(scene.system.cloud()).await;
+    let customer = fixture.customer(&acme);
+    fixture.destination(&acme, &customer).await;
+    fixture.tick().await;
+    let objects = customer.objects(fixture.system.cloud()).await;
     let delivered = std::str::from_utf8(objects.values().next().unwrap()).unwrap();
     let line = delivered.lines().find(|line| line.contains(&text(&tail["eventId"]))).unwrap();
     assert_eq!(tail["hash"], sha256(line.as_bytes()), "what sha256sum gives for the line without its newline");
@@ -343,9 +343,9 @@ async fn the_tail_is_the_last_events_sequence_and_the_hash_of_its_line() {
 
 #[tokio::test]
 async fn reads_are_recorded_with_who_read_what_from_where() {
-    let scene = Scene::set().await;
-    let acme = with_events(&scene, &["a"]).await;
-    let auditor = scene.with(&acme.auditor);
+    let fixture = Fixture::start().await;
+    let acme = with_events(&fixture, &["a"]).await;
+    let auditor = fixture.with(&acme.auditor);
     let uuid = text(&auditor.get("/audit").await.expect(200)["events"][0]["uuid"]);
     for (path, query) in [
         ("/audit".to_owned(), "since=2026-01-01&pageSize=5"),
@@ -353,7 +353,7 @@ async fn reads_are_recorded_with_who_read_what_from_where() {
         (format!("/audit/{uuid}"), ""),
         (format!("/organisations/{}/audit", acme.id), "sort=desc"),
     ] {
-        let before = scene.tail(&acme.id).await.last;
+        let before = fixture.tail(&acme.id).await.last;
         let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
         let headers = [("user-agent", "siem/1.0"), ("referer", "http://example.com/x")];
         let answer = auditor.send(reqwest::Method::GET, &target, &headers, None).await;
@@ -361,7 +361,7 @@ async fn reads_are_recorded_with_who_read_what_from_where() {
         let shown = page["events"].as_array().into_iter().flatten().filter_map(|event| event["sequence"].as_u64());
         assert!(shown.max() <= Some(before), "a page never shows its own read");
 
-        let [read] = scene.lines_behind(&acme.id, before).await.try_into().unwrap();
+        let [read] = fixture.lines_behind(&acme.id, before).await.try_into().unwrap();
         assert_eq!((&read["type"], &read["action"]), (&json!("audit.read"), &json!("READ")));
         assert_eq!(read["principal"]["entityType"], "API_KEY");
         assert_eq!(read["principal"]["name"], "A test's auditor");

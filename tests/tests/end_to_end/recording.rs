@@ -4,14 +4,14 @@ use annals_core::id::EventId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, event, label, labels, sequences, text};
+use crate::fixture::{Fixture, event, label, labels, sequences, text};
 
 #[tokio::test]
 async fn an_event_that_is_posted_is_answered_with_its_event_id_uuid_and_sequence() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await.last;
-    let answer = scene.with(&acme.producer).post("/events", &event("m-1")).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
+    let answer = fixture.with(&acme.producer).post("/events", &event("m-1")).await;
     let recorded = answer.expect(201);
     assert_eq!(answer.headers["content-type"], "application/json");
     let [receipt] = recorded["events"].as_array().unwrap().as_slice() else { panic!("{recorded}") };
@@ -19,14 +19,14 @@ async fn an_event_that_is_posted_is_answered_with_its_event_id_uuid_and_sequence
     let id = EventId::parse(receipt["eventId"].as_str().unwrap()).unwrap();
     assert_eq!(receipt["eventId"], id.to_string(), "36 characters in lower case");
     assert_eq!(receipt["uuid"], id.short(), "the same in PactFlow's 22 characters");
-    assert_eq!(scene.tail(&acme.id).await.last, before + 1);
+    assert_eq!(fixture.tail(&acme.id).await.last, before + 1);
 }
 
 #[tokio::test]
 async fn an_array_and_lines_are_recorded_in_their_order() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let producer = scene.with(&acme.producer);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let producer = fixture.with(&acme.producer);
     let array = json!([event("a"), event("b"), event("c")]);
     let first = producer.post("/events", &array).await.expect(201);
     let lines = format!("{}\n\n{}\r\n{}", event("d"), event("e"), event("f"));
@@ -40,15 +40,15 @@ async fn an_array_and_lines_are_recorded_in_their_order() {
         expected = expected.max(numbers[2]);
     }
     assert_eq!(sequences(&first).len(), 3);
-    let page = scene.with(&acme.auditor).get("/audit").await.expect(200);
+    let page = fixture.with(&acme.auditor).get("/audit").await.expect(200);
     assert_eq!(labels(&page), ["a", "b", "c", "d", "e", "f", "d", "e", "f", "d", "e", "f"]);
     assert_eq!(sequences(&page), (1..=expected).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn every_field_that_is_sent_is_kept() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let full = json!({
         "occurredAt": "2026-11-22T23:00:00+11:00", "clientType": "CLI", "action": "ACL_GRANT", "type": "mock.shared",
         "entity": {"id": "m1", "name": "Zahlungen „ä“", "entityType": "MOCK_API"},
@@ -59,8 +59,8 @@ async fn every_field_that_is_sent_is_kept() {
         "before": {"n": 1.50, "big": 12_345_678_901_234_567_890_u64}, "after": {"n": null},
         "context": {"ipAddress": "192.0.2.1"}, "payload": {"a": [1, {"b": "\u{1f600}\n"}]}, "metadata": {"k": "v"},
     });
-    scene.with(&acme.producer).post("/events", &full).await.expect(201);
-    let line = scene.lines_behind(&acme.id, 0).await.pop().unwrap();
+    fixture.with(&acme.producer).post("/events", &full).await.expect(201);
+    let line = fixture.lines_behind(&acme.id, 0).await.pop().unwrap();
     for (name, value) in full.as_object().unwrap() {
         assert_eq!(line[name], *value, "{name}");
     }
@@ -69,40 +69,40 @@ async fn every_field_that_is_sent_is_kept() {
 
 #[tokio::test]
 async fn the_platform_records_for_each_organisation_and_says_for_which() {
-    let scene = Scene::set().await;
-    let (acme, umbrella) = (scene.organisation().await, scene.organisation().await);
+    let fixture = Fixture::start().await;
+    let (acme, umbrella) = (fixture.organisation().await, fixture.organisation().await);
     for organisation in [&acme, &umbrella] {
         let path = format!("/organisations/{}/events", organisation.id);
-        scene.platform().post(&path, &event(&organisation.id)).await.expect(201);
-        let line = scene.lines_behind(&organisation.id, 0).await.pop().unwrap();
+        fixture.platform().post(&path, &event(&organisation.id)).await.expect(201);
+        let line = fixture.lines_behind(&organisation.id, 0).await.pop().unwrap();
         assert_eq!(label(&line), Some(&*organisation.id));
     }
-    scene.platform().post("/events", &event("a")).await.expect_problem(400, "organisation_needed");
+    fixture.platform().post("/events", &event("a")).await.expect_problem(400, "organisation_needed");
 }
 
 #[tokio::test]
 async fn a_request_that_is_repeated_with_its_idempotency_key_is_recorded_once() {
-    let scene = Scene::set().await;
-    let (acme, umbrella) = (scene.organisation().await, scene.organisation().await);
+    let fixture = Fixture::start().await;
+    let (acme, umbrella) = (fixture.organisation().await, fixture.organisation().await);
     let key = [("idempotency-key", "order 17 / try")];
     let body = Some(json!([event("a"), event("b")]).to_string());
     let post =
-        async |token: &str, body: Option<String>| scene.with(token).send(Method::POST, "/events", &key, body).await;
+        async |token: &str, body: Option<String>| fixture.with(token).send(Method::POST, "/events", &key, body).await;
     let first = post(&acme.producer, body.clone()).await;
-    let tail = scene.tail(&acme.id).await;
-    scene.with(&acme.producer).post("/events", &event("in between")).await.expect(201);
-    let later = scene.tail(&acme.id).await;
+    let tail = fixture.tail(&acme.id).await;
+    fixture.with(&acme.producer).post("/events", &event("in between")).await.expect(201);
+    let later = fixture.tail(&acme.id).await;
     let again = post(&acme.producer, body.clone()).await;
     assert_eq!((first.status, again.status), (201, 201));
     assert_eq!(first.body, again.body, "the first answer again");
     assert_eq!(first.headers.get("idempotency-replayed"), None);
     assert_eq!(again.headers["idempotency-replayed"], "true");
-    assert_eq!(scene.tail(&acme.id).await, later);
+    assert_eq!(fixture.tail(&acme.id).await, later);
     assert_ne!(later, tail);
 
     let other = post(&acme.producer, Some(event("c").to_string())).await;
     other.expect_problem(422, "idempotency_key_reused");
-    assert_eq!(scene.tail(&acme.id).await, later);
+    assert_eq!(fixture.tail(&acme.id).await, later);
 
     let theirs = post(&umbrella.producer, body).await;
     assert_eq!((theirs.status, theirs.headers.get("idempotency-replayed")), (201, None), "keys are each one's own");
@@ -111,24 +111,24 @@ async fn a_request_that_is_repeated_with_its_idempotency_key_is_recorded_once() 
 
 #[tokio::test]
 async fn the_same_key_from_many_at_once_is_recorded_once() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await.last;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
     let key = [("idempotency-key", "k-1")];
     let body = event("once").to_string();
-    let producer = scene.with(&acme.producer);
+    let producer = fixture.with(&acme.producer);
     let posts = (0..8).map(|_| producer.send(Method::POST, "/events", &key, Some(body.clone())));
     let answers = futures_util::future::join_all(posts).await;
     assert!(answers.iter().all(|answer| answer.status == 201 && answer.body == answers[0].body), "{answers:?}");
-    assert_eq!(scene.tail(&acme.id).await.last, before + 1);
+    assert_eq!(fixture.tail(&acme.id).await.last, before + 1);
 }
 
 #[tokio::test]
 async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
-    let producer = scene.with(&acme.producer);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
+    let producer = fixture.with(&acme.producer);
 
     let body = json!([
         event("good"),
@@ -185,25 +185,25 @@ async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
     let answer = producer.send(Method::POST, "/events", &[], Some(" ".repeat(5 * 1024 * 1024 + 1))).await;
     answer.expect_problem(413, "body_too_large");
 
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 #[tokio::test]
 async fn a_request_may_hold_a_thousand_events() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await.last;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
     let many: Vec<Value> = (0..1000).map(|n| event(&n.to_string())).collect();
-    let recorded = scene.with(&acme.producer).post("/events", &Value::from(many)).await.expect(201);
+    let recorded = fixture.with(&acme.producer).post("/events", &Value::from(many)).await.expect(201);
     assert_eq!(sequences(&recorded), (before + 1..=before + 1000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn many_producers_at_once_make_one_dense_log() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await.last;
-    let producer = scene.with(&acme.producer);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
+    let producer = fixture.with(&acme.producer);
     let post = async |n: usize| {
         let events: Vec<Value> = (0..=n % 3).map(|index| event(&format!("{n}-{index}"))).collect();
         let recorded = producer.post("/events", &Value::from(events)).await.expect(201);
@@ -214,5 +214,5 @@ async fn many_producers_at_once_make_one_dense_log() {
     let mut answered: Vec<u64> = answered.into_iter().flatten().collect();
     answered.sort_unstable();
     assert_eq!(answered, (before + 1..=before + 96).collect::<Vec<_>>());
-    assert_eq!(scene.lines_behind(&acme.id, before).await.len(), 96);
+    assert_eq!(fixture.lines_behind(&acme.id, before).await.len(), 96);
 }

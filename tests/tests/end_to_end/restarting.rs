@@ -3,7 +3,7 @@
 use annals_tests::{customer::Customer, lines::is_delivery};
 use serde_json::json;
 
-use crate::scene::{Scene, event, labels, sequences, text};
+use crate::fixture::{Fixture, event, labels, sequences, text};
 
 #[tokio::test]
 async fn a_system_that_is_started_again_finds_its_data_and_goes_on() {
@@ -11,38 +11,38 @@ async fn a_system_that_is_started_again_finds_its_data_and_goes_on() {
     let data = directory.path().join("data");
     std::fs::create_dir(&data).unwrap();
 
-    let scene = Scene::start(Some(&data)).await;
-    let acme = scene.organisation().await;
-    let customer = scene.customer(&acme);
-    let id = scene.destination(&acme, &customer).await;
+    let fixture = Fixture::start_in(Some(&data)).await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
     let key = [("idempotency-key", "k-1")];
     let body = Some(event("before").to_string());
-    let recorded = scene.with(&acme.producer).send(reqwest::Method::POST, "/events", &key, body.clone()).await;
+    let recorded = fixture.with(&acme.producer).send(reqwest::Method::POST, "/events", &key, body.clone()).await;
     let uuid = text(&recorded.expect(201)["events"][0]["uuid"]);
-    scene.tick().await;
+    fixture.tick().await;
     let path = format!("/organisations/{}/destinations/{id}", acme.id);
-    let shown = scene.with(&acme.admin).get(&path).await.expect(200);
-    let (tail, objects) = (scene.tail(&acme.id).await, customer.objects(scene.system.cloud()).await);
-    scene.system.stop().await;
+    let shown = fixture.with(&acme.admin).get(&path).await.expect(200);
+    let (tail, objects) = (fixture.tail(&acme.id).await, customer.objects(fixture.system.cloud()).await);
+    fixture.system.stop().await;
 
-    let scene = Scene::start(Some(&data)).await;
-    assert_eq!(scene.tail(&acme.id).await, tail);
-    assert_eq!(scene.with(&acme.admin).get(&path).await.expect(200), shown);
-    assert_eq!(customer.objects(scene.system.cloud()).await, objects);
-    let again = scene.with(&acme.producer).send(reqwest::Method::POST, "/events", &key, body).await;
+    let fixture = Fixture::start_in(Some(&data)).await;
+    assert_eq!(fixture.tail(&acme.id).await, tail);
+    assert_eq!(fixture.with(&acme.admin).get(&path).await.expect(200), shown);
+    assert_eq!(customer.objects(fixture.system.cloud()).await, objects);
+    let again = fixture.with(&acme.producer).send(reqwest::Method::POST, "/events", &key, body).await;
     assert_eq!(again.body, recorded.body, "a request from before is known again");
-    let next = scene.with(&acme.producer).post("/events", &event("after")).await.expect(201);
+    let next = fixture.with(&acme.producer).post("/events", &event("after")).await.expect(201);
     assert_eq!(sequences(&next), [tail.last + 1]);
-    let page = scene.with(&acme.auditor).get(&format!("/audit?from={uuid}")).await.expect(200);
+    let page = fixture.with(&acme.auditor).get(&format!("/audit?from={uuid}")).await.expect(200);
     assert_eq!(labels(&page), ["before", "after"]);
     assert_eq!(
-        scene.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200)["outcome"],
+        fixture.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200)["outcome"],
         "passed"
     );
-    scene.tick().await;
-    let chain = scene.delivered(&customer).await;
-    assert_eq!(chain.range(), Some((1, scene.tail(&acme.id).await.last)), "one chain over both runs");
-    scene.system.stop().await;
+    fixture.tick().await;
+    let chain = fixture.delivered(&customer).await;
+    assert_eq!(chain.range(), Some((1, fixture.tail(&acme.id).await.last)), "one chain over both runs");
+    fixture.system.stop().await;
     assert_files(&data, &customer);
 }
 

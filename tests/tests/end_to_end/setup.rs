@@ -200,7 +200,7 @@ fn the_policies_hold_one_permission_each() {
 }
 
 /// The running system, an organisation in it, and its destination's setup as the API answers it.
-struct Scene {
+struct Fixture {
     system: System,
     http: reqwest::Client,
     organisation: Organisation,
@@ -211,7 +211,7 @@ struct Scene {
 const SETUP_BUCKET: &str = "acme-audit-events";
 const SETUP_ROLE: &str = "arn:aws:iam::444455556666:role/security/annals-put";
 
-impl Scene {
+impl Fixture {
     async fn set() -> Self {
         let system = start_system(None).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -304,18 +304,18 @@ fn assert_denied<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call) {
 
 #[tokio::test]
 async fn each_of_the_three_lets_delivery_in_and_nobody_else() {
-    let scene = Scene::set().await;
-    let target = Target::of(&scene.organisation, &scene.destination);
-    let service = scene.cloud().account().to_owned();
-    for (tool, made) in scene.all_three() {
+    let fixture = Fixture::start().await;
+    let target = Target::of(&fixture.organisation, &fixture.destination);
+    let service = fixture.cloud().account().to_owned();
+    for (tool, made) in fixture.all_three() {
         assert_eq!(made.role_arn, SETUP_ROLE, "{tool}");
-        scene.set_up(&made);
+        fixture.set_up(&made);
 
-        let sink = scene.sink(&service);
+        let sink = fixture.sink(&service);
         let key = format!("audit/annals/2026-11/22/{}.json", tool.replace(' ', "-"));
         assert_eq!(sink.put(&target, object(&key)).await, Ok(Stored::Now), "{tool}");
         assert_denied(sink.assume(&target, "annals-wrong").await, Call::AssumeRole);
-        assert_eq!(scene.session(None).await.err().as_deref(), Some("AccessDenied"), "{tool}: no external id");
+        assert_eq!(fixture.session(None).await.err().as_deref(), Some("AccessDenied"), "{tool}: no external id");
         for elsewhere in ["", "audit", "audit/annals-2", "other"] {
             let outside = Target { prefix: elsewhere.parse().unwrap(), ..target.clone() };
             let key = format!("{}object.json", outside.prefix.as_str());
@@ -323,19 +323,19 @@ async fn each_of_the_three_lets_delivery_in_and_nobody_else() {
         }
         // Not even the customer's own administrator is let in.
         for account in ["999988887777", CUSTOMER] {
-            assert_denied(scene.sink(account).assume(&target, &target.external_id).await, Call::AssumeRole);
+            assert_denied(fixture.sink(account).assume(&target, &target.external_id).await, Call::AssumeRole);
         }
     }
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }
 
 #[tokio::test]
 async fn a_session_that_nothing_narrows_can_do_nothing_but_put_below_the_prefix() {
-    let scene = Scene::set().await;
-    for (tool, made) in scene.all_three() {
-        scene.set_up(&made);
-        scene.cloud().iam().put_bucket(Bucket::new("acme-other", CUSTOMER, "us-east-1")).unwrap();
-        let s3 = scene.session(Some(&scene.organisation.external_id)).await.unwrap();
+    let fixture = Fixture::start().await;
+    for (tool, made) in fixture.all_three() {
+        fixture.set_up(&made);
+        fixture.cloud().iam().put_bucket(Bucket::new("acme-other", CUSTOMER, "us-east-1")).unwrap();
+        let s3 = fixture.session(Some(&fixture.organisation.external_id)).await.unwrap();
         let put = async |bucket: &str, key: &str| {
             let put = s3.put_object().bucket(bucket).key(key).body(ByteStream::from_static(b"x")).send().await;
             put.map(drop).map_err(|error| error.code().unwrap_or_default().to_owned())
@@ -360,35 +360,35 @@ async fn a_session_that_nothing_narrows_can_do_nothing_but_put_below_the_prefix(
             assert_eq!(error.as_deref(), Some("AccessDenied"), "{tool}");
         }
     }
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }
 
 #[tokio::test]
 async fn the_answer_is_for_the_organisations_administrators_and_the_platform() {
-    let scene = Scene::set().await;
-    let url = format!("{}/organisations/acme", scene.system.url());
-    let setup = format!("{url}/destinations/{}/setup", scene.destination.id);
+    let fixture = Fixture::start().await;
+    let url = format!("{}/organisations/acme", fixture.system.url());
+    let setup = format!("{url}/destinations/{}/setup", fixture.destination.id);
     for (role, status) in [("admin", 200), ("auditor", 403), ("producer", 403)] {
         let body = json!({"name": role, "role": role});
-        let token = scene.http.post(format!("{url}/tokens")).bearer_auth(PLATFORM_TOKEN).json(&body).send().await;
+        let token = fixture.http.post(format!("{url}/tokens")).bearer_auth(PLATFORM_TOKEN).json(&body).send().await;
         let token: Value = token.unwrap().json().await.unwrap();
-        let answer = scene.http.get(&setup).bearer_auth(token["token"].as_str().unwrap()).send().await.unwrap();
+        let answer = fixture.http.get(&setup).bearer_auth(token["token"].as_str().unwrap()).send().await.unwrap();
         assert_eq!(answer.status(), status, "{role}");
     }
-    assert_eq!(scene.http.get(&setup).send().await.unwrap().status(), 401);
+    assert_eq!(fixture.http.get(&setup).send().await.unwrap().status(), 401);
     let missing = format!("{url}/destinations/000000000000/setup");
-    assert_eq!(scene.http.get(&missing).bearer_auth(PLATFORM_TOKEN).send().await.unwrap().status(), 404);
-    scene.system.stop().await;
+    assert_eq!(fixture.http.get(&missing).bearer_auth(PLATFORM_TOKEN).send().await.unwrap().status(), 404);
+    fixture.system.stop().await;
 }
 
 #[tokio::test]
 async fn the_answer_names_everything_and_says_what_it_cannot_fill_in() {
-    let scene = Scene::set().await;
-    let answer = &scene.answer;
-    let external_id = &scene.organisation.external_id;
+    let fixture = Fixture::start().await;
+    let answer = &fixture.answer;
+    let external_id = &fixture.organisation.external_id;
     for (name, value) in [
         ("partition", "aws"),
-        ("serviceAccountId", scene.cloud().account()),
+        ("serviceAccountId", fixture.cloud().account()),
         ("accountId", CUSTOMER),
         ("bucket", SETUP_BUCKET),
         ("prefix", "audit/annals/"),
@@ -403,7 +403,7 @@ async fn the_answer_names_everything_and_says_what_it_cannot_fill_in() {
     assert!(note.contains("CustomerTemplateUrl"), "{note}");
     let note = answer["kms"]["note"].as_str().unwrap();
     assert!(note.contains("We do not know the key"), "{note}");
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }
 
 #[test]

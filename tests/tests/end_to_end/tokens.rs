@@ -10,18 +10,18 @@ use annals_tests::{clock::VirtualClock, deployment::platform};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, text, time};
+use crate::fixture::{Fixture, text, time};
 
 #[tokio::test]
 async fn a_tokens_text_is_shown_once_and_nowhere_else() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let admin = scene.with(&acme.admin);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let admin = fixture.with(&acme.admin);
     let path = format!("/organisations/{}/tokens", acme.id);
     let input = json!({"name": "SIEM", "role": "auditor", "expiresAt": "9999-01-01T00:00:00Z"});
     let created = admin.post(&path, &input).await.expect(201);
     let secret = text(&created["token"]);
-    scene.with(&secret).get("/audit").await.expect(200);
+    fixture.with(&secret).get("/audit").await.expect(200);
     assert_eq!((&created["name"], &created["role"]), (&json!("SIEM"), &json!("auditor")));
     assert_eq!(created["expiresAt"], "9999-01-01T00:00:00.000Z");
 
@@ -37,7 +37,7 @@ async fn a_tokens_text_is_shown_once_and_nowhere_else() {
         .map_or(Value::Null, |token| token["lastUsedAt"].clone());
     assert!(expected["lastUsedAt"].is_string(), "it was used");
     assert!(tokens.contains(&expected), "{listed}");
-    let log = Value::from(scene.lines_behind(&acme.id, 0).await).to_string();
+    let log = Value::from(fixture.lines_behind(&acme.id, 0).await).to_string();
     for token in [&secret, &acme.producer, &acme.auditor, &acme.admin] {
         let secret_part = token.rsplit('_').next().unwrap();
         assert!(!answer.body.contains(secret_part), "listed");
@@ -47,32 +47,32 @@ async fn a_tokens_text_is_shown_once_and_nowhere_else() {
 
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_once() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let path = format!("/organisations/{}/tokens", acme.id);
-    let created = scene.platform().post(&path, &json!({"name": "Backend", "role": "producer"})).await.expect(201);
+    let created = fixture.platform().post(&path, &json!({"name": "Backend", "role": "producer"})).await.expect(201);
     let secret = text(&created["token"]);
-    let event = crate::scene::event("a");
-    scene.with(&secret).post("/events", &event).await.expect(201);
+    let event = crate::fixture::event("a");
+    fixture.with(&secret).post("/events", &event).await.expect(201);
     let own = format!("{path}/{}", text(&created["id"]));
-    assert_eq!(scene.platform().delete(&own).await.expect(204), Value::Null);
-    scene.with(&secret).post("/events", &event).await.expect_problem(401, "unauthorized");
-    scene.platform().delete(&own).await.expect_problem(404, "not_found");
-    let listed = scene.with(&acme.admin).get(&path).await.expect(200);
+    assert_eq!(fixture.platform().delete(&own).await.expect(204), Value::Null);
+    fixture.with(&secret).post("/events", &event).await.expect_problem(401, "unauthorized");
+    fixture.platform().delete(&own).await.expect_problem(404, "not_found");
+    let listed = fixture.with(&acme.admin).get(&path).await.expect(200);
     assert_eq!(listed["tokens"].as_array().unwrap().len(), 3);
     assert!(!listed.to_string().contains(&text(&created["id"])));
 }
 
 #[tokio::test]
 async fn a_token_is_changed_over_without_a_gap() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let admin = scene.with(&acme.admin);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let admin = fixture.with(&acme.admin);
     let path = format!("/organisations/{}/tokens", acme.id);
     let old = admin.post(&path, &json!({"name": "SIEM", "role": "auditor"})).await.expect(201);
     let (id, secret) = (text(&old["id"]), text(&old["token"]));
     let rotate = format!("{path}/{id}/rotate");
-    let before = scene.tail(&acme.id).await.last;
+    let before = fixture.tail(&acme.id).await.last;
     let new = admin.send(Method::POST, &rotate, &[], None).await.expect(201);
     assert_eq!((&new["name"], &new["role"]), (&old["name"], &old["role"]));
     assert_eq!((&new["replaces"], &new["replaced"]["replacedBy"]), (&old["id"], &new["id"]));
@@ -80,10 +80,10 @@ async fn a_token_is_changed_over_without_a_gap() {
     let end = time(&new["replaced"]["expiresAt"]);
     assert_eq!(end.since(time(&new["createdAt"])), Duration::from_secs(24 * 60 * 60));
     for secret in [&secret, &text(&new["token"])] {
-        scene.with(secret).get("/audit/tail").await.expect(200);
+        fixture.with(secret).get("/audit/tail").await.expect(200);
     }
 
-    let events = scene.lines_behind(&acme.id, before).await;
+    let events = fixture.lines_behind(&acme.id, before).await;
     let event = &events[0];
     assert_eq!((&event["type"], &event["entity"]["id"]), (&json!("token.rotate"), &old["id"]));
     assert_eq!(event["before"]["expiresAt"], Value::Null);
@@ -93,7 +93,7 @@ async fn a_token_is_changed_over_without_a_gap() {
     assert_eq!(types, ["token.rotate", "audit.read", "audit.read"], "one event for the change");
     assert!(!Value::from(events).to_string().contains(text(&new["token"]).rsplit('_').next().unwrap()));
 
-    let before = scene.tail(&acme.id).await;
+    let before = fixture.tail(&acme.id).await;
     let own = format!("{path}/{}/rotate", text(&new["id"]));
     for (path, other) in [(&rotate, &new), (&own, &old)] {
         let refused = admin.send(Method::POST, path, &[], None).await.expect_problem(409, "rotation_in_progress");
@@ -105,14 +105,14 @@ async fn a_token_is_changed_over_without_a_gap() {
         (&refused["errors"][0]["pointer"], &refused["errors"][1]["pointer"]),
         (&json!("/overlapSeconds"), &json!("/name"))
     );
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 
     // Everybody has changed over: the old one need not wait for its end.
     admin.delete(&format!("{path}/{id}")).await.expect(204);
-    scene.with(&secret).get("/audit").await.expect_problem(401, "unauthorized");
+    fixture.with(&secret).get("/audit").await.expect_problem(401, "unauthorized");
     let next = admin.post(&own, &json!({"overlapSeconds": 0, "expiresAt": "9999-01-01T00:00:00Z"})).await.expect(201);
-    scene.with(&text(&new["token"])).get("/audit").await.expect_problem(401, "unauthorized");
-    scene.with(&text(&next["token"])).get("/audit").await.expect(200);
+    fixture.with(&text(&new["token"])).get("/audit").await.expect_problem(401, "unauthorized");
+    fixture.with(&text(&next["token"])).get("/audit").await.expect(200);
     let refused = admin.send(Method::POST, &format!("{path}/{}/rotate", text(&next["id"])), &[], None).await;
     let refused = refused.expect_problem(400, "invalid_input");
     assert_eq!(
@@ -123,11 +123,11 @@ async fn a_token_is_changed_over_without_a_gap() {
 
 #[tokio::test]
 async fn a_tokens_list_says_when_each_was_last_used() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
     let path = format!("/organisations/{}/tokens", acme.id);
     let used = async || {
-        let listed = scene.platform().get(&path).await.expect(200);
+        let listed = fixture.platform().get(&path).await.expect(200);
         let mut used = std::collections::BTreeMap::new();
         for token in listed["tokens"].as_array().unwrap() {
             used.insert(text(&token["role"]), token["lastUsedAt"].as_str().map(str::to_owned));
@@ -135,28 +135,28 @@ async fn a_tokens_list_says_when_each_was_last_used() {
         used
     };
     assert!(used().await.values().all(Option::is_none));
-    let before = Timestamp::from_millis(scene.system.cloud().clock().now_millis());
-    let tail = scene.tail(&acme.id).await;
-    scene.with(&acme.admin).get(&path).await.expect(200);
+    let before = Timestamp::from_millis(fixture.system.cloud().clock().now_millis());
+    let tail = fixture.tail(&acme.id).await;
+    fixture.with(&acme.admin).get(&path).await.expect(200);
     // Refused, but used.
-    scene.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
+    fixture.with(&acme.producer).get("/audit").await.expect_problem(403, "forbidden");
     let first = used().await;
     assert_eq!(first["auditor"], None);
     for role in ["admin", "producer"] {
         assert!(Timestamp::parse(first[role].as_ref().unwrap()).unwrap() >= before, "{first:?}");
     }
-    scene.with(&acme.admin).get(&path).await.expect(200);
+    fixture.with(&acme.admin).get(&path).await.expect(200);
     assert_eq!(used().await, first, "noted once an hour");
-    assert_eq!(scene.tail(&acme.id).await, tail, "its use is no event");
+    assert_eq!(fixture.tail(&acme.id).await, tail, "its use is no event");
 }
 
 #[tokio::test]
 async fn producers_tokens_are_the_platforms_to_create_replace_and_revoke() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let admin = scene.with(&acme.admin);
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let admin = fixture.with(&acme.admin);
     let path = format!("/organisations/{}/tokens", acme.id);
-    let before = scene.tail(&acme.id).await;
+    let before = fixture.tail(&acme.id).await;
     let refused = admin.post(&path, &json!({"name": "Backend", "role": "producer"})).await;
     refused.expect_problem(403, "forbidden");
     let listed = admin.get(&path).await.expect(200);
@@ -164,8 +164,8 @@ async fn producers_tokens_are_the_platforms_to_create_replace_and_revoke() {
     let own = format!("{path}/{}", text(&producer["id"]));
     admin.delete(&own).await.expect_problem(403, "forbidden");
     admin.send(Method::POST, &format!("{own}/rotate"), &[], None).await.expect_problem(403, "forbidden");
-    assert_eq!(scene.tail(&acme.id).await, before);
-    scene.with(&acme.producer).post("/events", &crate::scene::event("a")).await.expect(201);
+    assert_eq!(fixture.tail(&acme.id).await, before);
+    fixture.with(&acme.producer).post("/events", &crate::fixture::event("a")).await.expect(201);
     for role in ["auditor", "admin"] {
         let created = admin.post(&path, &json!({"name": "Another", "role": role})).await.expect(201);
         admin.delete(&format!("{path}/{}", text(&created["id"]))).await.expect(204);
@@ -174,19 +174,19 @@ async fn producers_tokens_are_the_platforms_to_create_replace_and_revoke() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let secret = expired(&scene, &acme.id, Role::Admin).await;
-    scene.with(&secret).get("/audit").await.expect_problem(401, "unauthorized");
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let secret = expired(&fixture, &acme.id, Role::Admin).await;
+    fixture.with(&secret).get("/audit").await.expect_problem(401, "unauthorized");
 }
 
 /// A token that was created two hours ago for one hour.
-pub(crate) async fn expired(scene: &Scene, organisation: &str, role: Role) -> String {
+pub(crate) async fn expired(fixture: &Fixture, organisation: &str, role: Role) -> String {
     const HOUR: Duration = Duration::from_secs(3600);
-    let now = Timestamp::from_millis(scene.system.cloud().clock().now_millis());
+    let now = Timestamp::from_millis(fixture.system.cloud().clock().now_millis());
     let clock = VirtualClock::new(now.minus(2 * HOUR));
     let expires_at = Some(clock.now().plus(HOUR));
-    let earlier = scene.at(clock);
+    let earlier = fixture.at(clock);
     let organisation = earlier.administration.organisation(&organisation.parse().unwrap()).await.unwrap();
     let input = TokenInput { name: "Short".into(), role, expires_at };
     let (_, secret) = earlier.administration.create_token(&organisation, input, &platform()).await.unwrap();
@@ -195,22 +195,22 @@ pub(crate) async fn expired(scene: &Scene, organisation: &str, role: Role) -> St
 
 #[tokio::test]
 async fn a_bad_token_input_is_refused_with_every_fault() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let before = scene.tail(&acme.id).await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await;
     let path = format!("/organisations/{}/tokens", acme.id);
     let input = json!({"name": "", "role": "root", "expiresAt": "2020-01-01T00:00:00Z", "colour": 1});
-    let problem = scene.platform().post(&path, &input).await.expect_problem(400, "invalid_input");
+    let problem = fixture.platform().post(&path, &input).await.expect_problem(400, "invalid_input");
     let faults: Vec<String> = problem["errors"].as_array().unwrap().iter().map(|e| text(&e["pointer"])).collect();
     assert_eq!(faults, ["/name", "/role", "/expiresAt", "/colour"]);
-    assert_eq!(scene.tail(&acme.id).await, before);
+    assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
 #[tokio::test]
 async fn whatever_is_no_valid_bearer_token_is_refused_alike() {
-    let scene = Scene::set().await;
-    let acme = scene.organisation().await;
-    let refused = scene.nobody().get("/audit").await;
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let refused = fixture.nobody().get("/audit").await;
     refused.expect_problem(401, "unauthorized");
     assert_eq!(refused.headers["www-authenticate"], "Bearer");
     let good = &acme.auditor;
@@ -228,10 +228,10 @@ async fn whatever_is_no_valid_bearer_token_is_refused_alike() {
         "Bearer annals_platform_".into(),
         format!("Bearer {}", "x".repeat(6000)),
     ] {
-        let answer = scene.nobody().send(Method::GET, "/audit", &[("authorization", &value)], None).await;
+        let answer = fixture.nobody().send(Method::GET, "/audit", &[("authorization", &value)], None).await;
         assert_eq!(answer, refused, "{value}");
     }
     let answer =
-        scene.nobody().send(Method::GET, "/audit", &[("authorization", &format!("bearer {good}"))], None).await;
+        fixture.nobody().send(Method::GET, "/audit", &[("authorization", &format!("bearer {good}"))], None).await;
     assert_eq!(answer.status, 200, "the scheme's case does not count (RFC 9110)");
 }

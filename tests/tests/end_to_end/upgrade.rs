@@ -32,7 +32,7 @@ use annals_core::{
 };
 use annals_http::Services;
 use annals_tests::{
-    bucket::{MemoryBuckets, Weather},
+    bucket::{Condition, MemoryBuckets},
     clock::PausedClock,
     deployment::platform,
     queue::MemoryQueue,
@@ -141,7 +141,7 @@ impl World {
         self.record(40).await;
         assert_eq!(self.ship().await, ShipOutcome::UpToDate);
         self.record(1).await;
-        self.buckets.set_weather(&destination.bucket, Weather::Denied);
+        self.buckets.set_condition(&destination.bucket, Condition::Denied);
         assert!(matches!(self.ship().await, ShipOutcome::Failing(_)));
         let range = ReplayInput::Sequences { first: 2, last: 9 };
         administration.replay(&acme, &destination.id, range, &platform()).await.unwrap();

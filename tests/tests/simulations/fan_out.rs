@@ -10,16 +10,16 @@ use annals_core::{
     time::Clock as _,
 };
 use annals_tests::{
-    bucket::Weather,
+    bucket::Condition,
     entropy::SeededEntropy,
     memory::MemoryStore,
     model::in_virtual_time,
     queue::MemoryQueue,
     sample,
     shipping::{
+        checker::{Checker, Ending},
+        fixture::TICK,
         gate::{Gate, Latency},
-        judge::{Ending, Judge},
-        scene::TICK,
         world::{BATCH, HOME, Process, Shipped, World, platform, region},
     },
 };
@@ -55,7 +55,7 @@ impl Crowd {
                 DestinationInput { bucket: sample.bucket, role_arn: sample.role_arn, settings: sample.settings };
             world.buckets.open(&input.bucket, region(HOME));
             if number % (DESTINATIONS / HANGING) == 0 {
-                world.buckets.set_weather(&input.bucket, Weather::Hanging);
+                world.buckets.set_condition(&input.bucket, Condition::Hanging);
                 hanging.insert(id.clone());
             }
             process.administration.create_destination(&organisation, input, &platform()).await.unwrap();
@@ -130,7 +130,7 @@ fn two_hundred_of_a_thousand_destinations_that_hang_hold_up_none_of_the_others()
         crowd.tick(at_once).await;
         for id in (0..DESTINATIONS).map(|number| format!("org-{number:04}").parse().unwrap()) {
             let ending = if crowd.hanging.contains(&id) { Ending::Open } else { Ending::Settled };
-            Judge::of(&crowd.world, &id, Duration::from_secs(5)).judge(ending).await.unwrap();
+            Checker::of(&crowd.world, &id, Duration::from_secs(5)).check(ending).await.unwrap();
         }
     });
 }

@@ -176,12 +176,12 @@ fn misplaced() -> Vec<Value> {
     values.iter().map(event).chain(HOSTILE.iter().map(|text| event(&json!(text)))).collect()
 }
 
-struct Scene {
+struct Fixture {
     log: Arc<Log>,
     administration: Administration,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let store = Arc::new(MemoryStore::new());
         let clock = PausedClock::new(sample::START);
@@ -254,22 +254,22 @@ impl Scene {
 
 #[tokio::test(start_paused = true)]
 async fn every_event_is_rendered_in_every_format() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let context = Context {
         ip_address: Some("2001:db8::1".into()),
         user_agent: Some("curl/8.5".into()),
         request_id: Some("r-1".into()),
     };
-    let organisation = scene.administer(&Actor { caller: Caller::Platform, context }).await;
+    let organisation = fixture.administer(&Actor { caller: Caller::Platform, context }).await;
     let week = demo::week(7).into_iter().map(|event| event.body).step_by(3);
     let events: Vec<Value> = week.chain(combinations()).chain(misplaced()).collect();
     let bodies: Vec<Body> = events.iter().map(sample::posted).collect();
     for chunk in bodies.chunks(500) {
         // A page read here and there puts the record of it among the others.
-        scene.lines(&organisation).await;
-        scene.log.append(&organisation, chunk.to_vec(), None).await.unwrap();
+        fixture.lines(&organisation).await;
+        fixture.log.append(&organisation, chunk.to_vec(), None).await.unwrap();
     }
-    let lines = scene.lines(&organisation).await;
+    let lines = fixture.lines(&organisation).await;
     assert!(lines.len() > events.len() + 15, "{} lines", lines.len());
 
     let kinds: BTreeSet<String> = lines

@@ -11,7 +11,7 @@ use annals_core::{
     organisation::Organisation,
 };
 use annals_tests::{
-    bucket::{Trust, Weather},
+    bucket::{Condition, Trust},
     entropy::SeededEntropy,
     memory::MemoryStore,
     model::in_virtual_time,
@@ -22,7 +22,7 @@ use annals_tests::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-struct Scene {
+struct Fixture {
     world: World,
     log: Arc<Log>,
     administration: Administration,
@@ -30,9 +30,9 @@ struct Scene {
     destination: Destination,
 }
 
-impl Scene {
+impl Fixture {
     /// A day of events, and a destination that was created just now.
-    async fn set() -> Self {
+    async fn start() -> Self {
         let world = World::new(sample::START, |_| MemoryStore::new(), MemoryQueue::new);
         let entropy = SeededEntropy::new(1);
         let log = Log::new(world.ports(), world.clock.clone(), entropy.fork(), AppendPolicy::default());
@@ -76,49 +76,49 @@ impl Scene {
 #[test]
 fn a_plan_looks_only_where_orders_wait_and_counts_from_the_destinations_creation() {
     in_virtual_time(async {
-        let scene = Scene::set().await;
-        assert_eq!(scene.planned().await, None, "nothing waits on the queue: nobody is late");
-        scene.world.clock.jump(MINUTE * 40);
-        assert_eq!(scene.planned().await, Some(40 * 60), "its events are a day old, and it 40 minutes");
-        assert_eq!(scene.shipped(ShipPolicy::default()).await, (ShipOutcome::UpToDate, Some(0)));
+        let fixture = Fixture::start().await;
+        assert_eq!(fixture.planned().await, None, "nothing waits on the queue: nobody is late");
+        fixture.world.clock.jump(MINUTE * 40);
+        assert_eq!(fixture.planned().await, Some(40 * 60), "its events are a day old, and it 40 minutes");
+        assert_eq!(fixture.shipped(ShipPolicy::default()).await, (ShipOutcome::UpToDate, Some(0)));
     });
 }
 
 #[test]
 fn a_shipment_that_has_no_time_left_says_how_long_what_it_leaves_has_waited() {
     in_virtual_time(async {
-        let scene = Scene::set().await;
-        scene.planned().await;
-        assert_eq!(scene.shipped(ShipPolicy::default()).await.1, Some(0));
-        scene.world.clock.jump(MINUTE);
-        scene.record().await;
-        scene.world.clock.jump(MINUTE * 35);
-        scene.planned().await;
+        let fixture = Fixture::start().await;
+        fixture.planned().await;
+        assert_eq!(fixture.shipped(ShipPolicy::default()).await.1, Some(0));
+        fixture.world.clock.jump(MINUTE);
+        fixture.record().await;
+        fixture.world.clock.jump(MINUTE * 35);
+        fixture.planned().await;
         let no_time = ShipPolicy { time_budget: Duration::ZERO, ..ShipPolicy::default() };
-        assert_eq!(scene.shipped(no_time).await, (ShipOutcome::OutOfTime, Some(35 * 60)));
+        assert_eq!(fixture.shipped(no_time).await, (ShipOutcome::OutOfTime, Some(35 * 60)));
     });
 }
 
 #[test]
 fn a_backlog_that_is_worked_off_is_no_lag_and_a_standstill_in_it_is() {
     in_virtual_time(async {
-        let scene = Scene::set().await;
+        let fixture = Fixture::start().await;
         for _ in 0..3 {
-            scene.record().await;
+            fixture.record().await;
         }
         // An object a segment, and each put takes a minute: time for one.
-        scene.world.buckets.set_weather(&scene.destination.bucket, Weather::Slow(Duration::from_secs(20)));
+        fixture.world.buckets.set_condition(&fixture.destination.bucket, Condition::Slow(Duration::from_secs(20)));
         let one = ShipPolicy { object_bytes: 1, time_budget: Duration::from_secs(20), ..ShipPolicy::default() };
         for _ in 0..2 {
-            scene.world.clock.jump(MINUTE * 20);
-            scene.planned().await;
-            let (outcome, lag) = scene.shipped(one).await;
+            fixture.world.clock.jump(MINUTE * 20);
+            fixture.planned().await;
+            let (outcome, lag) = fixture.shipped(one).await;
             assert_eq!(outcome, ShipOutcome::OutOfTime);
             assert!(lag < Some(60), "the last object was put just now: {lag:?}");
         }
-        scene.planned().await;
-        scene.world.clock.jump(MINUTE * 45);
-        let lag = scene.planned().await;
+        fixture.planned().await;
+        fixture.world.clock.jump(MINUTE * 45);
+        let lag = fixture.planned().await;
         assert!((Some(45 * 60)..Some(46 * 60)).contains(&lag), "nothing has moved since: {lag:?}");
     });
 }
@@ -126,18 +126,18 @@ fn a_backlog_that_is_worked_off_is_no_lag_and_a_standstill_in_it_is() {
 #[test]
 fn what_the_customer_has_to_mend_is_no_lag_until_it_is_mended() {
     in_virtual_time(async {
-        let scene = Scene::set().await;
-        scene.world.buckets.set_trust(&scene.destination.role_arn, Trust::Revoked);
-        scene.planned().await;
-        let (outcome, lag) = scene.shipped(ShipPolicy::default()).await;
+        let fixture = Fixture::start().await;
+        fixture.world.buckets.set_trust(&fixture.destination.role_arn, Trust::Revoked);
+        fixture.planned().await;
+        let (outcome, lag) = fixture.shipped(ShipPolicy::default()).await;
         assert!(matches!(outcome, ShipOutcome::Failing(_)) && lag.is_none(), "{outcome:?} {lag:?}");
-        scene.planned().await;
-        scene.world.clock.jump(MINUTE * 120);
-        assert_eq!(scene.planned().await, None);
-        scene.record().await;
-        scene.world.buckets.set_trust(&scene.destination.role_arn, Trust::AnyExternalId);
+        fixture.planned().await;
+        fixture.world.clock.jump(MINUTE * 120);
+        assert_eq!(fixture.planned().await, None);
+        fixture.record().await;
+        fixture.world.buckets.set_trust(&fixture.destination.role_arn, Trust::AnyExternalId);
         let no_time = ShipPolicy { time_budget: Duration::ZERO, ..ShipPolicy::default() };
-        let (outcome, lag) = scene.shipped(no_time).await;
+        let (outcome, lag) = fixture.shipped(no_time).await;
         assert!(lag.is_some_and(|lag| lag < 60), "{outcome:?} {lag:?}");
     });
 }
@@ -145,12 +145,12 @@ fn what_the_customer_has_to_mend_is_no_lag_until_it_is_mended() {
 #[test]
 fn a_pause_is_no_lag() {
     in_virtual_time(async {
-        let scene = Scene::set().await;
-        scene.administration.pause_destination(&scene.acme, &scene.destination.id, &platform()).await.unwrap();
-        scene.world.clock.jump(MINUTE * 600);
-        scene.administration.resume_destination(&scene.acme, &scene.destination.id, &platform()).await.unwrap();
-        scene.world.clock.jump(MINUTE * 10);
-        scene.planned().await;
-        assert_eq!(scene.planned().await, Some(10 * 60));
+        let fixture = Fixture::start().await;
+        fixture.administration.pause_destination(&fixture.acme, &fixture.destination.id, &platform()).await.unwrap();
+        fixture.world.clock.jump(MINUTE * 600);
+        fixture.administration.resume_destination(&fixture.acme, &fixture.destination.id, &platform()).await.unwrap();
+        fixture.world.clock.jump(MINUTE * 10);
+        fixture.planned().await;
+        assert_eq!(fixture.planned().await, Some(10 * 60));
     });
 }

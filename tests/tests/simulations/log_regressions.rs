@@ -1,4 +1,4 @@
-//! What the log once got wrong, each as the smallest scene that shows it. Owns no random scenes: those are
+//! What the log once got wrong, each as the smallest fixture that shows it. Owns no random fixtures: those are
 //! `model`, where most of these were found.
 
 use std::{
@@ -75,14 +75,14 @@ impl LogStore for Blind {
     }
 }
 
-struct Scene {
+struct Fixture {
     store: Arc<Blind>,
     clock: Arc<PausedClock>,
     log: Arc<Log>,
     acme: Organisation,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let store = Arc::new(Blind { store: Arc::new(MemoryStore::new()), reads: AtomicU32::new(0) });
         let clock = PausedClock::new(sample::START);
@@ -120,12 +120,12 @@ fn sequences(page: &Page) -> Vec<u64> {
 async fn the_rest_of_a_segment_is_shown_although_a_stale_read_missed_the_segment() {
     for (index, expected) in [(1, vec![2, 3, 4]), (3, vec![4])] {
         for reads in 0..4 {
-            let scene = Scene::new();
-            let ids = scene.append(4).await;
-            scene.blind(reads);
-            assert_eq!(sequences(&scene.page(from(Start::From(ids[index]))).await.unwrap()), expected);
-            scene.blind(reads);
-            let page = scene.page(from(Start::After(ids[index - 1]))).await.unwrap();
+            let fixture = Fixture::new();
+            let ids = fixture.append(4).await;
+            fixture.blind(reads);
+            assert_eq!(sequences(&fixture.page(from(Start::From(ids[index]))).await.unwrap()), expected);
+            fixture.blind(reads);
+            let page = fixture.page(from(Start::After(ids[index - 1]))).await.unwrap();
             assert_eq!(sequences(&page)[..expected.len()], expected);
         }
     }
@@ -133,14 +133,14 @@ async fn the_rest_of_a_segment_is_shown_although_a_stale_read_missed_the_segment
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_read_does_not_place_a_time_behind_what_was_recorded_since() {
-    let scene = Scene::new();
-    scene.append(2).await;
-    scene.append(2).await;
+    let fixture = Fixture::new();
+    fixture.append(2).await;
+    fixture.append(2).await;
     for reads in 0..4 {
-        scene.blind(reads);
-        assert_eq!(scene.log.first_since(&scene.acme, sample::START).await.unwrap(), 1);
-        scene.blind(reads);
-        let page = scene.page(PageRequest { since: Some(sample::START), ..from(Start::Edge) }).await.unwrap();
+        fixture.blind(reads);
+        assert_eq!(fixture.log.first_since(&fixture.acme, sample::START).await.unwrap(), 1);
+        fixture.blind(reads);
+        let page = fixture.page(PageRequest { since: Some(sample::START), ..from(Start::Edge) }).await.unwrap();
         assert_eq!(sequences(&page)[..4], [1, 2, 3, 4]);
     }
 }
@@ -148,14 +148,14 @@ async fn a_stale_read_does_not_place_a_time_behind_what_was_recorded_since() {
 #[tokio::test(start_paused = true)]
 async fn an_expired_cursor_is_good_while_the_next_event_is_there_even_if_a_stale_read_misses_it() {
     for reads in 0..4 {
-        let scene = Scene::new();
-        let ids = scene.append(1).await;
-        scene.log.maintain(&scene.acme.id).await.unwrap();
-        scene.clock.jump(Duration::from_secs(8 * 86_400));
-        scene.append(1).await;
-        scene.blind(reads);
-        assert_eq!(sequences(&scene.page(from(Start::After(ids[0]))).await.unwrap()), [2]);
-        let gone = scene.page(from(Start::From(ids[0]))).await;
+        let fixture = Fixture::new();
+        let ids = fixture.append(1).await;
+        fixture.log.maintain(&fixture.acme.id).await.unwrap();
+        fixture.clock.jump(Duration::from_secs(8 * 86_400));
+        fixture.append(1).await;
+        fixture.blind(reads);
+        assert_eq!(sequences(&fixture.page(from(Start::After(ids[0]))).await.unwrap()), [2]);
+        let gone = fixture.page(from(Start::From(ids[0]))).await;
         assert!(matches!(gone, Err(AuditError::Place(PlaceError::Expired { .. }))), "{gone:?}");
     }
 }
@@ -194,12 +194,12 @@ async fn who_waited_behind_a_crashed_writer_is_not_told_that_nothing_was_recorde
 
 #[tokio::test(start_paused = true)]
 async fn an_id_of_sequence_0_is_unknown_in_either_order() {
-    let scene = Scene::new();
-    scene.append(1).await;
-    let zero = EventId::new(&scene.acme.id, Timestamp::EPOCH, 0, 0);
+    let fixture = Fixture::new();
+    fixture.append(1).await;
+    let zero = EventId::new(&fixture.acme.id, Timestamp::EPOCH, 0, 0);
     for start in [Start::From(zero), Start::After(zero)] {
         for order in [Order::Ascending, Order::Descending] {
-            let page = scene.page(PageRequest { order, ..from(start) }).await;
+            let page = fixture.page(PageRequest { order, ..from(start) }).await;
             assert!(matches!(page, Err(AuditError::Place(PlaceError::Unknown))), "{page:?}");
         }
     }
@@ -207,13 +207,13 @@ async fn an_id_of_sequence_0_is_unknown_in_either_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bound_that_lies_ahead_does_not_have_a_page_show_its_own_read() {
-    let scene = Scene::new();
-    scene.append(3).await;
-    let ahead = EventId::new(&scene.acme.id, scene.clock.now(), 1_000_000, 0);
+    let fixture = Fixture::new();
+    fixture.append(3).await;
+    let ahead = EventId::new(&fixture.acme.id, fixture.clock.now(), 1_000_000, 0);
     for _ in 0..3 {
         let page =
-            scene.page(PageRequest { through: Some(ahead), page_size: 1000, ..from(Start::Edge) }).await.unwrap();
-        let own = scene.log.tail(&scene.acme.id).await.unwrap().last;
+            fixture.page(PageRequest { through: Some(ahead), page_size: 1000, ..from(Start::Edge) }).await.unwrap();
+        let own = fixture.log.tail(&fixture.acme.id).await.unwrap().last;
         assert_eq!(sequences(&page), (1..own).collect::<Vec<_>>());
         assert_eq!(page.next, None);
     }
@@ -223,18 +223,18 @@ async fn a_bound_that_lies_ahead_does_not_have_a_page_show_its_own_read() {
 #[tokio::test(start_paused = true)]
 async fn numbers_are_not_used_again_after_everything_expired() {
     for order in [[1, 2, 3], [3, 2, 1], [2, 3, 1], [3, 1, 2]] {
-        let scene = Scene::new();
+        let fixture = Fixture::new();
         for _ in 0..3 {
-            scene.append(1).await;
+            fixture.append(1).await;
         }
-        let hash = scene.log.tail(&scene.acme.id).await.unwrap().hash;
-        scene.log.maintain(&scene.acme.id).await.unwrap();
-        scene.clock.jump(Duration::from_secs(40 * 86_400));
+        let hash = fixture.log.tail(&fixture.acme.id).await.unwrap().hash;
+        fixture.log.maintain(&fixture.acme.id).await.unwrap();
+        fixture.clock.jump(Duration::from_secs(40 * 86_400));
         for first in order {
-            assert_eq!(scene.log.tail(&scene.acme.id).await.unwrap().last, 3);
-            assert_eq!(scene.store.store.expire(scene.clock.now(), |_, segment| segment == first), 1);
+            assert_eq!(fixture.log.tail(&fixture.acme.id).await.unwrap().last, 3);
+            assert_eq!(fixture.store.store.expire(fixture.clock.now(), |_, segment| segment == first), 1);
         }
-        assert_eq!(scene.append(1).await[0].sequence(), 4);
-        assert_eq!(scene.store.store.journal(&scene.acme.id)[3].previous_hash, hash, "the chain goes on");
+        assert_eq!(fixture.append(1).await[0].sequence(), 4);
+        assert_eq!(fixture.store.store.journal(&fixture.acme.id)[3].previous_hash, hash, "the chain goes on");
     }
 }

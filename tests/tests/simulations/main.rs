@@ -1,4 +1,4 @@
-//! The domain and its routers in virtual time: random scenes against a model, faults at every call, and whole weeks of
+//! The domain and its routers in virtual time: random fixtures against a model, faults at every call, and whole weeks of
 //! deliveries, over stores, buckets and queues in memory.
 
 mod admission;

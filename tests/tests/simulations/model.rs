@@ -1,16 +1,16 @@
-//! The model test: what a log promises, held against thousands of random scenes, for the log of Annals and for two logs
-//! that must be found wanting. Owns the seeds; the scene, the model and the judgement are `annals_tests::model`'s.
+//! The model test: what a log promises, held against thousands of random fixtures, for the log of Annals and for two logs
+//! that must be found wanting. Owns the seeds; the fixture, the model and the judgement are `annals_tests::model`'s.
 //!
 //! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` that one alone.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use annals_tests::{
+    broken_logs::{NumberedByCounter, PagedByTimestamp},
     model::{
         self, Promise, Tally,
         annals::{Annals, World},
     },
-    rivals::{NumberedByCounter, PagedByTimestamp},
 };
 
 const SEEDS: u64 = 200;

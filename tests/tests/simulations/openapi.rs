@@ -4,7 +4,7 @@
 //! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` writes `functions/api/openapi.json` anew.
 
 mod document;
-mod story;
+mod scenario;
 mod world;
 
 use std::{collections::BTreeSet, path::Path, sync::LazyLock};
@@ -21,7 +21,7 @@ const OF_NO_OPERATION: [&str; 2] = ["no_such_route", "method_not_allowed"];
 /// The description as the code makes it, with the examples that the program gives now.
 static MADE: LazyLock<String> = LazyLock::new(|| {
     let mut document = document::described();
-    let exchanges = in_virtual_time(story::tell(operations(&document)));
+    let exchanges = in_virtual_time(scenario::tell(operations(&document)));
     document::illustrate(&mut document, &exchanges);
     serde_json::to_string_pretty(&document).unwrap() + "\n"
 });

@@ -1,6 +1,6 @@
 //! The fault sweep of shipping: every call that shipping makes fails in turn, in every way, or has something else happen
 //! right before it; afterwards, once nothing fails any more, the bucket holds every event exactly once, in order, each
-//! object complete. Owns what happens when; scenes and judgement are `annals_tests::shipping`'s.
+//! object complete. Owns what happens when; fixtures and judgement are `annals_tests::shipping`'s.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,36 +9,36 @@ use std::{
 
 use annals_core::{organisation::RetentionDays, registry::Registry as _, time::Clock as _};
 use annals_tests::{
-    bucket::Weather,
+    bucket::Condition,
     entropy::SeededEntropy,
     faulty::Fault,
     model::in_virtual_time,
     queue::VISIBILITY,
     shipping::{
-        judge::{Ending, Judged},
-        scene::{Event, Kind, Scene, TICK},
+        checker::{Checked, Ending},
+        fixture::{Event, Fixture, Kind, TICK},
     },
 };
 use futures_util::future::join_all;
 
-/// The names of the calls that the tick of a scene makes when nothing fails.
+/// The names of the calls that the tick of a fixture makes when nothing fails.
 async fn calls(kind: Kind) -> Vec<&'static str> {
-    let scene = Scene::set(kind).await;
-    let process = scene.process(|_| None);
-    scene.tick(&process).await.unwrap();
+    let fixture = Fixture::start(kind).await;
+    let process = fixture.process(|_| None);
+    fixture.tick(&process).await.unwrap();
     process.gate.0.names()
 }
 
-/// The scene in which the `nth` call fails, brought to its end. Says what it was judged to be.
-async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Judged, String> {
-    let scene = Scene::set(kind).await;
-    let process = scene.process(move |call| (call.number == nth).then_some(fault));
-    let alive = scene.tick(&process).await.is_some();
-    scene.recover(alive.then_some(&process)).await;
-    scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+/// The fixture in which the `nth` call fails, brought to its end. Says what it was checked to be.
+async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Checked, String> {
+    let fixture = Fixture::start(kind).await;
+    let process = fixture.process(move |call| (call.number == nth).then_some(fault));
+    let alive = fixture.tick(&process).await.is_some();
+    fixture.recover(alive.then_some(&process)).await;
+    fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
 }
 
-/// Fails every call of every scene with each of `faults`.
+/// Fails every call of every fixture with each of `faults`.
 fn sweep(faults: &[Fault]) {
     let mut runs = 0;
     for kind in Kind::ALL {
@@ -46,9 +46,9 @@ fn sweep(faults: &[Fault]) {
         let undisturbed = in_virtual_time(failing_at(kind, 0, Fault::Unsent)).unwrap();
         for (name, nth) in names.iter().zip(1..) {
             for fault in faults {
-                let judged = in_virtual_time(failing_at(kind, nth, *fault))
+                let checked = in_virtual_time(failing_at(kind, nth, *fault))
                     .unwrap_or_else(|violation| panic!("{kind:?}, {fault:?} at call {nth}, {name}: {violation}"));
-                assert_eq!(judged.events, undisturbed.events, "{kind:?}, {fault:?} at call {nth}, {name}");
+                assert_eq!(checked.events, undisturbed.events, "{kind:?}, {fault:?} at call {nth}, {name}");
                 runs += 1;
             }
         }
@@ -80,17 +80,17 @@ fn a_process_that_dies_after_a_call_loses_and_doubles_nothing() {
 #[test]
 fn a_write_that_arrives_late_loses_and_doubles_nothing() {
     /// It arrives while another process does the work again.
-    async fn late_at(kind: Kind, nth: u64, after: Duration) -> Result<Judged, String> {
+    async fn late_at(kind: Kind, nth: u64, after: Duration) -> Result<Checked, String> {
         let entropy = SeededEntropy::new(nth);
-        let scene = Scene::set(kind).await;
-        let process = scene.process(move |call| (call.number == nth).then_some(Fault::Late(after)));
-        scene.tick(&process).await;
-        scene.tick(&scene.slow_process(|_| None, &entropy)).await;
-        scene.world.clock.jump(VISIBILITY);
-        scene.tick(&scene.slow_process(|_| None, &entropy)).await;
-        scene.world.clock.sleep(after).await;
-        scene.recover(None).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+        let fixture = Fixture::start(kind).await;
+        let process = fixture.process(move |call| (call.number == nth).then_some(Fault::Late(after)));
+        fixture.tick(&process).await;
+        fixture.tick(&fixture.slow_process(|_| None, &entropy)).await;
+        fixture.world.clock.jump(VISIBILITY);
+        fixture.tick(&fixture.slow_process(|_| None, &entropy)).await;
+        fixture.world.clock.sleep(after).await;
+        fixture.recover(None).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
     }
 
     let mut runs = 0;
@@ -109,15 +109,15 @@ fn a_write_that_arrives_late_loses_and_doubles_nothing() {
 
 #[test]
 fn what_fails_twice_in_a_row_loses_and_doubles_nothing() {
-    async fn failing_at(kind: Kind, first: u64, second: u64, faults: [Fault; 2]) -> Result<Judged, String> {
-        let scene = Scene::set(kind).await;
-        let process = scene.process(move |call| (call.number == first).then_some(faults[0]));
-        scene.tick(&process).await;
-        scene.world.clock.jump(VISIBILITY);
-        let process = scene.process(move |call| (call.number == second).then_some(faults[1]));
-        scene.tick(&process).await;
-        scene.recover(None).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+    async fn failing_at(kind: Kind, first: u64, second: u64, faults: [Fault; 2]) -> Result<Checked, String> {
+        let fixture = Fixture::start(kind).await;
+        let process = fixture.process(move |call| (call.number == first).then_some(faults[0]));
+        fixture.tick(&process).await;
+        fixture.world.clock.jump(VISIBILITY);
+        let process = fixture.process(move |call| (call.number == second).then_some(faults[1]));
+        fixture.tick(&process).await;
+        fixture.recover(None).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
     }
 
     let chance = SeededEntropy::new(1);
@@ -139,32 +139,32 @@ fn what_fails_twice_in_a_row_loses_and_doubles_nothing() {
 
 #[test]
 fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
-    async fn happening_at(kind: Kind, nth: u64, event: Event) -> Result<Judged, String> {
-        let scene = Arc::new(Scene::set(kind).await);
-        let process = scene.process(|_| None);
+    async fn happening_at(kind: Kind, nth: u64, event: Event) -> Result<Checked, String> {
+        let fixture = Arc::new(Fixture::start(kind).await);
+        let process = fixture.process(|_| None);
         let arrived = Arc::new(Mutex::new(None));
         let meanwhile = {
-            let (scene, arrived) = (Arc::clone(&scene), Arc::clone(&arrived));
+            let (fixture, arrived) = (Arc::clone(&fixture), Arc::clone(&arrived));
             async move {
-                event.happen(&scene).await;
-                *arrived.lock().unwrap() = Some(scene.arrivals().await);
+                event.happen(&fixture).await;
+                *arrived.lock().unwrap() = Some(fixture.arrivals().await);
             }
         };
         process.gate.0.meanwhile(nth, meanwhile);
-        scene.tick(&process).await;
+        fixture.tick(&process).await;
         let before = arrived.lock().unwrap().ok_or("it did not happen")?;
         if event.switches_off() {
             // What was under way may arrive, and nothing behind it.
-            scene.world.clock.jump(TICK);
-            scene.tick(&process).await;
-            let after = scene.arrivals().await;
+            fixture.world.clock.jump(TICK);
+            fixture.tick(&process).await;
+            let after = fixture.arrivals().await;
             if after > before + 1 {
                 return Err(format!("{} objects were sent after it was switched off", after - before));
             }
         }
-        event.undo(&scene).await;
-        scene.recover(Some(&process)).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+        event.undo(&fixture).await;
+        fixture.recover(Some(&process)).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
     }
 
     let mut runs = 0;
@@ -184,15 +184,15 @@ fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
 #[test]
 fn a_test_that_fails_at_any_call_leaves_deliveries_whole() {
     async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Vec<&'static str>, String> {
-        let scene = Scene::set(kind).await;
-        let process = scene.process(move |call| (call.number == nth).then_some(fault));
-        let tested = scene.test(&process).await;
+        let fixture = Fixture::start(kind).await;
+        let process = fixture.process(move |call| (call.number == nth).then_some(fault));
+        let tested = fixture.test(&process).await;
         let passed = matches!(&tested, Some(Ok(report)) if report.passed);
         if nth == 0 && !passed {
             return Err(format!("{tested:?}"));
         }
-        scene.recover(None).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())?;
+        fixture.recover(None).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())?;
         Ok(process.gate.0.names())
     }
 
@@ -210,81 +210,82 @@ fn a_test_that_fails_at_any_call_leaves_deliveries_whole() {
 
 #[test]
 fn what_expires_piece_by_piece_of_what_was_begun_is_recorded_piece_by_piece() {
-    let (judged, gaps) = in_virtual_time(async {
-        let scene = Scene::set(Kind::Expiring).await;
-        let process = scene.process(|_| None);
-        let bucket = scene.bucket().await;
-        scene.world.buckets.set_weather(&bucket, Weather::Outage);
+    let (checked, gaps) = in_virtual_time(async {
+        let fixture = Fixture::start(Kind::Expiring).await;
+        let process = fixture.process(|_| None);
+        let bucket = fixture.bucket().await;
+        fixture.world.buckets.set_condition(&bucket, Condition::Outage);
         for _ in 0..4 {
-            scene.tick(&process).await;
-            scene.world.clock.jump(Duration::from_secs(24 * 60 * 60));
+            fixture.tick(&process).await;
+            fixture.world.clock.jump(Duration::from_secs(24 * 60 * 60));
         }
-        scene.world.buckets.set_weather(&bucket, Weather::Fair);
-        scene.append(&process, 1).await;
-        scene.recover(Some(&process)).await;
-        let judged = scene.judge(Ending::Settled).await;
-        let lines = scene.world.store.journal(&scene.id).into_iter().flat_map(|one| one.lines(&scene.id).unwrap());
+        fixture.world.buckets.set_condition(&bucket, Condition::Working);
+        fixture.append(&process, 1).await;
+        fixture.recover(Some(&process)).await;
+        let checked = fixture.check(Ending::Settled).await;
+        let lines =
+            fixture.world.store.journal(&fixture.id).into_iter().flat_map(|one| one.lines(&fixture.id).unwrap());
         (
-            judged.map_err(|violation| violation.to_string()),
+            checked.map_err(|violation| violation.to_string()),
             lines.filter(|line| line.text.contains("destination.gap")).count(),
         )
     });
-    let judged = judged.unwrap();
-    assert!(gaps >= 3 && judged.lost > 5, "{gaps} gaps, {judged:?}");
+    let checked = checked.unwrap();
+    assert!(gaps >= 3 && checked.lost > 5, "{gaps} gaps, {checked:?}");
 }
 
 #[test]
 fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
     in_virtual_time(async {
-        let scene = Scene::set(Kind::Incremental).await;
-        let process = scene.process(|_| None);
+        let fixture = Fixture::start(Kind::Incremental).await;
+        let process = fixture.process(|_| None);
         process.shipping.maintain().await.unwrap();
-        let (tail, destination) = (scene.tail().await, scene.destination().await);
-        let shown = async || scene.world.store.destination(&scene.id, &destination).await.unwrap().unwrap();
+        let (tail, destination) = (fixture.tail().await, fixture.destination().await);
+        let shown = async || fixture.world.store.destination(&fixture.id, &destination).await.unwrap().unwrap();
         let first = shown().await.next_sequence;
         assert!(first < tail, "events wait");
-        scene.world.clock.jump(RetentionDays::DEFAULT.duration() + TICK);
-        let now = scene.world.clock.now();
-        scene.world.store.expire(now, |_, _| true);
-        scene.tick(&process).await;
+        fixture.world.clock.jump(RetentionDays::DEFAULT.duration() + TICK);
+        let now = fixture.world.clock.now();
+        fixture.world.store.expire(now, |_, _| true);
+        fixture.tick(&process).await;
         assert_eq!(shown().await.progress.lost, None, "a tick looks for what is there");
 
         process.shipping.maintain().await.unwrap();
-        scene.work(&process).await;
+        fixture.work(&process).await;
         let after = shown().await;
         let lost = after.progress.lost.clone().unwrap();
         assert_eq!((lost.events, lost.last), (tail - first + 1, first..=tail));
         let told = format!("numbers {first} to {tail}, noticed at");
         assert!(after.status().contains(&told), "{}", after.status());
-        scene.recover(Some(&process)).await;
-        let judged = scene.judge(Ending::Settled).await.unwrap();
-        assert_eq!(judged.lost, tail - first + 1);
-        let recorded = scene.tail().await;
+        fixture.recover(Some(&process)).await;
+        let checked = fixture.check(Ending::Settled).await.unwrap();
+        assert_eq!(checked.lost, tail - first + 1);
+        let recorded = fixture.tail().await;
         process.shipping.maintain().await.unwrap();
-        scene.work(&process).await;
-        assert_eq!(scene.tail().await, recorded, "it is told once");
+        fixture.work(&process).await;
+        assert_eq!(fixture.tail().await, recorded, "it is told once");
     });
 }
 
 #[test]
 fn a_message_delivered_twice_is_delivered_once() {
-    async fn doubled(kind: Kind, at_once: bool) -> Result<Judged, String> {
-        let scene = Scene::set(kind).await;
-        let process = scene.process(|_| None);
+    async fn doubled(kind: Kind, at_once: bool) -> Result<Checked, String> {
+        let fixture = Fixture::start(kind).await;
+        let process = fixture.process(|_| None);
         process.plan().await.unwrap().unwrap();
-        scene.world.queue.double();
+        fixture.world.queue.double();
         if at_once {
             // One process works on both at the same time.
-            scene.work(&process).await;
+            fixture.work(&process).await;
         } else {
             // The second comes when the first is done.
-            let [first, second] = &scene.world.queue.receive(2)[..] else { panic!("two messages were sent") };
+            let [first, second] = &fixture.world.queue.receive(2)[..] else { panic!("two messages were sent") };
             process.shipping.ship(&first.order).await.unwrap();
-            scene.append(&process, 2).await;
+            fixture.append(&process, 2).await;
             process.shipping.ship(&second.order).await.unwrap();
         }
-        scene.recover(Some(&process)).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+        fixture.recover(Some(&process)).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
     }
 
     for kind in Kind::ALL {
@@ -297,44 +298,44 @@ fn a_message_delivered_twice_is_delivered_once() {
 #[test]
 fn two_to_five_shippers_at_once_deliver_every_event_once() {
     /// With `chance` for each call of each shipper to fail, and perhaps something else happening in between.
-    async fn interleaved(kind: Kind, seed: u64) -> Result<Judged, String> {
+    async fn interleaved(kind: Kind, seed: u64) -> Result<Checked, String> {
         let entropy = SeededEntropy::new(seed);
         let chance = *entropy.pick(&[0.0, 0.02, 0.1]);
-        let scene = Scene::set(kind).await;
+        let fixture = Fixture::start(kind).await;
         let shippers: Vec<_> = (0..2 + seed % 4)
             .map(|_| {
                 let fate = entropy.fork();
                 let faults = [Fault::Unsent, Fault::AnswerLost, Fault::Busy, Fault::CrashBefore, Fault::CrashAfter];
                 let decide = move |_| fate.happens(chance).then(|| *fate.pick(&faults));
-                scene.slow_process(decide, &entropy)
+                fixture.slow_process(decide, &entropy)
             })
             .collect();
         let event = [Event::Patched, Event::Paused, Event::Replayed, Event::Recorded];
         let event = seed.is_multiple_of(3).then(|| *entropy.pick(&event));
         let meanwhile = async {
             if let Some(event) = event {
-                scene.world.clock.sleep(entropy.duration(Duration::from_millis(300))).await;
-                event.happen(&scene).await;
+                fixture.world.clock.sleep(entropy.duration(Duration::from_millis(300))).await;
+                event.happen(&fixture).await;
             }
         };
         let ticks = join_all(shippers.iter().map(async |shipper| {
             // Each plans, so that there is a message for each.
-            scene.tick(shipper).await;
+            fixture.tick(shipper).await;
         }));
         futures_util::future::join(ticks, meanwhile).await;
         if let Some(event) = event {
-            event.undo(&scene).await;
+            event.undo(&fixture).await;
         }
-        scene.recover(None).await;
-        scene.judge(Ending::Settled).await.map_err(|violation| violation.to_string())
+        fixture.recover(None).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
     }
 
     let (mut runs, mut put_again) = (0, 0);
     for kind in Kind::ALL {
         for seed in 0..100 {
-            let judged = in_virtual_time(interleaved(kind, seed))
+            let checked = in_virtual_time(interleaved(kind, seed))
                 .unwrap_or_else(|violation| panic!("{kind:?}, seed {seed}: {violation}"));
-            put_again += judged.put_again;
+            put_again += checked.put_again;
             runs += 1;
         }
     }

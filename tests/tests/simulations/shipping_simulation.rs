@@ -1,5 +1,5 @@
 //! The simulation of shipping: several organisations over weeks, thousands of times, each time by another seed. Owns the
-//! seeds; the stories, the promises and the planted bugs are `annals_tests::shipping`'s.
+//! seeds; the scenarios, the promises and the planted bugs are `annals_tests::shipping`'s.
 //!
 //! `ANNALS_SEEDS=100000` runs more seeds than usual, `ANNALS_SEED=17` that one alone.
 
@@ -13,9 +13,9 @@ use std::{
 };
 
 use annals_tests::shipping::{
-    judge::Violation,
-    planted::Bug,
-    story::{self, Tally},
+    checker::Violation,
+    injected_bugs::Bug,
+    scenario::{self, Tally},
 };
 
 /// How many seeds the usual run has.
@@ -37,7 +37,7 @@ fn run(seeds: Range<u64>) -> Result<Tally, (u64, Violation)> {
             if seed >= seeds.end {
                 return;
             }
-            let result = story::run(seed, None);
+            let result = scenario::run(seed, None);
             let mut outcome = outcome.lock().unwrap();
             match (&mut *outcome, result) {
                 (Ok(tally), Ok(some)) => *tally += some,
@@ -60,13 +60,13 @@ fn run(seeds: Range<u64>) -> Result<Tally, (u64, Violation)> {
 
 /// Whether enough happened for the promises to have been in danger.
 fn eventful(tally: &Tally) {
-    let judged = &tally.judged;
-    assert!(judged.events > 50_000 && judged.objects > 20_000, "too little was delivered: {tally:?}");
-    assert!(judged.lost > 5_000, "too little expired undelivered: {tally:?}");
-    assert!(judged.put_again > 800, "too little was put twice: {tally:?}");
-    assert!(judged.replays > 800 && tally.changes > 8_000, "administrators were too lazy: {tally:?}");
+    let checked = &tally.checked;
+    assert!(checked.events > 50_000 && checked.objects > 20_000, "too little was delivered: {tally:?}");
+    assert!(checked.lost > 5_000, "too little expired undelivered: {tally:?}");
+    assert!(checked.put_again > 800, "too little was put twice: {tally:?}");
+    assert!(checked.replays > 800 && tally.changes > 8_000, "administrators were too lazy: {tally:?}");
     assert!(tally.deaths > 1_000 && tally.faults > 4_000, "too little failed of our own: {tally:?}");
-    assert!(tally.troubles > 5_000 && judged.failures > 15_000, "too little failed of the customers': {tally:?}");
+    assert!(tally.troubles > 5_000 && checked.failures > 15_000, "too little failed of the customers': {tally:?}");
     assert!(tally.days > 20 * SEEDS, "too little time passed: {tally:?}");
 }
 
@@ -92,18 +92,18 @@ fn shipping_keeps_its_promises_through_weeks_of_trouble() {
 #[test]
 fn the_same_seed_tells_the_same_story() {
     for seed in 0..12 {
-        assert_eq!(story::run(seed, None).unwrap(), story::run(seed, None).unwrap(), "seed {seed}");
+        assert_eq!(scenario::run(seed, None).unwrap(), scenario::run(seed, None).unwrap(), "seed {seed}");
     }
 }
 
 #[test]
-fn every_planted_bug_is_found_by_the_promise_that_it_breaks() {
+fn every_injected_bug_is_found_by_the_promise_that_it_breaks() {
     let missed: Vec<String> = Bug::ALL
         .iter()
         .filter_map(|bug| {
             let mut first = None;
             for seed in 0..PLANTED_SEEDS {
-                let Err(violation) = story::run(seed, Some(*bug)) else { continue };
+                let Err(violation) = scenario::run(seed, Some(*bug)) else { continue };
                 let first = *first.get_or_insert(seed);
                 if violation.promise == bug.breaks() {
                     println!("{bug:?} is found at seed {first}, and at seed {seed} by {:?}", violation.promise);

@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(crate) const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
 
 /// The running system with one organisation.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     system: System,
     organisation: Organisation,
 }
@@ -30,9 +30,9 @@ pub(crate) struct Recorded {
     pub(crate) segments: Vec<usize>,
 }
 
-impl Scene {
+impl Fixture {
     /// A system that keeps everything in memory. Its schedule rests.
-    pub(crate) async fn set() -> Self {
+    pub(crate) async fn start() -> Self {
         let tick = Duration::from_secs(3600);
         let options = SystemOptions {
             port: 0,

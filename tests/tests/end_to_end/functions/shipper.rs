@@ -95,7 +95,7 @@ fn messages(bodies: &[&str]) -> Value {
 
 #[tokio::test]
 async fn a_plan_puts_each_active_destination_on_the_queue() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     for event in [json!({"task": "plan"}), scheduled()] {
         let answer = stage.function.invoke(&event).await.unwrap();
         assert_eq!(answer, json!({"planned": 1, "deferred": 0}));
@@ -106,7 +106,7 @@ async fn a_plan_puts_each_active_destination_on_the_queue() {
 
 #[tokio::test]
 async fn maintenance_brings_every_anchor_up_to_the_tail() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let umbrella = stage.deployment.organisation("umbrella").await;
     stage.deployment.record(&umbrella, &event("u-1")).await;
     let answer = stage.function.invoke(&json!({"task": "maintain"})).await.unwrap();
@@ -121,7 +121,7 @@ async fn maintenance_brings_every_anchor_up_to_the_tail() {
 
 #[tokio::test]
 async fn messages_are_shipped_and_only_the_one_that_cannot_be_is_reported() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let umbrella = stage.deployment.organisation("umbrella").await;
     let other = Customer::create(stage.deployment.cloud(), Some(&umbrella.external_id));
     let second = stage.deployment.destination(&umbrella, &other).await;
@@ -155,7 +155,7 @@ async fn messages_are_shipped_and_only_the_one_that_cannot_be_is_reported() {
 
 #[tokio::test]
 async fn what_the_customer_refuses_is_no_failure_of_the_message_but_the_status() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     stage.deployment.cloud().iam().delete_bucket(&stage.customer.bucket).unwrap();
     let answer = stage.function.invoke(&messages(&[&stage.order().to_string()])).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
@@ -170,7 +170,7 @@ async fn what_the_customer_refuses_is_no_failure_of_the_message_but_the_status()
 
 #[tokio::test]
 async fn an_event_that_asks_for_nothing_is_an_error_and_the_next_one_is_answered() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let mut other = scheduled();
     other["detail-type"] = "EC2 Instance State-change Notification".into();
     for event in [json!({}), json!({"task": "dance"}), json!({"task": 1}), json!({"Records": 7}), json!("plan"), other]
@@ -185,7 +185,7 @@ async fn an_event_that_asks_for_nothing_is_an_error_and_the_next_one_is_answered
 
 #[tokio::test]
 async fn a_plan_that_could_not_be_queued_is_an_error_so_that_lambda_tries_again() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let mut environment = stage.deployment.environment(FunctionRole::Shipper);
     let queue = environment.iter_mut().find(|(name, _)| name == "SHIP_QUEUE_URL").unwrap();
     queue.1 = queue.1.replace("ShipQueue", "NoQueue");
@@ -200,7 +200,7 @@ async fn a_plan_that_could_not_be_queued_is_an_error_so_that_lambda_tries_again(
 
 #[tokio::test]
 async fn logs_are_json_lines_without_secrets_and_without_events() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     stage.function.invoke(&json!({"task": "plan"})).await.unwrap();
     stage.function.invoke(&messages(&[&stage.order().to_string(), "hunter2-hunter2"])).await.unwrap();
     stage.function.invoke(&json!({"task": "hunter2-hunter2"})).await.unwrap_err();

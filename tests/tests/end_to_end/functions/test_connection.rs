@@ -64,7 +64,7 @@ impl Stage {
 
 #[tokio::test]
 async fn a_test_of_a_destination_that_is_set_up_writes_the_test_file_and_is_recorded() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let (report, steps) = stage.test().await;
     assert_eq!(report["outcome"], "passed", "{report}");
     assert_eq!(report["key"], TEST_OBJECT);
@@ -84,7 +84,7 @@ async fn a_test_of_a_destination_that_is_set_up_writes_the_test_file_and_is_reco
 
 #[tokio::test]
 async fn a_failing_test_says_what_to_mend_and_the_next_one_passes_once_it_is_mended() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let iam = stage.deployment.cloud().iam();
     let role = iam.role(&stage.customer.role_arn).unwrap();
 
@@ -111,7 +111,7 @@ async fn a_failing_test_says_what_to_mend_and_the_next_one_passes_once_it_is_men
 
 #[tokio::test]
 async fn the_pages_button_tests_the_destination_and_shows_what_was_found() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let post = async |role: Role, form: &str| {
         let session = stage.deployment.session(&stage.acme, role).await;
         let path = format!("/console/destinations/{}/test", stage.destination.id);
@@ -132,7 +132,7 @@ async fn the_pages_button_tests_the_destination_and_shows_what_was_found() {
 
 #[tokio::test]
 async fn only_administrators_of_the_organisation_and_the_platform_may_test() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let umbrella = stage.deployment.organisation("umbrella").await;
     let foreign = stage.deployment.token(&umbrella, Role::Admin).await;
     let auditor = stage.deployment.token(&stage.acme, Role::Auditor).await;
@@ -149,7 +149,7 @@ async fn only_administrators_of_the_organisation_and_the_platform_may_test() {
 
 #[tokio::test]
 async fn the_file_has_the_name_that_the_setting_gives() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let mut environment = stage.deployment.environment(FunctionRole::TestConnection);
     environment.push(("TEST_OBJECT_NAME".to_owned(), "annals/here.txt".to_owned()));
     let function = Function::start(BINARY, environment).await;
@@ -160,7 +160,7 @@ async fn the_file_has_the_name_that_the_setting_gives() {
 
 #[tokio::test]
 async fn a_bucket_that_never_answers_is_reported_within_the_time_limit_of_the_gateway() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     // Takes every connection, and says nothing.
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut environment = stage.deployment.environment(FunctionRole::TestConnection);
@@ -179,7 +179,7 @@ async fn a_bucket_that_never_answers_is_reported_within_the_time_limit_of_the_ga
 
 #[tokio::test]
 async fn an_error_leaves_the_function_answering_and_logs_hold_no_secrets() {
-    let stage = Stage::set().await;
+    let stage = Stage::start().await;
     let error = stage.function.invoke(&json!({"hello": "hunter2-hunter2"})).await.unwrap_err();
     assert_ne!(error["errorType"], "Runtime.ExitError", "{error}");
     assert_eq!(stage.test().await.0["outcome"], "passed");

@@ -10,7 +10,7 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-struct Scene {
+struct Fixture {
     system: System,
     customer: Customer,
     http: reqwest::Client,
@@ -18,7 +18,7 @@ struct Scene {
     environment: Vec<(String, String)>,
 }
 
-impl Scene {
+impl Fixture {
     /// The system, with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
     async fn set() -> Self {
         let system = start_system(None).await;
@@ -34,17 +34,17 @@ impl Scene {
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
-        let mut scene = Self { system, customer, http, auditor: String::new(), environment };
-        scene.call("PUT", "/organisations/acme", json!({"name": "Acme", "plan": "enterprise"})).await;
+        let mut fixture = Self { system, customer, http, auditor: String::new(), environment };
+        fixture.call("PUT", "/organisations/acme", json!({"name": "Acme", "plan": "enterprise"})).await;
         let token = json!({"name": "auditor", "role": "auditor"});
-        let token = scene.call("POST", "/organisations/acme/tokens", token).await;
-        scene.auditor = token["token"].as_str().unwrap().to_owned();
+        let token = fixture.call("POST", "/organisations/acme/tokens", token).await;
+        fixture.auditor = token["token"].as_str().unwrap().to_owned();
         let destination = json!({
-            "bucket": scene.customer.bucket, "roleArn": scene.customer.role_arn,
+            "bucket": fixture.customer.bucket, "roleArn": fixture.customer.role_arn,
             "prefix": "audit", "compression": "gzip", "layout": "hive",
         });
-        scene.call("POST", "/organisations/acme/destinations", destination).await;
-        scene
+        fixture.call("POST", "/organisations/acme/destinations", destination).await;
+        fixture
     }
 
     /// Calls the API as the platform.
@@ -90,63 +90,63 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_shipped_is_proven_from_bucket_and_folder_and_what_is_taken_away_is_missed() {
-    let scene = Scene::set().await;
+    let fixture = Fixture::start().await;
     for _ in 0..3 {
-        scene.deliver(5).await;
+        fixture.deliver(5).await;
     }
-    let bucket = format!("s3://{}", scene.customer.bucket);
-    let api = scene.system.url();
+    let bucket = format!("s3://{}", fixture.customer.bucket);
+    let api = fixture.system.url();
 
-    let (status, out, err) = scene.run(&[&bucket, "--tail-url", &api, "--first", "1"], Some(&scene.auditor)).await;
+    let (status, out, err) = fixture.run(&[&bucket, "--tail-url", &api, "--first", "1"], Some(&fixture.auditor)).await;
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("Proven: ") && out.ends_with("agrees with the log's tail.\n"), "{out}");
 
     // Asking was recorded: now the log is one event further on than the bucket.
     let arguments = [&bucket, "--prefix", "audit", "--tail-url", &api, "--organisation", "acme", "--json"];
-    let (status, out, _) = scene.run(&arguments, Some(PLATFORM_TOKEN)).await;
+    let (status, out, _) = fixture.run(&arguments, Some(PLATFORM_TOKEN)).await;
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, &report["verdict"], &report["behind"]), (Some(1), &json!("behind"), &json!(1)), "{out}");
 
     let folder = tempfile::tempdir().unwrap();
     let (saved, objects) = (folder.path().join("tail.json"), folder.path().join("objects"));
     fs::create_dir(&objects).unwrap();
-    let tail = scene.call("GET", "/organisations/acme/audit/tail", json!({})).await;
+    let tail = fixture.call("GET", "/organisations/acme/audit/tail", json!({})).await;
     fs::write(&saved, tail.to_string()).unwrap();
     let (saved, place) = (saved.to_str().unwrap(), objects.to_str().unwrap());
-    scene.download(&objects).await;
-    let (status, out, _) = scene.run(&[place, "--tail", saved], None).await;
+    fixture.download(&objects).await;
+    let (status, out, _) = fixture.run(&[place, "--tail", saved], None).await;
     assert_eq!(status, Some(1), "{out}");
     assert!(out.starts_with("NOT PROVEN YET: "), "{out}");
-    scene.deliver(1).await;
-    scene.download(&objects).await;
-    let (status, out, err) = scene.run(&[place, "--tail", saved], None).await;
+    fixture.deliver(1).await;
+    fixture.download(&objects).await;
+    let (status, out, err) = fixture.run(&[place, "--tail", saved], None).await;
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
 
-    let s3 = scene.customer.s3(scene.system.cloud());
-    let keys: Vec<String> = scene.customer.objects(scene.system.cloud()).await.into_keys().collect();
-    s3.delete_object().bucket(&scene.customer.bucket).key(&keys[1]).send().await.unwrap();
+    let s3 = fixture.customer.s3(fixture.system.cloud());
+    let keys: Vec<String> = fixture.customer.objects(fixture.system.cloud()).await.into_keys().collect();
+    s3.delete_object().bucket(&fixture.customer.bucket).key(&keys[1]).send().await.unwrap();
     fs::remove_file(objects.join(&keys[1])).unwrap();
     for source in [place, &format!("{bucket}/audit")] {
-        let (status, out, err) = scene.run(&[source, "--tail", saved], None).await;
+        let (status, out, err) = fixture.run(&[source, "--tail", saved], None).await;
         assert_eq!((status, err.as_str()), (Some(1), ""), "{out}");
         assert!(out.starts_with("NOT PROVEN: 1 problem ") && out.contains("1. MISSING: "), "{out}");
     }
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
-    let scene = Scene::set().await;
-    scene.deliver(1).await;
+    let fixture = Fixture::start().await;
+    fixture.deliver(1).await;
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().to_str().unwrap();
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let rubbish = folder.path().join("rubbish.json");
     fs::write(&rubbish, "{}").unwrap();
-    scene.download(folder.path()).await;
-    let (empty, rubbish, api) = (empty.to_str().unwrap(), rubbish.to_str().unwrap(), scene.system.url());
-    let bucket = format!("s3://{}", scene.customer.bucket);
+    fixture.download(folder.path()).await;
+    let (empty, rubbish, api) = (empty.to_str().unwrap(), rubbish.to_str().unwrap(), fixture.system.url());
+    let bucket = format!("s3://{}", fixture.customer.bucket);
     let nowhere = format!("{place}/nowhere");
     let cases: [(&[&str], Option<&str>, &str); 15] = [
         (&[], None, "required"),
@@ -166,30 +166,30 @@ async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
         (&[&bucket, "--profile", "nobody"], None, "no credentials"),
     ];
     for (arguments, token, reason) in cases {
-        let (status, out, err) = scene.run(arguments, token).await;
+        let (status, out, err) = fixture.run(arguments, token).await;
         assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
         assert!(err.contains(reason) && !err.contains("secret"), "{arguments:?}: {err}");
     }
     let arguments = [&bucket, "--region", "us-east-1", "--tail-url", &api, "--organisation", "acme"];
-    let (status, _, err) = scene.run(&arguments, Some(PLATFORM_TOKEN)).await;
+    let (status, _, err) = fixture.run(&arguments, Some(PLATFORM_TOKEN)).await;
     assert_eq!((status, err.as_str()), (Some(0), ""));
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_profile_that_is_named_goes_before_keys_in_the_environment() {
-    let mut scene = Scene::set().await;
-    scene.deliver(1).await;
+    let mut fixture = Fixture::start().await;
+    fixture.deliver(1).await;
     let folder = tempfile::tempdir().unwrap();
-    let (id, secret) = (scene.environment[0].1.clone(), scene.environment[1].1.clone());
+    let (id, secret) = (fixture.environment[0].1.clone(), fixture.environment[1].1.clone());
     let file = folder.path().join("credentials");
     fs::write(&file, format!("[reader]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n")).unwrap();
-    scene.environment[1].1 = "wrong".into();
-    scene.environment.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
-    let bucket = format!("s3://{}", scene.customer.bucket);
-    let (status, _, err) = scene.run(&[&bucket], None).await;
+    fixture.environment[1].1 = "wrong".into();
+    fixture.environment.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
+    let bucket = format!("s3://{}", fixture.customer.bucket);
+    let (status, _, err) = fixture.run(&[&bucket], None).await;
     assert_eq!(status, Some(2), "{err}");
-    let (status, _, err) = scene.run(&[&bucket, "--profile", "reader"], None).await;
+    let (status, _, err) = fixture.run(&[&bucket, "--profile", "reader"], None).await;
     assert_eq!((status, err.as_str()), (Some(0), ""));
-    scene.system.stop().await;
+    fixture.system.stop().await;
 }

@@ -30,7 +30,7 @@ use annals_core::{
 use annals_http::Services;
 use annals_shipper::units;
 use annals_tests::{
-    bucket::{Trust, Weather},
+    bucket::{Condition, Trust},
     deployment::PLATFORM_TOKEN,
     entropy::SeededEntropy,
     memory::MemoryStore,
@@ -380,11 +380,11 @@ impl Days {
                 };
                 self.world.queue.send(&[order]).await.unwrap();
             }
-            Fault::BucketMissing => buckets.set_weather(&victim.bucket, Weather::Missing),
-            Fault::BucketHangs => buckets.set_weather(&victim.bucket, Weather::Hanging),
+            Fault::BucketMissing => buckets.set_condition(&victim.bucket, Condition::Missing),
+            Fault::BucketHangs => buckets.set_condition(&victim.bucket, Condition::Hanging),
             Fault::RoleRevoked => buckets.set_trust(&victim.role_arn, Trust::Revoked),
             Fault::S3Outage => {
-                self.destinations.iter().for_each(|one| buckets.set_weather(&one.bucket, Weather::Outage));
+                self.destinations.iter().for_each(|one| buckets.set_condition(&one.bucket, Condition::Outage));
             }
             Fault::Paused => {
                 self.administration.pause_destination(&organisation, &victim.id, &platform()).await.unwrap();
@@ -402,7 +402,7 @@ impl Days {
         *self.to_shipper.0.trouble() = Trouble::default();
         *self.to_api.0.trouble() = Trouble::default();
         for destination in &self.destinations {
-            self.world.buckets.set_weather(&destination.bucket, Weather::Fair);
+            self.world.buckets.set_condition(&destination.bucket, Condition::Working);
             self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);
         }
         if self.fault == Fault::Paused {

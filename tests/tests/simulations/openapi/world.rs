@@ -190,7 +190,7 @@ pub(crate) struct World {
     pub(crate) defaults: BTreeMap<&'static str, String>,
     pub(crate) store: Arc<MemoryStore>,
     clock: Arc<PausedClock>,
-    weather: Arc<Mutex<Option<Fault>>>,
+    condition: Arc<Mutex<Option<Fault>>>,
     router: Router,
     /// The same with as few requests a second as can be.
     strict: Router,
@@ -203,11 +203,11 @@ impl World {
     pub(crate) fn new(operations: Vec<Described>) -> Self {
         let clock = PausedClock::new(START);
         let entropy = SeededEntropy::new(7);
-        let weather = Arc::new(Mutex::new(None));
+        let condition = Arc::new(Mutex::new(None));
         let memory = Arc::new(MemoryStore::new());
         let store = FaultyStore::new(Arc::clone(&memory), {
-            let weather = Arc::clone(&weather);
-            move |_| *weather.lock().unwrap()
+            let condition = Arc::clone(&condition);
+            move |_| *condition.lock().unwrap()
         });
         let service = ServiceSettings {
             region: Some("us-east-1".parse().unwrap()),
@@ -246,7 +246,7 @@ impl World {
             defaults: BTreeMap::new(),
             store: memory,
             clock,
-            weather,
+            condition,
             shipping,
             queue,
         }
@@ -319,9 +319,9 @@ impl World {
 
     /// Asks while every call of the store meets `fault`.
     pub(crate) async fn show_under(&mut self, fault: Fault, ask: Ask, status: u16) -> Value {
-        *self.weather.lock().unwrap() = Some(fault);
+        *self.condition.lock().unwrap() = Some(fault);
         let answered = Self::call(&self.router, &ask).await;
-        *self.weather.lock().unwrap() = None;
+        *self.condition.lock().unwrap() = None;
         self.keep(ask, status, answered)
     }
 

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 pub(crate) const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The running system.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) system: System,
     address: Address,
 }
@@ -39,14 +39,14 @@ pub(crate) struct Org {
     pub(crate) admin: String,
 }
 
-impl Scene {
+impl Fixture {
     /// A system that keeps everything in memory.
-    pub(crate) async fn set() -> Self {
-        Self::start(None).await
+    pub(crate) async fn start() -> Self {
+        Self::start_in(None).await
     }
 
     /// A system on a data directory. Its own schedule rests for an hour: ticks are asked for.
-    pub(crate) async fn start(data_dir: Option<&Path>) -> Self {
+    pub(crate) async fn start_in(data_dir: Option<&Path>) -> Self {
         let system = start_system(data_dir).await;
         let address = Address::new(&system.url());
         Self { system, address }

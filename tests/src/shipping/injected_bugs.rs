@@ -27,7 +27,7 @@ use annals_core::{
 use async_trait::async_trait;
 
 use super::{
-    judge::Promise,
+    checker::Promise,
     ports::{Below, Decorated, Decorator, Ports},
 };
 
@@ -113,7 +113,7 @@ bugs! {
 
 /// A process's ports with a bug in them.
 #[derive(Debug)]
-pub struct Planted {
+pub struct BuggyPorts {
     below: Arc<dyn Ports>,
     bug: Bug,
     clock: Arc<dyn Clock>,
@@ -131,7 +131,7 @@ struct State {
     tried: HashSet<String>,
 }
 
-impl Planted {
+impl BuggyPorts {
     /// `below` with `bug`.
     #[must_use]
     pub fn in_front_of(below: Arc<dyn Ports>, bug: Bug, clock: Arc<dyn Clock>) -> Arc<dyn Ports> {
@@ -161,7 +161,7 @@ impl Planted {
 }
 
 #[async_trait]
-impl Decorator for Planted {
+impl Decorator for BuggyPorts {
     fn below(&self) -> Below<'_> {
         Below::of(&*self.below)
     }

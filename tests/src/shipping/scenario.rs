@@ -1,5 +1,5 @@
-//! The stories of the simulation: several organisations over weeks, in virtual time, everything by the seed. Owns what
-//! happens; whether the promises were kept is the judge's to say, but for those that only show while it happens.
+//! The scenarios of the simulation: several organisations over weeks, in virtual time, everything by the seed. Owns what
+//! happens; whether the promises were kept is the checker's to say, but for those that only show while it happens.
 //!
 //! Quiet hours are jumped over: what the schedule would do in them, with nothing new and nothing due, is nothing.
 
@@ -30,13 +30,13 @@ use annals_core::{
 use futures_util::future::join_all;
 
 use super::{
+    checker::{Checked, Checker, Ending, Promise, Violation},
     gate::{Gate, Latency},
-    judge::{Ending, Judge, Judged, Promise, Violation},
-    planted::{Bug, Planted},
+    injected_bugs::{Bug, BuggyPorts},
     world::{HOME, Process, Shipped, World, platform, region},
 };
 use crate::{
-    bucket::{Trust, Weather},
+    bucket::{Condition, Trust},
     clock::AheadClock,
     entropy::SeededEntropy,
     faulty::Fault,
@@ -58,11 +58,11 @@ const MARGIN: Duration = Duration::from_secs(15 * 60);
 /// Chances are kept as parts of this.
 const CERTAIN: u64 = 1000;
 
-/// What happened in stories.
+/// What happened in scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// What was judged.
-    pub judged: Judged,
+    /// What was checked.
+    pub checked: Checked,
     /// Ticks.
     pub ticks: u64,
     /// Processes that died.
@@ -73,13 +73,13 @@ pub struct Tally {
     pub days: u64,
     /// Changes that administrators made of destinations and organisations.
     pub changes: u64,
-    /// Times at which a bucket's weather, or a role's trust, turned bad.
+    /// Times at which a bucket's condition, or a role's trust, turned bad.
     pub troubles: u64,
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.judged += other.judged;
+        self.checked += other.checked;
         self.ticks += other.ticks;
         self.deaths += other.deaths;
         self.faults += other.faults;
@@ -89,17 +89,17 @@ impl AddAssign for Tally {
     }
 }
 
-/// Runs the story of `seed`, with a bug in its processes or without.
+/// Runs the scenario of `seed`, with a bug in its processes or without.
 ///
 /// # Errors
 /// The first promise that is found broken.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Tally, Violation> {
     in_virtual_time(async {
-        let mut story = Story::begin(seed, bug).await;
-        for _ in 0..story.entropy.between(5, 12) {
-            story.scene().await?;
+        let mut scenario = Scenario::begin(seed, bug).await;
+        for _ in 0..scenario.entropy.between(5, 12) {
+            scenario.fixture().await?;
         }
-        story.end().await
+        scenario.end().await
     })
 }
 
@@ -111,7 +111,7 @@ struct Tenant {
     role: RoleArn,
 }
 
-struct Story {
+struct Scenario {
     world: World,
     entropy: Arc<SeededEntropy>,
     bug: Option<Bug>,
@@ -128,7 +128,7 @@ struct Story {
 const SHIPPERS: usize = 3;
 const API: usize = SHIPPERS;
 
-impl Story {
+impl Scenario {
     async fn begin(seed: u64, bug: Option<Bug>) -> Self {
         let entropy = SeededEntropy::new(seed);
         let stale = *entropy.pick(&[0.0, 0.0, 0.3]);
@@ -144,7 +144,7 @@ impl Story {
             |clock| MemoryQueue::unreliable(clock, unreliability),
         );
         let usual_chance = *entropy.pick(&[0, 0, 5, 15, 40]);
-        let mut story = Self {
+        let mut scenario = Self {
             world,
             entropy,
             bug,
@@ -155,16 +155,16 @@ impl Story {
             usual_chance,
             tally: Tally::default(),
         };
-        story.processes = (0..=SHIPPERS).map(|index| story.process(index)).collect();
-        for name in &["acme", "beta", "core"][..story.entropy.between(2, 3) as usize] {
+        scenario.processes = (0..=SHIPPERS).map(|index| scenario.process(index)).collect();
+        for name in &["acme", "beta", "core"][..scenario.entropy.between(2, 3) as usize] {
             let of_it = sample::destination(&sample::organisation(name), "1");
             let tenant = Tenant { id: name.parse().unwrap(), bucket: of_it.bucket, role: of_it.role_arn };
-            story.world.buckets.open(&tenant.bucket, region(HOME));
-            story.tenants.push(tenant);
-            let days = *story.entropy.pick(&[7, 7, 8, 14, 90]);
-            story.put_organisation(name, Plan::Enterprise, days).await;
+            scenario.world.buckets.open(&tenant.bucket, region(HOME));
+            scenario.tenants.push(tenant);
+            let days = *scenario.entropy.pick(&[7, 7, 8, 14, 90]);
+            scenario.put_organisation(name, Plan::Enterprise, days).await;
         }
-        story
+        scenario
     }
 
     /// A new process: a shipper, or the API's.
@@ -193,7 +193,7 @@ impl Story {
         let clock: Arc<dyn Clock> = AheadClock::new(self.world.dial.clone(), by);
         let bug = self.bug.filter(|bug| bug.is_administrations() == (index == API));
         let within = |ports| match bug {
-            Some(bug) => Planted::in_front_of(ports, bug, clock.clone()),
+            Some(bug) => BuggyPorts::in_front_of(ports, bug, clock.clone()),
             None => ports,
         };
         let policy = ShipPolicy { object_bytes: 2000, ..ShipPolicy::default() };
@@ -230,8 +230,8 @@ impl Story {
         self.revive(API, done);
     }
 
-    /// One scene: something happens, time passes, the schedule ticks.
-    async fn scene(&mut self) -> Result<(), Violation> {
+    /// One fixture: something happens, time passes, the schedule ticks.
+    async fn fixture(&mut self) -> Result<(), Violation> {
         self.let_fail();
         for tenant in 0..self.tenants.len() {
             for _ in 0..self.entropy.below(3) {
@@ -286,16 +286,16 @@ impl Story {
             0..=5 => {
                 let late = self.entropy.duration(MINUTE);
                 let bad = [
-                    Weather::Outage,
-                    Weather::Throttling,
-                    Weather::Hanging,
-                    Weather::AnswerLost(late),
-                    Weather::Slow(SECOND * 5),
-                    Weather::Slow(SECOND * 40),
-                    Weather::Denied,
-                    Weather::Missing,
+                    Condition::Outage,
+                    Condition::Throttling,
+                    Condition::Hanging,
+                    Condition::AnswerLost(late),
+                    Condition::Slow(SECOND * 5),
+                    Condition::Slow(SECOND * 40),
+                    Condition::Denied,
+                    Condition::Missing,
                 ];
-                buckets.set_weather(bucket, *self.entropy.pick(&bad));
+                buckets.set_condition(bucket, *self.entropy.pick(&bad));
                 self.tally.troubles += 1;
             }
             6 => {
@@ -303,7 +303,7 @@ impl Story {
                 self.tally.troubles += 1;
             }
             7..=9 => {
-                buckets.set_weather(bucket, Weather::Fair);
+                buckets.set_condition(bucket, Condition::Working);
                 trust(Trust::ExternalId(organisation.external_id.clone()));
             }
             10 => {
@@ -555,7 +555,7 @@ impl Story {
                     );
                     return Err(Violation::new(Promise::DeliveredInTime, detail));
                 }
-                let slow = matches!(self.world.buckets.weather(bucket), Some(Weather::Slow(_)));
+                let slow = matches!(self.world.buckets.condition(bucket), Some(Condition::Slow(_)));
                 let late = own.iter().map(|one| one.ended_at).max().filter(|at| *at > begun_at.plus(20 * SECOND));
                 if let Some(at) = late.filter(|_| !slow && shipped.len() <= super::world::BATCH) {
                     let detail = format!("nothing is wrong with {id}, but it took until {at}, from {begun_at}");
@@ -587,24 +587,24 @@ impl Story {
         if self.world.buckets.trust(role) == Some(Trust::Revoked) {
             return Some(&[FailureCode::RoleNotAssumable]);
         }
-        match self.world.buckets.weather(bucket)? {
-            Weather::Fair => None,
-            Weather::Slow(time) if time < crate::bucket::PATIENCE => None,
-            Weather::Outage => Some(&[FailureCode::AwsUnavailable]),
-            Weather::Throttling => Some(&[FailureCode::SlowDown]),
-            Weather::Hanging | Weather::AnswerLost(_) | Weather::Slow(_) => Some(&[FailureCode::TimedOut]),
-            Weather::Denied => Some(&[FailureCode::PutDenied]),
-            Weather::Missing => Some(&[FailureCode::BucketMissing]),
+        match self.world.buckets.condition(bucket)? {
+            Condition::Working => None,
+            Condition::Slow(time) if time < crate::bucket::PATIENCE => None,
+            Condition::Outage => Some(&[FailureCode::AwsUnavailable]),
+            Condition::Throttling => Some(&[FailureCode::SlowDown]),
+            Condition::Hanging | Condition::AnswerLost(_) | Condition::Slow(_) => Some(&[FailureCode::TimedOut]),
+            Condition::Denied => Some(&[FailureCode::PutDenied]),
+            Condition::Missing => Some(&[FailureCode::BucketMissing]),
         }
     }
 
-    /// All is well again: within the hour, and a tick, everything is delivered. Then everything is judged.
+    /// All is well again: within the hour, and a tick, everything is delivered. Then everything is checked.
     async fn end(mut self) -> Result<Tally, Violation> {
         self.let_succeed();
         self.world.dial.set_ahead(0);
         for tenant in 0..self.tenants.len() {
             let Tenant { id, bucket, role } = &self.tenants[tenant];
-            self.world.buckets.set_weather(bucket, Weather::Fair);
+            self.world.buckets.set_condition(bucket, Condition::Working);
             self.world.buckets.set_trust(role, Trust::AnyExternalId);
             let id = id.clone();
             self.put_organisation(id.as_str(), Plan::Enterprise, 90).await;
@@ -635,7 +635,7 @@ impl Story {
         self.world.clock.sleep(MINUTE * 2).await;
         self.tally.faults = self.faults.load(Ordering::Relaxed);
         for tenant in &self.tenants {
-            self.tally.judged += Judge::of(&self.world, &tenant.id, MARGIN).judge(Ending::Settled).await?;
+            self.tally.checked += Checker::of(&self.world, &tenant.id, MARGIN).check(Ending::Settled).await?;
         }
         Ok(self.tally)
     }

@@ -18,7 +18,7 @@ use crate::model::{Answer, Batch, Polled, Recorded, Subject, Surroundings, Viola
 /// The latest that anything expires: never.
 const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
-/// The events of a rival by what it sorts them by.
+/// The events of a log by what it sorts them by.
 type Rows<K> = Mutex<BTreeMap<K, String>>;
 
 fn lock<K>(rows: &Rows<K>) -> MutexGuard<'_, BTreeMap<K, String>> {
@@ -26,7 +26,7 @@ fn lock<K>(rows: &Rows<K>) -> MutexGuard<'_, BTreeMap<K, String>> {
 }
 
 /// What one way to or from a store takes.
-async fn way(surroundings: &Surroundings) {
+async fn network_delay(surroundings: &Surroundings) {
     let most = Duration::from_millis(5);
     surroundings.clock.sleep(surroundings.entropy.duration(most)).await;
 }
@@ -60,9 +60,9 @@ impl Subject for PagedByTimestamp {
 
     async fn append(&self, _: usize, batch: &Batch) -> Result<Answer, Violation> {
         let at = self.surroundings.clock.now();
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         lock(&self.rows).extend(batch.labels.iter().map(|label| ((at, label.clone()), label.clone())));
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         Ok(Answer::Recorded(Vec::new()))
     }
 
@@ -71,10 +71,10 @@ impl Subject for PagedByTimestamp {
     }
 
     async fn poll(&self, cursor: &Self::Cursor) -> Result<Option<Polled<Self::Cursor>>, Violation> {
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         let seen: Vec<_> =
             lock(&self.rows).keys().filter(|row| cursor.as_ref().is_none_or(|last| *row > last)).cloned().collect();
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         let cursor = seen.last().cloned().or_else(|| cursor.clone());
         Ok(Some(Polled { events: seen.into_iter().map(|(_, label)| label).collect(), cursor }))
     }
@@ -125,11 +125,11 @@ impl Subject for NumberedByCounter {
     }
 
     async fn append(&self, _: usize, batch: &Batch) -> Result<Answer, Violation> {
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         let first = self.counter.fetch_add(batch.labels.len() as u64, Ordering::Relaxed);
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         lock(&self.rows).extend((first..).zip(batch.labels.iter().cloned()));
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         Ok(Answer::Recorded((first..).take(batch.labels.len()).collect()))
     }
 
@@ -138,10 +138,10 @@ impl Subject for NumberedByCounter {
     }
 
     async fn poll(&self, cursor: &Self::Cursor) -> Result<Option<Polled<Self::Cursor>>, Violation> {
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         let seen: Vec<_> =
             lock(&self.rows).range(cursor + 1..).map(|(number, label)| (*number, label.clone())).collect();
-        way(&self.surroundings).await;
+        network_delay(&self.surroundings).await;
         let cursor = seen.last().map_or(*cursor, |(number, _)| *number);
         Ok(Some(Polled { events: seen.into_iter().map(|(_, label)| label).collect(), cursor }))
     }

@@ -1,5 +1,5 @@
-//! The scenes of the fault sweep: one organisation, one destination, one thing to do. Owns how they begin, how they are
-//! brought to an end once nothing fails any more, and their judgement.
+//! The fixtures of the fault sweep: one organisation, one destination, one thing to do. Owns how they begin, how they are
+//! brought to an end once nothing fails any more, and their check.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,12 +21,12 @@ use annals_core::{
 };
 
 use super::{
+    checker::{Checked, Checker, Ending, Violation},
     gate::{Gate, Latency},
-    judge::{Ending, Judge, Judged, Violation},
     world::{HOME, Process, World, platform, region},
 };
 use crate::{
-    bucket::Weather,
+    bucket::Condition,
     entropy::SeededEntropy,
     faulty::{Call, Fault},
     memory::MemoryStore,
@@ -63,9 +63,9 @@ impl Kind {
         [Self::First, Self::Incremental, Self::Replay, Self::RegionLearnt, Self::Gzip, Self::Expiring, Self::Failing];
 }
 
-/// A scene.
+/// A fixture.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Fixture {
     /// Where it takes place.
     pub world: World,
     /// The organisation.
@@ -76,25 +76,25 @@ pub struct Scene {
     pub entropy: Arc<SeededEntropy>,
 }
 
-impl Scene {
-    /// The beginning of a scene of this kind: everything is ready for the tick that it is about.
+impl Fixture {
+    /// The beginning of a fixture of this kind: everything is ready for the tick that it is about.
     ///
     /// # Panics
     /// Where something fails although nothing does.
-    pub async fn set(kind: Kind) -> Self {
+    pub async fn start(kind: Kind) -> Self {
         let world = World::new(sample::START, |_| MemoryStore::new().with_page(3), MemoryQueue::new);
         let object_bytes = if kind == Kind::Expiring { 3000 } else { 1000 };
         let policy = ShipPolicy { object_bytes, ..ShipPolicy::default() };
         let entropy = SeededEntropy::new(1);
         let retention = if kind == Kind::Expiring { RetentionDays::MIN } else { RetentionDays::DEFAULT };
         let acme = Organisation { retention, longest_retention: retention, ..sample::organisation("acme") };
-        let scene = Self { world, id: acme.id.clone(), policy, entropy };
-        let process = scene.process(|_| None);
+        let fixture = Self { world, id: acme.id.clone(), policy, entropy };
+        let process = fixture.process(|_| None);
         let created = process.log.append_change(&acme, sample::body("0"), Change::CreateOrganisation(acme.clone()));
         created.await.unwrap();
         for day in 1..=6u32 {
-            scene.world.clock.jump(DAY);
-            scene.append(&process, 1 + day as usize % 3).await;
+            fixture.world.clock.jump(DAY);
+            fixture.append(&process, 1 + day as usize % 3).await;
         }
         let settings = match kind {
             Kind::Gzip => Settings {
@@ -108,37 +108,37 @@ impl Scene {
         let input = DestinationInput { bucket: sample.bucket.clone(), role_arn: sample.role_arn, settings };
         process.administration.create_destination(&acme, input, &platform()).await.unwrap();
         let there = if kind == Kind::RegionLearnt { "us-east-1" } else { HOME };
-        scene.world.buckets.open(&sample.bucket, region(there));
+        fixture.world.buckets.open(&sample.bucket, region(there));
         match kind {
             Kind::First | Kind::RegionLearnt | Kind::Gzip => {}
             Kind::Incremental => {
-                scene.recover(None).await;
-                scene.append(&process, 2).await;
-                scene.append(&process, 3).await;
+                fixture.recover(None).await;
+                fixture.append(&process, 2).await;
+                fixture.append(&process, 3).await;
             }
             Kind::Replay => {
-                scene.recover(None).await;
-                let destination = scene.destination().await;
+                fixture.recover(None).await;
+                let destination = fixture.destination().await;
                 let input = ReplayInput::Sequences { first: 3, last: 11 };
                 process.administration.replay(&acme, &destination, input, &platform()).await.unwrap();
             }
             Kind::Expiring => {
-                scene.world.buckets.set_weather(&sample.bucket, Weather::Outage);
-                scene.tick(&process).await;
-                scene.world.buckets.set_weather(&sample.bucket, Weather::Fair);
-                scene.world.clock.jump(DAY + DAY * 3 / 2);
-                scene.append(&process, 2).await;
-                let now = scene.world.clock.now();
-                scene.world.store.expire(now, |_, first| first % 2 == 1);
+                fixture.world.buckets.set_condition(&sample.bucket, Condition::Outage);
+                fixture.tick(&process).await;
+                fixture.world.buckets.set_condition(&sample.bucket, Condition::Working);
+                fixture.world.clock.jump(DAY + DAY * 3 / 2);
+                fixture.append(&process, 2).await;
+                let now = fixture.world.clock.now();
+                fixture.world.store.expire(now, |_, first| first % 2 == 1);
             }
             Kind::Failing => {
-                scene.world.buckets.set_weather(&sample.bucket, Weather::Denied);
-                scene.tick(&process).await;
-                scene.world.buckets.set_weather(&sample.bucket, Weather::Fair);
-                scene.world.clock.jump(TICK);
+                fixture.world.buckets.set_condition(&sample.bucket, Condition::Denied);
+                fixture.tick(&process).await;
+                fixture.world.buckets.set_condition(&sample.bucket, Condition::Working);
+                fixture.world.clock.jump(TICK);
             }
         }
-        scene
+        fixture
     }
 
     /// The organisation.
@@ -259,8 +259,8 @@ impl Scene {
     ///
     /// # Errors
     /// The first promise that is found broken.
-    pub async fn judge(&self, ending: Ending) -> Result<Judged, Violation> {
-        Judge::of(&self.world, &self.id, Duration::from_secs(5)).judge(ending).await
+    pub async fn check(&self, ending: Ending) -> Result<Checked, Violation> {
+        Checker::of(&self.world, &self.id, Duration::from_secs(5)).check(ending).await
     }
 
     /// How many events the log has recorded.
@@ -302,9 +302,9 @@ impl Event {
     ///
     /// # Panics
     /// Where it cannot.
-    pub async fn happen(self, scene: &Scene) {
-        let process = scene.process(|_| None);
-        let (organisation, id, actor) = (scene.organisation().await, scene.destination().await, platform());
+    pub async fn happen(self, fixture: &Fixture) {
+        let process = fixture.process(|_| None);
+        let (organisation, id, actor) = (fixture.organisation().await, fixture.destination().await, platform());
         let administration = &process.administration;
         match self {
             Self::Deleted => administration.delete_destination(&organisation, &id, &actor).await.unwrap(),
@@ -317,13 +317,13 @@ impl Event {
                 // Where another one is under way it is refused, and nothing happens.
                 let _ = administration.replay(&organisation, &id, input, &actor).await;
             }
-            Self::Downgraded => scene.put_plan(&process, Plan::Free).await,
-            Self::Tested => drop(scene.test(&process).await),
-            Self::Recorded => scene.append(&process, 3).await,
+            Self::Downgraded => fixture.put_plan(&process, Plan::Free).await,
+            Self::Tested => drop(fixture.test(&process).await),
+            Self::Recorded => fixture.append(&process, 3).await,
             Self::Shipped => {
-                scene.append(&process, 1).await;
-                scene.world.queue.double();
-                scene.tick(&process).await;
+                fixture.append(&process, 1).await;
+                fixture.world.queue.double();
+                fixture.tick(&process).await;
             }
         }
     }
@@ -338,14 +338,14 @@ impl Event {
     ///
     /// # Panics
     /// Where it cannot.
-    pub async fn undo(self, scene: &Scene) {
-        let process = scene.process(|_| None);
+    pub async fn undo(self, fixture: &Fixture) {
+        let process = fixture.process(|_| None);
         match self {
             Self::Paused => {
-                let (organisation, id) = (scene.organisation().await, scene.destination().await);
+                let (organisation, id) = (fixture.organisation().await, fixture.destination().await);
                 process.administration.resume_destination(&organisation, &id, &platform()).await.unwrap();
             }
-            Self::Downgraded => scene.put_plan(&process, Plan::Enterprise).await,
+            Self::Downgraded => fixture.put_plan(&process, Plan::Enterprise).await,
             _ => {}
         }
     }

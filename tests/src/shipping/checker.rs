@@ -1,5 +1,5 @@
 //! What shipping promises, held against everything that happened: the log's journal, every version of every destination,
-//! every object and every put that arrived. Owns the judgement, and nothing of how it came about.
+//! every object and every put that arrived. Owns the checks and nothing of how it came about.
 
 use std::{
     cell::RefCell,
@@ -100,9 +100,9 @@ fn keep(holds: bool, promise: Promise, detail: impl FnOnce() -> String) -> Resul
     if holds { Ok(()) } else { Err(Violation::new(promise, detail())) }
 }
 
-/// What was judged.
+/// What was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Judged {
+pub struct Checked {
     /// Events in objects.
     pub events: u64,
     /// Objects that hold them.
@@ -119,7 +119,7 @@ pub struct Judged {
     pub destinations: u64,
 }
 
-impl std::ops::AddAssign for Judged {
+impl std::ops::AddAssign for Checked {
     fn add_assign(&mut self, other: Self) {
         self.events += other.events;
         self.objects += other.objects;
@@ -147,13 +147,13 @@ type Journal = BTreeMap<u64, Recorded>;
 pub enum Ending {
     /// It is: to active destinations.
     Settled,
-    /// The story may go on.
+    /// The scenario may go on.
     Open,
 }
 
-/// The judgement of one organisation's deliveries.
+/// The checks of one organisation's deliveries.
 #[derive(Debug)]
-pub struct Judge<'a> {
+pub struct Checker<'a> {
     world: &'a World,
     organisation: &'a OrganisationId,
     /// How far the processes' clocks, and what is under way, may be off.
@@ -180,7 +180,7 @@ struct Gap {
     lost: Vec<RangeInclusive<u64>>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> Checker<'a> {
     /// Reads the organisation's whole journal.
     ///
     /// # Panics
@@ -203,7 +203,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// The first promise that is found broken.
-    pub async fn judge(&self, ending: Ending) -> Result<Judged, Violation> {
+    pub async fn check(&self, ending: Ending) -> Result<Checked, Violation> {
         if let Some(key) = self.world.witness.0.committed_early() {
             return Err(Violation::new(Promise::PutBeforeCommit, format!("{key} was committed and is not there")));
         }
@@ -212,10 +212,10 @@ impl<'a> Judge<'a> {
             histories.entry(version.destination.id.to_string()).or_default().push(version);
         }
         self.customers_view(&histories)?;
-        let mut judged = Judged::default();
+        let mut checked = Checked::default();
         let mut begun_in: HashMap<String, HashSet<String>> = HashMap::new();
         for history in histories.values() {
-            judged += self.history(history, ending, &mut begun_in).await?;
+            checked += self.history(history, ending, &mut begun_in).await?;
         }
         // Keys that nobody ever began.
         for (bucket, begun) in &begun_in {
@@ -225,7 +225,7 @@ impl<'a> Judge<'a> {
                 keep(known, Promise::BegunFirst, || format!("{key} was put and never begun"))?;
             }
         }
-        Ok(judged)
+        Ok(checked)
     }
 
     /// What an object holds; `None` where it is not compressed as it should be.
@@ -270,8 +270,8 @@ impl<'a> Judge<'a> {
         history: &[Version],
         ending: Ending,
         begun_in: &mut HashMap<String, HashSet<String>>,
-    ) -> Result<Judged, Violation> {
-        let Some((first, last)) = history.first().zip(history.last()) else { return Ok(Judged::default()) };
+    ) -> Result<Checked, Violation> {
+        let Some((first, last)) = history.first().zip(history.last()) else { return Ok(Checked::default()) };
         let id = &first.destination.id;
         let deleted = matches!(last.by, By::Deletion(_));
         self.lookback(first)?;
@@ -285,17 +285,17 @@ impl<'a> Judge<'a> {
         }
         let objects = self.world.buckets.objects(&first.destination.bucket);
         let arrivals = self.world.buckets.arrivals(&first.destination.bucket);
-        let mut judged = self.objects(&begun, &gaps, &objects, &arrivals)?;
-        self.replays(history, &begun, &objects, &mut judged)?;
+        let mut checked = self.objects(&begun, &gaps, &objects, &arrivals)?;
+        self.replays(history, &begun, &objects, &mut checked)?;
         self.switched_off(history, &begun, &arrivals)?;
         self.deliveries(id, &begun, deleted).await?;
         if ending == Ending::Settled && !deleted && last.destination.is_active() {
             self.settled(&last.destination)?;
         }
-        judged.destinations = 1;
-        judged.failures =
+        checked.destinations = 1;
+        checked.failures =
             history.iter().filter(|version| version.destination.progress.failing.is_some()).count() as u64;
-        Ok(judged)
+        Ok(checked)
     }
 
     fn lookback(&self, first: &Version) -> Result<(), Violation> {
@@ -410,10 +410,10 @@ impl<'a> Judge<'a> {
         gaps: &[Gap],
         objects: &BTreeMap<String, StoredObject>,
         arrivals: &[Arrival],
-    ) -> Result<Judged, Violation> {
-        let mut judged = Judged::default();
+    ) -> Result<Checked, Violation> {
+        let mut checked = Checked::default();
         let told: HashSet<u64> = gaps.iter().flat_map(|gap| gap.lost.iter().cloned().flatten()).collect();
-        judged.lost = told.len() as u64;
+        checked.lost = told.len() as u64;
         let mut seen: HashMap<u64, &str> = HashMap::new();
         let mut last: Option<(u64, LineHash)> = None;
         for one in begun {
@@ -428,7 +428,7 @@ impl<'a> Judge<'a> {
                 keep(one.delivery.is_none(), Promise::PutBeforeCommit, || format!("{key} is not there"))?;
                 continue;
             };
-            judged.put_again += u64::from(puts.len() > 1);
+            checked.put_again += u64::from(puts.len() > 1);
             // Events that expired since the first try cannot be put again: the only reason why tries may differ.
             let missing = one.replay.is_some() || (intent.first..=intent.last).any(|sequence| told.contains(&sequence));
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
@@ -474,11 +474,11 @@ impl<'a> Judge<'a> {
                     }
                 }
                 self.chained(key, &text, &mut last)?;
-                judged.objects += 1;
-                judged.events += sequences.len() as u64;
+                checked.objects += 1;
+                checked.events += sequences.len() as u64;
             }
         }
-        Ok(judged)
+        Ok(checked)
     }
 
     /// The sequences of an object's lines, each as the log has it, rising, within what was begun, and not expired.
@@ -533,7 +533,7 @@ impl<'a> Judge<'a> {
         history: &[Version],
         begun: &[Begun],
         objects: &BTreeMap<String, StoredObject>,
-        judged: &mut Judged,
+        checked: &mut Checked,
     ) -> Result<(), Violation> {
         for pair in history.windows(2) {
             let [before, after] = pair else { continue };
@@ -563,7 +563,7 @@ impl<'a> Judge<'a> {
                 keep(forgotten.is_none(), Promise::ReplayApart, || {
                     format!("the replay {} ended without {forgotten:?}", replay.id)
                 })?;
-                judged.replays += 1;
+                checked.replays += 1;
             }
         }
         Ok(())

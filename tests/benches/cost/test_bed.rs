@@ -33,7 +33,7 @@ const BATCH: i32 = 10;
 #[async_trait]
 pub(crate) trait Design {
     /// Where it runs.
-    fn laboratory(&self) -> &Laboratory;
+    fn test_bed(&self) -> &TestBed;
     /// Records events in one request.
     async fn record(&mut self, tenant: usize, events: &[Value], keyed: bool);
     /// A SIEM fetches what is new.
@@ -50,7 +50,7 @@ pub(crate) trait Design {
 
 /// A cloud of one's own.
 #[derive(Debug)]
-pub(crate) struct Laboratory {
+pub(crate) struct TestBed {
     /// The cloud.
     pub(crate) cloud: Cloud,
     /// What is counted.
@@ -69,7 +69,7 @@ pub(crate) struct Laboratory {
     memory: (f64, f64),
 }
 
-impl Laboratory {
+impl TestBed {
     /// An empty one.
     pub(crate) async fn start() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
