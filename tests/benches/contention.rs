@@ -31,7 +31,6 @@ use hdrhistogram::Histogram;
 const LATENCY: Duration = Duration::from_millis(5);
 const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
-/// Who appends, and when.
 #[derive(Clone, Copy)]
 enum Load {
     /// So many appends a second, at random moments.

@@ -1,5 +1,4 @@
-//! Two logs that are built as logs often are, and that the model test must find wanting. Owns what they get wrong:
-//! nothing else of them is meant to be good.
+//! Two logs with common design errors, which the model test must detect. Nothing else in them is meant to be correct.
 
 use std::{
     collections::BTreeMap,
@@ -15,23 +14,23 @@ use async_trait::async_trait;
 
 use crate::model::{Answer, Batch, Polled, Recorded, Subject, Surroundings, Violation};
 
-/// The latest that anything expires: never.
+/// Events of these logs never expire.
 const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
 
-/// The events of a log by what it sorts them by.
+/// The events of a log by its sort key.
 type Rows<K> = Mutex<BTreeMap<K, String>>;
 
 fn lock<K>(rows: &Rows<K>) -> MutexGuard<'_, BTreeMap<K, String>> {
     rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What one way to or from a store takes.
+/// Waits as long as a message to or from a store takes.
 async fn network_delay(surroundings: &Surroundings) {
     let most = Duration::from_millis(5);
     surroundings.clock.sleep(surroundings.entropy.duration(most)).await;
 }
 
-/// A log that sorts by the time at which a writer began, and whose readers ask for what is later than what they saw.
+/// A log sorted by the time at which a writer began. Readers ask for events later than the last one they saw.
 #[derive(Debug)]
 pub struct PagedByTimestamp {
     surroundings: Surroundings,
@@ -39,7 +38,6 @@ pub struct PagedByTimestamp {
 }
 
 impl PagedByTimestamp {
-    /// An empty log.
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         Self { surroundings, rows: Mutex::default() }
@@ -96,7 +94,7 @@ impl Subject for PagedByTimestamp {
     }
 }
 
-/// A log whose writers take their numbers from a counter and then write.
+/// A log whose writers first take a number from a counter and then write.
 #[derive(Debug)]
 pub struct NumberedByCounter {
     surroundings: Surroundings,
@@ -105,7 +103,6 @@ pub struct NumberedByCounter {
 }
 
 impl NumberedByCounter {
-    /// An empty log.
     #[must_use]
     pub fn new(surroundings: Surroundings) -> Self {
         Self { surroundings, counter: AtomicU64::new(1), rows: Mutex::default() }

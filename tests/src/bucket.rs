@@ -1,7 +1,5 @@
-//! Customers' buckets in memory: conditional puts, roles, regions, and everything that may be wrong with them. Owns what a
-//! put meets there; what a refusal means is the domain's to say.
-//!
-//! Beyond the port it shows a test what no writer sees: every object, and every put that arrived at a bucket.
+//! Customers' buckets in memory: conditional puts, roles, regions, and what can be wrong with them. Tests also see every
+//! object and every put that arrived.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,72 +16,63 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// How long a writer waits for the answer to a put: as long as the adapter does.
+/// How long a writer waits for the answer to a put, as the adapter does.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a bucket fares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Condition {
-    /// It takes what it is given.
+    /// Puts succeed.
     #[default]
     Working,
-    /// S3 has trouble: 503.
+    /// S3 answers 503 ServiceUnavailable.
     Outage,
-    /// S3 asks to slow down: 503 with another code.
+    /// S3 answers 503 SlowDown.
     Throttling,
-    /// There is no answer, and nothing arrives.
+    /// No answer comes, and the object does not arrive.
     Hanging,
-    /// There is no answer, and what was put arrives all the same, this much later.
+    /// No answer comes, but the object arrives after this delay.
     AnswerLost(Duration),
-    /// It takes this long.
+    /// A put takes this long.
     Slow(Duration),
     /// Its policy denies the put.
     Denied,
-    /// It was deleted; its objects come back with it.
+    /// The bucket is deleted. Its objects return when it does.
     Missing,
 }
 
-/// Whom a role trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Us, whatever external id we send.
+    /// Annals, with any external ID.
     #[default]
     AnyExternalId,
-    /// Us with this external id.
+    /// Annals with this external ID.
     ExternalId(String),
-    /// Us no longer.
     Revoked,
 }
 
 /// An object in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
-    /// Its content.
     pub content: Bytes,
     /// SHA-256 of its content, in hex.
     pub sha256: String,
-    /// Its media type.
     pub content_type: &'static str,
-    /// When it was stored.
     pub stored_at: Timestamp,
 }
 
-/// A put that arrived at a bucket which took it, or had the object already.
+/// A put that a bucket accepted, or that found the object there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// When.
     pub at: Timestamp,
-    /// The object's key.
     pub key: String,
-    /// What was put, which need not be what is there.
+    /// The content of the put, which can differ from the stored object.
     pub content: Bytes,
     /// SHA-256 of it, in hex.
     pub sha256: String,
-    /// What became of it.
     pub stored: Stored,
 }
 
-/// The buckets, the roles that open them, and the regions that they are in.
+/// Buckets, their regions, and the roles that grant access.
 #[derive(Debug)]
 pub struct MemoryBuckets {
     clock: Arc<dyn Clock>,
@@ -95,7 +84,7 @@ pub struct MemoryBuckets {
 struct World {
     buckets: BTreeMap<String, Bucket>,
     roles: HashMap<String, Trust>,
-    /// Puts on their way, by number: they arrive whatever becomes of their writers.
+    /// Puts under way, by number. They arrive even if their writers crash.
     under_way: BTreeMap<u64, UnderWay>,
     count: u64,
 }
@@ -116,13 +105,13 @@ struct UnderWay {
 }
 
 impl MemoryBuckets {
-    /// A world without buckets, seen from a deployment in the region `home`.
+    /// No buckets yet. The deployment is in the region `home`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, home: Region) -> Arc<Self> {
         Arc::new(Self { clock, home, world: Mutex::default() })
     }
 
-    /// Creates a bucket in `region`, or moves the one there is, its objects kept.
+    /// Creates a bucket in `region`, or moves an existing one with its objects.
     pub fn open(&self, bucket: &BucketName, region: Region) {
         let mut world = self.settled();
         let empty = || Bucket {
@@ -134,32 +123,27 @@ impl MemoryBuckets {
         world.buckets.entry(bucket.to_string()).or_insert_with(empty).region = region.clone();
     }
 
-    /// Changes how a bucket fares.
-    ///
-    /// # Panics
-    /// Where there was never such a bucket.
     pub fn set_condition(&self, bucket: &BucketName, condition: Condition) {
         self.settled().buckets.get_mut(bucket.as_str()).unwrap().condition = condition;
     }
 
-    /// Changes whom a role trusts.
     pub fn set_trust(&self, role: &RoleArn, trust: Trust) {
         self.settled().roles.insert(role.to_string(), trust);
     }
 
-    /// How a bucket fares; `None` where there was never such a bucket.
+    /// `None` if there was never such a bucket.
     #[must_use]
     pub fn condition(&self, bucket: &BucketName) -> Option<Condition> {
         self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.condition)
     }
 
-    /// Whom a role trusts, where that was ever changed.
+    /// `None` if the role's trust was never changed.
     #[must_use]
     pub fn trust(&self, role: &RoleArn) -> Option<Trust> {
         self.settled().roles.get(role.as_str()).cloned()
     }
 
-    /// What a bucket holds, by key.
+    /// The objects of a bucket, by key.
     #[must_use]
     pub fn objects(&self, bucket: &BucketName) -> BTreeMap<String, StoredObject> {
         self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.objects.clone()).unwrap_or_default()
@@ -171,20 +155,20 @@ impl MemoryBuckets {
         self.settled().buckets.get(bucket.as_str())?.objects.get(key).cloned()
     }
 
-    /// Every put that arrived at a bucket, in order.
+    /// Every put that arrived at a bucket, oldest first.
     #[must_use]
     pub fn arrivals(&self, bucket: &BucketName) -> Vec<Arrival> {
         self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.arrivals.clone()).unwrap_or_default()
     }
 
-    /// The world, what should have arrived by now arrived.
+    /// Locks the state after delivering the puts that are due.
     fn settled(&self) -> MutexGuard<'_, World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.settle(self.clock.now());
         world
     }
 
-    /// Sends `object` off, to arrive after `delay`. Gives its number.
+    /// Lets `object` arrive after `delay`. Returns its number.
     fn send(&self, bucket: &str, object: Object, delay: Duration) -> u64 {
         let mut world = self.settled();
         world.count += 1;
@@ -194,7 +178,7 @@ impl MemoryBuckets {
         number
     }
 
-    /// Lets the put with this number arrive now, unless it has.
+    /// Lets the put with this number arrive now if it has not yet.
     fn arrive(&self, number: u64, key: &str, bucket: &str) -> Stored {
         let mut world = self.settled();
         if let Some(way) = world.under_way.remove(&number) {
@@ -220,7 +204,7 @@ impl MemoryBuckets {
         }
     }
 
-    /// What the put meets before the bucket takes it.
+    /// Returns the bucket's condition, or the error that the put fails with at once.
     fn check_put(&self, target: &Target, object: &Object) -> Result<Condition, SinkError> {
         let world = self.settled();
         let refused = |status, code, message: &str| Err(answered(Call::PutObject, status, code, message));

@@ -1,11 +1,11 @@
-//! Somebody who calls the API over HTTP, and what is answered. Knows no test's world: an address and a token will do.
+//! A client of the API over HTTP.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use reqwest::Method;
 use serde_json::Value;
 
-/// An API, as one reaches it.
+/// The address of an API.
 #[derive(Debug, Clone)]
 pub struct Address {
     url: String,
@@ -14,33 +14,29 @@ pub struct Address {
     http: reqwest::Client,
 }
 
-/// Somebody who calls the API, with a token or without.
+/// A caller of the API, with or without a token.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
     address: &'a Address,
     token: Option<&'a str>,
 }
 
-/// What the API answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers, without the date.
+    /// All headers but `date`.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: String,
 }
 
 impl Address {
-    /// An API at `url`, which does not end in a slash.
+    /// `url` has no slash at the end.
     #[must_use]
     pub fn new(url: &str) -> Self {
         Self::behind(url, url, Vec::new())
     }
 
-    /// An API that callers know as `url`, where requests are sent elsewhere, and with these headers: by those a gateway
-    /// sees for whom they are.
+    /// An API that callers know as `url` while requests are sent to `sent_to`, with `headers` that tell a gateway the host.
     #[must_use]
     pub fn behind(url: &str, sent_to: &str, headers: Vec<(&'static str, String)>) -> Self {
         let http = reqwest::Client::builder()
@@ -52,19 +48,16 @@ impl Address {
         Self { url: url.to_owned(), sent_to: sent_to.to_owned(), headers, http }
     }
 
-    /// With what links begin.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Who has this token.
     #[must_use]
     pub fn with<'a>(&'a self, token: &'a str) -> Caller<'a> {
         Caller { address: self, token: Some(token) }
     }
 
-    /// Who has none.
     #[must_use]
     pub fn nobody(&self) -> Caller<'_> {
         Caller { address: self, token: None }
@@ -72,30 +65,23 @@ impl Address {
 }
 
 impl Caller<'_> {
-    /// `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], None).await
     }
 
-    /// `PUT`, as JSON.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, &[], Some(body.to_string())).await
     }
 
-    /// `POST`, as JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, &[], Some(body.to_string())).await
     }
 
-    /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Answer {
         self.send(Method::DELETE, path, &[], None).await
     }
 
-    /// Any call; `path` may be absolute, as links are. A body is JSON unless a header says otherwise.
-    ///
-    /// # Panics
-    /// Where `path` is absolute and leads away from the API, or nobody answers.
+    /// `path` may be absolute, as links are. A body is JSON unless a header says otherwise.
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
         let Address { url, sent_to, headers: always, http } = self.address;
         let path = path.strip_prefix(url).unwrap_or(path);
@@ -127,7 +113,7 @@ impl Caller<'_> {
 }
 
 impl Answer {
-    /// The body as JSON; null where there is none.
+    /// The body as JSON, null if it is empty.
     #[track_caller]
     #[must_use]
     pub fn json(&self) -> Value {
@@ -137,20 +123,14 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The body, where the status is this one.
-    ///
-    /// # Panics
-    /// Where it is another one.
+    /// The body as JSON. Fails with another status.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.json()
     }
 
-    /// The problem, where it is this one: its form is checked.
-    ///
-    /// # Panics
-    /// Where it is another one, or badly formed.
+    /// The body, which must be this problem in the form of RFC 9457.
     #[track_caller]
     pub fn expect_problem(&self, status: u16, code: &str) -> Value {
         let problem = self.expect(status);

@@ -1,4 +1,4 @@
-//! Clocks that a test moves. Owns virtual time; real time does not occur in it.
+//! Clocks that tests move. Real time plays no part in them.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use annals_core::time::{Clock, Timestamp};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-/// A clock that stands still until a test advances it; `sleep` ends when it has been advanced far enough.
+/// A clock that stands still until a test advances it. `sleep` ends when it has been advanced far enough.
 #[derive(Debug)]
 pub struct VirtualClock {
     state: Mutex<Sleepers>,
@@ -22,19 +22,18 @@ pub struct VirtualClock {
 #[derive(Debug)]
 struct Sleepers {
     now: Timestamp,
-    /// By the time when they wake, and the order in which they came.
+    /// By the time at which they wake, then in the order of their calls.
     waiting: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
     count: u64,
 }
 
 impl VirtualClock {
-    /// A clock that shows `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(Sleepers { now, waiting: BTreeMap::new(), count: 0 }) })
     }
 
-    /// Lets `duration` pass and wakes who slept until then.
+    /// Advances the clock by `duration` and wakes the sleepers that are due.
     pub fn advance(&self, duration: Duration) {
         let mut state = self.lock();
         let now = state.now.plus(duration);
@@ -42,12 +41,11 @@ impl VirtualClock {
         while let Some(entry) = state.waiting.first_entry()
             && entry.key().0 <= now
         {
-            // A sleeper that was dropped does not listen any more.
+            // An error means that the sleeper was dropped.
             let _ = entry.remove().send(());
         }
     }
 
-    /// How many sleep.
     #[must_use]
     pub fn sleepers(&self) -> usize {
         self.lock().waiting.values().filter(|sender| !sender.is_closed()).count()
@@ -76,40 +74,40 @@ impl Clock for VirtualClock {
             state.waiting.insert(key, sender);
             woken
         };
-        // The clock outlives its sleepers: `self` is borrowed.
+        // An error is impossible: the clock outlives its sleepers.
         let _ = woken.await;
     }
 }
 
-/// A clock that rides on tokio's paused time (`#[tokio::test(start_paused = true)]`): whenever every task waits, time
-/// goes on to the next one's waking. So latency, backoff and deadlines take no real time and run in their true order.
+/// A clock on tokio's paused time (`#[tokio::test(start_paused = true)]`): whenever all tasks wait, time jumps to the next
+/// timer. Latency, backoff and deadlines take no real time and keep their order.
 ///
-/// Tokio's timers tick in milliseconds; a second of theirs is a millisecond here, so that this clock resolves
-/// microseconds.
+/// Tokio's timers have a resolution of a millisecond. A second of theirs is a millisecond here, so that this clock has a
+/// resolution of a microsecond.
 #[derive(Debug)]
 pub struct PausedClock {
     start: Timestamp,
     begun: tokio::time::Instant,
-    /// What was jumped over, in milliseconds.
+    /// The sum of all jumps, in milliseconds.
     jumped: AtomicU64,
 }
 
 const STRETCH: u32 = 1000;
 
 impl PausedClock {
-    /// A clock that shows `start` now. In a runtime whose time is paused.
+    /// A clock that shows `start`. The runtime's time must be paused.
     #[must_use]
     pub fn new(start: Timestamp) -> Arc<Self> {
         Arc::new(Self { start, begun: tokio::time::Instant::now(), jumped: AtomicU64::new(0) })
     }
 
-    /// Lets `duration` pass at once. Who sleeps is not woken by it: that is for quiet hours between what happens.
+    /// Skips `duration` without waking sleepers, for quiet hours between events.
     pub fn jump(&self, duration: Duration) {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.jumped.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// How long it has been running, jumps not counted, to the microsecond.
+    /// The time since the start without jumps, to the microsecond.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed() / STRETCH
@@ -127,7 +125,7 @@ impl Clock for PausedClock {
     }
 }
 
-/// The same clock seen from a machine whose time is ahead.
+/// The same clock on a machine whose time is ahead.
 #[derive(Debug)]
 pub struct AheadClock {
     clock: Arc<dyn Clock>,
@@ -135,7 +133,6 @@ pub struct AheadClock {
 }
 
 impl AheadClock {
-    /// `clock`, ahead `by` so much.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, by: Duration) -> Arc<Self> {
         Arc::new(Self { clock, by })

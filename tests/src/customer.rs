@@ -1,5 +1,4 @@
-//! A customer in the embedded cloud: an account with a bucket, and a role that opens it. Owns what the customer sets up
-//! and sees there; what arrives is checked by [`crate::lines`].
+//! A customer in the embedded cloud: an account with a bucket, and a role that may write to it.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +7,17 @@ use annals_cloud::{Bucket, Cloud, Role};
 use annals_core::entropy::{BASE36, characters};
 use serde_json::{Value, json};
 
-/// A customer's account.
 #[derive(Debug, Clone)]
 pub struct Customer {
     /// Its 12 digits.
     pub account: String,
-    /// The bucket.
     pub bucket: String,
-    /// The role.
     pub role_arn: String,
 }
 
 impl Customer {
-    /// A customer whose role is set up as the form's documentation says: it trusts the account that runs Annals, and
-    /// asks for no external id where `external_id` is none.
+    /// Creates a customer as the documentation says. The role trusts the account of Annals and, if `external_id` is given,
+    /// requires it.
     #[must_use]
     pub fn create(cloud: &Cloud, external_id: Option<&str>) -> Self {
         let account = account();
@@ -39,7 +35,6 @@ impl Customer {
         put_policy(&self.bucket, keys)
     }
 
-    /// The customer's own S3.
     #[must_use]
     pub fn s3(&self, cloud: &Cloud) -> aws_sdk_s3::Client {
         let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
@@ -73,13 +68,13 @@ pub fn account() -> String {
     format!("4{}", characters(&SystemEntropy, b"0123456789", 11))
 }
 
-/// A name that nothing else has.
+/// A unique name.
 #[must_use]
 pub fn name(kind: &str) -> String {
     format!("{kind}-{}", characters(&SystemEntropy, BASE36, 12))
 }
 
-/// The trust policy of a role that `account` may assume, with this external id where there is one.
+/// The trust policy of a role that `account` may assume, with this external ID if one is given.
 #[must_use]
 pub fn trust(account: &str, external_id: Option<&str>) -> Value {
     let mut statement = json!({

@@ -1,5 +1,5 @@
-//! What a deployed function finds: the two tables, the queue, an identity, and the environment that names them. Set up
-//! in the embedded cloud as `template.yaml` does on AWS; organisations and tokens are made by the use cases.
+//! The environment of a deployed function: the two tables, the queue, an identity, and the variables that name them. It is
+//! set up in the embedded cloud as by `template.yaml` on AWS.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -24,7 +24,6 @@ use serde_json::{Value, json};
 
 use crate::{customer::Customer, lines::sha256, sample};
 
-/// The platform's token.
 pub const PLATFORM_TOKEN: &str = "annals_platform_of_a_test_0123456789";
 
 /// A deployment in the embedded cloud.
@@ -37,21 +36,21 @@ pub struct Deployment {
     queue_url: String,
 }
 
-/// Which function: each may do what its role in `template.yaml` allows.
+/// A function, which may do what its role in `template.yaml` allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FunctionRole {
-    /// The API: no other service than DynamoDB.
+    /// Uses only DynamoDB.
     Api,
-    /// The organisation's page: no other service than DynamoDB.
+    /// Uses only DynamoDB.
     Console,
-    /// The test of a destination: assumes customers' roles.
+    /// Assumes customers' roles.
     TestConnection,
-    /// The shipper: assumes customers' roles, uses the queue.
+    /// Assumes customers' roles and uses the queue.
     Shipper,
 }
 
 impl Deployment {
-    /// Starts the cloud, in memory, with tables and queue.
+    /// Starts the cloud in memory with the tables and the queue.
     pub async fn start() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
         let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
@@ -70,13 +69,12 @@ impl Deployment {
         Self { cloud, api, store, tables, queue_url }
     }
 
-    /// The embedded cloud.
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
         &self.cloud
     }
 
-    /// The use cases, on the same tables.
+    /// The use cases on the same tables.
     #[must_use]
     pub fn api(&self) -> &Services {
         &self.api
@@ -87,7 +85,7 @@ impl Deployment {
         self.store.anchor(organisation).await.unwrap()
     }
 
-    /// The environment of a function, beside what Lambda sets itself.
+    /// The variables of a function, without those that Lambda sets itself.
     #[must_use]
     pub fn environment(&self, role: FunctionRole) -> Vec<(String, String)> {
         let tables = json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"});
@@ -140,21 +138,21 @@ impl Deployment {
         organisation
     }
 
-    /// Creates a token, and gives its text.
+    /// Creates a token and returns its text.
     pub async fn token(&self, organisation: &Organisation, role: Role) -> String {
         let input = TokenInput { name: format!("A test's {}", role.as_str()), role, expires_at: None };
         let (_, text) = self.api.administration.create_token(organisation, input, &platform()).await.unwrap();
         text.reveal().to_owned()
     }
 
-    /// A portal link of an organisation: its token.
+    /// Creates a portal link and returns its token.
     pub async fn portal_link(&self, organisation: &Organisation, role: Role) -> String {
         let input = PortalLinkInput { role, user: User::unnamed(role) };
         let link = self.api.administration.create_portal_link(organisation, input, &platform()).await;
         link.unwrap().1.reveal().to_owned()
     }
 
-    /// A session on an organisation's page: its token.
+    /// Opens a session on an organisation's page and returns its token.
     pub async fn session(&self, organisation: &Organisation, role: Role) -> String {
         let link = self.portal_link(organisation, role).await;
         let session = self.api.administration.open_portal_link(&link, Context::default()).await;
@@ -166,7 +164,7 @@ impl Deployment {
         self.destination_with(organisation, customer, &json!({})).await
     }
 
-    /// Creates a destination at a customer's bucket with `settings` of its own.
+    /// Creates a destination at a customer's bucket with these settings.
     pub async fn destination_with(
         &self,
         organisation: &Organisation,
@@ -187,7 +185,7 @@ impl Deployment {
         self.api.log.append(organisation, bodies, None).await.unwrap();
     }
 
-    /// Takes the messages that wait in the ship queue: their bodies.
+    /// Receives all messages of the ship queue and returns their bodies.
     pub async fn messages(&self) -> Vec<Value> {
         let everything = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]});
         let key = self.cloud.iam().create_user(self.cloud.account(), "poller", everything).unwrap();
@@ -204,8 +202,8 @@ impl Deployment {
     }
 }
 
-/// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory. Its own
-/// schedule rests for an hour: ticks are asked for.
+/// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory. The
+/// schedule's period is an hour: tests request ticks.
 pub async fn start_system(data_dir: Option<&Path>) -> System {
     let options = SystemOptions {
         port: 0,
@@ -217,7 +215,6 @@ pub async fn start_system(data_dir: Option<&Path>) -> System {
     System::start(options).await.unwrap()
 }
 
-/// The platform, acting.
 #[must_use]
 pub fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }

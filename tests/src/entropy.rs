@@ -1,4 +1,4 @@
-//! Chance that can be replayed. Owns the generator; every decision of a seeded test comes from it.
+//! Reproducible randomness: every decision of a seeded test comes from this generator.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,26 +7,24 @@ use std::{
 
 use annals_core::entropy::Entropy;
 
-/// Random numbers that follow from a seed (SplitMix64). Never for secrets.
+/// Random numbers from a seed (SplitMix64). Not for secrets.
 #[derive(Debug)]
 pub struct SeededEntropy {
     state: Mutex<u64>,
 }
 
 impl SeededEntropy {
-    /// The numbers of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(seed) })
     }
 
-    /// Another generator, whose numbers follow from this one's and do not disturb them any further.
+    /// Another generator, seeded by this one and independent from then on.
     #[must_use]
     pub fn fork(&self) -> Arc<Self> {
         Self::new(self.next())
     }
 
-    /// 64 random bits.
     pub fn next(&self) -> u64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -36,37 +34,36 @@ impl SeededEntropy {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`, which is not 0.
+    /// A number below `end`, which must not be 0.
     pub fn below(&self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
 
-    /// A number of `low..=high`.
     pub fn between(&self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// A number from 0 up to, but not including, 1.
+    /// A number in 0.0..1.0.
     pub fn fraction(&self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Whether something happens whose probability is `probability`.
+    /// True with this probability.
     pub fn happens(&self, probability: f64) -> bool {
         self.fraction() < probability
     }
 
-    /// A duration of up to `limit`.
+    /// A duration of at most `limit`.
     pub fn duration(&self, limit: Duration) -> Duration {
         limit.mul_f64(self.fraction())
     }
 
-    /// The time to the next of events that come independently, on average every `mean`.
+    /// The time to the next event of a Poisson process with this mean interval.
     pub fn exponential(&self, mean: Duration) -> Duration {
         mean.mul_f64(-(1.0 - self.fraction()).ln())
     }
 
-    /// One of `items`, of which there is at least one.
+    /// One of `items`, which must not be empty.
     pub fn pick<'a, T>(&self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }

@@ -1,4 +1,4 @@
-//! Scenarios that hold in every environment that a test file knows: the embedded one, and those that the environment names.
+//! Tests that run in several environments: the embedded one and those that environment variables name.
 
 /// Makes a test of each scenario, an `async fn` that takes a `&Environment`, which runs it in each of `Environment::all()`.
 #[macro_export]

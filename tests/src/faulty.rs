@@ -1,4 +1,4 @@
-//! A store that fails. Owns when and how; what is done when all is well is the store's behind it.
+//! A store whose calls fail as a test says.
 
 use std::{
     fmt,
@@ -35,41 +35,38 @@ pub trait Store: LogStore + Registry + 'static {}
 
 impl<S: LogStore + Registry + 'static> Store for S {}
 
-/// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The store refuses for load; nothing is done.
+    /// The store throttles the call. Nothing is done.
     Throttled,
-    /// Another transaction is in progress; nothing is done. For what is no commit as [`Fault::Throttled`].
+    /// Another transaction is in progress. Nothing is done. Calls other than a commit are throttled.
     Busy,
-    /// What the store says makes no sense; nothing is done.
+    /// The store's answer is malformed. Nothing is done.
     Broken,
-    /// Another process has changed what a commit would change; nothing is done. What is no commit is done.
+    /// Another process has changed the same item, so a commit does nothing. Other calls are done.
     Changed,
-    /// There is no answer; nothing is done.
+    /// No answer comes. Nothing is done.
     Unsent,
-    /// It is done, and the answer is lost.
+    /// The call is done and the answer is lost.
     AnswerLost,
-    /// There is no answer, and a commit is done this much later all the same. What is no commit is not done.
+    /// No answer comes, but a commit is done after this delay. Other calls are not done.
     Late(Duration),
-    /// The caller is stopped for ever before anything is done: its process has crashed.
+    /// The caller's process crashes before anything is done: its call never returns.
     CrashBefore,
-    /// It is done, and the caller is stopped for ever.
+    /// The call is done and the caller's process crashes.
     CrashAfter,
 }
 
-/// A call of the port, for who decides whether it fails.
+/// A call of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// Counted from 1.
     pub number: u64,
-    /// The method's name.
     pub name: &'static str,
 }
 
 type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
 
-/// `S`, failing.
 pub struct FaultyStore<S> {
     store: Arc<S>,
     calls: AtomicU64,
@@ -86,7 +83,7 @@ impl<S: fmt::Debug> fmt::Debug for FaultyStore<S> {
 }
 
 impl<S: Store> FaultyStore<S> {
-    /// `store`, failing as `decide` says of each call.
+    /// `store`, with the faults that `decide` chooses.
     #[must_use]
     pub fn new(store: Arc<S>, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) -> Arc<Self> {
         Self::with(store, Box::new(decide), None)
@@ -97,14 +94,14 @@ impl<S: Store> FaultyStore<S> {
         Arc::new(Self { store, calls, decide, healed, clock, crashed: Notify::new() })
     }
 
-    /// `store`, of which only the `nth` call fails, counted from 1.
+    /// `store`, whose `nth` call fails, counted from 1.
     #[must_use]
     pub fn nth(store: Arc<S>, nth: u64, fault: Fault) -> Arc<Self> {
         Self::new(store, move |call| (call.number == nth).then_some(fault))
     }
 
-    /// `store`, of which each call fails with probability `chance`, in any way, by the seed. What arrives late does so
-    /// within `late`, on `clock`.
+    /// `store`, each call of which fails with probability `chance` in a random way. Late commits arrive within `late` on
+    /// `clock`.
     #[must_use]
     pub fn seeded(
         store: Arc<S>,
@@ -127,18 +124,18 @@ impl<S: Store> FaultyStore<S> {
         Self::with(store, Box::new(decide), Some(clock))
     }
 
-    /// No call fails any more.
+    /// From now on no call fails.
     pub fn heal(&self) {
         self.healed.store(true, Ordering::Relaxed);
     }
 
-    /// How many calls there were.
+    /// The number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Returns when a caller has been stopped for ever: a test drops it then.
+    /// Returns when a caller's process has crashed, so that a test can drop its future.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
     }
@@ -153,7 +150,7 @@ impl<S: Store> FaultyStore<S> {
         std::future::pending().await
     }
 
-    /// Does `work`, unless this call is to fail.
+    /// Does `work` unless this call is to fail.
     async fn call<T>(
         &self,
         name: &'static str,

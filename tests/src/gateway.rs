@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API as a function meets it: the event that a request becomes, and the answer that an answer
-//! becomes (AWS, "Create AWS Lambda proxy integrations for HTTP APIs", payload format 2.0).
+//! API Gateway's HTTP API: makes an event of a request, and an HTTP answer of a function's answer (AWS, "Create AWS Lambda
+//! proxy integrations for HTTP APIs", payload format 2.0).
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ pub struct Request {
 /// How the event carries the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is: what API Gateway does with text and JSON.
+    /// As text, as API Gateway does with text and JSON.
     Text,
-    /// In base64: what it does with every other media type, NDJSON among them.
+    /// In base64, as API Gateway does with every other media type, NDJSON among them.
     Base64,
 }
 
@@ -57,27 +57,25 @@ impl Request {
         }
     }
 
-    /// With a header, its name in lower case as API Gateway passes it on.
+    /// Adds a header. Its name must be in lower case, as API Gateway passes it on.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// At a stage other than `$default`, whose name stands before the path.
+    /// Sends the request to a stage other than `$default`. Its name stands before the path.
     #[must_use]
     pub fn stage(mut self, stage: &str) -> Self {
         self.stage = Some(stage.to_owned());
         self
     }
 
-    /// With a bearer token.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// With a body.
     #[must_use]
     pub fn body(mut self, media_type: &str, body: impl Into<Vec<u8>>, encoding: Encoding) -> Self {
         let body = body.into();
@@ -86,13 +84,12 @@ impl Request {
         self.header("content-type", media_type)
     }
 
-    /// With a JSON body.
     #[must_use]
     pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string(), Encoding::Text)
     }
 
-    /// The event that it becomes.
+    /// The event for the function.
     #[must_use]
     pub fn event(&self) -> Value {
         let (body, is_base64_encoded) = match &self.body {
@@ -102,7 +99,7 @@ impl Request {
         };
         let route = format!("{} {}", self.method, self.path);
         let path = self.stage.as_ref().map_or_else(|| self.path.clone(), |stage| format!("/{stage}{}", self.path));
-        // API Gateway takes cookies out of the headers, and puts them apart.
+        // API Gateway passes cookies on in a list of their own.
         let mut headers = self.headers.clone();
         let cookies = headers.remove("cookie");
         let mut event = json!({
@@ -145,19 +142,16 @@ impl Request {
     }
 }
 
-/// What the caller gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
-    /// The headers, by their names in lower case.
+    /// By names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: String,
 }
 
 impl Answer {
-    /// What API Gateway makes of a function's answer.
+    /// The HTTP answer that API Gateway makes of a function's answer.
     #[must_use]
     pub fn of(answer: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -175,13 +169,12 @@ impl Answer {
         }
     }
 
-    /// The body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The body as JSON, where the status is this one.
+    /// The body as JSON. Fails with another status.
     #[track_caller]
     #[must_use]
     pub fn expect(&self, status: u16) -> Value {

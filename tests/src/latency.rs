@@ -1,5 +1,5 @@
-//! A store that takes its time: half of a call's latency passes before it is done, half before the answer is there. So
-//! calls overlap as they do over a network. Owns the waiting alone.
+//! A store with latency: half of it passes before the call is done, half before the answer arrives. Calls therefore
+//! overlap as over a network.
 
 use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -20,7 +20,6 @@ use async_trait::async_trait;
 
 use crate::{entropy::SeededEntropy, faulty::Store};
 
-/// `S`, some time away.
 #[derive(Debug)]
 pub struct LatencyStore<S> {
     store: Arc<S>,
@@ -29,17 +28,15 @@ pub struct LatencyStore<S> {
     jitter: Option<Jitter>,
 }
 
-/// How much latencies differ.
 #[derive(Debug, Clone)]
 pub struct Jitter {
-    /// Each half of a latency is up to this part of it shorter or longer: below 1.
+    /// Each half of a latency varies by up to this fraction of it, below 1.
     pub part: f64,
-    /// By what.
     pub entropy: Arc<SeededEntropy>,
 }
 
 impl<S: Store> LatencyStore<S> {
-    /// `store`, with `latency` from a call to its answer.
+    /// `latency` is the time from a call to its answer.
     #[must_use]
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, latency: Duration, jitter: Option<Jitter>) -> Arc<Self> {
         Arc::new(Self { store, clock, latency, jitter })

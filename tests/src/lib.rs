@@ -1,15 +1,15 @@
-//! The harness of the tests that no single crate can have: end to end, model, contract, contention and budget. Owns the
-//! doubles and the decorators; the tests themselves are in `tests/`, the measurement in `benches/`.
+//! The harness of the tests that need several crates. The tests themselves are in `tests/`, the measurements in `benches/`,
+//! and checks of the repository's documents and structure among the unit tests of this library.
 //!
-//! - [`clock`], [`entropy`]: time and chance that a test sets
+//! - [`clock`], [`entropy`]: time and randomness that a test controls
 //! - [`memory`]: the in-memory store of log and registry
-//! - [`faulty`], [`latency`]: what makes any store fail, crash or take its time
-//! - [`sample`]: organisations, events and destinations to test with
-//! - [`runtime_api`], [`gateway`]: Lambda and API Gateway as a function's process meets them; [`process`]: any program
-//! - [`deployment`], [`customer`]: what such a function finds, in the embedded cloud; [`lines`]: what a customer gets
-//! - [`caller`]: who calls the API over HTTP; [`ministack`]: another AWS than the embedded one
-//! - [`in_every_environment`]: scenarios, run in every world that there is
-//! - [`model`]: the model test, and the subjects that it is run on; [`broken_logs`]: subjects that it must find wanting
+//! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time
+//! - [`sample`]: organisations, events and destinations
+//! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
+//! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`lines`]: checks of delivered lines
+//! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
+//! - [`in_every_environment`]: tests that run in several environments
+//! - [`model`]: the model test and its subjects; [`broken_logs`]: subjects that it must reject
 
 pub mod broken_logs;
 pub mod bucket;

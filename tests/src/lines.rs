@@ -1,29 +1,25 @@
-//! Delivered lines, judged as their customer would: each object NDJSON, one dense sequence over all of them, each line
-//! with the hash of the line before. Knows nothing of how they came to be.
+//! Checks delivered objects as a customer would: each is NDJSON, sequences are dense over all of them, and each line has
+//! the hash of the line before.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// The hash that the first line of a log carries for the line before.
+/// The hash in the first line of a log, which has no line before it.
 pub const ORIGIN: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Delivered lines, in the order of their sequence.
+/// Delivered lines in the order of their sequences.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
-    /// The lines, parsed.
     pub lines: Vec<Value>,
-    /// The hash of the last one, in hex.
+    /// The hash of the last line, in hex.
     pub hash: String,
 }
 
 impl Chain {
-    /// The lines of `objects`, whose keys sort as they were delivered. Other keys than those of deliveries are passed
-    /// over.
-    ///
-    /// # Panics
-    /// Where the objects are not what was promised.
+    /// The lines of `objects`, whose keys sort in the order of delivery. Ignores keys that are not of deliveries. Fails if the
+    /// chain is broken.
     #[track_caller]
     #[must_use]
     pub fn of(objects: &BTreeMap<String, Vec<u8>>) -> Self {
@@ -50,7 +46,7 @@ impl Chain {
         self.lines.push(line);
     }
 
-    /// The sequences from the first to the last.
+    /// The first and the last sequence.
     #[must_use]
     pub fn range(&self) -> Option<(u64, u64)> {
         let sequence = |line: &Value| line["sequence"].as_u64().unwrap();
@@ -70,8 +66,8 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Whether a key, without a destination's prefix, is laid out as WireMock Cloud lays out deliveries:
-/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-<suffix>.json`, the folders those of the day, the suffix 7 or 8 of `[0-9a-z]`.
+/// Whether a key, without a destination's prefix, has the layout of WireMock Cloud's deliveries:
+/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-<suffix>.json`, with the folders of the day and a suffix of 7 or 8 of `[0-9a-z]`.
 #[must_use]
 pub fn is_delivery(key: &str) -> bool {
     let shape: String = key

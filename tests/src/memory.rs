@@ -1,8 +1,5 @@
-//! The in-memory store: log and registry over one world, with the semantics of the real one. Owns what a commit may and
-//! may not do; latency and failures are the decorators' business.
-//!
-//! Beyond the ports it shows a test what no caller sees: the journal of every segment that was ever committed, deleted or
-//! not, what the commits would have cost, and it deletes expired items in whatever order the test likes.
+//! The in-memory store of log and registry, with the semantics of the DynamoDB adapter. Tests also see every segment that
+//! was ever committed and the cost of commits, and delete expired items in an order of their choice.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -41,35 +38,31 @@ const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 /// The most items of a transaction (AWS, "TransactWriteItems").
 const MAX_TRANSACTION_ITEMS: usize = 100;
 
-/// How an eventually consistent read may miss what was just written.
+/// How eventually consistent reads miss recent writes.
 #[derive(Debug, Clone)]
 pub struct Staleness {
     /// The probability that a read misses anything.
     pub chance: f64,
-    /// What is older than this is seen by every read.
+    /// Every read sees writes that are older than this.
     pub window: Duration,
-    /// By which time that is measured.
+    /// The clock that measures the age of writes.
     pub clock: Arc<dyn Clock>,
-    /// What decides.
     pub entropy: Arc<SeededEntropy>,
 }
 
-/// What commits have cost, as DynamoDB counts.
+/// The cost of commits as DynamoDB counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Meter {
-    /// Commits that were made.
     pub commits: u64,
-    /// Commits that lost their place to another.
+    /// Commits whose condition failed.
     pub lost: u64,
-    /// Write units of the log's table that were spent, those of lost conditions included.
+    /// Write units of the log's table, failed conditions included.
     pub write_units: f64,
-    /// Write units that lost conditions cost.
+    /// Write units of failed conditions.
     pub wasted_units: f64,
-    /// Reads of the tail.
     pub tail_reads: u64,
 }
 
-/// The store.
 #[derive(Debug)]
 pub struct MemoryStore {
     world: Mutex<World>,
@@ -82,7 +75,7 @@ struct World {
     logs: BTreeMap<OrganisationId, OneLog>,
     organisations: BTreeMap<OrganisationId, Organisation>,
     tokens: HashMap<TokenId, Token>,
-    /// Tokens as they were before a change, and when that was.
+    /// Tokens before their last change, and the time of the change.
     former_tokens: HashMap<TokenId, (Option<Token>, Timestamp)>,
     links: HashMap<TokenHash, PortalLink>,
     sessions: HashMap<TokenHash, Session>,
@@ -106,13 +99,13 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty world in which every read is up to date and a page ends by its bytes alone.
+    /// An empty store whose reads are up to date and whose pages end by their bytes alone.
     #[must_use]
     pub fn new() -> Self {
         Self { world: Mutex::default(), page: usize::MAX, staleness: None }
     }
 
-    /// Ends a page of `range` after so many segments.
+    /// Limits pages of `range` to this many segments.
     #[must_use]
     pub fn with_page(mut self, segments: usize) -> Self {
         self.page = segments.max(1);
@@ -126,20 +119,19 @@ impl MemoryStore {
         self
     }
 
-    /// Every segment that was ever committed to an organisation's log, in the order in which they were.
+    /// Every segment that was ever committed to an organisation's log, oldest first.
     #[must_use]
     pub fn journal(&self, organisation: &OrganisationId) -> Vec<Arc<Segment>> {
         self.lock().logs.get(organisation).map(|log| log.journal.clone()).unwrap_or_default()
     }
 
-    /// What was spent so far.
     #[must_use]
     pub fn meter(&self) -> Meter {
         self.lock().meter
     }
 
-    /// Deletes, as time to live does, those expired segments that `chosen` chooses by organisation and first sequence,
-    /// and every expired idempotency key. Says how many segments that were.
+    /// Deletes expired segments that `chosen` selects by organisation and first sequence, and all expired idempotency keys, as
+    /// time to live does. Returns the number of deleted segments.
     pub fn expire(&self, now: Timestamp, mut chosen: impl FnMut(&OrganisationId, u64) -> bool) -> usize {
         let mut deleted = 0;
         for (organisation, log) in &mut self.lock().logs {
@@ -153,7 +145,7 @@ impl MemoryStore {
         deleted
     }
 
-    /// The sequences at which the segments begin that are expired and not deleted, by rising sequence.
+    /// The first sequences of expired segments that are not deleted yet, ascending.
     #[must_use]
     pub fn expired(&self, organisation: &OrganisationId, now: Timestamp) -> Vec<u64> {
         let world = self.lock();
@@ -165,7 +157,7 @@ impl MemoryStore {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which segments of a log a read of this consistency does not see: those behind this place in the journal.
+    /// The length of the journal that a read of this consistency sees.
     fn seen(&self, log: &OneLog, consistency: Consistency) -> usize {
         let all = log.journal.len();
         let Some(staleness) = &self.staleness else { return all };
@@ -306,7 +298,7 @@ impl World {
         }
     }
 
-    /// Keeps the token that `change` is about as it was, for reads that are stale.
+    /// Keeps the token that `change` is about, for stale reads.
     fn remember_token(&mut self, change: &Change, now: Timestamp) {
         let ids: Vec<&TokenId> = match change {
             Change::CreateToken { token, replaced, .. } => {
@@ -360,7 +352,7 @@ impl World {
         }
     }
 
-    /// Counts a commit: twice as much in a transaction, and as much where its condition fails.
+    /// Counts a commit: a transaction costs twice as much, and a failed condition as much as a success.
     fn count(&mut self, organisation: &OrganisationId, commit: &Commit, made: Result<(), &CommitError>) {
         let single = commit.segments.len() == 1 && commit.items.is_empty();
         let units: f64 = commit.segments.iter().map(|segment| write_units(item_bytes(organisation, segment))).sum();
@@ -540,7 +532,7 @@ impl Registry for MemoryStore {
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let mut world = self.lock();
         if world.destination(&destination.organisation, &destination.id) == Some(destination) {
-            // An earlier try, whose answer was lost, had arrived.
+            // An earlier attempt, whose answer was lost, succeeded.
             return Ok(true);
         }
         if world.version_conflict(destination, destination.version - 1).is_some() {

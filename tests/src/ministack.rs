@@ -1,5 +1,4 @@
-//! MiniStack, an emulator of AWS by other authors than the embedded one: clients, and what tests set up there. Whoever
-//! starts it says where it is.
+//! MiniStack, an independent emulator of AWS: its clients, and what tests set up there. It is started by `.ci/with-ministack`.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -7,29 +6,24 @@ use serde_json::Value;
 
 use crate::customer::{Customer, account, name, put_policy};
 
-/// The region of everything in it.
 const REGION: &str = "us-east-1";
 
-/// A MiniStack.
 #[derive(Debug, Clone)]
 pub struct MiniStack {
     endpoint: String,
 }
 
 impl MiniStack {
-    /// The one at `endpoint`.
     #[must_use]
     pub fn at(endpoint: String) -> Self {
         Self { endpoint }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The SDK's configuration.
     #[must_use]
     pub fn config(&self, credentials: Credentials) -> SdkConfig {
         SdkConfig::builder()
@@ -40,13 +34,13 @@ impl MiniStack {
             .build()
     }
 
-    /// S3 as an account's administrator sees it.
+    /// S3 for the administrator of an account.
     #[must_use]
     pub fn s3(&self, account: &str) -> aws_sdk_s3::Client {
         aws_sdk_s3::Client::new(&self.config(root(account)))
     }
 
-    /// Creates a role, with one policy or none.
+    /// Creates a role with at most one policy.
     pub async fn put_role(&self, arn: &str, trust: Value, policy: Option<Value>) {
         let account = arn.split(':').nth(4).unwrap();
         let name = arn.rsplit('/').next().unwrap();
@@ -57,7 +51,7 @@ impl MiniStack {
         }
     }
 
-    /// Gives a role its one policy, or another one in its place.
+    /// Sets the only policy of a role.
     pub async fn put_policy(&self, role_arn: &str, policy: &Value) {
         let account = role_arn.split(':').nth(4).unwrap();
         let name = role_arn.rsplit('/').next().unwrap();
@@ -66,8 +60,8 @@ impl MiniStack {
         self.iam(account, "PutRolePolicy", &policy).await;
     }
 
-    /// A customer in an account of their own: a bucket, and a role with this trust policy, which may put what `keys`
-    /// matches into it.
+    /// Creates a customer in an own account: a bucket, and a role with this trust policy that may put objects whose keys
+    /// `keys` matches.
     pub async fn customer(&self, trust: Value, keys: &str) -> Customer {
         let (account, bucket) = (account(), name("events"));
         let role_arn = format!("arn:aws:iam::{account}:role/put-{bucket}");
@@ -93,8 +87,7 @@ impl MiniStack {
         self.call(account, "iam", &headers, body.join("&")).await;
     }
 
-    /// A call that no SDK of the workspace makes. MiniStack wants it signed by the account's root, and does not check the
-    /// signature.
+    /// A call for which the workspace has no SDK. MiniStack takes the account from the signature, which it does not check.
     async fn call(&self, account: &str, service: &str, headers: &[(&str, &str)], body: String) -> String {
         let scope = format!("{account}/20261123/{REGION}/{service}/aws4_request");
         let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0");
@@ -109,7 +102,7 @@ impl MiniStack {
     }
 }
 
-/// The root user of an account: any secret does.
+/// The root user of an account, with any secret.
 #[must_use]
 pub fn root(account: &str) -> Credentials {
     Credentials::new(account, "any", None, None, "test")

@@ -1,8 +1,8 @@
-//! The model test: random work on a log by several writers and readers at once, failures and months of quiet included,
-//! held against what a log promises. Owns the scenario, the plain reference model and the checks; [`annals`] is the
-//! log of Annals as its subject, [`crate::broken_logs`] are logs that must be found wanting.
+//! The model test: random appends and reads of a log at the same time, with failures and months of silence, checked against
+//! what a log promises. [`annals`] is the log of Annals as its subject. [`crate::broken_logs`] are logs that it must
+//! reject.
 //!
-//! Everything follows from the seed, and time is virtual: a run is the same run each time.
+//! A seed decides everything and time is virtual, so each run of a seed is the same.
 
 pub mod annals;
 
@@ -20,99 +20,91 @@ use futures_util::future::{BoxFuture, join_all};
 
 use crate::{clock::PausedClock, entropy::SeededEntropy, sample};
 
-/// How long a writer tries at most.
+/// The longest time that a writer tries.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// How long after its request a write may still arrive, at most.
+/// The latest that a write arrives after its request.
 pub const LATE: Duration = Duration::from_secs(20);
-/// How long the log remembers an idempotency key.
 const KEY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an append consists of.
+/// The events of one append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// One event each: unique, and rising in their order.
+    /// One label for each event: unique and ascending.
     pub labels: Vec<String>,
-    /// How many bytes that do not compress each event has besides.
+    /// Incompressible bytes in each event.
     pub ballast: usize,
-    /// The idempotency key, where it has one.
+    /// The idempotency key, if there is one.
     pub key: Option<String>,
 }
 
-/// What a writer was told.
+/// The answer to an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Its events are recorded, with these sequences where the log tells any.
+    /// The events are recorded, with these sequences if the log returns any.
     Recorded(Vec<u64>),
-    /// They were recorded before, there.
+    /// They were recorded before, with these sequences.
     Replayed(Vec<u64>),
-    /// Nothing was recorded: the key was used for something else.
+    /// Nothing was recorded: the key was used for other events.
     KeyReused,
     /// Nothing was recorded, for another reason.
     Nothing,
-    /// It was not told: perhaps they are recorded.
+    /// No answer came: the events may be recorded.
     Unknown,
 }
 
-/// An event that the log holds, or held.
+/// An event that the log holds or held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its sequence.
     pub sequence: u64,
-    /// Its label; `None` where the log itself recorded it.
+    /// Its label, or `None` if the log recorded the event itself.
     pub label: Option<String>,
-    /// What a reader sees of it: unique.
+    /// The text that a reader sees: unique.
     pub text: String,
-    /// From when on no reader sees it any more.
+    /// No reader sees it from this time on.
     pub expires_at: Timestamp,
 }
 
-/// What a reader saw, and where it goes on.
+/// A page of a reader.
 #[derive(Debug, Clone)]
 pub struct Polled<C> {
-    /// The events, as texts.
     pub events: Vec<String>,
-    /// Where it goes on.
     pub cursor: C,
 }
 
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
     pub promise: Promise,
-    /// By what.
     pub detail: String,
 }
 
-/// What a log promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Promise {
-    /// What was acknowledged is there, and where it was said to be.
+    /// Acknowledged events are in the log, at the sequences of the answer.
     NothingLost,
-    /// Nothing is there twice.
+    /// No event is in the log twice.
     NothingDoubled,
-    /// Who was told that nothing was recorded was told the truth.
+    /// If the answer says that nothing was recorded, nothing was.
     NothingUnsaid,
-    /// A batch is there whole, in order and in one piece, or not at all.
+    /// A batch is in the log whole, in order and without gaps, or not at all.
     BatchesWhole,
-    /// Sequences have no gap and never change.
+    /// Sequences have no gaps and never change.
     Dense,
     /// Each line carries the hash of the line before it.
     Chained,
-    /// A segment is recorded later than the one before it, and kept as long as was promised.
+    /// A segment is recorded later than the one before it and kept as long as promised.
     TimesRise,
-    /// A reader that goes on where it ended sees every event once and in order.
+    /// A reader that follows its cursor sees every event once and in order.
     NothingMissed,
-    /// Every way of reading shows what is there and nothing else.
+    /// Every way of reading shows the same events.
     ReadsAgree,
-    /// An idempotency key stands for one batch, as long as it is remembered.
+    /// An idempotency key stands for one batch as long as it is remembered.
     KeysHold,
-    /// An id that marks no place is refused for the right reason.
+    /// An ID without an event is refused for the right reason.
     IdsJudged,
 }
 
 impl Violation {
-    /// `promise` was broken, as `detail` tells.
     pub fn new(promise: Promise, detail: impl Into<String>) -> Self {
         Self { promise, detail: detail.into() }
     }
@@ -126,62 +118,58 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
-/// What a subject lives in.
+/// The time and the randomness of a subject.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
-    /// Its time.
     pub clock: Arc<PausedClock>,
-    /// Its chance.
     pub entropy: Arc<SeededEntropy>,
 }
 
-/// A log that the model test can be run on.
+/// A log that the model test can check.
 #[async_trait]
 pub trait Subject: Send + Sync {
-    /// Where a reader stands.
     type Cursor: Clone + Send + Sync;
 
-    /// How many independent writers there are.
+    /// The number of independent writers.
     fn writers(&self) -> usize;
 
-    /// Whether it knows idempotency keys.
+    /// Whether the log supports idempotency keys.
     fn knows_keys(&self) -> bool;
 
-    /// Appends a batch as one of the writers. Dropped, it is as if the client had gone.
+    /// Appends a batch as one of the writers. Dropping the future is a client that disconnects.
     async fn append(&self, writer: usize, batch: &Batch) -> Result<Answer, Violation>;
 
-    /// A cursor for each reader, at the log's beginning.
+    /// Cursors of all readers at the beginning of the log.
     fn readers(&self) -> Vec<Self::Cursor>;
 
-    /// What a reader sees next; nothing where it is up to date, `None` where reading failed.
+    /// The next page of a reader: empty if it is up to date, `None` if reading failed.
     async fn poll(&self, cursor: &Self::Cursor) -> Result<Option<Polled<Self::Cursor>>, Violation>;
 
-    /// Everything that was ever recorded, in order, straight from the store.
+    /// All events that were ever recorded, in order, from the store.
     fn contents(&self) -> Vec<Recorded>;
 
-    /// Something that happens beside appends, where the log knows such a thing: a change of its settings, say.
+    /// A change besides appends, for instance of settings, if the log supports any.
     async fn meddle(&self) -> Result<(), Violation> {
         Ok(())
     }
 
-    /// Lets a day at most pass without appends, with what has to be done daily.
+    /// Lets at most a day pass without appends, with the daily maintenance.
     async fn idle(&self, duration: Duration) -> Result<(), Violation>;
 
-    /// Looks at everything in every way, while nothing else happens.
+    /// Reads everything in every way while nothing else happens.
     async fn inspect(&self) -> Result<(), Violation> {
         Ok(())
     }
 
-    /// Nothing fails from now on.
+    /// From now on nothing fails.
     fn heal(&self) {}
 }
 
-/// What happened in a run: it shows whether the scenario did what it is there for.
+/// What happened in a run, so that tests can require that enough happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Appends that were sent.
     pub appends: u64,
-    /// Appends that were acknowledged, those replayed included.
+    /// Acknowledged appends, replays included.
     pub acknowledged: u64,
     /// Acknowledged as replays.
     pub replayed: u64,
@@ -191,11 +179,10 @@ pub struct Tally {
     pub unknown: u64,
     /// Events that were ever recorded.
     pub events: u64,
-    /// Of them expired at the end.
+    /// Of these, the events that are expired at the end.
     pub expired: u64,
-    /// Days that passed.
     pub days: u64,
-    /// Times that a reader read with success.
+    /// Successful reads.
     pub polls: u64,
 }
 
@@ -213,19 +200,16 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// Runs `future` in a runtime of its own, of one thread, whose time is virtual.
-///
-/// # Panics
-/// Where the future panics.
+/// Runs `future` in a runtime of one thread with virtual time.
 pub fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(future)
 }
 
-/// Runs the scenario of one seed on the subject that `make` makes.
+/// Runs the scenario of one seed on the subject that `make` returns.
 ///
 /// # Errors
-/// The first promise that was found broken.
+/// Returns the first broken promise.
 pub fn run<S: Subject>(seed: u64, make: impl AsyncFnOnce(Surroundings) -> S) -> Result<Tally, Violation> {
     in_virtual_time(async {
         let entropy = SeededEntropy::new(seed);
@@ -246,10 +230,10 @@ pub fn run<S: Subject>(seed: u64, make: impl AsyncFnOnce(Surroundings) -> S) -> 
     })
 }
 
-/// One reader, and all it has seen.
+/// A reader and all that it has seen.
 struct Poller<C> {
     cursor: C,
-    /// Each with when it was seen.
+    /// Texts of events, each with the time at which it was seen.
     seen: Vec<(Timestamp, String)>,
 }
 
@@ -259,20 +243,20 @@ impl<C> Poller<C> {
     }
 }
 
-/// A batch that was sent, and all answers to it.
+/// A batch and all answers to it.
 struct Sent {
     batch: Arc<Batch>,
     answers: Vec<Answer>,
 }
 
-/// What an idempotency key was last used for.
+/// The last use of an idempotency key.
 #[derive(Clone)]
 struct KeyUse {
     /// When it was first sent.
     since: Timestamp,
-    /// When it was last sent: perhaps it was recorded no earlier.
+    /// When it was last sent: the batch may be recorded as late as this.
     last: Timestamp,
-    /// The batches that were sent with it, by their index in all that were sent.
+    /// Indexes of the batches that were sent with it.
     sent: Vec<usize>,
 }
 
@@ -282,7 +266,7 @@ struct Run<S: Subject> {
     entropy: Arc<SeededEntropy>,
     readers: Vec<Poller<S::Cursor>>,
     sent: Vec<Sent>,
-    /// By key and the number of its use.
+    /// By key and number of use.
     keys: BTreeMap<(String, usize), KeyUse>,
     tally: Tally,
 }
@@ -318,7 +302,7 @@ impl<S: Subject> Run<S> {
         Ok(self.tally)
     }
 
-    /// Writers and readers, all at the same time.
+    /// Writers and readers at the same time.
     async fn burst(&mut self) -> Result<(), Violation> {
         let count = self.entropy.between(1, 12);
         let span = Duration::from_millis(*self.entropy.pick(&[0, 5, 50, 500]));
@@ -411,14 +395,14 @@ impl<S: Subject> Run<S> {
         let entropy = Arc::clone(&self.entropy);
         let index = match entropy.below(10) {
             _ if !self.subject.knows_keys() => None,
-            // An earlier batch with a key again, as long as the key is surely remembered.
+            // Send an earlier batch again while its key is certainly remembered.
             0 | 1 => self.live_key().map(|(name, mut key)| {
                 key.last = self.clock.now();
                 let index = *entropy.pick(&key.sent);
                 self.keys.insert(name, key);
                 index
             }),
-            // A key again, for something else.
+            // Use a key again for other events.
             2 => self.live_key().map(|(name, mut key)| {
                 let index = self.send(Some(name.0.clone()));
                 key.last = self.clock.now();
@@ -426,7 +410,7 @@ impl<S: Subject> Run<S> {
                 self.keys.insert(name, key);
                 index
             }),
-            // A key that is forgotten by now.
+            // Use a key that is forgotten by now.
             3 => self.forgotten_key().map(|name| self.first_use(name)),
             4 | 5 => {
                 let name = (format!("key-{}", self.sent.len()), 0);
@@ -438,7 +422,7 @@ impl<S: Subject> Run<S> {
         let patience = if entropy.happens(0.2) {
             entropy.duration(Duration::from_millis(100))
         } else {
-            // Some go just before the writer gives up, some stay to hear so.
+            // Some clients disconnect just before the writer gives up, others wait for its answer.
             DEADLINE.mul_f64(0.8 + entropy.fraction())
         };
         Append {
@@ -467,7 +451,7 @@ impl<S: Subject> Run<S> {
         })
     }
 
-    /// The next use of a key that is surely forgotten.
+    /// The next use of a key that is certainly forgotten.
     fn forgotten_key(&self) -> Option<(String, usize)> {
         let now = self.clock.now();
         let mut last: HashMap<&str, (usize, Timestamp)> = HashMap::new();
@@ -483,11 +467,10 @@ impl<S: Subject> Run<S> {
         (!forgotten.is_empty()).then(|| self.entropy.pick(&forgotten).clone())
     }
 
-    /// A new batch.
     fn send(&mut self, key: Option<String>) -> usize {
         let number = self.sent.len();
         let (count, ballast) = match self.entropy.below(300) {
-            // More than one segment holds, even compressed.
+            // More than fits into one segment, even compressed.
             0 => (self.entropy.between(6, 8), 90_000),
             1..90 => (self.entropy.between(2, 12), 0),
             _ => (1, 0),
@@ -498,9 +481,9 @@ impl<S: Subject> Run<S> {
         number
     }
 
-    /// Days, weeks or months in which nothing is appended.
+    /// Days, weeks or months without appends.
     async fn quiet(&mut self) -> Result<(), Violation> {
-        // Nothing that was sent before is under way any more.
+        // No earlier write is under way any more.
         self.clock.sleep(LATE).await;
         let days = *self.entropy.pick(&[1, 1, 2, 6, 7, 8, 20, 60]);
         for _ in 0..days {
@@ -544,7 +527,7 @@ impl<S: Subject> Run<S> {
 
     async fn check_readers(&mut self) -> Result<(), Violation> {
         for reader in 0..self.readers.len() {
-            // Its own reads are recorded, so it never sees nothing: it has caught up when it saw what is the last now.
+            // Its own reads are recorded, so no page is empty: it has caught up when it has seen the event that is the last now.
             let contents = self.subject.contents();
             let now = self.clock.now();
             let last = contents.iter().rfind(|event| event.label.is_some() && event.expires_at > now);
@@ -564,7 +547,7 @@ impl<S: Subject> Run<S> {
         Ok(())
     }
 
-    /// What a reader saw, against what is there: in order, each once, and only what had expired left out.
+    /// A reader has seen every event once and in order, except expired ones.
     fn check_reader(&self, seen: &[(Timestamp, String)]) -> Result<(), Violation> {
         let contents = self.subject.contents();
         let missed = |event: &Recorded, why: &str| {
@@ -593,7 +576,7 @@ impl<S: Subject> Run<S> {
     }
 }
 
-/// A reader that reads several times, each time from where it ended.
+/// A reader reads several times, each time from its cursor.
 struct Reading {
     reader: usize,
     start: Duration,

@@ -1,5 +1,4 @@
-//! A program under test: started in an environment of its own, its output kept, ended with the test. Owns the process's
-//! life; what it is told and what its output means is its starter's business.
+//! A program under test. It is started with its own environment, its output is kept, and it ends with the test.
 
 use std::{
     io::Read,
@@ -11,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// A running program. It is killed when this is dropped, and its output is shown where a test fails.
+/// A running program. Dropping it kills the program, and shows its output if the test fails.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -20,7 +19,7 @@ pub struct Process {
     stderr: Output,
 }
 
-/// What a program wrote to one of its streams so far.
+/// The output of a program on one stream so far.
 #[derive(Debug)]
 struct Output {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -28,7 +27,7 @@ struct Output {
     reader: Option<JoinHandle<()>>,
 }
 
-/// How much of a stream was read, and whether that is all there will be.
+/// How much of a stream was read, and whether it is closed.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     bytes: usize,
@@ -36,7 +35,7 @@ struct Progress {
 }
 
 impl Process {
-    /// Starts `program` with its arguments, in `environment` and nothing else.
+    /// Starts `program` with no other variables than `environment`.
     #[must_use]
     pub fn start<'a>(
         program: &str,
@@ -58,35 +57,31 @@ impl Process {
         Self { name, child, stdout, stderr }
     }
 
-    /// What it wrote to standard output so far.
+    /// Standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// What it wrote to standard error so far.
+    /// Standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.text()
     }
 
-    /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns when it has closed its standard output, as a process does by ending.
+    /// Returns when the program has closed standard output, which it does by ending.
     pub async fn closed(&self) {
         let mut progress = self.stdout.progress.clone();
-        // An error means that the reader is gone, which it is only at the end.
+        // An error means that the reader has ended.
         let _ = progress.wait_for(|progress| progress.closed).await;
     }
 
-    /// Returns when it has written `text` to standard output.
-    ///
-    /// # Panics
-    /// If it ends before that, or does not do it within ten minutes.
+    /// Returns when the program has written `text` to standard output. Fails if it ends before or takes ten minutes.
     pub async fn wait_for(&self, text: &str) {
         const PATIENCE: Duration = Duration::from_secs(600);
         let mut progress = self.stdout.progress.clone();
@@ -97,7 +92,7 @@ impl Process {
                     return;
                 }
                 assert!(!closed, "{} ended before it wrote {text:?}", self.name);
-                // An error means that the reader is gone: what it said last counts.
+                // An error means that the reader has ended: its last state counts.
                 let _ = progress.changed().await;
             }
         };
@@ -106,19 +101,19 @@ impl Process {
             .unwrap_or_else(|_| panic!("{} did not write {text:?}", self.name));
     }
 
-    /// Sends it a signal: `INT` is what Ctrl-C sends, `TERM` what `kill` does.
+    /// Sends a signal: Ctrl-C sends `INT`, `kill` sends `TERM`.
     pub fn signal(&self, name: &str) {
         let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.id())]).status().unwrap();
         assert!(status.success(), "{} takes no signal: {status}", self.name);
     }
 
-    /// How it ended, once it has.
+    /// Waits for the program's end.
     pub async fn wait(&mut self) -> ExitStatus {
         self.closed().await;
         self.child.wait().unwrap()
     }
 
-    /// Kills it, and gives all that it ever wrote: standard output, and standard error.
+    /// Kills the program and returns all of standard output and standard error.
     #[must_use]
     pub fn kill(mut self) -> (String, String) {
         self.end();
@@ -126,7 +121,7 @@ impl Process {
     }
 
     fn end(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the program has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         for output in [&mut self.stdout, &mut self.stderr] {

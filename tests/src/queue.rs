@@ -1,4 +1,4 @@
-//! The ship queue in memory: at least once, in any order, with a dead-letter queue. Owns who sees which message when.
+//! The ship queue in memory: delivery at least once, in any order, with a dead-letter queue.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,34 +14,32 @@ use async_trait::async_trait;
 
 use crate::entropy::SeededEntropy;
 
-/// How long a message that was received is hidden from others.
+/// The visibility timeout.
 pub const VISIBILITY: Duration = Duration::from_secs(18 * 60);
-/// How often a message is received before it goes to the dead-letter queue.
+/// The maximum receive count.
 pub const MAX_RECEIVES: u32 = 5;
 
-/// A message as it was received.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its number: what deletes it.
+    /// Its number, with which it is deleted.
     pub number: u64,
-    /// What it says.
     pub order: ShipOrder,
-    /// How often it was received, this time included.
+    /// The receive count, this time included.
     pub received: u32,
 }
 
-/// How unreliable a queue is, within what is promised of it.
+/// How unreliable a queue is, within the guarantees of SQS.
 #[derive(Debug, Clone)]
 pub struct Unreliability {
-    /// The probability that a message is delivered once more while it is being worked on.
+    /// The probability that a message is delivered again within its visibility timeout.
     pub duplicates: f64,
-    /// The probability that a send fails, after some of its orders were sent, or all.
+    /// The probability that a send fails after some or all of its orders were sent.
     pub lost_answers: f64,
-    /// What decides, and in which order messages come.
+    /// Decides all of it, and the order of messages.
     pub entropy: Arc<SeededEntropy>,
 }
 
-/// The queue.
 #[derive(Debug)]
 pub struct MemoryQueue {
     clock: Arc<dyn Clock>,
@@ -63,20 +61,20 @@ struct Waiting {
 }
 
 impl MemoryQueue {
-    /// An empty queue that gives every message once, and in order.
+    /// An empty queue that delivers every message once and in order.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self { clock, unreliability: None, state: Mutex::default() })
     }
 
-    /// An empty queue that is as unreliable as that.
+    /// An empty queue that is as unreliable as `unreliability` says.
     #[must_use]
     pub fn unreliable(clock: Arc<dyn Clock>, unreliability: Unreliability) -> Arc<Self> {
         Arc::new(Self { clock, unreliability: Some(unreliability), state: Mutex::default() })
     }
 
-    /// Takes up to `limit` messages, which nobody else sees until their time is over. What was received too often goes to
-    /// the dead-letter queue instead.
+    /// Receives up to `limit` messages and hides them for the visibility timeout. Messages that were received too often go to
+    /// the dead-letter queue.
     #[must_use]
     pub fn receive(&self, limit: usize) -> Vec<Message> {
         let now = self.clock.now();
@@ -104,30 +102,30 @@ impl MemoryQueue {
         messages
     }
 
-    /// Deletes a message: it is done.
+    /// Deletes a message.
     pub fn delete(&self, number: u64) {
         self.lock().waiting.retain(|waiting| waiting.message.number != number);
     }
 
-    /// Sends copies of all messages, as if each had been delivered twice.
+    /// Duplicates all messages.
     pub fn double(&self) {
         let orders: Vec<ShipOrder> = self.lock().waiting.iter().map(|waiting| waiting.message.order.clone()).collect();
         self.push(&orders);
     }
 
-    /// How many messages wait or are being worked on.
+    /// The number of messages, hidden ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().waiting.len()
     }
 
-    /// Whether no message waits or is being worked on.
+    /// Whether there are no messages, hidden ones included.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What could not be done.
+    /// The orders in the dead-letter queue.
     #[must_use]
     pub fn dead_letters(&self) -> Vec<ShipOrder> {
         self.lock().dead.clone()

@@ -1,6 +1,5 @@
-//! AWS Lambda as a function's process meets it: its environment, and the Runtime API over which it takes events and
-//! answers them (AWS, "Using the Lambda runtime API for custom runtimes", version 2018-06-01). Owns the protocol; what
-//! the events say is the tests' business.
+//! AWS Lambda for a function's process: its variables, and the Runtime API from which it takes events and to which it
+//! answers (AWS, "Using the Lambda runtime API for custom runtimes", version 2018-06-01).
 
 use std::{
     collections::HashMap,
@@ -26,10 +25,10 @@ use tokio::{
 
 use crate::process::Process;
 
-/// How long an invocation may take: as long as `template.yaml` gives the slowest, the shipper.
+/// The time limit of an invocation: the longest in `template.yaml`, the shipper's.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// What Lambda itself sets, but for the function's name and the Runtime API's address.
+/// The variables that Lambda sets, without the function's name and the Runtime API's address.
 const ENVIRONMENT: [(&str, &str); 14] = [
     ("AWS_DEFAULT_REGION", "us-east-1"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
@@ -47,7 +46,7 @@ const ENVIRONMENT: [(&str, &str); 14] = [
     ("_HANDLER", "bootstrap"),
 ];
 
-/// A function, ready to be invoked. It ends when this is dropped, and shows its logs where a test fails.
+/// A function that can be invoked. Dropping it ends the process, and shows its logs if the test fails.
 #[derive(Debug)]
 pub struct Function {
     process: Process,
@@ -56,12 +55,11 @@ pub struct Function {
     server: JoinHandle<()>,
 }
 
-/// What a function wrote.
 #[derive(Debug)]
 pub struct Logs {
-    /// To standard output: where its logs go.
+    /// Standard output, to which functions log.
     pub stdout: String,
-    /// To standard error: where only what nobody handles goes.
+    /// Standard error, to which only unhandled errors go.
     pub stderr: String,
 }
 
@@ -88,12 +86,12 @@ struct Invocation {
 }
 
 impl Function {
-    /// Starts a function's binary with Lambda's environment and `environment`, and nothing else.
+    /// Starts a function's binary with no other variables than Lambda's and `environment`.
     pub async fn start(binary: &str, environment: impl IntoIterator<Item = (String, String)>) -> Self {
         Self::start_by(binary, [], environment).await
     }
 
-    /// Starts a function that is run by another program, an interpreter perhaps.
+    /// Starts a function that another program runs, for instance an interpreter.
     pub async fn start_by<'a>(
         program: &str,
         arguments: impl IntoIterator<Item = &'a str>,
@@ -126,11 +124,11 @@ impl Function {
         Self { process, runtime, events, server }
     }
 
-    /// Has the function answer an event.
+    /// Invokes the function.
     ///
     /// # Errors
-    /// What Lambda gives whoever invoked it where the function fails: the error that it reported,
-    /// `Runtime.ExitError` where it ended instead, `Sandbox.Timedout` where it did not answer in time.
+    /// Returns what Lambda returns if the function fails: the error that the function reported, `Runtime.ExitError` if it
+    /// ended, or `Sandbox.Timedout` if it did not answer in time.
     pub async fn invoke(&self, event: &Value) -> Result<Value, Value> {
         let (answer, answered) = oneshot::channel();
         let id = {
@@ -143,7 +141,7 @@ impl Function {
         let failure = |kind: &str, message: &str| {
             Err(json!({"errorType": kind, "errorMessage": format!("RequestId: {id} Error: {message}")}))
         };
-        // The server holds the other end for as long as this lives.
+        // The server holds the other end as long as `self` lives.
         self.events.send(Invocation { id: id.clone(), event: event.to_string() }).unwrap();
         tokio::select! {
             biased;
@@ -156,10 +154,7 @@ impl Function {
         }
     }
 
-    /// When it first asked for an event, which is when its start was over. Returns once it has.
-    ///
-    /// # Panics
-    /// Where it ends instead.
+    /// Waits until the function asks for its first event, which ends its start, and returns the time of that.
     pub async fn ready(&self) -> Instant {
         let mut ready = self.runtime.ready.subscribe();
         tokio::select! {
@@ -169,13 +164,13 @@ impl Function {
         }
     }
 
-    /// The most of its process that was ever in memory, in bytes (Linux, `VmHWM`).
+    /// The peak resident memory in bytes (Linux, `VmHWM`).
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
         self.memory_bytes("VmHWM:")
     }
 
-    /// What of its process is in memory, in bytes (Linux, `VmRSS`).
+    /// The resident memory in bytes (Linux, `VmRSS`).
     #[must_use]
     pub fn resident_memory_bytes(&self) -> u64 {
         self.memory_bytes("VmRSS:")
@@ -187,13 +182,13 @@ impl Function {
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// Asks the function to end, as Lambda does, and returns when it has.
+    /// Asks the function to end, as Lambda does, and waits for it.
     pub async fn terminate(&self) {
         self.process.signal("TERM");
         self.process.closed().await;
     }
 
-    /// Ends the function, and gives all that it wrote.
+    /// Ends the function and returns its output.
     #[must_use]
     pub fn stop(self) -> Logs {
         self.server.abort();
@@ -214,7 +209,7 @@ impl Logs {
         self.stdout.lines().map(parse).collect()
     }
 
-    /// Fails where any of `secrets` is in what the function wrote.
+    /// Fails if the output contains any of `secrets`.
     #[track_caller]
     pub fn assert_without(&self, secrets: &[&str]) {
         for secret in secrets {
@@ -231,7 +226,7 @@ impl Runtime {
 
     fn take_answer(&self, id: &str, answer: Result<Value, Value>) -> Response<Body> {
         match self.lock().answers.remove(id) {
-            // Who invoked it may have gone.
+            // An error means that the caller is gone.
             Some(waiting) => drop(waiting.send(answer)),
             None => return reply(StatusCode::BAD_REQUEST, r#"{"errorType":"InvalidRequestID"}"#),
         }

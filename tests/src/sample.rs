@@ -1,4 +1,4 @@
-//! Organisations, events and destinations to test with. Owns no store: a test puts them where it needs them.
+//! Organisations, events and destinations for tests.
 
 use annals_core::{
     audit::Reader,
@@ -10,10 +10,10 @@ use annals_core::{
 };
 use serde_json::json;
 
-/// When the tests' time begins.
+/// The time at which tests begin.
 pub const START: Timestamp = Timestamp::from_millis(1_795_341_600_000);
 
-/// An organisation that keeps its events as short as can be, 7 days.
+/// An organisation with the shortest retention, 7 days.
 #[must_use]
 pub fn organisation(id: &str) -> Organisation {
     Organisation {

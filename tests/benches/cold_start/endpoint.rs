@@ -17,7 +17,6 @@ use tokio_rustls::{
 /// A TLS endpoint. It is there for as long as the runtime.
 #[derive(Debug)]
 pub(crate) struct TlsEndpoint {
-    /// Where it is.
     pub(crate) url: String,
     /// The certificate that its own is signed with in the end, as PEM.
     pub(crate) root: String,

@@ -25,7 +25,6 @@ pub(crate) struct Subject {
     pub(crate) package: PathBuf,
     /// How often it is started.
     pub(crate) starts: usize,
-    /// An append.
     pub(crate) append: Value,
     /// What is asked of it in turns with appends after its first request.
     pub(crate) read: Option<Value>,
@@ -49,9 +48,7 @@ pub(crate) struct Measured {
 /// Instructions in user space.
 #[derive(Debug)]
 pub(crate) struct Instructions {
-    /// Of the start.
     pub(crate) init: u64,
-    /// Of the first append.
     pub(crate) first: u64,
 }
 
@@ -59,7 +56,6 @@ pub(crate) struct Instructions {
 const REQUESTS: usize = 1000;
 
 impl Subject {
-    /// Measures it.
     pub(crate) async fn measure(&self) -> Measured {
         let (mut inits, mut firsts, mut resident_bytes) = (Vec::new(), Vec::new(), 0);
         // The first start finds neither files nor the other side's code in memory.

@@ -35,7 +35,6 @@ use crate::{
 const LINES: &str = "application/x-ndjson";
 const PAGE: &str = "application/hal+json";
 
-/// A deployment.
 pub(crate) struct Annals {
     test_bed: TestBed,
     tables: Tables,
@@ -46,7 +45,6 @@ pub(crate) struct Annals {
     posts: u64,
 }
 
-/// What a customer has.
 struct Access {
     producer: String,
     auditor: String,

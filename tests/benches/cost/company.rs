@@ -5,7 +5,6 @@ use std::time::Duration;
 /// A SaaS company that runs Annals for its customers, on a working day.
 #[derive(Debug)]
 pub(crate) struct Company {
-    /// Its customers.
     pub(crate) kinds: [Kind; 3],
     /// How the product's backend posts.
     pub(crate) batches: [Batch; 3],
@@ -27,7 +26,6 @@ pub(crate) struct Company {
 /// Customers of one size.
 #[derive(Debug)]
 pub(crate) struct Kind {
-    /// How many there are.
     pub(crate) organisations: usize,
     /// Events of each a day.
     pub(crate) events_a_day: f64,
@@ -42,7 +40,6 @@ pub(crate) struct Kind {
 /// Events that are posted together.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// How many.
     pub(crate) events: usize,
     /// Which part of all events is posted so.
     pub(crate) share: f64,
@@ -53,15 +50,11 @@ pub(crate) struct Batch {
 /// How long an invocation takes. Assumed, and the same for both designs: that favours the one that makes more calls.
 #[derive(Debug)]
 pub(crate) struct Durations {
-    /// A request that records.
     pub(crate) record: Duration,
-    /// A request that reads.
     pub(crate) read: Duration,
-    /// A tick's plan.
     pub(crate) plan: Duration,
     /// Ten destinations.
     pub(crate) ship: Duration,
-    /// The daily maintenance.
     pub(crate) maintain: Duration,
 }
 
@@ -94,7 +87,6 @@ pub(crate) const COMPANY: Company = Company {
 };
 
 impl Company {
-    /// Events a day.
     pub(crate) fn events_a_day(&self) -> f64 {
         self.kinds.iter().map(|kind| kind.organisations as f64 * kind.events_a_day).sum()
     }
@@ -116,9 +108,7 @@ impl Company {
 /// One customer of the sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tenant {
-    /// Its events.
     pub(crate) events_a_day: f64,
-    /// Whether its SIEM polls.
     pub(crate) polls: bool,
     /// Whether it has a destination.
     pub(crate) delivers: bool,

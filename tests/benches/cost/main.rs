@@ -31,7 +31,6 @@ use crate::{
 
 /// Which part of the company is run: one tenth.
 const PART: usize = 10;
-/// For how long.
 const HOUR: Duration = Duration::from_secs(3600);
 /// Dollars per million events that the described company may pay, a tenth above what was measured.
 const BUDGET_DOLLARS: f64 = 2.20;
@@ -42,7 +41,6 @@ const BUDGET_OF_NAIVE: (f64, f64) = (0.51, 0.34);
 const DATABASE: [Item; 4] =
     [Item::WriteUnit, Item::ReadUnit, Item::StoredGigabyteMonth, Item::RecoverableGigabyteMonth];
 
-/// A price of `infra/prices.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Price {

@@ -30,7 +30,6 @@ const DESTINATIONS: &str = "destinations";
 /// Events a page.
 const PAGE: i32 = 1000;
 
-/// A deployment.
 pub(crate) struct Naive {
     test_bed: TestBed,
     sink: S3ObjectSink,
@@ -45,7 +44,6 @@ struct Customer {
     delivery: Option<(Target, u64)>,
 }
 
-/// What a Query found.
 struct Found {
     bodies: Vec<String>,
     latest: u64,

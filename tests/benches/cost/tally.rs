@@ -56,13 +56,11 @@ impl Item {
 pub(crate) enum Activity {
     /// Setting the sample up: not counted.
     Preparing,
-    /// Recording events.
     Recording,
     /// SIEMs that poll.
     Polling,
     /// People who look.
     Viewing,
-    /// Planning and shipping.
     Delivering,
     /// Once a day.
     Maintaining,
@@ -70,22 +68,18 @@ pub(crate) enum Activity {
     Keeping,
 }
 
-/// How much was used.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Usage {
-    /// What has a price.
     pub(crate) items: BTreeMap<Item, f64>,
     /// Calls of DynamoDB, which is paid by units.
     pub(crate) database_calls: f64,
 }
 
 impl Usage {
-    /// How much of `item`.
     pub(crate) fn of(&self, item: Item) -> f64 {
         self.items.get(&item).copied().unwrap_or_default()
     }
 
-    /// Adds `factor` times `other`.
     pub(crate) fn add(&mut self, other: &Self, factor: f64) {
         for (item, amount) in &other.items {
             *self.items.entry(*item).or_default() += amount * factor;
@@ -94,7 +88,6 @@ impl Usage {
     }
 }
 
-/// Counts.
 #[derive(Debug)]
 pub(crate) struct Tally(Mutex<State>);
 
@@ -105,7 +98,6 @@ struct State {
 }
 
 impl Tally {
-    /// Nothing was used yet.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State { activity: Activity::Preparing, used: BTreeMap::new() })))
     }
@@ -115,7 +107,6 @@ impl Tally {
         self.lock().activity = activity;
     }
 
-    /// Something was used.
     pub(crate) fn add(&self, item: Item, amount: f64) {
         *self.lock().current().items.entry(item).or_default() += amount;
     }
@@ -139,11 +130,8 @@ impl State {
 /// An HTTP client for the SDK that counts every call, retries included.
 #[derive(Debug)]
 pub(crate) struct CountingClient {
-    /// What makes the calls.
     pub(crate) inner: SharedHttpClient,
-    /// Where they go.
     pub(crate) endpoints: Endpoints,
-    /// Where they are counted.
     pub(crate) tally: Arc<Tally>,
 }
 

@@ -32,7 +32,6 @@ const BATCH: i32 = 10;
 /// A way to build the product.
 #[async_trait]
 pub(crate) trait Design {
-    /// Where it runs.
     fn test_bed(&self) -> &TestBed;
     /// Records events in one request.
     async fn record(&mut self, tenant: usize, events: &[Value], keyed: bool);
@@ -42,7 +41,6 @@ pub(crate) trait Design {
     async fn view(&mut self, tenant: usize);
     /// One run of the schedule, and all that it leads to.
     async fn tick(&mut self);
-    /// The daily maintenance.
     async fn maintain(&mut self);
     /// Counts what it costs to keep all that is there until it expires.
     async fn keep(&mut self);
@@ -51,17 +49,13 @@ pub(crate) trait Design {
 /// A cloud of one's own.
 #[derive(Debug)]
 pub(crate) struct TestBed {
-    /// The cloud.
     pub(crate) cloud: Cloud,
-    /// What is counted.
     pub(crate) tally: Arc<Tally>,
     /// The time: it moves by [`advance`](Self::advance) alone.
     pub(crate) clock: Arc<VirtualClock>,
     /// The SDK's configuration: every call is counted.
     pub(crate) config: SdkConfig,
-    /// DynamoDB.
     pub(crate) database: aws_sdk_dynamodb::Client,
-    /// SQS.
     pub(crate) queue: aws_sdk_sqs::Client,
     /// The ship queue.
     pub(crate) queue_url: String,
@@ -70,7 +64,6 @@ pub(crate) struct TestBed {
 }
 
 impl TestBed {
-    /// An empty one.
     pub(crate) async fn start() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
         let tally = Tally::new();
@@ -106,7 +99,6 @@ impl TestBed {
         Customer::create(&self.cloud, None)
     }
 
-    /// What puts objects.
     pub(crate) fn sink(&self) -> S3ObjectSink {
         S3ObjectSink::new(&self.config, self.clock.clone())
     }
@@ -118,7 +110,6 @@ impl TestBed {
         self.invoked(took, self.memory.0);
     }
 
-    /// The shipper was invoked.
     pub(crate) fn shipped(&self, took: Duration) {
         self.invoked(took, self.memory.1);
     }

@@ -1,6 +1,5 @@
-//! The log of Annals as a subject of the model test. Owns what only it promises: the hash chain, ids, times, pages in
-//! either direction, expiry; and the world that it lives in: several processes over one store that fails, answers late
-//! and reads stale.
+//! The log of Annals as a subject of the model test, with the promises that only it makes: hash chain, IDs, times, pages in
+//! either direction, expiry. Several processes share one store that fails, answers late and reads stale.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -37,10 +36,9 @@ use crate::{
 use super::{Answer, Batch, DEADLINE, LATE, Polled, Promise, Recorded, Subject, Surroundings, Violation};
 
 const WRITERS: usize = 3;
-/// How long a change of an organisation may be unknown to somebody who writes.
+/// How long a writer may not know of a change of an organisation.
 const OLD_NEWS: Duration = Duration::from_secs(5);
 
-/// How the world is.
 #[derive(Debug, Clone, Copy)]
 pub struct World {
     /// The probability that a call of the store fails.
@@ -49,7 +47,6 @@ pub struct World {
     pub staleness: f64,
 }
 
-/// The log.
 #[derive(Debug)]
 pub struct Annals {
     surroundings: Surroundings,
@@ -57,36 +54,33 @@ pub struct Annals {
     faulty: Vec<Arc<FaultyStore<MemoryStore>>>,
     writers: Vec<Mutex<Arc<Log>>>,
     reader: Arc<Log>,
-    /// Without latency and faults, but with stale reads: while it looks nothing else happens.
+    /// A process without latency and faults, but with stale reads, used while nothing else happens.
     inspector: Arc<Log>,
     id: OrganisationId,
     other: Organisation,
-    /// The organisation as it was lately, and when it was first seen so.
+    /// Recent versions of the organisation, each with the time at which it was first seen.
     lately: Mutex<Vec<(Timestamp, Organisation)>>,
     recorded: Mutex<Vec<Recorded>>,
 }
 
-/// Where a reader stands.
 #[derive(Debug, Clone)]
 pub enum Cursor {
-    /// One that follows the audit API's links.
+    /// Follows the links of the audit API.
     Pages(Links),
-    /// One that reads the log from this sequence on.
+    /// Reads the log from this sequence on.
     Log(u64),
 }
 
-/// What a reader of pages keeps.
+/// The state of a reader of pages.
 #[derive(Debug, Clone)]
 pub struct Links {
-    /// Where it goes on.
     start: Start,
-    /// The bound of the pages that it follows.
+    /// The page size.
     through: Option<EventId>,
-    /// The event that it saw last.
+    /// The last event that it saw.
     last: Option<EventId>,
 }
 
-/// Whether something has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     No,
@@ -106,7 +100,7 @@ fn misjudged(detail: impl Into<String>) -> Violation {
     Violation::new(Promise::IdsJudged, detail)
 }
 
-/// A store's failure, which is no violation unless it is a claim that what the store holds cannot be.
+/// A failure of the store is not a violation, unless it claims that stored data is malformed.
 fn tolerate(error: &StoreError) -> Result<(), Violation> {
     match error {
         StoreError::Broken(source) => Err(disagree(format!("the log takes the store for broken: {source}"))),
@@ -115,10 +109,7 @@ fn tolerate(error: &StoreError) -> Result<(), Violation> {
 }
 
 impl Annals {
-    /// Two organisations, three writing processes and a reading one, in a world as `world` says.
-    ///
-    /// # Panics
-    /// Where the empty store refuses the organisations.
+    /// Two organisations, three writing processes and a reading one.
     pub async fn start(surroundings: Surroundings, world: World) -> Self {
         let Surroundings { clock, entropy } = surroundings.clone();
         let store = MemoryStore::new().with_page(*entropy.pick(&[1, 2, 3, 7, 1000])).with_staleness(Staleness {
@@ -173,7 +164,7 @@ impl Annals {
         Arc::clone(&lock(&self.writers[writer]))
     }
 
-    /// The organisation, as it is now.
+    /// The current organisation.
     async fn current(&self) -> Organisation {
         let current = self.store.organisation(&self.id, Consistency::Strong).await.unwrap().unwrap();
         let mut lately = lock(&self.lately);
@@ -183,7 +174,7 @@ impl Annals {
         current
     }
 
-    /// The organisation as somebody may know it: as it is, or as it was a moment ago.
+    /// The organisation as a process may know it: the current or a recent version.
     async fn known(&self) -> Organisation {
         let current = self.current().await;
         let lately = lock(&self.lately);
@@ -199,7 +190,7 @@ impl Annals {
         self.store.journal(&self.id)
     }
 
-    /// What was ever recorded, the newest included; at index i is what has sequence i + 1, unless that promise is broken.
+    /// All recorded events. Index i has sequence i + 1 unless that promise is broken.
     fn refresh(&self) -> MutexGuard<'_, Vec<Recorded>> {
         let mut recorded = lock(&self.recorded);
         let known = recorded.last().map_or(0, |event| event.sequence);
@@ -214,7 +205,7 @@ impl Annals {
         recorded
     }
 
-    /// Checks a receipt against what the store holds.
+    /// Checks a receipt against the store.
     fn verify(&self, receipt: &Receipt, batch: &Batch) -> Result<Vec<u64>, Violation> {
         let ids: Vec<EventId> = receipt.ids().collect();
         let segments = self.segments();
@@ -243,7 +234,7 @@ impl Annals {
         Ok(ids.iter().map(|id| id.sequence()).collect())
     }
 
-    /// A page of the audit API. Its function runs in any process, so its record may be merged with others' appends.
+    /// A page of the audit API. Any process serves it, so its audit event may be merged with appends of others.
     async fn page(&self, links: &Links) -> Result<Option<Polled<Cursor>>, Violation> {
         let organisation = self.known().await;
         let chance = self.chance();
@@ -254,7 +245,7 @@ impl Annals {
         };
         let mut links = links.clone();
         if let Some(last) = links.last.filter(|_| chance.happens(0.2)) {
-            // It begins anew, with no more than the last event that it kept.
+            // It begins again from the last event that it kept.
             links.start = if chance.happens(0.5) { Start::From(last) } else { Start::After(last) };
             links.through = None;
         }
@@ -284,7 +275,7 @@ impl Annals {
             }
             Err(AuditError::Place(PlaceError::Expired { oldest })) => {
                 let start = oldest.map_or(Start::Edge, Start::From);
-                // What it kept names no place any more.
+                // The event that it kept is deleted.
                 let cursor = Cursor::Pages(Links { start, through: None, last });
                 Ok(Some(Polled { events: Vec::new(), cursor }))
             }
@@ -296,7 +287,7 @@ impl Annals {
         }
     }
 
-    /// Whether a page from there must be refused: something that it should show has expired.
+    /// Whether a page from there must be refused because an event on it has expired.
     fn is_due(&self, start: Start) -> Due {
         match start {
             Start::Edge => Due::No,
@@ -310,7 +301,7 @@ impl Annals {
         let now = self.now();
         let recorded = self.refresh();
         let Some(event) = recorded.get(usize::try_from(sequence).unwrap() - 1) else { return Due::No };
-        // Processes whose clocks are ahead find that something has expired a little earlier.
+        // For processes whose clocks are ahead, events expire a little earlier.
         let soon = now.plus(Duration::from_secs(1));
         match event.expires_at {
             at if at <= now => Due::Yes,
@@ -347,7 +338,7 @@ impl Annals {
         if found == tail { Ok(()) } else { Err(disagree(format!("the tail is {tail:?}, not {found:?}"))) }
     }
 
-    /// Reads a range in either order, in portions, against what is there.
+    /// Reads a range in either order, in portions, and compares it with the store.
     async fn inspect_reads(&self, live: &[(u64, String)], tail: u64) -> Result<(), Violation> {
         let segments = self.segments();
         let chance = self.chance();
@@ -392,7 +383,7 @@ impl Annals {
         Ok(())
     }
 
-    /// Follows the pages of the audit API in either order, from a time or not, against what was there at the first.
+    /// Follows the pages of the audit API in either order, with or without a start time, and compares them with the store.
     async fn inspect_pages(&self, live: &[(u64, String)], since: Option<Timestamp>) -> Result<(), Violation> {
         let organisation = self.current().await;
         let audit = Audit::new(Arc::clone(&self.inspector));
@@ -413,7 +404,7 @@ impl Annals {
                 let segment = before.iter().find(|s| (s.first..=s.last()).contains(&sequence));
                 segment.is_some_and(|segment| since.is_none_or(|since| segment.recorded_at >= since))
             };
-            // The reads of the ascending walk are there before the descending one.
+            // The audit events of the ascending reads precede the descending reads.
             let contents = self.contents();
             let mut expected: Vec<(u64, String)> = live.to_vec();
             let later = contents.into_iter().filter(|e| e.sequence > live.last().map_or(0, |l| l.0));
@@ -448,7 +439,7 @@ impl Annals {
         let exact = right.is_none()
             || found == right.unwrap_or(behind)
             || {
-                // Something expired may stand in between.
+                // An expired event may be between them.
                 segments.iter().any(|s| s.recorded_at >= since && s.first == found && !is_live(s))
             }
             || segments.iter().any(|s| s.first >= found && s.first < right.unwrap_or(behind) && !is_live(s));
@@ -488,7 +479,7 @@ impl Annals {
             for id in wrong {
                 match self.inspector.event(&organisation, id).await {
                     Err(PlaceError::Unknown) => {}
-                    // What was deleted cannot be told from what never was.
+                    // A deleted event cannot be told from one that never existed.
                     Err(PlaceError::Expired { .. }) if expired => {}
                     other => return Err(misjudged(format!("{id} never was and gives {other:?}"))),
                 }
@@ -594,7 +585,7 @@ impl Subject for Annals {
         let writer = chance.below(WRITERS);
         match chance.below(4) {
             0 => {
-                // Its process ends and another one takes over.
+                // The process ends and another one takes over.
                 let ahead = Duration::from_millis(20 * writer as u64);
                 let clock = AheadClock::new(Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, ahead);
                 *lock(&self.writers[writer]) = distant_log(&self.faulty[writer], clock, chance);
@@ -673,7 +664,7 @@ impl Subject for Annals {
     }
 }
 
-/// Characters that do not compress, another `length` of them for each label.
+/// Incompressible characters, different for each label.
 fn ballast(label: &str, length: usize) -> String {
     let digest = Sha256::digest(label.as_bytes());
     let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));

@@ -30,7 +30,6 @@ const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest pause of a failing destination.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What shipping promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Promise {
     /// A delivery is committed only once its object is in the bucket.
@@ -76,14 +75,11 @@ pub enum Promise {
 /// A promise that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which.
     pub promise: Promise,
-    /// By what.
     pub detail: String,
 }
 
 impl Violation {
-    /// `promise` was broken, as `detail` tells.
     pub fn new(promise: Promise, detail: impl Into<String>) -> Self {
         Self { promise, detail: detail.into() }
     }
@@ -95,27 +91,20 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Passes where `holds`.
 fn keep(holds: bool, promise: Promise, detail: impl FnOnce() -> String) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation::new(promise, detail())) }
 }
 
-/// What was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Checked {
-    /// Events in objects.
     pub events: u64,
-    /// Objects that hold them.
     pub objects: u64,
     /// Objects that were put more than once.
     pub put_again: u64,
     /// Events that expired undelivered.
     pub lost: u64,
-    /// Replays that were finished.
     pub replays: u64,
-    /// Versions that are failing.
     pub failures: u64,
-    /// Destinations.
     pub destinations: u64,
 }
 
@@ -172,7 +161,6 @@ struct Begun {
     delivery: Option<Delivery>,
 }
 
-/// A gap event.
 #[derive(Debug)]
 struct Gap {
     sequence: u64,
@@ -182,9 +170,6 @@ struct Gap {
 
 impl<'a> Checker<'a> {
     /// Reads the organisation's whole journal.
-    ///
-    /// # Panics
-    /// Where the log itself is broken: the model test's business.
     #[must_use]
     pub fn of(world: &'a World, organisation: &'a OrganisationId, margin: Duration) -> Self {
         let mut journal = Journal::new();
@@ -202,7 +187,7 @@ impl<'a> Checker<'a> {
     /// Judges every destination that the organisation ever had.
     ///
     /// # Errors
-    /// The first promise that is found broken.
+    /// Returns the first broken promise.
     pub async fn check(&self, ending: Ending) -> Result<Checked, Violation> {
         if let Some(key) = self.world.witness.0.committed_early() {
             return Err(Violation::new(Promise::PutBeforeCommit, format!("{key} was committed and is not there")));

@@ -1,5 +1,5 @@
-//! The fixtures of the fault sweep: one organisation, one destination, one thing to do. Owns how they begin, how they are
-//! brought to an end once nothing fails any more, and their check.
+//! The starting points of the fault sweep: one organisation and one destination with one task. Recovery brings them to an
+//! end once nothing fails any more.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,52 +35,43 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The schedule's period.
 pub const TICK: Duration = Duration::from_secs(10 * 60);
 
-/// What there is to do.
+/// The task of a fixture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The first seven days, in several objects.
     First,
-    /// What is new since the delivery before.
+    /// The events since the delivery before.
     Incremental,
-    /// A range once more, from the middle of a segment to the middle of another, in several objects; and what is new.
+    /// A replay from the middle of a segment to the middle of another, in several objects, and new events.
     Replay,
-    /// The bucket turns out to be in another region.
+    /// The bucket is in another region than assumed.
     RegionLearnt,
     /// Compressed, in the Hive layout.
     Gzip,
-    /// Some events expired before anything was begun, some after.
+    /// Some events expired before the delivery began, some after.
     Expiring,
     /// The bucket failed a while ago.
     Failing,
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Self; 7] =
         [Self::First, Self::Incremental, Self::Replay, Self::RegionLearnt, Self::Gzip, Self::Expiring, Self::Failing];
 }
 
-/// A fixture.
 #[derive(Debug)]
 pub struct Fixture {
-    /// Where it takes place.
     pub world: World,
-    /// The organisation.
     pub id: OrganisationId,
-    /// Bounds of shipping: a few events an object.
+    /// Limits of shipping: a few events for each object.
     pub policy: ShipPolicy,
-    /// Every chance in it.
     pub entropy: Arc<SeededEntropy>,
 }
 
 impl Fixture {
-    /// The beginning of a fixture of this kind: everything is ready for the tick that it is about.
-    ///
-    /// # Panics
-    /// Where something fails although nothing does.
+    /// Prepares everything for the tick that does the task.
     pub async fn start(kind: Kind) -> Self {
         let world = World::new(sample::START, |_| MemoryStore::new().with_page(3), MemoryQueue::new);
         let object_bytes = if kind == Kind::Expiring { 3000 } else { 1000 };
@@ -141,20 +132,16 @@ impl Fixture {
         fixture
     }
 
-    /// The organisation.
     pub async fn organisation(&self) -> Organisation {
         self.world.organisation(&self.id).await
     }
 
-    /// The id of its destination, the newest if there were several.
-    ///
-    /// # Panics
-    /// Where there was never one.
+    /// The ID of the newest destination.
     pub async fn destination(&self) -> DestinationId {
         self.world.witness.0.versions(&self.id).last().unwrap().destination.id.clone()
     }
 
-    /// A process whose calls take no time and fail as `decide` says.
+    /// A process whose calls take no time and have the faults that `decide` chooses.
     #[must_use]
     pub fn process(&self, decide: impl Fn(Call) -> Option<Fault> + Send + Sync + 'static) -> Process {
         self.process_behind(None, decide)
@@ -180,10 +167,6 @@ impl Fixture {
         Process::start(gate, |ports| ports, self.world.dial.clone(), self.policy, &self.entropy)
     }
 
-    /// Records `count` events.
-    ///
-    /// # Panics
-    /// Where that fails.
     pub async fn append(&self, process: &Process, count: usize) {
         let mut label = [0; 4];
         self.entropy.fill(&mut label);
@@ -198,15 +181,11 @@ impl Fixture {
         process.administration.put_organisation(&self.id, input, &platform()).await.unwrap();
     }
 
-    /// Its bucket.
-    ///
-    /// # Panics
-    /// Where it never had a destination.
     pub async fn bucket(&self) -> BucketName {
         self.world.witness.0.versions(&self.id).last().unwrap().destination.bucket.clone()
     }
 
-    /// Tests the destination. `None` where the process died of it.
+    /// Tests the destination. `None` if the process crashed.
     pub async fn test(&self, process: &Process) -> Option<Result<ConnectionTestReport, AdministrationError>> {
         let (organisation, id, actor) = (self.organisation().await, self.destination().await, platform());
         let (administration, sink) = (&process.administration, &*process.gate);
@@ -214,19 +193,19 @@ impl Fixture {
         process.gate.0.live(test).await
     }
 
-    /// How many puts have arrived at the destination's bucket.
+    /// The number of puts that arrived at the destination's bucket.
     pub async fn arrivals(&self) -> usize {
         let versions = self.world.witness.0.versions(&self.id);
         versions.last().map_or(0, |version| self.world.buckets.arrivals(&version.destination.bucket).len())
     }
 
-    /// One tick: the plan, and the work on all messages that can be seen. `None` where the process died of it.
+    /// One tick: plans and works on all visible messages. `None` if the process crashed.
     pub async fn tick(&self, process: &Process) -> Option<Vec<ShipOutcome>> {
         let _ = process.plan().await?;
         self.work(process).await
     }
 
-    /// The work on all messages that can be seen.
+    /// Works on all visible messages.
     pub async fn work(&self, process: &Process) -> Option<Vec<ShipOutcome>> {
         let mut outcomes = Vec::new();
         loop {
@@ -238,7 +217,7 @@ impl Fixture {
         }
     }
 
-    /// Ticks until nothing is left to do, by `process` if it is still alive, else by a new one.
+    /// Ticks until nothing is left to do, with `process` or a new one.
     pub async fn recover(&self, process: Option<&Process>) {
         let new = self.process(|_| None);
         let process = process.unwrap_or(&new);
@@ -250,58 +229,47 @@ impl Fixture {
             if idle && !deferred && self.world.queue.is_empty() {
                 return;
             }
-            // Until messages whose process died come again, and pauses are over.
+            // Until messages of crashed processes are visible again and pauses are over.
             self.world.clock.jump(VISIBILITY);
         }
     }
 
-    /// Judges what there is.
+    /// Checks all promises.
     ///
     /// # Errors
-    /// The first promise that is found broken.
+    /// Returns the first broken promise.
     pub async fn check(&self, ending: Ending) -> Result<Checked, Violation> {
         Checker::of(&self.world, &self.id, Duration::from_secs(5)).check(ending).await
     }
 
-    /// How many events the log has recorded.
-    ///
-    /// # Panics
-    /// Where the store fails.
+    /// The last sequence of the log.
     pub async fn tail(&self) -> u64 {
         self.world.store.newest(&self.id).await.unwrap().map_or(0, |tail| tail.last)
     }
 }
 
-/// Something that happens while a shipper is at work.
+/// A change while a shipper works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The destination is deleted.
     Deleted,
-    /// It is paused.
     Paused,
     /// Its prefix, compression and layout are changed.
     Patched,
-    /// A replay is asked for.
+    /// A replay is requested.
     Replayed,
-    /// The organisation's plan does not include it any more.
+    /// The organisation's plan no longer includes destinations.
     Downgraded,
-    /// It is tested.
     Tested,
-    /// More is recorded.
     Recorded,
-    /// Another process ships to it, with the same messages and more.
+    /// Another process works on the same messages and more.
     Shipped,
 }
 
 impl Event {
-    /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Deleted, Self::Paused, Self::Patched, Self::Replayed, Self::Downgraded, Self::Recorded, Self::Shipped];
 
-    /// Lets it happen, or undone again, in a process of its own.
-    ///
-    /// # Panics
-    /// Where it cannot.
+    /// Makes the change in a process of its own.
     pub async fn happen(self, fixture: &Fixture) {
         let process = fixture.process(|_| None);
         let (organisation, id, actor) = (fixture.organisation().await, fixture.destination().await, platform());
@@ -314,7 +282,7 @@ impl Event {
             }
             Self::Replayed => {
                 let input = ReplayInput::Sequences { first: 2, last: 7 };
-                // Where another one is under way it is refused, and nothing happens.
+                // It is refused while another replay runs.
                 let _ = administration.replay(&organisation, &id, input, &actor).await;
             }
             Self::Downgraded => fixture.put_plan(&process, Plan::Free).await,
@@ -328,16 +296,13 @@ impl Event {
         }
     }
 
-    /// Whether nothing is sent any more once it has happened.
+    /// Whether nothing is sent any more after the change.
     #[must_use]
     pub fn switches_off(self) -> bool {
         matches!(self, Self::Deleted | Self::Paused | Self::Downgraded)
     }
 
-    /// Undoes what switched the destination off, as far as that can be undone.
-    ///
-    /// # Panics
-    /// Where it cannot.
+    /// Switches the destination on again if that is possible.
     pub async fn undo(self, fixture: &Fixture) {
         let process = fixture.process(|_| None);
         match self {
@@ -351,10 +316,7 @@ impl Event {
     }
 }
 
-/// A change of prefix, compression and layout at once.
-///
-/// # Panics
-/// Where it is none.
+/// Changes prefix, compression and layout at once.
 #[must_use]
 pub fn new_settings() -> SettingsPatch {
     let body = br#"{"prefix":"elsewhere/deep","compression":"gzip","layout":"hive"}"#;

@@ -1,5 +1,5 @@
-//! The way between a process and the world: each call takes its time on it, fails on it, stops its process for ever, or
-//! has something else happen meanwhile. Owns the counting, so that a sweep can name each call in turn.
+//! Stands between a process and the world: calls take time, fail, crash their process, or have something else happen right
+//! before them. Calls are counted, so that a sweep can choose each in turn.
 
 use std::{
     fmt,
@@ -34,7 +34,7 @@ use crate::{
 
 type Decide = Box<dyn Fn(Call) -> Option<Fault> + Send + Sync>;
 
-/// The way, and what happens on it.
+/// The ports of a process with faults and delays.
 pub struct Gate {
     below: Arc<dyn Ports>,
     clock: Arc<dyn Clock>,
@@ -46,12 +46,10 @@ pub struct Gate {
     crashed: Notify,
 }
 
-/// How long calls take until they are done. What their answers take as well is as good as a part of the next call's.
+/// How long calls take until they are done. Answers take no time: their delay would be a part of the next call's.
 #[derive(Debug, Clone)]
 pub struct Latency {
-    /// At most.
     pub limit: Duration,
-    /// What decides.
     pub entropy: Arc<SeededEntropy>,
 }
 
@@ -62,7 +60,7 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// The way to `below`, on which calls fail as `decide` says. What is late is so by `clock`.
+    /// Stands before `below`. `decide` chooses the fault of each call. Delays run on `clock`.
     #[must_use]
     pub fn new(
         below: Arc<dyn Ports>,
@@ -82,18 +80,17 @@ impl Gate {
         }))
     }
 
-    /// Lets `work` be done right before the `nth` call, counted from 1, goes on.
+    /// Does `work` right before the `nth` call, counted from 1.
     pub fn meanwhile(&self, nth: u64, work: impl Future<Output = ()> + Send + 'static) {
         *self.meanwhile.lock().unwrap_or_else(PoisonError::into_inner) = Some((nth, Box::pin(work)));
     }
 
-    /// The names of the calls so far.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Does `work` as a process does it that dies where a call crashes; `None` where it has died.
+    /// Does `work` in a process that may crash. `None` if it has crashed.
     pub async fn live<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -122,7 +119,7 @@ impl Gate {
         fault
     }
 
-    /// Lets `work` be done this much later, whatever becomes of who asked for it.
+    /// Does `work` after a delay, even if its caller is gone.
     fn late(&self, after: Duration, work: impl Future<Output = ()> + Send + 'static) {
         let clock = self.clock.clone();
         tokio::spawn(async move {
@@ -136,7 +133,6 @@ impl Gate {
         std::future::pending().await
     }
 
-    /// The way back.
     async fn leave(&self, fault: Option<Fault>) {
         if fault == Some(Fault::CrashAfter) {
             self.crash().await;

@@ -33,7 +33,6 @@ use super::{
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident => $promise:ident;)+) => {
-        /// A bug.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Bug {
             $($(#[doc = $doc])+ $bug,)+
@@ -46,7 +45,6 @@ macro_rules! bugs {
                 self == Self::LookbackFromTheBeginning
             }
 
-            /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$bug),+];
 
             /// The promise that it breaks. It may break others besides.
@@ -132,7 +130,6 @@ struct State {
 }
 
 impl BuggyPorts {
-    /// `below` with `bug`.
     #[must_use]
     pub fn in_front_of(below: Arc<dyn Ports>, bug: Bug, clock: Arc<dyn Clock>) -> Arc<dyn Ports> {
         let (state, one_at_a_time) = (Mutex::default(), Arc::default());

@@ -1,5 +1,4 @@
-//! The ports of shipping as one, and decorators of all of them. Owns the passing on: what a decorator does not care about
-//! goes through it unaltered.
+//! All ports of shipping as one, and decorators of them. A decorator passes on the calls that it does not define.
 
 use std::{fmt, future::Future, ops::RangeInclusive};
 
@@ -22,39 +21,34 @@ use annals_core::{
 };
 use async_trait::async_trait;
 
-/// Everything that shipping needs of the world.
+/// All ports of shipping.
 pub trait Ports: LogStore + Registry + ObjectSink + ShipQueue {}
 
 impl<P: LogStore + Registry + ObjectSink + ShipQueue> Ports for P {}
 
-/// What is behind a decorator.
+/// The ports behind a decorator.
 #[derive(Debug, Clone, Copy)]
 pub struct Below<'a> {
-    /// The log's store.
     pub log: &'a dyn LogStore,
-    /// The registry.
     pub registry: &'a dyn Registry,
-    /// The buckets.
     pub sink: &'a dyn ObjectSink,
-    /// The queue.
     pub queue: &'a dyn ShipQueue,
 }
 
 impl<'a> Below<'a> {
-    /// All of it behind one object.
+    /// The four ports of one object.
     #[must_use]
     pub fn of(ports: &'a dyn Ports) -> Self {
         Self { log: ports, registry: ports, sink: ports, queue: ports }
     }
 }
 
-/// A decorator: what it does not define passes on to what is behind it.
+/// A decorator of the ports. It passes on the calls that it does not define.
 #[async_trait]
 pub trait Decorator: fmt::Debug + Send + Sync {
-    /// What is behind it.
     fn below(&self) -> Below<'_>;
 
-    /// A call of the store that has no method here.
+    /// Is told of each call that has no method here.
     async fn store_call<T: Send>(
         &self,
         name: &'static str,
@@ -64,12 +58,10 @@ pub trait Decorator: fmt::Debug + Send + Sync {
         work.await
     }
 
-    /// [`LogStore::commit`].
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.below().log.commit(organisation, commit).await
     }
 
-    /// [`LogStore::range`].
     async fn range(
         &self,
         organisation: &OrganisationId,
@@ -81,7 +73,6 @@ pub trait Decorator: fmt::Debug + Send + Sync {
         self.store_call("range", self.below().log.range(organisation, range, order, limit, consistency)).await
     }
 
-    /// [`Registry::destination`].
     async fn destination(
         &self,
         organisation: &OrganisationId,
@@ -90,38 +81,32 @@ pub trait Decorator: fmt::Debug + Send + Sync {
         self.store_call("destination", self.below().registry.destination(organisation, id)).await
     }
 
-    /// [`Registry::active_destinations`].
     async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
         self.store_call("active_destinations", self.below().registry.active_destinations()).await
     }
 
-    /// [`Registry::save_progress`].
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         self.store_call("save_progress", self.below().registry.save_progress(destination, delivery)).await
     }
 
-    /// [`ObjectSink::put`].
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         self.below().sink.put(target, object).await
     }
 
-    /// [`ObjectSink::assume`].
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
         self.below().sink.assume(target, external_id).await
     }
 
-    /// [`ShipQueue::send`].
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
         self.store_call("send", self.below().queue.send(orders)).await
     }
 
-    /// [`ShipQueue::is_busy`].
     async fn is_busy(&self) -> Result<bool, StoreError> {
         self.store_call("is_busy", self.below().queue.is_busy()).await
     }
 }
 
-/// The ports as a decorator shows them.
+/// A decorator as ports.
 #[derive(Debug)]
 pub struct Decorated<D>(pub D);
 

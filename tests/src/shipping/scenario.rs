@@ -1,7 +1,7 @@
-//! The scenarios of the simulation: several organisations over weeks, in virtual time, everything by the seed. Owns what
-//! happens; whether the promises were kept is the checker's to say, but for those that only show while it happens.
+//! Random scenarios: several organisations over weeks in virtual time. A seed decides everything. The checker checks most
+//! promises at the end. Those that show only during a scenario are checked here.
 //!
-//! Quiet hours are jumped over: what the schedule would do in them, with nothing new and nothing due, is nothing.
+//! Quiet hours are skipped: with nothing new and nothing due, the schedule would do nothing.
 
 use std::{
     ops::AddAssign,
@@ -51,29 +51,24 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TICK: Duration = Duration::from_secs(10 * 60);
-/// How long after its request a write may still arrive, at most.
+/// The latest that a write arrives after its request.
 const LATE: Duration = Duration::from_secs(20);
-/// How far clocks, late arrivals and what is under way may be off, all together.
+/// The tolerance for clocks, late arrivals and calls under way together.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
-/// Chances are kept as parts of this.
+/// The denominator of stored probabilities.
 const CERTAIN: u64 = 1000;
 
-/// What happened in scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// What was checked.
     pub checked: Checked,
-    /// Ticks.
     pub ticks: u64,
-    /// Processes that died.
     pub deaths: u64,
-    /// Calls of stores, queue and buckets that failed.
+    /// Failed calls of stores, queue and buckets.
     pub faults: u64,
-    /// Days that passed.
     pub days: u64,
-    /// Changes that administrators made of destinations and organisations.
+    /// Administrators' changes of destinations and organisations.
     pub changes: u64,
-    /// Times at which a bucket's condition, or a role's trust, turned bad.
+    /// Changes of a bucket or a role for the worse.
     pub troubles: u64,
 }
 
@@ -89,10 +84,10 @@ impl AddAssign for Tally {
     }
 }
 
-/// Runs the scenario of `seed`, with a bug in its processes or without.
+/// Runs the scenario of `seed`, with an injected bug or without.
 ///
 /// # Errors
-/// The first promise that is found broken.
+/// Returns the first broken promise.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Tally, Violation> {
     in_virtual_time(async {
         let mut scenario = Scenario::begin(seed, bug).await;
@@ -103,7 +98,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Tally, Violation> {
     })
 }
 
-/// An organisation and its side of things.
+/// An organisation of the scenario.
 #[derive(Debug)]
 struct Tenant {
     id: OrganisationId,
@@ -116,9 +111,9 @@ struct Scenario {
     entropy: Arc<SeededEntropy>,
     bug: Option<Bug>,
     tenants: Vec<Tenant>,
-    /// The shippers, and last the process of the API.
+    /// The shippers and, last, the API's process.
     processes: Vec<Process>,
-    /// The probability that a call fails, and how many did.
+    /// The probability that a call fails, and the number of failed calls.
     chance: Arc<AtomicU64>,
     faults: Arc<AtomicU64>,
     usual_chance: u64,
@@ -188,7 +183,7 @@ impl Scenario {
         };
         let latency = Latency { limit: Duration::from_millis(16), entropy: self.entropy.fork() };
         let gate = Gate::new(self.world.ports(), self.world.clock.clone(), Some(latency), decide);
-        // No two machines agree on the time.
+        // The clocks of the machines differ.
         let by = Duration::from_millis(400) * u32::try_from(index).unwrap();
         let clock: Arc<dyn Clock> = AheadClock::new(self.world.dial.clone(), by);
         let bug = self.bug.filter(|bug| bug.is_administrations() == (index == API));
@@ -212,7 +207,7 @@ impl Scenario {
         self.chance.store(0, Ordering::Relaxed);
     }
 
-    /// A process that died begins anew.
+    /// Replaces crashed processes.
     fn revive<T>(&mut self, process: usize, done: Option<T>) -> Option<T> {
         if done.is_none() {
             self.tally.deaths += 1;
@@ -230,7 +225,7 @@ impl Scenario {
         self.revive(API, done);
     }
 
-    /// One fixture: something happens, time passes, the schedule ticks.
+    /// One step: something happens, time passes, the schedule ticks.
     async fn fixture(&mut self) -> Result<(), Violation> {
         self.let_fail();
         for tenant in 0..self.tenants.len() {
@@ -331,7 +326,7 @@ impl Scenario {
         self.tally.changes += 1;
     }
 
-    /// An administrator's change. Whether it succeeds is all one.
+    /// A change by an administrator, which may fail.
     async fn change(&mut self, organisation: &Organisation, there: &Destination) {
         self.tally.changes += 1;
         let (id, actor) = (&there.id, platform());
@@ -381,7 +376,7 @@ impl Scenario {
         self.revive(API, done);
     }
 
-    /// What somebody wants to have once more.
+    /// A random range for a replay.
     fn range(&self, there: &Destination) -> ReplayInput {
         let (first, count) = (self.entropy.between(1, there.next_sequence), self.entropy.between(1, 12));
         if self.entropy.happens(0.5) {
@@ -391,9 +386,9 @@ impl Scenario {
         ReplayInput::Times { since, until: since.plus(DAY * 2) }
     }
 
-    /// Minutes to weeks; the days of longer times have their maintenance and a tick or two.
+    /// Lets minutes to weeks pass. Each day has its maintenance and a tick or two.
     async fn pass_time(&mut self) -> Result<(), Violation> {
-        // What is under way arrives first: who sleeps does not notice a jump.
+        // Calls under way arrive first, because a jump does not wake sleepers.
         self.world.clock.sleep(LATE).await;
         let jump = match self.entropy.below(20) {
             0..=6 => MINUTE * 5 + self.entropy.duration(HOUR),
@@ -424,7 +419,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// What is done every day, again where the queue did not take an order: Lambda does the same.
+    /// The daily maintenance, again if the queue refused an order, as Lambda does.
     async fn maintain(&mut self) -> Result<(), Violation> {
         const TRIES: usize = 20;
         let mut last = None;
@@ -440,11 +435,11 @@ impl Scenario {
         Err(Violation::new(Promise::Recovers, format!("no maintenance: {detail}")))
     }
 
-    /// Time to live deletes some of what has expired.
+    /// Time to live deletes some expired items.
     fn expire(&self) {
         let share = *self.entropy.pick(&[0.0, 0.5, 1.0]);
         let salt = self.entropy.next();
-        // Whatever order the store goes through them in.
+        // The store may delete in any order.
         self.world.store.expire(self.now(), |organisation, first| {
             let name = organisation.as_str().bytes().fold(salt, |sum, byte| sum.rotate_left(8) ^ u64::from(byte));
             SeededEntropy::new(name ^ first).happens(share)
@@ -460,7 +455,7 @@ impl Scenario {
             if index > 0 {
                 clock.sleep(self.entropy.duration(40 * SECOND)).await;
             }
-            // What takes too long is ended from outside, as its function's time-out does.
+            // A tick that takes too long is ended, as by the function's timeout.
             let patience = if self.entropy.happens(0.1) { self.entropy.duration(40 * SECOND) } else { 180 * SECOND };
             let work = async {
                 let _ = process.plan().await?;
@@ -479,7 +474,7 @@ impl Scenario {
         }
     }
 
-    /// A tick in which nothing of our own fails: whoever is well is delivered to, and whoever is not knows why.
+    /// A tick without faults: working destinations get their events, and the status of others has the cause.
     async fn calm_tick(&mut self) -> Result<(), Violation> {
         self.let_succeed();
         self.world.clock.jump(VISIBILITY);
@@ -488,7 +483,7 @@ impl Scenario {
             let tail = self.world.store.newest(&self.tenants[tenant].id).await.unwrap().map_or(0, |tail| tail.last);
             before.push((self.destination(tenant).await, tail));
         }
-        // What was recorded a moment ago may be seen a tick later.
+        // Events that were just recorded may be seen a tick later.
         self.world.clock.jump(5 * SECOND);
         let begun_at = self.now();
         let process = &self.processes[0];
@@ -515,7 +510,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// What must have become of a destination that was due in a calm tick.
+    /// Checks a destination after a tick without faults.
     async fn due(
         &self,
         tenant: usize,
@@ -540,7 +535,7 @@ impl Scenario {
         });
         match self.trouble(tenant) {
             None => {
-                // What has expired unseen is recorded as a gap when there is something to come behind it.
+                // Events that expired undelivered are recorded as a gap once there are later events.
                 let now = self.now();
                 let waits = |segment: &Arc<Segment>| segment.last() >= after.next_sequence && !segment.is_expired(now);
                 let behind = after.next_sequence <= tail && self.world.store.journal(id).iter().any(waits);
@@ -581,7 +576,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// What a put to a tenant's bucket fails with at present; `None` where it succeeds.
+    /// The failure of a put to a tenant's bucket at present, or `None`.
     fn trouble(&self, tenant: usize) -> Option<&'static [FailureCode]> {
         let Tenant { bucket, role, .. } = &self.tenants[tenant];
         if self.world.buckets.trust(role) == Some(Trust::Revoked) {
@@ -598,7 +593,7 @@ impl Scenario {
         }
     }
 
-    /// All is well again: within the hour, and a tick, everything is delivered. Then everything is checked.
+    /// Nothing fails any more: within an hour and a tick everything is delivered. Then all promises are checked.
     async fn end(mut self) -> Result<Tally, Violation> {
         self.let_succeed();
         self.world.dial.set_ahead(0);
@@ -631,7 +626,7 @@ impl Scenario {
                 break;
             }
         }
-        // What was under way has arrived.
+        // No call is under way any more.
         self.world.clock.sleep(MINUTE * 2).await;
         self.tally.faults = self.faults.load(Ordering::Relaxed);
         for tenant in &self.tenants {

@@ -1,5 +1,5 @@
-//! A world to ship in: store, buckets, queue and time, the processes that live in it, and the witness of every version
-//! that a destination ever had. Makes one check only: what is committed must be in the bucket at that moment.
+//! The simulated world: store, buckets, queue, time and processes, and a recorder of every version of each destination. It
+//! makes one check: an object must be in the bucket when its delivery is committed.
 
 use std::{
     sync::{
@@ -40,27 +40,22 @@ use crate::{
     bucket::MemoryBuckets, clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, queue::MemoryQueue,
 };
 
-/// Where the deployment is.
 pub const HOME: &str = "eu-central-1";
-/// How many messages one process takes at a time, and ships at the same time: as many as the shipper function does.
+/// The messages that a process receives and works on at the same time, as the shipper function.
 pub const BATCH: usize = 10;
 
-/// Somebody who may do everything.
+/// The platform, which may do everything.
 #[must_use]
 pub fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }
 }
 
-/// The region of this name.
-///
-/// # Panics
-/// Where it is none.
 #[must_use]
 pub fn region(name: &str) -> Region {
     name.parse().unwrap()
 }
 
-/// A clock that a test steps, as clocks are stepped that were wrong. Who sleeps sleeps by the true one.
+/// A clock that a test corrects, as a wrong clock is corrected. Sleeping follows the true clock.
 #[derive(Debug)]
 pub struct SteppedClock {
     clock: Arc<dyn Clock>,
@@ -68,13 +63,12 @@ pub struct SteppedClock {
 }
 
 impl SteppedClock {
-    /// A clock that shows what `clock` shows.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self { clock, ahead_ms: AtomicI64::new(0) })
     }
 
-    /// From now on it is ahead so many milliseconds, or behind where they are negative.
+    /// Sets how many milliseconds the clock is ahead. Negative numbers put it behind.
     pub fn set_ahead(&self, millis: i64) {
         self.ahead_ms.store(millis, Ordering::Relaxed);
     }
@@ -96,26 +90,24 @@ impl Clock for SteppedClock {
 /// Who wrote a version of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum By {
-    /// It was written together with the event at this sequence.
+    /// A commit with the event at this sequence.
     Event(u64),
-    /// A shipper, perhaps with a delivery.
+    /// A shipper, with a delivery if it made one.
     Shipper(Option<Box<Delivery>>),
-    /// It is the last one: the destination was deleted, which the event at this sequence says.
+    /// The last version: the destination was deleted, as the event at this sequence says.
     Deletion(u64),
 }
 
-/// A version that a destination had.
+/// A version of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// Since when, by the true clock.
+    /// When it was written, by the true clock.
     pub at: Timestamp,
-    /// Who wrote it.
     pub by: By,
-    /// What was written.
     pub destination: Destination,
 }
 
-/// The witness: it stands right before store, buckets and queue, and sees what was really written.
+/// Records what was really written, directly before store, buckets and queue.
 #[derive(Debug)]
 pub struct Witness {
     clock: Arc<dyn Clock>,
@@ -132,7 +124,7 @@ struct Seen {
 }
 
 impl Witness {
-    /// Every version of the organisation's destinations, in the order in which they were written.
+    /// Every version of the organisation's destinations, oldest first.
     #[must_use]
     pub fn versions(&self, organisation: &OrganisationId) -> Vec<Version> {
         let of_it = |version: &&Version| version.destination.organisation == *organisation;
@@ -195,25 +187,22 @@ impl Decorator for Witness {
     }
 }
 
-/// The world.
 #[derive(Debug)]
 pub struct World {
     /// The true time.
     pub clock: Arc<PausedClock>,
-    /// The time that processes see.
+    /// The clock of the processes.
     pub dial: Arc<SteppedClock>,
-    /// Log and registry.
     pub store: Arc<MemoryStore>,
-    /// The customers' buckets.
     pub buckets: Arc<MemoryBuckets>,
     /// The ship queue.
     pub queue: Arc<MemoryQueue>,
-    /// All of it behind the witness.
+    /// The ports behind the recorder.
     pub witness: Arc<Decorated<Witness>>,
 }
 
 impl World {
-    /// A world whose time begins at `start`. `store` and `queue` are made for its clocks: the processes' and the true one.
+    /// A world whose time begins at `start`. `store` and `queue` get its clocks: the processes' and the true one.
     #[must_use]
     pub fn new(
         start: Timestamp,
@@ -235,48 +224,39 @@ impl World {
         Self { clock, dial, store, buckets, queue, witness }
     }
 
-    /// What is behind the witness.
+    /// The ports without the recorder.
     #[must_use]
     pub fn ports(&self) -> Arc<dyn Ports> {
         Arc::clone(&self.witness) as Arc<dyn Ports>
     }
 
-    /// An organisation as it is.
-    ///
-    /// # Panics
-    /// Where there is none.
+    /// The current version of an organisation.
     pub async fn organisation(&self, id: &OrganisationId) -> Organisation {
         let found = self.store.organisation(id, annals_core::log::store::Consistency::Strong).await;
         found.unwrap().unwrap()
     }
 }
 
-/// What became of an order.
+/// The result of an order.
 #[derive(Debug)]
 pub struct Shipped {
-    /// The order.
     pub order: ShipOrder,
-    /// How shipping went.
     pub result: Result<ShipReport, ShipError>,
-    /// When it was over, by the true clock.
+    /// When the work ended, by the true clock.
     pub ended_at: Timestamp,
 }
 
-/// A process: everything in it dies together.
+/// A process, which crashes as a whole.
 #[derive(Debug)]
 pub struct Process {
-    /// The way to the world.
     pub gate: Arc<Decorated<Gate>>,
-    /// Its log.
     pub log: Arc<Log>,
-    /// Its shipping.
     pub shipping: Shipping,
-    /// Its administration.
     pub administration: Administration,
 }
 
 impl Process {
-    /// A process behind `gate`, with whatever `within` puts between it and the gate.
+    /// A process behind `gate`. `within` may put decorators between the two.
     #[must_use]
     pub fn start(
         gate: Arc<Decorated<Gate>>,
@@ -301,13 +281,13 @@ impl Process {
         Self { gate, log, shipping, administration }
     }
 
-    /// Plans; `None` where the process died of it.
+    /// Plans. `None` if the process crashed.
     pub async fn plan(&self) -> Option<Result<PlanReport, StoreError>> {
         self.gate.0.live(self.shipping.plan()).await
     }
 
-    /// Takes one batch of messages and ships, as the shipper function does: what is done is deleted, what failed comes
-    /// again when its time is over. `None` where the process died of it: then all of them come again.
+    /// Works on one batch of messages as the shipper function does: messages are deleted when done and visible again later if
+    /// they failed. `None` if the process crashed: then all are visible again later.
     pub async fn work(&self, queue: &MemoryQueue, clock: &dyn Clock) -> Option<Vec<Shipped>> {
         let messages = queue.receive(BATCH);
         let shipping = join_all(messages.into_iter().map(async |message| {

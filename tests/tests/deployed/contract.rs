@@ -126,7 +126,6 @@ impl Environment {
     }
 }
 
-/// Every implementation, each empty.
 async fn environments() -> Vec<Environment> {
     let memory = Arc::new(MemoryStore::new());
     let cloud = Cloud::start(CloudOptions::default()).await.unwrap();

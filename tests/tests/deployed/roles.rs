@@ -46,7 +46,6 @@ in_every_environment! {
     a_test_tells_a_missing_bucket_from_a_refused_put
 }
 
-/// Where AWS is.
 struct Environment {
     place: Place,
     /// The account that runs Annals, 12 digits.

@@ -50,7 +50,6 @@ in_every_environment! {
     every_operation_is_answered_by_the_function_that_has_it_and_nothing_else_is
 }
 
-/// Where Annals runs.
 struct Environment {
     place: Place,
     api: Address,

@@ -16,7 +16,6 @@ use crate::{
     tokens::expired,
 };
 
-/// One route.
 struct Route {
     method: Method,
     path: &'static str,

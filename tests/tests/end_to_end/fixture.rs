@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 /// How far back the first delivery reaches.
 pub(crate) const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The running system.
 pub(crate) struct Fixture {
     pub(crate) system: System,
     address: Address,
@@ -52,17 +51,14 @@ impl Fixture {
         Self { system, address }
     }
 
-    /// Who has this token.
     pub(crate) fn with<'a>(&'a self, token: &'a str) -> Caller<'a> {
         self.address.with(token)
     }
 
-    /// Who has none.
     pub(crate) fn nobody(&self) -> Caller<'_> {
         self.address.nobody()
     }
 
-    /// The platform.
     pub(crate) fn platform(&self) -> Caller<'_> {
         self.with(PLATFORM_TOKEN)
     }

@@ -29,7 +29,6 @@ use tower::ServiceExt as _;
 
 use crate::fixture::{Answer, Fixture, Org, event};
 
-/// Who sends it.
 #[derive(Debug, Clone, Copy)]
 enum Sender {
     Producer,

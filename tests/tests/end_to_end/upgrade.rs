@@ -55,9 +55,7 @@ struct World {
 
 /// What a release left behind.
 struct Release {
-    /// The tables' items.
     items: Vec<(String, HashMap<String, AttributeValue>)>,
-    /// When.
     at: Timestamp,
     /// The text of an auditor's token.
     token: String,

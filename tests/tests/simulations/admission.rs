@@ -45,7 +45,6 @@ struct World {
     _cloud: Option<Cloud>,
 }
 
-/// One process.
 struct Process {
     administration: Administration,
     admission: Admission,

@@ -55,7 +55,6 @@ impl Fixture {
         Shipping::new(log, ports.clone(), ports.clone(), ports, clock, SeededEntropy::new(2), policy)
     }
 
-    /// What a plan says.
     async fn planned(&self) -> Option<u64> {
         self.shipping(ShipPolicy::default()).plan().await.unwrap().lag_seconds
     }

@@ -93,7 +93,6 @@ impl World {
         self.answer(get(path).header(header::COOKIE, cookie), "").await
     }
 
-    /// The log's lines.
     async fn lines(&self, organisation: &Organisation) -> Vec<Value> {
         let log = self.api().log;
         let last = log.tail(&organisation.id).await.unwrap().last;

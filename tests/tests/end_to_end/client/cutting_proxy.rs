@@ -24,7 +24,6 @@ use tokio::{net::TcpListener, task::JoinSet};
 /// Where a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Nowhere.
     No,
     /// Before the server hears of the request.
     Request,

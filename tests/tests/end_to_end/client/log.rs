@@ -72,7 +72,6 @@ impl Fixture {
         text.reveal().to_owned()
     }
 
-    /// The last sequence.
     pub(crate) async fn tail(&self) -> u64 {
         self.system.api().log.tail(&self.organisation.id).await.unwrap().last
     }

@@ -23,7 +23,6 @@ esac
 
 /// A run of the script.
 pub(crate) struct Run {
-    /// How it ended.
     pub(crate) output: Output,
     /// The arguments of each call of `aws`.
     pub(crate) calls: Vec<Vec<String>>,

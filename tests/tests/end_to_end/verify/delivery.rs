@@ -72,7 +72,6 @@ pub(crate) async fn log(organisation: &str, seed: u64, sizes: &[u64]) -> Vec<Vec
 }
 
 impl Plan {
-    /// Records and delivers.
     pub(crate) async fn deliver(self) -> Delivery {
         let log = log("acme", self.seed, &sizes(self.seed, self.segments)).await;
         let entropy = SeededEntropy::new(self.seed ^ 0xde11);
@@ -113,12 +112,10 @@ impl Delivery {
         delivery
     }
 
-    /// The verifier's answer.
     pub(crate) fn judged(&self) -> Report {
         verify(&self.objects, &self.expected).unwrap()
     }
 
-    /// The keys, in order.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.objects.keys().cloned().collect()
     }

@@ -12,7 +12,6 @@ use super::delivery::{self, Delivery, Plan, content, decode, encode, is_compress
 const MUTATIONS: usize = 10_000;
 const SEED: u64 = 20_261_123;
 
-/// What a mutation did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Deed {
     /// The delivered lines are others, or in another order, or not whole.
@@ -23,7 +22,6 @@ enum Deed {
     Loss { sequence: u64 },
     /// All lines are there, as they were and in order: only their wrapping is another.
     Rewrap,
-    /// Nothing could be done.
     Nothing,
 }
 

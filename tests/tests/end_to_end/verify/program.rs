@@ -69,7 +69,6 @@ impl Fixture {
         self.call("POST", "/_local/tick", json!({})).await;
     }
 
-    /// Runs the program.
     async fn run(&self, arguments: &[&str], token: Option<&str>) -> (Option<i32>, String, String) {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_verify-under-test"));
         command.args(arguments).env_clear().envs(self.environment.iter().cloned());

@@ -51,7 +51,6 @@ use super::cloud_watch::Metrics;
 /// What is wrong, from [`BEGIN`] on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing.
     Nothing,
     /// Nobody calls, and nothing is recorded.
     Quiet,

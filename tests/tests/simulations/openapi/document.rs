@@ -30,12 +30,10 @@ impl Described {
         responses.iter().map(|(status, response)| (status.clone(), resolve(document, response).clone())).collect()
     }
 
-    /// What it is sent.
     pub(crate) fn request(&self) -> Option<&Value> {
         self.operation.get("requestBody")
     }
 
-    /// Who may call it.
     pub(crate) fn roles(&self) -> Vec<&str> {
         self.operation["x-roles"].as_array().unwrap().iter().map(|role| role.as_str().unwrap()).collect()
     }

@@ -181,7 +181,6 @@ impl Ask {
     }
 }
 
-/// The world.
 pub(crate) struct World {
     pub(crate) operations: Vec<Described>,
     pub(crate) exchanges: Vec<Exchange>,
@@ -199,7 +198,6 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Nothing but the API.
     pub(crate) fn new(operations: Vec<Described>) -> Self {
         let clock = PausedClock::new(START);
         let entropy = SeededEntropy::new(7);
@@ -267,7 +265,6 @@ impl World {
         }
     }
 
-    /// Lets time pass.
     pub(crate) fn wait(&self, duration: Duration) {
         self.clock.jump(duration);
     }
@@ -280,7 +277,6 @@ impl World {
         self.store.expire(self.clock.now(), |of, _| *of == id);
     }
 
-    /// Plans and ships.
     pub(crate) async fn tick(&self) {
         self.shipping.plan().await.unwrap();
         for message in self.queue.receive(10) {
