@@ -159,7 +159,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(fixture: &Fixture, route: &Route) -> Self {
+    async fn start(fixture: &Fixture, route: &Route) -> Self {
         let org = fixture.organisation().await;
         let input = json!({"name": "To be revoked", "role": "auditor"});
         let token = fixture.platform().post(&format!("/organisations/{}/tokens", org.id), &input).await.expect(201);

@@ -212,7 +212,7 @@ const SETUP_BUCKET: &str = "acme-audit-events";
 const SETUP_ROLE: &str = "arn:aws:iam::444455556666:role/security/annals-put";
 
 impl Fixture {
-    async fn set() -> Self {
+    async fn start() -> Self {
         let system = start_system(None).await;
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{}/organisations/acme", system.url());

@@ -21,7 +21,7 @@ struct Stage {
 
 impl Stage {
     /// An organisation with an event, a destination, and a customer who has set everything up.
-    async fn set() -> Self {
+    async fn start() -> Self {
         let deployment = Deployment::start().await;
         let acme = deployment.organisation("acme").await;
         let customer = Customer::create(deployment.cloud(), Some(&acme.external_id));

@@ -20,7 +20,7 @@ struct Fixture {
 
 impl Fixture {
     /// The system, with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
-    async fn set() -> Self {
+    async fn start() -> Self {
         let system = start_system(None).await;
         let customer = Customer::create(system.cloud(), None);
         let reader =
