@@ -148,7 +148,9 @@ async fn environments() -> Vec<Environment> {
             .endpoint_url(endpoint)
             .credentials_provider(Credentials::new(account, "any", None, None, "test"));
         let client = Client::from_conf(config.build());
-        environments.push(Environment::dynamodb("the DynamoDB at the endpoint", client, LARGEST_COMMIT_OF_MINISTACK, None).await);
+        environments.push(
+            Environment::dynamodb("the DynamoDB at the endpoint", client, LARGEST_COMMIT_OF_MINISTACK, None).await,
+        );
     }
     environments
 }
@@ -872,7 +874,11 @@ contract! {
     }
 }
 
-async fn organisation(environment: &Environment, id: &OrganisationId, consistency: Consistency) -> Option<Organisation> {
+async fn organisation(
+    environment: &Environment,
+    id: &OrganisationId,
+    consistency: Consistency,
+) -> Option<Organisation> {
     environment.store.organisation(id, consistency).await.unwrap()
 }
 

@@ -187,7 +187,8 @@ impl Customer {
 
     /// What is under a key, for the bucket's owner.
     async fn object(&self, environment: &Environment, key: &str) -> Option<String> {
-        let answer = environment.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
+        let answer =
+            environment.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
         Some(String::from_utf8(answer.body.collect().await.unwrap().to_vec()).unwrap())
     }
 }
@@ -213,7 +214,9 @@ fn assert_steps(report: &ConnectionTestReport, outcomes: [StepOutcome; 4]) {
     assert_eq!(steps, expected, "{:#?}", report.steps);
 }
 
-async fn a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id(environment: &Environment) {
+async fn a_role_that_trusts_the_account_and_asks_for_nothing_is_assumed_with_any_external_id(
+    environment: &Environment,
+) {
     let target = environment.trusting(None).await.target();
     environment.sink.assume(&target, EXTERNAL_ID).await.unwrap();
     environment.sink.assume(&target, "another-id").await.unwrap();
@@ -223,7 +226,8 @@ async fn a_role_that_asks_for_an_external_id_is_assumed_with_that_one_alone(envi
     let target = environment.trusting(Some(EXTERNAL_ID)).await.target();
     environment.sink.assume(&target, EXTERNAL_ID).await.unwrap();
     for wrong in ["another-id", &EXTERNAL_ID.to_lowercase(), &EXTERNAL_ID[1..]] {
-        let error = assert_refused(environment.sink.assume(&target, wrong).await, Call::AssumeRole, 403, "AccessDenied");
+        let error =
+            assert_refused(environment.sink.assume(&target, wrong).await, Call::AssumeRole, 403, "AccessDenied");
         assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
     }
     let target = environment.trusting(Some("another-id")).await.target();
@@ -234,7 +238,8 @@ async fn a_role_that_trusts_somebody_else_or_does_not_exist_is_not_assumed(envir
     let target = environment.customer(trust(&account(), None)).await.target();
     assert_refused(environment.sink.assume(&target, EXTERNAL_ID).await, Call::AssumeRole, 403, "AccessDenied");
     let missing = Target { role_arn: format!("arn:aws:iam::{}:role/none", account()).parse().unwrap(), ..target };
-    let error = assert_refused(environment.put(&missing, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
+    let error =
+        assert_refused(environment.put(&missing, "a.json", "{}\n").await, Call::AssumeRole, 403, "AccessDenied");
     assert_eq!(FailureCode::of(&error), FailureCode::RoleNotAssumable);
 }
 
@@ -286,7 +291,8 @@ async fn a_put_that_the_role_does_not_allow_is_denied(environment: &Environment)
     let role = format!("{}-bare", customer.role);
     environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), None).await;
     let bare = Customer { role, ..customer };
-    let error = assert_refused(environment.put(&bare.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+    let error =
+        assert_refused(environment.put(&bare.target(), "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
     assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
 }
 
@@ -308,7 +314,8 @@ async fn a_put_that_the_buckets_policy_denies_is_denied(environment: &Environmen
 }
 
 async fn a_put_into_a_bucket_of_another_account_is_denied(environment: &Environment) {
-    let (customer, other) = (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
+    let (customer, other) =
+        (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
     let role = format!("{}-wide", customer.role);
     let policy = put_policy("*", "*");
     environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(policy)).await;
@@ -318,7 +325,8 @@ async fn a_put_into_a_bucket_of_another_account_is_denied(environment: &Environm
 }
 
 async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(environment: &Environment) {
-    let (customer, other) = (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
+    let (customer, other) =
+        (environment.trusting(Some(EXTERNAL_ID)).await, environment.trusting(Some(EXTERNAL_ID)).await);
     let role = format!("{}-wide", customer.role);
     environment.place.put_role(&role, trust(&environment.service, Some(EXTERNAL_ID)), Some(put_policy("*", "*"))).await;
     let open = json!({"Version": "2012-10-17", "Statement": [{
@@ -331,7 +339,8 @@ async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(environ
     let stranger = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
     // MiniStack does not look at the owner that is expected.
     if matches!(environment.place, Place::Embedded(_)) {
-        let error = assert_refused(environment.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
+        let error =
+            assert_refused(environment.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
         assert_eq!(FailureCode::of(&error), FailureCode::PutDenied);
         assert_eq!(other.object(environment, "a.json").await, None, "whoever took the bucket's name gets no event");
     }

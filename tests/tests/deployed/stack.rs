@@ -415,7 +415,8 @@ async fn what_was_set_up_is_changed_shown_and_ended(environment: &Environment) {
 
 async fn the_log_goes_on_where_all_that_came_before_has_expired(environment: &Environment) {
     let party = Party::new(environment, None, "*").await;
-    let link = environment.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
+    let link =
+        environment.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
     let organisation = party.org.id.parse().unwrap();
     let store = environment.store();
     // Not by way of the API's function, which remembers ends for moments, and none ten days old.
@@ -526,7 +527,8 @@ async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(en
 async fn nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist(environment: &Environment) {
     let (acme, umbrella) = (environment.organisation().await, environment.organisation().await);
     environment.api.with(&acme.producer).post("/events", &event("private")).await.expect(201);
-    for caller in [environment.api.nobody(), environment.api.with("nonsense"), environment.api.with(&acme.auditor[1..])] {
+    for caller in [environment.api.nobody(), environment.api.with("nonsense"), environment.api.with(&acme.auditor[1..])]
+    {
         let refused = caller.get("/audit").await;
         refused.expect_problem(401, "unauthorized");
         assert_eq!(refused.headers["www-authenticate"], "Bearer");

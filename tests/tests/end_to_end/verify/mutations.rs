@@ -17,9 +17,14 @@ enum Deed {
     /// The delivered lines are others, or in another order, or not whole.
     Harm,
     /// One line is not what it was, and nothing else.
-    Change { key: String, line: u64 },
+    Change {
+        key: String,
+        line: u64,
+    },
     /// One line within an object is not there, and nothing else.
-    Loss { sequence: u64 },
+    Loss {
+        sequence: u64,
+    },
     /// All lines are there, as they were and in order: only their wrapping is another.
     Rewrap,
     Nothing,
