@@ -195,7 +195,8 @@ class Deployment:
             for method, operation in methods.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-                yield f"{method} {path}", re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
+                route = path if path == "$default" else f"{method} {path}"
+                yield route, re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
 
     def create_routes(self):
         """Creates the routes, which CloudFormation creates on AWS and MiniStack does not."""

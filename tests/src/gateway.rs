@@ -97,7 +97,7 @@ impl Request {
             Some((body, Encoding::Base64)) => (Some(STANDARD.encode(body)), true),
             Some((body, Encoding::Text)) => (Some(String::from_utf8(body.clone()).unwrap()), false),
         };
-        let route = format!("{} {}", self.method, self.path);
+        let route = "$default";
         let path = self.stage.as_ref().map_or_else(|| self.path.clone(), |stage| format!("/{stage}{}", self.path));
         // API Gateway passes cookies on in a list of their own.
         let mut headers = self.headers.clone();

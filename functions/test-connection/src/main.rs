@@ -1,9 +1,9 @@
 //! The test-connection function: its router behind API Gateway.
 
 use annals_http::gateway;
-use annals_test_connection::{TestConnection, router};
+use annals_test_connection::{TestConnectionState, paths, router};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    gateway::run(TestConnection::from_environment, router).await
+    gateway::run(TestConnectionState::from_environment, router, paths()).await
 }

@@ -1,5 +1,6 @@
-//! API Gateway in front of a router: what it puts before a path is taken off, and put back into links; and how a function
-//! that serves it runs.
+//! A router behind API Gateway: how its function runs, and how the base path is removed from requests.
+
+use std::sync::Arc;
 
 use annals_aws::{
     dynamodb,
@@ -9,17 +10,20 @@ use annals_aws::{
 use aws_config::SdkConfig;
 use axum::Router;
 use http::{Request, Uri, uri::PathAndQuery};
-use lambda_http::request::RequestContext;
+use lambda_http::{Body, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext, request::RequestContext};
 use tower::util::MapRequest;
 
-/// Runs a function behind API Gateway until Lambda ends it: `router` over what `read` finds in the environment, with the
-/// store's connection made before the first request.
+use crate::endpoint::{Endpoint, Endpoints, Scope, below_organisation};
+
+/// Runs a function behind API Gateway until Lambda ends it. `read` reads the environment, `router` answers the requests
+/// for `paths`. The store's connection is made before the first request.
 ///
 /// # Errors
-/// Where the environment lacks something, or Lambda's runtime API fails.
+/// Returns an error if a setting is missing or invalid, or Lambda's runtime API fails.
 pub async fn run<S>(
     read: impl FnOnce(&SdkConfig) -> Result<S, SettingError>,
     router: impl FnOnce(S) -> Router,
+    paths: Paths,
 ) -> Result<(), lambda_http::Error> {
     telemetry::start_json();
     let started = settings::sdk_config().and_then(|config| read(&config).map(|state| (config, state)));
@@ -27,32 +31,62 @@ pub async fn run<S>(
     if let Err(error) = dynamodb::warm(&config, &settings::required("REGISTRY_TABLE")?).await {
         tracing::warn!(%error, "not warmed");
     }
-    lambda_http::run(behind_gateway(router(state))).await
+    let paths = Arc::new(paths);
+    let strip = move |request: Request<Body>| strip_base_path(request, &paths);
+    lambda_http::run(MapRequest::new(router(state), strip)).await
 }
 
-/// What stands before the API's own paths where callers see them: a stage such as `/prod`, or the path of a custom
-/// domain's mapping.
+/// What precedes our own paths in the URLs that callers see: a stage such as `/prod`, or the path of a custom domain's
+/// mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePath(pub String);
 
-type TakeOff<B> = fn(Request<B>) -> Request<B>;
+/// The paths that a function serves. A segment in braces stands for any segment, `{*rest}` for the rest of the path.
+#[derive(Debug, Clone, Default)]
+pub struct Paths(Vec<String>);
 
-/// `router` as a Lambda function behind API Gateway serves it, at any stage and under any custom domain.
-pub fn behind_gateway<B>(router: Router) -> MapRequest<Router, TakeOff<B>> {
-    MapRequest::new(router, take_off_base_path)
+impl Paths {
+    #[must_use]
+    pub fn and(mut self, path: impl Into<String>) -> Self {
+        self.0.push(path.into());
+        self
+    }
+
+    fn contain(&self, path: &str) -> bool {
+        self.0.iter().any(|declared| matches(declared, path))
+    }
 }
 
-/// The route that API Gateway chose tells how many segments of the path are the API's own: what comes before them is the
-/// base path.
-fn take_off_base_path<B>(mut request: Request<B>) -> Request<B> {
+impl<S> Endpoints<S> for Paths {
+    fn endpoint<E: Endpoint<S> + 'static>(self) -> Self {
+        match E::SCOPE {
+            Scope::Path => self.and(E::PATH),
+            Scope::TokenOrPath => self.and(E::PATH).and(below_organisation(E::PATH)),
+        }
+    }
+}
+
+fn matches(declared: &str, path: &str) -> bool {
+    let (mut declared, mut path) = (declared.split('/'), path.split('/'));
+    loop {
+        match (declared.next(), path.next()) {
+            (None, None) => return true,
+            (Some(rest), Some(_)) if rest.starts_with("{*") => return true,
+            (Some(parameter), Some(segment)) if parameter.starts_with('{') && !segment.is_empty() => {}
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Moves the base path out of the request's URI into a [`BasePath`].
+fn strip_base_path<B>(mut request: Request<B>, paths: &Paths) -> Request<B> {
     let Some(RequestContext::ApiGatewayV2(context)) = request.extensions().get() else { return request };
-    let route = context.route_key.as_deref().and_then(|key| key.split_once(' ')).map(|(_, route)| route);
-    let segments = route.map_or(0, |route| route.matches('/').count());
     let uri = request.uri();
-    let own = segments.checked_sub(1).and_then(|last| uri.path().rmatch_indices('/').nth(last));
-    let Some((base, own)) = own.filter(|(index, _)| *index > 0).map(|(index, _)| uri.path().split_at(index)) else {
+    let (base, own) = uri.path().split_at(base_path_length(context, uri.path(), paths));
+    if base.is_empty() {
         return request;
-    };
+    }
     let target = uri.query().map_or_else(|| own.to_owned(), |query| format!("{own}?{query}"));
     let (base, mut parts) = (BasePath(base.to_owned()), uri.clone().into_parts());
     parts.path_and_query = target.parse::<PathAndQuery>().ok();
@@ -63,37 +97,81 @@ fn take_off_base_path<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
+/// At API Gateway's own domain the base path is the stage, unless that is `$default`. At a custom domain it is the path of
+/// the mapping, which the request does not tell: the longest tail of the path that is one of ours ends it. So a mapping
+/// must not begin like one of our paths.
+fn base_path_length(context: &ApiGatewayV2httpRequestContext, path: &str, paths: &Paths) -> usize {
+    let stage = context.stage.as_deref().filter(|stage| *stage != "$default");
+    let length_of_stage = stage.map_or(0, |stage| {
+        let is_first =
+            path.strip_prefix('/').and_then(|path| path.strip_prefix(stage)).is_some_and(|rest| rest.starts_with('/'));
+        if is_first { 1 + stage.len() } else { 0 }
+    });
+    let is_custom_domain = context.domain_name.as_deref().is_some_and(|domain| !domain.contains(".execute-api."));
+    if !is_custom_domain {
+        return length_of_stage;
+    }
+    let mut starts = path.match_indices('/').map(|(index, _)| index);
+    starts.find(|start| paths.contain(&path[*start..])).unwrap_or(length_of_stage)
+}
+
 #[cfg(test)]
 mod tests {
-    use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
-
     use super::*;
 
-    fn taken_off(route: &str, uri: &str) -> (String, Option<String>) {
+    const GATEWAY: &str = "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
+
+    fn stripped(domain: &str, stage: &str, uri: &str) -> (String, Option<String>) {
+        let paths = Paths::default()
+            .and("/audit")
+            .and("/audit/{uuid}")
+            .and("/organisations/{organisation}/audit")
+            .and("/console")
+            .and("/console/{*rest}");
         let mut context = ApiGatewayV2httpRequestContext::default();
-        context.route_key = Some(route.to_owned());
+        context.stage = Some(stage.to_owned());
+        context.domain_name = Some(domain.to_owned());
         let mut request = Request::builder().uri(uri).body(()).unwrap();
         request.extensions_mut().insert(RequestContext::ApiGatewayV2(context));
-        let request = take_off_base_path(request);
+        let request = strip_base_path(request, &paths);
         (request.uri().to_string(), request.extensions().get::<BasePath>().map(|base| base.0.clone()))
     }
 
     #[test]
-    fn what_stands_before_the_route_is_taken_off() {
-        let base = |text: &str| Some(text.to_owned());
-        for (route, uri, expected) in [
-            ("GET /audit", "https://h/audit?a=b", ("https://h/audit?a=b", None)),
-            ("GET /audit", "https://h/prod/audit?a=%2Fb", ("https://h/audit?a=%2Fb", base("/prod"))),
-            ("GET /audit/{uuid}", "https://h/v1/log/audit/xyz", ("https://h/audit/xyz", base("/v1/log"))),
-            (
-                "GET /organisations/{organisation}/audit",
-                "https://h/prod/organisations/a%2Fb/audit",
-                ("https://h/organisations/a%2Fb/audit", base("/prod")),
-            ),
+    fn the_stage_is_removed_at_the_domain_of_the_gateway() {
+        for (stage, uri, expected) in [
+            ("$default", "https://h/audit?a=b", ("https://h/audit?a=b", None)),
             ("$default", "https://h/prod/audit", ("https://h/prod/audit", None)),
-            ("GET /organisations/{organisation}/audit", "https://h/audit", ("https://h/audit", None)),
+            ("prod", "https://h/prod/audit?a=%2Fb", ("https://h/audit?a=%2Fb", Some("/prod"))),
+            ("prod", "https://h/prod/nowhere", ("https://h/nowhere", Some("/prod"))),
+            ("audit", "https://h/audit/audit", ("https://h/audit", Some("/audit"))),
+            (
+                "prod",
+                "https://h/prod/organisations/a%2Fb/audit",
+                ("https://h/organisations/a%2Fb/audit", Some("/prod")),
+            ),
+            ("prod", "https://h/prod/console/a/b/c", ("https://h/console/a/b/c", Some("/prod"))),
         ] {
-            assert_eq!(taken_off(route, uri), (expected.0.to_owned(), expected.1), "{route} {uri}");
+            let expected = (expected.0.to_owned(), expected.1.map(str::to_owned));
+            assert_eq!(stripped(GATEWAY, stage, uri), expected, "{stage} {uri}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_the_mapping_is_removed_at_a_custom_domain() {
+        for (uri, expected) in [
+            ("https://h/audit", ("https://h/audit", None)),
+            ("https://h/v1/log/audit/xyz?a=%2Fb", ("https://h/audit/xyz?a=%2Fb", Some("/v1/log"))),
+            ("https://h/organisations/audit/audit", ("https://h/organisations/audit/audit", None)),
+            ("https://h/v1/organisations/a%2Fb/audit", ("https://h/organisations/a%2Fb/audit", Some("/v1"))),
+            ("https://h/v1/audit/a%2Fb", ("https://h/audit/a%2Fb", Some("/v1"))),
+            ("https://h/v1/console", ("https://h/console", Some("/v1"))),
+            ("https://h/v1/console/destinations//", ("https://h/console/destinations//", Some("/v1"))),
+            ("https://h/v1/nowhere", ("https://h/v1/nowhere", None)),
+            ("https://h/v1/audit/", ("https://h/v1/audit/", None)),
+        ] {
+            let expected = (expected.0.to_owned(), expected.1.map(str::to_owned));
+            assert_eq!(stripped("audit.example.com", "$default", uri), expected, "{uri}");
         }
     }
 }
