@@ -1,5 +1,5 @@
-"""What schemathesis cannot learn from a schema: how NDJSON is sent, and what makes a request not only well-formed, but
-right. Only requests that are meant to be right are completed here; those that are meant to be wrong stay as they are.
+"""What a schema cannot tell schemathesis: how NDJSON is sent, and which values are valid together. Changes only requests
+that are meant to be valid.
 """
 
 import json
@@ -24,7 +24,7 @@ def before_call(context, case, kwargs):
     global requests
     requests += 1
     if (case.path_parameters or {}).get("token") == own_token:
-        case.path_parameters["token"] = "000000000000"  # who revokes its own token tests nothing more
+        case.path_parameters["token"] = "000000000000"  # a caller that revokes its own token tests nothing more
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
     query, body = case.query, case.body
@@ -33,7 +33,7 @@ def before_call(context, case, kwargs):
             if cursor in query:
                 query[cursor] = uuid  # a cursor is an event of this organisation
         if "from" in query:
-            query.pop("after", None)  # a page begins with an event or behind one
+            query.pop("after", None)  # a page begins with an event or after one
         if "since" in query and "until" in query:
             query["since"] = "2020-01-01"  # a period does not end before it begins
             query["until"] = "2999-01-01"
@@ -48,7 +48,7 @@ def before_call(context, case, kwargs):
         }
         case.body = json.dumps(event) + "\n"  # lines are events
     elif case.operation.label.endswith("/rotate"):
-        case.body = {"overlapSeconds": 1, **(body if isinstance(body, dict) else {}), "expiresAt": None}  # an end is told
+        case.body = {"overlapSeconds": 1, **(body if isinstance(body, dict) else {}), "expiresAt": None}  # the successor's expiry is given
         case.media_type = "application/json"
     elif isinstance(body, dict):
         if "expiresAt" in body:

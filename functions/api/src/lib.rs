@@ -1,16 +1,16 @@
-//! The HTTP API: which request is answered by which use case, and how. [`routes`] has one file a resource.
+//! The HTTP API: which use case answers which request. [`endpoints`] has one file per endpoint.
 //!
-//! Architecture invariant: handlers are wiring. What is allowed, what is recorded and what is answered is the domain's.
+//! Architecture invariant: handlers are wiring. What is allowed and what is recorded is decided in the domain.
 
-pub mod routes;
+pub mod endpoints;
 
 use annals_http::{Services, with_fallbacks};
 use axum::Router;
 
-/// The description that is served, with its examples.
+/// The OpenAPI document that is served, with its examples.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// The routes of the API function.
+/// The router of the API function.
 pub fn router(services: Services) -> Router {
-    with_fallbacks(routes::operations(Router::new()), &services).with_state(services)
+    with_fallbacks(endpoints::add(Router::new()), &services).with_state(services)
 }

@@ -53,8 +53,8 @@ pub(crate) fn routes() -> Router<Console> {
 /// `POST /console/destinations/{destination}/pause`
 async fn pause(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id: DestinationId = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id: DestinationId = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     administration.pause_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
     Ok(redirect(&request, Done::Paused))
 }
@@ -62,8 +62,8 @@ async fn pause(request: ConsoleRequest) -> Result<Response, Refusal> {
 /// `POST /console/destinations/{destination}/resume`
 async fn resume(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id: DestinationId = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id: DestinationId = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     administration.resume_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
     Ok(redirect(&request, Done::Resumed))
 }

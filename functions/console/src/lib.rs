@@ -29,20 +29,20 @@ use annals_aws::settings::{self, SettingError};
 use annals_http::{
     Services,
     console::{Embedding, protected, refusal::Refusal},
-    observed,
+    with_request_log,
 };
 use axum::{Router, extract::FromRef, routing::any};
 
 /// The state of the console's routes.
 #[derive(Debug, Clone)]
 pub struct Console {
-    pub api: Services,
+    pub services: Services,
     pub embedding: Embedding,
 }
 
 impl FromRef<Console> for Services {
     fn from_ref(console: &Console) -> Self {
-        console.api.clone()
+        console.services.clone()
     }
 }
 
@@ -53,14 +53,14 @@ impl Console {
     /// Returns an error if a variable is missing or not valid.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let embedding = settings::parsed_or("CONSOLE_ORIGINS", Embedding::default())?;
-        Ok(Self { api: Services::from_environment(config)?, embedding })
+        Ok(Self { services: Services::from_environment(config)?, embedding })
     }
 }
 
 /// All routes of the console, complete with their layers.
 pub fn router(console: Console) -> Router {
-    let api = console.api.clone();
-    observed(protected(routes(), &console.embedding), &api).with_state(console)
+    let services = console.services.clone();
+    with_request_log(protected(routes(), &console.embedding), &services).with_state(console)
 }
 
 /// The routes alone, to be merged with others.

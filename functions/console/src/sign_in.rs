@@ -55,10 +55,10 @@ async fn open_link(
     }
     let Path(link) = link.map_err(|_| Refusal::LinkNotValid)?;
     let context = context(headers, request.extensions());
-    let (session, token) = match console.api.administration.open_portal_link(&link, context).await {
+    let (session, token) = match console.services.administration.open_portal_link(&link, context).await {
         Ok(opened) => opened,
         Err(AdministrationError::NotFound) => {
-            return Err(match console.api.admission.refuse(address(request.extensions())) {
+            return Err(match console.services.admission.refuse(address(request.extensions())) {
                 error @ AdmissionError::TooMany(_) => Problem::from(error).into(),
                 _ => Refusal::LinkNotValid,
             });
@@ -75,7 +75,7 @@ async fn open_link(
 async fn sign_out(State(console): State<Console>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(READERS).await?;
     let context = request.call.context();
-    match console.api.administration.end_session(&organisation, &request.session, context).await {
+    match console.services.administration.end_session(&organisation, &request.session, context).await {
         Ok(()) | Err(AdministrationError::NotFound) => {}
         Err(error) => return Err(Problem::from(error).into()),
     }

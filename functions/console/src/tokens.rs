@@ -41,8 +41,8 @@ pub(crate) fn routes() -> Router<Console> {
 /// # Errors
 /// Returns [`Refusal::NotFound`] for a producer's token.
 async fn token(request: &ConsoleRequest, organisation: &Organisation) -> Result<Token, Refusal> {
-    let id: TokenId = request.call.parsed("token")?;
-    let token = request.call.api.administration.token(&organisation.id, &id).await.map_err(Problem::from)?;
+    let id: TokenId = request.call.path_parameter("token")?;
+    let token = request.call.services.administration.token(&organisation.id, &id).await.map_err(Problem::from)?;
     if token.role == Role::Producer {
         return Err(Refusal::NotFound);
     }

@@ -7,16 +7,18 @@ use annals_http::{
 };
 use axum::{Router, extract::State, response::Response, routing::post};
 
-use crate::TestConnection;
+use crate::TestConnectionState;
 
-pub(crate) fn routes() -> Router<TestConnection> {
-    Router::new().route("/console/destinations/{destination}/test", post(test))
+pub(crate) const PATH: &str = "/console/destinations/{destination}/test";
+
+pub(crate) fn routes() -> Router<TestConnectionState> {
+    Router::new().route(PATH, post(test))
 }
 
 /// Tries the destination, and shows the page with what was found.
-async fn test(State(state): State<TestConnection>, request: ConsoleRequest) -> Result<Response, Refusal> {
+async fn test(State(state): State<TestConnectionState>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id = request.call.parsed("destination")?;
+    let id = request.call.path_parameter("destination")?;
     let report = state.test(&organisation, &id, &request.call).await?;
     show_tested(&request, &organisation, &id, &report).await
 }

@@ -19,10 +19,10 @@ use annals_core::{
 use annals_http::{
     Services,
     console::{Embedding, protected},
-    observed,
+    with_request_log,
 };
 use annals_shipper::{Shipped, Shipper, outcome};
-use annals_test_connection::TestConnection;
+use annals_test_connection::TestConnectionState;
 use anyhow::Context as _;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
@@ -109,8 +109,8 @@ impl System {
             entropy,
         );
         let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
-        let console = Console { api: api.clone(), embedding: options.embedding };
-        let test_connection = TestConnection {
+        let console = Console { services: api.clone(), embedding: options.embedding };
+        let test_connection = TestConnectionState {
             console: console.clone(),
             sink: Arc::new(S3ObjectSink::with_patience(&cloud.sdk_config(&tester), clock, SinkPatience::interactive())),
             object_name: TEST_OBJECT_NAME.to_owned(),
@@ -120,8 +120,11 @@ impl System {
         let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
         let address = listener.local_addr()?;
         let router = annals_api::router(api.clone())
-            .merge(observed(protected(annals_console::routes(), &console.embedding), &api).with_state(console.clone()))
-            .merge(observed(annals_test_connection::routes(&console), &api).with_state(test_connection))
+            .merge(
+                with_request_log(protected(annals_console::routes(), &console.embedding), &api)
+                    .with_state(console.clone()),
+            )
+            .merge(with_request_log(annals_test_connection::routes(&console), &api).with_state(test_connection))
             .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -274,7 +277,7 @@ async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"error": format!("{error:#}")})),
     };
-    annals_http::call::json(status, &body)
+    annals_http::response::json(status, &body)
 }
 
 fn report(shipped: &Shipped) -> Value {

@@ -2,13 +2,11 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
-use serde_json::value::RawValue;
-
 use crate::{
     delivery::failure::Failure,
     event::Entity,
-    fault::{Fault, Faults},
-    json::{self, Members},
+    fault::Faults,
+    input::{self, Choice, Describer, Fields, Format, Input, OrNull, Reader, Time, WholeNumber},
     organisation::OrganisationId,
     service::ServiceSettings,
     time::Timestamp,
@@ -533,29 +531,48 @@ pub struct DestinationInput {
 }
 
 impl DestinationInput {
-    /// Reads `{"bucket": …, "roleArn": …}` and the optional members of [`SettingsPatch::parse`]; the role is one that
-    /// `service` may assume.
+    /// Reads the body of the request. `service` must be able to assume the role.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8], service: &ServiceSettings) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let bucket = members.required("bucket", &mut faults, |value| Ok(json::text(value)?.parse::<BucketName>()?));
-        let role_arn = members.required("roleArn", &mut faults, |value| Ok(json::text(value)?.parse::<RoleArn>()?));
-        let patch = SettingsPatch::take(&mut members, &mut faults);
-        members.refuse_others(&mut faults);
-        if let Some(role) = &role_arn {
-            patch.check_partition(role, &mut faults);
-            faults.extend(service.check_role(role).err().map(|detail| Fault::at("/roleArn", detail)));
-        }
-        Faults::none_or(faults)?;
-        match (bucket, role_arn) {
-            (Some(bucket), Some(role_arn)) => {
-                Ok(Self { bucket, role_arn, settings: patch.apply(&Settings::default()) })
+        input::read(body, |reader| {
+            let (bucket, role_arn, patch) = Self::fields(reader);
+            reader.refuse_others();
+            if let Some(role) = &role_arn {
+                patch.check_partition(role, reader);
+                if let Err(detail) = service.check_role(role) {
+                    reader.fault("roleArn", detail);
+                }
             }
-            _ => Err(Fault::at("", "needs a bucket and a roleArn").into()),
-        }
+            Some(Self { bucket: bucket?, role_arn: role_arn?, settings: patch.apply(&Settings::default()) })
+        })
+    }
+
+    fn fields<F: Fields>(fields: &mut F) -> (Option<BucketName>, Option<RoleArn>, SettingsPatch) {
+        /// 3 to 63 of these characters, no two dots in a row, and not an IP address.
+        const BUCKET: &str = r"^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
+        const ROLE: &str = r"^arn:(aws|aws-cn|aws-us-gov):iam::\d{12}:role/([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
+        let bucket = fields.required(
+            "bucket",
+            "The bucket's name: 3 to 63 lower case letters, digits, hyphens and dots.",
+            Format { pattern: BUCKET, parse: str::parse },
+        );
+        let role_arn = fields.required(
+            "roleArn",
+            "The role's ARN, in the partition that Annals runs in.",
+            Format { pattern: ROLE, parse: str::parse },
+        );
+        (bucket, role_arn, SettingsPatch::fields(fields))
+    }
+}
+
+impl Input for DestinationInput {
+    const NAME: &'static str = "DestinationInput";
+    const DESCRIPTION: &'static str = "A destination to be created.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
     }
 }
 
@@ -570,41 +587,57 @@ pub struct SettingsPatch {
 }
 
 impl SettingsPatch {
-    /// Reads `{"prefix"?: …, "region"?: …, "compression"?: …, "layout"?: …, "bucketOwner"?: …}`; a region of `null` is
-    /// forgotten, and a bucket owner of `null` is the role's account.
+    /// Reads the body of the request. The region must be in the partition of `role`.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8], role: &RoleArn) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let patch = Self::take(&mut members, &mut faults);
-        members.refuse_others(&mut faults);
-        patch.check_partition(role, &mut faults);
-        Faults::none_or(faults)?;
-        Ok(patch)
+        input::read(body, |reader| {
+            let patch = Self::fields(reader);
+            reader.refuse_others();
+            patch.check_partition(role, reader);
+            Some(patch)
+        })
     }
 
-    fn take(members: &mut Members<'_>, faults: &mut Vec<Fault>) -> Self {
+    fn fields<F: Fields>(fields: &mut F) -> Self {
+        /// Segments of some printable ASCII characters between slashes, none of them `.` or `..`.
+        const PREFIX: &str =
+            r"^$|^/$|^(?!.*//)(?!(.*/)?\.\.?(/|$))(?!/)[!#%&'()+,./0-9:;<=>@A-Z\[\]^_`a-z|~-]{1,512}/?$";
+        const REGION: &str = r"^[a-z]{2}(-[a-z]+){1,2}-\d$";
+        const ACCOUNT: &str = "^[0-9]{12}$";
         Self {
-            prefix: members.optional("prefix", faults, |value| Ok(json::text(value)?.parse::<KeyPrefix>()?)),
-            region: members.optional("region", faults, nullable::<Region>),
-            compression: members.optional(
-                "compression",
-                faults,
-                |value| Ok(json::text(value)?.parse::<Compression>()?),
+            prefix: fields.optional("prefix", "The prefix of all keys.", Format { pattern: PREFIX, parse: str::parse }),
+            region: fields.optional(
+                "region",
+                "The bucket's region; null or missing in a new destination: Annals detects it.",
+                OrNull(Format { pattern: REGION, parse: str::parse }),
             ),
-            layout: members.optional("layout", faults, |value| Ok(json::text(value)?.parse::<KeyLayout>()?)),
-            bucket_owner: members.optional("bucketOwner", faults, nullable::<AccountId>),
+            compression: fields.optional(
+                "compression",
+                "The compression of objects; `none` by default.",
+                Choice { values: Compression::ALL, name: Compression::as_str },
+            ),
+            layout: fields.optional(
+                "layout",
+                "The layout of keys: `wiremock` (default) for `YYYY-MM/DD/…`, `hive` for `dt=YYYY-MM-DD/hour=HH/…`, which \
+                 Hive and Athena read as partitions.",
+                Choice { values: KeyLayout::ALL, name: KeyLayout::as_str },
+            ),
+            bucket_owner: fields.optional(
+                "bucketOwner",
+                "The account that must own the bucket; null or missing in a new destination: the role's account.",
+                OrNull(Format { pattern: ACCOUNT, parse: str::parse }),
+            ),
         }
     }
 
-    fn check_partition(&self, role: &RoleArn, faults: &mut Vec<Fault>) {
+    fn check_partition(&self, role: &RoleArn, reader: &mut Reader<'_>) {
         if let Some(Some(region)) = &self.region
             && role.partition() != region.partition()
         {
             let detail = format!("is in the partition {}, but the role is in {}", region.partition(), role.partition());
-            faults.push(Fault::at("/region", detail));
+            reader.fault("region", detail);
         }
     }
 
@@ -621,11 +654,12 @@ impl SettingsPatch {
     }
 }
 
-/// A `T` as text, or `null`.
-fn nullable<T: FromStr<Err = &'static str>>(value: &RawValue) -> Result<Option<T>, String> {
-    match value.get() {
-        "null" => Ok(None),
-        _ => Ok(Some(json::text(value)?.parse::<T>()?)),
+impl Input for SettingsPatch {
+    const NAME: &'static str = "DestinationPatch";
+    const DESCRIPTION: &'static str = "Changes of a destination.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
     }
 }
 
@@ -649,31 +683,86 @@ pub enum ReplayInput {
 }
 
 impl ReplayInput {
-    /// Reads `{"firstSequence": …, "lastSequence": …}` or `{"since": …, "until": …}`.
+    /// Reads the body of the request.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8]) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let sequence = |value: &RawValue| {
-            let sequence = json::whole_number(value).filter(|sequence| (1..1 << 40).contains(sequence));
-            sequence.ok_or_else(|| "must be a sequence, a whole number from 1 on".to_owned())
-        };
-        let time = |value: &RawValue| Timestamp::parse(&json::text(value)?).map_err(|error| error.to_string());
-        let first = members.optional("firstSequence", &mut faults, sequence);
-        let last = members.optional("lastSequence", &mut faults, sequence);
-        let since = members.optional("since", &mut faults, time);
-        let until = members.optional("until", &mut faults, time);
-        members.refuse_others(&mut faults);
-        Faults::none_or(faults)?;
-        match (first, last, since, until) {
-            (Some(first), Some(last), None, None) if first <= last => Ok(Self::Sequences { first, last }),
-            (None, None, Some(since), Some(until)) if since < until => Ok(Self::Times { since, until }),
-            (Some(_), Some(_), None, None) => Err(Fault::at("/lastSequence", "lies before firstSequence").into()),
-            (None, None, Some(_), Some(_)) => Err(Fault::at("/until", "must lie behind since").into()),
-            _ => Err(Fault::at("", "needs firstSequence and lastSequence, or since and until").into()),
-        }
+        input::read(body, |reader| {
+            let by_sequence = reader.has_any(&["firstSequence", "lastSequence"]);
+            if by_sequence == reader.has_any(&["since", "until"]) {
+                reader.fault("", "needs either firstSequence and lastSequence, or since and until");
+                return None;
+            }
+            if by_sequence {
+                let SequenceRange { first, last } = SequenceRange::fields(reader)?;
+                if first > last {
+                    reader.fault("lastSequence", "is less than firstSequence");
+                }
+                return Some(Self::Sequences { first, last });
+            }
+            let TimeRange { since, until } = TimeRange::fields(reader)?;
+            if since >= until {
+                reader.fault("until", "must be after since");
+            }
+            Some(Self::Times { since, until })
+        })
+    }
+}
+
+impl Input for ReplayInput {
+    const NAME: &'static str = "ReplayInput";
+    const DESCRIPTION: &'static str = "A range of events.";
+
+    fn describe(describer: &mut Describer) {
+        describer.alternative::<SequenceRange>();
+        describer.alternative::<TimeRange>();
+    }
+}
+
+struct SequenceRange {
+    first: u64,
+    last: u64,
+}
+
+impl SequenceRange {
+    fn fields<F: Fields>(fields: &mut F) -> Option<Self> {
+        let sequence = WholeNumber { what: "a sequence, a whole number", min: 1, max: (1 << 40) - 1 };
+        let first = fields.required("firstSequence", "The sequence of the first event.", sequence);
+        let last = "The sequence of the last event, not less than `firstSequence`.";
+        let last = fields.required("lastSequence", last, sequence);
+        Some(Self { first: first?, last: last? })
+    }
+}
+
+impl Input for SequenceRange {
+    const NAME: &'static str = "SequenceRange";
+    const DESCRIPTION: &'static str = "Events by sequence.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
+    }
+}
+
+struct TimeRange {
+    since: Timestamp,
+    until: Timestamp,
+}
+
+impl TimeRange {
+    fn fields<F: Fields>(fields: &mut F) -> Option<Self> {
+        let since = fields.required("since", "Events recorded at this time or later.", Time);
+        let until = fields.required("until", "Events recorded before this time, which is after `since`.", Time);
+        Some(Self { since: since?, until: until? })
+    }
+}
+
+impl Input for TimeRange {
+    const NAME: &'static str = "TimeRange";
+    const DESCRIPTION: &'static str = "Events by the time at which they were recorded.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
     }
 }
 

@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     fault::{Fault, Faults},
+    input::{AnyObject, Describer, Fields, Input, Kind, Name, ObjectMember, Presence, Reader, Schema, Text, Time},
     json::{self, Members},
-    time::Timestamp,
 };
 
 /// The largest event, in bytes of the JSON text that was sent.
@@ -109,55 +109,34 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
         faults.push(Fault::at(pointer, format!("is larger than {MAX_EVENT_BYTES} bytes")));
         return None;
     }
-    let before = faults.len();
-    let mut members = Members::of(json::check(text, pointer, faults)?, pointer, faults)?;
-    let name = |value| json::name(value, MAX_NAME_CHARS);
-
-    let action = members.required("action", faults, name);
-    let kind = members.optional("type", faults, name);
-    let entity = entity(&mut members, "entity", Presence::Required, faults);
-    let principal = entity_text(&mut members, "principal", Presence::Required, faults);
-    let parent_entity = entity_text(&mut members, "parentEntity", Presence::Optional, faults);
-    let subject = entity_text(&mut members, "subject", Presence::Optional, faults);
-    let permission = members.optional("permission", faults, permission);
-    let before_value = members.optional("before", faults, object);
-    let after_value = members.optional("after", faults, object);
-    let client_type = members.optional("clientType", faults, name);
-    let occurred_at = members.optional("occurredAt", faults, |value| {
-        let text = json::text(value)?;
-        Timestamp::parse(&text).map_err(|error| error.to_string())?;
-        Ok(json::quote(&text))
-    });
-    let context = members.optional("context", faults, object);
-    let payload = members.optional("payload", faults, object);
-    let metadata = string_map(&mut members, "metadata", faults);
-    members.refuse_others(faults);
-
-    let (Some(action), Some((entity, entity_type)), Some(principal)) = (action, entity, principal) else { return None };
-    if faults.len() > before {
-        return None;
-    }
-    let kind = kind.unwrap_or_else(|| format!("{entity_type}.{action}").to_lowercase());
+    let count = faults.len();
+    let members = Members::of(json::check(text, pointer, faults)?, pointer, faults)?;
+    let mut reader = Reader::new(members, std::mem::take(faults));
+    let event = EventInput::fields(&mut reader);
+    *faults = reader.into_faults();
+    let event = event.filter(|_| faults.len() == count)?;
+    let kind = event.kind.unwrap_or_else(|| format!("{}.{}", event.entity_type, event.action).to_lowercase());
     if kind.chars().count() > MAX_NAME_CHARS {
-        let detail = format!("is needed: made of entityType and action it is longer than {MAX_NAME_CHARS} characters");
+        let detail =
+            format!("is required: its default, of entityType and action, is longer than {MAX_NAME_CHARS} characters");
         faults.push(Fault::at(format!("{pointer}/type"), detail));
         return None;
     }
     let fields = [
-        ("action", Some(json::quote(&action))),
+        ("action", Some(json::quote(&event.action))),
         ("type", Some(json::quote(&kind))),
-        ("entity", Some(entity)),
-        ("principal", Some(principal)),
-        ("parentEntity", parent_entity),
-        ("subject", subject),
-        ("permission", permission),
-        ("before", before_value),
-        ("after", after_value),
-        ("clientType", Some(json::quote(client_type.as_deref().unwrap_or("API")))),
-        ("occurredAt", occurred_at),
-        ("context", context),
-        ("payload", payload),
-        ("metadata", metadata),
+        ("entity", Some(event.entity)),
+        ("principal", Some(event.principal)),
+        ("parentEntity", event.parent_entity),
+        ("subject", event.subject),
+        ("permission", event.permission),
+        ("before", event.before),
+        ("after", event.after),
+        ("clientType", Some(json::quote(event.client_type.as_deref().unwrap_or("API")))),
+        ("occurredAt", event.occurred_at),
+        ("context", event.context),
+        ("payload", event.payload),
+        ("metadata", event.metadata),
     ];
     let mut body = String::with_capacity(text.len() + 64);
     for (key, value) in &fields {
@@ -170,78 +149,160 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
     Some(Body(body))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Presence {
-    Required,
-    Optional,
+/// An event as it is sent: its parts as JSON, except those that the type's default is made of.
+#[derive(Debug)]
+pub struct EventInput {
+    action: String,
+    kind: Option<String>,
+    entity_type: String,
+    entity: String,
+    principal: String,
+    parent_entity: Option<String>,
+    subject: Option<String>,
+    permission: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    client_type: Option<String>,
+    occurred_at: Option<String>,
+    context: Option<String>,
+    payload: Option<String>,
+    metadata: Option<String>,
 }
 
-/// The entity in member `key`: its text, and its entity type.
-fn entity(
-    members: &mut Members<'_>,
-    key: &str,
+impl EventInput {
+    fn fields<F: Fields>(fields: &mut F) -> Option<Self> {
+        const NAME: Name = Name { max_chars: MAX_NAME_CHARS };
+        let action = "What was done, such as `CREATE`, `UPDATE`, `DELETE`, `LOGIN`. Other values are allowed.";
+        let action = fields.required("action", action, NAME);
+        let kind =
+            "The event's type; by default the entity's type and the action in lower case, with a dot between them.";
+        let kind = fields.optional("type", kind, NAME);
+        let entity = entity_member(fields, "entity", "What was acted on.", Presence::Required);
+        let principal = entity_member(fields, "principal", "Who acted.", Presence::Required);
+        let parent = entity_member(fields, "parentEntity", "What the entity belongs to.", Presence::Optional);
+        let subject = "Who else is concerned, such as an invited user.";
+        let subject = entity_member(fields, "subject", subject, Presence::Optional);
+        let permission = fields.optional("permission", "What was granted or revoked.", Permission);
+        let before = fields.optional("before", "The state before.", AnyObject);
+        let after = fields.optional("after", "The state after.", AnyObject);
+        let client = "The kind of client: `UI`, `API` (default), `CLI`, `SYSTEM`, `ADMIN`. Other values are allowed.";
+        let client_type = fields.optional("clientType", client, NAME);
+        let occurred_at = "When it happened, if that is not when it is recorded.";
+        let occurred_at = fields.optional("occurredAt", occurred_at, TimeAsSent);
+        let context = "Where the request came from: `ipAddress`, `userAgent`, `requestId`, `location`, and others.";
+        let context = fields.optional("context", context, AnyObject);
+        let payload = fields.optional("payload", "Any object.", AnyObject);
+        let metadata = fields.string_map("metadata", "Strings by name.");
+        let (entity_type, entity) = entity?;
+        Some(Self {
+            action: action?,
+            kind,
+            entity_type,
+            entity,
+            principal: principal?.1,
+            parent_entity: parent.map(|(_, text)| text),
+            subject: subject.map(|(_, text)| text),
+            permission,
+            before,
+            after,
+            client_type,
+            occurred_at,
+            context,
+            payload,
+            metadata,
+        })
+    }
+}
+
+impl Input for EventInput {
+    const NAME: &'static str = "EventInput";
+    const DESCRIPTION: &'static str = "An event, without further members.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
+    }
+}
+
+/// An entity type, and the text of the entity.
+fn entity_member<F: Fields>(
+    fields: &mut F,
+    name: &'static str,
+    description: &'static str,
     presence: Presence,
-    faults: &mut Vec<Fault>,
 ) -> Option<(String, String)> {
-    let pointer = members.pointer(key);
-    let Some(value) = members.take(key) else {
-        if presence == Presence::Required {
-            faults.push(Fault::at(pointer, "is required"));
-        }
-        return None;
-    };
-    let before = faults.len();
-    let mut inner = Members::of(value, &pointer, faults)?;
-    let name = |value| json::name(value, MAX_NAME_CHARS);
-    inner.required("id", faults, name);
-    inner.required("name", faults, |value| json::text(value).map(drop));
-    let entity_type = inner.required("entityType", faults, name);
-    inner.optional("email", faults, name);
-    entity_type.filter(|_| faults.len() == before).map(|entity_type| (json::compact(value), entity_type))
+    const NAME: Name = Name { max_chars: MAX_NAME_CHARS };
+    const SCHEMA: Schema =
+        Schema { name: "EntityInput", description: "A thing or a person. Further members are kept." };
+    fields.open_object(ObjectMember { name, description, presence, schema: SCHEMA }, |entity| {
+        let id = entity.required("id", "The id.", NAME);
+        let name = entity.required("name", "The name that people know.", Text);
+        let kind = "The kind of thing or person, such as `USER`, `TEAM`, `MOCK_API`. Other values are allowed.";
+        let kind = entity.required("entityType", kind, NAME);
+        let _ = entity.optional("email", "A person's email address.", NAME);
+        id.and(name).and(kind)
+    })
 }
 
-fn entity_text(members: &mut Members<'_>, key: &str, presence: Presence, faults: &mut Vec<Fault>) -> Option<String> {
-    entity(members, key, presence, faults).map(|(text, _)| text)
-}
+/// A time, which is kept as it was sent.
+#[derive(Debug, Clone, Copy)]
+struct TimeAsSent;
 
-fn object(value: &RawValue) -> Result<String, String> {
-    if value.get().starts_with('{') {
-        Ok(json::compact(value))
-    } else {
-        Err(format!("must be an object, not {}", json::kind(value)))
+impl Kind for TimeAsSent {
+    type Value = String;
+
+    fn read(&self, value: &RawValue) -> Result<String, String> {
+        Time.read(value)?;
+        Ok(json::quote(&json::text(value)?))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Time.schema()
     }
 }
 
 /// `"ALL_PERMISSIONS"`, or an object whose `permissions` is an array (the schema of WireMock Cloud's events).
-fn permission(value: &RawValue) -> Result<String, String> {
-    #[derive(serde::Deserialize)]
-    struct Permissions<'a> {
-        #[serde(borrow)]
-        permissions: Vec<Permission<'a>>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Permission<'a> {
-        #[serde(borrow, rename = "id")]
-        _id: std::borrow::Cow<'a, str>,
-        #[serde(borrow, rename = "friendlyId")]
-        _friendly_id: std::borrow::Cow<'a, str>,
-    }
-    let all = json::text(value).is_ok_and(|text| text == "ALL_PERMISSIONS");
-    if all || serde_json::from_str::<Permissions<'_>>(value.get()).is_ok_and(|value| !value.permissions.is_empty()) {
-        Ok(json::compact(value))
-    } else {
-        Err(r#"must be "ALL_PERMISSIONS" or {"permissions":[{"id":"…","friendlyId":"…"}]}"#.into())
-    }
-}
+#[derive(Debug, Clone, Copy)]
+pub struct Permission;
 
-/// An object whose values are all strings.
-fn string_map(members: &mut Members<'_>, key: &str, faults: &mut Vec<Fault>) -> Option<String> {
-    let pointer = members.pointer(key);
-    let value = members.take(key)?;
-    let strings = Members::of(value, &pointer, faults)?;
-    strings.each(faults, |value| json::text(value).map(drop));
-    Some(json::compact(value))
+impl Kind for Permission {
+    type Value = String;
+
+    fn read(&self, value: &RawValue) -> Result<String, String> {
+        #[derive(serde::Deserialize)]
+        struct Permissions<'a> {
+            #[serde(borrow)]
+            permissions: Vec<Permission<'a>>,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Permission<'a> {
+            #[serde(borrow, rename = "id")]
+            _id: std::borrow::Cow<'a, str>,
+            #[serde(borrow, rename = "friendlyId")]
+            _friendly_id: std::borrow::Cow<'a, str>,
+        }
+        let all = json::text(value).is_ok_and(|text| text == "ALL_PERMISSIONS");
+        if all || serde_json::from_str::<Permissions<'_>>(value.get()).is_ok_and(|some| !some.permissions.is_empty()) {
+            Ok(json::compact(value))
+        } else {
+            Err(r#"must be "ALL_PERMISSIONS" or {"permissions":[{"id":"…","friendlyId":"…"}]}"#.into())
+        }
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({
+            "oneOf": [
+                {"type": "string", "const": "ALL_PERMISSIONS"},
+                {"type": "object", "required": ["permissions"], "properties": {"permissions": {
+                    "type": "array", "minItems": 1, "items": {
+                        "type": "object",
+                        "required": ["id", "friendlyId"],
+                        "properties": {"id": {"type": "string"}, "friendlyId": {"type": "string"}},
+                    },
+                }}},
+            ],
+        })
+    }
 }
 
 /// Something that an event is about, or that is near it.
@@ -382,8 +443,8 @@ mod tests {
             } else {
                 assert_eq!(
                     kept,
-                    "Fault { place: Pointer(\"/type\"), detail: \"is needed: made of entityType and action it is longer \
-                     than 1024 characters\" }\n"
+                    "Fault { place: Pointer(\"/type\"), detail: \"is required: its default, of entityType and action, is \
+                     longer than 1024 characters\" }\n"
                 );
             }
         }

@@ -101,6 +101,13 @@ pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
     Ok(text)
 }
 
+/// A pattern of the texts that [`display_name`] accepts.
+pub const DISPLAY_NAME_PATTERN: &str = concat!(
+    r"^[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]*",
+    r"[^\s\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]",
+    r"[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]*$",
+);
+
 /// A [`name`] that people are shown: without control characters, and without those that turn the direction of the text
 /// behind them (Unicode, UAX #9, "Explicit Directional Embedding, Override and Isolate"), so that in a list, a log or a
 /// terminal it cannot pass for another.
@@ -245,11 +252,17 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Every member that was not taken out is a fault.
-    pub fn refuse_others(self, faults: &mut Vec<Fault>) {
-        for (key, _) in &self.members {
-            faults.push(Fault::at(self.pointer(key), "is not a known field here"));
+    /// Adds a fault for each member that was not taken out.
+    pub fn refuse_others(&mut self, faults: &mut Vec<Fault>) {
+        for (key, _) in std::mem::take(&mut self.members) {
+            faults.push(Fault::at(self.pointer(&key), "is not a known field here"));
         }
+    }
+
+    /// Whether member `key` is there and was not taken out.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        self.members.iter().any(|(name, _)| name == key)
     }
 }
 

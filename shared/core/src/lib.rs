@@ -17,6 +17,7 @@ pub mod event;
 pub mod fault;
 pub mod format;
 pub mod id;
+pub mod input;
 pub mod json;
 pub mod log;
 pub mod organisation;

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{
     entropy::{self, Entropy},
-    fault::{Fault, Faults},
-    json::{self, Members},
+    fault::Faults,
+    input::{self, Choice, Describer, DisplayName, Fields, Input, WholeNumber},
     time::Timestamp,
 };
 
@@ -108,6 +108,7 @@ pub struct RetentionError;
 impl RetentionDays {
     /// The shortest. Until an event is this old nothing newer than it can have expired: the log's tail relies on it.
     pub const MIN: Self = Self(7);
+    pub const MAX: Self = Self(3650);
     /// What an organisation gets that asks for nothing else, unless the deployment says otherwise.
     pub const DEFAULT: Self = Self(90);
 
@@ -128,7 +129,11 @@ impl TryFrom<u64> for RetentionDays {
     type Error = RetentionError;
 
     fn try_from(days: u64) -> Result<Self, Self::Error> {
-        u16::try_from(days).ok().filter(|days| (7..=3650).contains(days)).map(Self).ok_or(RetentionError)
+        u16::try_from(days)
+            .ok()
+            .filter(|days| (Self::MIN.0..=Self::MAX.0).contains(days))
+            .map(Self)
+            .ok_or(RetentionError)
     }
 }
 
@@ -174,24 +179,31 @@ pub struct OrganisationInput {
 }
 
 impl OrganisationInput {
-    /// Reads `{"name": …, "plan"?: …, "retentionDays"?: …}`.
+    /// Reads the body of the request.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8]) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let name = members.required("name", &mut faults, |value| json::display_name(value, 200));
-        let plan = members
-            .optional("plan", &mut faults, |value| json::text(value)?.parse::<Plan>().map_err(|e| e.to_string()));
-        let retention = members.optional("retentionDays", &mut faults, |value| {
-            let days = json::whole_number(value).ok_or(RetentionError);
-            days.and_then(RetentionDays::try_from).map_err(|e| e.to_string())
-        });
-        members.refuse_others(&mut faults);
-        Faults::none_or(faults)?;
-        let Some(name) = name else { return Err(Fault::at("/name", "is required").into()) };
-        Ok(Self { name, plan, retention })
+        input::read(body, Self::fields)
+    }
+
+    fn fields<F: Fields>(fields: &mut F) -> Option<Self> {
+        let name =
+            fields.required("name", "The organisation's name, as people know it.", DisplayName { max_chars: 200 });
+        let plan = Choice { values: Plan::ALL, name: Plan::as_str };
+        let plan = fields.optional("plan", "The plan. A new organisation gets `free` by default.", plan);
+        let days = WholeNumber {
+            what: "a whole number of days",
+            min: RetentionDays::MIN.days().into(),
+            max: RetentionDays::MAX.days().into(),
+        };
+        let days = fields.optional(
+            "retentionDays",
+            "How many days events that are recorded from now on are kept. A new organisation gets 90 by default.",
+            days,
+        );
+        let retention = days.and_then(|days| RetentionDays::try_from(days).ok());
+        Some(Self { name: name?, plan, retention })
     }
 
     /// The organisation that this creates; it keeps events for `default` where nothing else is said.
@@ -228,6 +240,15 @@ impl OrganisationInput {
             version: organisation.version + 1,
             ..organisation.clone()
         }
+    }
+}
+
+impl Input for OrganisationInput {
+    const NAME: &'static str = "OrganisationInput";
+    const DESCRIPTION: &'static str = "The properties of an organisation.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::{
     event::Principal,
-    fault::{Fault, Faults},
-    json::{self, Members},
+    fault::Faults,
+    input::{self, Choice, Describer, DisplayName, Fields, Input, ObjectMember, Presence, Schema},
     organisation::OrganisationId,
     time::Timestamp,
     token::{Role, TokenHash},
@@ -111,29 +111,45 @@ pub struct PortalLinkInput {
 }
 
 impl PortalLinkInput {
-    /// Reads `{"role": …, "user"?: {"id": …, "name": …, "email"?: …}}`.
+    /// Reads the body of the request.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8]) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let role = members.required("role", &mut faults, |value| match json::text(value)?.parse() {
-            Ok(role @ (Role::Admin | Role::Auditor)) => Ok(role),
-            _ => Err("must be admin or auditor".to_owned()),
-        });
-        let user = members.take("user").and_then(|value| {
-            let mut members = Members::of(value, "/user", &mut faults)?;
-            let id = members.required("id", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
-            let name = members.required("name", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
-            let email = members.optional("email", &mut faults, |value| json::display_name(value, MAX_EMAIL_CHARS));
-            members.refuse_others(&mut faults);
+        input::read(body, Self::fields)
+    }
+
+    fn fields<F: Fields>(fields: &mut F) -> Option<Self> {
+        const USER: ObjectMember = ObjectMember {
+            name: "user",
+            description: "The user whom events name. Without it, they name the role.",
+            presence: Presence::Optional,
+            schema: Schema { name: "UserInput", description: "A user of your product." },
+        };
+        let role = fields.required(
+            "role",
+            "The role on the page: an admin manages the destination and tokens and reads the log, an auditor reads the log.",
+            Choice { values: &[Role::Admin, Role::Auditor], name: Role::as_str },
+        );
+        let user = fields.object(USER, |user| {
+            let name = DisplayName { max_chars: MAX_NAME_CHARS };
+            let id = user.required("id", "The id in your product.", name);
+            let name = user.required("name", "The name that people know.", name);
+            let email = DisplayName { max_chars: MAX_EMAIL_CHARS };
+            let email = user.optional("email", "The email address.", email);
             Some(User { id: id?, name: name?, email })
         });
-        members.refuse_others(&mut faults);
-        Faults::none_or(faults)?;
-        let role = role.ok_or_else(|| Fault::at("", "needs a role"))?;
-        Ok(Self { role, user: user.unwrap_or_else(|| User::unnamed(role)) })
+        let role = role?;
+        Some(Self { role, user: user.unwrap_or_else(|| User::unnamed(role)) })
+    }
+}
+
+impl Input for PortalLinkInput {
+    const NAME: &'static str = "PortalLinkInput";
+    const DESCRIPTION: &'static str = "Who may open the link.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
     }
 }
 

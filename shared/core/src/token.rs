@@ -2,14 +2,13 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     entropy::{self, BASE62, Entropy},
     event::Principal,
-    fault::{Fault, Faults},
-    json::{self, Members},
+    fault::Faults,
+    input::{self, Choice, Describer, DisplayName, Fields, Future, Input, OrNull, WholeNumber},
     organisation::OrganisationId,
     portal::Session,
     time::Timestamp,
@@ -108,6 +107,8 @@ pub enum Role {
 pub struct RoleError;
 
 impl Role {
+    pub const ALL: &'static [Self] = &[Self::Producer, Self::Auditor, Self::Admin];
+
     /// Its name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -123,7 +124,7 @@ impl FromStr for Role {
     type Err = RoleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Producer, Self::Auditor, Self::Admin].into_iter().find(|role| role.as_str() == text).ok_or(RoleError)
+        Self::ALL.iter().copied().find(|role| role.as_str() == text).ok_or(RoleError)
     }
 }
 
@@ -272,23 +273,31 @@ pub struct TokenInput {
 }
 
 impl TokenInput {
-    /// Reads `{"name": …, "role": …, "expiresAt"?: …}`.
+    /// Reads the body of the request.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8], now: Timestamp) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let name = members.required("name", &mut faults, |value| json::display_name(value, MAX_NAME_CHARS));
-        let role = members
-            .required("role", &mut faults, |value| json::text(value)?.parse::<Role>().map_err(|e| e.to_string()));
-        let expires_at = members.optional("expiresAt", &mut faults, |value| future(value, now));
-        members.refuse_others(&mut faults);
-        Faults::none_or(faults)?;
-        match (name, role) {
-            (Some(name), Some(role)) => Ok(Self { name, role, expires_at }),
-            _ => Err(Fault::at("", "needs a name and a role").into()),
-        }
+        input::read(body, |fields| Self::fields(fields, now))
+    }
+
+    fn fields<F: Fields>(fields: &mut F, now: Timestamp) -> Option<Self> {
+        let name = DisplayName { max_chars: MAX_NAME_CHARS };
+        let name = fields.required("name", "The name that its holders know it by.", name);
+        let role = Choice { values: Role::ALL, name: Role::as_str };
+        let role = fields.required("role", "What its holders may do.", role);
+        let expires_at = "When the token expires: a time in the future. Without it, the token does not expire.";
+        let expires_at = fields.optional("expiresAt", expires_at, Future { now });
+        Some(Self { name: name?, role: role?, expires_at })
+    }
+}
+
+impl Input for TokenInput {
+    const NAME: &'static str = "TokenInput";
+    const DESCRIPTION: &'static str = "A token to be created.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer, Timestamp::EPOCH);
     }
 }
 
@@ -313,33 +322,39 @@ pub enum SuccessorEnd {
 }
 
 impl RotationInput {
-    /// Reads `{"overlapSeconds"?: …, "expiresAt"?: …}`, or nothing at all.
+    /// Reads the body of the request, which may be empty.
     ///
     /// # Errors
-    /// Every fault, at its place.
+    /// Returns every fault with its place.
     pub fn parse(body: &[u8], now: Timestamp) -> Result<Self, Faults> {
         let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-        let mut faults = Vec::new();
-        let mut members = Members::parse_body(body, &mut faults)?;
-        let overlap = members.optional("overlapSeconds", &mut faults, |value| {
-            let seconds = json::whole_number(value).map(Duration::from_secs);
-            seconds
-                .filter(|overlap| *overlap <= MAX_OVERLAP)
-                .ok_or_else(|| format!("must be a whole number of seconds from 0 to {}", MAX_OVERLAP.as_secs()))
-        });
-        let end = members.optional("expiresAt", &mut faults, |value| match json::kind(value) {
-            "null" => Ok(SuccessorEnd::Never),
-            _ => future(value, now).map(SuccessorEnd::At),
-        });
-        members.refuse_others(&mut faults);
-        Faults::none_or(faults)?;
-        Ok(Self { overlap: overlap.unwrap_or(DEFAULT_OVERLAP), end: end.unwrap_or(SuccessorEnd::Unsaid) })
+        input::read(body, |fields| Self::fields(fields, now))
+    }
+
+    fn fields<F: Fields>(fields: &mut F, now: Timestamp) -> Option<Self> {
+        let overlap = WholeNumber { what: "a whole number of seconds", min: 0, max: MAX_OVERLAP.as_secs() };
+        let overlap = fields.optional(
+            "overlapSeconds",
+            "How long the token stays valid beside its successor; default a day.",
+            overlap,
+        );
+        let end = fields.optional(
+            "expiresAt",
+            "When the successor expires: a time in the future; null: never. Required if the token itself expires.",
+            OrNull(Future { now }),
+        );
+        let end = end.map_or(SuccessorEnd::Unsaid, |at| at.map_or(SuccessorEnd::Never, SuccessorEnd::At));
+        Some(Self { overlap: overlap.map_or(DEFAULT_OVERLAP, Duration::from_secs), end })
     }
 }
 
-fn future(value: &RawValue, now: Timestamp) -> Result<Timestamp, String> {
-    let at = Timestamp::parse(&json::text(value)?).map_err(|e| e.to_string())?;
-    if at > now { Ok(at) } else { Err("must lie in the future".into()) }
+impl Input for RotationInput {
+    const NAME: &'static str = "RotationInput";
+    const DESCRIPTION: &'static str = "How a token is replaced.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer, Timestamp::EPOCH);
+    }
 }
 
 #[cfg(test)]
@@ -408,7 +423,7 @@ mod tests {
             );
         }
         let faults = parse(r#"{"expiresAt":"2026-01-01T00:00:00Z","name":"x"}"#).unwrap_err();
-        assert_eq!(faults.to_string(), "/expiresAt must lie in the future; /name is not a known field here");
+        assert_eq!(faults.to_string(), "/expiresAt must be in the future; /name is not a known field here");
         assert_eq!(parse(r#"{"expiresAt":null}"#).unwrap().end, SuccessorEnd::Never);
         let end = now.plus(Duration::from_millis(1));
         assert_eq!(parse(&format!(r#"{{"expiresAt":"{end}"}}"#)).unwrap().end, SuccessorEnd::At(end));

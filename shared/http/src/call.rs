@@ -1,4 +1,4 @@
-//! What every route needs of a request: who calls, for which organisation, from where, with what body.
+//! An authenticated request: who calls, from where, with which path, query, headers and body.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,62 +12,50 @@ use annals_core::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, FromRef, FromRequest, FromRequestParts as _, RawPathParams, Request},
-    response::{IntoResponse as _, Response},
+    extract::{ConnectInfo, FromRequestParts as _, RawPathParams, Request},
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use serde_json::{Map, Value, json as object};
+use serde_json::{Map, Value, json};
 
-use crate::{Services, gateway::BasePath, problem::Problem, unit::Notes};
+use crate::{Services, gateway::BasePath, problem::Problem, request_log::LogFields};
 
-/// The longest path with its query, in bytes. API Gateway takes 10,240 bytes of request line and headers together.
+/// The longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
 const MAX_URI_BYTES: usize = 8 * 1024;
 /// The most parameters of a query.
 const MAX_QUERY_PARAMETERS: usize = 100;
 
-/// A request of somebody whom we know.
+/// A request of a known caller. `T` is [`Organisation`] once the caller was found to have access to one.
 #[derive(Debug)]
-pub struct Call {
-    /// The API that answers.
-    pub api: Services,
-    /// Who calls.
+pub struct Call<T = ()> {
+    pub services: Services,
     pub caller: Caller,
-    /// The body.
+    pub organisation: T,
     pub body: Bytes,
     parts: Parts,
     path: Vec<(String, String)>,
 }
 
-impl<S: Send + Sync> FromRequest<S> for Call
-where
-    Services: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let api = Services::from_ref(state);
-        let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
-        let caller = api.admission.admit(bearer, address(request.extensions())).await?;
-        Self::of(request, state, caller).await
-    }
-}
-
 impl Call {
-    /// The request of a caller who was let in.
+    /// The request of whoever holds the token in its `Authorization` header.
     ///
     /// # Errors
-    /// The problem that the request has.
-    pub async fn of<S: Send + Sync>(request: Request, state: &S, caller: Caller) -> Result<Self, Problem>
-    where
-        Services: FromRef<S>,
-    {
-        let api = Services::from_ref(state);
+    /// Returns the problem if the token is missing or invalid, the caller exceeds a rate, or the request is malformed.
+    pub async fn authenticate(request: Request, services: Services) -> Result<Self, Problem> {
+        let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
+        let caller = services.admission.admit(bearer, address(request.extensions())).await?;
+        Self::of(request, services, caller).await
+    }
+
+    /// The request of an authenticated caller.
+    ///
+    /// # Errors
+    /// Returns the problem if the request is too large, encoded or malformed.
+    pub async fn of(request: Request, services: Services, caller: Caller) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        if parts.uri.path_and_query().map_or(0, |all| all.as_str().len()) > MAX_URI_BYTES {
+        if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
             return Err(Problem::uri_too_long(MAX_URI_BYTES));
         }
         check_query(parts.uri.query().unwrap_or_default())?;
@@ -75,18 +63,206 @@ impl Call {
         if parts.headers.get_all(header::CONTENT_ENCODING).iter().any(is_encoded) {
             return Err(Problem::unsupported_content_encoding());
         }
-        let params = RawPathParams::from_request_parts(&mut parts, state).await.map_err(|_| Problem::not_found())?;
-        let path = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let path = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| Problem::not_found())?;
+        let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let body = match parts.method {
-            // Content means nothing to these (RFC 9110, section 9.3), so it cannot be at fault either.
+            // Content has no meaning in these methods (RFC 9110, section 9.3), so it cannot be wrong either.
             Method::GET | Method::HEAD | Method::DELETE => Bytes::new(),
             _ => read(body).await?,
         };
-        Ok(Self { api, caller, body, parts, path })
+        Ok(Self { services, caller, organisation: (), body, parts, path })
+    }
+
+    /// The call with the organisation that it is for: the one in the path, which must be the token's own unless the
+    /// platform calls, or else the token's own.
+    ///
+    /// # Errors
+    /// Returns the problem if the caller's role is not one of `roles`, or the organisation does not exist or is not the
+    /// caller's. The platform may do what any role may.
+    pub async fn authorise(self, roles: &[Role]) -> Result<Call<Organisation>, Problem> {
+        let organisation = self.organisation_for(roles).await?;
+        let Self { services, caller, body, parts, path, .. } = self;
+        Ok(Call { services, caller, organisation, body, parts, path })
+    }
+
+    /// The organisation that [`authorise`](Self::authorise) finds.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn organisation_for(&self, roles: &[Role]) -> Result<Organisation, Problem> {
+        let named = self.parameter("organisation");
+        let id = match (&self.caller, named) {
+            (Caller::Platform, None) => return Err(Problem::organisation_required()),
+            (Caller::Platform, Some(named)) => named.parse().map_err(|_| Problem::not_found())?,
+            (Caller::Token(token), Some(named)) if token.organisation.as_str() != named => {
+                return Err(Problem::not_found());
+            }
+            (Caller::Token(token), _) => {
+                if !roles.contains(&token.role) {
+                    let required: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+                    return Err(Problem::forbidden(token.role.as_str(), &required.join(" or ")));
+                }
+                token.organisation.clone()
+            }
+            (Caller::Session(session), _) if roles.contains(&session.role) => session.organisation.clone(),
+            (Caller::Session(_), _) => return Err(Problem::not_found()),
+        };
+        let organisation = self.services.administration.organisation(&id).await?;
+        self.log_fields().organisation(&organisation.id);
+        Ok(organisation)
+    }
+
+    /// The organisation's id in the path of a call that may create the organisation.
+    ///
+    /// # Errors
+    /// Returns a fault if it is not a valid id.
+    pub fn organisation_id(&self) -> Result<OrganisationId, Problem> {
+        let named = self.parameter("organisation").unwrap_or_default();
+        named.parse().map_err(|error| Fault::parameter("organisation", format!("{error}")).into())
     }
 }
 
-/// The whole of a body, where it is not too large.
+impl<T> Call<T> {
+    /// Returns `Ok` if the platform calls.
+    ///
+    /// # Errors
+    /// [`Problem::forbidden`] for any other caller.
+    pub fn require_platform(&self) -> Result<(), Problem> {
+        let role = match &self.caller {
+            Caller::Platform => return Ok(()),
+            Caller::Token(token) => token.role,
+            Caller::Session(session) => session.role,
+        };
+        Err(Problem::forbidden(role.as_str(), "the platform's token"))
+    }
+
+    /// Counts the events of the request against the caller's rate.
+    ///
+    /// # Errors
+    /// Returns a problem if there are too many.
+    pub fn charge(&self, events: usize) -> Result<(), Problem> {
+        Ok(self.services.admission.charge(&self.caller, events)?)
+    }
+
+    /// The fields of the request's log line, for its handler to set.
+    #[must_use]
+    pub fn log_fields(&self) -> LogFields {
+        self.parts.extensions.get::<LogFields>().cloned().unwrap_or_default()
+    }
+
+    /// A parameter of the path, decoded.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A parameter of the path. A value that cannot be parsed names nothing that exists.
+    ///
+    /// # Errors
+    /// [`Problem::not_found`].
+    pub fn path_parameter<P: std::str::FromStr>(&self, name: &str) -> Result<P, Problem> {
+        self.parameter(name).and_then(|value| value.parse().ok()).ok_or_else(Problem::not_found)
+    }
+
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The text of a header.
+    #[must_use]
+    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The bytes of a header, which need not be text.
+    ///
+    /// # Errors
+    /// Returns a fault if the header is given more than once.
+    pub fn header_bytes(&self, name: &'static str) -> Result<Option<&[u8]>, Fault> {
+        let mut values = self.parts.headers.get_all(name).iter();
+        let value = values.next().map(HeaderValue::as_bytes);
+        if values.next().is_some() { Err(Fault::parameter(name, "is given more than once")) } else { Ok(value) }
+    }
+
+    /// The `Content-Type` header.
+    ///
+    /// # Errors
+    /// [`Problem::unsupported_media_type`] if it is given twice or is not text.
+    pub fn content_type(&self) -> Result<Option<&str>, Problem> {
+        let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
+        let value = values.next().map(|value| value.to_str().map_err(|_| Problem::unsupported_media_type()));
+        if values.next().is_some() { Err(Problem::unsupported_media_type()) } else { value.transpose() }
+    }
+
+    /// The query string as it was sent.
+    #[must_use]
+    pub fn query(&self) -> &str {
+        self.parts.uri.query().unwrap_or_default()
+    }
+
+    /// The path as it was sent, without the base path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    /// The URL of the call without its query, for links.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.root_url(), self.path())
+    }
+
+    /// The URL that all paths of the service follow: scheme, host and base path.
+    #[must_use]
+    pub fn root_url(&self) -> String {
+        let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
+        let host = self.header(header::HOST).unwrap_or("localhost");
+        format!("{scheme}://{host}{}", self.base_path())
+    }
+
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        base_path(&self.parts.extensions)
+    }
+
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { caller: self.caller.clone(), context: self.context() }
+    }
+
+    #[must_use]
+    pub fn context(&self) -> Context {
+        context(&self.parts.headers, &self.parts.extensions)
+    }
+
+    /// The caller, with the call as PactFlow's audit events describe one.
+    pub fn reader(&self) -> Reader {
+        let params: Map<String, Value> = form_urlencoded::parse(self.query().as_bytes())
+            .map(|(name, value)| (name.into_owned(), truncate(&value).into()))
+            .collect();
+        let call = json!({
+            "path": self.path(),
+            "queryString": truncate(self.query()),
+            "method": self.method(),
+            "userAgent": self.header(header::USER_AGENT).map(truncate),
+            "referer": self.header(header::REFERER).map(truncate),
+            "params": params,
+        });
+        Reader {
+            principal: self.caller.principal(),
+            client_type: self.caller.client_type(),
+            context: self.context(),
+            call,
+        }
+    }
+}
+
 async fn read(body: Body) -> Result<Bytes, Problem> {
     match Limited::new(body, MAX_REQUEST_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
@@ -95,7 +271,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// The token of the one `Authorization: Bearer` header. Of two it cannot be told which counts.
+/// The token of the only `Authorization: Bearer` header. Of two headers it is unclear which one counts.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -103,29 +279,28 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// Passes where every name and value of a query is UTF-8 without NUL once it is decoded: what is decoded otherwise would
-/// not be what was sent.
+/// Returns `Ok` if every name and value, once decoded, is UTF-8 without NUL. Lossy decoding would change what was sent.
 fn check_query(query: &str) -> Result<(), Faults> {
     let mut faults = Vec::new();
     let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
     for (index, parameter) in parameters.enumerate() {
         if index == MAX_QUERY_PARAMETERS {
-            let detail = format!("holds more than {MAX_QUERY_PARAMETERS} parameters");
+            let detail = format!("has more than {MAX_QUERY_PARAMETERS} parameters");
             return Err(Fault::parameter("query", detail).into());
         }
         let decoded: Vec<u8> = percent_decode_str(parameter).collect();
         let name = percent_decode_str(parameter.split('=').next().unwrap_or_default()).decode_utf8_lossy();
         if decoded.contains(&0) {
-            faults.push(Fault::parameter(name, "must not hold the character NUL (%00)"));
+            faults.push(Fault::parameter(name, "must not contain the character NUL (%00)"));
         } else if std::str::from_utf8(&decoded).is_err() {
-            faults.push(Fault::parameter(name, "is not UTF-8 once it is decoded"));
+            faults.push(Fault::parameter(name, "is not valid UTF-8 after decoding"));
         }
     }
     Faults::none_or(faults)
 }
 
-/// The address that a request came from: API Gateway says so on Lambda, the connection itself locally. Never a header
-/// that anybody may send.
+/// The client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that anybody
+/// can send.
 #[must_use]
 pub fn address(extensions: &Extensions) -> Option<IpAddr> {
     match extensions.get::<RequestContext>() {
@@ -134,168 +309,7 @@ pub fn address(extensions: &Extensions) -> Option<IpAddr> {
     }
 }
 
-impl Call {
-    /// Counts the events of the request against the caller's rate.
-    ///
-    /// # Errors
-    /// The problem that there were too many.
-    pub fn charge(&self, events: usize) -> Result<(), Problem> {
-        Ok(self.api.admission.charge(&self.caller, events)?)
-    }
-
-    /// What the body is said to be, where that is said.
-    ///
-    /// # Errors
-    /// [`Problem::unsupported_media_type`] where it is said twice, or in characters that no media type has.
-    pub fn content_type(&self) -> Result<Option<&str>, Problem> {
-        let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
-        let value = values.next().map(|value| value.to_str().map_err(|_| Problem::unsupported_media_type()));
-        if values.next().is_some() { Err(Problem::unsupported_media_type()) } else { value.transpose() }
-    }
-
-    /// The organisation that the call is for, if the caller may do what `roles` may: the path's for the platform and
-    /// for a token of that organisation, else the token's own.
-    ///
-    /// # Errors
-    /// The problem that the caller has.
-    pub async fn organisation(&self, roles: &[Role]) -> Result<Organisation, Problem> {
-        let named = self.param("organisation");
-        let id = match (&self.caller, named) {
-            (Caller::Platform, None) => return Err(Problem::organisation_needed()),
-            (Caller::Platform, Some(named)) => named.parse().map_err(|_| Problem::not_found())?,
-            (Caller::Token(token), Some(named)) if token.organisation.as_str() != named => {
-                return Err(Problem::not_found());
-            }
-            (Caller::Token(token), _) => {
-                if !roles.contains(&token.role) {
-                    let needed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-                    return Err(Problem::forbidden(token.role.as_str(), &needed.join(" or ")));
-                }
-                token.organisation.clone()
-            }
-            (Caller::Session(session), _) if roles.contains(&session.role) => session.organisation.clone(),
-            (Caller::Session(_), _) => return Err(Problem::not_found()),
-        };
-        let organisation = self.api.administration.organisation(&id).await?;
-        self.notes().organisation(&organisation.id);
-        Ok(organisation)
-    }
-
-    /// Where to note what the request's line should say.
-    #[must_use]
-    pub fn notes(&self) -> Notes {
-        self.parts.extensions.get::<Notes>().cloned().unwrap_or_default()
-    }
-
-    /// Passes for the platform alone.
-    ///
-    /// # Errors
-    /// [`Problem::forbidden`] for everybody else.
-    pub fn platform_only(&self) -> Result<(), Problem> {
-        match &self.caller {
-            Caller::Platform => Ok(()),
-            Caller::Token(token) => Err(Problem::forbidden(token.role.as_str(), "the platform's token")),
-            Caller::Session(session) => Err(Problem::forbidden(session.role.as_str(), "the platform's token")),
-        }
-    }
-
-    /// The organisation's id in the path, for the platform's own calls.
-    ///
-    /// # Errors
-    /// A fault where it is none.
-    pub fn organisation_id(&self) -> Result<OrganisationId, Problem> {
-        let named = self.param("organisation").unwrap_or_default();
-        named.parse().map_err(|error| Fault::parameter("organisation", format!("{error}")).into())
-    }
-
-    /// A parameter of the path.
-    #[must_use]
-    pub fn param(&self, name: &str) -> Option<&str> {
-        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    /// A parameter of the path as a `T`; what cannot be one does not exist.
-    ///
-    /// # Errors
-    /// [`Problem::not_found`].
-    pub fn parsed<T: std::str::FromStr>(&self, name: &str) -> Result<T, Problem> {
-        self.param(name).and_then(|value| value.parse().ok()).ok_or_else(Problem::not_found)
-    }
-
-    /// The headers.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
-    }
-
-    /// A header's text.
-    #[must_use]
-    pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
-        self.parts.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// A header's bytes, whatever they are, where it is given.
-    ///
-    /// # Errors
-    /// A fault where it is given more than once.
-    pub fn header_bytes(&self, name: &'static str) -> Result<Option<&[u8]>, Fault> {
-        let mut values = self.parts.headers.get_all(name).iter();
-        let value = values.next().map(HeaderValue::as_bytes);
-        if values.next().is_some() { Err(Fault::parameter(name, "is given more than once")) } else { Ok(value) }
-    }
-
-    /// The query string, as it came.
-    #[must_use]
-    pub fn query(&self) -> &str {
-        self.parts.uri.query().unwrap_or_default()
-    }
-
-    /// The path, as it came.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        self.parts.uri.path()
-    }
-
-    /// The method.
-    #[must_use]
-    pub fn method(&self) -> &str {
-        self.parts.method.as_str()
-    }
-
-    /// Scheme, host and path by which the caller reached us, for links.
-    #[must_use]
-    pub fn base(&self) -> String {
-        format!("{}{}", self.root(), self.path())
-    }
-
-    /// The same up to where our own paths begin.
-    #[must_use]
-    pub fn root(&self) -> String {
-        let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
-        let host = self.header(header::HOST).unwrap_or("localhost");
-        format!("{scheme}://{host}{}", self.base_path())
-    }
-
-    /// What stands before our own paths, where the caller sees them.
-    #[must_use]
-    pub fn base_path(&self) -> &str {
-        base_path(&self.parts.extensions)
-    }
-
-    /// Who acts, and from where.
-    #[must_use]
-    pub fn actor(&self) -> Actor {
-        Actor { caller: self.caller.clone(), context: self.context() }
-    }
-
-    /// From where the call came: API Gateway says so on Lambda, the connection itself locally.
-    #[must_use]
-    pub fn context(&self) -> Context {
-        context(&self.parts.headers, &self.parts.extensions)
-    }
-}
-
-/// From where a request came: API Gateway says so on Lambda, the connection itself locally.
+/// Where a request came from: from API Gateway on Lambda, from the connection locally.
 #[must_use]
 pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
     let ip_address = match extensions.get::<RequestContext>() {
@@ -303,10 +317,10 @@ pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
         _ => address(extensions).map(|address| address.to_string()),
     };
     let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Context { ip_address, user_agent: user_agent.map(cut), request_id: request_id(extensions) }
+    Context { ip_address, user_agent: user_agent.map(truncate), request_id: request_id(extensions) }
 }
 
-/// API Gateway's id of a request, made before anything is looked at.
+/// API Gateway's id of a request.
 #[must_use]
 pub fn request_id(extensions: &Extensions) -> Option<String> {
     match extensions.get::<RequestContext>() {
@@ -315,59 +329,20 @@ pub fn request_id(extensions: &Extensions) -> Option<String> {
     }
 }
 
-/// What stands before our own paths, where the caller sees them.
+/// What precedes our own paths in the URLs that callers see: a stage or the path of a custom domain's mapping.
 #[must_use]
 pub fn base_path(extensions: &Extensions) -> &str {
     extensions.get::<BasePath>().map_or("", |base| &base.0)
 }
 
-/// Whether the caller reached us by HTTPS: API Gateway takes nothing else, and says so.
+/// Whether the caller used HTTPS. API Gateway accepts nothing else, and says so in this header.
 #[must_use]
 pub fn is_https(headers: &HeaderMap) -> bool {
     headers.get("x-forwarded-proto").is_some_and(|scheme| scheme != "http")
 }
 
-/// What a caller chose for itself, as it is recorded: its first kilobyte.
-#[must_use]
-pub fn cut(text: &str) -> String {
+/// The first kilobyte of a text that the caller chose, for audit events.
+fn truncate(text: &str) -> String {
     const MAX_BYTES: usize = 1024;
     text[..text.floor_char_boundary(MAX_BYTES)].to_owned()
-}
-
-/// The caller, with the call as PactFlow's own audit events describe one.
-pub fn reader(call: &Call) -> Reader {
-    let params: Map<String, Value> = form_urlencoded::parse(call.query().as_bytes())
-        .map(|(name, value)| (name.into_owned(), cut(&value).into()))
-        .collect();
-    let details = object!({
-        "path": call.path(),
-        "queryString": cut(call.query()),
-        "method": call.method(),
-        "userAgent": call.header(header::USER_AGENT).map(cut),
-        "referer": call.header(header::REFERER).map(cut),
-        "params": params,
-    });
-    Reader {
-        principal: call.caller.principal(),
-        client_type: call.caller.client_type(),
-        context: call.context(),
-        call: details,
-    }
-}
-
-/// An answer with a JSON body.
-pub fn answer(status: http::StatusCode, media_type: &'static str, body: String) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// An answer with `value` as JSON, the members of each object by name.
-pub fn json(status: http::StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_value(value) {
-        Ok(value) => answer(status, "application/json", value.to_string()),
-        Err(error) => Problem::unwritable(&error).into_response(),
-    }
 }

@@ -1,24 +1,28 @@
-//! What the functions behind API Gateway share. Owns reading a request, the declaration of operations, problems, and the
-//! log line of each request; knows no route of its own.
+//! What the functions behind API Gateway share. Owns the declaration of endpoints, authentication, problems, the OpenAPI
+//! document and the log line of each request; knows no endpoint of its own.
 //!
-//! - [`call`]: what every route needs of a request: who calls, for which organisation, from where, with what body
+//! - [`endpoint`]: how an endpoint is declared
+//! - [`access`]: who may call an endpoint
+//! - [`call`]: an authenticated request
+//! - [`response`]: successful responses
+//! - [`problem`]: errors as problem+json; the only module that knows which error has which status
+//! - [`query`]: the query parameters of reads of the log
+//! - [`openapi`]: the OpenAPI document, made of endpoints and [`schema`]s
+//! - [`gateway`]: the function behind API Gateway, and the base path that API Gateway puts before our paths
+//! - [`request_log`]: the log line of a request
 //! - [`console`]: sessions, refusals and response headers of the console's addresses
-//! - [`gateway`]: what API Gateway puts before the paths
-//! - [`operation`]: how an operation is declared, for the router and for OpenAPI
-//! - [`description`]: OpenAPI, made of the operations and of [`schema`]s
-//! - [`problem`]: every error as problem+json; the one place that knows which error has which status
-//! - [`query`]: the parameters of reading the log
-//! - [`unit`]: a request's line in the log, and what it measured
 
+pub mod access;
 pub mod call;
 pub mod console;
-pub mod description;
+pub mod endpoint;
 pub mod gateway;
-pub mod operation;
+pub mod openapi;
 pub mod problem;
 pub mod query;
+pub mod request_log;
+pub mod response;
 pub mod schema;
-pub mod unit;
 
 use std::sync::Arc;
 
@@ -39,31 +43,25 @@ use annals_core::{
     registry::Registry,
     service::{RolePattern, ServiceSettings},
     time::Clock,
-    token::{Role, TokenHash},
+    token::TokenHash,
 };
 use axum::Router;
 
+pub use crate::access::{ADMINISTRATORS, PRODUCERS, READERS};
 use crate::problem::Problem;
 
-/// What the routes are answered with.
+/// The use cases, wired to a store.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// The log itself, for recording events.
     pub log: Arc<Log>,
-    /// Reading it.
     pub audit: Audit,
-    /// Organisations, tokens and destinations.
     pub administration: Administration,
-    /// Who is let in, and how often.
     pub admission: Admission,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What customers need to know of the deployment.
     pub service: ServiceSettings,
 }
 
 impl Services {
-    /// An API over a store.
     #[must_use]
     pub fn new<S: LogStore + Registry + 'static>(
         store: Arc<S>,
@@ -90,19 +88,17 @@ impl Services {
         }
     }
 
-    /// The same with other rates.
     #[must_use]
     pub fn with_rate_limits(self, limits: RateLimits) -> Self {
         Self { admission: self.admission.with_limits(limits), ..self }
     }
 
-    /// The API that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256`,
-    /// `SERVICE_ACCOUNT_ID`, `CUSTOMER_TEMPLATE_URL` where there is one, and, where they are to be other than the
-    /// defaults, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ORGANISATION_RATE`,
-    /// `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE`.
+    /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
+    /// `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`,
+    /// `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
-    /// Where a variable is missing or makes no sense.
+    /// Returns an error if a variable is missing or invalid.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default()));
@@ -124,27 +120,20 @@ impl Services {
             platform: settings::parsed_or("PLATFORM_RATE", default.platform)?,
             failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
         };
-        let api = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
-        Ok(api.with_rate_limits(limits))
+        let services = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
+        Ok(services.with_rate_limits(limits))
     }
 }
 
-/// Who may record events.
-pub const PRODUCERS: &[Role] = &[Role::Producer];
-/// Who may read the audit log.
-pub const READERS: &[Role] = &[Role::Auditor, Role::Admin];
-/// Who may manage tokens and destinations.
-pub const ADMINISTRATORS: &[Role] = &[Role::Admin];
-
-/// `routes` with problem+json for paths and methods that are none, and a log line a request.
-pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Services) -> Router<S> {
-    let routes = routes
+/// `router` with problems for unknown paths and unsupported methods, and with a log line for each request.
+pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
+    let router = router
         .fallback(async || Problem::no_such_route())
         .method_not_allowed_fallback(async || Problem::method_not_allowed());
-    observed(routes, api)
+    with_request_log(router, services)
 }
 
-/// `routes` with a log line a request.
-pub fn observed<S: Clone + Send + Sync + 'static>(routes: Router<S>, api: &Services) -> Router<S> {
-    routes.layer(axum::middleware::from_fn_with_state(Arc::clone(&api.log), unit::observe))
+/// `router` with a log line for each request.
+pub fn with_request_log<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
+    router.layer(axum::middleware::from_fn_with_state(Arc::clone(&services.log), request_log::log_request))
 }

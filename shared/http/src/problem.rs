@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457): a stable `code`, a `detail` that says what to do, and `errors`, the
-//! faults of an input at their places. The only file that knows which error has which status.
+//! faults of an input with their places. The only file that knows which error has which status.
 //!
-//! [`kind`] is the table of all problems: what the API's description says of them, and what is answered, are made of it.
+//! [`kind`] is the table of all problems, from which both the responses and the OpenAPI document are made.
 
 use std::time::Duration;
 
@@ -14,33 +14,27 @@ use annals_core::{
     fault::{Fault, Faults, Place},
     log::{append::AppendError, read::PlaceError, store::StoreError},
 };
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-/// The media type of problems.
 pub const PROBLEM: &str = "application/problem+json";
 
-/// What never changes about a problem.
+/// The constant part of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// The status that it is answered with.
     pub status: StatusCode,
-    /// Its name, for programs. It does not change.
+    /// The name for programs. It never changes.
     pub code: &'static str,
-    /// Its name, for people.
+    /// The name for people.
     pub title: &'static str,
-    /// What it means.
     pub meaning: &'static str,
 }
 
 macro_rules! kinds {
     ($($(#[doc = $meaning:literal])+ $name:ident = $status:ident, $code:literal, $title:literal;)+) => {
-        /// Every problem there is.
+        /// All problems.
         pub mod kind {
             use http::StatusCode;
 
@@ -56,66 +50,65 @@ macro_rules! kinds {
                 };
             )+
 
-            /// All of them.
             pub const ALL: &[&Kind] = &[$($name),+];
         }
     };
 }
 
 kinds! {
-    /// A part of the input is not as it should be; `errors` names each fault at its place. Nothing was changed.
+    /// A part of the input is invalid; `errors` lists each fault with its place. Nothing was changed.
     INVALID_INPUT = BAD_REQUEST, "invalid_input", "Invalid input";
-    /// The platform's token acts for every organisation, so the path has to name one.
-    ORGANISATION_NEEDED = BAD_REQUEST, "organisation_needed", "Which organisation?";
+    /// The platform's token acts for every organisation, so the path must name one.
+    ORGANISATION_REQUIRED = BAD_REQUEST, "organisation_needed", "Organisation required in the path";
     /// The body ended before it was complete.
-    BODY_CUT_OFF = BAD_REQUEST, "body_cut_off", "Body cut off";
-    /// There is no token, or it is mistyped, revoked or expired.
-    UNAUTHORIZED = UNAUTHORIZED, "unauthorized", "A valid token is needed";
+    BODY_CUT_OFF = BAD_REQUEST, "body_cut_off", "Incomplete body";
+    /// The token is missing, mistyped, revoked or expired.
+    UNAUTHORIZED = UNAUTHORIZED, "unauthorized", "Valid token required";
     /// The token's role does not allow this call.
-    FORBIDDEN = FORBIDDEN, "forbidden", "The token does not allow this";
+    FORBIDDEN = FORBIDDEN, "forbidden", "Not allowed for this token";
     /// The organisation's plan allows no more destinations.
-    PLAN_LIMIT = FORBIDDEN, "plan_limit", "The plan does not allow this";
-    /// It does not exist, or belongs to another organisation: nobody can tell which.
+    PLAN_LIMIT = FORBIDDEN, "plan_limit", "Not included in the plan";
+    /// The resource does not exist, or belongs to another organisation. The response is the same.
     NOT_FOUND = NOT_FOUND, "not_found", "Not found";
-    /// No call has this path.
-    NO_SUCH_ROUTE = NOT_FOUND, "no_such_route", "Not found";
-    /// The path exists, but not with this method; `Allow` names those that it has.
+    /// The API has no such path.
+    NO_SUCH_ROUTE = NOT_FOUND, "no_such_route", "Unknown path";
+    /// The path exists, but does not support this method; `Allow` lists the methods that it supports.
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
-    /// Somebody else changed it at the same moment. Nothing was changed by this call.
-    CHANGED = CONFLICT, "changed", "Changed meanwhile";
+    /// The resource was changed by another request at the same time. This call changed nothing.
+    CHANGED = CONFLICT, "changed", "Changed by another request";
     /// The organisation has as many tokens as it may have.
     TOKEN_LIMIT = CONFLICT, "token_limit", "Too many tokens";
-    /// The token's predecessor or its successor is live: of a chain of successors no more than two are.
-    ROTATION_IN_PROGRESS = CONFLICT, "rotation_in_progress", "Conflict";
+    /// The token's predecessor or successor is still valid: at most two tokens of a chain are valid at once.
+    ROTATION_IN_PROGRESS = CONFLICT, "rotation_in_progress", "Rotation in progress";
     /// Another organisation delivers to this bucket.
     BUCKET_IN_USE = CONFLICT, "bucket_in_use", "Bucket in use";
     /// Another organisation uses this role.
     ROLE_IN_USE = CONFLICT, "role_in_use", "Role in use";
-    /// An earlier replay to this destination is not finished.
-    REPLAY_IN_PROGRESS = CONFLICT, "replay_in_progress", "Conflict";
-    /// The log holds no event in the range, or none any more.
-    NOTHING_TO_REPLAY = CONFLICT, "nothing_to_replay", "Conflict";
-    /// The event that the cursor names has expired; `oldest` is the uuid of the oldest event there is, or null.
+    /// An earlier replay to this destination has not finished.
+    REPLAY_IN_PROGRESS = CONFLICT, "replay_in_progress", "Replay in progress";
+    /// The log has no events in the range, or they have expired.
+    NOTHING_TO_REPLAY = CONFLICT, "nothing_to_replay", "Nothing to replay";
+    /// The cursor's event has expired; `oldest` is the uuid of the oldest event left, or null.
     EXPIRED = GONE, "expired", "Expired";
-    /// The body is larger than any request may be.
+    /// The body is larger than the limit of all requests.
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body_too_large", "Body too large";
-    /// The events are too large to be recorded together.
+    /// The events are too large to be recorded in one request.
     BATCH_TOO_LARGE = PAYLOAD_TOO_LARGE, "batch_too_large", "Batch too large";
-    /// The body's media type is none that is understood.
+    /// The body's media type is not supported.
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "Unsupported media type";
-    /// The body is encoded in a way that is not understood, such as gzip.
+    /// The body has a content encoding, such as gzip, which is not supported.
     UNSUPPORTED_CONTENT_ENCODING = UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", "Unsupported content encoding";
-    /// The address is longer than any that leads somewhere.
-    URI_TOO_LONG = URI_TOO_LONG, "uri_too_long", "Address too long";
-    /// There were too many requests or events, or too many with tokens that are none; `Retry-After` says when there is
-    /// room for this one, in seconds. Nothing was changed or recorded.
+    /// Path and query are longer than the limit.
+    URI_TOO_LONG = URI_TOO_LONG, "uri_too_long", "URI too long";
+    /// There were too many requests or events, or too many requests with invalid tokens; `Retry-After` is the number of
+    /// seconds to wait. Nothing was changed or recorded.
     TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
     /// The `Idempotency-Key` was used with other events in the last 24 hours.
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused";
-    /// Something is wrong on our side, and trying again will not help.
+    /// The service has an error that a retry will not fix.
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal error";
-    /// The store is too slow or too busy at the moment; `Retry-After` says when to try again, in seconds.
-    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Unavailable";
+    /// The store is too slow or too busy; `Retry-After` is the number of seconds to wait.
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Service unavailable";
 }
 
 /// An error as its caller reads it.
@@ -143,95 +136,90 @@ impl Problem {
         self
     }
 
-    /// With what is said of it in the log alone.
+    /// Adds the cause, which only the log shows.
     fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
         self.cause = Some(chain(error));
         self
     }
 
-    /// No token, or none that is valid.
     #[must_use]
     pub fn unauthorized() -> Self {
-        let detail = "Send a valid token: Authorization: Bearer <token>. It may be mistyped, revoked or expired.";
+        let detail =
+            "The token is missing, mistyped, revoked or expired. Send a valid one: Authorization: Bearer <token>.";
         Self::new(kind::UNAUTHORIZED, detail).header("www-authenticate", HeaderValue::from_static("Bearer"))
     }
 
-    /// The token's role does not allow it.
     #[must_use]
-    pub fn forbidden(role: &str, needed: &str) -> Self {
-        let detail = format!("The token's role is {role}; this call needs {needed}.");
+    pub fn forbidden(role: &str, required: &str) -> Self {
+        let detail = format!("The token's role is {role}; this call requires {required}.");
         Self::new(kind::FORBIDDEN, detail)
     }
 
-    /// It does not exist, or belongs to somebody else: nobody can tell which.
+    /// The resource does not exist, or belongs to another organisation. Callers cannot tell which.
     #[must_use]
     pub fn not_found() -> Self {
-        let detail = "There is no such thing here. Check the ids in the path, and whose token it is.";
+        let detail = "The organisation, or the resource in it, does not exist for this token. Check the ids in the path, \
+                      and which organisation the token belongs to.";
         Self::new(kind::NOT_FOUND, detail)
     }
 
-    /// No route has this path.
     #[must_use]
     pub fn no_such_route() -> Self {
-        let detail = "No call has this path. Check it against the API's description.";
+        let detail = "The API has no such path. Check it against /openapi.json.";
         Self::new(kind::NO_SUCH_ROUTE, detail)
     }
 
-    /// The path exists, but not with this method.
     #[must_use]
     pub fn method_not_allowed() -> Self {
-        let detail = "This path has no such method. The Allow header names those that it has.";
+        let detail = "This path does not support this method. The Allow header lists the methods that it supports.";
         Self::new(kind::METHOD_NOT_ALLOWED, detail)
     }
 
-    /// The platform's token does not tell which organisation is meant.
+    /// The platform's token does not tell which organisation the call is for.
     #[must_use]
-    pub fn organisation_needed() -> Self {
-        let detail = "The platform's token acts for every organisation: use the path /organisations/{organisation}/….";
-        Self::new(kind::ORGANISATION_NEEDED, detail)
+    pub fn organisation_required() -> Self {
+        let detail = "The platform's token acts for every organisation. Use the path /organisations/{organisation}/….";
+        Self::new(kind::ORGANISATION_REQUIRED, detail)
     }
 
-    /// The body is longer than any request may be.
     #[must_use]
     pub fn body_too_large(limit: usize) -> Self {
-        let detail = format!("The body is larger than {limit} bytes. Send it in several requests.");
+        let detail = format!("The body is larger than {limit} bytes. Split it into several requests.");
         Self::new(kind::BODY_TOO_LARGE, detail)
     }
 
-    /// The body could not be read to its end.
     #[must_use]
     pub fn body_cut_off() -> Self {
-        Self::new(kind::BODY_CUT_OFF, "The body ended early. Send it again.")
+        Self::new(kind::BODY_CUT_OFF, "The body ended before it was complete. Send it again.")
     }
 
-    /// The body's media type is none that is understood.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
-        let detail = "Send Content-Type: application/json for an object or an array, application/x-ndjson for lines; \
-                      both in UTF-8. What many clients send by themselves, such as \
-                      application/x-www-form-urlencoded, is neither.";
+        let detail = "The media type is not supported. Send Content-Type: application/json for an object or an array, or \
+                      application/x-ndjson for lines, in UTF-8. Many HTTP clients send \
+                      application/x-www-form-urlencoded unless told otherwise.";
         Self::new(kind::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
-    /// The body is encoded, and should not be.
     #[must_use]
     pub fn unsupported_content_encoding() -> Self {
-        let detail = "Send the body as it is, without Content-Encoding.";
+        let detail = "Content encodings are not supported. Send the body without Content-Encoding.";
         Self::new(kind::UNSUPPORTED_CONTENT_ENCODING, detail)
             .header("accept-encoding", HeaderValue::from_static("identity"))
     }
 
-    /// Path and query are longer than any that make sense.
     #[must_use]
     pub fn uri_too_long(limit: usize) -> Self {
-        let detail = format!("Path and query are longer than {limit} bytes. Ask for less at once.");
+        let detail = format!("Path and query are longer than {limit} bytes. Use fewer or shorter parameters.");
         Self::new(kind::URI_TOO_LONG, detail)
     }
 
-    /// There is room for this request when `wait` has passed.
+    /// The request will be within the rate after `wait`.
     fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, 3600);
-        let detail = format!("Wait {seconds} s, then send it again; send events in batches rather than one by one.");
+        let detail = format!(
+            "The rate is exceeded. Send the request again after {seconds} s. Send events in batches rather than one by one."
+        );
         let seconds = HeaderValue::from(u16::try_from(seconds).unwrap_or(u16::MAX));
         Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", seconds)
     }
@@ -239,22 +227,22 @@ impl Problem {
     fn store(error: &StoreError) -> Self {
         match error {
             StoreError::Throttled(_) | StoreError::Unavailable(_) => {
-                Self::unavailable("The store did not answer in time. Try again in a moment.")
+                Self::unavailable("The store did not answer in time. Send the request again.")
             }
             StoreError::Broken(_) => Self::internal(),
         }
         .caused_by(error)
     }
 
-    /// The answer cannot be written as JSON.
+    /// A response cannot be written as JSON.
     #[must_use]
-    pub fn unwritable(error: &serde_json::Error) -> Self {
+    pub fn not_serialisable(error: &serde_json::Error) -> Self {
         Self::internal().caused_by(error)
     }
 
     fn internal() -> Self {
         let detail =
-            "Something is wrong on our side. If it is the same again in a minute, tell whoever runs this service.";
+            "The service has an error. If it happens again in a minute, report it to the operator of this service.";
         Self::new(kind::INTERNAL, detail)
     }
 
@@ -262,13 +250,15 @@ impl Problem {
         Self::new(kind::UNAVAILABLE, detail).header("retry-after", HeaderValue::from_static("1"))
     }
 
-    /// A cursor in parameter `name` that marks no place.
+    /// A cursor in parameter `name` that is invalid or expired.
     #[must_use]
     pub fn cursor(name: &'static str, error: &AuditError) -> Self {
         match error {
-            AuditError::Place(PlaceError::Unknown) => {
-                Fault::parameter(name, "is no event of this organisation: take one that an event or a link gave").into()
-            }
+            AuditError::Place(PlaceError::Unknown) => Fault::parameter(
+                name,
+                "is not an event of this organisation: use the uuid or eventId of an event, or a link",
+            )
+            .into(),
             error => Self::audit(error),
         }
     }
@@ -279,10 +269,10 @@ impl Problem {
             AuditError::Place(PlaceError::Expired { oldest }) => {
                 let detail = match oldest {
                     Some(oldest) => format!(
-                        "That event has expired. The oldest event there is: {}. Begin with from={0}.",
+                        "The event has expired. The oldest event left is {}. Begin with from={0}.",
                         oldest.short()
                     ),
-                    None => "That event has expired, and so have all others. Begin without a cursor.".to_owned(),
+                    None => "The event has expired, and so have all others. Begin without a cursor.".to_owned(),
                 };
                 Self::new(kind::EXPIRED, detail)
                     .with("oldest", oldest.map_or(Value::Null, |oldest| oldest.short().into()))
@@ -300,16 +290,18 @@ impl Problem {
                 Self::new(kind::IDEMPOTENCY_KEY_REUSED, detail)
             }
             AppendError::TooLarge => {
-                let detail = "These events are too large to be recorded together. Send them in several requests.";
+                let detail =
+                    "These events are too large to be recorded in one request. Split them into several requests.";
                 Self::new(kind::BATCH_TOO_LARGE, detail)
             }
-            AppendError::Contended => {
-                Self::unavailable("Too many appends at once. Nothing was recorded: send it again.").caused_by(error)
-            }
+            AppendError::Contended => Self::unavailable(
+                "Too many requests record events at the same time. Nothing was recorded. Send the request again.",
+            )
+            .caused_by(error),
             AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_)) => Self::store(error),
             AppendError::Unavailable(_) => Self::unavailable(
-                "The store did not confirm in time. Whether it was recorded is not known: with an Idempotency-Key it \
-                 is safe to send again.",
+                "The store did not confirm in time, so the event may or may not be recorded. A request with an \
+                 Idempotency-Key is safe to send again.",
             )
             .caused_by(error),
             AppendError::Conflict(conflict) => Self::conflict(*conflict),
@@ -319,23 +311,22 @@ impl Problem {
     fn conflict(conflict: Conflict) -> Self {
         let (kind, detail) = match conflict {
             Conflict::Missing => return Self::not_found(),
-            Conflict::Exists | Conflict::Changed => (
-                kind::CHANGED,
-                "Somebody else changed it at the same moment. Look at it again, then repeat your change.",
-            ),
+            Conflict::Exists | Conflict::Changed => {
+                (kind::CHANGED, "Another request changed it at the same time. Read it again, then repeat your change.")
+            }
             Conflict::Limit => (
                 kind::PLAN_LIMIT,
-                "The organisation's plan allows no more destinations: enterprise and enterprise_trial have one, other \
-                 plans none. Delete the one there is, or change the plan.",
+                "The organisation's plan allows no more destinations: enterprise and enterprise_trial include one, other \
+                 plans none. Delete the existing destination, or change the plan.",
             ),
             Conflict::TokenLimit => (
                 kind::TOKEN_LIMIT,
-                "An organisation has at most 100 tokens that have not ended. Revoke those that are not needed any more.",
+                "An organisation may have 100 tokens that have not expired. Revoke tokens that are no longer needed.",
             ),
             Conflict::BucketInUse => {
-                (kind::BUCKET_IN_USE, "Another organisation delivers to this bucket. Use a bucket of your own.")
+                (kind::BUCKET_IN_USE, "Another organisation delivers to this bucket. Use another bucket.")
             }
-            Conflict::RoleInUse => (kind::ROLE_IN_USE, "Another organisation uses this role. Use a role of your own."),
+            Conflict::RoleInUse => (kind::ROLE_IN_USE, "Another organisation uses this role. Use another role."),
         };
         Self::new(kind, detail)
     }
@@ -353,7 +344,7 @@ impl From<Faults> for Problem {
             .collect();
         let detail = match errors.len() {
             1 => faults.to_string(),
-            count => format!("{count} faults; see errors. Nothing was changed."),
+            count => format!("The input has {count} faults, listed in errors. Nothing was changed."),
         };
         Self::new(kind::INVALID_INPUT, detail).with("errors", errors)
     }
@@ -401,17 +392,18 @@ impl From<AdministrationError> for Problem {
             AdministrationError::Input(fault) => fault.into(),
             AdministrationError::RotationInProgress(other) => {
                 let detail = format!(
-                    "Two tokens are live already, this one and {other}. Revoke one of them, or wait until the older one \
-                     has ended."
+                    "Two tokens are valid already, this one and {other}. Revoke one of them, or wait until the older one \
+                     expires."
                 );
                 Self::new(kind::ROTATION_IN_PROGRESS, detail)
             }
             AdministrationError::ReplayInProgress => {
-                let detail = "A replay to this destination is not finished. Wait until the destination shows none.";
+                let detail =
+                    "A replay to this destination has not finished. Wait until the destination shows no replay.";
                 Self::new(kind::REPLAY_IN_PROGRESS, detail)
             }
             AdministrationError::NothingToReplay => {
-                let detail = "There is no event in this range, or none any more. Ask for a range that has some.";
+                let detail = "The range has no events, or they have expired. Use another range.";
                 Self::new(kind::NOTHING_TO_REPLAY, detail)
             }
             AdministrationError::Store(error) => Self::store(&error),
@@ -429,8 +421,8 @@ impl IntoResponse for Problem {
         body.insert("code".into(), self.kind.code.into());
         body.insert("detail".into(), self.detail.into());
         body.extend(self.members);
-        let mut response = Response::new(Body::from(Value::from(body.clone()).to_string()));
-        response.extensions_mut().insert(Told { code: self.kind.code, cause: self.cause, body });
+        let mut response = Response::new(Value::from(body.clone()).to_string().into());
+        response.extensions_mut().insert(ProblemSummary { code: self.kind.code, cause: self.cause, body });
         *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
@@ -442,31 +434,27 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a problem's answer carries for the log, and to have its request's id added.
+/// An extension of a response that is an error, for the log and for whoever shows the error otherwise than as JSON.
 #[derive(Debug, Clone)]
-pub struct Told {
-    /// What kind of problem it is.
+pub struct ProblemSummary {
     pub code: &'static str,
-    /// What failed on our side, where something did. Callers are not told.
+    /// The underlying error, for the log only.
     pub cause: Option<String>,
     body: Map<String, Value>,
 }
 
-impl Told {
-    /// What is told of a refusal that is shown otherwise than as JSON.
+impl ProblemSummary {
     #[must_use]
     pub fn new(code: &'static str, title: &str, detail: &str) -> Self {
         let body = [("title", title), ("detail", detail)].map(|(name, text)| (name.to_owned(), text.into()));
         Self { code, cause: None, body: body.into_iter().collect() }
     }
 
-    /// What is wrong, in a few words.
     #[must_use]
     pub fn title(&self) -> &str {
         self.text("title")
     }
 
-    /// What is wrong, and what to do.
     #[must_use]
     pub fn detail(&self) -> &str {
         self.text("detail")
@@ -476,52 +464,52 @@ impl Told {
         self.body.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The problem with the id of the request that ended in it.
-    pub(crate) fn with_request_id(&self, id: &str) -> Body {
+    /// The problem as JSON, with the request's id.
+    pub(crate) fn with_request_id(&self, id: &str) -> axum::body::Body {
         let mut body = self.body.clone();
         body.insert("requestId".into(), id.into());
-        Body::from(Value::from(body).to_string())
+        Value::from(body).to_string().into()
     }
 }
 
-/// Why a call was refused, as RFC 9457 writes it.
+/// An error (RFC 9457).
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "Problem")]
-pub struct Described {
+pub struct Body {
     /// `urn:annals:problem:` and the code.
     pub r#type: String,
-    /// What kind of problem it is, for people.
+    /// The kind of problem, for people.
     pub title: String,
-    /// The status that it was answered with.
+    /// The HTTP status.
     pub status: u16,
-    /// What kind of problem it is, for programs. Codes do not change; new ones may be added.
+    /// The kind of problem, for programs. Codes do not change; new ones may be added.
     #[schemars(extend("enum" = codes()))]
     pub code: String,
     /// What is wrong, and what to do.
     pub detail: String,
-    /// With `invalid_input`: every fault of the input, the first 100 of them.
+    /// With `invalid_input`: the first 100 faults of the input.
     #[schemars(skip_serializing_if = "Option::is_none", length(min = 1, max = Faults::MAX))]
-    pub errors: Option<Vec<DescribedFault>>,
-    /// With `expired`: the uuid of the oldest event there is, or null where there is none.
+    pub errors: Option<Vec<BodyFault>>,
+    /// With `expired`: the uuid of the oldest event left, or null if there is none.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
-    /// The request's id, to be told whoever runs this service: its log has it, too. Not where no gateway gives one.
+    /// The request's id, which the operator of this service finds in the log. Missing without API Gateway.
     #[schemars(rename = "requestId", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
-/// One fault of an input: in its body, at `pointer`, or in a parameter.
+/// One fault of an input: in the body at `pointer`, or in a parameter.
 #[derive(Debug, JsonSchema)]
 #[schemars(rename = "Fault")]
-pub struct DescribedFault {
-    /// Where in the body: a JSON Pointer (RFC 6901), empty for the whole. Of several events, the first part is the event's
-    /// index, from 0.
+pub struct BodyFault {
+    /// The place in the body: a JSON Pointer (RFC 6901), empty for the whole body. For several events, the first part is
+    /// the event's index, from 0.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
-    /// Which parameter of the path or query, or header.
+    /// The parameter of the path or query, or the header.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub parameter: Option<String>,
-    /// What is wrong and what would be right: the rest of a sentence that begins with the place.
+    /// What is wrong and what would be right: the rest of a sentence whose subject is the place.
     pub detail: String,
 }
 

@@ -1,4 +1,8 @@
-//! The parameters of reads: what is asked for, and what links to further reads carry on.
+//! Query parameters, each described once: the parser and the schema of a query come from one function over
+//! [`Parameters`]. A [`Reader`] runs it over a query string and collects all faults, a [`Describer`] collects the schema.
+//! Also owns the queries of reads of the log, and what their links carry on.
+
+use std::{borrow::Cow, marker::PhantomData};
 
 use annals_core::{
     audit::{
@@ -11,90 +15,153 @@ use annals_core::{
     log::store::Order,
     time::Timestamp,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
 
-/// Events on a page, unless another number is asked for.
+use crate::schema::{Cursor, from_value};
+
 const DEFAULT_PAGE_SIZE: usize = 100;
-/// The most events on a page.
 const MAX_PAGE_SIZE: usize = 1000;
-/// The highest page number: no log has more events than a page of one each would show.
+/// No log has more events than this number of pages with one event each.
 const MAX_PAGE_NUMBER: u64 = 1 << 40;
-/// The longest value of a filter, in characters: as long as what it is compared with may be.
+/// The longest value of a filter, in characters: the length limit of what it is compared with.
 const MAX_VALUE_CHARS: usize = 1024;
 /// The most values of one filter.
 const MAX_VALUES: usize = 20;
 
-/// Parameters of a filter. Each may be given several times: any of its values will do.
-pub const FILTERS: [&str; 7] = ["type", "excludeType", "userUuid", "action", "entityType", "entityId", "principalId"];
+/// The parameters of a filter, with their descriptions. Each may be given several times, for any of its values.
+const FILTER_PARAMETERS: [(&str, &str); 7] = [
+    ("type", "Only events of this type, such as `token.create`."),
+    ("excludeType", "No events of this type, such as `audit.read`."),
+    ("userUuid", "Only events of this principal: another name of `principalId`."),
+    ("action", "Only events with this action."),
+    ("entityType", "Only events whose entity is of this type."),
+    ("entityId", "Only events about the entity with this id."),
+    ("principalId", "Only events of the principal with this id."),
+];
 
-/// A query string, read parameter by parameter; every fault is reported at once.
-struct Parameters {
-    given: Vec<(String, String)>,
-    faults: Vec<Fault>,
+/// The names of the parameters of a filter.
+pub const FILTERS: [&str; 7] = {
+    let mut names = [""; 7];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = FILTER_PARAMETERS[index].0;
+        index += 1;
+    }
+    names
+};
+
+/// The parameters of a query, each of which is read or described.
+pub trait Parameters {
+    /// A parameter that may be missing, but not be given twice.
+    fn optional<T>(&mut self, name: &'static str, description: &'static str, kind: Kind<T>) -> Option<T>;
+
+    /// A parameter that may be given up to [`MAX_VALUES`] times.
+    fn repeated(&mut self, name: &'static str, description: &'static str, kind: Kind<String>) -> Vec<String>;
 }
 
-impl Parameters {
-    /// The parameters in `query`: those that are `known`, and those of a filter.
-    fn of(query: &str, known: &[&str]) -> Self {
-        let mut faults = Vec::new();
-        let mut given: Vec<(String, String)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let filter = FILTERS.contains(&&*name);
-            if !filter && !known.contains(&&*name) {
-                let detail = format!("is no parameter of this call: it has {}", names(known));
-                faults.push(Fault::parameter(name, detail));
-            } else if !filter && given.iter().any(|(other, _)| *other == name) {
-                faults.push(Fault::parameter(name, "is given twice"));
-            } else {
-                given.push((name.into_owned(), value.into_owned()));
-            }
-        }
-        Self { given, faults }
+/// A set of values: how they are parsed, and the JSON schema of what is accepted.
+pub struct Kind<T> {
+    parse: fn(&str) -> Result<T, String>,
+    schema: fn() -> Value,
+}
+
+/// A query that the OpenAPI document describes.
+pub trait Query {
+    fn describe(describer: &mut Describer);
+}
+
+/// The schema of a query: an object whose members are its parameters.
+#[derive(Debug)]
+pub struct QuerySchema<Q>(PhantomData<Q>);
+
+impl<Q: Query> JsonSchema for QuerySchema<Q> {
+    fn schema_name() -> Cow<'static, str> {
+        "Query".into()
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
-        self.given.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    fn inline_schema() -> bool {
+        true
     }
 
-    /// Reads a parameter, where it is given; what is wrong with it is a fault.
-    fn read<T, E: ToString>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
-        let fault = match parse(self.value(name)?) {
-            Ok(value) => return Some(value),
-            Err(error) => error.to_string(),
-        };
-        self.faults.push(Fault::parameter(name, fault));
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut describer = Describer::default();
+        Q::describe(&mut describer);
+        from_value(json!({"type": "object", "properties": describer.properties}))
+    }
+}
+
+/// Collects the schemas of parameters.
+#[derive(Debug, Default)]
+pub struct Describer {
+    properties: Map<String, Value>,
+}
+
+impl Parameters for Describer {
+    fn optional<T>(&mut self, name: &'static str, description: &'static str, kind: Kind<T>) -> Option<T> {
+        let mut schema = (kind.schema)();
+        schema["description"] = description.into();
+        self.properties.insert(name.to_owned(), schema);
         None
     }
 
-    fn filter(&mut self) -> Filter {
-        let mut values = |name: &'static str| {
-            let values: Vec<String> =
-                self.given.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect();
-            if values.len() > MAX_VALUES {
-                self.faults.push(Fault::parameter(name, format!("is given more than {MAX_VALUES} times")));
-            }
-            if let Some(detail) = values.iter().find_map(|value| wrong_value(value)) {
-                self.faults.push(Fault::parameter(name, detail));
-            }
-            values
-        };
-        let mut filter = Filter {
-            types: values("type"),
-            excluded_types: values("excludeType"),
-            actions: values("action"),
-            entity_types: values("entityType"),
-            entity_ids: values("entityId"),
-            principal_ids: values("principalId"),
-            user_ids: values("userUuid"),
-            text: None,
-        };
-        filter.text = self.read("q", |text| match wrong_value(text) {
-            Some(detail) => Err(detail),
-            None => Ok(SearchText::new(text)),
+    fn repeated(&mut self, name: &'static str, description: &'static str, kind: Kind<String>) -> Vec<String> {
+        let schema = json!({
+            "description": format!("{description} May be given several times."),
+            "type": "array",
+            "items": (kind.schema)(),
+            "minItems": 1,
+            "maxItems": MAX_VALUES,
         });
-        filter
+        self.properties.insert(name.to_owned(), schema);
+        Vec::new()
+    }
+}
+
+/// Reads a query string.
+#[derive(Debug)]
+pub struct Reader {
+    given: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    faults: Vec<Fault>,
+}
+
+impl Reader {
+    #[must_use]
+    pub fn of(query: &str) -> Self {
+        let given = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        Self { given, known: Vec::new(), faults: Vec::new() }
     }
 
-    /// The parameters of the filter as they were given, to be carried on.
+    /// # Errors
+    /// Returns every fault with its parameter, unknown parameters among them.
+    pub fn finish(&mut self) -> Result<(), Faults> {
+        // Only links set these two.
+        let mut names: Vec<&str> =
+            self.known.iter().copied().filter(|name| !["through", "skip"].contains(name)).collect();
+        let last = names.pop().unwrap_or_default();
+        let names = if names.is_empty() { last.to_owned() } else { format!("{} and {last}", names.join(", ")) };
+        for (name, _) in self.given.iter().filter(|(name, _)| !self.known.contains(&&**name)) {
+            self.faults.push(Fault::parameter(name, format!("is not a parameter of this call: it has {names}")));
+        }
+        Faults::none_or(std::mem::take(&mut self.faults))
+    }
+
+    fn fault(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.faults.push(Fault::parameter(name, detail));
+    }
+
+    fn values(&mut self, name: &'static str) -> Vec<String> {
+        self.known.push(name);
+        self.given.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A parameter as it was given, for links.
+    fn given(&self, name: &'static str) -> Option<(&'static str, String)> {
+        self.given.iter().find(|(key, _)| key == name).map(|(_, value)| (name, value.clone()))
+    }
+
+    /// The parameters of the filter as they were given, for links.
     fn given_filter(&self) -> Vec<(&'static str, String)> {
         let names = FILTERS.into_iter().chain(["q"]);
         names
@@ -104,41 +171,189 @@ impl Parameters {
             })
             .collect()
     }
+}
 
-    fn owned(&self, name: &'static str) -> Option<(&'static str, String)> {
-        self.value(name).map(|value| (name, value.to_owned()))
+impl Parameters for Reader {
+    fn optional<T>(&mut self, name: &'static str, _: &'static str, kind: Kind<T>) -> Option<T> {
+        let values = self.values(name);
+        if values.len() > 1 {
+            self.fault(name, "is given twice");
+        }
+        match (kind.parse)(values.first()?) {
+            Ok(value) => Some(value),
+            Err(detail) => {
+                self.fault(name, detail);
+                None
+            }
+        }
+    }
+
+    fn repeated(&mut self, name: &'static str, _: &'static str, kind: Kind<String>) -> Vec<String> {
+        let values = self.values(name);
+        if values.len() > MAX_VALUES {
+            self.fault(name, format!("is given more than {MAX_VALUES} times"));
+        }
+        if let Some(detail) = values.iter().find_map(|value| (kind.parse)(value).err()) {
+            self.fault(name, detail);
+        }
+        values
     }
 }
 
-fn wrong_value(value: &str) -> Option<String> {
-    if value.is_empty() {
-        return Some("must not be empty".into());
-    }
-    (value.chars().count() > MAX_VALUE_CHARS).then(|| format!("must be at most {MAX_VALUE_CHARS} characters long"))
-}
-
-fn names(known: &[&str]) -> String {
-    // What links carry on by themselves is nobody's to choose.
-    let own = known.iter().filter(|name| !["through", "skip"].contains(name));
-    let mut names: Vec<&str> = own.copied().chain(FILTERS).collect();
-    let last = names.pop().unwrap_or_default();
-    format!("{} and {last}", names.join(", "))
-}
-
-fn whole_number<T: std::str::FromStr + PartialOrd + std::fmt::Display + Copy>(
-    min: T,
-    max: T,
-) -> impl FnOnce(&str) -> Result<T, String> {
-    move |text| {
-        let number = text.parse::<T>().ok().filter(|number| (min..=max).contains(number));
-        number.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+fn cursor() -> Kind<EventId> {
+    Kind {
+        parse: |text| EventId::parse(text).map_err(|error| error.to_string()),
+        schema: || Cursor::json_schema(&mut SchemaGenerator::default()).to_value(),
     }
 }
 
-/// The parameters of a page.
+/// RFC 3339, or a date alone, which stands for its beginning in UTC.
+fn time_or_date() -> Kind<Timestamp> {
+    Kind {
+        parse: |text| Timestamp::parse_leniently(text).map_err(|error| error.to_string()),
+        schema: || {
+            json!({"type": "string", "anyOf": [
+                {"format": "date-time", "pattern": r"^(19[7-9]\d|[2-9]\d{3})-"},
+                {"format": "date", "pattern": r"^(19[7-9]\d|[2-9]\d{3})-\d\d-\d\d$"},
+            ]})
+        },
+    }
+}
+
+fn whole_number<const MIN: u64, const MAX: u64>() -> Kind<u64> {
+    Kind {
+        parse: |text| {
+            let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
+            number.ok_or_else(|| format!("must be a whole number from {MIN} to {MAX}"))
+        },
+        schema: || json!({"type": "integer", "minimum": MIN, "maximum": MAX}),
+    }
+}
+
+/// A text to compare with.
+fn value() -> Kind<String> {
+    Kind {
+        parse: |text| match text {
+            "" => Err("must not be empty".to_owned()),
+            _ if text.chars().count() > MAX_VALUE_CHARS => {
+                Err(format!("must be at most {MAX_VALUE_CHARS} characters long"))
+            }
+            _ => Ok(text.to_owned()),
+        },
+        schema: || json!({"type": "string", "minLength": 1, "maxLength": MAX_VALUE_CHARS, "pattern": r"^[^\u0000]*$"}),
+    }
+}
+
+/// An organisation's id.
+#[must_use]
+pub fn organisation_id() -> Kind<annals_core::organisation::OrganisationId> {
+    Kind {
+        parse: |text| text.parse().map_err(|error| format!("{error}")),
+        schema: || json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}),
+    }
+}
+
+fn order() -> Kind<Order> {
+    Kind {
+        // An unescaped plus arrives as a space.
+        parse: |text| match text.trim_start() {
+            "asc" | "timestamp" | "+timestamp" => Ok(Order::Ascending),
+            "desc" | "-timestamp" => Ok(Order::Descending),
+            _ => Err("must be +timestamp or asc (oldest first), or -timestamp or desc (newest first)".to_owned()),
+        },
+        schema: || json!({"type": "string", "enum": ["+timestamp", "-timestamp", "timestamp", "asc", "desc"]}),
+    }
+}
+
+fn interval() -> Kind<Interval> {
+    Kind {
+        parse: |text| text.parse().map_err(str::to_owned),
+        schema: || json!({"type": "string", "enum": ["hour", "day"]}),
+    }
+}
+
+fn by() -> Kind<By> {
+    Kind {
+        parse: |text| text.parse().map_err(str::to_owned),
+        schema: || json!({"type": "string", "enum": ["type", "action", "entityType", "principal"]}),
+    }
+}
+
+fn filter<P: Parameters>(parameters: &mut P) -> Filter {
+    let mut values =
+        FILTER_PARAMETERS.map(|(name, description)| parameters.repeated(name, description, value())).into_iter();
+    let mut next = || values.next().unwrap_or_default();
+    let text = parameters.optional("q", "Only events that contain this text, in upper or lower case.", value());
+    Filter {
+        types: next(),
+        excluded_types: next(),
+        user_ids: next(),
+        actions: next(),
+        entity_types: next(),
+        entity_ids: next(),
+        principal_ids: next(),
+        text: text.map(|text| SearchText::new(&text)),
+    }
+}
+
+/// The parameters of a page as they are given.
+struct PageParameters {
+    from: Option<EventId>,
+    after: Option<EventId>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    order: Option<Order>,
+    page_size: Option<u64>,
+    page_number: Option<u64>,
+    through: Option<EventId>,
+    skip: Option<u64>,
+    filter: Filter,
+}
+
+impl PageParameters {
+    fn of<P: Parameters>(parameters: &mut P) -> Self {
+        Self {
+            from: parameters.optional("from", "Begin with this event.", cursor()),
+            after: parameters.optional("after", "Begin after this event. Not together with `from`.", cursor()),
+            since: parameters.optional(
+                "since",
+                "Only events recorded at this time or later; a date is its beginning in UTC.",
+                time_or_date(),
+            ),
+            until: parameters.optional("until", "Only events recorded before this time.", time_or_date()),
+            order: parameters.optional(
+                "sort",
+                "`+timestamp` or `asc`: the oldest first (default); `-timestamp` or `desc`: the newest first.",
+                order(),
+            ),
+            page_size: parameters.optional(
+                "pageSize",
+                "The most events of a page; default 100.",
+                whole_number::<1, { MAX_PAGE_SIZE as u64 }>(),
+            ),
+            page_number: parameters.optional(
+                "pageNumber",
+                "Skips the pages before this one. Cursors are cheaper, and miss nothing.",
+                whole_number::<1, MAX_PAGE_NUMBER>(),
+            ),
+            through: parameters.optional(
+                "through",
+                "Set by `next`: the end of the log at the time of the first page.",
+                cursor(),
+            ),
+            skip: parameters.optional(
+                "skip",
+                "Set by `next`: the number of events still to be skipped.",
+                whole_number::<0, { u64::MAX >> 1 }>(),
+            ),
+            filter: filter(parameters),
+        }
+    }
+}
+
+/// The query of a page.
 #[derive(Debug)]
 pub struct PageQuery {
-    /// What is asked for.
     pub request: PageRequest,
     filter: Vec<(&'static str, String)>,
     since: Option<(&'static str, String)>,
@@ -147,105 +362,131 @@ pub struct PageQuery {
     page_size: Option<(&'static str, String)>,
 }
 
+impl Query for PageQuery {
+    fn describe(describer: &mut Describer) {
+        PageParameters::of(describer);
+    }
+}
+
 impl PageQuery {
-    /// Reads a page's query string; events will be shown as `shape` says.
+    /// Reads the query string of a page whose events are shown in `shape`.
     ///
     /// # Errors
-    /// Every fault, at its parameter.
+    /// Returns every fault with its parameter.
     pub fn parse(query: &str, shape: Shape) -> Result<Self, Faults> {
-        const KNOWN: [&str; 10] =
-            ["from", "after", "since", "until", "sort", "pageNumber", "pageSize", "q", "through", "skip"];
-        let mut parameters = Parameters::of(query, &KNOWN);
-        let from = parameters.read("from", EventId::parse);
-        let after = parameters.read("after", EventId::parse);
-        let through = parameters.read("through", EventId::parse);
-        if parameters.value("from").is_some() && parameters.value("after").is_some() {
-            let detail = "cannot be used together with from: one begins with its event, the other behind it";
-            parameters.faults.push(Fault::parameter("after", detail));
+        let mut reader = Reader::of(query);
+        let PageParameters { from, after, since, until, order, page_size, page_number, through, skip, filter } =
+            PageParameters::of(&mut reader);
+        if reader.given("from").is_some() && reader.given("after").is_some() {
+            reader.fault("after", "cannot be used together with from: one begins with its event, the other after it");
         }
-        let since = parameters.read("since", Timestamp::parse_leniently);
-        let until = parameters.read("until", Timestamp::parse_leniently);
-        if let (Some(since), Some(until)) = (since, until)
-            && since > until
-        {
-            parameters.faults.push(Fault::parameter("until", "lies before since"));
-        }
-        // A plus that nobody escaped arrives as a space.
-        let order = parameters.read("sort", |sort| match sort.trim_start() {
-            "asc" | "timestamp" | "+timestamp" => Ok(Order::Ascending),
-            "desc" | "-timestamp" => Ok(Order::Descending),
-            _ => Err("must be +timestamp or asc (oldest first), or -timestamp or desc"),
-        });
-        let page_size = parameters.read("pageSize", whole_number(1, MAX_PAGE_SIZE)).unwrap_or(DEFAULT_PAGE_SIZE);
-        let page_number = parameters.read("pageNumber", whole_number(1, MAX_PAGE_NUMBER));
-        let skip = parameters.read("skip", whole_number(0, u64::MAX >> 1));
-        let filter = parameters.filter();
-        Faults::none_or(std::mem::take(&mut parameters.faults))?;
+        check_period(since, until, &mut reader);
+        reader.finish()?;
         let start = match (from, after) {
             (Some(id), _) => Start::From(id),
             (None, Some(id)) => Start::After(id),
             (None, None) => Start::Edge,
         };
+        let page_size = page_size.map_or(DEFAULT_PAGE_SIZE, |size| size as usize);
         let skip = page_number.map_or(0, |number| (number - 1).saturating_mul(page_size as u64)) + skip.unwrap_or(0);
         let order = order.unwrap_or(Order::Ascending);
         Ok(Self {
             request: PageRequest { start, since, until, filter, skip, through, order, page_size, shape },
-            filter: parameters.given_filter(),
-            // Going forward, the next page begins behind `since` anyway; going back, it still bounds the end.
-            since: parameters.owned("since").filter(|_| order == Order::Descending),
-            until: parameters.owned("until"),
-            sort: parameters.owned("sort"),
-            page_size: parameters.owned("pageSize"),
+            filter: reader.given_filter(),
+            // Going forward, the next page begins after `since` anyway; going back, it still bounds the end.
+            since: reader.given("since").filter(|_| order == Order::Descending),
+            until: reader.given("until"),
+            sort: reader.given("sort"),
+            page_size: reader.given("pageSize"),
         })
     }
 
-    /// What the next page is asked for beside its place.
+    /// The parameters of the next page beside its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let others = [&self.since, &self.until, &self.sort, &self.page_size];
         others.into_iter().flatten().chain(&self.filter).cloned()
     }
 
-    /// What a later read, which goes on chronologically, is asked for beside its place.
+    /// The parameters of a later read, which continues in chronological order, beside its cursor.
     pub fn resumed_with(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.until.iter().chain(&self.page_size).chain(&self.filter).cloned()
     }
 }
 
-/// The parameters of counts.
+fn check_period(since: Option<Timestamp>, until: Option<Timestamp>, reader: &mut Reader) {
+    if let (Some(since), Some(until)) = (since, until)
+        && since > until
+    {
+        reader.fault("until", "is before since");
+    }
+}
+
+/// The parameters of counts as they are given.
+struct StatsParameters {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    interval: Option<Interval>,
+    by: Option<By>,
+    from: Option<EventId>,
+    through: Option<EventId>,
+    filter: Filter,
+}
+
+impl StatsParameters {
+    fn of<P: Parameters>(parameters: &mut P) -> Self {
+        Self {
+            since: parameters.optional(
+                "since",
+                "The beginning of the period; default seven days before `until`.",
+                time_or_date(),
+            ),
+            until: parameters.optional("until", "The end of the period; default now.", time_or_date()),
+            interval: parameters.optional("interval", "The length of an interval; default `day`.", interval()),
+            by: parameters.optional("by", "The field to count by; default `type`.", by()),
+            from: parameters.optional("from", "Set by `next`: where to continue.", cursor()),
+            through: parameters.optional(
+                "through",
+                "Set by `next`: the end of the log at the time of the first part.",
+                cursor(),
+            ),
+            filter: filter(parameters),
+        }
+    }
+}
+
+/// The query of counts.
 #[derive(Debug)]
 pub struct StatsQuery {
     pub request: StatsRequest,
     filter: Vec<(&'static str, String)>,
 }
 
+impl Query for StatsQuery {
+    fn describe(describer: &mut Describer) {
+        StatsParameters::of(describer);
+    }
+}
+
 impl StatsQuery {
-    /// Reads the query string of counts. Without times it is about the last seven days up to `now`.
+    /// Reads the query string of counts, by default of the last seven days before `now`.
     ///
     /// # Errors
-    /// Every fault, at its parameter.
+    /// Returns every fault with its parameter.
     pub fn parse(query: &str, now: Timestamp) -> Result<Self, Faults> {
-        const KNOWN: [&str; 7] = ["since", "until", "interval", "by", "q", "from", "through"];
         const DEFAULT_PERIOD: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
-        let mut parameters = Parameters::of(query, &KNOWN);
-        let since = parameters.read("since", Timestamp::parse_leniently);
-        let until = parameters.read("until", Timestamp::parse_leniently).unwrap_or(now);
+        let mut reader = Reader::of(query);
+        let StatsParameters { since, until, interval, by, from, through, filter } = StatsParameters::of(&mut reader);
+        let until = until.unwrap_or(now);
         let since = since.unwrap_or_else(|| until.minus(DEFAULT_PERIOD));
-        if since > until {
-            parameters.faults.push(Fault::parameter("until", "lies before since"));
-        }
-        let interval = parameters.read("interval", str::parse);
-        let by = parameters.read("by", str::parse);
-        let from = parameters.read("from", EventId::parse);
-        let through = parameters.read("through", EventId::parse);
-        let filter = parameters.filter();
-        Faults::none_or(std::mem::take(&mut parameters.faults))?;
+        check_period(Some(since), Some(until), &mut reader);
+        reader.finish()?;
         let interval = interval.unwrap_or(Interval::Day);
         let by = by.unwrap_or(By::Type);
         let request = StatsRequest { since, until, from, through, interval, by, filter };
-        Ok(Self { request, filter: parameters.given_filter() })
+        Ok(Self { request, filter: reader.given_filter() })
     }
 
-    /// What the next part is asked for beside its place.
+    /// The parameters of the next part beside its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let StatsRequest { since, until, interval, by, .. } = &self.request;
         let own = [

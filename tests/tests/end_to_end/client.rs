@@ -156,11 +156,11 @@ async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() 
         assert_eq!(audit.shutdown(Duration::ZERO).await.undelivered.len(), 1);
     }
     insta::assert_snapshot!(troubles.join("\n"), @r"
-    the token was refused (status 401): Send a valid token: Authorization: Bearer <token>. It may be mistyped, revoked or expired.
+    the token was refused (status 401): The token is missing, mistyped, revoked or expired. Send a valid one: Authorization: Bearer <token>.
     the token was refused (status 403): The token's role is auditor; this call needs producer.
     unexpected answer (status 400): The platform's token acts for every organisation: use the path /organisations/{organisation}/….
-    unexpected answer (status 404): There is no such thing here. Check the ids in the path, and whose token it is.
-    unexpected answer (status 404): No call has this path. Check it against the API's description.
+    unexpected answer (status 404): The organisation, or the resource in it, does not exist for this token. Check the ids in the path, and which organisation the token belongs to.
+    unexpected answer (status 404): The API has no such path. Check it against /openapi.json.
     error sending request: client error
     ");
     fixture.end().await;

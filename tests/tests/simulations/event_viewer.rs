@@ -66,7 +66,7 @@ impl World {
     }
 
     fn console<S: Store>(&self, store: Arc<S>) -> Router {
-        annals_console::router(Console { api: self.api(store), embedding: Embedding::default() })
+        annals_console::router(Console { services: self.api(store), embedding: Embedding::default() })
     }
 
     /// Visits the page anew: visits are short.

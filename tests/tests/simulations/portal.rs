@@ -74,7 +74,7 @@ impl World {
     }
 
     async fn answer_allowing(&self, origins: &str, request: Builder, body: &str) -> Response {
-        let console = Console { api: self.api(), embedding: origins.parse::<Embedding>().unwrap() };
+        let console = Console { services: self.api(), embedding: origins.parse::<Embedding>().unwrap() };
         annals_console::router(console).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
@@ -327,7 +327,7 @@ async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     assert_eq!(refused, 7);
     assert!(api.admission.admit_session(session.reveal(), None).await.is_ok());
 
-    let console = annals_console::router(Console { api, embedding: Embedding::default() });
+    let console = annals_console::router(Console { services: api, embedding: Embedding::default() });
     let guess = get(&format!("/console/enter/{}", TokenText::generate_plain(&*world.entropy).reveal()));
     let answer = console.oneshot(guess.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 429, "guesses of links count, too");
@@ -408,7 +408,7 @@ fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
         let api =
             Services::new(slow, clock.clone(), world.entropy.fork(), TokenHash::of(PLATFORM_TOKEN), sample::service());
         let api = api.with_rate_limits(RateLimits::NONE);
-        let console = annals_console::router(Console { api: api.clone(), embedding: Embedding::default() });
+        let console = annals_console::router(Console { services: api.clone(), embedding: Embedding::default() });
         let router = annals_api::router(api);
         let trips = async |router: &axum::Router, path: &str, name: header::HeaderName, value: String| {
             let begun = clock.elapsed();

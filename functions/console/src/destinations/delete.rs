@@ -18,8 +18,8 @@ use crate::{
 /// `GET /console/destinations/{destination}/delete`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
     let shell = Shell::of(&request, &organisation, Section::Destinations);
     Ok(ui::page(confirmation(&destination).render(&shell)))
@@ -28,8 +28,8 @@ pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
 /// `POST /console/destinations/{destination}/delete`
 pub(super) async fn delete(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id: DestinationId = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id: DestinationId = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     administration.delete_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
     Ok(redirect(&request, Done::Deleted))
 }

@@ -33,8 +33,8 @@ const MAX_KEY_CHARS: usize = 120;
 /// `GET /console/destinations/{destination}/deliveries`
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
     let deliveries = administration.deliveries(&destination, LIMIT).await.map_err(Problem::from)?;
     let deliveries = Deliveries::all(&deliveries, &destination);

@@ -26,12 +26,12 @@ use crate::{
 /// `POST /console/destinations`
 pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let service = &request.call.api.service;
+    let service = &request.call.services.service;
     let mut form = fields(service).filled_from(&request.form);
     match DestinationInput::parse(body(&form).to_string().as_bytes(), service) {
         Err(faults) => form = form.with_faults(&faults),
         Ok(input) => {
-            let administration = &request.call.api.administration;
+            let administration = &request.call.services.administration;
             match administration.create_destination(&organisation, input, &request.call.actor()).await {
                 Ok(_) => return Ok(redirect(&request, Done::Saved)),
                 Err(AdministrationError::Conflict(conflict)) => add_conflict(conflict, &mut form)?,

@@ -57,18 +57,18 @@ pub(super) async fn read(
     selected: Option<&DestinationId>,
     report: Option<&ConnectionTestReport>,
 ) -> Result<Page, Refusal> {
-    let api = &request.call.api;
-    let destinations = api.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
+    let services = &request.call.services;
+    let destinations = services.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
     let selected = selected.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
     let selected = selected.or(destinations.first());
     let deliveries = match selected {
         Some(destination) => {
-            api.administration.deliveries(destination, deliveries::LIMIT).await.map_err(Problem::from)?
+            services.administration.deliveries(destination, deliveries::LIMIT).await.map_err(Problem::from)?
         }
         None => Vec::new(),
     };
     let card = |destination: &Destination| {
-        let setup = Setup::of(&api.service, organisation, destination);
+        let setup = Setup::of(&services.service, organisation, destination);
         let card = Card::of(organisation, destination, &setup);
         match selected {
             Some(selected) if selected.id == destination.id => {
@@ -79,7 +79,7 @@ pub(super) async fn read(
         }
     };
     let cards = destinations.iter().map(card).collect();
-    Ok(Page { new: NewDestination::of(organisation, destinations.len(), &api.service), ..Page::of_cards(cards) })
+    Ok(Page { new: NewDestination::of(organisation, destinations.len(), &services.service), ..Page::of_cards(cards) })
 }
 
 /// Responds with the page, with an invalid form of the destination `id`.

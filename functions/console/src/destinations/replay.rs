@@ -28,7 +28,7 @@ use crate::{
 /// `POST /console/destinations/{destination}/replay`
 pub(super) async fn start(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id: DestinationId = request.call.parsed("destination")?;
+    let id: DestinationId = request.call.path_parameter("destination")?;
     let is_by_time = request.form.text("by") != "sequence";
     let (mut form, body) = if is_by_time {
         let form = by_time().filled_from(&request.form);
@@ -42,7 +42,7 @@ pub(super) async fn start(request: ConsoleRequest) -> Result<Response, Refusal> 
     match ReplayInput::parse(body.to_string().as_bytes()) {
         Err(faults) => form = with_faults(form, &faults),
         Ok(input) => {
-            let administration = &request.call.api.administration;
+            let administration = &request.call.services.administration;
             match administration.replay(&organisation, &id, input, &request.call.actor()).await {
                 Ok(_) => return Ok(redirect(&request, Done::ReplayStarted)),
                 Err(AdministrationError::NothingToReplay) => {

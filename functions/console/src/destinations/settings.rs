@@ -22,8 +22,8 @@ use crate::{
 /// `POST /console/destinations/{destination}/settings`
 pub(super) async fn change(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id: DestinationId = request.call.parsed("destination")?;
-    let administration = &request.call.api.administration;
+    let id: DestinationId = request.call.path_parameter("destination")?;
+    let administration = &request.call.services.administration;
     let destination = administration.destination(&organisation.id, &id).await.map_err(Problem::from)?;
     let form = fields(&destination).filled_from(&request.form);
     match SettingsPatch::parse(body(&form).to_string().as_bytes(), &destination.role_arn) {

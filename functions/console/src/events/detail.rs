@@ -1,10 +1,7 @@
 //! The page of one event: a sentence, the changes, all values, and the position in the log.
 
 use annals_core::{audit::browse::Detail, id::EventId, log::read::PlaceError, time::Timestamp};
-use annals_http::{
-    call::reader,
-    console::{refusal::Refusal, session::ConsoleRequest},
-};
+use annals_http::console::{refusal::Refusal, session::ConsoleRequest};
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -34,12 +31,12 @@ const MAX_SUFFIX_BYTES: usize = 2_000;
 /// `GET /console/events/{uuid}`. The query string is that of the list that links here.
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let (organisation, shell) = super::open(&request).await?;
-    let api = &request.call.api;
-    let (view, _) = View::parse(request.call.query(), &[], &[], api.clock.now());
-    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
+    let services = &request.call.services;
+    let (view, _) = View::parse(request.call.query(), &[], &[], services.clock.now());
+    let Ok(id) = EventId::parse(request.call.parameter("uuid").unwrap_or_default()) else {
         return super::not_readable(PlaceError::Unknown.into(), &shell);
     };
-    match api.audit.detail(&organisation, id, &reader(&request.call)).await {
+    match services.audit.detail(&organisation, id, &request.call.reader()).await {
         Ok(detail) => Ok(ui::page(EventPage::of(&detail, &view).render(&shell))),
         Err(error) => super::not_readable(error, &shell),
     }
@@ -48,10 +45,10 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
 /// `GET /console/events/{uuid}/json`: the event's line as a file.
 pub(super) async fn download(request: ConsoleRequest) -> Result<Response, Refusal> {
     let (organisation, shell) = super::open(&request).await?;
-    let Ok(id) = EventId::parse(request.call.param("uuid").unwrap_or_default()) else {
+    let Ok(id) = EventId::parse(request.call.parameter("uuid").unwrap_or_default()) else {
         return super::not_readable(PlaceError::Unknown.into(), &shell);
     };
-    match request.call.api.audit.event(&organisation, id, &reader(&request.call)).await {
+    match request.call.services.audit.event(&organisation, id, &request.call.reader()).await {
         Ok(line) => {
             let name = format!("event-{}.json", line.sequence());
             Ok(super::attachment("application/json", &name, line.text + "\n"))

@@ -9,10 +9,7 @@ use annals_core::{
     organisation::OrganisationId,
     time::Timestamp,
 };
-use annals_http::{
-    call::reader,
-    console::{refusal::Refusal, session::ConsoleRequest},
-};
+use annals_http::console::{refusal::Refusal, session::ConsoleRequest};
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -30,8 +27,8 @@ pub(super) const OWN_PARAMETERS: &[&str] = &["format", "part", "download"];
 /// `GET /console/events/export`: describes a part of an export. With the parameter `download`, the part itself.
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let (organisation, shell) = super::open(&request).await?;
-    let api = &request.call.api;
-    let (view, page_request) = View::parse(request.call.query(), LIST_PARAMETERS, OWN_PARAMETERS, api.clock.now());
+    let services = &request.call.services;
+    let (view, page_request) = View::parse(request.call.query(), LIST_PARAMETERS, OWN_PARAMETERS, services.clock.now());
     let invalid = |faults: &[Fault]| List::invalid(&view, faults).respond(&shell);
     let (page_request, (format, name)) = match (page_request, view.other("format").and_then(format)) {
         (Ok(page_request), Some(format)) => (page_request, format),
@@ -39,12 +36,12 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
         (Err(faults), _) => return Ok(invalid(&faults)),
     };
     let page_request = PageRequest { page_size: MAX_EVENTS, shape: Shape::Format(format), ..page_request };
-    let page = match api.audit.page(&organisation, &page_request, &reader(&request.call)).await {
+    let page = match services.audit.page(&organisation, &page_request, &request.call.reader()).await {
         Ok(page) => page,
         Err(AuditError::Place(PlaceError::Unknown)) => return Ok(List::unknown_start(&view).respond(&shell)),
         Err(error) => return super::not_readable(error, &shell),
     };
-    request.call.notes().page(page.lines.len());
+    request.call.log_fields().page(page.lines.len());
     if view.other("download").is_some() {
         let file_name = file_name(&organisation.id, &page, part(&view), name);
         let content = format.preamble() + &page.shown.concat();

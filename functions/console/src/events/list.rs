@@ -10,7 +10,6 @@ use annals_core::{
     time::Timestamp,
 };
 use annals_http::{
-    call::reader,
     console::{refusal::Refusal, session::ConsoleRequest},
     problem::Problem,
 };
@@ -37,19 +36,19 @@ const MAX_SUFFIX_BYTES: usize = 250;
 /// `GET /console/events`: the newest events with their chart, or a page of older ones.
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let (organisation, shell) = super::open(&request).await?;
-    let api = &request.call.api;
-    let now = api.clock.now();
+    let services = &request.call.services;
+    let now = services.clock.now();
     let (view, page_request) = View::parse(request.call.query(), LIST_PARAMETERS, &[], now);
     let page_request = match page_request {
         Ok(page_request) => page_request,
         Err(faults) => return Ok(List::invalid(&view, &faults).respond(&shell)),
     };
-    let reader = reader(&request.call);
+    let reader = request.call.reader();
     let list = if view.is_older() {
         let page_request = PageRequest { order: Order::Descending, page_size: PAGE_SIZE, ..page_request };
-        match api.audit.page(&organisation, &page_request, &reader).await {
+        match services.audit.page(&organisation, &page_request, &reader).await {
             Ok(page) => {
-                request.call.notes().page(page.lines.len());
+                request.call.log_fields().page(page.lines.len());
                 List::of(&view, &page)
             }
             Err(AuditError::Place(PlaceError::Unknown)) => return Ok(List::unknown_start(&view).respond(&shell)),
@@ -58,8 +57,8 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     } else {
         let PageRequest { since, until, filter, .. } = page_request;
         let browse_request = BrowseRequest { since, until, filter, page_size: PAGE_SIZE, now };
-        let browsed = api.audit.browse(&organisation, &browse_request, &reader).await.map_err(Problem::from)?;
-        request.call.notes().page(browsed.page.lines.len());
+        let browsed = services.audit.browse(&organisation, &browse_request, &reader).await.map_err(Problem::from)?;
+        request.call.log_fields().page(browsed.page.lines.len());
         List::newest(&view, &browsed)
     };
     Ok(ui::page(list.render(&shell)))

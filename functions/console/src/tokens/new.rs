@@ -27,8 +27,8 @@ use crate::{
 /// `POST /console/tokens`. Only this response contains the token's text.
 pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let api = &request.call.api;
-    let now = api.clock.now();
+    let services = &request.call.services;
+    let now = services.clock.now();
     let shell = Shell::of(&request, &organisation, Section::Tokens);
     let mut form = fields().filled_from(&request.form);
     match TokenInput::parse(body(&form, now).to_string().as_bytes(), now) {
@@ -39,10 +39,10 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
                 "must be auditor or admin: the product that you came from creates producers' tokens",
             );
         }
-        Ok(input) => match api.administration.create_token(&organisation, input, &request.call.actor()).await {
+        Ok(input) => match services.administration.create_token(&organisation, input, &request.call.actor()).await {
             Ok((token, text)) => {
                 let created =
-                    CreatedToken { name: token.name, text, api: request.call.root(), old_token_expires_at: None };
+                    CreatedToken { name: token.name, text, api: request.call.root_url(), old_token_expires_at: None };
                 let page = page::read(&request, &organisation, fields()).await?;
                 return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
             }

@@ -35,9 +35,9 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
 
 /// Reads the page. `form` is the form for a new token.
 pub(super) async fn read(request: &ConsoleRequest, organisation: &Organisation, form: Fields) -> Result<Page, Refusal> {
-    let api = &request.call.api;
-    let tokens = api.administration.tokens(&organisation.id).await.map_err(Problem::from)?;
-    Ok(Page::of(&tokens, api.clock.now(), form))
+    let services = &request.call.services;
+    let tokens = services.administration.tokens(&organisation.id).await.map_err(Problem::from)?;
+    Ok(Page::of(&tokens, services.clock.now(), form))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

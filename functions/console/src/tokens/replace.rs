@@ -36,21 +36,21 @@ pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
 pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let token = super::token(&request, &organisation).await?;
-    let api = &request.call.api;
-    let now = api.clock.now();
+    let services = &request.call.services;
+    let now = services.clock.now();
     let shell = Shell::of(&request, &organisation, Section::Tokens);
     let mut form = fields().filled_from(&request.form);
     match RotationInput::parse(body(&form, now).to_string().as_bytes(), now) {
         Err(faults) => form = expiry::with_faults(form, &faults),
         Ok(input) => {
             let actor = request.call.actor();
-            match api.administration.rotate_token(&organisation, &token.id, input, &actor).await {
+            match services.administration.rotate_token(&organisation, &token.id, input, &actor).await {
                 Ok(rotation) => {
                     let created = CreatedToken {
                         name: rotation.token.name,
                         text: rotation.text,
-                        api: request.call.root(),
-                        old_token_expires_at: rotation.replaced.expires_at.filter(|at| *at > api.clock.now()),
+                        api: request.call.root_url(),
+                        old_token_expires_at: rotation.replaced.expires_at.filter(|at| *at > services.clock.now()),
                     };
                     let page = page::read(&request, &organisation, new::fields()).await?;
                     return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));

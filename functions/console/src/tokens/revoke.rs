@@ -26,7 +26,7 @@ pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
 pub(super) async fn revoke(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let token = super::token(&request, &organisation).await?;
-    let administration = &request.call.api.administration;
+    let administration = &request.call.services.administration;
     administration.revoke_token(&organisation, &token.id, &request.call.actor()).await.map_err(Problem::from)?;
     let base = request.call.base_path();
     Ok(ui::redirect(&format!("{base}/console/tokens?done={}", Done::Revoked.as_str())))

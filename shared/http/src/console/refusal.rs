@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::document;
 use crate::{
     call::{base_path, request_id},
-    problem::{Problem, Told},
+    problem::{Problem, ProblemSummary},
 };
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl IntoResponse for Refusal {
             Self::Problem(problem) => return problem.into_response(),
             Self::NoSession => (
                 StatusCode::UNAUTHORIZED,
-                Told::new(
+                ProblemSummary::new(
                     "no_session",
                     "You are not signed in",
                     "Your session has ended, or your browser blocks cookies. A session lasts 30 minutes. Go back to the \
@@ -56,7 +56,7 @@ impl IntoResponse for Refusal {
             ),
             Self::LinkNotValid => (
                 StatusCode::GONE,
-                Told::new(
+                ProblemSummary::new(
                     "link_used",
                     "This link does not work any more",
                     "A link to the audit log works once, within five minutes. Go back to the product that you came from, \
@@ -65,7 +65,7 @@ impl IntoResponse for Refusal {
             ),
             Self::ForgedForm => (
                 StatusCode::FORBIDDEN,
-                Told::new(
+                ProblemSummary::new(
                     "forged",
                     "Nothing was changed",
                     "The form was not sent by a page of your current session. Go back, reload the page, and try again.",
@@ -73,7 +73,7 @@ impl IntoResponse for Refusal {
             ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
-                Told::new(
+                ProblemSummary::new(
                     "not_found",
                     "Page not found",
                     "The page does not exist any more, or your role does not include it.",
@@ -81,7 +81,7 @@ impl IntoResponse for Refusal {
             ),
             Self::Prefetch => (
                 StatusCode::FORBIDDEN,
-                Told::new(
+                ProblemSummary::new(
                     "in_advance",
                     "This page is not loaded in advance",
                     "Your browser asked for the page before you opened it. Open the page again.",
@@ -89,7 +89,7 @@ impl IntoResponse for Refusal {
             ),
             Self::Framed => (
                 StatusCode::FORBIDDEN,
-                Told::new(
+                ProblemSummary::new(
                     "framed",
                     "This page cannot be shown here",
                     "This site may not show the audit log as a part of its own page. Open the audit log in its own tab.",
@@ -97,7 +97,7 @@ impl IntoResponse for Refusal {
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                Told::new(
+                ProblemSummary::new(
                     "method_not_allowed",
                     "This address cannot be opened",
                     "It only accepts forms that a page of the audit log sends. Open the audit log and start from there.",
@@ -111,7 +111,7 @@ impl IntoResponse for Refusal {
 }
 
 /// The detail of an API problem, worded for the user of a page.
-fn detail(told: &Told) -> &str {
+fn detail(told: &ProblemSummary) -> &str {
     match told.code {
         "not_found" => "It does not exist any more, or it belongs to another organisation.",
         "too_many_requests" => "There were too many requests. Wait a moment, then reload the page.",
@@ -132,7 +132,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     let base = base_path(request.extensions()).to_owned();
     let request_id = request_id(request.extensions());
     let mut response = next.run(request).await;
-    let Some(told) = response.extensions().get::<Told>() else { return response };
+    let Some(told) = response.extensions().get::<ProblemSummary>() else { return response };
     let has_link = response.status() != StatusCode::UNAUTHORIZED && response.status() != StatusCode::GONE;
     let page = page(&base, told.title(), detail(told), request_id.as_deref(), has_link);
     *response.body_mut() = page.into_string().into();

@@ -47,7 +47,7 @@ where
         };
         let is_form = request.method() == Method::POST;
         let is_cross_origin = is_cross_origin(request.headers());
-        let call = Call::of(request, state, Caller::Session(session.clone())).await?;
+        let call = Call::of(request, Services::from_ref(state), Caller::Session(session.clone())).await?;
         let form_token = form_token(&token);
         let form = FormData::of(&call);
         if is_form && (is_cross_origin || !is_equal(form.text(FORM_TOKEN), &form_token)) {
@@ -66,7 +66,7 @@ impl ConsoleRequest {
         if !roles.contains(&self.session.role) {
             return Err(Refusal::NotFound);
         }
-        Ok(self.call.organisation(roles).await?)
+        Ok(self.call.organisation_for(roles).await?)
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use annals_http::description::{Description, Document};
+use annals_http::openapi::{Description, Document};
 use serde_json::{Map, Value, json};
 
 use super::world::Exchange;
 
 /// What the code says, without examples.
 pub(crate) fn described() -> Document {
-    let description = annals_api::routes::operations(Description::default());
-    annals_test_connection::operations(description).document()
+    let description = annals_api::endpoints::add(Description::default());
+    annals_test_connection::add(description).document()
 }
 
 /// One operation of a document.

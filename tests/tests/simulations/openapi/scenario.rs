@@ -285,7 +285,8 @@ async fn refusals(world: &mut World, tokens: &Tokens) {
                 "internal" => drop(world.show_under(Fault::Broken, ask, 500).await),
                 "unavailable" => drop(world.show_under(Fault::Unsent, ask, 503).await),
                 "not_found" if path.contains("{organisation}") => {
-                    world.show(ask.at("organisation", OTHER), 404).await;
+                    let other = if *role == "platform" { "nobody" } else { OTHER };
+                    world.show(ask.at("organisation", other), 404).await;
                 }
                 "not_found" => drop(world.show(ask.at("uuid", "AaICssV7cACAAAAAAeCKzA"), 404).await),
                 "changed" => drop(world.show_under(Fault::Changed, ask, 409).await),

@@ -23,7 +23,7 @@ use annals_core::{
     token::TokenHash,
 };
 use annals_http::{Services, console::Embedding};
-use annals_test_connection::TestConnection;
+use annals_test_connection::TestConnectionState;
 use annals_tests::{
     bucket::MemoryBuckets,
     clock::PausedClock,
@@ -216,12 +216,12 @@ impl World {
         let api = api.with_rate_limits(RateLimits::NONE);
         let buckets = MemoryBuckets::new(clock.clone(), "us-east-1".parse().unwrap());
         let router = |api: Services| {
-            let test = TestConnection {
-                console: Console { api: api.clone(), embedding: Embedding::default() },
+            let test = TestConnectionState {
+                console: Console { services: api.clone(), embedding: Embedding::default() },
                 sink: buckets.clone(),
                 object_name: TEST_OBJECT_NAME.to_owned(),
             };
-            annals_api::router(api).merge(annals_test_connection::operations(Router::new()).with_state(test))
+            annals_api::router(api).merge(annals_test_connection::add(Router::new()).with_state(test))
         };
         let one = Rate::new(1, 1).unwrap();
         let limits = RateLimits { organisation: one, platform: one, failed_authentications: one };

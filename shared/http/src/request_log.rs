@@ -1,4 +1,4 @@
-//! A request as a unit of work: its line in the log, with what it measured, and its id in the problem that it may end in.
+//! The log line of a request, with its metrics; and the request's id in the problem that it ends with.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,21 +18,21 @@ use serde::Serialize;
 
 use crate::{
     call::request_id,
-    problem::{PROBLEM, Told},
+    problem::{PROBLEM, ProblemSummary},
 };
 
-/// What a request's line says beside what request and answer show: whoever answers it notes it.
+/// Fields of a request's log line that only its handler knows.
 #[derive(Debug, Clone, Default)]
-pub struct Notes(Arc<Mutex<Noted>>);
+pub struct LogFields(Arc<Mutex<Fields>>);
 
 #[derive(Debug, Clone, Default)]
-struct Noted {
+struct Fields {
     organisation: Option<OrganisationId>,
     page: Option<Page>,
     test: Option<Test>,
 }
 
-/// A page of the log was read.
+/// The metrics of a page of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Page {
@@ -40,7 +40,7 @@ struct Page {
     events_read: usize,
 }
 
-/// A destination was tested.
+/// The metrics of a connection test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Test {
@@ -56,35 +56,33 @@ struct TestFailure {
     failure_code: &'static str,
 }
 
-impl Notes {
-    /// The request is for this organisation.
+impl LogFields {
     pub fn organisation(&self, organisation: &OrganisationId) {
-        self.note(|noted| noted.organisation = Some(organisation.clone()));
+        self.set(|fields| fields.organisation = Some(organisation.clone()));
     }
 
-    /// A page with so many events was read.
     pub fn page(&self, events: usize) {
-        self.note(|noted| noted.page = Some(Page { pages_read: 1, events_read: events }));
+        self.set(|fields| fields.page = Some(Page { pages_read: 1, events_read: events }));
     }
 
-    /// A destination was tested, and failed with this code, if it failed.
+    /// A connection test, which may have failed with this code.
     pub fn test(&self, failure_code: Option<&'static str>) {
         let failure = failure_code.map(|failure_code| TestFailure { test_failures: 1, failure_code });
-        self.note(|noted| noted.test = Some(Test { tests: 1, failure }));
+        self.set(|fields| fields.test = Some(Test { tests: 1, failure }));
     }
 
-    fn note(&self, note: impl FnOnce(&mut Noted)) {
-        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn set(&self, set: impl FnOnce(&mut Fields)) {
+        set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn take(&self) -> Noted {
+    fn take(&self) -> Fields {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A request was answered. Of what its caller chose, the line says no more than the path's shape.
+/// The log line. Of what the caller chose it has only the declared path.
 #[derive(Debug, Serialize)]
-struct Answered<'a> {
+struct Line<'a> {
     method: &'a str,
     route: &'a str,
     status: u16,
@@ -111,7 +109,7 @@ struct Answered<'a> {
     test: Option<Test>,
 }
 
-impl UnitOfWork for Answered<'_> {
+impl UnitOfWork for Line<'_> {
     fn message(&self) -> &'static str {
         "answered"
     }
@@ -121,45 +119,45 @@ impl UnitOfWork for Answered<'_> {
     }
 }
 
-/// Writes a request's line, and its id into the problem that it is answered with. The id is API Gateway's, made before
-/// anything is looked at: it tells nothing of what there is. Callers find it in the header `apigw-requestid` of every
-/// answer, too, which API Gateway sets itself.
-pub(crate) async fn observe(State(log): State<Arc<Log>>, mut request: Request, next: Next) -> Response {
+/// Answers a request, writes its log line, and adds its id to a problem. The id is API Gateway's, which also sends it in
+/// the header `apigw-requestid` of every response. Gateway makes it before it looks at the request, so that it reveals
+/// nothing.
+pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let request_id = request_id(request.extensions());
     let lambda_request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
-    let notes = Notes::default();
-    request.extensions_mut().insert(notes.clone());
-    let begun = Instant::now();
+    let fields = LogFields::default();
+    request.extensions_mut().insert(fields.clone());
+    let started = Instant::now();
     let mut response = next.run(request).await;
-    let told = response.extensions_mut().remove::<Told>();
+    let problem = response.extensions_mut().remove::<ProblemSummary>();
     let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM);
-    if let Some((told, id)) = told.as_ref().zip(request_id.as_deref()).filter(|_| is_problem) {
+    if let Some((problem, id)) = problem.as_ref().zip(request_id.as_deref()).filter(|_| is_problem) {
         response.headers_mut().remove(header::CONTENT_LENGTH);
-        *response.body_mut() = told.with_request_id(id);
+        *response.body_mut() = problem.with_request_id(id);
     }
-    let noted = notes.take();
-    metrics::emit(&Answered {
+    let fields = fields.take();
+    metrics::emit(&Line {
         method: method.as_str(),
         route: route.as_deref().unwrap_or("none"),
         status: response.status().as_u16(),
-        duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         request_id: request_id.as_deref(),
         lambda_request_id: lambda_request_id.as_deref(),
-        organisation: noted.organisation.map(|organisation| organisation.to_string()),
-        code: told.as_ref().map(|told| told.code),
-        error: told.and_then(|told| told.cause),
+        organisation: fields.organisation.map(|organisation| organisation.to_string()),
+        code: problem.as_ref().map(|problem| problem.code),
+        error: problem.and_then(|problem| problem.cause),
         requests: 1,
-        status_class: class(response.status()),
+        status_class: status_class(response.status()),
         appends: Appends::of(log.take_appended()),
-        page: noted.page,
-        test: noted.test,
+        page: fields.page,
+        test: fields.test,
     });
     response
 }
 
-fn class(status: StatusCode) -> &'static str {
+fn status_class(status: StatusCode) -> &'static str {
     match status.as_u16() {
         500.. => "5xx",
         400.. => "4xx",

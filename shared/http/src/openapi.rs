@@ -1,12 +1,11 @@
-//! The description of the API as OpenAPI 3.1: made of the same operations as the router, of what serde writes, and of the
-//! table of problems. Owns the document's form; what operations say of themselves stands beside their handlers.
+//! The OpenAPI 3.1 document of the API: made of the same endpoints as the router, of the types that serde writes, and of
+//! the table of problems. Owns the document's form; the documentation of an endpoint is part of its declaration.
 //!
-//! No function makes it: `openapi.json` is written by a test, which adds an example of every answer as the program gave
-//! it, and is served as it stands there.
+//! No function makes it: a test writes `openapi.json`, adds the examples, which the program's own answers are, and the
+//! API function serves that file.
 
 use std::collections::BTreeMap;
 
-use axum::handler::Handler;
 use schemars::{
     JsonSchema as _, Schema, SchemaGenerator,
     generate::SchemaSettings,
@@ -16,39 +15,64 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    operation::{Access, Method, Operation, Operations, SchemaOf, Scope, Tag},
+    access::{Access, Callers},
+    endpoint::{Documentation, Endpoint, Endpoints, Method, SchemaOf, Scope, Tag, below_organisation},
     problem::{self, Kind, kind},
     schema::Cursor,
 };
 
 const ABOUT: &str = "\
-An audit log for the customers of a SaaS product. Events are recorded in one dense sequence an organisation, can be read \
-page by page, and are delivered every ten minutes as NDJSON into an S3 bucket that the customer owns.
+An audit log for the customers of a SaaS product. Events are recorded in one gapless sequence per organisation, can be \
+read page by page, and are delivered every ten minutes as NDJSON to an S3 bucket that the customer owns.
 
-**Tokens.** Every call but those of *Service* carries `Authorization: Bearer TOKEN`. The platform's token acts for every \
-organisation, named in the path; an organisation's token acts for its own, in one of three roles: a `producer` records, \
-an `auditor` reads, an `admin` reads and manages destinations and tokens. `x-roles` says who may make a call.
+**Tokens.** Every call except those of *Service* sends `Authorization: Bearer TOKEN`. The platform's token acts for every \
+organisation and names it in the path. An organisation's token acts for its own organisation, in one of three roles: a \
+`producer` records events, an `auditor` reads them, an `admin` reads them and manages destinations and tokens. `x-roles` \
+lists who may make a call.
 
-**Problems.** Every refusal is `application/problem+json` (RFC 9457) with a `code` that does not change, a `detail` that \
-says what to do, and, where an input is at fault, all its faults in `errors`. What belongs to another organisation is \
-answered exactly as what does not exist. Members may be added to any answer; pass over those that you do not know.
+**Problems.** Every error is `application/problem+json` (RFC 9457) with a `code` that does not change, a `detail` that \
+says what to do, and, for an invalid input, all its faults in `errors`. What belongs to another organisation is answered \
+exactly as what does not exist. Members may be added to any response; ignore those that you do not know.
 
-**Events.** Every change leaves an event in the organisation's own log, and so does every read of it; `x-audit-events` \
-names its type, and is `*` where that is the type of what was posted.";
+**Events.** Every change is recorded as an event in the organisation's own log, and so is every read of the log. \
+`x-audit-events` lists the types of that event; `*` stands for the types of the posted events.";
 
-/// Lists operations.
+/// Lists endpoints.
 #[derive(Debug, Default)]
 pub struct Description {
-    operations: Vec<(Method, String, Operation)>,
+    endpoints: Vec<Described>,
 }
 
-impl<S> Operations<S> for Description {
-    fn operation<H, T>(mut self, method: Method, path: &str, _: H, describe: impl FnOnce() -> Operation) -> Self
-    where
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        self.operations.push((method, path.to_owned(), describe()));
+/// One endpoint at one path.
+#[derive(Debug)]
+struct Described {
+    id: String,
+    method: Method,
+    path: String,
+    scope: Scope,
+    callers: Callers,
+    needs_organisation: bool,
+    documentation: Documentation,
+}
+
+impl<S> Endpoints<S> for Description {
+    fn endpoint<E: Endpoint<S> + 'static>(mut self) -> Self {
+        let described = |id: String, path: String, scope| Described {
+            id,
+            method: E::METHOD,
+            path,
+            scope,
+            callers: E::Access::CALLERS,
+            needs_organisation: E::Access::NEEDS_ORGANISATION,
+            documentation: E::documentation(),
+        };
+        self.endpoints.push(described(E::ID.to_owned(), E::PATH.to_owned(), E::SCOPE));
+        if E::SCOPE == Scope::TokenOrPath {
+            let verb = E::ID.find(|letter: char| letter.is_ascii_uppercase()).unwrap_or(E::ID.len());
+            let (verb, resource) = E::ID.split_at(verb);
+            let id = format!("{verb}Organisation{resource}");
+            self.endpoints.push(described(id, below_organisation(E::PATH), Scope::Path));
+        }
         self
     }
 }
@@ -60,9 +84,9 @@ pub struct Document {
     info: Value,
     servers: Value,
     tags: Vec<Value>,
-    /// By path and method.
+    /// Operations by path and method.
     pub paths: BTreeMap<String, BTreeMap<&'static str, Value>>,
-    /// What the rest refers to, by kind and name.
+    /// Definitions that other parts refer to, by kind and name.
     pub components: BTreeMap<&'static str, Map<String, Value>>,
 }
 
@@ -72,14 +96,14 @@ impl Description {
     pub fn document(self) -> Document {
         let mut schemas = Schemas::new();
         let mut paths: BTreeMap<String, BTreeMap<&'static str, Value>> = BTreeMap::new();
-        for (method, path, operation) in &self.operations {
-            let described = describe(*method, path, operation, &mut schemas);
-            paths.entry(path.clone()).or_default().insert(method.as_str(), described);
+        for endpoint in &self.endpoints {
+            let operation = operation(endpoint, &mut schemas);
+            paths.entry(endpoint.path.clone()).or_default().insert(endpoint.method.as_str(), operation);
         }
         let bearer = json!({
             "type": "http",
             "scheme": "bearer",
-            "description": "The platform's token, or one of an organisation: `annals_…`.",
+            "description": "The platform's token, or an organisation's token: `annals_…`.",
         });
         let security_schemes = Map::from_iter([("bearer".to_owned(), bearer)]);
         let tag = |(tag, description): &(Tag, &str)| json!({"name": tag.as_str(), "description": description});
@@ -94,7 +118,7 @@ impl Description {
             }),
             servers: json!([{
                 "url": "/",
-                "description": "Where this description came from. On AWS that is https://API.execute-api.REGION.amazonaws.com",
+                "description": "Where this document was served. On AWS that is https://API.execute-api.REGION.amazonaws.com",
             }]),
             tags: Tag::ALL.iter().map(tag).collect(),
             paths,
@@ -103,8 +127,8 @@ impl Description {
     }
 }
 
-/// The schemas that are referred to. What is sent and what is answered are told apart: an optional member of a request may
-/// be left out, one of an answer is always there unless serde leaves it out.
+/// The schemas that the document refers to. Requests and responses are separate: an optional member of a request may be
+/// left out, one of a response is always there unless serde skips it.
 struct Schemas {
     sent: SchemaGenerator,
     answered: SchemaGenerator,
@@ -124,14 +148,14 @@ impl Schemas {
         }
     }
 
-    /// The schema of something that is sent, in which what is optional may be left out, but not be null.
+    /// The schema of a part of a request, in which an optional member may be left out, but not be null.
     fn sent(&mut self, schema: SchemaOf) -> Value {
         let mut schema = schema(&mut self.sent);
         RecursiveTransform(refuse_null).transform(&mut schema);
         schema.to_value()
     }
 
-    /// The schema of something that is sent, itself instead of a reference to it.
+    /// The same schema itself instead of a reference to it.
     fn inlined(&mut self, of: SchemaOf) -> Value {
         let schema = self.sent(of);
         let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
@@ -154,13 +178,13 @@ impl Schemas {
                 RecursiveTransform(refuse_null).transform(schema);
             }
             let same = schemas.insert(name, schema.clone()).is_none_or(|other| other == schema);
-            debug_assert!(same, "two schemas have the name of {schema}");
+            debug_assert!(same, "two schemas have the same name: {schema}");
         }
         schemas
     }
 }
 
-/// Takes null, which an `Option` may be, out of what a schema allows.
+/// Removes null, which schemars allows for an `Option`.
 fn refuse_null(schema: &mut Schema) {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
         types.retain(|name| name != "null");
@@ -179,36 +203,37 @@ fn refuse_null(schema: &mut Schema) {
     }
 }
 
-fn describe(method: Method, path: &str, operation: &Operation, schemas: &mut Schemas) -> Value {
-    let mut described = json!({
-        "operationId": operation.id,
-        "summary": operation.summary,
-        "tags": [operation.tag.as_str()],
-        "security": match operation.access {
-            Access::Anyone => json!([]),
-            Access::Platform | Access::Roles(_) => json!([{"bearer": []}]),
+fn operation(endpoint: &Described, schemas: &mut Schemas) -> Value {
+    let documentation = &endpoint.documentation;
+    let mut operation = json!({
+        "operationId": endpoint.id,
+        "summary": documentation.summary,
+        "tags": [documentation.tag.as_str()],
+        "security": match endpoint.callers {
+            Callers::Anyone => json!([]),
+            Callers::Platform | Callers::Roles(_) => json!([{"bearer": []}]),
         },
-        "responses": responses(method, operation, schemas),
+        "responses": responses(endpoint, schemas),
     });
-    if !operation.details.is_empty() {
-        described["description"] = operation.details.into();
+    if !documentation.description.is_empty() {
+        operation["description"] = documentation.description.into();
     }
-    let parameters = parameters(path, operation, schemas);
+    let parameters = parameters(endpoint, schemas);
     if !parameters.is_empty() {
-        described["parameters"] = parameters.into();
+        operation["parameters"] = parameters.into();
     }
-    if !operation.body.is_empty() {
-        let content = content(&operation.body, |schema| schemas.sent(schema));
-        described["requestBody"] = json!({"required": operation.body_required, "content": content});
+    if !documentation.request.is_empty() {
+        let content = content(&documentation.request, |schema| schemas.sent(schema));
+        operation["requestBody"] = json!({"required": documentation.is_request_required, "content": content});
     }
-    let platform = matches!(operation.access, Access::Platform | Access::Roles(_)) && operation.scope == Scope::Path;
+    let platform = endpoint.callers != Callers::Anyone && endpoint.scope == Scope::Path;
     let mut roles: Vec<&str> = platform.then_some("platform").into_iter().collect();
-    if let Access::Roles(named) = operation.access {
+    if let Callers::Roles(named) = endpoint.callers {
         roles.extend(named.iter().map(|role| role.as_str()));
     }
-    described["x-roles"] = roles.into();
-    described["x-audit-events"] = operation.events.into();
-    described
+    operation["x-roles"] = roles.into();
+    operation["x-audit-events"] = documentation.records.into();
+    operation
 }
 
 fn content(types: &[(&'static str, SchemaOf)], mut schema: impl FnMut(SchemaOf) -> Value) -> Value {
@@ -216,11 +241,11 @@ fn content(types: &[(&'static str, SchemaOf)], mut schema: impl FnMut(SchemaOf) 
     Value::Object(each.collect())
 }
 
-/// Those in the path, then the others.
-fn parameters(path: &str, operation: &Operation, schemas: &mut Schemas) -> Vec<Value> {
-    let in_path = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+/// The parameters in the path, then the others.
+fn parameters(endpoint: &Described, schemas: &mut Schemas) -> Vec<Value> {
+    let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path.map(path_parameter).collect();
-    for (place, of) in &operation.parameters {
+    for (place, of) in &endpoint.documentation.parameters {
         let members = schemas.inlined(*of);
         let required = members["required"].as_array().cloned().unwrap_or_default();
         for (name, schema) in members["properties"].as_object().into_iter().flatten() {
@@ -241,12 +266,12 @@ fn parameters(path: &str, operation: &Operation, schemas: &mut Schemas) -> Vec<V
 fn path_parameter(name: &str) -> Value {
     let (description, schema) = match name {
         "organisation" => (
-            "The organisation's id, as the platform chose it.",
+            "The organisation's id, which the platform chose.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", "maxLength": 64}),
         ),
         "destination" => ("The destination's id.", json!({"type": "string", "pattern": "^[a-z0-9]{12}$"})),
         "token" => (
-            "The token's id: the first part of its text, behind `annals_`.",
+            "The token's id: the part of its text after `annals_`, up to the next `_`.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9]{12}$"}),
         ),
         "uuid" => (
@@ -258,35 +283,35 @@ fn path_parameter(name: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "description": description, "schema": schema})
 }
 
-fn responses(method: Method, operation: &Operation, schemas: &mut Schemas) -> Value {
+fn responses(endpoint: &Described, schemas: &mut Schemas) -> Value {
     let mut responses = Map::new();
-    for answer in &operation.answers {
-        let mut response = json!({"description": answer.meaning});
-        if !answer.content.is_empty() {
-            response["content"] = content(&answer.content, |schema| schemas.answered(schema));
+    for success in &endpoint.documentation.responses {
+        let mut response = json!({"description": success.description});
+        if !success.content.is_empty() {
+            response["content"] = content(&success.content, |schema| schemas.answered(schema));
         }
-        for (name, meaning, schema) in &answer.headers {
-            response["headers"][*name] = json!({"description": meaning, "schema": schemas.answered(*schema)});
+        for (name, description, schema) in &success.headers {
+            response["headers"][*name] = json!({"description": description, "schema": schemas.answered(*schema)});
         }
-        responses.insert(answer.status.to_string(), response);
+        responses.insert(success.status.to_string(), response);
     }
     let mut by_status: BTreeMap<u16, Vec<&Kind>> = BTreeMap::new();
-    for problem in problems(method, operation) {
+    for problem in problems(endpoint) {
         let kinds = by_status.entry(problem.status.as_u16()).or_default();
         if !kinds.contains(&problem) {
             kinds.push(problem);
         }
     }
     for (status, kinds) in by_status {
-        responses.insert(status.to_string(), refusal(status, &kinds, schemas));
+        responses.insert(status.to_string(), problem_response(status, &kinds, schemas));
     }
     Value::Object(responses)
 }
 
-/// The problems of an operation: its own, and those that it cannot help having.
-fn problems(method: Method, operation: &Operation) -> Vec<&'static Kind> {
-    let mut problems = operation.problems.clone();
-    if operation.access == Access::Anyone {
+/// The problems of an endpoint: its own, and those that follow from its access, method and scope.
+fn problems(endpoint: &Described) -> Vec<&'static Kind> {
+    let mut problems = endpoint.documentation.problems.clone();
+    if endpoint.callers == Callers::Anyone {
         return problems;
     }
     problems.extend([
@@ -299,24 +324,24 @@ fn problems(method: Method, operation: &Operation) -> Vec<&'static Kind> {
         kind::INTERNAL,
         kind::UNAVAILABLE,
     ]);
-    if !matches!(method, Method::Get | Method::Delete) {
+    if !matches!(endpoint.method, Method::Get | Method::Delete) {
         problems.extend([kind::BODY_CUT_OFF, kind::BODY_TOO_LARGE]);
     }
-    if operation.scope == Scope::Token {
-        problems.push(kind::ORGANISATION_NEEDED);
-    } else if matches!(operation.access, Access::Roles(_)) {
+    if endpoint.scope == Scope::TokenOrPath {
+        problems.push(kind::ORGANISATION_REQUIRED);
+    } else if endpoint.needs_organisation {
         problems.push(kind::NOT_FOUND);
     }
     problems
 }
 
-/// What a status means that problems of these kinds have.
-fn refusal(status: u16, kinds: &[&Kind], schemas: &mut Schemas) -> Value {
+/// The response with a status that problems of these kinds have.
+fn problem_response(status: u16, kinds: &[&Kind], schemas: &mut Schemas) -> Value {
     let meaning: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.meaning)).collect();
     let codes: Vec<&str> = kinds.iter().map(|kind| kind.code).collect();
-    let problem = schemas.answered(|generator| generator.subschema_for::<problem::Described>());
+    let problem = schemas.answered(|generator| generator.subschema_for::<problem::Body>());
     let narrowed = json!({"properties": {"status": {"const": status}, "code": {"enum": codes}}});
-    let mut refusal = json!({
+    let mut response = json!({
         "description": meaning.join("\n\n"),
         "content": {"application/problem+json": {"schema": {"allOf": [problem, narrowed]}}},
     });
@@ -324,14 +349,14 @@ fn refusal(status: u16, kinds: &[&Kind], schemas: &mut Schemas) -> Value {
         401 => {
             let schema = json!({"type": "string", "const": "Bearer"});
             let header = json!({"description": "How to authenticate.", "required": true, "schema": schema});
-            refusal["headers"]["WWW-Authenticate"] = header;
+            response["headers"]["WWW-Authenticate"] = header;
         }
         429 | 503 => {
             let schema = json!({"type": "integer", "minimum": 1});
             let header = json!({"description": "Seconds to wait.", "required": true, "schema": schema});
-            refusal["headers"]["Retry-After"] = header;
+            response["headers"]["Retry-After"] = header;
         }
         _ => {}
     }
-    refusal
+    response
 }

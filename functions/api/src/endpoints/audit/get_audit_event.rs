@@ -1,0 +1,145 @@
+use std::{borrow::Cow, collections::BTreeMap};
+
+use annals_core::{audit::view, event, id::EventId, input::Kind as _, organisation::Organisation};
+use annals_http::{
+    Services,
+    access::Readers,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
+    inline_schemas,
+    problem::{Problem, kind},
+    response,
+    schema::{EventIdText, Moment, Sequence, Sha256, Uuid, from_value},
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+use super::HAL;
+
+pub(super) struct GetAuditEvent;
+
+impl Endpoint<Services> for GetAuditEvent {
+    const ID: &'static str = "getAuditEvent";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/audit/{uuid}";
+    const SCOPE: Scope = Scope::TokenOrPath;
+    type Access = Readers;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Audit, "Read one event")
+            .empty_response(200, "The event.")
+            .response_as::<AuditEvent>(HAL)
+            .problems(&[kind::NOT_FOUND, kind::EXPIRED])
+            .records(&["audit.read"])
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = EventId::parse(call.parameter("uuid").unwrap_or_default()).map_err(|_| Problem::not_found())?;
+        let line = services.audit.event(&call.organisation, id, &call.reader()).await?;
+        Ok(response::with_body(StatusCode::OK, HAL, view(&line)))
+    }
+}
+
+/// An event: what its producer sent, the fields that the log adds, and the fields that PactFlow's clients know.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes text that the domain renders")]
+pub(super) struct AuditEvent {
+    /// The event's id in 22 characters.
+    #[schemars(with = "Uuid")]
+    uuid: String,
+    /// The same id as a UUID.
+    #[schemars(with = "EventIdText")]
+    event_id: String,
+    /// The event's number: 1, 2, 3, … without a gap.
+    #[schemars(with = "Sequence")]
+    sequence: u64,
+    /// When the event was recorded.
+    #[schemars(with = "Moment")]
+    timestamp: String,
+    /// SHA-256 of the previous line, which makes changed or missing lines detectable.
+    #[schemars(with = "Sha256")]
+    previous_hash: String,
+    /// The organisation, with its name at the time.
+    organisation: Entity,
+    /// What was done.
+    action: String,
+    /// The type of the event.
+    r#type: String,
+    /// What was acted on.
+    entity: Entity,
+    /// Who acted.
+    principal: Entity,
+    /// What the entity belongs to.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    parent_entity: Option<Entity>,
+    /// Who else is concerned, such as an invited user.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    subject: Option<Entity>,
+    /// What was granted or revoked.
+    #[schemars(skip_serializing_if = "Option::is_none", with = "Permission")]
+    permission: Option<()>,
+    /// The state before.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    before: Option<Map<String, Value>>,
+    /// The state after.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    after: Option<Map<String, Value>>,
+    /// The kind of client.
+    client_type: String,
+    /// When it happened, according to the producer.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    occurred_at: Option<String>,
+    /// Where the request came from.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    context: Option<Map<String, Value>>,
+    /// Any object that the producer sent; empty if it sent none.
+    payload: Map<String, Value>,
+    /// Strings by name.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    metadata: Option<BTreeMap<String, String>>,
+    /// The principal's id.
+    #[schemars(rename = "db_user_id", with = "DbUserId")]
+    db_user_id: String,
+    /// The principal's email address.
+    #[schemars(rename = "user_email")]
+    user_email: Option<String>,
+}
+
+/// A thing or a person, with all further members that the producer sent.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes text that the domain renders")]
+struct Entity {
+    id: String,
+    name: String,
+    /// The kind of thing or person.
+    entity_type: String,
+    /// A person's email address.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+}
+
+#[derive(Debug)]
+struct Permission;
+
+impl JsonSchema for Permission {
+    fn schema_name() -> Cow<'static, str> {
+        "Permission".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        from_value(event::Permission.schema())
+    }
+}
+
+inline_schemas! {
+    /// A number if the principal's id is one.
+    DbUserId = {"type": ["integer", "string"]};
+}

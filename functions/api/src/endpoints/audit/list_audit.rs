@@ -1,0 +1,139 @@
+use annals_core::{
+    audit::{PageRequest, Shape, Start},
+    format::Format,
+    organisation::Organisation,
+};
+use annals_http::{
+    Services,
+    access::Readers,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
+    inline_schemas,
+    problem::{Problem, kind},
+    query::{PageQuery, QuerySchema},
+    response,
+};
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{HAL, Link, get_audit_event::AuditEvent, link, link_to_self};
+
+pub(super) struct ListAudit;
+
+impl Endpoint<Services> for ListAudit {
+    const ID: &'static str = "listAudit";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/audit";
+    const SCOPE: Scope = Scope::TokenOrPath;
+    type Access = Readers;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Audit, "Read the audit log")
+            .description(
+                "A page of events, the oldest first unless `sort` says otherwise. Follow `_links.next` until a page has \
+                 none: that is the end of the log at the time of the first page. Then keep `_links.resume`, which leads \
+                 to events recorded later. Different filters are combined with AND, several values of one filter with OR. \
+                 A call reads a limited part of the log, so a page may have few events or none, and still have a \
+                 `next`.\n\n`Accept` selects the format: `application/hal+json`; `application/x-ndjson` for the lines as \
+                 they are delivered, or with `profile=cloudevents` or `profile=ocsf`; `text/csv`. In the latter two the \
+                 links are in the header `Link`.",
+            )
+            .query::<QuerySchema<PageQuery>>()
+            .empty_response(200, "A page of events.")
+            .response_as::<AuditPage>(HAL)
+            .response_as::<Lines>("application/x-ndjson")
+            .response_as::<Rows>("text/csv")
+            .response_header::<String>("Link", "The links of formats whose body has no links (RFC 8288).")
+            .problems(&[kind::EXPIRED])
+            .records(&["audit.read"])
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let format = call.header(header::ACCEPT).and_then(Format::negotiate);
+        let query = PageQuery::parse(call.query(), format.map_or(Shape::View, Shape::Format))?;
+        let page = services.audit.page(&call.organisation, &query.request, &call.reader()).await;
+        let page = page.map_err(|error| Problem::cursor(cursor_parameter(&query.request), &error))?;
+        call.log_fields().page(page.shown.len());
+
+        let url = call.url();
+        let next = page.next.map(|next| {
+            let mut parameters = vec![("from", next.short())];
+            parameters.extend(page.through.map(|through| ("through", through.short())));
+            parameters.extend((page.skip > 0).then(|| ("skip", page.skip.to_string())));
+            parameters.extend(query.carried_on());
+            link(&url, &parameters)
+        });
+        let mut parameters = match page.resume {
+            Start::Edge => vec![],
+            Start::From(id) => vec![("from", id.short())],
+            Start::After(id) => vec![("after", id.short())],
+        };
+        parameters.extend(query.resumed_with());
+        let links = AuditLinks { this: link_to_self(&call), next, resume: link(&url, &parameters) };
+
+        Ok(match format {
+            None => {
+                let links = serde_json::to_value(&links).map_err(|error| Problem::not_serialisable(&error))?;
+                // The events are JSON already.
+                let body = format!(r#"{{"events":[{}],"_links":{links}}}"#, page.shown.join(","));
+                response::with_body(StatusCode::OK, HAL, body)
+            }
+            Some(format) => {
+                let body = format.preamble() + &page.shown.concat();
+                let mut response = response::with_body(StatusCode::OK, format.media_type(), body);
+                response.headers_mut().extend(links.header().map(|links| (header::LINK, links)));
+                response
+            }
+        })
+    }
+}
+
+/// The parameter of the cursor that a page begins with.
+fn cursor_parameter(request: &PageRequest) -> &'static str {
+    match request.start {
+        Start::From(_) => "from",
+        Start::After(_) => "after",
+        Start::Edge => "through",
+    }
+}
+
+/// A page of events.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "it describes text that the domain renders")]
+struct AuditPage {
+    /// The events in the requested order.
+    #[schemars(length(max = 1000))]
+    events: Vec<AuditEvent>,
+    #[schemars(rename = "_links")]
+    links: AuditLinks,
+}
+
+/// Links to this page, the next, and events recorded later.
+#[derive(Debug, Serialize, JsonSchema)]
+struct AuditLinks {
+    #[serde(rename = "self")]
+    this: Link,
+    /// The next page. Missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Link>,
+    /// Events recorded after those of this page, in chronological order, to be read later.
+    resume: Link,
+}
+
+impl AuditLinks {
+    /// The links as a `Link` header (RFC 8288). Values that callers sent are percent-encoded in them.
+    fn header(&self) -> Option<HeaderValue> {
+        let links = [("self", Some(&self.this)), ("next", self.next.as_ref()), ("resume", Some(&self.resume))];
+        let links = links.into_iter().filter_map(|(name, link)| Some(format!("<{}>; rel=\"{name}\"", link?.href)));
+        HeaderValue::from_str(&links.collect::<Vec<_>>().join(", ")).ok()
+    }
+}
+
+inline_schemas! {
+    /// One JSON object per line.
+    Lines = {"type": "string"};
+    /// Rows of RFC 4180, the first of them with the column names.
+    Rows = {"type": "string"};
+}

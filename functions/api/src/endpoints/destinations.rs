@@ -1,0 +1,206 @@
+//! The buckets to which an organisation's events are delivered.
+
+mod change_destination;
+mod create_destination;
+mod delete_destination;
+mod get_destination;
+mod get_setup;
+mod list_deliveries;
+mod list_destinations;
+mod pause_destination;
+mod replay_destination;
+mod resume_destination;
+
+use annals_core::{
+    destination::{Compression, Destination, KeyLayout},
+    organisation::Organisation,
+    time::Timestamp,
+};
+use annals_http::{
+    Services,
+    endpoint::Endpoints,
+    schema::{Account, Moment, Sequence},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use self::{
+    change_destination::ChangeDestination, create_destination::CreateDestination,
+    delete_destination::DeleteDestination, get_destination::GetDestination, get_setup::GetSetup,
+    list_deliveries::ListDeliveries, list_destinations::ListDestinations, pause_destination::PauseDestination,
+    replay_destination::ReplayDestination, resume_destination::ResumeDestination,
+};
+
+pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
+    endpoints
+        .endpoint::<CreateDestination>()
+        .endpoint::<ListDestinations>()
+        .endpoint::<GetDestination>()
+        .endpoint::<ChangeDestination>()
+        .endpoint::<DeleteDestination>()
+        .endpoint::<PauseDestination>()
+        .endpoint::<ResumeDestination>()
+        .endpoint::<ReplayDestination>()
+        .endpoint::<ListDeliveries>()
+        .endpoint::<GetSetup>()
+}
+
+/// A customer's bucket and the role that gives access to it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Destination")]
+struct DestinationView<'a> {
+    #[schemars(regex(pattern = "^[a-z0-9]{12}$"))]
+    id: &'a str,
+    /// The bucket's name.
+    bucket: &'a str,
+    /// The role's ARN.
+    role_arn: &'a str,
+    /// The prefix of all keys: empty, or ends with a slash.
+    prefix: &'a str,
+    /// The bucket's region, given or detected; null: the region that Annals runs in.
+    region: Option<&'a str>,
+    /// The compression of objects.
+    #[schemars(extend("enum" = compressions()))]
+    compression: &'a str,
+    /// The layout of keys.
+    #[schemars(extend("enum" = layouts()))]
+    layout: &'a str,
+    /// The account that must own the bucket.
+    #[schemars(with = "Account")]
+    bucket_owner: &'a str,
+    /// The external ID that Annals sends with every AssumeRole.
+    external_id: &'a str,
+    /// When the destination was created.
+    #[schemars(with = "Moment")]
+    created_at: Timestamp,
+    /// The status in one word.
+    #[schemars(extend("enum" = ["pending", "sent", "failing", "paused", "disabled"]))]
+    state: &'static str,
+    /// The status in a sentence.
+    status: String,
+    /// When an object was last delivered; null: never.
+    #[schemars(with = "Option<Moment>")]
+    last_success: Option<Timestamp>,
+    /// The failure of the last attempt; null if it succeeded.
+    failing: Option<FailingView<'a>>,
+    /// Events that expired before their delivery was confirmed; null: none.
+    lost: Option<LostView>,
+    /// The sequence of the event that is delivered next.
+    #[schemars(with = "Sequence")]
+    next_sequence: u64,
+    /// The replay in progress; null: none.
+    replay: Option<ReplayView<'a>>,
+}
+
+impl<'a> DestinationView<'a> {
+    fn of(organisation: &'a Organisation, destination: &'a Destination) -> Self {
+        let failing = destination.progress.failing.as_ref().map(|failing| FailingView {
+            code: failing.failure.code.as_str(),
+            cause: &failing.failure.cause,
+            fix: &failing.failure.fix,
+            aws: failing.failure.aws.as_deref(),
+            since: failing.since,
+            attempts: failing.attempts,
+            retry_at: failing.retry_at,
+        });
+        let replay = destination.replay.as_ref().map(|replay| ReplayView {
+            id: &replay.id,
+            next_sequence: replay.next,
+            last_sequence: replay.last,
+            started_at: replay.started_at,
+        });
+        let lost = destination.progress.lost.as_ref().map(|lost| LostView {
+            events: lost.events,
+            first_sequence: *lost.last.start(),
+            last_sequence: *lost.last.end(),
+            noticed_at: lost.noticed_at,
+        });
+        Self {
+            id: destination.id.as_str(),
+            bucket: destination.bucket.as_str(),
+            role_arn: destination.role_arn.as_str(),
+            prefix: destination.settings.prefix.as_str(),
+            region: destination.settings.region.as_ref().map(|region| region.as_str()),
+            compression: destination.settings.compression.as_str(),
+            layout: destination.settings.layout.as_str(),
+            bucket_owner: destination.bucket_owner(),
+            external_id: &organisation.external_id,
+            created_at: destination.created_at,
+            state: destination.state(),
+            status: destination.status(),
+            last_success: destination.progress.last_success,
+            failing,
+            lost,
+            next_sequence: destination.next_sequence,
+            replay,
+        }
+    }
+}
+
+/// Delivery that fails at present.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Failing")]
+struct FailingView<'a> {
+    /// The kind of failure. Codes do not change; new ones may be added.
+    code: &'static str,
+    /// What is wrong.
+    cause: &'a str,
+    /// What to change, and where.
+    fix: &'a str,
+    /// The error that AWS returned.
+    aws: Option<&'a str>,
+    /// When the first of these attempts failed.
+    #[schemars(with = "Moment")]
+    since: Timestamp,
+    /// The number of consecutive failed attempts.
+    attempts: u32,
+    /// When Annals tries again, at the earliest.
+    #[schemars(with = "Moment")]
+    retry_at: Timestamp,
+}
+
+/// Events that expired before their delivery was confirmed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Lost")]
+struct LostView {
+    /// The number of events since the destination was created.
+    events: u64,
+    /// The first event of the latest lost range.
+    #[schemars(with = "Sequence")]
+    first_sequence: u64,
+    /// The last event of the latest lost range.
+    #[schemars(with = "Sequence")]
+    last_sequence: u64,
+    /// When Annals found that range to be lost.
+    #[schemars(with = "Moment")]
+    noticed_at: Timestamp,
+}
+
+/// A repeated delivery of a range of events.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Replay")]
+struct ReplayView<'a> {
+    /// The replay's id, a part of its keys.
+    id: &'a str,
+    /// The sequence of the event that is delivered next.
+    #[schemars(with = "Sequence")]
+    next_sequence: u64,
+    /// The sequence of the last event of the range.
+    #[schemars(with = "Sequence")]
+    last_sequence: u64,
+    /// When the replay was requested.
+    #[schemars(with = "Moment")]
+    started_at: Timestamp,
+}
+
+fn compressions() -> Vec<&'static str> {
+    Compression::ALL.iter().map(|compression| compression.as_str()).collect()
+}
+
+fn layouts() -> Vec<&'static str> {
+    KeyLayout::ALL.iter().map(|layout| layout.as_str()).collect()
+}

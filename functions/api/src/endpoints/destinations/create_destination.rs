@@ -1,0 +1,41 @@
+use annals_core::{destination::DestinationInput, organisation::Organisation};
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::{Problem, kind},
+    response,
+    schema::InputSchema,
+};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::DestinationView;
+
+pub(super) struct CreateDestination;
+
+impl Endpoint<Services> for CreateDestination {
+    const ID: &'static str = "createDestination";
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/organisations/{organisation}/destinations";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Create a destination")
+            .description(
+                "Delivery begins with the first event of the last seven days. The destination's setup lists what its role \
+                 needs, and its connection test shows whether that works.",
+            )
+            .request::<InputSchema<DestinationInput>>()
+            .response::<DestinationView<'_>>(201, "The destination was created. Delivery begins within ten minutes.")
+            .problems(&[kind::PLAN_LIMIT, kind::BUCKET_IN_USE, kind::ROLE_IN_USE, kind::CHANGED])
+            .records(&["destination.create"])
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let input = DestinationInput::parse(&call.body, &services.service)?;
+        let destination = services.administration.create_destination(&call.organisation, input, &call.actor()).await?;
+        Ok(response::json(StatusCode::CREATED, &DestinationView::of(&call.organisation, &destination)))
+    }
+}

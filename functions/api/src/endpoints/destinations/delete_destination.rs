@@ -1,0 +1,33 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::{Problem, kind},
+    response,
+};
+use axum::response::Response;
+
+pub(super) struct DeleteDestination;
+
+impl Endpoint<Services> for DeleteDestination {
+    const ID: &'static str = "deleteDestination";
+    const METHOD: Method = Method::Delete;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Delete a destination")
+            .description("Nothing more is delivered. Delivered objects stay in the bucket.")
+            .empty_response(204, "The destination is deleted.")
+            .problems(&[kind::CHANGED])
+            .records(&["destination.delete"])
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        services.administration.delete_destination(&call.organisation, &id, &call.actor()).await?;
+        Ok(response::no_content())
+    }
+}

@@ -1,0 +1,33 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::DestinationView;
+
+pub(super) struct GetDestination;
+
+impl Endpoint<Services> for GetDestination {
+    const ID: &'static str = "getDestination";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Get a destination and its status")
+            .response::<DestinationView<'_>>(200, "The destination.")
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        let destination = services.administration.destination(&call.organisation.id, &id).await?;
+        Ok(response::json(StatusCode::OK, &DestinationView::of(&call.organisation, &destination)))
+    }
+}

@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+
+use annals_core::{delivery::setup::Setup, organisation::Organisation};
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+    schema::Account,
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+pub(super) struct GetSetup;
+
+impl Endpoint<Services> for GetSetup {
+    const ID: &'static str = "getSetup";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/setup";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Get the setup of a destination")
+            .description(
+                "The role's policies, and a CloudFormation template, a Terraform module and a script for the AWS CLI that \
+                 create them, filled in.",
+            )
+            .response::<SetupView<'_>>(200, "The setup, ready to paste.")
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        let destination = services.administration.destination(&call.organisation.id, &id).await?;
+        let setup = Setup::of(&services.service, &call.organisation, &destination);
+        Ok(response::json(StatusCode::OK, &SetupView::from(&setup)))
+    }
+}
+
+/// What a customer sets up for a destination, in three ways.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Setup")]
+struct SetupView<'a> {
+    /// The role's partition.
+    partition: &'a str,
+    /// The account that Annals runs in, which the role trusts.
+    #[schemars(with = "Account")]
+    service_account_id: &'a str,
+    /// The role's account.
+    #[schemars(with = "Account")]
+    account_id: &'a str,
+    /// The bucket's region.
+    region: &'a str,
+    /// The bucket's name.
+    bucket: &'a str,
+    /// The prefix of all keys: empty, or ends with a slash.
+    prefix: &'a str,
+    /// The role's name.
+    role_name: &'a str,
+    /// The role's path: begins and ends with a slash.
+    role_path: &'a str,
+    /// The external ID that Annals sends with every AssumeRole.
+    external_id: &'a str,
+    /// The role's permission policy, an IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    permission_policy: &'a Value,
+    /// The role's trust policy, an IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    trust_policy: &'a Value,
+    /// Which parts of the trust policy may differ.
+    trust_policy_note: &'static str,
+    /// For a bucket that is encrypted with one of the customer's KMS keys.
+    kms: KmsView<'a>,
+    cloud_formation: CloudFormationView<'a>,
+    terraform: TerraformView<'a>,
+    aws_cli: AwsCliView<'a>,
+}
+
+impl<'a> From<&'a Setup> for SetupView<'a> {
+    fn from(setup: &'a Setup) -> Self {
+        let values = &setup.values;
+        Self {
+            partition: &values.partition,
+            service_account_id: &values.service_account,
+            account_id: &values.account,
+            region: &values.region,
+            bucket: &values.bucket,
+            prefix: &values.prefix,
+            role_name: &values.role_name,
+            role_path: &values.role_path,
+            external_id: &values.external_id,
+            permission_policy: &setup.permission_policy,
+            trust_policy: &setup.trust_policy,
+            trust_policy_note: Setup::TRUST_POLICY_NOTE,
+            kms: KmsView { policy: &setup.kms_policy, note: Setup::kms_note() },
+            cloud_formation: CloudFormationView {
+                template: &setup.template,
+                stack_name: &values.stack,
+                command: setup.cloud_formation_command(),
+                quick_create_url: setup.quick_create_url.as_deref(),
+                note: match setup.quick_create_url {
+                    Some(_) => setup.cloud_formation_note().to_owned(),
+                    None => format!("{} {}", Setup::NO_LINK_NOTE, setup.cloud_formation_note()),
+                },
+            },
+            terraform: TerraformView {
+                files: setup.terraform.iter().map(|(name, content)| (*name, content.as_str())).collect(),
+                note: Setup::TERRAFORM_NOTE,
+            },
+            aws_cli: AwsCliView { script: &setup.script, note: Setup::SCRIPT_NOTE },
+        }
+    }
+}
+
+/// The role's additional permissions for a KMS key.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupKms")]
+struct KmsView<'a> {
+    /// An IAM policy document.
+    #[schemars(extend("type" = "object"))]
+    policy: &'a Value,
+    /// When and how to add the policy.
+    note: String,
+}
+
+/// A CloudFormation template with its parameters filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SetupCloudFormation")]
+struct CloudFormationView<'a> {
+    /// The template, as YAML.
+    template: &'a str,
+    /// A suggested name for the stack.
+    stack_name: &'a str,
+    /// The command that deploys the template, saved as `destination.yaml`.
+    command: String,
+    /// A link that opens CloudFormation's console with everything filled in; null if the deployment has not published its
+    /// template.
+    quick_create_url: Option<&'a str>,
+    /// How to use it.
+    note: String,
+}
+
+/// A Terraform module with its variables filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupTerraform")]
+struct TerraformView<'a> {
+    /// The files' contents by name.
+    files: BTreeMap<&'static str, &'a str>,
+    /// How to use it.
+    note: &'static str,
+}
+
+/// A script for the AWS CLI with its variables filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupAwsCli")]
+struct AwsCliView<'a> {
+    /// The script, for Bash.
+    script: &'a str,
+    /// How to use it.
+    note: &'static str,
+}

@@ -1,0 +1,95 @@
+use annals_core::{delivery::Delivery, organisation::Organisation, time::Timestamp};
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+    schema::{Moment, Sequence, Sha256},
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+const MAX_DELIVERIES: usize = 100;
+
+pub(super) struct ListDeliveries;
+
+impl Endpoint<Services> for ListDeliveries {
+    const ID: &'static str = "listDeliveries";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/deliveries";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "List the latest deliveries")
+            .response::<DeliveryList<'_>>(200, "The last hundred delivered objects, the newest first.")
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        let destination = services.administration.destination(&call.organisation.id, &id).await?;
+        let deliveries = services.administration.deliveries(&destination, MAX_DELIVERIES).await?;
+        let list = DeliveryList { deliveries: deliveries.iter().map(DeliveryView::from).collect() };
+        Ok(response::json(StatusCode::OK, &list))
+    }
+}
+
+/// The latest deliveries to a destination.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryList")]
+struct DeliveryList<'a> {
+    #[schemars(length(max = MAX_DELIVERIES))]
+    deliveries: Vec<DeliveryView<'a>>,
+}
+
+/// A delivered object.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Delivery")]
+struct DeliveryView<'a> {
+    /// The object's key.
+    key: &'a str,
+    /// The sequence of the object's first event.
+    #[schemars(with = "Sequence")]
+    first_sequence: u64,
+    /// The sequence of the object's last event.
+    #[schemars(with = "Sequence")]
+    last_sequence: u64,
+    /// The number of events in the object; null: unknown, because some expired before the put was confirmed.
+    events: Option<u64>,
+    /// The object's size; null: unknown.
+    bytes: Option<u64>,
+    /// The SHA-256 of the object's bytes; null: unknown.
+    #[schemars(with = "Option<Sha256>")]
+    sha256: Option<&'a str>,
+    /// The id of the replay that the object belongs to; null: none.
+    replay: Option<&'a str>,
+    /// How long the object's oldest event had waited.
+    lag_seconds: u64,
+    /// How many events were still to be delivered after the object.
+    lag_events: u64,
+    /// When the delivery was confirmed.
+    #[schemars(with = "Moment")]
+    delivered_at: Timestamp,
+}
+
+impl<'a> From<&'a Delivery> for DeliveryView<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        let content = delivery.content.as_ref();
+        Self {
+            key: &delivery.key,
+            first_sequence: delivery.first,
+            last_sequence: delivery.last,
+            events: content.map(|content| content.events),
+            bytes: content.map(|content| content.bytes),
+            sha256: content.map(|content| content.sha256.as_str()),
+            replay: delivery.replay.as_deref(),
+            lag_seconds: delivery.lag_seconds,
+            lag_events: delivery.lag_events,
+            delivered_at: delivery.delivered_at,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::DestinationView;
+
+pub(super) struct ListDestinations;
+
+impl Endpoint<Services> for ListDestinations {
+    const ID: &'static str = "listDestinations";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}/destinations";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "List destinations")
+            .response::<DestinationList<'_>>(200, "The organisation's destinations with their status.")
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let destinations = services.administration.destinations(&call.organisation.id).await?;
+        let view = |destination| DestinationView::of(&call.organisation, destination);
+        let list = DestinationList { destinations: destinations.iter().map(view).collect() };
+        Ok(response::json(StatusCode::OK, &list))
+    }
+}
+
+/// An organisation's destinations.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DestinationList")]
+struct DestinationList<'a> {
+    destinations: Vec<DestinationView<'a>>,
+}

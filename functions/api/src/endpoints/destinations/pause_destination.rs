@@ -1,0 +1,36 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::{Problem, kind},
+    response,
+};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::DestinationView;
+
+pub(super) struct PauseDestination;
+
+impl Endpoint<Services> for PauseDestination {
+    const ID: &'static str = "pauseDestination";
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/pause";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Pause a destination")
+            .description("Nothing is delivered until the destination is resumed. Events wait until they expire.")
+            .response::<DestinationView<'_>>(200, "The destination is paused.")
+            .problems(&[kind::CHANGED])
+            .records(&["destination.pause"])
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        let destination = services.administration.pause_destination(&call.organisation, &id, &call.actor()).await?;
+        Ok(response::json(StatusCode::OK, &DestinationView::of(&call.organisation, &destination)))
+    }
+}

@@ -1,0 +1,31 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Readers,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::OrganisationView;
+
+pub(super) struct GetOrganisation;
+
+impl Endpoint<Services> for GetOrganisation {
+    const ID: &'static str = "getOrganisation";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}";
+    type Access = Readers;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Organisations, "Get an organisation")
+            .response::<OrganisationView<'_>>(200, "The organisation.")
+    }
+
+    async fn handle(_: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        Ok(response::json(StatusCode::OK, &OrganisationView::from(&call.organisation)))
+    }
+}

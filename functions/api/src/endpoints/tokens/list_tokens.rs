@@ -1,0 +1,42 @@
+use annals_core::organisation::Organisation;
+use annals_http::{
+    Services,
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::TokenView;
+
+pub(super) struct ListTokens;
+
+impl Endpoint<Services> for ListTokens {
+    const ID: &'static str = "listTokens";
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/organisations/{organisation}/tokens";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Tokens, "List tokens")
+            .response::<TokenList<'_>>(200, "The organisation's tokens without their texts, the oldest first.")
+    }
+
+    async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
+        let tokens = services.administration.tokens(&call.organisation.id).await?;
+        let list = TokenList { tokens: tokens.iter().map(TokenView::from).collect() };
+        Ok(response::json(StatusCode::OK, &list))
+    }
+}
+
+/// An organisation's tokens.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TokenList")]
+struct TokenList<'a> {
+    tokens: Vec<TokenView<'a>>,
+}

@@ -1,0 +1,109 @@
+use annals_core::{
+    delivery::connection_test::{ConnectionTestReport, Step, StepOutcome},
+    organisation::Organisation,
+    time::Timestamp,
+};
+use annals_http::{
+    access::Administrators,
+    call::Call,
+    endpoint::{Documentation, Endpoint, Method, Tag},
+    problem::Problem,
+    response,
+    schema::Moment,
+};
+use axum::response::Response;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::TestConnectionState;
+
+pub(crate) struct TestConnection;
+
+impl Endpoint<TestConnectionState> for TestConnection {
+    const ID: &'static str = "testConnection";
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/test";
+    type Access = Administrators;
+
+    fn documentation() -> Documentation {
+        Documentation::new(Tag::Destinations, "Test a destination")
+            .description(
+                "Assumes the role, tries to assume it with a wrong external ID, and writes an object with the date and \
+                 time, as a delivery would. Each step reports whether it works, and if not, what to change and where.",
+            )
+            .response::<ConnectionTestView<'_>>(200, "The report. Its outcome may be a failure.")
+            .records(&["destination.test"])
+    }
+
+    async fn handle(state: TestConnectionState, call: Call<Organisation>) -> Result<Response, Problem> {
+        let id = call.path_parameter("destination")?;
+        let report = state.test(&call.organisation, &id, &call).await?;
+        Ok(response::json(StatusCode::OK, &ConnectionTestView::from(&report)))
+    }
+}
+
+/// The report of a connection test.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ConnectionTest")]
+struct ConnectionTestView<'a> {
+    /// Whether a delivery would succeed.
+    #[schemars(extend("enum" = ["passed", "failed"]))]
+    outcome: &'static str,
+    /// When the test was made.
+    #[schemars(with = "Moment")]
+    tested_at: Timestamp,
+    /// The key of the test object.
+    key: &'a str,
+    /// The steps of the test in their order.
+    #[schemars(length(min = 4, max = 4))]
+    steps: Vec<StepView<'a>>,
+}
+
+impl<'a> From<&'a ConnectionTestReport> for ConnectionTestView<'a> {
+    fn from(report: &'a ConnectionTestReport) -> Self {
+        Self {
+            outcome: if report.passed { "passed" } else { "failed" },
+            tested_at: report.tested_at,
+            key: &report.key,
+            steps: report.steps.iter().map(StepView::from).collect(),
+        }
+    }
+}
+
+/// One step of a connection test.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Step")]
+struct StepView<'a> {
+    /// The step's name.
+    #[schemars(extend("enum" = ["assumeRole", "externalId", "reachBucket", "writeObject"]))]
+    name: &'static str,
+    /// The outcome. A warning: the step works, but something should be improved.
+    #[schemars(with = "String", extend("enum" = ["passed", "warning", "failed", "skipped"]))]
+    outcome: StepOutcome,
+    /// What the outcome means.
+    detail: &'a str,
+    /// What to change and where. Missing if nothing has to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<&'a str>,
+    /// The kind of failure, if the step failed. Codes do not change; new ones may be added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// The error that AWS returned, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws: Option<&'a str>,
+}
+
+impl<'a> From<&'a Step> for StepView<'a> {
+    fn from(step: &'a Step) -> Self {
+        Self {
+            name: step.name,
+            outcome: step.outcome,
+            detail: &step.detail,
+            fix: step.fix.as_deref(),
+            code: step.code,
+            aws: step.aws.as_deref(),
+        }
+    }
+}
