@@ -1,7 +1,7 @@
-//! How much memory the shipper takes for a backlog of a gigabyte, and a smaller one that it compresses: its binary is
-//! invoked until nothing is left, and the most that was ever resident is compared with the budget.
+//! Measures the shipper's memory for a backlog of a gigabyte, and for a smaller compressed one: invokes its binary
+//! until nothing is left and compares the peak of resident memory with the budget.
 //!
-//! Run with `cargo bench -p annals-tests --bench backlog --profile dev`; memory hardly depends on the profile.
+//! Run with `cargo bench -p annals-tests --bench backlog --profile dev`. Memory hardly depends on the profile.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use serde_json::json;
 
 const BACKLOGS: [(&str, u64); 2] = [("none", 1 << 30), ("gzip", 1 << 28)];
 const BUDGET_BYTES: u64 = 96 << 20;
-/// Of one event's payload: a megabyte of events is appended at a time, as much as a segment holds.
+/// The payload of one event. A megabyte of events is appended at a time, which is the capacity of a segment.
 const PAYLOAD_BYTES: usize = 100 * 1024;
 const EVENTS: usize = 9;
 
@@ -67,7 +67,7 @@ async fn main() {
     }
 }
 
-/// Records a segment's worth of events that compress to about a half. Gives how many bytes it recorded.
+/// Records a segment of events that compress to about a half. Returns the number of recorded bytes.
 async fn append(
     deployment: &Deployment,
     organisation: &annals_core::organisation::Organisation,

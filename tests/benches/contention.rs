@@ -1,13 +1,12 @@
-//! How appends to one organisation get along, in virtual time over a store that is five milliseconds away: independent
-//! instances that share nothing but the store, as on Lambda, and one process that merges what meets in it.
+//! Measures appends to one organisation in virtual time with a store five milliseconds away: in independent processes
+//! that share only the store, as on Lambda, and in one process that merges concurrent appends.
 //!
-//! Counts before seconds: conditions that were lost, write units, and latencies as the model has them. The processor's own
-//! time is no part of it. Prints what the project aims at and whether it is reached; exits with 1 where a bound that must
-//! hold does not.
+//! Reports failed conditions, write units and simulated latencies without processor time, the project's aims, and
+//! whether they are reached. Exits with 1 if a required bound is exceeded.
 //!
-//! Lost conditions have a floor that no pause changes: an attempt fails if another succeeds between its read and its
-//! write, so writers that know nothing of one another lose aS/(1-aS) conditions an append at S appends a second and a
-//! round trip of a: 0.11, 0.33 and 1.0 at 20, 50 and 100 a second.
+//! The rate of failed conditions has a lower bound that no pause changes: an attempt fails if another succeeds between
+//! its read and its write. Independent writers fail aS/(1-aS) conditions per append, at S appends per second and a
+//! round trip of a: 0.11, 0.33 and 1.0 at 20, 50 and 100 per second.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -33,18 +32,18 @@ const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 
 #[derive(Clone, Copy)]
 enum Load {
-    /// So many appends a second, at random moments.
+    /// Appends per second at random times.
     Rate { per_second: f64, appends: usize },
-    /// So many writers, each of which appends so often, the next as soon as the last is done.
+    /// Writers, each of which makes this number of appends, one after the other.
     Burst { writers: usize, each: usize },
 }
 
-/// How many processes the appends are spread over.
+/// The processes of the appends.
 #[derive(Clone, Copy, PartialEq)]
 enum Processes {
-    /// One: what meets is merged.
+    /// One process, which merges concurrent appends.
     One,
-    /// One for each append, which knows nothing of the others.
+    /// One independent process for each append.
     Independent,
 }
 
@@ -128,7 +127,7 @@ async fn measure(seed: u64, load: Load, processes: Processes, latency: Duration)
     }
 }
 
-/// A load, what the project aims at, and what must hold.
+/// A load, the project's aims and the required bounds.
 struct Case {
     name: &'static str,
     load: Load,

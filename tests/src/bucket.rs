@@ -1,5 +1,5 @@
-//! Customers' buckets in memory: conditional puts, roles, regions, and what can be wrong with them. Tests also see every
-//! object and every put that arrived.
+//! Customers' buckets in memory: conditional puts, roles, regions, and what can be wrong with them. Tests also see
+//! every object and every put that arrived.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -36,7 +36,8 @@ impl Address {
         Self::behind(url, url, Vec::new())
     }
 
-    /// An API that callers know as `url` while requests are sent to `sent_to`, with `headers` that tell a gateway the host.
+    /// An API that callers know as `url` while requests are sent to `sent_to`, with `headers` that tell a gateway the
+    /// host.
     #[must_use]
     pub fn behind(url: &str, sent_to: &str, headers: Vec<(&'static str, String)>) -> Self {
         let http = reqwest::Client::builder()

@@ -79,11 +79,11 @@ impl Clock for VirtualClock {
     }
 }
 
-/// A clock on tokio's paused time (`#[tokio::test(start_paused = true)]`): whenever all tasks wait, time jumps to the next
-/// timer. Latency, backoff and deadlines take no real time and keep their order.
+/// A clock on tokio's paused time (`#[tokio::test(start_paused = true)]`): whenever all tasks wait, time jumps to the
+/// next timer. Latency, backoff and deadlines take no real time and keep their order.
 ///
-/// Tokio's timers have a resolution of a millisecond. A second of theirs is a millisecond here, so that this clock has a
-/// resolution of a microsecond.
+/// Tokio's timers have a resolution of a millisecond. A second of theirs is a millisecond here, so that this clock has
+/// a resolution of a microsecond.
 #[derive(Debug)]
 pub struct PausedClock {
     start: Timestamp,

@@ -16,8 +16,8 @@ pub struct Customer {
 }
 
 impl Customer {
-    /// Creates a customer as the documentation says. The role trusts the account of Annals and, if `external_id` is given,
-    /// requires it.
+    /// Creates a customer as the documentation says. The role trusts the account of Annals and, if `external_id` is
+    /// given, requires it.
     #[must_use]
     pub fn create(cloud: &Cloud, external_id: Option<&str>) -> Self {
         let account = account();

@@ -1,5 +1,5 @@
-//! The environment of a deployed function: the two tables, the queue, an identity, and the variables that name them. It is
-//! set up in the embedded cloud as by `template.yaml` on AWS.
+//! The environment of a deployed function: the two tables, the queue, an identity, and the variables that name them. It
+//! is set up in the embedded cloud as by `template.yaml` on AWS.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -202,8 +202,8 @@ impl Deployment {
     }
 }
 
-/// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory. The
-/// schedule's period is an hour: tests request ticks.
+/// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory.
+/// The schedule's period is an hour: tests request ticks.
 pub async fn start_system(data_dir: Option<&Path>) -> System {
     let options = SystemOptions {
         port: 0,

@@ -1,5 +1,6 @@
-//! Checks documents and comments against the repository: each promise names tests that exist, each path and link leads to
-//! something, each command is one that CI runs. Whether a test proves the sentence that names it is the reviewer's question.
+//! Checks documents and comments against the repository: each promise names tests that exist, each path and link leads
+//! to something, each command is one that CI runs. Whether a test proves the sentence that names it is the reviewer's
+//! question.
 
 use std::{
     collections::BTreeSet,
@@ -7,8 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Documents in `infra/docs` whose list items are promises, and the least number of items, so that a change of layout does
-/// not hide them. Each item ends with its tests in parentheses.
+/// Documents in `infra/docs` whose list items are promises, and the least number of items, so that a change of layout
+/// does not hide them. Each item ends with its tests in parentheses.
 const PROMISES: [(&str, usize); 4] =
     [("reading.md", 25), ("semantics.md", 25), ("security.md", 20), ("upgrading.md", 5)];
 const SOURCE_FOLDERS: [&str; 4] = ["shared", "functions", "infra", "tests"];

@@ -100,8 +100,8 @@ impl<S: Store> FaultyStore<S> {
         Self::new(store, move |call| (call.number == nth).then_some(fault))
     }
 
-    /// `store`, each call of which fails with probability `chance` in a random way. Late commits arrive within `late` on
-    /// `clock`.
+    /// `store`, each call of which fails with probability `chance` in a random way. Late commits arrive within `late`
+    /// on `clock`.
     #[must_use]
     pub fn seeded(
         store: Arc<S>,

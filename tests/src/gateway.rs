@@ -1,5 +1,5 @@
-//! API Gateway's HTTP API: makes an event of a request, and an HTTP answer of a function's answer (AWS, "Create AWS Lambda
-//! proxy integrations for HTTP APIs", payload format 2.0).
+//! API Gateway's HTTP API: makes an event of a request, and an HTTP answer of a function's answer (AWS, "Create AWS
+//! Lambda proxy integrations for HTTP APIs", payload format 2.0).
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The harness of the tests that need several crates. The tests themselves are in `tests/`, the measurements in `benches/`,
-//! and checks of the repository's documents and structure among the unit tests of this library.
+//! The harness of the tests that need several crates. The tests themselves are in `tests/`, the measurements in
+//! `benches/`, and checks of the repository's documents and structure among the unit tests of this library.
 //!
 //! - [`clock`], [`entropy`]: time and randomness that a test controls
 //! - [`memory`]: the in-memory store of log and registry

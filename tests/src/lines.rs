@@ -1,5 +1,5 @@
-//! Checks delivered objects as a customer would: each is NDJSON, sequences are dense over all of them, and each line has
-//! the hash of the line before.
+//! Checks delivered objects as a customer would: each is NDJSON, sequences are dense over all of them, and each line
+//! has the hash of the line before.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,8 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// The lines of `objects`, whose keys sort in the order of delivery. Ignores keys that are not of deliveries. Fails if the
-    /// chain is broken.
+    /// The lines of `objects`, whose keys sort in the order of delivery. Ignores keys that are not of deliveries. Fails
+    /// if the chain is broken.
     #[track_caller]
     #[must_use]
     pub fn of(objects: &BTreeMap<String, Vec<u8>>) -> Self {
@@ -67,7 +67,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Whether a key, without a destination's prefix, has the layout of WireMock Cloud's deliveries:
-/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-<suffix>.json`, with the folders of the day and a suffix of 7 or 8 of `[0-9a-z]`.
+/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-<suffix>.json`, with the folders of the day and a suffix of 7 or 8 of
+/// `[0-9a-z]`.
 #[must_use]
 pub fn is_delivery(key: &str) -> bool {
     let shape: String = key

@@ -1,5 +1,5 @@
-//! The in-memory store of log and registry, with the semantics of the DynamoDB adapter. Tests also see every segment that
-//! was ever committed and the cost of commits, and delete expired items in an order of their choice.
+//! The in-memory store of log and registry, with the semantics of the DynamoDB adapter. Tests also see every segment
+//! that was ever committed and the cost of commits, and delete expired items in an order of their choice.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -130,8 +130,8 @@ impl MemoryStore {
         self.lock().meter
     }
 
-    /// Deletes expired segments that `chosen` selects by organisation and first sequence, and all expired idempotency keys, as
-    /// time to live does. Returns the number of deleted segments.
+    /// Deletes expired segments that `chosen` selects by organisation and first sequence, and all expired idempotency
+    /// keys, as time to live does. Returns the number of deleted segments.
     pub fn expire(&self, now: Timestamp, mut chosen: impl FnMut(&OrganisationId, u64) -> bool) -> usize {
         let mut deleted = 0;
         for (organisation, log) in &mut self.lock().logs {

@@ -1,4 +1,5 @@
-//! MiniStack, an independent emulator of AWS: its clients, and what tests set up there. It is started by `.ci/with-ministack`.
+//! MiniStack, an independent emulator of AWS: its clients, and what tests set up there. It is started by
+//! `.ci/with-ministack`.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -60,8 +61,8 @@ impl MiniStack {
         self.iam(account, "PutRolePolicy", &policy).await;
     }
 
-    /// Creates a customer in an own account: a bucket, and a role with this trust policy that may put objects whose keys
-    /// `keys` matches.
+    /// Creates a customer in an own account: a bucket, and a role with this trust policy that may put objects whose
+    /// keys `keys` matches.
     pub async fn customer(&self, trust: Value, keys: &str) -> Customer {
         let (account, bucket) = (account(), name("events"));
         let role_arn = format!("arn:aws:iam::{account}:role/put-{bucket}");
@@ -87,7 +88,8 @@ impl MiniStack {
         self.call(account, "iam", &headers, body.join("&")).await;
     }
 
-    /// A call for which the workspace has no SDK. MiniStack takes the account from the signature, which it does not check.
+    /// A call for which the workspace has no SDK. MiniStack takes the account from the signature, which it does not
+    /// check.
     async fn call(&self, account: &str, service: &str, headers: &[(&str, &str)], body: String) -> String {
         let scope = format!("{account}/20261123/{REGION}/{service}/aws4_request");
         let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature=0");

@@ -1,6 +1,6 @@
-//! The model test: random appends and reads of a log at the same time, with failures and months of silence, checked against
-//! what a log promises. [`annals`] is the log of Annals as its subject. [`crate::broken_logs`] are logs that it must
-//! reject.
+//! The model test: random appends and reads of a log at the same time, with failures and months of silence, checked
+//! against what a log promises. [`annals`] is the log of Annals as its subject. [`crate::broken_logs`] are logs that it
+//! must reject.
 //!
 //! A seed decides everything and time is virtual, so each run of a seed is the same.
 
@@ -527,7 +527,8 @@ impl<S: Subject> Run<S> {
 
     async fn check_readers(&mut self) -> Result<(), Violation> {
         for reader in 0..self.readers.len() {
-            // Its own reads are recorded, so no page is empty: it has caught up when it has seen the event that is the last now.
+            // Its own reads are recorded, so no page is empty: it has caught up when it has seen the event that is the
+            // last now.
             let contents = self.subject.contents();
             let now = self.clock.now();
             let last = contents.iter().rfind(|event| event.label.is_some() && event.expires_at > now);

@@ -73,8 +73,8 @@ impl MemoryQueue {
         Arc::new(Self { clock, unreliability: Some(unreliability), state: Mutex::default() })
     }
 
-    /// Receives up to `limit` messages and hides them for the visibility timeout. Messages that were received too often go to
-    /// the dead-letter queue.
+    /// Receives up to `limit` messages and hides them for the visibility timeout. Messages that were received too often
+    /// go to the dead-letter queue.
     #[must_use]
     pub fn receive(&self, limit: usize) -> Vec<Message> {
         let now = self.clock.now();

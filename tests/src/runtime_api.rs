@@ -127,8 +127,8 @@ impl Function {
     /// Invokes the function.
     ///
     /// # Errors
-    /// Returns what Lambda returns if the function fails: the error that the function reported, `Runtime.ExitError` if it
-    /// ended, or `Sandbox.Timedout` if it did not answer in time.
+    /// Returns what Lambda returns if the function fails: the error that the function reported, `Runtime.ExitError` if
+    /// it ended, or `Sandbox.Timedout` if it did not answer in time.
     pub async fn invoke(&self, event: &Value) -> Result<Value, Value> {
         let (answer, answered) = oneshot::channel();
         let id = {

@@ -1,5 +1,4 @@
-//! DynamoDB behind TLS, as AWS has it: certificates that are made for one run, and a server that takes TLS off. What is
-//! behind it is the embedded cloud's business.
+//! DynamoDB behind TLS as on AWS: certificates that are generated for each run, and a proxy that terminates TLS.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,8 +22,8 @@ pub(crate) struct TlsEndpoint {
 }
 
 impl TlsEndpoint {
-    /// Starts one in front of `plain`. What it shows is what AWS's endpoints show: a certificate for an RSA key of 2,048
-    /// bits, and the one that it is signed with, whose own is a root.
+    /// Starts one in front of `plain`. What it shows is what AWS's endpoints show: a certificate for an RSA key of
+    /// 2,048 bits, and the one that it is signed with, whose own is a root.
     pub(crate) async fn start(plain: SocketAddr) -> Self {
         let key = || KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
         let root = Issuer::new(authority("Root"), key());

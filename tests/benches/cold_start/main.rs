@@ -1,13 +1,13 @@
-//! What a cold start of the API function costs: the program that `sam build` leaves is started against Lambda's Runtime
-//! API and a DynamoDB behind TLS, again and again, and held against budgets. Beside it, functions in Python and JavaScript
-//! that do the same append with AWS's own libraries.
+//! Measures cold starts of the API function: starts the program of `sam build` with Lambda's Runtime API and a DynamoDB
+//! behind TLS many times and compares it with budgets and with functions in Python and JavaScript that make the same
+//! append with AWS's libraries.
 //!
-//! `bash .ci/cold-start` runs it. By hand, where the folder with the other functions may be left out:
+//! `bash .ci/cold-start` runs it. To run it by hand, with or without the folder of the other functions:
 //!
 //!     cargo bench -p annals-tests --bench cold_start --profile dev -- target/lambda/annals-api/bootstrap .venv-cold-start
 //!
-//! Files are in memory already, DynamoDB is on the same machine and in a debug build: times are those of the program, and
-//! of a little more, but not those of Lambda's own preparations.
+//! Files are cached in memory, and DynamoDB is a debug build on the same machine. Times do not include Lambda's own
+//! preparations.
 
 mod endpoint;
 mod subject;
@@ -36,7 +36,7 @@ const AMAZON_ROOTS: &str = include_str!("../../../shared/aws/src/amazon-roots.pe
 const MEGABYTE: f64 = 1_048_576.0;
 const MILLION: f64 = 1e6;
 
-/// What a figure must not exceed.
+/// The upper bound of a measurement.
 struct Budget {
     what: &'static str,
     unit: &'static str,

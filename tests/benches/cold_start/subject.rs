@@ -1,4 +1,4 @@
-//! A function as it is deployed, and what can be measured of it from outside.
+//! A deployed function and its measurements.
 
 use std::{
     fs,
@@ -15,22 +15,22 @@ use serde_json::Value;
 /// A function to be measured.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    /// What it is written in.
+    /// Its programming language.
     pub(crate) name: &'static str,
-    /// What is started, and with what.
+    /// The program and its arguments.
     pub(crate) command: Vec<String>,
-    /// Its environment, beside what Lambda sets.
+    /// Its variables besides those of Lambda.
     pub(crate) environment: Vec<(String, String)>,
-    /// What is packed: a file, or a folder with all that is in it.
+    /// The package: a file, or a folder with its contents.
     pub(crate) package: PathBuf,
-    /// How often it is started.
+    /// The number of starts.
     pub(crate) starts: usize,
     pub(crate) append: Value,
-    /// What is asked of it in turns with appends after its first request.
+    /// Requests that alternate with appends after the first one.
     pub(crate) read: Option<Value>,
 }
 
-/// What was measured. Times are medians.
+/// Measurements. Times are medians.
 #[derive(Debug)]
 pub(crate) struct Measured {
     /// From exec to the first request for an event.
@@ -126,7 +126,8 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 /// How large a zip file of it is, deflated as zip programs do it by default.
 fn zipped_bytes(path: &Path) -> u64 {
-    /// The headers of an entry: 30 bytes before it, 46 in the directory, the name in both (APPNOTE 6.3.10, section 4.3).
+    /// The headers of an entry: 30 bytes before it, 46 in the directory, the name in both (APPNOTE 6.3.10, section
+    /// 4.3).
     const HEADER_BYTES: u64 = 30 + 46 + 2 * 40;
     if path.is_dir() {
         return fs::read_dir(path).unwrap().map(|entry| zipped_bytes(&entry.unwrap().path())).sum();

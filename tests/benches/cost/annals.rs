@@ -1,4 +1,5 @@
-//! Annals itself: the routes, use cases, adapters and the shipper of a deployment, in one warm instance of each function.
+//! Annals itself: the routes, use cases, adapters and the shipper of a deployment, in one warm instance of each
+//! function.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The company whose day is paid for: whose customers do how much. Owns what is assumed; what that uses is counted.
+//! The described company and its customers. These are assumptions; their usage is counted.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub(crate) struct Company {
     pub(crate) poll_every: Duration,
     /// How often is delivered: as `template.yaml` has it.
     pub(crate) tick_every: Duration,
-    /// ReceiveMessage calls that find nothing: Lambda begins with five long polls of 20 seconds (AWS Lambda, "Using Lambda
-    /// with Amazon SQS").
+    /// ReceiveMessage calls that find nothing: Lambda begins with five long polls of 20 seconds (AWS Lambda, "Using
+    /// Lambda with Amazon SQS").
     pub(crate) idle_receives_a_day: f64,
     /// What CloudWatch takes in for an invocation: our own line, and what Lambda writes at start and end.
     pub(crate) log_bytes_an_invocation: f64,

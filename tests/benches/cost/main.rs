@@ -1,12 +1,12 @@
-//! What a day of a described company costs on AWS, in dollars per million events, beside the same day with the naive design.
+//! The cost of a described company's day on AWS, in dollars per million events, compared with a naive design.
 //!
-//! A tenth of the company is run for an hour, for real, over the embedded AWS: requests through the routes, messages through
-//! the queue, objects into buckets. Request units are what DynamoDB reports, calls are counted where they leave the SDK.
-//! What is counted is scaled to the whole company and the whole day and multiplied by `infra/prices.toml`. Assumed, and the
-//! same for both designs, are how long invocations take and what they log: see [`company`]. Left out is what both pay alike
-//! and little: KMS, alarms, the schedule's 145 events. Contention is left out too: `benches/contention.rs` measures it.
+//! A tenth of the company runs for an hour on the embedded AWS: requests through the routes, messages through the
+//! queue, objects into buckets. DynamoDB reports request units, and calls are counted where they leave the SDK. The
+//! counts are scaled to the whole company and the whole day and multiplied by `infra/prices.toml`. The duration and the
+//! log volume of invocations are assumed, the same for both designs: see [`company`]. Not included are small costs that
+//! both designs share (KMS, alarms, the schedule's 145 events), and contention, which `benches/contention.rs` measures.
 //!
-//! The bench fails where Annals costs more than its budget.
+//! The bench fails if Annals costs more than its budget.
 
 mod annals;
 mod company;

@@ -1,5 +1,5 @@
-//! The same product built as it often is: one PutItem an event, a time index to read by, one Query a page. Owns no more of it
-//! than what costs: there is no order that holds, no chain, no idempotency, and reads are not recorded.
+//! The same product in a common design: a PutItem for each event, a time index, a Query for each page. It has only what
+//! costs money: no stable order, no chain, no idempotency, and no record of reads.
 
 use annals_aws::{s3::S3ObjectSink, system::SystemEntropy};
 use annals_core::{

@@ -1,4 +1,4 @@
-//! What was used, and for what. Calls are counted where they leave the SDK; request units, as DynamoDB reports them.
+//! The usage by activity. Calls are counted where they leave the SDK, request units as DynamoDB reports them.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::{
 };
 use serde::Deserialize;
 
-/// What has a price: `infra/prices.toml` says what each of them is.
+/// The items with a price in `infra/prices.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Item {
@@ -51,10 +51,10 @@ impl Item {
     ];
 }
 
-/// What it is used for.
+/// The activities that cause usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Activity {
-    /// Setting the sample up: not counted.
+    /// Setup of the sample: not counted.
     Preparing,
     Recording,
     /// SIEMs that poll.
@@ -64,7 +64,7 @@ pub(crate) enum Activity {
     Delivering,
     /// Once a day.
     Maintaining,
-    /// Keeping what was written until it expires.
+    /// Storage of written data until it expires.
     Keeping,
 }
 
@@ -102,7 +102,7 @@ impl Tally {
         Arc::new(Self(Mutex::new(State { activity: Activity::Preparing, used: BTreeMap::new() })))
     }
 
-    /// What is used from now on is used for this.
+    /// Sets the activity of the usage from now on.
     pub(crate) fn begin(&self, activity: Activity) {
         self.lock().activity = activity;
     }
@@ -111,7 +111,7 @@ impl Tally {
         *self.lock().current().items.entry(item).or_default() += amount;
     }
 
-    /// What was used for this.
+    /// The usage of an activity.
     pub(crate) fn of(&self, activity: Activity) -> Usage {
         self.lock().used.get(&activity).cloned().unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! What both designs run on and do alike: an embedded cloud whose calls are counted, customers with buckets, a queue, and
-//! what each request and invocation uses by itself.
+//! The common part of both designs: an embedded cloud whose calls are counted, customers with buckets, a queue, and the
+//! usage of each request and invocation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,38 +22,38 @@ use crate::{
 
 /// A gigabyte, as AWS counts.
 pub(crate) const GIGABYTE: f64 = 1_073_741_824.0;
-/// What API Gateway counts as one request.
+/// The bytes that API Gateway counts as one request.
 const METERED_BYTES: usize = 512 * 1024;
 /// What DynamoDB adds to each item of a table or an index (Amazon DynamoDB, "Estimating storage").
 const ITEM_OVERHEAD: usize = 100;
 /// How many messages an invocation has at most, in `template.yaml`.
 const BATCH: i32 = 10;
 
-/// A way to build the product.
+/// A design of the product.
 #[async_trait]
 pub(crate) trait Design {
     fn test_bed(&self) -> &TestBed;
     /// Records events in one request.
     async fn record(&mut self, tenant: usize, events: &[Value], keyed: bool);
-    /// A SIEM fetches what is new.
+    /// A SIEM fetches new events.
     async fn poll(&mut self, tenant: usize);
-    /// Somebody looks at the newest 100 events.
+    /// A user reads the newest 100 events.
     async fn view(&mut self, tenant: usize);
-    /// One run of the schedule, and all that it leads to.
+    /// One run of the schedule with all its deliveries.
     async fn tick(&mut self);
     async fn maintain(&mut self);
-    /// Counts what it costs to keep all that is there until it expires.
+    /// Counts the storage of all items until they expire.
     async fn keep(&mut self);
 }
 
-/// A cloud of one's own.
+/// The embedded cloud of one design.
 #[derive(Debug)]
 pub(crate) struct TestBed {
     pub(crate) cloud: Cloud,
     pub(crate) tally: Arc<Tally>,
-    /// The time: it moves by [`advance`](Self::advance) alone.
+    /// The clock, which only [`advance`](Self::advance) moves.
     pub(crate) clock: Arc<VirtualClock>,
-    /// The SDK's configuration: every call is counted.
+    /// The SDK's configuration, with which every call is counted.
     pub(crate) config: SdkConfig,
     pub(crate) database: aws_sdk_dynamodb::Client,
     pub(crate) queue: aws_sdk_sqs::Client,
@@ -141,8 +141,8 @@ impl TestBed {
         request.set_entries(Some(entries.collect())).send().await.unwrap();
     }
 
-    /// Counts the bytes of every item of `table` that expires, for as long as it will be there, in the table and so many
-    /// whole copies of it.
+    /// Counts the bytes of every item of `table` that expires, for as long as it will be there, in the table and so
+    /// many whole copies of it.
     pub(crate) async fn keep(&self, table: &str, copies: f64) {
         let now = self.clock.now().as_millis() as f64 / 1000.0;
         let mut pages = self.database.scan().table_name(table).into_paginator().items().send();

@@ -1,5 +1,5 @@
-//! The log of Annals as a subject of the model test, with the promises that only it makes: hash chain, IDs, times, pages in
-//! either direction, expiry. Several processes share one store that fails, answers late and reads stale.
+//! The log of Annals as a subject of the model test, with the promises that only it makes: hash chain, IDs, times,
+//! pages in either direction, expiry. Several processes share one store that fails, answers late and reads stale.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -383,7 +383,8 @@ impl Annals {
         Ok(())
     }
 
-    /// Follows the pages of the audit API in either order, with or without a start time, and compares them with the store.
+    /// Follows the pages of the audit API in either order, with or without a start time, and compares them with the
+    /// store.
     async fn inspect_pages(&self, live: &[(u64, String)], since: Option<Timestamp>) -> Result<(), Violation> {
         let organisation = self.current().await;
         let audit = Audit::new(Arc::clone(&self.inspector));

@@ -1,5 +1,5 @@
-//! What shipping promises, held against everything that happened: the log's journal, every version of every destination,
-//! every object and every put that arrived. Owns the checks and nothing of how it came about.
+//! What shipping promises, held against everything that happened: the log's journal, every version of every
+//! destination, every object and every put that arrived. Owns the checks and nothing of how it came about.
 
 use std::{
     cell::RefCell,

@@ -1,5 +1,5 @@
-//! The starting points of the fault sweep: one organisation and one destination with one task. Recovery brings them to an
-//! end once nothing fails any more.
+//! The starting points of the fault sweep: one organisation and one destination with one task. Recovery brings them to
+//! an end once nothing fails any more.
 
 use std::{sync::Arc, time::Duration};
 

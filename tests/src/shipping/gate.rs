@@ -1,5 +1,5 @@
-//! Stands between a process and the world: calls take time, fail, crash their process, or have something else happen right
-//! before them. Calls are counted, so that a sweep can choose each in turn.
+//! Stands between a process and the world: calls take time, fail, crash their process, or have something else happen
+//! right before them. Calls are counted, so that a sweep can choose each in turn.
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
-//! Bugs that shipping might have, planted between a process and its ports: each what a shipper would do that was written
-//! in a hurry. Owns the bugs; the simulation must find every one of them.
+//! Bugs that shipping might have, planted between a process and its ports: each what a shipper would do that was
+//! written in a hurry. Owns the bugs; the simulation must find every one of them.
 
 use std::{
     collections::{HashMap, HashSet},

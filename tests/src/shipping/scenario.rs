@@ -1,5 +1,5 @@
-//! Random scenarios: several organisations over weeks in virtual time. A seed decides everything. The checker checks most
-//! promises at the end. Those that show only during a scenario are checked here.
+//! Random scenarios: several organisations over weeks in virtual time. A seed decides everything. The checker checks
+//! most promises at the end. Those that show only during a scenario are checked here.
 //!
 //! Quiet hours are skipped: with nothing new and nothing due, the schedule would do nothing.
 

@@ -1,5 +1,5 @@
-//! The simulated world: store, buckets, queue, time and processes, and a recorder of every version of each destination. It
-//! makes one check: an object must be in the bucket when its delivery is committed.
+//! The simulated world: store, buckets, queue, time and processes, and a recorder of every version of each destination.
+//! It makes one check: an object must be in the bucket when its delivery is committed.
 
 use std::{
     sync::{
@@ -286,8 +286,8 @@ impl Process {
         self.gate.0.live(self.shipping.plan()).await
     }
 
-    /// Works on one batch of messages as the shipper function does: messages are deleted when done and visible again later if
-    /// they failed. `None` if the process crashed: then all are visible again later.
+    /// Works on one batch of messages as the shipper function does: messages are deleted when done and visible again
+    /// later if they failed. `None` if the process crashed: then all are visible again later.
     pub async fn work(&self, queue: &MemoryQueue, clock: &dyn Clock) -> Option<Vec<Shipped>> {
         let messages = queue.receive(BATCH);
         let shipping = join_all(messages.into_iter().map(async |message| {

@@ -1,6 +1,6 @@
-//! The contract of the store's ports, `LogStore` and `Registry`: every method, every refusal. One suite for every
-//! implementation: the in-memory double, the DynamoDB adapter on the embedded DynamoDB, and on any other DynamoDB whose
-//! address `ANNALS_TEST_DYNAMODB_ENDPOINT` gives, in an account of its own.
+//! The contract of the ports `LogStore` and `Registry`: every method and every refusal. One suite for all
+//! implementations: the in-memory double, the DynamoDB adapter on the embedded DynamoDB and, if
+//! `ANNALS_TEST_DYNAMODB_ENDPOINT` is set, on the DynamoDB at that address, in an own account.
 
 use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -40,17 +40,17 @@ struct Environment {
     name: &'static str,
     store: Arc<dyn Store>,
     deletion: Deletion,
-    /// How many segments of 380 KB it takes in one commit.
+    /// The number of segments of 380 KB that one commit can hold.
     largest_commit: u64,
     _cloud: Option<Cloud>,
 }
 
-/// As many as 4 MB of items hold (Amazon DynamoDB, "TransactWriteItems").
+/// 4 MB of items (Amazon DynamoDB, "TransactWriteItems").
 const LARGEST_COMMIT: u64 = 10;
-/// MiniStack counts the text of the request instead, in which bytes are base64.
+/// MiniStack counts the text of the request instead, in which bytes are in base64.
 const LARGEST_COMMIT_OF_MINISTACK: u64 = 7;
 
-/// How a segment is deleted, as time to live does it behind the port's back.
+/// Deletes a segment as time to live does, bypassing the port.
 enum Deletion {
     Memory(Arc<MemoryStore>),
     DynamoDb(Client, Tables),
@@ -90,12 +90,12 @@ impl Environment {
         }
     }
 
-    /// Commits what must be committed.
+    /// Commits. Fails if the commit is refused.
     async fn put(&self, organisation: &Organisation, segments: &[Segment]) {
         self.commit(&organisation.id, &commit(segments, vec![])).await.unwrap();
     }
 
-    /// Makes a change that must be made, together with the next segment.
+    /// Makes a change with the next segment. Fails if it is refused.
     async fn make(&self, organisation: &Organisation, change: Change) {
         self.try_to(organisation, change).await.unwrap();
     }
@@ -174,7 +174,7 @@ fn append_id(number: u8) -> AppendId {
     AppendId([number; 16])
 }
 
-/// A segment that begins at `first`, each with other content.
+/// A segment that begins at `first`, with different content for each.
 fn segment(first: u64, count: u16) -> Segment {
     let number = u8::try_from(first % 251).unwrap();
     Segment {
@@ -190,7 +190,7 @@ fn segment(first: u64, count: u16) -> Segment {
     }
 }
 
-/// The same with so many bytes of bodies.
+/// The same with this number of bytes in bodies.
 fn large_segment(first: u64, bytes: usize) -> Segment {
     let entropy = SeededEntropy::new(first);
     let bytes = (0..bytes.div_ceil(8)).flat_map(|_| entropy.next().to_le_bytes()).collect();
@@ -273,7 +273,7 @@ contract! {
         assert_eq!(occupied(environment.commit(&acme.id, &several).await), there);
         assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
         assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(first.tail()));
-        // The key that came with it is free.
+        // The key in the refused commit is still free.
         environment.commit(&acme.id, &commit(&[segment(6, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
     }
 
@@ -359,7 +359,7 @@ contract! {
         ] {
             assert_eq!(refused(environment.commit(&acme.id, &commit(&[segment(3, 1)], items)).await), first);
         }
-        // Nothing of what was refused is there, and nothing beside it.
+        // Nothing of the refused commit is stored.
         environment.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
     }
 
@@ -608,7 +608,7 @@ contract! {
         environment.make(&acme, limited(&two, 2, &[], now)).await;
         assert_eq!(environment.try_to(&acme, limited(&three, 2, &[], now)).await, Err(Conflict::TokenLimit));
         environment.make(&other, limited(&token(&other, 5), 1, &[], now)).await;
-        // Only what has ended is cleared away, and only what is theirs.
+        // Only ended tokens of the own organisation are deleted.
         let end = two.expires_at.unwrap();
         let just_before = end.minus(Duration::from_millis(1));
         assert_eq!(environment.try_to(&acme, limited(&three, 2, &[&two], just_before)).await, Err(Conflict::Changed));
@@ -751,7 +751,7 @@ contract! {
         environment.make(&acme, Change::DeleteDestination(Box::new(own.clone()))).await;
         environment.make(&other, create(&bucket, 5)).await;
         assert_eq!(environment.try_to(&acme, create(&own, 5)).await, Err(Conflict::BucketInUse));
-        // The role was free, and is: what is refused claims nothing.
+        // The role is still free: a refused change claims nothing.
         let role = Destination { id: sample::destination(&other, "d8").id, bucket: fresh.bucket.clone(), ..role };
         environment.make(&other, create(&role, 5)).await;
     }
@@ -890,7 +890,7 @@ fn create(destination: &Destination, limit: usize) -> Change {
     Change::CreateDestination { destination: Box::new(destination.clone()), limit }
 }
 
-/// What creates a token where there may be a hundred.
+/// A change that creates a token, with a limit of one hundred.
 fn create_token(token: &Token) -> Change {
     Change::CreateToken {
         token: Box::new(token.clone()),
@@ -917,7 +917,7 @@ fn token(organisation: &Organisation, number: u64) -> Token {
     }
 }
 
-/// The odd ones have every field set that can be.
+/// Odd ones have every field set.
 fn user(number: u64) -> User {
     let email = (number % 2 == 1).then(|| format!("{number}@example.com"));
     User { id: format!("id {number}"), name: format!("№ {number}"), email }
@@ -939,7 +939,7 @@ fn session(organisation: &Organisation, number: u64) -> Session {
     Session { hash, organisation, role, user, expires_at }
 }
 
-/// `destination` with every field set that can be.
+/// `destination` with every field set.
 fn full_destination(destination: &Destination) -> Destination {
     let intent = |first| Intent {
         first,

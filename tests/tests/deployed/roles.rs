@@ -1,6 +1,6 @@
-//! Customers' roles and buckets through the real adapter: what AWS allows and refuses, and what a test of a destination
-//! makes of it. One suite, two environments: the embedded cloud, and, where `ANNALS_TEST_AWS_ENDPOINT` says where it is,
-//! MiniStack, an emulator of other authors.
+//! Customers' roles and buckets through the real adapter: what AWS allows and refuses, and the results of connection
+//! tests. One suite, two environments: the embedded cloud and, if `ANNALS_TEST_AWS_ENDPOINT` is set, MiniStack, an
+//! independent emulator.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Environment {
         environments
     }
 
-    /// An account of its own in MiniStack. Its shipper is a role, as on AWS.
+    /// An own account in MiniStack. The shipper has a role, as on AWS.
     async fn ministack(endpoint: String) -> Self {
         let service = account();
         let ministack = MiniStack::at(endpoint);
@@ -93,7 +93,7 @@ impl Environment {
         Self { place: Place::MiniStack(ministack), service, sink }
     }
 
-    /// A customer who has a bucket, and a role with a trust policy and the policy of the seed.
+    /// A customer with a bucket, and a role with a trust policy and the documented permission policy.
     async fn customer(&self, trust: Value) -> Customer {
         let account = account();
         let bucket = name("events");
@@ -103,7 +103,7 @@ impl Environment {
         Customer { account, bucket, role }
     }
 
-    /// A customer whose role trusts us, and asks for this external id.
+    /// A customer whose role trusts Annals and requires this external ID.
     async fn trusting(&self, external_id: Option<&str>) -> Customer {
         self.customer(trust(&self.service, external_id)).await
     }
@@ -185,7 +185,7 @@ impl Customer {
         }
     }
 
-    /// What is under a key, for the bucket's owner.
+    /// The object with a key, read by the bucket's owner.
     async fn object(&self, environment: &Environment, key: &str) -> Option<String> {
         let answer =
             environment.place.s3(&self.account).get_object().bucket(&self.bucket).key(key).send().await.ok()?;
@@ -197,7 +197,7 @@ fn object(key: &str, content: &str, existing: Existing) -> Object {
     Object { key: key.to_owned(), content_type: "application/x-ndjson", content: content.to_owned().into(), existing }
 }
 
-/// Fails unless `call` was answered with this status and code.
+/// Fails unless the answer has this status and code.
 #[track_caller]
 fn assert_refused<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call, status: u16, code: &str) -> SinkError {
     let error = result.unwrap_err();
@@ -269,7 +269,7 @@ async fn the_session_is_narrowed_to_the_prefix_whatever_the_role_allows(environm
     assert_eq!(environment.put(&target, "audit/annals/a.json", "{}\n").await, Ok(Stored::Now));
     for key in ["a.json", "audit/a.json", "audit/annalsx.json", "audit/annals2/a.json"] {
         let error = assert_refused(environment.put(&target, key, "{}\n").await, Call::PutObject, 403, "AccessDenied");
-        // AWS names the session policy as the reason, MiniStack the identity's.
+        // AWS names the session policy as the reason, MiniStack the role's policy.
         let code = FailureCode::of(&error);
         assert!([FailureCode::PutDenied, FailureCode::PutDeniedBySessionPolicy].contains(&code), "{key}: {error:?}");
         assert_eq!(customer.object(environment, key).await, None, "{key}");
@@ -337,7 +337,7 @@ async fn a_bucket_takes_the_put_only_where_its_owner_is_the_one_expected(environ
     }]});
     environment.place.put_bucket_policy(&other, open).await;
     let stranger = Target { bucket: other.bucket.parse().unwrap(), ..Customer { role, ..customer }.target() };
-    // MiniStack does not look at the owner that is expected.
+    // MiniStack ignores the expected bucket owner.
     if matches!(environment.place, Place::Embedded(_)) {
         let error =
             assert_refused(environment.put(&stranger, "a.json", "{}\n").await, Call::PutObject, 403, "AccessDenied");
@@ -370,7 +370,7 @@ async fn a_test_passes_every_step_where_all_is_set_up(environment: &Environment)
     let written = customer.object(environment, &key).await.unwrap();
     assert!(written.contains(&report.tested_at.to_string()), "{written:?}");
 
-    // Pressed again, the button writes the file again.
+    // A second test writes the file again.
     let later = environment.test_connection(customer.target_under("audit")).await;
     assert!(later.passed);
     assert!(customer.object(environment, &key).await.unwrap().contains(&later.tested_at.to_string()));

@@ -1,14 +1,13 @@
-//! A deployment as its users meet it: events in, pages out, a destination saved and tested, the schedule, the object in
-//! the customer's bucket. One suite, two environments: the system that `cargo run` starts, and, where `ANNALS_TEST_STACK` holds
-//! the outputs of a stack as JSON, what `sam deploy` made of `template.yaml` in MiniStack; `bash .ci/deploy` says so.
+//! A deployment from the view of its users: record and read events, create and test a destination, and receive objects by the
+//! schedule. One suite, two environments: the system that `cargo run` starts and, if `ANNALS_TEST_STACK` has the outputs of a
+//! stack as JSON, the stack that `bash .ci/deploy` deploys to MiniStack.
 //!
-//! Of the deployed environment this is real: the template as it is, through the SAM transform; the binaries that `sam build`
-//! made, as processes that speak the Lambda Runtime API; the roles, whose policies are evaluated at every call; the
-//! tables, the queue, its event source mapping, the rules and what they send; customers' accounts, roles and buckets.
-//! This is simulated: all services are MiniStack's. Its gateway has routes only because the deployment puts them there
-//! again, and it adds no `X-Forwarded-Proto`, so that requests bring their own; nothing is throttled; tables forget
-//! nothing that has expired. A schedule fires in the minute that the rule is given here, in place of ten minutes or a
-//! day: rule, target and input stay as they were deployed.
+//! Real in the stack are the template, after the SAM transform; the binaries of `sam build` as processes that speak the Lambda
+//! Runtime API; the roles, whose policies are evaluated at every call; the tables, the queue, its event source mapping, the
+//! rules and their inputs; customers' accounts, roles and buckets.
+//! Simulated are all AWS services. MiniStack's gateway has routes only because the deployment creates them again, and adds no
+//! `X-Forwarded-Proto`, so requests bring their own. Nothing is throttled, and tables do not delete expired items. The suite
+//! changes the rate of the schedule rules to a minute.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,7 +36,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
-/// The longest that a rule of one minute may take: it, the ten seconds after which MiniStack looks again, and the work.
+/// The time limit for a rule that fires every minute.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 in_every_environment! {
@@ -92,7 +91,7 @@ impl Environment {
         let aws = MiniStack::at(variable("ANNALS_TEST_AWS_ENDPOINT"));
         let url = text(&stack["ApiUrl"]);
         let host = url.strip_prefix("https://").unwrap().to_owned();
-        // MiniStack serves every API at its own address; who is called stands in the path.
+        // MiniStack serves all APIs at one address. The path has the API's ID.
         let sent_to = format!("{}/_aws/execute-api/{}/$default", aws.endpoint(), host.split('.').next().unwrap());
         let headers = vec![("host", host), ("x-forwarded-proto", "https".to_owned())];
         Self {
@@ -127,7 +126,7 @@ impl Environment {
         }
     }
 
-    /// A customer in an account of their own, whose role asks for this external id and may put what `keys` matches.
+    /// A customer in an own account, whose role requires this external ID and may put objects whose keys `keys` matches.
     async fn customer(&self, external_id: &str, keys: &str) -> Customer {
         let trust = trust(&self.service, Some(external_id));
         match &self.place {
@@ -143,7 +142,7 @@ impl Environment {
         }
     }
 
-    /// Lets a customer's role put everything.
+    /// Lets a customer's role put all objects.
     async fn mend(&self, customer: &Customer, external_id: &str) {
         let policy = customer.put_policy("*");
         match &self.place {
@@ -155,7 +154,7 @@ impl Environment {
         }
     }
 
-    /// What the customer sees in the bucket.
+    /// The objects in the customer's bucket.
     async fn objects(&self, customer: &Customer) -> BTreeMap<String, Vec<u8>> {
         match &self.place {
             Place::Local(system) => customer.objects(system.cloud()).await,
@@ -163,7 +162,7 @@ impl Environment {
         }
     }
 
-    /// The tables, as whoever runs Annals may reach them.
+    /// The tables with an operator's permissions.
     fn tables(&self) -> (Client, Tables) {
         match &self.place {
             Place::Local(system) => {
@@ -182,7 +181,7 @@ impl Environment {
         DynamoStore::new(client, tables, Arc::default())
     }
 
-    /// Takes a log ten days into the past, where all of it has expired: what is left is the anchor, which gives its end.
+    /// Moves a log ten days into the past, so that all of it has expired. Only the anchor is left and has the log's end.
     async fn expire(&self, organisation: &OrganisationId) -> Tail {
         let (store, (client, tables)) = (self.store(), self.tables());
         let newest = store.newest(organisation).await.unwrap().unwrap();
@@ -197,7 +196,7 @@ impl Environment {
         tail
     }
 
-    /// Lets the schedule fire until it is `done`.
+    /// Waits until the schedule has done it.
     async fn schedule(&self, done: impl AsyncFn() -> bool) {
         match &self.place {
             Place::Local(_) => {
@@ -217,7 +216,7 @@ impl Environment {
         }
     }
 
-    /// Makes all rules that invoke a function do so each minute: how many that are.
+    /// Lets all rules that invoke a function fire every minute. Returns their number.
     async fn every_minute(&self, aws: &MiniStack, function: &str) -> usize {
         let target = json!({"TargetArn": format!("arn:aws:lambda:us-east-1:{}:function:{function}", self.service)});
         let rules = aws.events(&self.service, "ListRuleNamesByTarget", &target).await;
@@ -283,7 +282,7 @@ async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(env
     assert_eq!((csv.status, csv.body.lines().count()), (200, 6), "{}", csv.body);
 }
 
-/// Somebody whose log is delivered.
+/// An organisation whose log is delivered.
 struct Party {
     org: Org,
     customer: Customer,
@@ -291,8 +290,8 @@ struct Party {
 }
 
 impl Party {
-    /// An organisation with a destination at a customer's bucket, whose role asks for the organisation's external id or
-    /// another one, and may put what `keys` matches.
+    /// An organisation with a destination at a customer's bucket, whose role requires the organisation's or another external ID
+    /// and may put objects whose keys `keys` matches.
     async fn new(environment: &Environment, external_id: Option<&str>, keys: &str) -> Self {
         let org = environment.organisation().await;
         let customer = environment.customer(external_id.unwrap_or(&org.external_id), keys).await;
@@ -419,7 +418,7 @@ async fn the_log_goes_on_where_all_that_came_before_has_expired(environment: &En
         environment.platform().post(&party.org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
     let organisation = party.org.id.parse().unwrap();
     let store = environment.store();
-    // Not by way of the API's function, which remembers ends for moments, and none ten days old.
+    // Without the API function, which remembers ends for a moment.
     for what in ["enter", "test"] {
         let tail = environment.expire(&organisation).await;
         if what == "enter" {
@@ -571,7 +570,7 @@ async fn every_operation_is_answered_by_the_function_that_has_it_and_nothing_els
     }
 }
 
-/// A refusal without what is every request's own: its headers and its problem.
+/// Headers and problem of a refusal, without the values that differ between requests.
 fn without_request(mut answer: Answer) -> (BTreeMap<String, String>, Value) {
     answer.headers.retain(|name, _| !name.contains("request") && !name.starts_with("x-amz"));
     let mut problem = answer.json();

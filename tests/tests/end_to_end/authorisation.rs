@@ -100,7 +100,7 @@ impl Route {
     }
 }
 
-/// An organisation with a token to be revoked, and a destination or a customer who has none yet.
+/// An organisation with a token to revoke, and a destination, or a customer without one.
 struct Stage {
     org: Org,
     token: String,
@@ -281,7 +281,7 @@ async fn what_belongs_to_another_organisation_looks_as_if_it_did_not_exist() {
                 theirs.expect_problem(404, "not_found");
                 assert_eq!(theirs, absent, "{what}: the path of another organisation, as {role:?}");
             }
-            // Another's thing in one's own organisation, beside a thing that does not exist.
+            // The ID of another organisation's item in the own organisation is answered like an ID that does not exist.
             if route.roles.contains(&role) && route.path.ends_with('}') && !route.path.ends_with("{organisation}")
                 || route.roles.contains(&role) && route.path.contains("{destination}/")
                 || route.roles.contains(&role) && route.path.contains("{token}/")

@@ -1,5 +1,5 @@
-//! What recording, reading and waiting cost, in the request units that DynamoDB itself reports, with events of 600 to 900
-//! bytes. The bounds are the project's budgets; what was measured is printed.
+//! The cost of recording, reading and waiting in the request units that DynamoDB reports, with events of 600 to 900
+//! bytes. The bounds are the project's budgets. The measured values are printed.
 
 use std::sync::{Arc, Mutex};
 
@@ -47,7 +47,7 @@ impl World {
         Self { _cloud: cloud, store, meter, tables }
     }
 
-    /// A log as a process has one that has just started: it remembers nothing.
+    /// The log of a process that has just started: it remembers nothing.
     fn log(&self) -> Arc<Log> {
         let policy = AppendPolicy::default();
         Arc::new(Log::new(self.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy), policy))
@@ -57,7 +57,7 @@ impl World {
         Administration::new(self.log(), self.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 
-    /// The door as a process has one that has just started: it knows nobody.
+    /// The admission of a process that has just started: it knows no tokens.
     fn admission(&self) -> Admission {
         self.administration().admission(TokenHash([0; 32]), RateLimits::default())
     }
@@ -175,7 +175,7 @@ async fn a_token_costs_a_read_unit_in_half_a_second_and_a_write_unit_in_an_hour(
     assert_eq!(world.registry_units(), Consumed::default(), "what is no token costs nothing");
 }
 
-/// All that a call of `GET /audit` asks the store, in a process that has just started.
+/// All store calls of `GET /audit` in a process that has just started.
 async fn get_page(world: &World, token: &str, (start, through): (Start, Option<annals_core::id::EventId>)) -> Page {
     let administration = world.administration();
     let Caller::Token(token) = world.admission().admit(token, None).await.unwrap() else {

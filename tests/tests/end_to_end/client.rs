@@ -1,4 +1,4 @@
-//! The client against the whole system on this machine, with and without a network that cuts answers off.
+//! The client against the local system, over a good network and over one that cuts connections.
 
 mod cutting_proxy;
 mod log;
@@ -24,7 +24,7 @@ fn event(producer: usize, number: usize) -> Event {
     Event::new("UPDATE", entity, Entity::new("7", "Ada", "USER")).payload(json!({"number": number}))
 }
 
-/// Many tasks record at once, each in its own order.
+/// Many tasks record at the same time, each in its own order.
 async fn record_from_many_tasks(audit: &AuditLog) {
     let mut tasks = JoinSet::new();
     for producer in 0..PRODUCERS {
@@ -39,7 +39,7 @@ async fn record_from_many_tasks(audit: &AuditLog) {
     tasks.join_all().await;
 }
 
-/// Everything is there once, and what one task recorded is in its order.
+/// Every event is in the log once, and the events of each task are in their order.
 fn assert_all_there_in_order(labels: &[String]) {
     let mut next: BTreeMap<&str, usize> = BTreeMap::new();
     for label in labels {
@@ -83,7 +83,7 @@ async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_noth
     assert_eq!(log.labels.pop().unwrap(), format!("0/{EVENTS_EACH}"));
     assert_eq!(log.ids.pop().unwrap(), receipt.event_id);
     assert_all_there_in_order(&log.labels);
-    // Each batch goes through the cycle of cuts: three tries of four fail, two of them behind the commit.
+    // Each batch goes through the cycle of cuts: three of four attempts fail, two of them after the commit.
     let (processed, batches) = (proxy.processed(), log.segments.len() as u64);
     assert!(processed >= 2 * batches, "{processed} requests for {batches} batches");
     assert!(audit.stats().retries >= 2 * batches, "{:?}", audit.stats());
@@ -113,7 +113,7 @@ async fn batches_as_large_as_may_be_are_taken() {
     let fixture = Fixture::start().await;
     let builder = AuditLog::builder(&fixture.url(), &fixture.producer_token().await);
     let audit = builder.batch_max_bytes(usize::MAX).attempt_timeout(GRACE).start().unwrap();
-    // What no compression makes smaller: digits of a generator, as text of 64 signs.
+    // Incompressible text: 64 different characters from a generator.
     let mut state = 1_u64;
     let mut noise = || {
         let mut sign = || {
@@ -166,7 +166,7 @@ async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() 
     fixture.end().await;
 }
 
-/// Passes on how delivery fares.
+/// Passes on each status.
 struct StatusChannel(tokio::sync::mpsc::UnboundedSender<Status>);
 
 impl annals_client::Observer for StatusChannel {

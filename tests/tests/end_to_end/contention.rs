@@ -1,8 +1,8 @@
-//! 64 writers at once to one organisation, over the embedded DynamoDB with the real adapter: merged in one process, and
-//! as 64 processes that share nothing but the table.
+//! 64 writers to one organisation at the same time, over the embedded DynamoDB with the real adapter: merged in one
+//! process, and as 64 processes that share only the table.
 //!
-//! Here the processor that all of them share is what they wait for most, so the deadline is a long one; that nothing
-//! passes the real one five milliseconds away from the store is `benches/contention.rs`'s to show.
+//! They mostly wait for the shared processor, so the deadline is long. `benches/contention.rs` shows that no append
+//! misses the real deadline with a store five milliseconds away.
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ fn log(store: &Store) -> Arc<Log> {
     Arc::new(Log::new(parts.0, parts.1, parts.2, policy))
 }
 
-/// Has 64 writers record 50 events each, one after the other, and checks what the log holds afterwards.
+/// Lets 64 writers record 50 events each, one after the other, and checks the log afterwards.
 async fn write_and_check(name: &str, store: &Store, log_of: impl Fn(usize) -> Arc<Log>) {
     let organisation = sample::organisation("acme");
     let events = demo::realistic_events(7, EVENTS);
@@ -79,7 +79,7 @@ async fn write_and_check(name: &str, store: &Store, log_of: impl Fn(usize) -> Ar
         used.wasted_units,
     );
 
-    // What readers see: dense, chained, and exactly what was acknowledged.
+    // Readers see dense, chained sequences of exactly the acknowledged events.
     let audit = Audit::new(log_of(0));
     let mut request = PageRequest { page_size: 1000, ..PageRequest::default() };
     let mut lines = Vec::new();

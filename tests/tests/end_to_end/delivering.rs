@@ -1,4 +1,4 @@
-//! Delivery: what a tick puts into customers' buckets.
+//! Delivery: the objects that a tick puts into customers' buckets.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -28,7 +28,7 @@ async fn post(fixture: &Fixture, organisation: &Org, name: &str) {
     fixture.with(&organisation.producer).post("/events", &event(name)).await.expect(201);
 }
 
-/// The outcome of a tick for one organisation.
+/// The result of a tick for one organisation.
 fn shipped<'a>(tick: &'a Value, organisation: &Org) -> Option<&'a Value> {
     tick["shipped"].as_array().unwrap().iter().find(|shipped| shipped["organisation"] == organisation.id)
 }
@@ -91,7 +91,7 @@ async fn every_tick_delivers_only_what_is_new_and_reads_and_tests_are() {
     fixture.with(&acme.auditor).get("/audit?pageSize=1").await.expect(200);
     let path = format!("/organisations/{}/destinations/{id}", acme.id);
     fixture.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200);
-    // These show, and change nothing that the log is about: they leave no event.
+    // These calls change nothing and leave no event.
     fixture.with(&acme.admin).get(&path).await.expect(200);
     fixture.with(&acme.admin).get(&format!("{path}/deliveries")).await.expect(200);
     fixture.tick().await;
@@ -109,7 +109,7 @@ async fn every_tick_delivers_only_what_is_new_and_reads_and_tests_are() {
 async fn the_first_delivery_reaches_back_seven_days_and_no_further() {
     const HOUR: Duration = Duration::from_secs(3600);
     let fixture = Fixture::start().await;
-    // The company has been a customer for twelve days.
+    // The organisation has recorded events for twelve days.
     let now = Timestamp::from_millis(fixture.system.cloud().clock().now_millis());
     let clock = VirtualClock::new(now.minus(LOOKBACK + 120 * HOUR));
     let earlier = fixture.at(clock.clone());
@@ -308,7 +308,7 @@ async fn a_thousand_events_of_many_producers_arrive_each_once() {
             let events: Vec<Value> = (0..25).map(|index| event(&format!("{round}-{n}-{index}"))).collect();
             producer.post("/events", &Value::from(events)).await.expect(201);
         });
-        // Ticks come while events do.
+        // Ticks run while events are recorded.
         futures_util::future::join(futures_util::future::join_all(posts), fixture.tick()).await;
     }
     fixture.tick().await;
@@ -348,7 +348,7 @@ async fn what_waited_while_a_destination_was_paused_or_failing_is_sent_once_it_g
     assert_eq!(show(&fixture, &acme, &id).await["state"], "failing");
     assert_eq!(fixture.tick().await["deferred"], 1);
     iam.put_role(role).unwrap();
-    // A test that passes ends the pause: whoever mended it need not wait for it.
+    // A passed test ends the pause, so that nobody has to wait after fixing the cause.
     assert_eq!(admin.post(&format!("{path}/test"), &json!({})).await.expect(200)["outcome"], "passed");
     fixture.tick().await;
     assert_eq!(show(&fixture, &acme, &id).await["state"], "sent");

@@ -1,4 +1,4 @@
-//! Destinations: created, shown, tested, deleted, and what is refused.
+//! Destinations: create, show, test, delete, and refusals.
 
 use std::io::Read as _;
 

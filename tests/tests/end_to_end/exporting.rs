@@ -1,10 +1,10 @@
-//! The log in other formats than JSON with links: as lines, as rows, as what a SIEM takes.
+//! The log in the formats NDJSON, CSV, OCSF and CloudEvents.
 
 use serde_json::Value;
 
 use crate::fixture::{Caller, Fixture, event, text};
 
-/// A page in a format; the links of its header.
+/// A page in a format, with the links of its header.
 async fn page(caller: &Caller<'_>, href: &str, accept: &str) -> (String, String, Vec<(String, String)>) {
     let answer = caller.send(reqwest::Method::GET, href, &[("accept", accept)], None).await;
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -1,13 +1,13 @@
-//! The catalogue of failures: what AWS documents that it answers, replayed over HTTP to the SDK as it is deployed, and
-//! what is told of it. Owns the fixtures and `infra/docs/failures.md`, which is written from them.
+//! The catalogue of failures: AWS's documented answers, replayed over HTTP to the deployed SDK clients, and the
+//! failures that users see. `infra/docs/failures.md` is generated from these fixtures.
 //!
-//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test end_to_end failures::` writes the page anew.
+//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test end_to_end failures::` generates the page again.
 //!
 //! Where a fixture's words come from stands above it: pages of AWS's documentation by title. "Error responses" is the
 //! Amazon S3 API Reference's, "AssumeRole" and "Common error types" the AWS STS API Reference's; "S3 403" is
-//! "Troubleshoot access denied (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide), "IAM denied" is "Troubleshoot
-//! access denied error messages" (IAM User Guide). Where a page gives a code or a form but no message, the
-//! message is the one that AWS is known to send, with names filled in.
+//! "Troubleshoot access denied (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide), "IAM denied" is
+//! "Troubleshoot access denied error messages" (IAM User Guide). Where a page gives a code or a form but no message,
+//! the message is the one that AWS is known to send, with names filled in.
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path, sync::Arc, time::Duration};
 
@@ -39,11 +39,11 @@ struct Fixture {
     status: u16,
     aws: &'static str,
     message: String,
-    /// Further headers, each ended by CR LF.
+    /// Additional headers, each ended by CR LF.
     headers: &'static str,
-    /// Further elements of the error.
+    /// Additional elements of the error.
     elements: &'static str,
-    /// What cause and fix must name.
+    /// Texts that cause and fix must contain.
     names: &'static [&'static str],
 }
 
@@ -66,7 +66,7 @@ impl Fixture {
         Self { names, ..self }
     }
 
-    /// The answer as it comes over the wire.
+    /// The HTTP answer.
     fn http(&self) -> String {
         let Self { status, aws, headers, elements, .. } = self;
         let message = self.message.replace('&', "&amp;").replace('<', "&lt;");
@@ -134,8 +134,8 @@ fn fixtures() -> Vec<Fixture> {
             "User: {caller} is not authorized to perform: sts:AssumeRole with an explicit deny in the role trust policy",
         )
         .naming(&["remove the Deny"]),
-        // Common error types, ValidationError; the message from "How do I troubleshoot issues with IAM roles for service
-        // accounts" (AWS Knowledge Center).
+        // Common error types, ValidationError; the message from "How do I troubleshoot issues with IAM roles for
+        // service accounts" (AWS Knowledge Center).
         assume(Code::RoleArnInvalid, 400, "ValidationError", "Request ARN is invalid")
             .naming(&["arn:aws:iam::123456789012:role/annals", "aws-us-gov (GovCloud)"]),
         // S3 403, "resource control policy – explicit denial", for STS as in "Resource control policies (RCPs)" (AWS
@@ -492,20 +492,20 @@ fn target(partition: &str) -> Target {
     }
 }
 
-/// What stands at the other end.
+/// The server at the other end.
 enum Server {
-    /// STS that gives a session, and S3 that answers so; or STS that answers so.
+    /// STS returns a session and S3 this answer, or STS returns this answer.
     Answers(Call, String),
-    /// STS that gives a session, and S3 that never answers.
+    /// STS returns a session, and S3 never answers.
     SilentS3,
     /// Never answers.
     Silent,
-    /// Hangs up without an answer.
+    /// Closes the connection without an answer.
     HangsUp,
 }
 
 impl Server {
-    /// Begins to serve; gives the port.
+    /// Starts the server and returns its port.
     async fn start(self, tasks: &mut JoinSet<()>) -> u16 {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -541,7 +541,7 @@ const SESSION_GIVEN: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nConnec
     33.359Z</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>c6104cbe-af31-11e0-8154-\
     cbc7ccf896c7</RequestId></ResponseMetadata></AssumeRoleResponse>";
 
-/// Reads a whole request; says whether it is a PUT.
+/// Reads a whole request and returns whether it is a PUT.
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -562,7 +562,7 @@ async fn read_request(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// The adapter, as it is deployed but for its patience, with all services at `endpoint`.
+/// The deployed adapter with other time limits and all services at `endpoint`.
 fn sink(endpoint: &str, patience: SinkPatience) -> S3ObjectSink {
     let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", None, None, "test");
     let config = SdkConfig::builder()
@@ -580,7 +580,7 @@ fn once() -> SinkPatience {
     SinkPatience { connect: LONG, assume_attempt: LONG, assume: LONG, put_attempt: LONG, put: LONG, attempts: 1 }
 }
 
-/// Tells what the adapter makes of a put to `endpoint`.
+/// Returns the adapter's error for a put to `endpoint`.
 async fn put_to(endpoint: &str, patience: SinkPatience) -> SinkError {
     let object = Object {
         key: "audit/2026-11/22/x.json".into(),
@@ -603,7 +603,7 @@ async fn replay_all() -> Vec<(Fixture, SinkError)> {
     fixtures.into_iter().zip(errors).collect()
 }
 
-/// The policies and conditions in `text`: each brace begins one. Fails where one is no JSON.
+/// The policies and conditions in `text`: each brace begins one. Fails if one is not JSON.
 fn policies(text: &str) -> Vec<(std::ops::Range<usize>, serde_json::Value)> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -833,7 +833,7 @@ async fn what_aws_says_is_bounded_and_keeps_the_requests_id() {
     assert!(aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control), "{aws}");
 }
 
-/// What happens without any answer, for the page.
+/// Failures without an answer, for the page.
 const WITHOUT_ANSWER: [(Reason, &str); 5] = [
     (Reason::TimedOut, "No answer within the time that we give it."),
     (Reason::NotResolved, "The host's name has no address."),
@@ -931,7 +931,7 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
     page
 }
 
-/// The same words as Markdown: policies and ARNs are code, numbered checks are a list.
+/// The text as Markdown: policies and ARNs are code, numbered checks are a list.
 fn markdown(text: &str) -> String {
     let mut marked = String::new();
     let mut from = 0;

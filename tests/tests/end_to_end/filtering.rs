@@ -1,4 +1,4 @@
-//! Reading a part of the audit log: filters, page numbers, times, and counts.
+//! Reading parts of the audit log: filters, page numbers, times, and counts.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ async fn busy(fixture: &Fixture) -> Org {
     acme
 }
 
-/// What is shown of the events that were posted: action and entity.
+/// Action and entity of the events on a page.
 fn deeds(page: &Value) -> Vec<String> {
     let events = page["events"].as_array().unwrap().iter();
     let posted = events.filter(|event| event["payload"]["note"].is_string());

@@ -1,4 +1,4 @@
-//! The running system, and those who call it.
+//! The running system and its callers.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use annals_tests::{
 };
 use serde_json::{Value, json};
 
-/// How far back the first delivery reaches.
+/// The period of the first delivery.
 pub(crate) const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub(crate) struct Fixture {
@@ -44,7 +44,7 @@ impl Fixture {
         Self::start_in(None).await
     }
 
-    /// A system on a data directory. Its own schedule rests for an hour: ticks are asked for.
+    /// A system with a data directory. The schedule's period is an hour: tests request ticks.
     pub(crate) async fn start_in(data_dir: Option<&Path>) -> Self {
         let system = start_system(data_dir).await;
         let address = Address::new(&system.url());
@@ -68,7 +68,7 @@ impl Fixture {
         self.organisation_on("enterprise").await
     }
 
-    /// Creates an organisation, by the API, with a token of each role.
+    /// Creates an organisation with a token of each role.
     pub(crate) async fn organisation_on(&self, plan: &str) -> Org {
         let id = name("org");
         let input = json!({"name": "Acme", "plan": plan});
@@ -83,41 +83,41 @@ impl Fixture {
         }
     }
 
-    /// Creates a token, by the API.
+    /// Creates a token and returns its text.
     pub(crate) async fn token(&self, organisation: &str, role: &str) -> String {
         let input = json!({"name": format!("A test's {role}"), "role": role});
         let created = self.platform().post(&format!("/organisations/{organisation}/tokens"), &input).await;
         text(&created.expect(201)["token"])
     }
 
-    /// A customer whose role asks for the organisation's external id.
+    /// A customer whose role requires the organisation's external ID.
     pub(crate) fn customer(&self, organisation: &Org) -> Customer {
         Customer::create(self.system.cloud(), Some(&organisation.external_id))
     }
 
-    /// Creates a destination at the customer's bucket, by the API: its id.
+    /// Creates a destination at the customer's bucket and returns its ID.
     pub(crate) async fn destination(&self, organisation: &Org, customer: &Customer) -> String {
         let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
         let path = format!("/organisations/{}/destinations", organisation.id);
         text(&self.with(&organisation.admin).post(&path, &input).await.expect(201)["id"])
     }
 
-    /// Plans and ships now: what was shipped.
+    /// Plans and ships now. Returns the report.
     pub(crate) async fn tick(&self) -> Value {
         self.nobody().post("/_local/tick", &json!({})).await.expect(200)
     }
 
-    /// What was delivered to the customer, checked.
+    /// The delivered lines, checked.
     pub(crate) async fn delivered(&self, customer: &Customer) -> Chain {
         Chain::of(&customer.objects(self.system.cloud()).await)
     }
 
-    /// The end of an organisation's log. Unlike a call of the API this leaves no event.
+    /// The end of an organisation's log. Unlike a call of the API, this leaves no event.
     pub(crate) async fn tail(&self, organisation: &str) -> Tail {
         self.system.api().log.tail(&organisation.parse().unwrap()).await.unwrap()
     }
 
-    /// The lines of an organisation's log behind `sequence`. Unlike a call of the API this leaves no event.
+    /// The lines of an organisation's log after `sequence`. Unlike a call of the API, this leaves no event.
     pub(crate) async fn lines_behind(&self, organisation: &str, sequence: u64) -> Vec<Value> {
         let id: OrganisationId = organisation.parse().unwrap();
         let tail = self.tail(organisation).await.last;
@@ -127,12 +127,12 @@ impl Fixture {
         run.lines.iter().map(|line| serde_json::from_str(&line.text).unwrap()).collect()
     }
 
-    /// The types of the events behind `sequence`.
+    /// The types of the events after `sequence`.
     pub(crate) async fn types_behind(&self, organisation: &str, sequence: u64) -> Vec<String> {
         self.lines_behind(organisation, sequence).await.iter().map(|line| text(&line["type"])).collect()
     }
 
-    /// The use cases at another time, on the same store.
+    /// The use cases with another clock on the same store.
     pub(crate) fn at(&self, clock: Arc<dyn Clock>) -> Services {
         let store = Arc::clone(self.system.store());
         Services::new(
@@ -154,12 +154,12 @@ pub(crate) fn event(label: &str) -> Value {
     })
 }
 
-/// The label of an event that [`event`] made; `None` for one of Annals' own.
+/// The label of an event from [`event`], or `None` for an event of Annals itself.
 pub(crate) fn label(event: &Value) -> Option<&str> {
     (event["entity"]["entityType"] == "MOCK_API").then(|| event["entity"]["id"].as_str().unwrap())
 }
 
-/// The labels of the events of a page that [`event`] made.
+/// The labels of the events on a page that are from [`event`].
 pub(crate) fn labels(page: &Value) -> Vec<&str> {
     page["events"].as_array().unwrap().iter().filter_map(label).collect()
 }

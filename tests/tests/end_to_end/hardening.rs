@@ -1,5 +1,5 @@
-//! Whatever is sent: it is refused at its place and leaves nothing, or it is kept as it was sent; and the next request is
-//! answered as ever. A table of inputs over HTTP, and arbitrary ones through the router in this process.
+//! Hostile input is refused with the place of the fault and leaves nothing, or is stored as sent, and the next request
+//! works. A table of inputs over HTTP, and random inputs through the router.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -38,7 +38,7 @@ enum Sender {
     Nobody,
 }
 
-/// An input, and how it is refused.
+/// An input and its refusal.
 struct Case {
     what: &'static str,
     sender: Sender,
@@ -47,7 +47,7 @@ struct Case {
     body: Vec<u8>,
     status: u16,
     code: &'static str,
-    /// The first fault's pointer, or the name of its parameter.
+    /// The pointer of the first fault, or the name of its parameter.
     at: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Case {
         }
     }
 
-    /// Something that is posted as an event.
+    /// An event to post.
     fn posted(what: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self::new(what, Sender::Producer, "POST /events").body(body).at("")
     }
@@ -86,7 +86,7 @@ impl Case {
         self
     }
 
-    /// With this media type instead.
+    /// Sets another media type.
     fn media_type(mut self, value: impl Into<Vec<u8>>) -> Self {
         self.headers.retain(|(name, _)| *name != "content-type");
         self.header("content-type", value)
@@ -102,7 +102,7 @@ impl Case {
         self
     }
 
-    /// Sends it byte by byte: no client stands between that would put it right.
+    /// Sends the bytes over a socket: an HTTP client would correct them.
     async fn send(&self, fixture: &Fixture, org: &Org) -> Answer {
         let token = match self.sender {
             Sender::Producer => Some(org.producer.as_str()),
@@ -124,11 +124,11 @@ impl Case {
     }
 }
 
-/// What a server on a socket makes of these bytes.
+/// Sends bytes to a server and returns its answer.
 async fn send(fixture: &Fixture, request: &[u8]) -> Answer {
     let url = fixture.system.url();
     let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
-    // It may answer before it has read all, and hang up.
+    // The server may answer and close the connection before it has read everything.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -145,7 +145,7 @@ fn with_payload(value: &str) -> String {
     with_member(&format!(r#""payload":{{"a":{value}}}"#))
 }
 
-/// An event with this member more.
+/// An event with an additional member.
 fn with_member(member: &str) -> String {
     let event = event("hardened").to_string();
     format!("{},{member}}}", event.strip_suffix('}').unwrap())
@@ -408,7 +408,7 @@ async fn whatever_is_accepted_is_kept_as_it_was_sent() {
         page.expect(200);
         assert!(page.body.contains(&kept), "{value:.99}: {:.999}", page.body);
     }
-    // What is read and written anew is the same text, whatever it holds.
+    // Parsing and serialising returns the same text.
     let mut odd = event("a");
     for (place, text) in [("/action", "A\u{0}\u{202e}"), ("/entity/id", "\n"), ("/principal/name", "\u{0}")] {
         let text = format!("x{text}");
@@ -475,7 +475,7 @@ async fn what_is_no_http_ends_its_connection_and_no_other() {
     assert_eq!(fixture.tail(&acme.id).await, before);
 }
 
-/// The router over a store in memory, with a token of each role.
+/// The router on a store in memory, with a token of each role.
 struct InProcess {
     router: axum::Router,
     tokens: Vec<String>,
@@ -506,7 +506,7 @@ impl InProcess {
     }
 }
 
-/// A request of which any part may be anything.
+/// A random request.
 #[derive(Debug, Clone)]
 struct Anything {
     token: usize,
@@ -517,7 +517,7 @@ struct Anything {
     body: Vec<u8>,
 }
 
-/// Each call with a body that it takes; `*` stands for a part of the path that may be anything.
+/// Each operation with a valid body. `*` is a part of the path that is random.
 const CALLS: &[(&str, &str, &str)] = &[
     ("POST", "/events", EVENTS),
     ("GET", "/audit", ""),
@@ -548,7 +548,7 @@ const CALLS: &[(&str, &str, &str)] = &[
 
 const EVENTS: &str = r#"[{"action":"A","entity":{"id":"1","name":"\u00e9\ud83d\ude00","entityType":"T"},"principal":{"id":"1","name":"n","entityType":"U"},"payload":{"a":[1.5e3,{"b":null}]},"metadata":{"k":"v"}}]"#;
 
-/// The parameters that any call has.
+/// The parameters of all operations.
 const PARAMETERS: &[&str] = &[
     "from",
     "after",
@@ -571,7 +571,7 @@ const PARAMETERS: &[&str] = &[
     "",
 ];
 
-/// Headers that something is made of.
+/// Headers that the API uses.
 const HEADERS: &[&str] = &[
     "content-type",
     "content-encoding",
@@ -626,7 +626,7 @@ fn query() -> impl Strategy<Value = Vec<u8>> {
 
 fn anything() -> impl Strategy<Value = Anything> {
     let headers = prop::collection::vec((prop::sample::select(HEADERS), bytes(40)), 0..3);
-    // Mostly the platform, which may do everything but read without saying where; and once somebody without a token.
+    // Mostly the platform, which may call everything, and sometimes no token.
     let token = prop::sample::select(vec![0, 0, 0, 0, 1, 2, 3, 3, usize::MAX]);
     (token, method_path_and_body(), query(), headers).prop_map(|(token, (method, path, body), query, headers)| {
         Anything { token, method, path, query, headers, body }
@@ -663,7 +663,7 @@ fn no_request_at_all_is_answered_by_a_5xx_or_a_panic() {
                 request = request.header(*name, value);
             }
         }
-        // What cannot be a request at all never reaches the router.
+        // Invalid requests never reach the router.
         let Ok(request) = request.body(Body::from(given.body.clone())) else { return Ok(()) };
         let status = runtime.block_on(api.status(request));
         *counted.borrow_mut().entry(status.as_u16()).or_default() += 1;

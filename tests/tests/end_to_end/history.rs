@@ -1,4 +1,4 @@
-//! The demonstration: a company with more than a week of events, ready to be shown.
+//! The demonstration: a company with more than a week of events.
 
 use annals_core::time::Timestamp;
 use annals_local::demonstration::{self, History};

@@ -1,5 +1,5 @@
-//! Too many requests: what is answered, what it costs, and that nothing of it is left. Through the router in this process,
-//! by a clock that the test sets.
+//! Rate limits: the answers, their cost, and that refused requests leave nothing. Through the router in this process,
+//! with a clock that the test controls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,7 +80,7 @@ impl Instance {
     }
 }
 
-/// How many seconds to wait, as a refusal says in its header.
+/// The seconds to wait in a refusal's header.
 async fn retry_after(answer: Response) -> u64 {
     let (parts, body) = answer.into_parts();
     assert_eq!(parts.status, 429);
@@ -142,7 +142,7 @@ async fn a_batch_costs_by_its_events_and_the_largest_one_always_passes_sometime(
     instance.clock.advance(Duration::from_secs(60));
     let mut waited = 0;
     loop {
-        // It costs more than the bucket ever holds.
+        // It costs more than the token bucket can hold.
         let answer = instance.post(&producer, 1000).await;
         if answer.status() == 201 {
             break;

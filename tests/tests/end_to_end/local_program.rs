@@ -1,5 +1,5 @@
-//! The program that `cargo run` starts, as its user meets it: what it prints works as it is printed, Ctrl-C ends it, and
-//! the next start finds what there was.
+//! The program that `cargo run` starts: the printed commands work, Ctrl-C ends it, and the next start finds the same
+//! data.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +20,10 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_local-under-test");
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The end of what is printed.
+/// The last printed line.
 const READY: &str = "Ctrl-C ends it.\n";
 
-/// Folders that go with the test.
+/// Temporary folders of a test.
 struct Folders {
     root: TempDir,
 }
@@ -43,12 +43,12 @@ impl Folders {
         self.root.path().join("info.json")
     }
 
-    /// Where the program may put what it needs only while it runs.
+    /// The folder for the program's temporary files.
     fn temporary(&self) -> PathBuf {
         self.root.path().join("tmp")
     }
 
-    /// Starts the program; its data is in [`Self::data`] unless the options say otherwise.
+    /// Starts the program. Its data is in [`Self::data`] unless the options say otherwise.
     async fn start(&self, options: &[&str]) -> Program {
         let process = self.spawn(options);
         process.wait_for(READY).await;
@@ -84,7 +84,7 @@ impl Folders {
     }
 }
 
-/// The files below a folder, by their paths in it.
+/// The files below a folder, as relative paths.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -140,7 +140,7 @@ impl Program {
         self.post("/_local/tick", "admin", json!({})).await
     }
 
-    /// Ends it as Ctrl-C does, which is no failure.
+    /// Ends the program as Ctrl-C does. The exit status must be 0.
     async fn interrupt(self) {
         self.end("INT").await;
     }
@@ -152,13 +152,13 @@ impl Program {
     }
 }
 
-/// The commands that the program prints: each begins with the program that it runs.
+/// The commands that the program prints. Each begins with the name of a program.
 fn commands(printed: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     let begins = |line: &str| ["curl ", "find ", "#"].iter().any(|name| line.starts_with(name));
     let mut inside = false;
     for line in printed.lines() {
-        // Headings stand at the margin, what belongs to them is indented by two.
+        // Headings are at the margin, their contents are indented by two spaces.
         let Some(line) = line.strip_prefix("  ") else {
             inside = false;
             continue;
@@ -173,7 +173,7 @@ fn commands(printed: &str) -> Vec<String> {
     commands
 }
 
-/// Runs a command as somebody would who pastes it into a shell.
+/// Runs a command in a shell.
 fn paste(command: &str) -> String {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -356,7 +356,7 @@ async fn it_can_be_ended_as_soon_as_the_info_file_is_there() {
     let folders = Folders::new();
     for _ in 0..4 {
         let program = folders.start(&["--in-memory"]).await;
-        // No call before it: who waits for the file may be quick.
+        // No call before the signal: a caller that waits for the file may be quick.
         program.interrupt().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Organisations: created, changed, shown and listed by the platform.
+//! The platform creates, changes, shows and lists organisations.
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ async fn organisations_are_listed_page_by_page() {
     let puts = (0..205).map(async |n| {
         platform.put(&format!("/organisations/o{n:03}"), &json!({"name": format!("O {n}")})).await.expect(201);
     });
-    // A few at a time: what is tested is the list, not how much the store takes at once.
+    // A few at a time: the test is about the list, not about load.
     stream::iter(puts).buffer_unordered(4).collect::<()>().await;
     let mut href = "/organisations".to_owned();
     let mut ids = Vec::new();

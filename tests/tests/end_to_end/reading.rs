@@ -85,7 +85,7 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
     for round in 0..4 {
         let mut pages = 0;
         loop {
-            // Somebody writes while each page is read, more than a page holds.
+            // While each page is read, more events are recorded than fit on a page.
             let write = async {
                 let events: Vec<Value> = (0..3).map(|n| event(&format!("{written}-{n}"))).collect();
                 fixture.with(&acme.producer).post("/events", &Value::from(events)).await.expect(201);
@@ -114,7 +114,7 @@ async fn following_next_ends_while_others_write_and_resume_shows_the_rest_exactl
             "round {round}: each once, in order, none missed"
         );
     }
-    // Nobody writes any more: what is left is all there is, the reads among it.
+    // Nothing is recorded any more: the remaining pages have all events, the reads among them.
     let tail = fixture.tail(&acme.id).await.last;
     loop {
         let page = auditor.get(&href).await.expect(200);

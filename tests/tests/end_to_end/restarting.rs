@@ -1,4 +1,4 @@
-//! Starting again on the same data.
+//! A restart on the same data.
 
 use annals_tests::{customer::Customer, lines::is_delivery};
 use serde_json::json;
@@ -46,7 +46,7 @@ async fn a_system_that_is_started_again_finds_its_data_and_goes_on() {
     assert_files(&data, &customer);
 }
 
-/// The layout on disk that a developer looks at.
+/// The layout on disk, which developers look at.
 fn assert_files(data: &std::path::Path, customer: &Customer) {
     let bucket = data.join("s3").join(&customer.bucket);
     let days: Vec<_> = walk(&bucket);
@@ -55,7 +55,7 @@ fn assert_files(data: &std::path::Path, customer: &Customer) {
     assert!(days.contains(&"test-wiremock-cloud-integration.txt".to_owned()), "{days:?}");
 }
 
-/// The files below a folder, by their paths in it.
+/// The files below a folder, as relative paths.
 fn walk(folder: &std::path::Path) -> Vec<String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,5 +1,5 @@
-//! What a customer sets up with the answer of `GET …/setup`: that CloudFormation, Terraform and the AWS CLI make the same
-//! role, that it does what delivery needs, and nothing else.
+//! The ways to set up a customer's account from the answer of `GET …/setup`: CloudFormation, Terraform and the AWS CLI
+//! create the same role, which allows what delivery needs and nothing else.
 
 mod cloud_formation;
 mod script;
@@ -25,12 +25,12 @@ use annals_tests::{
 use aws_sdk_s3::{config::Credentials, error::ProvideErrorMetadata, primitives::ByteStream};
 use serde_json::{Value, json};
 
-/// The customer's account, and what is chosen there.
+/// The customer's account and choices.
 pub(crate) struct Choices<'a> {
     pub(crate) partition: &'a str,
     pub(crate) account: &'a str,
     pub(crate) create_bucket: bool,
-    /// The ARN of a KMS key; empty for none.
+    /// The ARN of a KMS key, or empty.
     pub(crate) kms_key: &'a str,
 }
 
@@ -40,10 +40,10 @@ impl Choices<'_> {
     }
 }
 
-/// What one of the three makes.
+/// The resources that one of the ways creates.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Made {
-    /// The bucket, and the KMS key that it encrypts with, where it is made.
+    /// The bucket and its KMS key, if the bucket is created.
     pub(crate) bucket: Option<(String, Option<String>)>,
     pub(crate) role_arn: String,
     pub(crate) trust_policy: Value,
@@ -57,7 +57,7 @@ fn choices() -> Choices<'static> {
     Choices { partition: "aws", account: CUSTOMER, create_bucket: true, kms_key: "" }
 }
 
-/// A policy as IAM sees it: one statement or one value is a list of one, and order says nothing.
+/// A policy in normal form: single statements and values become lists, and lists are sorted.
 fn normalised(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
@@ -89,7 +89,7 @@ impl Made {
     }
 }
 
-/// What CloudFormation, Terraform and the script make of a setup.
+/// The resources that CloudFormation, Terraform and the script create for a setup.
 fn all_three(setup: &Setup, choices: &Choices<'_>) -> [(&'static str, Made); 3] {
     let files = setup.terraform.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
     [
@@ -199,7 +199,7 @@ fn the_policies_hold_one_permission_each() {
     );
 }
 
-/// The running system, an organisation in it, and its destination's setup as the API answers it.
+/// The running system, an organisation, and the API's answer with its setup.
 struct Fixture {
     system: System,
     http: reqwest::Client,
@@ -235,7 +235,7 @@ impl Fixture {
         self.system.cloud()
     }
 
-    /// What the answer's three ways make, with the bucket.
+    /// The resources that the three ways create, bucket included.
     fn all_three(&self) -> [(&'static str, Made); 3] {
         let text = |pointer: &str| self.answer.pointer(pointer).unwrap().as_str().unwrap();
         let files = self.answer["terraform"]["files"].as_object().unwrap();
@@ -247,7 +247,7 @@ impl Fixture {
         ]
     }
 
-    /// Makes in the cloud what one of the three makes.
+    /// Creates the resources in the embedded cloud.
     fn set_up(&self, made: &Made) {
         let (bucket, _) = made.bucket.as_ref().unwrap();
         self.cloud().iam().put_bucket(Bucket::new(bucket, CUSTOMER, "us-east-1")).unwrap();
@@ -255,19 +255,19 @@ impl Fixture {
         self.cloud().iam().put_role(Role::new(&made.role_arn, made.trust_policy.clone(), policies)).unwrap();
     }
 
-    /// Somebody in `account` who may do anything there.
+    /// An administrator of `account`.
     fn administrator(&self, account: &str) -> AccessKey {
         let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
         self.cloud().iam().create_user(account, "somebody", everything).unwrap()
     }
 
-    /// Delivery as it is, by somebody in `account`.
+    /// The delivery's sink with the identity of a user in `account`.
     fn sink(&self, account: &str) -> S3ObjectSink {
         let config = self.cloud().sdk_config(&self.administrator(account));
         S3ObjectSink::new(&config, Arc::new(SystemClock))
     }
 
-    /// A session of the role that nothing narrows.
+    /// A session of the role without a session policy.
     async fn session(&self, external_id: Option<&str>) -> Result<aws_sdk_s3::Client, String> {
         let config = self.cloud().sdk_config(&self.administrator(self.cloud().account()));
         let answer = aws_sdk_sts::Client::new(&config)
@@ -295,7 +295,7 @@ fn object(key: &str) -> Object {
     }
 }
 
-/// Asserts that AWS refused `call`.
+/// Fails unless AWS refused `call`.
 fn assert_denied<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call) {
     let error = result.unwrap_err();
     assert_eq!(error.call, call);

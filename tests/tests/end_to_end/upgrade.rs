@@ -1,7 +1,6 @@
 //! What a release has stored is read by every later one: tables as they were left stand in `tests/data`, one file a
-//! release, and are never written again. A new release adds its own:
-//! `ANNALS_WRITE_DATA=1 cargo test -p annals-tests --test end_to_end upgrade::` writes the file of the present version if
-//! there is none.
+//! release, and are never written again. A new release adds its own: `ANNALS_WRITE_DATA=1 cargo test -p annals-tests
+//! --test end_to_end upgrade::` writes the file of the present version if there is none.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! `annals-verify` on deliveries of a real log: every mutation is found, every problem told at its place, and the program
-//! says so by its exit status.
+//! `annals-verify` on deliveries of a real log: it finds every mutation, reports the place of every problem, and sets
+//! its exit status.
 
 mod delivery;
 mod mutations;

@@ -1,6 +1,6 @@
-//! Who is let in: how soon a revocation is felt, what a token's use leaves behind, how tokens change over, and how often
-//! somebody may ask. Where the store has a part in it, over the in-memory double, whose eventually consistent reads are as
-//! stale as they can be, and over the DynamoDB adapter on the embedded DynamoDB.
+//! Who is let in: how soon a revocation is felt, what a token's use leaves behind, how tokens change over, and how
+//! often somebody may ask. Where the store has a part in it, over the in-memory double, whose eventually consistent
+//! reads are as stale as they can be, and over the DynamoDB adapter on the embedded DynamoDB.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -157,7 +157,8 @@ const NO_OVERLAP: RotationInput = RotationInput { overlap: Duration::ZERO, end: 
 #[tokio::test]
 async fn a_revoked_token_is_refused_here_at_once_and_elsewhere_within_a_second() {
     for world in World::all().await {
-        // Other processes read the token at any moment before the revocation: each is at another point of its half second.
+        // Other processes read the token at any moment before the revocation: each is at another point of its half
+        // second.
         for millis in [0, 1, 250, 499, 500] {
             let (here, elsewhere) = (world.process(), world.process());
             let acme = here.organisation(&format!("acme-{millis}")).await;

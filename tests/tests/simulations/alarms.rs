@@ -1,5 +1,5 @@
-//! Every alarm of `template.yaml` goes off at the fault that it is for, and at nothing else: the alarms are read from the
-//! template, and hold what the functions' own lines measure on days when one thing is wrong.
+//! Every alarm of `template.yaml` goes off at its fault and at no other. The alarms are read from the template and
+//! applied to the metrics of simulated days with one fault.
 
 mod cloud_watch;
 mod days;
@@ -16,10 +16,10 @@ use self::{
     days::{BEGIN, Fault},
 };
 
-/// CloudWatch does not say how many older data points it counts in the place of missing ones; these are tried.
+/// CloudWatch does not document how many older data points it uses in place of missing ones. These numbers are tried.
 const BEYOND: [u64; 3] = [0, 2, 5];
 
-/// What goes off when, at most so many minutes after it began.
+/// The alarms of each fault, with the most minutes until they go off.
 const EXPECTED: [(Fault, &[(&str, u64)]); 29] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
@@ -32,10 +32,10 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 29] = [
     (Fault::ShipperCrashes, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 42)]),
     (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80)]),
     (Fault::PoisonOrder, &[("DeadLettersAlarm", 100)]),
-    // How long its events wait is known once it can be read again.
+    // The lag is known once the log can be read again.
     (Fault::LogUnreadable, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 200)]),
     (Fault::StoreGoneForTheApi, &[("ApiErrorsAlarm", 15)]),
-    // To its callers that is what it is.
+    // For callers it is the same.
     (Fault::ApiThrottled, &[("ApiErrorsAlarm", 15)]),
     (Fault::ApiCrashes, &[("ApiErrorsAlarm", 15)]),
     (Fault::FewApiErrors, &[]),
@@ -90,7 +90,7 @@ fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
                         }
                     }
                 }
-                // Dead letters stay until somebody takes them.
+                // Dead letters stay until an operator removes them.
                 if alarm.name != "DeadLettersAlarm" && changes.last().is_some_and(|(_, is_in_alarm)| *is_in_alarm) {
                     faults.push(format!("does not end: {what}"));
                 }
@@ -133,7 +133,7 @@ fn every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() {
     }
 }
 
-/// `physical NAME` in the runbook's commands asks CloudFormation for a resource.
+/// `physical NAME` in the runbook's commands asks CloudFormation for the physical ID of a resource.
 #[test]
 fn commands_of_the_runbook_name_resources_and_log_groups_that_there_are() {
     let resources = template::resources();

@@ -1,4 +1,4 @@
-//! The event viewer's reads: that what they show and count is what there is, what they cost, and how long they take.
+//! The reads of the event viewer: their results and counts are correct, and their cost and duration are bounded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ use annals_tests::{
 const LATENCY: Duration = Duration::from_millis(5);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A log in memory, under a clock that only tests move.
+/// A log in memory with a clock that tests control.
 struct World {
     clock: Arc<PausedClock>,
     store: Arc<MemoryStore>,
@@ -49,7 +49,7 @@ impl World {
         Self { clock, store, acme: sample::organisation("acme"), entropy: SeededEntropy::new(seed) }
     }
 
-    /// The same where half the reads that may miss what was just written do.
+    /// The same with half of the eventually consistent reads stale.
     fn stale(seed: u64) -> Self {
         let world = Self::new(seed);
         let (clock, entropy) = (world.clock.clone(), world.entropy.fork());
@@ -69,7 +69,7 @@ impl World {
         self.log(self.store.clone()).append(&self.acme, bodies, None).await.unwrap();
     }
 
-    /// Everything, the newest first, as it can be read now.
+    /// All readable events, newest first.
     async fn all(&self) -> Vec<Line> {
         let request = PageRequest { order: Order::Descending, page_size: 1_000_000, ..PageRequest::default() };
         self.audit().page(&self.acme, &request, &sample::reader()).await.unwrap().lines
@@ -127,7 +127,7 @@ fn a_view_shows_and_counts_what_there_is_in_its_range_whatever_the_filter() {
                 let follows = |pair: &[annals_core::audit::browse::Stretch]| pair[0].until == pair[1].since;
                 assert!(timeline.stretches.windows(2).all(follows));
 
-                // What follows is the API's own page.
+                // The next page is the API's.
                 if let Some(next) = browsed.page.next {
                     let older = PageRequest {
                         start: Start::From(next),
@@ -246,7 +246,7 @@ fn counts_of_a_filter_say_from_when_on_they_are_whole() {
     });
 }
 
-/// A view's time in round trips, beside that of `GET /audit` with both times and of `GET /audit/stats`.
+/// The round trips of a view, of `GET /audit` with both times and of `GET /audit/stats`.
 #[test]
 fn a_view_takes_no_more_round_trips_than_the_calls_of_the_api() {
     in_virtual_time(async {
@@ -314,7 +314,7 @@ fn a_view_takes_no_more_round_trips_than_the_calls_of_the_api() {
     });
 }
 
-/// What the chart of a view costs in the read units that DynamoDB itself reports, beside what reading the events would.
+/// The read units of a view's chart as DynamoDB reports them, and those of reading the events.
 #[tokio::test]
 async fn a_chart_without_a_filter_costs_far_less_than_reading_its_events() {
     const EVENTS: usize = 20_000;

@@ -1,5 +1,5 @@
-//! The event viewer as a browser meets it: every event is found by its links, every part of an export is whole, what is
-//! wrong has a page of its own, and each read is recorded.
+//! The event viewer in a browser: links lead to every event, every part of an export is complete, errors have a page of
+//! their own, and each read is recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -69,7 +69,7 @@ impl World {
         annals_console::router(Console { services: self.api(store), embedding: Embedding::default() })
     }
 
-    /// Visits the page anew: visits are short.
+    /// Opens a new session, because sessions are short.
     async fn enter(&mut self) {
         let input = PortalLinkInput::parse(br#"{"role":"auditor","user":{"id":"7","name":"Ada"}}"#).unwrap();
         let administration = self.api(Arc::clone(&self.store)).administration;
@@ -117,7 +117,7 @@ impl World {
     }
 }
 
-/// Where the first link leads that has `mark` in it, before or in its text.
+/// The target of the first link with `mark` before or in its text.
 fn link(page: &str, mark: &str) -> Option<String> {
     let links = page.split("<a ").skip(1).filter_map(|rest| rest.split("</a>").next());
     let found =
@@ -125,7 +125,7 @@ fn link(page: &str, mark: &str) -> Option<String> {
     found.map(|href| href.replace("&amp;", "&"))
 }
 
-/// The events that a page lists, by their ids.
+/// The IDs of the events on a page.
 fn listed(page: &str) -> Vec<String> {
     let rows = page.split("<td class=\"what\"><a href=\"/console/events/").skip(1);
     rows.map(|row| row.chars().take(22).collect()).collect()
@@ -189,13 +189,13 @@ fn the_parts_of_an_export_are_all_that_is_filtered() {
                 let plan = world.page(&href).await;
                 parts += 1;
                 if let Some(file) = link(&plan, "download=") {
-                    // Other things happen meanwhile.
+                    // Other events are recorded meanwhile.
                     world.append(vec![sample::body("n1")]).await;
                     let answer = world.answer(Arc::clone(&world.store), &file).await;
                     let headers = answer.headers().clone();
                     names.push(headers[header::CONTENT_DISPOSITION].to_str().unwrap().to_owned());
                     let content = answer.into_body().collect().await.unwrap().to_bytes();
-                    // What Lambda takes: the answer as a JSON string.
+                    // Lambda's limit: the answer as a JSON string.
                     let json = Value::from(String::from_utf8(content.to_vec()).unwrap()).to_string();
                     assert!(json.len() < 6_000_000, "{}", json.len());
                     whole += std::str::from_utf8(&content).unwrap();

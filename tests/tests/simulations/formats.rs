@@ -1,6 +1,6 @@
-//! Exported events in every format, over a week of a company's events, Annals' own, and such as nobody should send. Owns
-//! the events; that they are what the published schemas ask for is checked by `.ci/validate-formats`, which runs this
-//! test with `ANNALS_FORMATS_FOLDER`, the folder to write the documents to.
+//! Exported events in every format: a week of a company's events, events of Annals itself, and unusual ones.
+//! `.ci/validate-formats` runs this test with `ANNALS_FORMATS_FOLDER`, the folder to write the documents to, and
+//! validates them against the published schemas.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ use annals_local::demo;
 use annals_tests::{clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, sample};
 use serde_json::{Value, json};
 
-/// Strings that some format, or some reader of it, may trip over.
+/// Strings that may break a format or a reader of it.
 const HOSTILE: [&str; 30] = [
     "=1+1",
     "=cmd|' /C calc'!A0",
@@ -113,7 +113,7 @@ const ENTITY_TYPES: [&str; 19] = [
 
 const PRINCIPAL_TYPES: [&str; 6] = ["USER", "API_KEY", "SYSTEM", "PLATFORM", "SERVICE_ACCOUNT", "ROBOT"];
 
-/// Every action on every type of entity, with and without what is optional.
+/// Every action on every type of entity, with and without optional members.
 fn combinations() -> Vec<Value> {
     let mut events = Vec::new();
     for (row, action) in ACTIONS.iter().enumerate() {
@@ -147,7 +147,7 @@ fn combinations() -> Vec<Value> {
     events
 }
 
-/// Values that are not what their place suggests: any object may be a context or a payload.
+/// Unusual values: any object may be a context or a payload.
 fn misplaced() -> Vec<Value> {
     let values = [
         json!(null),
@@ -193,7 +193,7 @@ impl Fixture {
         Self { log, administration }
     }
 
-    /// What Annals records of itself: all that the platform and an administrator can do.
+    /// The events of Annals itself, for all actions of the platform and of an administrator.
     async fn administer(&self, actor: &Actor) -> Organisation {
         let Self { administration, log } = self;
         let id = "acme".parse().unwrap();
@@ -238,7 +238,7 @@ impl Fixture {
         organisation
     }
 
-    /// Every line of the log, by reading it as an auditor does.
+    /// Every line of the log, read page by page.
     async fn lines(&self, organisation: &Organisation) -> Vec<Line> {
         let audit = Audit::new(Arc::clone(&self.log));
         let mut request = PageRequest { page_size: 1000, ..PageRequest::default() };
@@ -265,7 +265,7 @@ async fn every_event_is_rendered_in_every_format() {
     let events: Vec<Value> = week.chain(combinations()).chain(misplaced()).collect();
     let bodies: Vec<Body> = events.iter().map(sample::posted).collect();
     for chunk in bodies.chunks(500) {
-        // A page read here and there puts the record of it among the others.
+        // Reading a page sometimes puts its audit event among the others.
         fixture.lines(&organisation).await;
         fixture.log.append(&organisation, chunk.to_vec(), None).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What plan and shipment say of lag: how long events wait that the operator could do something about.
+//! The lag that plans and shipments report: how long events wait for a reason that the operator can change.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +59,7 @@ impl Fixture {
         self.shipping(ShipPolicy::default()).plan().await.unwrap().lag_seconds
     }
 
-    /// Ships one order; how that ended, and what it says.
+    /// Ships one order. Returns the outcome and the reported lag.
     async fn shipped(&self, policy: ShipPolicy) -> (ShipOutcome, Option<u64>) {
         let message = self.world.queue.receive(1).remove(0);
         let report = self.shipping(policy).ship(&message.order).await.unwrap();
@@ -105,7 +105,7 @@ fn a_backlog_that_is_worked_off_is_no_lag_and_a_standstill_in_it_is() {
         for _ in 0..3 {
             fixture.record().await;
         }
-        // An object a segment, and each put takes a minute: time for one.
+        // Each segment is an object and each put takes a minute, so there is time for one.
         fixture.world.buckets.set_condition(&fixture.destination.bucket, Condition::Slow(Duration::from_secs(20)));
         let one = ShipPolicy { object_bytes: 1, time_budget: Duration::from_secs(20), ..ShipPolicy::default() };
         for _ in 0..2 {

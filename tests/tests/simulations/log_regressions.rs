@@ -1,5 +1,5 @@
-//! What the log once got wrong, each as the smallest fixture that shows it. Owns no random fixtures: those are
-//! `model`, where most of these were found.
+//! Former bugs of the log, each with the smallest scenario that shows it. Most were found by the random scenarios of
+//! `model`.
 
 use std::{
     ops::RangeInclusive,
@@ -32,7 +32,7 @@ use annals_tests::{
 };
 use async_trait::async_trait;
 
-/// A store whose next so many eventually consistent reads miss everything.
+/// A store that returns nothing for a number of eventually consistent reads.
 #[derive(Debug)]
 struct Blind {
     store: Arc<MemoryStore>,

@@ -1,5 +1,5 @@
-//! The domain and its routers in virtual time: random fixtures against a model, faults at every call, and whole weeks of
-//! deliveries, over stores, buckets and queues in memory.
+//! The domain and its routers in virtual time: random runs against a model, faults at every call, and weeks of
+//! deliveries, on stores, buckets and queues in memory.
 
 mod admission;
 mod alarms;

@@ -1,7 +1,7 @@
-//! The model test: what a log promises, held against thousands of random fixtures, for the log of Annals and for two logs
-//! that must be found wanting. Owns the seeds; the fixture, the model and the judgement are `annals_tests::model`'s.
+//! The model test: checks the promises of a log in thousands of random runs, for the log of Annals and for two broken
+//! logs, which it must reject. The scenario, the model and the checks are in `annals_tests::model`.
 //!
-//! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` that one alone.
+//! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` only that one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
-/// The worlds take turns: nothing, a little or a lot fails; no read or every other one is stale.
+/// Worlds alternate: no, few or many faults, and no or every second read stale.
 fn world(seed: u64) -> World {
     let faults = [0.0, 0.03, 0.15][usize::try_from(seed % 3).unwrap()];
     let staleness = if seed % 2 == 1 { 0.5 } else { 0.0 };
@@ -63,7 +63,7 @@ fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() 
     }
 }
 
-/// The first promise that a subject breaks, and at which seed.
+/// The first seed at which a subject breaks a promise, and the promise.
 fn first_broken<S: model::Subject>(make: impl Fn(model::Surroundings) -> S) -> Option<(u64, Promise)> {
     (0..20).find_map(|seed| {
         let outcome = model::run(seed, async |surroundings| make(surroundings));

@@ -1,7 +1,8 @@
-//! The API's description: it is what the code says, every answer that it names has an example that the program gave, and
-//! every example is as it says.
+//! The API's description: it is what the code says, every answer that it names has an example that the program gave,
+//! and every example is as it says.
 //!
-//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` writes `functions/api/openapi.json` anew.
+//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` writes `functions/api/openapi.json`
+//! anew.
 
 mod document;
 mod scenario;

@@ -1,5 +1,5 @@
-//! The way to an organisation's page: a portal link becomes one session, whatever fails meanwhile, and the session lets its
-//! holder do what its role may, until it ends. By a clock that the test sets.
+//! Access to an organisation's page: a portal link becomes one session despite failures, and the session has the rights
+//! of its role until it ends. The test controls the clock.
 
 use std::{sync::Arc, time::Duration};
 
@@ -68,7 +68,7 @@ impl World {
         token.reveal().to_owned()
     }
 
-    /// Answers a request as an instance of the function does that has just started.
+    /// Answers a request in a new instance of the function.
     async fn answer(&self, request: Builder, body: &str) -> Response {
         self.answer_allowing("", request, body).await
     }
@@ -110,7 +110,7 @@ fn get(path: &str) -> Builder {
     Request::get(path)
 }
 
-/// What a browser sends back of the answer's cookie.
+/// The cookie that a browser sends back.
 fn cookie(answer: &Response) -> String {
     let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
     set.split(';').next().unwrap().to_owned()
@@ -208,7 +208,7 @@ async fn what_only_looks_does_not_use_a_link_up() {
     for (name, value) in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
         assert_eq!(world.answer(get(&path).header(name, value), "").await.status(), 403);
     }
-    // A frame that may not show the page.
+    // A frame in which the page may not be shown.
     assert_eq!(world.answer(get(&path).header("sec-fetch-dest", "iframe"), "").await.status(), 403);
     assert_eq!(world.enter(&link).await.status(), 303);
 }
@@ -246,7 +246,7 @@ async fn a_session_is_for_its_organisation_alone() {
     let (acme, _) = (world.organisation("acme").await, world.organisation("other").await);
     let cookie = world.session(&acme, "admin").await;
     let secret = cookie.split_once('=').unwrap().1.to_owned();
-    // Neither is a session's token one of the API's, nor one of the API's a session's.
+    // Session tokens are not API tokens, and API tokens are not session tokens.
     let api = annals_api::router(world.api());
     let request = get("/organisations/acme").header(header::AUTHORIZATION, format!("Bearer {secret}"));
     let answer = api.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
@@ -333,8 +333,8 @@ async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     assert_eq!(answer.status(), 429, "guesses of links count, too");
 }
 
-/// Opens a link over a store of which one call fails, the `nth`, in every way that a call can fail; then as a browser would
-/// that loads the page again.
+/// Opens a link while the `nth` call of the store fails in each possible way, and then again, as a browser that
+/// reloads.
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorded() {
     let faults = [
@@ -354,7 +354,7 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
             let acme = world.organisation("acme").await;
             let link = world.link(&acme, "admin").await;
             let store = FaultyStore::nth(Arc::clone(&world.store), nth, fault);
-            // Real time: the virtual clock stands still, and retries would wait for it.
+            // Retries wait for real time, because the virtual clock stands still.
             let service = sample::service();
             let clock = annals_tests::clock::PausedClock::new(sample::START);
             let platform = TokenHash::of(PLATFORM_TOKEN);
@@ -373,7 +373,7 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
                     let admitted = world.api().admission.admit_session(token.reveal(), None).await.unwrap();
                     assert_eq!(admitted, session, "{context}");
                 }
-                // Who was not told may find the link used up, if it was, or open it now.
+                // After a lost answer the link is used up, or it opens now.
                 Some(Err(_)) | None => {
                     assert_eq!((recorded, again), if recorded == 0 { (0, 303) } else { (1, 410) }, "{context}")
                 }
@@ -387,7 +387,7 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
     }
 }
 
-/// Each page's time in round trips to the store after one another, beside that of the calls of the API that show the same.
+/// The sequential round trips to the store of each page, and of the API's calls with the same content.
 #[test]
 fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
     const LATENCY: Duration = Duration::from_millis(5);
@@ -429,7 +429,7 @@ fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
             let shown = trips(&console, &page, header::COOKIE, cookie.clone()).await;
             let mut called = 0;
             for call in calls {
-                // A token that has just been looked up is known for a moment.
+                // A token that was just looked up is known for a moment.
                 clock.jump(SECOND);
                 called += trips(&router, &call, header::AUTHORIZATION, format!("Bearer {}", token.reveal())).await;
             }

@@ -1,5 +1,5 @@
-//! What `infra/docs/reading.md` promises of pages, cursors, filters and counts, where it takes another clock, another store
-//! or more events than a running system gives at once.
+//! What `infra/docs/reading.md` promises of pages, cursors, filters and counts, where it takes another clock, another
+//! store or more events than a running system gives at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::util::ServiceExt as _;
 
-/// A log in memory, under a clock that only tests move.
+/// A log in memory with a clock that tests control.
 struct World {
     clock: Arc<PausedClock>,
     store: Arc<MemoryStore>,

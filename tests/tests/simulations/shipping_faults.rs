@@ -1,6 +1,6 @@
-//! The fault sweep of shipping: every call that shipping makes fails in turn, in every way, or has something else happen
-//! right before it; afterwards, once nothing fails any more, the bucket holds every event exactly once, in order, each
-//! object complete. Owns what happens when; fixtures and judgement are `annals_tests::shipping`'s.
+//! The fault sweep of shipping: every call that shipping makes fails in turn, in every way, or has something else
+//! happen right before it; afterwards, once nothing fails any more, the bucket holds every event exactly once, in
+//! order, each object complete. Owns what happens when; fixtures and judgement are `annals_tests::shipping`'s.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,7 +1,7 @@
-//! The simulation of shipping: several organisations over weeks, thousands of times, each time by another seed. Owns the
-//! seeds; the scenarios, the promises and the planted bugs are `annals_tests::shipping`'s.
+//! The simulation of shipping: several organisations over weeks, thousands of times, each time by another seed. Owns
+//! the seeds; the scenarios, the promises and the planted bugs are `annals_tests::shipping`'s.
 //!
-//! `ANNALS_SEEDS=100000` runs more seeds than usual, `ANNALS_SEED=17` that one alone.
+//! `ANNALS_SEEDS=100000` runs more seeds than usual, `ANNALS_SEED=17` only that one.
 
 use std::{
     ops::Range,

@@ -26,12 +26,12 @@ pub(crate) struct Recorded {
     /// Their entities' ids, in order.
     pub(crate) labels: Vec<String>,
     pub(crate) ids: Vec<String>,
-    /// How many events each segment has.
+    /// The number of events in each segment.
     pub(crate) segments: Vec<usize>,
 }
 
 impl Fixture {
-    /// A system that keeps everything in memory. Its schedule rests.
+    /// A system in memory whose schedule's period is an hour.
     pub(crate) async fn start() -> Self {
         let tick = Duration::from_secs(3600);
         let options = SystemOptions {
@@ -76,7 +76,7 @@ impl Fixture {
         self.system.api().log.tail(&self.organisation.id).await.unwrap().last
     }
 
-    /// What producers recorded: all lines but those of Annals itself.
+    /// The events of producers, without those of Annals itself.
     pub(crate) async fn log(&self) -> Recorded {
         let limit = ReadLimit { events: 1_000_000, bytes: usize::MAX };
         let sequences = 1..=self.tail().await;
@@ -85,7 +85,7 @@ impl Fixture {
         let lines = run.lines.iter().map(|line| serde_json::from_str(&line.text).unwrap());
         let lines: Vec<Value> = lines.filter(|line: &Value| line["entity"]["entityType"] == "MOCK_API").collect();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        // Each segment has a time of its own.
+        // The segments have different times.
         let segments = lines.chunk_by(|a, b| a["timestamp"] == b["timestamp"]).map(<[Value]>::len).collect();
         Recorded {
             labels: lines.iter().map(|line| text(&line["entity"]["id"])).collect(),

@@ -1,4 +1,4 @@
-//! The API function's binary, invoked as API Gateway and Lambda invoke it.
+//! The binary of the API function, invoked as by API Gateway and Lambda.
 
 use annals_core::token::Role;
 use annals_tests::{
@@ -233,7 +233,7 @@ async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
     let mut environment = deployment.environment(FunctionRole::Api);
     for (name, value) in &mut environment {
         if name == "AWS_ENDPOINT_URL_DYNAMODB" {
-            // Port 1 on this machine: nobody listens there.
+            // Nothing listens on port 1.
             *value = "http://127.0.0.1:1".to_owned();
         }
     }
@@ -430,7 +430,7 @@ async fn an_export_of_100_000_events_takes_no_more_memory_than_one_of_few() {
 #[tokio::test]
 async fn a_dynamodb_that_does_not_answer_does_not_keep_the_function_from_starting() {
     let deployment = Deployment::start().await;
-    // Takes every connection, and says nothing.
+    // Accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut environment = deployment.environment(FunctionRole::Api);
     let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_DYNAMODB").unwrap();

@@ -1,4 +1,4 @@
-//! The console function's binary, invoked as API Gateway and Lambda invoke it.
+//! The binary of the console function, invoked as by API Gateway and Lambda.
 
 use annals_core::token::Role;
 use annals_http::console::session::form_token;

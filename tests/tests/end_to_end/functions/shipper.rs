@@ -1,4 +1,4 @@
-//! The shipper's binary, invoked as EventBridge's rules, SQS's event source mapping and Lambda invoke it.
+//! The binary of the shipper, invoked as by EventBridge's rules, SQS's event source mapping and Lambda.
 
 use annals_core::{destination::Destination, organisation::Organisation};
 use annals_tests::{
@@ -20,7 +20,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// An organisation with an event, a destination, and a customer who has set everything up.
+    /// An organisation with an event, and a destination whose customer has set everything up.
     async fn start() -> Self {
         let deployment = Deployment::start().await;
         let acme = deployment.organisation("acme").await;
@@ -35,7 +35,7 @@ impl Stage {
         Chain::of(&self.customer.objects(self.deployment.cloud()).await)
     }
 
-    /// The order that planning sends for the destination.
+    /// The order that the planner sends for the destination.
     fn order(&self) -> Value {
         json!({
             "organisation": "acme",
@@ -55,7 +55,7 @@ fn event(label: &str) -> Value {
     })
 }
 
-/// A scheduled event as EventBridge makes it itself, where a rule has no input of its own.
+/// The event of a schedule rule without an input of its own.
 fn scheduled() -> Value {
     json!({
         "version": "0",
@@ -70,7 +70,7 @@ fn scheduled() -> Value {
     })
 }
 
-/// Messages as the event source mapping hands them on.
+/// Messages as the event source mapping passes them on.
 fn messages(bodies: &[&str]) -> Value {
     let records = bodies.iter().enumerate().map(|(index, body)| {
         json!({

@@ -1,4 +1,4 @@
-//! The test-connection function's binary, invoked as API Gateway and Lambda invoke it.
+//! The binary of the test-connection function, invoked as by API Gateway and Lambda.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use annals_tests::{
 use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_test-connection-under-test");
-/// How long API Gateway waits for a function ("Quotas for HTTP APIs").
+/// API Gateway's integration timeout (AWS, "Quotas for HTTP APIs").
 const GATEWAY_TIMEOUT: Duration = Duration::from_secs(30);
 const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 
@@ -28,7 +28,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A destination, and a customer who has set everything up.
+    /// A destination whose customer has set everything up.
     async fn start() -> Self {
         let deployment = Deployment::start().await;
         let acme = deployment.organisation("acme").await;
@@ -161,7 +161,7 @@ async fn the_file_has_the_name_that_the_setting_gives() {
 #[tokio::test]
 async fn a_bucket_that_never_answers_is_reported_within_the_time_limit_of_the_gateway() {
     let stage = Stage::start().await;
-    // Takes every connection, and says nothing.
+    // Accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let mut environment = stage.deployment.environment(FunctionRole::TestConnection);
     let endpoint = environment.iter_mut().find(|(name, _)| name == "AWS_ENDPOINT_URL_S3").unwrap();

@@ -1,5 +1,5 @@
-//! CloudFormation, as far as the customer's template needs it: parameters, conditions and the functions that it uses.
-//! What it does not know, it refuses.
+//! The part of CloudFormation that the customer's template uses: parameters, conditions and some functions. Anything
+//! else fails.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Choices, Made};
 
-/// What a stack of `template` makes, in the account and partition of `choices`.
+/// The resources of a stack of `template` in the account and partition of `choices`.
 pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {
     let template = parse(template);
     let mut parameters: BTreeMap<&str, Value> = BTreeMap::new();
@@ -78,7 +78,7 @@ struct Stack<'a> {
 }
 
 impl Stack<'_> {
-    /// The value of `value`; none for `AWS::NoValue`.
+    /// Evaluates `value`. `None` is `AWS::NoValue`.
     fn resolve(&self, value: &Value) -> Option<Value> {
         match value {
             Value::Array(elements) => Some(elements.iter().filter_map(|element| self.resolve(element)).collect()),
@@ -128,7 +128,7 @@ impl Stack<'_> {
     }
 }
 
-/// YAML as JSON; a tagged node is an object whose one key is the tag.
+/// YAML as JSON. A tagged node becomes an object whose only key is the tag.
 fn parse(text: &str) -> Value {
     let documents = Yaml::load_from_str(text).unwrap();
     assert_eq!(documents.len(), 1);

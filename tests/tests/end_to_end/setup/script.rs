@@ -1,5 +1,4 @@
-//! The script for the AWS CLI, run with an `aws` that does nothing but write down what it is called with. A call that
-//! is not known here is refused.
+//! The script for the AWS CLI, run with an `aws` that only writes down its arguments. Unknown calls fail.
 
 use std::{
     collections::BTreeMap,
@@ -26,12 +25,12 @@ pub(crate) struct Run {
     pub(crate) output: Output,
     /// The arguments of each call of `aws`.
     pub(crate) calls: Vec<Vec<String>>,
-    /// The files that it made in its directory.
+    /// The files that it wrote.
     pub(crate) files: Vec<String>,
 }
 
-/// Runs `script` in the account and partition of `choices`. `existing`: the role's ARN where it exists, and so does the
-/// bucket.
+/// Runs `script` in the account and partition of `choices`. `existing` is the ARN of the role if role and bucket exist
+/// already.
 pub(crate) fn run(script: &str, choices: &Choices<'_>, existing: Option<&str>) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -67,14 +66,14 @@ pub(crate) fn run(script: &str, choices: &Choices<'_>, existing: Option<&str>) -
     Run { output, calls: calls.collect(), files }
 }
 
-/// What the script makes, where nothing exists yet.
+/// The resources that the script creates if nothing exists yet.
 pub(crate) fn make(script: &str, choices: &Choices<'_>) -> Made {
     let run = run(script, choices, None);
     assert!(run.output.status.success(), "{}", String::from_utf8_lossy(&run.output.stderr));
     made(&run, choices)
 }
 
-/// What the calls of a run make.
+/// The resources that the calls of a run create.
 pub(crate) fn made(run: &Run, choices: &Choices<'_>) -> Made {
     let mut bucket: Option<String> = None;
     let mut blocked = None;

@@ -1,5 +1,4 @@
-//! Terraform, as far as the customer's module needs it: its variables, its one data source and its resources. What it
-//! does not know, it refuses.
+//! The part of Terraform that the customer's module uses: variables, a data source and resources. Anything else fails.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Choices, Made};
 
-/// What the module with these files makes, in the account and partition of `choices`.
+/// The resources of the module with these files in the account and partition of `choices`.
 pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> Made {
     let blocks: Vec<Block> = files
         .iter()

@@ -1,5 +1,4 @@
-//! Deliveries to be tampered with: recorded by the log, cut and named as the shipper does. Owns the true lines; what is
-//! done to them is the tests' business.
+//! Deliveries to tamper with: recorded by the log, cut into objects and named as by the shipper.
 
 use std::{
     collections::BTreeMap,
@@ -30,29 +29,29 @@ use serde_json::json;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// How many appends are recorded.
+    /// The number of appends.
     pub(crate) segments: usize,
-    /// Which objects are compressed: every n-th.
+    /// Every n-th object is compressed.
     pub(crate) compress: Option<usize>,
     pub(crate) layout: KeyLayout,
-    /// So many objects are not there any more: the first ones.
+    /// The number of objects missing at the beginning.
     pub(crate) expired: usize,
 }
 
-/// What was delivered of a log, and the log's tail.
+/// The delivered objects of a log, and the log's tail.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     pub(crate) expected: Expectation,
 }
 
-/// How many events each of so many appends has.
+/// The number of events of each append.
 pub(crate) fn sizes(seed: u64, segments: usize) -> Vec<u64> {
     let entropy = SeededEntropy::new(seed ^ 0x512e);
     (0..segments).map(|_| entropy.between(1, 4)).collect()
 }
 
-/// The lines of an organisation's log, append by append, which have so many events.
+/// The lines of an organisation's log, with this number of events in each append.
 pub(crate) async fn log(organisation: &str, seed: u64, sizes: &[u64]) -> Vec<Vec<String>> {
     let entropy = SeededEntropy::new(seed);
     let clock = VirtualClock::new(sample::START);
@@ -125,12 +124,12 @@ impl Delivery {
         lines(&decode(&self.objects[key]).unwrap())
     }
 
-    /// Puts an object's lines in the place of those that it has, compressed as before.
+    /// Replaces the lines of an object, compressed as before.
     pub(crate) fn put(&mut self, key: &str, lines: &[String]) {
         self.put_content(key, &content(lines));
     }
 
-    /// Puts an object's content in the place of what it has, compressed as before.
+    /// Replaces the content of an object, compressed as before.
     pub(crate) fn put_content(&mut self, key: &str, content: &[u8]) {
         let compressed = self.objects.get(key).map_or_else(|| key.ends_with(".gz"), |old| is_compressed(old));
         self.objects.insert(key.to_owned(), encode(content, compressed));
@@ -155,7 +154,7 @@ pub(crate) fn is_compressed(object: &[u8]) -> bool {
     object.starts_with(&[0x1f, 0x8b])
 }
 
-/// The content of an object, where it is not damaged.
+/// The content of an object, or `None` if it is damaged.
 pub(crate) fn decode(object: &[u8]) -> Option<Vec<u8>> {
     if !is_compressed(object) {
         return Some(object.to_vec());
@@ -197,7 +196,7 @@ pub(crate) fn tail(line: &str, asked: Asked) -> Tail {
     Tail { sequence: id.sequence(), id: Some(id), hash: LineHash::of(line), timestamp, asked }
 }
 
-/// `line` as Annals would have written it at another place of the log.
+/// `line` as at another place of the log.
 pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &str, to: &str) -> String {
     let old = id(line);
     let acme = "acme".parse().unwrap();
@@ -208,7 +207,7 @@ pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &s
     format!(r#"{{"sequence":{sequence},"eventId":"{new}","timestamp":"{time}","previousHash":"{previous}{rest}"#)
 }
 
-/// `line` with the body of the event by which a shipper says that others expired before they were delivered.
+/// `line` with the body of a gap event, by which the shipper records that events expired undelivered.
 pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
     let thing = |id: &str, entity_type| Entity { id: id.into(), name: id.into(), entity_type };
     let event = OwnEvent {

@@ -1,5 +1,5 @@
-//! Ten thousand random mutations of deliveries: each that changes what was delivered is found, and none that does not is
-//! taken for one. What is to be found follows from how a mutation is made, never from the verdict.
+//! Ten thousand random mutations of deliveries: the verifier finds each that changes the delivered events, and no
+//! other. The expected finding follows from the mutation, never from the verdict.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,18 +14,18 @@ const SEED: u64 = 20_261_123;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Deed {
-    /// The delivered lines are others, or in another order, or not whole.
+    /// Lines are changed, reordered or cut.
     Harm,
-    /// One line is not what it was, and nothing else.
+    /// Only one line is changed.
     Change {
         key: String,
         line: u64,
     },
-    /// One line within an object is not there, and nothing else.
+    /// Only one line within an object is missing.
     Loss {
         sequence: u64,
     },
-    /// All lines are there, as they were and in order: only their wrapping is another.
+    /// All lines are unchanged and in order. Only the objects around them differ.
     Rewrap,
     Nothing,
 }
@@ -64,7 +64,7 @@ enum Mutation {
     AppendForged,
     Concatenate,
     SplitWithinLine,
-    // Those that leave the lines as they are.
+    // Mutations that leave the lines unchanged.
     Rename,
     Copy,
     CopyStretch,
@@ -118,7 +118,7 @@ const ALL: [Mutation; 39] = [
     M::MoveBoundary,
 ];
 
-/// A delivery being tampered with.
+/// A delivery with a mutation.
 struct Tampering<'a> {
     delivery: Delivery,
     other: &'a [String],
@@ -127,7 +127,7 @@ struct Tampering<'a> {
 }
 
 impl Tampering<'_> {
-    /// Tampers; says what that did.
+    /// Applies a random mutation and returns its effect.
     fn apply(&mut self, mutation: Mutation) -> Deed {
         let dice = Arc::clone(&self.dice);
         let at = dice.below(self.keys.len());
@@ -156,7 +156,7 @@ impl Tampering<'_> {
                 let before = decode(object);
                 let place = dice.below(object.len());
                 object[place] ^= 1 << dice.below(8);
-                // The header's time stamp, and the bits that fill up the last byte, are no content.
+                // The time stamp of the header and the padding bits of the last byte are not content.
                 if decode(object) == before { Deed::Rewrap } else { Deed::Harm }
             }
             M::CutObject => {
@@ -191,7 +191,7 @@ impl Tampering<'_> {
                 let target = dice.below(self.keys.len());
                 let mut others = self.delivery.lines(&self.keys[target]);
                 let place = dice.below(others.len() + 1);
-                // A line that comes to lie beside its neighbour is cut otherwise, not moved.
+                // A line that is now next to its neighbour is not moved, only the objects differ.
                 let is_boundary = place == 0 && sequence(&all[picked]) + 1 == sequence(&others[0])
                     || place == others.len() && sequence(&all[picked]) == sequence(&others[place - 1]) + 1;
                 if target == at || is_boundary {
@@ -320,7 +320,7 @@ impl Tampering<'_> {
             }
             M::Concatenate | M::ConcatenateNeighbours => {
                 let target = if mutation == M::Concatenate { dice.below(self.keys.len()) } else { at + 1 };
-                // One behind the other as they are in the log is only cut otherwise.
+                // Lines in the order of the log are unchanged, only the objects differ.
                 if target == at || target == self.keys.len() || mutation == M::Concatenate && target == at + 1 {
                     return Deed::Nothing;
                 }
@@ -350,7 +350,7 @@ impl Tampering<'_> {
                 Deed::Rewrap
             }
             M::CopyStretch => {
-                // As a destination that was created anew delivers: from somewhere on, cut otherwise.
+                // As if a new destination delivered from a later sequence on, with other objects.
                 let every: Vec<String> = self.keys.iter().flat_map(|key| self.delivery.lines(key)).collect();
                 let from = dice.below(every.len());
                 for (number, some) in every[from..].chunks(dice.below(9) + 1).enumerate() {
@@ -387,7 +387,7 @@ impl Tampering<'_> {
         }
     }
 
-    /// Writes the lines from `line` up to sequence `last` anew, so that they fit each other.
+    /// Renumbers and chains the lines from `line` up to sequence `last`.
     fn forge(&mut self, line: &str, last: u64) -> Deed {
         let (first, mut hash) = (sequence(line), previous(line));
         for key in &self.keys {
@@ -402,7 +402,7 @@ impl Tampering<'_> {
         Deed::Harm
     }
 
-    /// Takes a line away, and numbers and chains all behind it anew.
+    /// Removes a line, and renumbers and chains the lines after it.
     fn close_ranks(&mut self, line: &str) -> Deed {
         let (gone, mut hash) = (sequence(line), previous(line));
         for key in &self.keys {

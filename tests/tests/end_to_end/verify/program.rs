@@ -1,5 +1,5 @@
-//! The program, on what the real shipper delivered into the embedded cloud: from a bucket over S3's protocol, from a
-//! folder, with the tail from the real API.
+//! The program on deliveries of the real shipper in the embedded cloud: from a bucket over S3's protocol or from a
+//! with the tail from the real API.
 
 use std::{fs, path::Path, process::Output, time::Duration};
 
@@ -100,7 +100,7 @@ async fn what_was_shipped_is_proven_from_bucket_and_folder_and_what_is_taken_awa
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
     assert!(out.starts_with("Proven: ") && out.ends_with("agrees with the log's tail.\n"), "{out}");
 
-    // Asking was recorded: now the log is one event further on than the bucket.
+    // The request was recorded: the log is now one event ahead of the bucket.
     let arguments = [&bucket, "--prefix", "audit", "--tail-url", &api, "--organisation", "acme", "--json"];
     let (status, out, _) = fixture.run(&arguments, Some(PLATFORM_TOKEN)).await;
     let report: Value = serde_json::from_str(&out).unwrap();

@@ -1,4 +1,4 @@
-//! What is said of each kind of problem, word for word.
+//! The report of each kind of problem, word for word.
 
 use annals_core::log::segment::LineHash;
 use annals_verify::{Expectation, line, report::Verdict, tail::Asked, verify};
@@ -14,7 +14,7 @@ impl Delivery {
         self.put(&key, &lines);
     }
 
-    /// Takes the n-th object away.
+    /// Removes the n-th object.
     fn remove(&mut self, object: usize) {
         let key = self.keys()[object].clone();
         self.objects.remove(&key);

@@ -1,6 +1,6 @@
-//! CloudWatch, as far as the alarms of `template.yaml` use it: metrics by the minute, and when an alarm is in alarm
-//! (Amazon CloudWatch, "Alarm evaluation" and "Configuring how CloudWatch alarms treat missing data"). What it does not
-//! know, it refuses.
+//! The part of CloudWatch that the alarms of `template.yaml` use: metrics by the minute, and the states of alarms
+//! (Amazon CloudWatch, "Alarm evaluation" and "Configuring how CloudWatch alarms treat missing data"). Anything else
+//! fails.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::template::resolved;
 /// A metric's identity: namespace, name, dimensions.
 type Identity = (String, String, BTreeMap<String, String>);
 
-/// Everything that was measured, by minutes.
+/// All values by minute.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics(BTreeMap<Identity, BTreeMap<u64, Bucket>>);
 
@@ -31,13 +31,13 @@ impl Bucket {
 }
 
 impl Metrics {
-    /// A value of a metric that AWS makes.
+    /// Adds a value of a metric of AWS.
     pub(crate) fn put(&mut self, minute: u64, namespace: &str, name: &str, dimension: (&str, &str), value: f64) {
         let dimensions = BTreeMap::from([(dimension.0.to_owned(), dimension.1.to_owned())]);
         self.add((namespace.to_owned(), name.to_owned(), dimensions), minute, value);
     }
 
-    /// What CloudWatch takes from a line of a log in the embedded metric format; from any other, nothing.
+    /// Adds the metrics of a log line in the embedded metric format. Ignores other lines.
     pub(crate) fn take_line(&mut self, line: &str, start_ms: u64) {
         let line: Value = serde_json::from_str(line).unwrap();
         let Some(metadata) = line.get("_aws") else { return };
@@ -86,7 +86,7 @@ pub(crate) struct Alarm {
 }
 
 impl Alarm {
-    /// The alarm that a resource of the template is.
+    /// Parses an alarm of the template.
     pub(crate) fn of(name: &str, resource: &Value) -> Self {
         let properties = resource["Properties"].as_object().unwrap();
         let known = [
@@ -145,21 +145,21 @@ impl Alarm {
         alarm
     }
 
-    /// The metric that it looks at: namespace and name.
+    /// Namespace and name of its metric.
     pub(crate) fn metric(&self) -> (&str, &str) {
         (&self.identity.0, &self.identity.1)
     }
 
-    /// The minutes, up to `end`, from which on it was in alarm, and from which on it was not again.
+    /// The minutes up to `end` at which the alarm went into the state ALARM, and at which it left it.
     ///
-    /// To decide about missing data points CloudWatch looks at more of them than it evaluates, how many more it does not
-    /// say: `beyond`.
+    /// For missing data points CloudWatch uses `beyond` more data points than it evaluates. It does not document how
+    /// many.
     pub(crate) fn changes(&self, metrics: &Metrics, end: u64, beyond: u64) -> Vec<(u64, bool)> {
         let minutes = self.period / 60;
         let none = BTreeMap::new();
         let data = metrics.0.get(&self.identity).unwrap_or(&none);
         let mut changes = Vec::new();
-        // Every minute, over windows that end with it; of long periods every hour is often enough here.
+        // Evaluates every minute, or every hour for long periods.
         for now in (0..=end).step_by(if minutes >= 60 { 60 } else { 1 }) {
             let is_in_alarm = self.is_in_alarm(data, now, beyond);
             if changes.last().map_or(is_in_alarm, |(_, was)| *was != is_in_alarm) {
@@ -172,7 +172,7 @@ impl Alarm {
     fn is_in_alarm(&self, data: &BTreeMap<u64, Bucket>, now: u64, beyond: u64) -> bool {
         let minutes = self.period / 60;
         let point = |back: u64| {
-            // The last minute of the window, and the first that is not in it any more.
+            // The window's last minute and the first minute after it.
             let last = now.checked_sub(back * minutes)?;
             let mut all = Bucket::default();
             data.range((last + 1).saturating_sub(minutes)..=last).for_each(|(_, bucket)| all.add(*bucket));

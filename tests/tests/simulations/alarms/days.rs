@@ -1,5 +1,5 @@
-//! Days of a deployment in virtual time, with one thing wrong, or nothing: the use cases run as the schedule and the
-//! queue would have them run, print the lines that the functions print, and AWS's own metrics are made up beside them.
+//! Days of a deployment in virtual time with one fault or none. The use cases run as by the schedule and the queue and
+//! print the lines of the functions. AWS's own metrics are added.
 
 use std::{
     ops::RangeInclusive,
@@ -48,7 +48,7 @@ use tower::ServiceExt as _;
 
 use super::cloud_watch::Metrics;
 
-/// What is wrong, from [`BEGIN`] on.
+/// The fault from [`BEGIN`] on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     Nothing,
@@ -58,19 +58,19 @@ pub(crate) enum Fault {
     PlanningOff,
     /// The registry fails whenever a tick is planned.
     PlanningFails,
-    /// The queue takes no orders.
+    /// The queue accepts no orders.
     QueueRefuses,
     /// The rule that maintains is disabled.
     MaintenanceOff,
     /// Maintenance fails for one organisation of many.
     MaintenanceFails,
-    /// Nothing is taken from the queue: its event source mapping is disabled.
+    /// The queue's event source mapping is disabled.
     QueueNotConsumed,
-    /// The shipper dies of every batch.
+    /// The shipper crashes at every batch.
     ShipperCrashes,
-    /// Our own role may not assume any role any more.
+    /// The shipper's role may no longer assume roles.
     OurRoleDenied,
-    /// An order that names nothing is on the queue.
+    /// An invalid order is in the queue.
     PoisonOrder,
     /// One organisation's log cannot be read.
     LogUnreadable,
@@ -80,13 +80,13 @@ pub(crate) enum Fault {
     ApiThrottled,
     /// The API function ends before it answers: its callers get 500.
     ApiCrashes,
-    /// Three requests of an hour fail.
+    /// Three requests in an hour fail.
     FewApiErrors,
     /// Lambda refuses to run the shipper at times.
     ShipperThrottled,
     /// Lambda refused to run the shipper once.
     ShipperThrottledOnce,
-    /// DynamoDB refuses reads of the log table; the SDK tries again, with success.
+    /// DynamoDB throttles reads of the log table. The SDK retries with success.
     LogReadsThrottled,
     /// The same of writes.
     LogWritesThrottled,
@@ -94,23 +94,23 @@ pub(crate) enum Fault {
     RegistryReadsThrottled,
     /// The same of writes.
     RegistryWritesThrottled,
-    /// One customer's bucket is gone.
+    /// One customer's bucket is deleted.
     BucketMissing,
-    /// One customer's role trusts us no longer.
+    /// One customer's role no longer trusts Annals.
     RoleRevoked,
-    /// One customer's bucket takes each connection and says nothing.
+    /// One customer's bucket accepts connections and never answers.
     BucketHangs,
-    /// S3 has trouble, in every bucket.
+    /// S3 fails for every bucket.
     S3Outage,
     /// One customer pauses, and resumes later.
     Paused,
     /// One customer, with a week of events, gets a destination.
     Backlog,
-    /// One customer asks for everything once more.
+    /// One customer requests a replay of everything.
     Replayed,
 }
 
-/// The minute when it begins.
+/// The first minute of the fault.
 pub(crate) const BEGIN: u64 = 300;
 const CUSTOMERS: [&str; 3] = ["acme", "globex", "umbrella"];
 
@@ -119,19 +119,19 @@ impl Fault {
         matches!(self, Self::MaintenanceOff | Self::MaintenanceFails)
     }
 
-    /// The minute when it is mended.
+    /// The minute at which the fault ends.
     pub(crate) fn end(self) -> u64 {
         let lasts = match self {
             Self::MaintenanceOff | Self::MaintenanceFails => 3 * 24 * 60,
             Self::BucketMissing | Self::RoleRevoked | Self::Paused => 26 * 60,
-            // So that maintenance is never due in it: that is another fault.
+            // Ends before maintenance is due, whose absence is another fault.
             _ => 3 * 60,
         };
         BEGIN + lasts
     }
 }
 
-/// What stands between a function and the world.
+/// The ports of a function with the fault.
 #[derive(Debug)]
 struct Between {
     ports: Arc<dyn Ports>,
@@ -219,10 +219,10 @@ struct Days {
     metrics: Metrics,
 }
 
-/// What was measured while this was wrong, up to the minute that is given back.
+/// The metrics of the days with the fault, and the last minute.
 pub(crate) async fn live(fault: Fault) -> (Metrics, u64) {
     let mut days = Days::begin(fault).await;
-    // Up to when the daily run has been again.
+    // Until the daily maintenance has run again.
     let end = fault.end() + if fault.is_of_maintenance() { 26 * 60 } else { 5 * 60 };
     let mut minute = 0;
     while minute <= end {
@@ -300,7 +300,7 @@ impl Days {
         if fault != Fault::Quiet && minute.is_multiple_of(2) {
             self.traffic(minute, is_wrong).await;
         }
-        // Once right after the deployment, as infra/docs/operations.md has it, then by the schedule.
+        // Once after the deployment, as infra/docs/operations.md says, then by the schedule.
         if minute.is_multiple_of(1440) && !(is_wrong && fault == Fault::MaintenanceOff) {
             match self.shipping.maintain().await {
                 Ok(organisations) => self.tell(&units::Maintenance::of(organisations)),
@@ -315,7 +315,7 @@ impl Days {
         }
         match fault {
             Fault::QueueNotConsumed if is_wrong => {}
-            // Received, and never deleted.
+            // Received and never deleted.
             Fault::ShipperCrashes if is_wrong => drop(self.world.queue.receive(BATCH)),
             _ => self.ship().await,
         }
@@ -416,12 +416,12 @@ impl Days {
         self.metrics.take_line(&line, sample::START.as_millis());
     }
 
-    /// API Gateway counts what its callers get; it says nothing of a minute without any.
+    /// API Gateway counts answers, and has no data point for a minute without requests.
     fn api_error(&mut self, minute: u64, count: u32) {
         self.metrics.put(minute, "AWS/ApiGateway", "5xx", ("ApiId", "Api"), f64::from(count));
     }
 
-    /// What SQS, Lambda and DynamoDB would say of this minute.
+    /// The metrics of SQS, Lambda and DynamoDB for this minute.
     fn what_aws_measures(&mut self, minute: u64, is_wrong: bool) {
         let dead = u32::try_from(self.world.queue.dead_letters().len()).unwrap();
         let queue = ("QueueName", "ShipDeadLetterQueue.QueueName");

@@ -1,11 +1,11 @@
-//! `template.yaml` as JSON: a tagged node is an object whose one key is the tag, merge keys (`<<`) are resolved.
+//! `template.yaml` as JSON. A tagged node becomes an object whose only key is the tag. Merge keys (`<<`) are resolved.
 
 use std::{collections::BTreeMap, path::Path};
 
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// The resources, by their logical ids.
+/// The resources by their logical IDs.
 pub(crate) fn resources() -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
     let documents = Yaml::load_from_str(&text).unwrap();
@@ -14,7 +14,7 @@ pub(crate) fn resources() -> BTreeMap<String, Value> {
     resources.iter().map(|(name, resource)| (name.clone(), resource.clone())).collect()
 }
 
-/// What a reference stands for here: the logical id itself, with the attribute that is asked for.
+/// The value of a reference: the logical ID with the attribute.
 pub(crate) fn resolved(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! The document: made by the code, illustrated with what the program answered, and looked at.
+//! The OpenAPI document: from the code, with examples from real answers.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::world::Exchange;
 
-/// What the code says, without examples.
+/// The document from the code, without examples.
 pub(crate) fn described() -> Document {
     let description = annals_api::endpoints::add(Description::default());
     annals_test_connection::add(description).document()
@@ -24,7 +24,7 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    /// What it answers, by status; references are followed.
+    /// The responses by status, with references resolved.
     pub(crate) fn responses(&self, document: &Value) -> BTreeMap<String, Value> {
         let responses = self.operation["responses"].as_object().unwrap();
         responses.iter().map(|(status, response)| (status.clone(), resolve(document, response).clone())).collect()
@@ -38,7 +38,7 @@ impl Described {
         self.operation["x-roles"].as_array().unwrap().iter().map(|role| role.as_str().unwrap()).collect()
     }
 
-    /// The codes of the problems that it can have.
+    /// The codes of its problems.
     pub(crate) fn codes(&self) -> Vec<String> {
         self.operation["responses"].as_object().unwrap().values().flat_map(codes).collect()
     }
@@ -61,14 +61,14 @@ pub(crate) fn operations(document: &(impl serde::Serialize + ?Sized)) -> Vec<Des
     operations
 }
 
-/// The codes of the problems that a response may be.
+/// The codes of a response's problems.
 pub(crate) fn codes(response: &Value) -> Vec<String> {
     let narrowed = &response["content"]["application/problem+json"]["schema"]["allOf"][1];
     let codes = narrowed["properties"]["code"]["enum"].as_array();
     codes.into_iter().flatten().map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
-/// What `value` refers to, or itself.
+/// The target of the reference `value`, or `value` itself.
 pub(crate) fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
@@ -76,7 +76,7 @@ pub(crate) fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     }
 }
 
-/// What checks values against a schema of the document.
+/// A validator for a schema of the document.
 pub(crate) fn validator(document: &Value, schema: &Value) -> jsonschema::Validator {
     let mut root = schema.clone();
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
@@ -84,7 +84,7 @@ pub(crate) fn validator(document: &Value, schema: &Value) -> jsonschema::Validat
     jsonschema::options().should_validate_formats(true).build(&root).unwrap()
 }
 
-/// Adds to a document what was asked and answered. What says the same in several places is said once.
+/// Adds requests and answers to a document as examples. Repeated examples become components.
 pub(crate) fn illustrate(document: &mut Document, exchanges: &[Exchange]) {
     for exchange in exchanges {
         let operation = document.paths.get_mut(&exchange.path).unwrap().get_mut(&*exchange.method).unwrap();
@@ -150,7 +150,7 @@ fn share_responses(document: &mut Document) {
     document.components.insert("responses", shared);
 }
 
-/// Of each name the text that is counted most, where it is counted more than once; the first of equals.
+/// The most frequent text of each name that occurs more than once, or the first of several.
 fn commonest(counts: BTreeMap<String, BTreeMap<String, usize>>) -> Map<String, Value> {
     let most = |texts: BTreeMap<String, usize>| {
         let (text, count) = texts.into_iter().rev().max_by_key(|(_, count)| *count)?;

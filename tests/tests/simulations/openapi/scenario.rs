@@ -1,5 +1,5 @@
-//! What the examples tell: a company becomes a customer, its events are recorded, read and delivered, and everything goes
-//! wrong that can.
+//! The scenario of the examples: an organisation is created, its events are recorded, read and delivered, and every
+//! problem occurs.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn event(action: &str, id: &str, name: &str) -> Value {
     })
 }
 
-/// Tells it all: every call and its answer.
+/// Runs the scenario and returns every call with its answer.
 pub(crate) async fn tell(operations: Vec<Described>) -> Vec<Exchange> {
     let mut world = World::new(operations);
     let tokens = customers(&mut world).await;
@@ -129,10 +129,10 @@ async fn events(world: &mut World, tokens: &Tokens) {
     }
 }
 
-/// Events that are small enough each, but cannot be made so small together that they fit.
+/// Events that are each small enough, but together too large even when compressed.
 fn batch_too_large(ask: Ask) -> Ask {
     let entropy = SeededEntropy::new(1);
-    // All that JSON writes in one byte: each holds 6.5 bits.
+    // All characters that JSON writes in one byte: each has 6.5 bits of information.
     let letters: Vec<u8> = (b' '..=b'~').filter(|letter| !b"\"\\".contains(letter)).collect();
     let events = (0..20).map(|n| {
         let mut event = event("UPDATE", &n.to_string(), "Noise");
@@ -250,11 +250,11 @@ async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
 
 async fn service(world: &mut World) {
     world.show(world.ask("getHealth"), 200).await;
-    // The whole would hold itself.
+    // The whole document would contain itself.
     world.show_description().await;
 }
 
-/// Every refusal that any operation may meet, whatever it does.
+/// The problems that every operation can have.
 async fn refusals(world: &mut World, tokens: &Tokens) {
     for operation in world.operations.clone() {
         let Described { id, method, path, .. } = &operation;
@@ -298,7 +298,7 @@ async fn refusals(world: &mut World, tokens: &Tokens) {
     }
 }
 
-/// A call that nothing is wrong with.
+/// A valid call.
 fn plain(ask: Ask, operation: &str) -> Ask {
     match operation {
         "putOrganisation" => ask.json(json!({"name": "Northwind"})),
@@ -313,7 +313,7 @@ fn plain(ask: Ask, operation: &str) -> Ask {
     }
 }
 
-/// Cursors to events that are no more.
+/// Cursors to deleted events.
 async fn expiry(world: &mut World, tokens: &Tokens) {
     let uuid = world.defaults["uuid"].clone();
     world.outlive(ORGANISATION, 400 * DAY).await;

@@ -1,5 +1,5 @@
-//! The API over stores and buckets in memory, in virtual time and with seeded chance, so that whatever it is asked it
-//! answers the same bytes each time; and a record of what it was asked and answered.
+//! The API on stores and buckets in memory, in virtual time and with seeded randomness, so that answers are the same
+//! bytes each time, and a record of all calls.
 
 use std::{
     collections::BTreeMap,
@@ -42,19 +42,19 @@ use tower::ServiceExt as _;
 
 use super::document::Described;
 
-/// One call, as the description shows it.
+/// A call as an example shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) id: String,
     pub(crate) path: String,
     /// In lower case.
     pub(crate) method: String,
-    /// What the example is called: a problem's is called by its code.
+    /// The name of the example. Problems have their code as a name.
     pub(crate) name: String,
-    /// The body that was sent and its media type, where it is worth showing.
+    /// The body and the media type of the request, if the example shows them.
     pub(crate) sent: Option<(String, Value)>,
     pub(crate) status: u16,
-    /// The body that was answered, and its media type without parameters.
+    /// The body of the answer, and its media type without parameters.
     pub(crate) answered: Option<(String, Value)>,
 }
 
@@ -78,7 +78,7 @@ enum Sent {
     Text(String),
     /// So many spaces.
     Spaces(usize),
-    /// A body that ends too early.
+    /// A truncated body.
     CutOff,
 }
 
@@ -185,13 +185,13 @@ pub(crate) struct World {
     pub(crate) operations: Vec<Described>,
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) buckets: Arc<MemoryBuckets>,
-    /// What a path's parameters are, unless an [`Ask`] says otherwise.
+    /// Values of path parameters, unless an [`Ask`] says otherwise.
     pub(crate) defaults: BTreeMap<&'static str, String>,
     pub(crate) store: Arc<MemoryStore>,
     clock: Arc<PausedClock>,
     condition: Arc<Mutex<Option<Fault>>>,
     router: Router,
-    /// The same with as few requests a second as can be.
+    /// The same with the lowest rate limits.
     strict: Router,
     shipping: Shipping,
     queue: Arc<MemoryQueue>,
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// An operation to be asked for, by its id.
+    /// A call of the operation with this ID.
     pub(crate) fn ask(&self, operation: &str) -> Ask {
         let found = self.operations.iter().find(|described| described.id == operation);
         Ask {
@@ -269,7 +269,7 @@ impl World {
         self.clock.jump(duration);
     }
 
-    /// Lets so much time pass that all events expire, and are deleted.
+    /// Lets all events expire and be deleted.
     pub(crate) async fn outlive(&self, organisation: &str, duration: Duration) {
         self.shipping.maintain().await.unwrap();
         self.wait(duration);
@@ -285,13 +285,13 @@ impl World {
         }
     }
 
-    /// Asks, and keeps what was answered as an example, unless there is one of that name: the answer's body.
+    /// Makes a call and keeps it as an example unless there is one of that name. Returns the body of the answer.
     pub(crate) async fn show(&mut self, ask: Ask, status: u16) -> Value {
         let answered = Self::call(&self.router, &ask).await;
         self.keep(ask, status, answered)
     }
 
-    /// Asks, where any of `statuses` will do: which it was.
+    /// Makes a call that may have any of `statuses`, and returns the status.
     pub(crate) async fn try_show(&mut self, ask: Ask, statuses: &[u16]) -> u16 {
         let answered = Self::call(&self.router, &ask).await;
         let status = answered.0;
@@ -300,7 +300,7 @@ impl World {
         status
     }
 
-    /// Asks for the description, and keeps as much of it as says what it is.
+    /// Gets the OpenAPI document and keeps its beginning as an example.
     pub(crate) async fn show_description(&mut self) {
         let ask = self.ask("getOpenapi");
         let (status, mut answered) = Self::call(&self.router, &ask).await;
@@ -313,7 +313,7 @@ impl World {
         self.keep(ask, 200, (status, answered));
     }
 
-    /// Asks while every call of the store meets `fault`.
+    /// Makes a call while every call of the store has `fault`.
     pub(crate) async fn show_under(&mut self, fault: Fault, ask: Ask, status: u16) -> Value {
         *self.condition.lock().unwrap() = Some(fault);
         let answered = Self::call(&self.router, &ask).await;
@@ -321,7 +321,7 @@ impl World {
         self.keep(ask, status, answered)
     }
 
-    /// Asks again and again, until it is too often.
+    /// Repeats a call until the rate limit refuses it.
     pub(crate) async fn show_too_often(&mut self, ask: Ask) {
         for _ in 0..10 {
             let answered = Self::call(&self.strict, &ask).await;
@@ -374,7 +374,7 @@ impl World {
         body
     }
 
-    /// Whether a problem of this code was shown for an operation.
+    /// Whether an operation has an example of the problem with this code.
     pub(crate) fn has_shown(&self, operation: &str, code: &str) -> bool {
         self.exchanges.iter().any(|kept| kept.id == operation && kept.name == code && kept.status >= 400)
     }
