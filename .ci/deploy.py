@@ -89,8 +89,8 @@ def try_sam(command, *arguments):
 
 def sam(command, *arguments):
     """Runs the SAM CLI against MiniStack. Returns its output."""
-    done, printed = try_sam(command, *arguments)
-    check(done, f"sam {command} {' '.join(arguments)}:\n{printed}")
+    succeeded, printed = try_sam(command, *arguments)
+    check(succeeded, f"sam {command} {' '.join(arguments)}:\n{printed}")
     return printed
 
 
@@ -263,8 +263,8 @@ def check_rules():
     """Checks that a deployment with contradictory parameters is rejected."""
     name, certificate, zone = "DomainName=audit.example.com", f"CertificateArn={CERTIFICATE}", "HostedZoneId=Z0123456789ABCDEFGHIJ"
     for parameters in [[name], [certificate], [zone], [name, zone]]:
-        done, printed = try_sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *parameters)
-        check(not done and "must be given" in printed, f"{parameters} is not rejected:\n{printed}")
+        succeeded, printed = try_sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *parameters)
+        check(not succeeded and "must be given" in printed, f"{parameters} is not rejected:\n{printed}")
 
 
 def check_domain(deployment, documents, zone):
@@ -278,10 +278,10 @@ def check_domain(deployment, documents, zone):
     domain = gateway.get_domain_name(DomainName="audit.example.com")["DomainNameConfigurations"][0]
     check(domain["CertificateArn"] == CERTIFICATE, domain)
     records = client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-    led = [record["AliasTarget"]["DNSName"].rstrip(".") for record in records if record["Name"] == "audit.example.com."]
-    check(led == [deployment.outputs["DomainTarget"]] == [domain["ApiGatewayDomainName"]], records)
-    told = {line.split("\t")[0] for line in documents.block("deploying", "outputs").splitlines()}
-    check(told == documents.names("deploying", "Outputs"), f"deploying.md does not list the outputs {told}")
+    targets = [record["AliasTarget"]["DNSName"].rstrip(".") for record in records if record["Name"] == "audit.example.com."]
+    check(targets == [deployment.outputs["DomainTarget"]] == [domain["ApiGatewayDomainName"]], records)
+    outputs = {line.split("\t")[0] for line in documents.block("deploying", "outputs").splitlines()}
+    check(outputs == documents.names("deploying", "Outputs"), f"deploying.md does not list the outputs {outputs}")
 
 
 def check_runbook(deployment, documents):
@@ -290,7 +290,7 @@ def check_runbook(deployment, documents):
     begin, *looks = [number for document, number in documents.blocks if document == "operations"]
     answered = documents.block("operations", begin)
     check(re.search(r'"?(organisations|maintained)', answered), f"maintenance by hand answers {answered}")
-    lines = [json.loads(line) for name in FUNCTIONS for line in written(deployment, name) if line.startswith("{")]
+    lines = [json.loads(line) for name in FUNCTIONS for line in log_lines(deployment, name) if line.startswith("{")]
     members = {member for line in lines for member in line}
     for number in looks:
         script = documents.blocks["operations", number]
@@ -320,7 +320,7 @@ def check_runbook(deployment, documents):
     check("Messages" not in client("sqs").receive_message(QueueUrl=queue), "the dead-letter queue is not empty")
 
 
-def written(deployment, function):
+def log_lines(deployment, function):
     """The log lines of a function."""
     group = deployment.physical[function.replace("Function", "LogGroup")]
     pages = client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
@@ -330,11 +330,11 @@ def written(deployment, function):
 def check_logs(deployment):
     """Checks that each function logs to its own group, and no tokens."""
     for name in FUNCTIONS:
-        log = "\n".join(written(deployment, name))
+        log = "\n".join(log_lines(deployment, name))
         check(log, f"{name} has logged nothing")
         check(deployment.token not in log and not re.search(r"annals_[0-9a-zA-Z]{8}", log), f"{name} logs tokens:\n{log}")
     for message in ["planned", "maintained"]:
-        check(any(f'"{message}"' in line for line in written(deployment, "ShipperFunction")), f"the shipper never logged {message}")
+        check(any(f'"{message}"' in line for line in log_lines(deployment, "ShipperFunction")), f"the shipper never logged {message}")
 
 
 def calls_of(function, role):
@@ -506,7 +506,7 @@ def use(deployment, documents, organisation):
             passed = subprocess.run(tests, env=environment).returncode == 0
         if not passed:
             for name in FUNCTIONS:
-                print(f"   the last lines of {name}:", *written(deployment, name)[-40:], sep="\n")
+                print(f"   the last lines of {name}:", *log_lines(deployment, name)[-40:], sep="\n")
             sys.exit("deploy: the tests of the deployed stack failed")
         check_logs(deployment)
         dead = client("sqs").get_queue_attributes(QueueUrl=deployment.outputs["ShipDeadLetterQueueUrl"],
