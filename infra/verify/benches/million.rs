@@ -1,9 +1,8 @@
-//! A million events, delivered to a folder and verified: seconds and peak memory, and a failure where that takes more than
-//! a minute, or memory that grows with the events:
+//! Delivers a million events to a folder and verifies them. Prints seconds and peak memory. Fails if that takes more than a
+//! minute, or if memory grows with the number of events:
 //! `cargo run -p annals-verify --no-default-features --features bench --bin million [EVENTS]`
 //!
-//! The development profile is fast enough, and costs no second build of anything; with `--release` it is three times as
-//! fast.
+//! The development profile is fast enough and needs no second build. With `--release` it is three times as fast.
 
 use std::{
     fs::{self, File},
@@ -17,14 +16,14 @@ use annals_verify::{
     Expectation,
     report::Verdict,
     source::Folder,
-    tail::{Asked, Tail},
+    tail::{Fetched, Tail},
     verify,
 };
 use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Lines of a million events are some hundred times as much.
+/// The lines of a million events take about ten times as much.
 const MEMORY_KB: u64 = 64 * 1024;
 const EVENTS: u64 = 1_000_000;
 /// The first event's time.
@@ -35,7 +34,8 @@ const SEGMENT: u64 = 100;
 const OBJECT: u64 = 27_000;
 
 fn main() -> anyhow::Result<()> {
-    let events = std::env::args().nth(1).map_or(Ok(EVENTS), |events| events.parse()).context("EVENTS is no number")?;
+    let events =
+        std::env::args().nth(1).map_or(Ok(EVENTS), |events| events.parse()).context("EVENTS is not a number")?;
     let folder = tempfile::tempdir()?;
     let (tail, bytes) = deliver(folder.path(), events)?;
     let began = Instant::now();
@@ -60,7 +60,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes `events` events as a shipper does, every other object compressed; gives the tail and how many bytes of lines.
+/// Writes events to objects as the shipper does, every other one compressed. Returns the tail and the bytes of all lines.
 fn deliver(folder: &Path, events: u64) -> anyhow::Result<(Tail, u64)> {
     let acme: OrganisationId = "acme".parse()?;
     let (mut hash, mut bytes, mut last) = (LineHash::ORIGIN, 0, None);
@@ -92,10 +92,10 @@ fn deliver(folder: &Path, events: u64) -> anyhow::Result<(Tail, u64)> {
         file.flush()?;
         first += OBJECT;
     }
-    Ok((Tail { sequence: events, id: last, hash, timestamp: None, asked: Asked::Earlier }, bytes))
+    Ok((Tail { sequence: events, id: last, hash, timestamp: None, fetched: Fetched::Earlier }, bytes))
 }
 
-/// A line of about 600 bytes.
+/// Returns a line of about 600 bytes.
 fn line(organisation: &OrganisationId, id: EventId, previous: &LineHash) -> String {
     let number = id.sequence();
     format!(
@@ -106,7 +106,7 @@ fn line(organisation: &OrganisationId, id: EventId, previous: &LineHash) -> Stri
     )
 }
 
-/// The most memory that this process ever had, as Linux says it.
+/// Returns the peak memory of this process on Linux.
 fn peak_memory_kb() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

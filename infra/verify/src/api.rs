@@ -1,4 +1,4 @@
-//! Asks the API for the log's tail, with the SDK's own HTTPS client. Never says the token, nor what the answer holds.
+//! Fetches the tail from the API, with the AWS SDK's own HTTPS client. No error contains the token or the response.
 
 use std::{io, time::Duration};
 
@@ -13,63 +13,48 @@ use aws_smithy_runtime_api::client::http::{HttpConnector as _, HttpConnectorSett
 use http::{Request, Uri, header};
 use serde::Deserialize;
 
-use crate::tail::{Asked, Tail, TailError};
+use crate::tail::{Fetched, Tail, TailError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why there is no tail.
+/// Why the tail could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// The address is none that a token may be sent to.
+pub enum FetchError {
+    /// A token must not be sent to this address.
     #[error("the API's URL must be https://HOST, or http:// to this machine itself")]
     Url,
-    /// The token cannot be sent.
-    #[error("the token in ANNALS_TOKEN is none")]
+    #[error("the token in ANNALS_TOKEN has characters that no token has")]
     Token,
-    /// There is no runtime.
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
-    /// There was no answer.
-    #[error("the API does not answer at {url}")]
-    Network {
-        /// Where.
-        url: String,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// It answered, but not with a tail.
-    #[error("the API refused with {status}: {detail}")]
-    Refused {
-        /// The status.
-        status: u16,
-        /// What it said to do.
-        detail: String,
-    },
-    /// The answer is no tail.
-    #[error("the API's answer is no tail")]
-    Answer(#[from] TailError),
+    #[error("no response from the API at {url}")]
+    Network { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the API refused with status {status}: {detail}")]
+    Refused { status: u16, detail: String },
+    #[error("the API's response is not a tail")]
+    Response(#[from] TailError),
 }
 
-/// The tail of `organisation`'s log, or of the token's where that is none, from the API at `base`.
+/// Fetches the tail of a log from the API at `base`. Without `organisation`, the token's organisation.
 ///
 /// # Errors
-/// [`AskError`] where there is none to be had.
-pub fn tail(base: &str, organisation: Option<&OrganisationId>, token: &str) -> Result<Tail, AskError> {
-    let uri = address(base, organisation)?;
+/// Returns an error if the API does not return a tail.
+pub fn fetch_tail(base: &str, organisation: Option<&OrganisationId>, token: &str) -> Result<Tail, FetchError> {
+    let uri = tail_uri(base, organisation)?;
     let request = Request::get(&uri)
         .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
         .header(header::ACCEPT, "application/json")
         .header(header::USER_AGENT, concat!("annals-verify/", env!("CARGO_PKG_VERSION")))
         .body(SdkBody::empty())
-        .map_err(|_| AskError::Token)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AskError::Runtime)?;
+        .map_err(|_| FetchError::Token)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(FetchError::Runtime)?;
     let (status, body) =
-        runtime.block_on(send(request)).map_err(|source| AskError::Network { url: uri.to_string(), source })?;
+        runtime.block_on(send(request)).map_err(|source| FetchError::Network { url: uri.to_string(), source })?;
     if status == 200 {
-        return Ok(Tail::parse(&body, Asked::Now)?);
+        return Ok(Tail::parse(&body, Fetched::Now)?);
     }
-    Err(AskError::Refused { status, detail: detail(&body, status) })
+    Err(FetchError::Refused { status, detail: detail(&body, status) })
 }
 
 async fn send(request: Request<SdkBody>) -> Result<(u16, Vec<u8>), Box<dyn std::error::Error + Send + Sync>> {
@@ -85,8 +70,8 @@ async fn send(request: Request<SdkBody>) -> Result<(u16, Vec<u8>), Box<dyn std::
     Ok((status, body.into_bytes().into()))
 }
 
-/// Where the tail is. A token is sent in the clear only to this machine itself.
-fn address(base: &str, organisation: Option<&OrganisationId>) -> Result<Uri, AskError> {
+/// Returns the URI of the tail. A token is sent without TLS only to this machine.
+fn tail_uri(base: &str, organisation: Option<&OrganisationId>) -> Result<Uri, FetchError> {
     let base = base.trim_end_matches('/');
     let base = base.strip_suffix("/audit/tail").unwrap_or(base);
     let path = organisation.map_or_else(String::new, |organisation| format!("/organisations/{organisation}"));
@@ -95,25 +80,25 @@ fn address(base: &str, organisation: Option<&OrganisationId>) -> Result<Uri, Ask
     } else {
         format!("{base}{path}/audit/tail")
     };
-    let uri: Uri = url.parse().map_err(|_| AskError::Url)?;
+    let uri: Uri = url.parse().map_err(|_| FetchError::Url)?;
     let is_safe = match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) => true,
         (Some("http"), Some(host)) => matches!(host, "localhost" | "127.0.0.1" | "[::1]"),
         _ => false,
     };
-    if is_safe && uri.query().is_none() { Ok(uri) } else { Err(AskError::Url) }
+    if is_safe && uri.query().is_none() { Ok(uri) } else { Err(FetchError::Url) }
 }
 
-/// What the API says to do (RFC 9457), or what may be the matter where it says nothing.
+/// Returns the detail of the API's problem response (RFC 9457), or else the likely cause.
 fn detail(body: &[u8], status: u16) -> String {
     #[derive(Deserialize)]
     struct Problem {
         detail: String,
     }
-    let said = serde_json::from_slice(body).map(|problem: Problem| problem.detail);
-    said.unwrap_or_else(|_| match status {
-        301 | 302 | 307 | 308 => "it is elsewhere: give the address that it redirects to".to_owned(),
-        _ => "it does not say why; is this the API's URL?".to_owned(),
+    let detail = serde_json::from_slice(body).map(|problem: Problem| problem.detail);
+    detail.unwrap_or_else(|_| match status {
+        301 | 302 | 307 | 308 => "redirects are not followed: use the URL that it redirects to".to_owned(),
+        _ => "the response gives no reason; is this the API's URL?".to_owned(),
     })
 }
 
@@ -122,9 +107,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_asked_for_where_it_is_and_a_token_never_sent_in_the_clear() {
+    fn the_tail_has_one_uri_and_a_token_is_never_sent_in_clear_text() {
         let acme: OrganisationId = "acme".parse().unwrap();
-        let at = |base: &str, organisation: Option<&OrganisationId>| match address(base, organisation) {
+        let at = |base: &str, organisation: Option<&OrganisationId>| match tail_uri(base, organisation) {
             Ok(uri) => uri.to_string(),
             Err(error) => error.to_string(),
         };

@@ -1,5 +1,4 @@
-//! A bucket through the SDK: listing and getting, nothing else. Owns the runtime that the SDK needs; readers are threads
-//! that wait for it.
+//! Lists and gets the objects of a bucket with the AWS SDK. Reading threads block on the runtime that the SDK needs.
 
 use std::{io, num::NonZero};
 
@@ -14,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::source::{Source, SourceError};
 
-/// Objects read at the same time per core: most of the time a reader waits for the network.
+/// Objects read in parallel for each core: most of the time a reader waits for the network.
 const READERS_PER_CORE: usize = 8;
 
 /// The objects of a bucket whose keys begin with a prefix.
@@ -27,11 +26,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket `name`, with the credentials of `profile` or else of the environment, and where none is given the
-    /// environment's region.
+    /// Prepares a client for the bucket `name`. Sends no request.
+    ///
+    /// Default region: the environment's. Default credentials: the SDK's default chain.
     ///
     /// # Errors
-    /// Where no thread can be started. Whether the bucket is there shows when it is listed.
+    /// Returns an error if the runtime cannot start its threads.
     pub fn connect(name: &str, prefix: &str, region: Option<&str>, profile: Option<&str>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
@@ -39,7 +39,7 @@ impl Bucket {
             loader = loader.region(Region::new(region.to_owned()));
         }
         if let Some(profile) = profile {
-            // Who names a profile means it, whatever keys are in the environment: so does AWS's own command line.
+            // An explicit profile takes precedence over keys in the environment, as in the AWS CLI.
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
             loader = loader.profile_name(profile).credentials_provider(credentials);
         }
@@ -51,8 +51,8 @@ impl Bucket {
 impl Source for Bucket {
     fn keys(&self) -> Result<Vec<String>, SourceError> {
         let failed = |error: SdkError<_, _>| SourceError::List {
-            place: format!("s3://{}/{}", self.name, self.prefix),
-            source: words(&error).into(),
+            location: format!("s3://{}/{}", self.name, self.prefix),
+            source: describe(&error).into(),
         };
         self.runtime.block_on(async {
             let request = self.client.list_objects_v2().bucket(&self.name).prefix(&self.prefix);
@@ -74,17 +74,17 @@ impl Source for Bucket {
                 Some("AccessDenied") => io::ErrorKind::PermissionDenied,
                 _ => io::ErrorKind::Other,
             };
-            io::Error::new(kind, words(&error))
+            io::Error::new(kind, describe(&error))
         })?;
         Ok(Box::new(Body { runtime: &self.runtime, stream: object.body, chunk: Vec::new(), read: 0 }))
     }
 
-    fn at_once(&self) -> usize {
+    fn parallel_reads(&self) -> usize {
         READERS_PER_CORE * std::thread::available_parallelism().map_or(1, NonZero::get)
     }
 }
 
-/// An object's content, as its pieces arrive.
+/// Reads an object's content as it arrives.
 struct Body<'a> {
     runtime: &'a Runtime,
     stream: ByteStream,
@@ -108,15 +108,15 @@ impl io::Read for Body<'_> {
     }
 }
 
-/// What went wrong, in AWS's words where it answered.
-fn words<E>(error: &SdkError<E, HttpResponse>) -> String
+/// Describes an error with S3's own code and message if it responded.
+fn describe<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let said = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("S3 says {code}: {message}"),
-        (Some(code), None) => format!("S3 says {code}"),
-        _ => unanswered(error),
+    let description = match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("S3 responded with {code}: {message}"),
+        (Some(code), None) => format!("S3 responded with {code}"),
+        _ => describe_no_response(error),
     };
     let region = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
     match (error.code(), region) {
@@ -124,22 +124,22 @@ where
             Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException"),
             Some(region),
         ) => {
-            format!("{said}; the bucket is in {region}: give --region {region}")
+            format!("{description}; the bucket is in {region}: use --region {region}")
         }
-        _ => said,
+        _ => description,
     }
 }
 
-/// Why there was no answer: what each cause says, and what to do where that is known.
-fn unanswered(error: &dyn std::error::Error) -> String {
+/// Describes why there was no response: all causes, and what to do if that is known.
+fn describe_no_response(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
-    let said = causes.collect::<Vec<_>>().join(": ");
-    let said = said.strip_prefix("other: ").unwrap_or(&said);
-    if said.contains("credential") {
-        format!("there are no credentials for it: set AWS_ACCESS_KEY_ID and its like, or give --profile ({said})")
-    } else if said.contains("region must be set") {
-        "its region is not known: give --region".to_owned()
+    let description = causes.collect::<Vec<_>>().join(": ");
+    let description = description.strip_prefix("other: ").unwrap_or(&description);
+    if description.contains("credential") {
+        format!("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --profile ({description})")
+    } else if description.contains("region must be set") {
+        "the bucket's region is unknown: use --region".to_owned()
     } else {
-        said.to_owned()
+        description.to_owned()
     }
 }

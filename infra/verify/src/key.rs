@@ -1,28 +1,25 @@
-//! What an object's key says: whether Annals lays out keys so. Believes nothing else that it says; a delivery's content
-//! alone tells which events it holds.
+//! Which keys Annals writes. Nothing else in a key is trusted: only an object's content says which events it contains.
 
-/// The object that a destination's test writes.
+/// The object that the connection test writes.
 pub const TEST_OBJECT: &str = "test-wiremock-cloud-integration.txt";
 
-/// What an object is, by its key.
+/// The kind of an object, by its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyKind {
     /// Delivered events.
-    Delivery {
-        /// The replay that it belongs to, where it belongs to one.
-        replay: Option<String>,
-    },
-    /// The object that a destination's test writes.
+    Delivery { is_replay: bool },
+    /// The object that the connection test writes.
     Test,
-    /// The empty object that stands for a folder in S3's console.
+    /// The empty object that represents a folder in the S3 console.
     Folder,
-    /// None of Annals'.
+    /// Not written by Annals.
     Foreign,
 }
 
 impl KeyKind {
-    /// Tells by `key`, whatever prefix it has: `[replay/ID/]YYYY-MM/DD/TIME-SUFFIX.json`, or `dt=YYYY-MM-DD/hour=HH/` for
-    /// the folders, and `.gz` at the end of what is compressed. The folders must be those of the time.
+    /// Classifies a key with any prefix. The key of a delivery is `[replay/ID/]YYYY-MM/DD/TIME-SUFFIX.json`, with
+    /// `dt=YYYY-MM-DD/hour=HH/` as the folders in the Hive layout, and with `.gz` appended if it is compressed. The folders
+    /// must match the time.
     #[must_use]
     pub fn of(key: &str) -> Self {
         let mut parts = key.rsplit('/');
@@ -42,12 +39,11 @@ impl KeyKind {
             return Self::Foreign;
         }
         let id = parts.next().filter(|id| !id.is_empty());
-        let replay = (parts.next() == Some("replay")).then_some(id).flatten();
-        Self::Delivery { replay: replay.map(str::to_owned) }
+        Self::Delivery { is_replay: id.is_some() && parts.next() == Some("replay") }
     }
 }
 
-/// The time in the name of an object, `YYYY-MM-DDTHH-mm-ss-SSSZ`, where the name is one that Annals gives.
+/// Returns the time in the name of a delivered object, `YYYY-MM-DDTHH-mm-ss-SSSZ`.
 fn time(name: &str) -> Option<&str> {
     let name = name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".json")?;
     let (time, suffix) = name.rsplit_once('-')?;
@@ -66,30 +62,26 @@ fn time(name: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn delivery(replay: Option<&str>) -> KeyKind {
-        KeyKind::Delivery { replay: replay.map(str::to_owned) }
-    }
-
     #[test]
-    fn every_layout_is_known_behind_any_prefix() {
+    fn every_layout_is_recognised_after_any_prefix() {
         for key in [
             "2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json",
             "2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json.gz",
             "dt=2026-11-22/hour=10/2026-11-22T10-10-00-000Z-k3x9a0bq.json.gz",
             "audit/annals/2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json",
         ] {
-            assert_eq!(KeyKind::of(key), delivery(None), "{key}");
+            assert_eq!(KeyKind::of(key), KeyKind::Delivery { is_replay: false }, "{key}");
         }
         for key in [
             "replay/7/2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json",
             "audit/replay/7/dt=2026-11-22/hour=10/2026-11-22T10-10-00-000Z-k3x9a0bq.json.gz",
         ] {
-            assert_eq!(KeyKind::of(key), delivery(Some("7")), "{key}");
+            assert_eq!(KeyKind::of(key), KeyKind::Delivery { is_replay: true }, "{key}");
         }
     }
 
     #[test]
-    fn the_test_object_and_folders_are_nothing_to_wonder_at() {
+    fn the_test_object_and_folders_are_recognised() {
         assert_eq!(KeyKind::of("audit/test-wiremock-cloud-integration.txt"), KeyKind::Test);
         assert_eq!(KeyKind::of("audit/2026-11/"), KeyKind::Folder);
     }

@@ -1,4 +1,4 @@
-//! `annals-verify`: the command line.
+//! The command line of `annals-verify`.
 
 use std::{
     fs,
@@ -12,45 +12,45 @@ use annals_verify::{
     Expectation, read,
     report::{Report, Verdict},
     source::{Folder, Source},
-    tail::{Asked, Tail},
+    tail::{Fetched, Tail},
 };
 use anyhow::Context as _;
 use clap::Parser;
 
-/// Says whether delivered audit events are the whole log, unaltered, or exactly where they are not.
+/// Checks whether the delivered audit events are the whole log, unaltered, and reports exactly where they are not.
 ///
-/// The exit status is 0 where that is proven, 1 where it is not, and 2 where it could not be checked.
+/// Exit status: 0 if that is proven, 1 if it is not, 2 if it could not be checked.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
     /// A folder with the objects, or s3://BUCKET/PREFIX
     #[arg(value_name = "SOURCE")]
     source: String,
-    /// Only objects whose keys begin with PREFIX: the destination's
+    /// Check only objects whose keys begin with PREFIX, the destination's prefix
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
-    /// The log's end: a saved answer of GET /audit/tail
+    /// The end of the log: a saved response of GET /audit/tail
     #[arg(long, value_name = "FILE", conflicts_with = "tail_url")]
     tail: Option<PathBuf>,
-    /// Ask the API at URL for the log's end; the token is in the environment variable ANNALS_TOKEN
+    /// Fetch the end of the log from the API at URL, with the token in the environment variable ANNALS_TOKEN
     #[arg(long, value_name = "URL")]
     tail_url: Option<String>,
-    /// Whose log it should be; a platform's token needs it with --tail-url
+    /// The organisation whose log this must be; required with --tail-url and the platform token
     #[arg(long, value_name = "ID")]
     organisation: Option<OrganisationId>,
-    /// The sequence that the delivery should begin with
+    /// The sequence that the delivery must begin with
     #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
     first: Option<u64>,
     /// The bucket's region
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// The profile of the AWS configuration to read the bucket with
+    /// The AWS profile to read the bucket with
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Report as JSON, with all problems
+    /// Print the report as JSON, with all problems
     #[arg(long)]
     json: bool,
-    /// Show at most so many problems
+    /// Print at most N problems
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
 }
@@ -77,70 +77,68 @@ fn print(report: &Report, options: &Options) -> anyhow::Result<()> {
 }
 
 fn run(options: &Options) -> anyhow::Result<Report> {
-    let prefix = folder(options.prefix.as_deref().unwrap_or_default());
-    let Some(place) = options.source.strip_prefix("s3://") else {
+    let prefix = as_folder(options.prefix.as_deref().unwrap_or_default());
+    let Some(location) = options.source.strip_prefix("s3://") else {
         let path = Path::new(&options.source);
-        anyhow::ensure!(path.is_dir(), "{} is no folder", path.display());
-        let misplaced =
-            if options.region.is_some() { Some("--region") } else { options.profile.as_ref().map(|_| "--profile") };
-        if let Some(option) = misplaced {
-            anyhow::bail!("{option} is for a bucket: give s3://BUCKET/PREFIX");
+        anyhow::ensure!(path.is_dir(), "{} is not a folder", path.display());
+        for (option, value) in [("--region", &options.region), ("--profile", &options.profile)] {
+            anyhow::ensure!(value.is_none(), "{option} requires a bucket as the source: s3://BUCKET/PREFIX");
         }
-        return judge(options, &Folder::new(path, &prefix));
+        return check(options, &Folder::new(path, &prefix));
     };
-    let (bucket, path) = place.split_once('/').unwrap_or((place, ""));
-    anyhow::ensure!(!bucket.is_empty(), "s3:// must be followed by a bucket's name");
-    in_bucket(options, bucket, &format!("{}{prefix}", folder(path)))
+    let (bucket, path) = location.split_once('/').unwrap_or((location, ""));
+    anyhow::ensure!(!bucket.is_empty(), "s3:// must be followed by the name of a bucket");
+    check_bucket(options, bucket, &format!("{}{prefix}", as_folder(path)))
 }
 
-/// A path as what the keys below it begin with, as a destination keeps its prefix.
-fn folder(path: &str) -> String {
+/// Appends the slash that ends a destination's prefix.
+fn as_folder(path: &str) -> String {
     if path.is_empty() || path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
 }
 
 #[cfg(feature = "s3")]
-fn in_bucket(options: &Options, bucket: &str, prefix: &str) -> anyhow::Result<Report> {
+fn check_bucket(options: &Options, bucket: &str, prefix: &str) -> anyhow::Result<Report> {
     let source =
         annals_verify::bucket::Bucket::connect(bucket, prefix, options.region.as_deref(), options.profile.as_deref())?;
-    judge(options, &source)
+    check(options, &source)
 }
 
 #[cfg(not(feature = "s3"))]
-fn in_bucket(_: &Options, _: &str, _: &str) -> anyhow::Result<Report> {
-    anyhow::bail!("this build reads folders only: it was made without the feature s3")
+fn check_bucket(_: &Options, _: &str, _: &str) -> anyhow::Result<Report> {
+    anyhow::bail!("this build reads only folders: it was built without the feature s3")
 }
 
-/// The tail is asked for before the objects are read, so that a wrong token is known at once; and again where events were
-/// delivered meanwhile, for the log must reach at least as far as they do.
-fn judge(options: &Options, source: &dyn Source) -> anyhow::Result<Report> {
-    let tail = tail(options)?;
-    let mut expected = Expectation { organisation: options.organisation.clone(), first: options.first, tail };
-    let reading = read(source)?;
-    let report = reading.judge(source, &expected)?;
+/// Fetches the tail before it reads the objects, so that an invalid token fails at once. Fetches it again if events were
+/// delivered in the meantime, because the log must extend at least as far as they do.
+fn check(options: &Options, source: &dyn Source) -> anyhow::Result<Report> {
+    let mut expected =
+        Expectation { organisation: options.organisation.clone(), first: options.first, tail: tail(options)? };
+    let delivery = read(source)?;
+    let report = delivery.check(source, &expected)?;
     if options.tail_url.is_none() || report.last_sequence <= report.tail_sequence {
         return Ok(report);
     }
-    expected.tail = self::tail(options)?;
-    Ok(reading.judge(source, &expected)?)
+    expected.tail = tail(options)?;
+    Ok(delivery.check(source, &expected)?)
 }
 
 fn tail(options: &Options) -> anyhow::Result<Option<Tail>> {
     if let Some(file) = &options.tail {
-        let answer = fs::read(file).with_context(|| format!("cannot read the tail {}", file.display()))?;
-        let tail = Tail::parse(&answer, Asked::Earlier);
-        return Ok(Some(tail.with_context(|| format!("{} holds no tail", file.display()))?));
+        let response = fs::read(file).with_context(|| format!("cannot read the tail {}", file.display()))?;
+        let tail = Tail::parse(&response, Fetched::Earlier);
+        return Ok(Some(tail.with_context(|| format!("{} does not contain a tail", file.display()))?));
     }
-    options.tail_url.as_deref().map(|url| ask(url, options.organisation.as_ref())).transpose()
+    options.tail_url.as_deref().map(|url| fetch_tail(url, options.organisation.as_ref())).transpose()
 }
 
 #[cfg(feature = "s3")]
-fn ask(url: &str, organisation: Option<&OrganisationId>) -> anyhow::Result<Tail> {
+fn fetch_tail(url: &str, organisation: Option<&OrganisationId>) -> anyhow::Result<Tail> {
     let token =
         std::env::var("ANNALS_TOKEN").context("--tail-url needs a token in the environment variable ANNALS_TOKEN")?;
-    Ok(annals_verify::api::tail(url, organisation, &token)?)
+    Ok(annals_verify::api::fetch_tail(url, organisation, &token)?)
 }
 
 #[cfg(not(feature = "s3"))]
-fn ask(_: &str, _: Option<&OrganisationId>) -> anyhow::Result<Tail> {
-    anyhow::bail!("this build asks no API: it was made without the feature s3; save the tail and give it with --tail")
+fn fetch_tail(_: &str, _: Option<&OrganisationId>) -> anyhow::Result<Tail> {
+    anyhow::bail!("this build cannot call the API: it was built without the feature s3; save the tail and use --tail")
 }

@@ -1,87 +1,79 @@
-//! The answer: the verdict first, then what is wrong and what to do about it. Owns words and formats; what is wrong is
-//! found by [`crate::stitch`](mod@crate::stitch).
+//! The report: first the verdict, then each problem and what to do about it, as text and as JSON. Finds no problems:
+//! that is [`crate::check`](mod@crate::check).
 
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
-/// What is to be said of a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The result of a check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// Whether it is the whole log.
     pub verdict: Verdict,
-    /// The verdict in a sentence.
+    /// The verdict as a sentence.
     pub summary: String,
-    /// Whose log it is, where anything was delivered.
+    /// The organisation whose log was delivered; `None` if there are no events.
     pub organisation: Option<String>,
     /// How many delivered objects were read.
     pub objects: u64,
-    /// How many lines they have, copies and foreign ones included.
+    /// How many lines they have, copies and foreign lines included.
     pub lines: u64,
-    /// How many different events of the organisation were found.
+    /// How many different events of the organisation they contain.
     pub events: u64,
-    /// The sequence of the first.
     pub first_sequence: Option<u64>,
-    /// The sequence of the last.
     pub last_sequence: Option<u64>,
-    /// The hash of the last one's line, in hex.
+    /// The hash of the last line, in hex.
     pub last_hash: Option<String>,
-    /// The tail's sequence, where a tail was given.
     pub tail_sequence: Option<u64>,
     /// How many events the tail is ahead of the delivery.
     pub behind: u64,
-    /// All that is wrong.
     pub problems: Vec<Problem>,
-    /// What is not wrong but good to know.
+    /// What is not a problem but worth knowing.
     pub notes: Vec<String>,
 }
 
 /// Whether a delivery is the whole log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Dense, and unbroken, up to the tail where there is one.
+    /// No event is missing and no line was changed, up to the tail if there is one.
     Proven,
-    /// As good up to its last event, but the tail is further on.
+    /// The same up to the last delivered event, but the tail is further on.
     Behind,
-    /// Something is wrong.
+    /// There is a problem.
+    #[default]
     Broken,
 }
 
-/// What kind of thing is wrong.
+/// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Events are not there.
+pub enum ProblemKind {
     Missing,
-    /// Events are not there, and the log itself says why.
+    /// Events are missing, and the log itself explains why.
     MissingExplained,
-    /// A line is not what was delivered.
     Changed,
-    /// Lines are there but not in order.
     Reordered,
-    /// A line is there more than once in one object.
+    /// An object contains a line more than once.
     Duplicated,
-    /// An event is there twice with different content.
+    /// Two copies of an event differ.
     Conflict,
     /// An object ends too early.
     Truncated,
     /// The delivery ends before the tail.
     Behind,
-    /// The delivery goes on where the log has ended.
+    /// The delivery has events after the end of the log.
     Beyond,
-    /// A line is not one of this log.
+    /// A line does not belong to this log.
     ForeignLine,
-    /// An object is none of Annals'.
+    /// Annals did not write an object.
     ForeignObject,
-    /// An object has no line.
     EmptyObject,
-    /// The tail is not that of this log.
+    /// The tail does not belong to this log.
     Tail,
 }
 
-impl Kind {
+impl ProblemKind {
     fn title(self) -> &'static str {
         match self {
             Self::Missing | Self::MissingExplained => "MISSING",
@@ -102,83 +94,85 @@ impl Kind {
     fn next(self) -> &'static str {
         match self {
             Self::Missing => {
-                "see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences"
+                "find out who deleted objects (object versions and access logs of the bucket), and request a replay of \
+                 these sequences"
             }
             Self::MissingExplained => {
-                "nothing was taken away: these events expired in the log before the bucket accepted them; look at when \
-                 the destination was failing, and keep events longer"
+                "nobody deleted anything: these events expired in the log before the bucket accepted them; find out when \
+                 the destination was failing, and increase the retention"
             }
             Self::Changed | Self::Conflict => {
-                "see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a \
-                 replay of these sequences: it brings the true lines"
+                "find out who wrote the object after its delivery (object versions and access logs of the bucket), and \
+                 request a replay of these sequences to get the original lines"
             }
             Self::Reordered | Self::Duplicated => {
-                "Annals delivers each line once and in order: see what rewrote the object, and take a fresh copy of it"
+                "Annals delivers each line once and in order: find out what rewrote the object, and download it again"
             }
-            Self::Truncated => "take a fresh copy of the object; if it is the same in the bucket, ask for a replay",
+            Self::Truncated => "download the object again; if it is the same in the bucket, request a replay",
             Self::Behind => {
-                "wait for the next delivery, ten minutes, and run again with this tail saved to a file and --tail FILE: \
-                 what is missing then is missing for good; look at the destination's status"
+                "save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events \
+                 that are still missing then are lost; check the destination's status"
             }
-            Self::Beyond => "these events were never recorded: see who wrote the object (access logs of the bucket)",
-            Self::ForeignLine => "see who wrote to the object; nothing but Annals should be able to",
+            Self::Beyond => {
+                "these events were never recorded: find out who wrote the object (access logs of the bucket)"
+            }
+            Self::ForeignLine => "find out who wrote to the object; only Annals should be able to",
             Self::ForeignObject => {
-                "nothing in it was counted: if the bucket is used for more than this, give the destination's prefix with \
-                 --prefix; if it is a renamed delivery, give it its name back"
+                "the object was ignored: if the bucket is also used for something else, pass the destination's prefix with \
+                 --prefix; if this is a renamed delivery, restore its name"
             }
-            Self::EmptyObject => "Annals delivers no empty object: take a fresh copy, then ask for a replay",
-            Self::Tail => "ask for the tail of this organisation's log, with a token of this organisation",
+            Self::EmptyObject => {
+                "Annals delivers no empty objects: download it again; if it is empty in the bucket, request a replay"
+            }
+            Self::Tail => "fetch the tail again, with a token of this organisation",
         }
     }
 }
 
-/// One thing that is wrong.
+/// One problem, where it is, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// What kind.
-    pub kind: Kind,
-    /// The object.
+    pub kind: ProblemKind,
+    /// The key of the object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The number of the line in it, from 1.
+    /// The number of the line in the object, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// The first sequence that it is about.
+    /// The first sequence concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_sequence: Option<u64>,
-    /// The last one.
+    /// The last sequence concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_sequence: Option<u64>,
-    /// What is wrong, in words.
     pub what: String,
-    /// What to do next.
     pub next: &'static str,
 }
 
 impl Problem {
-    /// A problem of this kind.
+    /// Creates a problem that has no place yet.
     #[must_use]
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+    pub fn new(kind: ProblemKind, what: impl Into<String>) -> Self {
         let what = what.into();
         Self { kind, key: None, line: None, first_sequence: None, last_sequence: None, what, next: kind.next() }
     }
 
-    /// In this object.
+    /// Sets the key of the object.
     #[must_use]
     pub fn at(mut self, key: &str) -> Self {
         self.key = Some(key.to_owned());
         self
     }
 
-    /// At this line of its object.
+    /// Sets the line number.
     #[must_use]
     pub fn line(mut self, line: u64) -> Self {
         self.line = Some(line);
         self
     }
 
-    /// About these sequences.
+    /// Sets the sequences concerned.
     #[must_use]
     pub fn sequences(mut self, first: u64, last: u64) -> Self {
         self.first_sequence = Some(first);
@@ -187,7 +181,7 @@ impl Problem {
     }
 }
 
-/// `CHANGED: line 3 of KEY, sequence 7: …`.
+/// Writes `CHANGED: line 3 of KEY, sequence 7: …`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut place = String::new();
@@ -206,32 +200,79 @@ impl fmt::Display for Problem {
 }
 
 impl Report {
-    /// The report for people, with at most `most` of the problems.
+    /// Sorts the problems, and derives the verdict and the summary from the other fields.
     #[must_use]
-    pub fn to_text(&self, most: usize) -> String {
+    pub fn conclude(mut self) -> Self {
+        self.problems.sort_by(|one, other| {
+            let place = |problem: &Problem| (problem.first_sequence.unwrap_or(u64::MAX), problem.kind);
+            (place(one), &one.key, one.line).cmp(&(place(other), &other.key, other.line))
+        });
+        self.verdict = match self.problems.as_slice() {
+            [] => Verdict::Proven,
+            problems if problems.iter().all(|problem| problem.kind == ProblemKind::Behind) => Verdict::Behind,
+            _ => Verdict::Broken,
+        };
+        self.summary = self.summarise();
+        self
+    }
+
+    fn summarise(&self) -> String {
+        let events = match (self.first_sequence, self.last_sequence) {
+            (Some(first), Some(last)) => format!("{}, {}", count(self.events, "event"), sequences(first, last)),
+            _ => "no events".to_owned(),
+        };
+        let problems = count(self.problems.len() as u64, "problem");
+        let objects = count(self.objects, "object");
+        match (self.verdict, self.tail_sequence) {
+            (Verdict::Broken, _) => format!("NOT PROVEN: {problems} in {objects} with {events}."),
+            (Verdict::Behind, tail) => format!(
+                "NOT PROVEN YET: {events}, none missing and none altered, but the log goes on to sequence {}.",
+                grouped(tail.unwrap_or(0))
+            ),
+            (Verdict::Proven, None) => format!(
+                "Proven except for the end of the log: {events}, none missing, none altered. To check the end, pass the \
+                 log's tail with --tail or --tail-url."
+            ),
+            (Verdict::Proven, Some(tail)) if tail == self.last_sequence.unwrap_or(0) => {
+                format!("Proven: {events}, none missing, none altered; the end matches the log's tail.")
+            }
+            (Verdict::Proven, Some(tail)) if Some(tail + 1) >= self.first_sequence => format!(
+                "Proven: {events}, none missing, none altered; sequence {} matches the tail, and the lines after it \
+                 continue the chain.",
+                grouped(tail)
+            ),
+            (Verdict::Proven, Some(_)) => {
+                format!("Proven except for the end of the log: {events}, none missing, none altered.")
+            }
+        }
+    }
+
+    /// Formats the report as text, with at most `limit` problems and `limit` notes.
+    #[must_use]
+    pub fn to_text(&self, limit: usize) -> String {
         let mut text = format!("{}\n", self.summary);
-        for (number, problem) in self.problems.iter().take(most).enumerate() {
+        for (number, problem) in self.problems.iter().take(limit).enumerate() {
             let _ = write!(text, "\n{}. {problem}\n   Next: {}.\n", number + 1, problem.next);
         }
-        let more = self.problems.len().saturating_sub(most);
+        let more = self.problems.len().saturating_sub(limit);
         if more > 0 {
-            let _ = write!(text, "\nAnd {} more; --json has them all.\n", grouped(more as u64));
+            let _ = write!(text, "\nAnd {} more: use --json to see all.\n", grouped(more as u64));
         }
         if !self.notes.is_empty() {
             text.push('\n');
         }
-        for note in self.notes.iter().take(most) {
+        for note in self.notes.iter().take(limit) {
             let _ = writeln!(text, "Note: {note}.");
         }
-        let more = self.notes.len().saturating_sub(most);
+        let more = self.notes.len().saturating_sub(limit);
         if more > 0 {
-            let _ = writeln!(text, "Note: and {} more; --json has them all.", grouped(more as u64));
+            let _ = writeln!(text, "Note: and {} more: use --json to see all.", grouped(more as u64));
         }
         text
     }
 }
 
-/// `sequence 7`, or `sequences 7 to 9`.
+/// Returns `sequence 7` or `sequences 7 to 9`.
 #[must_use]
 pub fn sequences(first: u64, last: u64) -> String {
     if first == last {
@@ -241,13 +282,13 @@ pub fn sequences(first: u64, last: u64) -> String {
     }
 }
 
-/// `1 event`, or `2 events`.
+/// Returns `1 event` or `2 events`.
 #[must_use]
 pub fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between its thousands.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -1,5 +1,4 @@
-//! Where delivered objects are: the port, folders, and objects in memory. Owns reading bytes; what they mean is
-//! [`crate::object`]'s.
+//! Where delivered objects are stored: the port, folders, and objects in memory. Reads bytes and does not interpret them.
 
 use std::{
     collections::BTreeMap,
@@ -8,54 +7,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Objects by key.
+/// Read access to objects by key.
 pub trait Source: Sync {
-    /// All keys, in any order.
+    /// Returns all keys, in any order.
     ///
     /// # Errors
-    /// Where they cannot be listed.
+    /// Returns an error if the keys cannot be listed.
     fn keys(&self) -> Result<Vec<String>, SourceError>;
 
-    /// The bytes of an object, from the first on.
+    /// Returns a reader of an object's bytes.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// Returns an error if the object cannot be opened.
     fn open(&self, key: &str) -> io::Result<Box<dyn io::Read + Send + '_>>;
 
-    /// How many objects are best read at the same time.
-    fn at_once(&self) -> usize {
+    /// Returns how many objects to read in parallel. Default: one for each core.
+    fn parallel_reads(&self) -> usize {
         std::thread::available_parallelism().map_or(1, NonZero::get)
     }
 }
 
-/// Why nothing can be said.
+/// Why a delivery cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The keys cannot be listed.
-    #[error("cannot list {place}")]
-    List {
-        /// What was to be listed.
-        place: String,
-        /// Why not.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// An object cannot be read.
+    #[error("cannot list {location}")]
+    List { location: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("cannot read {key}")]
-    Read {
-        /// Which.
-        key: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// There are no deliveries, and no tail that says that there should be.
-    #[error("there is no delivered object here ({foreign} others): is this the right folder, bucket and prefix?")]
-    Nothing {
-        /// How many other objects there are.
-        foreign: usize,
-    },
+    Read { key: String, source: io::Error },
+    /// There are no delivered objects, and no tail says that there should be any. `foreign` counts other objects.
+    #[error("no delivered objects here ({foreign} other objects): is this the right folder, bucket and prefix?")]
+    Nothing { foreign: usize },
 }
 
-/// A folder with objects as files, as `aws s3 sync` makes it.
+/// A folder with objects as files, as `aws s3 sync` creates it.
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: PathBuf,
@@ -63,7 +47,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The files below `root` whose paths in it begin with `prefix`.
+    /// Selects the files below `root` whose paths relative to it begin with `prefix`.
     #[must_use]
     pub fn new(root: &Path, prefix: &str) -> Self {
         Self { root: root.to_owned(), prefix: prefix.to_owned() }
@@ -71,15 +55,15 @@ impl Folder {
 
     fn walk(&self, folder: &Path, path: &str, keys: &mut Vec<String>) -> Result<(), SourceError> {
         let failed =
-            |source: io::Error| SourceError::List { place: folder.display().to_string(), source: source.into() };
+            |source: io::Error| SourceError::List { location: folder.display().to_string(), source: source.into() };
         for entry in fs::read_dir(folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry
                 .file_name()
                 .into_string()
-                .map_err(|name| failed(io::Error::other(format!("the file name {} is no UTF-8", name.display()))))?;
+                .map_err(|name| failed(io::Error::other(format!("the file name {} is not UTF-8", name.display()))))?;
             let key = format!("{path}{name}");
-            // A link to a folder is not followed: it may lead back here. It counts as the foreign object that it is.
+            // Links to folders are not followed, because they may form a cycle. They count as foreign objects.
             if entry.file_type().map_err(failed)?.is_dir() {
                 self.walk(&entry.path(), &format!("{key}/"), keys)?;
             } else if key.starts_with(&self.prefix) {
@@ -113,8 +97,8 @@ impl Source for BTreeMap<String, Vec<u8>> {
         Ok(Box::new(content.as_slice()))
     }
 
-    /// They are small: a thread costs more than it saves.
-    fn at_once(&self) -> usize {
+    /// Reading from memory is fast: a thread costs more than it saves.
+    fn parallel_reads(&self) -> usize {
         1
     }
 }
@@ -124,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folders_files_are_its_objects() {
+    fn the_files_of_a_folder_are_its_objects() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("a/b")).unwrap();
         fs::write(folder.path().join("a/b/c.json"), "x").unwrap();

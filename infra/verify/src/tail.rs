@@ -1,48 +1,45 @@
-//! The log's end, as `GET /audit/tail` says it. Owns reading that answer; asking for it is `api`'s.
+//! The end of the log. Parses the response of `GET /audit/tail`; does not fetch it: that is `api`.
 
 use annals_core::{id::EventId, log::segment::LineHash};
 use serde::Deserialize;
 
 use crate::line;
 
-/// The end of the log at some moment.
+/// The end of the log at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tail {
-    /// The last event's sequence; 0 where there was none.
+    /// The last event's sequence; 0 for an empty log.
     pub sequence: u64,
-    /// The last event's id, where there was one.
+    /// The last event's id; `None` for an empty log.
     pub id: Option<EventId>,
     /// The hash of the last line.
     pub hash: LineHash,
-    /// When the last event was recorded.
+    /// When the last event was recorded, as the API returned it.
     pub timestamp: Option<String>,
-    /// When it was asked for.
-    pub asked: Asked,
+    pub fetched: Fetched,
 }
 
-/// When a tail was asked for.
+/// When a tail was fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// With the delivery's reading: its last events may not have been delivered yet, but none beyond it can have been.
+pub enum Fetched {
+    /// Together with the objects: its last events may not be delivered yet, and no object can contain later events.
     Now,
-    /// Earlier: all its events should have been delivered since.
+    /// Earlier: all its events must be delivered by now.
     Earlier,
 }
 
-/// Why a text is no tail.
+/// Why a text is not a tail.
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
-    /// It is not what the API answers.
-    #[error("it is not what GET /audit/tail answers")]
+    #[error("not a response of GET /audit/tail")]
     Json(#[from] serde_json::Error),
-    /// A field is not what it should be.
-    #[error("its {0} is not what GET /audit/tail answers")]
+    #[error("not a response of GET /audit/tail: {0} is invalid")]
     Field(&'static str),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct Response {
     sequence: u64,
     event_id: Option<String>,
     hash: String,
@@ -50,21 +47,21 @@ struct Answer {
 }
 
 impl Tail {
-    /// Reads the API's answer.
+    /// Parses a response of `GET /audit/tail`.
     ///
     /// # Errors
-    /// [`TailError`] where it is none.
-    pub fn parse(answer: &[u8], asked: Asked) -> Result<Self, TailError> {
-        let answer: Answer = serde_json::from_slice(answer)?;
-        let id = match &answer.event_id {
+    /// Returns an error if it is not such a response.
+    pub fn parse(response: &[u8], fetched: Fetched) -> Result<Self, TailError> {
+        let response: Response = serde_json::from_slice(response)?;
+        let id = match &response.event_id {
             Some(id) => Some(EventId::parse(id).map_err(|_| TailError::Field("eventId"))?),
             None => None,
         };
-        if id.map_or(0, EventId::sequence) != answer.sequence {
+        if id.map_or(0, EventId::sequence) != response.sequence {
             return Err(TailError::Field("eventId"));
         }
-        let hash = line::hash(&answer.hash).ok_or(TailError::Field("hash"))?;
-        Ok(Self { sequence: answer.sequence, id, hash, timestamp: answer.timestamp, asked })
+        let hash = line::hash(&response.hash).ok_or(TailError::Field("hash"))?;
+        Ok(Self { sequence: response.sequence, id, hash, timestamp: response.timestamp, fetched })
     }
 }
 
@@ -73,8 +70,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_of_the_api_is_read_and_nothing_else() {
-        let parse = |text: &str| Tail::parse(text.as_bytes(), Asked::Now);
+    fn only_a_response_of_the_api_is_a_tail() {
+        let parse = |text: &str| Tail::parse(text.as_bytes(), Fetched::Now);
         let hash = "ab".repeat(32);
         let id = "01a202b2-c57b-7000-8000-000001e08acc";
         let tail = parse(&format!(r#"{{"sequence":7,"eventId":"{id}","hash":"{hash}","timestamp":"t"}}"#)).unwrap();

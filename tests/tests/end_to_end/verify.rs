@@ -1,5 +1,4 @@
-//! `annals-verify` on deliveries of a real log: it finds every mutation, reports the place of every problem, and sets
-//! its exit status.
+//! `annals-verify` on deliveries of a real log: mutations, the report of each problem, and the program with its exit status.
 
 mod delivery;
 mod mutations;

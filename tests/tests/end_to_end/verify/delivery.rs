@@ -1,4 +1,5 @@
-//! Deliveries to tamper with: recorded by the log, cut into objects and named as by the shipper.
+//! Deliveries to tamper with: recorded by the log, then split into objects and named as the shipper does it. Does not tamper:
+//! the tests do.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +20,7 @@ use annals_tests::{clock::VirtualClock, entropy::SeededEntropy, memory::MemorySt
 use annals_verify::{
     Expectation,
     report::Report,
-    tail::{Asked, Tail},
+    tail::{Fetched, Tail},
     verify,
 };
 use flate2::{read::MultiGzDecoder, write::GzEncoder};
@@ -31,27 +32,27 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// The number of appends.
     pub(crate) segments: usize,
-    /// Every n-th object is compressed.
+    /// Compresses every n-th object.
     pub(crate) compress: Option<usize>,
     pub(crate) layout: KeyLayout,
-    /// The number of objects missing at the beginning.
+    /// The number of objects at the beginning that are no longer there.
     pub(crate) expired: usize,
 }
 
-/// The delivered objects of a log, and the log's tail.
+/// The delivered objects of a log, and its tail.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     pub(crate) expected: Expectation,
 }
 
-/// The number of events of each append.
+/// Returns how many events each append has.
 pub(crate) fn sizes(seed: u64, segments: usize) -> Vec<u64> {
     let entropy = SeededEntropy::new(seed ^ 0x512e);
     (0..segments).map(|_| entropy.between(1, 4)).collect()
 }
 
-/// The lines of an organisation's log, with this number of events in each append.
+/// Records appends with these numbers of events. Returns the lines of each append.
 pub(crate) async fn log(organisation: &str, seed: u64, sizes: &[u64]) -> Vec<Vec<String>> {
     let entropy = SeededEntropy::new(seed);
     let clock = VirtualClock::new(sample::START);
@@ -93,16 +94,16 @@ impl Plan {
             }
             number += 1;
         }
-        let tail = tail(log.concat().last().unwrap(), Asked::Now);
+        let tail = tail(log.concat().last().unwrap(), Fetched::Now);
         Delivery { objects, expected: Expectation { organisation: None, first, tail: Some(tail) } }
     }
 }
 
 impl Delivery {
-    /// A small plain delivery: nine events, three in each of three objects, in appends of one to three.
+    /// Creates a small uncompressed delivery: three objects with three events each, from appends of one to three events.
     pub(crate) async fn small() -> Self {
         let lines = log("acme", 6, &[1, 2, 3, 1, 2]).await.concat();
-        let tail = Some(tail(lines.last().unwrap(), Asked::Earlier));
+        let tail = Some(tail(lines.last().unwrap(), Fetched::Earlier));
         let expected = Expectation { organisation: None, first: None, tail };
         let mut delivery = Self { objects: BTreeMap::new(), expected };
         for (name, lines) in ["aaaaaaaa", "bbbbbbbb", "cccccccc"].iter().zip(lines.chunks(3)) {
@@ -111,7 +112,7 @@ impl Delivery {
         delivery
     }
 
-    pub(crate) fn judged(&self) -> Report {
+    pub(crate) fn check(&self) -> Report {
         verify(&self.objects, &self.expected).unwrap()
     }
 
@@ -119,23 +120,22 @@ impl Delivery {
         self.objects.keys().cloned().collect()
     }
 
-    /// The lines of an object.
     pub(crate) fn lines(&self, key: &str) -> Vec<String> {
         lines(&decode(&self.objects[key]).unwrap())
     }
 
-    /// Replaces the lines of an object, compressed as before.
+    /// Replaces the lines of an object. It stays compressed or not.
     pub(crate) fn put(&mut self, key: &str, lines: &[String]) {
         self.put_content(key, &content(lines));
     }
 
-    /// Replaces the content of an object, compressed as before.
+    /// Replaces the content of an object. It stays compressed or not.
     pub(crate) fn put_content(&mut self, key: &str, content: &[u8]) {
         let compressed = self.objects.get(key).map_or_else(|| key.ends_with(".gz"), |old| is_compressed(old));
         self.objects.insert(key.to_owned(), encode(content, compressed));
     }
 
-    /// Adds an object of another time.
+    /// Adds an object with a later time in its key. Returns the key.
     pub(crate) fn add(&mut self, number: usize, replay: Option<&str>, lines: &[String]) -> String {
         let at = sample::START.plus(Duration::from_secs(1_000_000 + number as u64));
         let time = at.to_string().replace([':', '.'], "-");
@@ -154,7 +154,7 @@ pub(crate) fn is_compressed(object: &[u8]) -> bool {
     object.starts_with(&[0x1f, 0x8b])
 }
 
-/// The content of an object, or `None` if it is damaged.
+/// Returns the content of an object, or `None` if it is damaged.
 pub(crate) fn decode(object: &[u8]) -> Option<Vec<u8>> {
     if !is_compressed(object) {
         return Some(object.to_vec());
@@ -189,14 +189,14 @@ fn id(line: &str) -> EventId {
     EventId::parse(&line[at..at + 36]).unwrap()
 }
 
-/// The tail of a log that ends with `line`.
-pub(crate) fn tail(line: &str, asked: Asked) -> Tail {
+/// Returns the tail of a log that ends with `line`.
+pub(crate) fn tail(line: &str, fetched: Fetched) -> Tail {
     let id = id(line);
     let timestamp = Some(id.recorded_at().to_string());
-    Tail { sequence: id.sequence(), id: Some(id), hash: LineHash::of(line), timestamp, asked }
+    Tail { sequence: id.sequence(), id: Some(id), hash: LineHash::of(line), timestamp, fetched }
 }
 
-/// `line` as at another place of the log.
+/// Returns `line` as Annals would have written it at another sequence, with `from` replaced by `to`.
 pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &str, to: &str) -> String {
     let old = id(line);
     let acme = "acme".parse().unwrap();
@@ -207,7 +207,7 @@ pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &s
     format!(r#"{{"sequence":{sequence},"eventId":"{new}","timestamp":"{time}","previousHash":"{previous}{rest}"#)
 }
 
-/// `line` with the body of a gap event, by which the shipper records that events expired undelivered.
+/// Replaces the body of `line` with that of an event about a gap: events that expired before they were delivered.
 pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
     let thing = |id: &str, entity_type| Entity { id: id.into(), name: id.into(), entity_type };
     let event = OwnEvent {

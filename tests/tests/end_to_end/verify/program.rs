@@ -1,5 +1,5 @@
-//! The program on deliveries of the real shipper in the embedded cloud: from a bucket over S3's protocol or from a
-//! with the tail from the real API.
+//! The program `annals-verify`, on objects that the real shipper delivered into the embedded cloud: from a bucket over the S3
+//! protocol, from a folder, and with the tail from the real API.
 
 use std::{fs, path::Path, process::Output, time::Duration};
 
@@ -19,7 +19,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// The system, with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
+    /// Starts the system with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
     async fn start() -> Self {
         let system = start_system(None).await;
         let customer = Customer::create(system.cloud(), None);
@@ -47,7 +47,7 @@ impl Fixture {
         fixture
     }
 
-    /// Calls the API as the platform.
+    /// Calls the API with the platform token.
     async fn call(&self, method: &str, path: &str, body: Value) -> Value {
         let request = self.http.request(method.parse().unwrap(), self.system.url() + path);
         let request = request.bearer_auth(PLATFORM_TOKEN).header("content-type", "application/json");
@@ -69,6 +69,7 @@ impl Fixture {
         self.call("POST", "/_local/tick", json!({})).await;
     }
 
+    /// Runs the program. Returns its exit status, standard output and standard error.
     async fn run(&self, arguments: &[&str], token: Option<&str>) -> (Option<i32>, String, String) {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_verify-under-test"));
         command.args(arguments).env_clear().envs(self.environment.iter().cloned());
@@ -88,7 +89,7 @@ impl Fixture {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_shipped_is_proven_from_bucket_and_folder_and_what_is_taken_away_is_missed() {
+async fn a_delivery_is_proven_from_bucket_and_folder_and_a_deleted_object_is_missing() {
     let fixture = Fixture::start().await;
     for _ in 0..3 {
         fixture.deliver(5).await;
@@ -98,9 +99,9 @@ async fn what_was_shipped_is_proven_from_bucket_and_folder_and_what_is_taken_awa
 
     let (status, out, err) = fixture.run(&[&bucket, "--tail-url", &api, "--first", "1"], Some(&fixture.auditor)).await;
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    assert!(out.starts_with("Proven: ") && out.ends_with("agrees with the log's tail.\n"), "{out}");
+    assert!(out.starts_with("Proven: ") && out.ends_with("the end matches the log's tail.\n"), "{out}");
 
-    // The request was recorded: the log is now one event ahead of the bucket.
+    // Fetching the tail was recorded: now the log is one event ahead of the bucket.
     let arguments = [&bucket, "--prefix", "audit", "--tail-url", &api, "--organisation", "acme", "--json"];
     let (status, out, _) = fixture.run(&arguments, Some(PLATFORM_TOKEN)).await;
     let report: Value = serde_json::from_str(&out).unwrap();
@@ -134,7 +135,7 @@ async fn what_was_shipped_is_proven_from_bucket_and_folder_and_what_is_taken_awa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
+async fn a_delivery_that_cannot_be_checked_is_neither_proven_nor_disproven() {
     let fixture = Fixture::start().await;
     fixture.deliver(1).await;
     let folder = tempfile::tempdir().unwrap();
@@ -151,18 +152,18 @@ async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
         (&[], None, "required"),
         (&[place, "--frist", "1"], None, "--frist"),
         (&[place, "--first", "0"], None, "--first"),
-        (&[&nowhere], None, "is no folder"),
+        (&[&nowhere], None, "is not a folder"),
         (&[empty], None, "no delivered object"),
-        (&[place, "--region", "eu-west-1"], None, "--region is for a bucket"),
+        (&[place, "--region", "eu-west-1"], None, "--region requires a bucket"),
         (&[place, "--tail", &nowhere], None, "cannot read the tail"),
-        (&[place, "--tail", rubbish], None, "holds no tail"),
+        (&[place, "--tail", rubbish], None, "does not contain a tail"),
         (&[place, "--tail-url", &api], None, "ANNALS_TOKEN"),
-        (&[place, "--tail-url", &api], Some("wrong"), "the API refused with 401"),
+        (&[place, "--tail-url", &api], Some("wrong"), "the API refused with status 401"),
         (&[place, "--tail-url", "http://api.example.com"], Some("secret"), "must be https://"),
-        (&[place, "--tail-url", "http://127.0.0.1:1"], Some("secret"), "does not answer"),
+        (&[place, "--tail-url", "http://127.0.0.1:1"], Some("secret"), "no response from the API"),
         (&["s3://no-such-bucket-of-this-test"], None, "NoSuchBucket"),
-        (&[&bucket, "--region", "eu-west-1"], None, "give --region us-east-1"),
-        (&[&bucket, "--profile", "nobody"], None, "no credentials"),
+        (&[&bucket, "--region", "eu-west-1"], None, "use --region us-east-1"),
+        (&[&bucket, "--profile", "nobody"], None, "no AWS credentials"),
     ];
     for (arguments, token, reason) in cases {
         let (status, out, err) = fixture.run(arguments, token).await;
@@ -176,7 +177,7 @@ async fn what_cannot_be_checked_is_neither_proven_nor_refuted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_profile_that_is_named_goes_before_keys_in_the_environment() {
+async fn an_explicit_profile_takes_precedence_over_keys_in_the_environment() {
     let mut fixture = Fixture::start().await;
     fixture.deliver(1).await;
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! The report of each kind of problem, word for word.
 
 use annals_core::log::segment::LineHash;
-use annals_verify::{Expectation, line, report::Verdict, tail::Asked, verify};
+use annals_verify::{Expectation, line, report::Verdict, tail::Fetched, verify};
 
 use super::delivery::{Delivery, encode, gap, log, rewritten, tail};
 
@@ -21,35 +21,35 @@ impl Delivery {
     }
 
     fn text(&self) -> String {
-        self.judged().to_text(9)
+        self.check().to_text(9)
     }
 }
 
 #[tokio::test]
-async fn a_whole_delivery_is_proven() {
+async fn a_complete_delivery_is_proven() {
     let delivery = Delivery::small().await;
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; agrees with the log's tail.");
+    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.");
 }
 
 #[tokio::test]
-async fn without_a_tail_the_end_is_not_known() {
+async fn without_a_tail_the_end_is_not_proven() {
     let mut delivery = Delivery::small().await;
     delivery.expected.tail = None;
-    insta::assert_snapshot!(delivery.text(), @"Proven as far as it goes: 9 events, sequences 1 to 9, none missing, none altered. Where the log ends is not known: give its tail with --tail or --tail-url.");
+    insta::assert_snapshot!(delivery.text(), @"Proven except for the end of the log: 9 events, sequences 1 to 9, none missing, none altered. To check the end, pass the log's tail with --tail or --tail-url.");
 }
 
 #[tokio::test]
-async fn a_tail_that_was_saved_earlier_vouches_for_what_it_can() {
+async fn an_older_tail_confirms_the_events_up_to_it() {
     let mut delivery = Delivery::small().await;
     let fifth = delivery.lines(&delivery.keys()[1])[1].clone();
-    *delivery.tail() = tail(&fifth, Asked::Earlier);
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; agrees with the log's tail as it was at sequence 5, and goes on behind it.");
+    *delivery.tail() = tail(&fifth, Fetched::Earlier);
+    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; sequence 5 matches the tail, and the lines after it continue the chain.");
     delivery.tail().hash = LineHash([7; 32]);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its hash is not the tail's: it was changed, or it and lines before it were written anew so that they fit each other
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its hash does not match the tail: the line was changed, or it and the lines before it were rewritten to match each other
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
@@ -60,26 +60,26 @@ async fn objects_that_are_missing() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 2 objects with 6 events, sequences 1 to 9.
 
-    1. MISSING: sequences 4 to 6: 3 events between line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: whole objects, or the end of the one or the beginning of the other
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+    1. MISSING: sequences 4 to 6: 3 events between line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: whole objects, or the end of the first or the beginning of the second
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
     ");
 }
 
 #[tokio::test]
-async fn a_first_object_is_missed_only_where_it_is_expected() {
+async fn a_first_object_is_missing_only_if_it_is_expected() {
     let mut delivery = Delivery::small().await;
     delivery.remove(0);
     insta::assert_snapshot!(delivery.text(), @"
-    Proven: 6 events, sequences 4 to 9, none missing, none altered; agrees with the log's tail.
+    Proven: 6 events, sequences 4 to 9, none missing, none altered; the end matches the log's tail.
 
-    Note: it begins with sequence 4, and nothing says that it should: --first 4 would.
+    Note: the delivery begins with sequence 4; if that is what you expect, confirm it with --first 4.
     ");
     delivery.expected.first = Some(1);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 2 objects with 6 events, sequences 4 to 9.
 
-    1. MISSING: sequences 1 to 3: 3 events before 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, which is the first there is
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+    1. MISSING: sequences 1 to 3: 3 events before 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, the first object
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
     ");
 }
 
@@ -91,19 +91,19 @@ async fn lines_that_are_missing_within_an_object() {
     NOT PROVEN: 1 problem in 3 objects with 8 events, sequences 1 to 9.
 
     1. MISSING: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: 1 event between line 1 and line 2
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
     ");
 }
 
 #[tokio::test]
-async fn a_beginning_of_an_object_that_is_missing() {
+async fn a_missing_beginning_of_an_object() {
     let mut delivery = Delivery::small().await;
     delivery.edit(1, |lines| drop(lines.drain(..2)));
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 7 events, sequences 1 to 9.
 
-    1. MISSING: sequences 4 to 5: 2 events between 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, which begins in the middle of what was recorded at once: its own beginning is cut
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+    1. MISSING: sequences 4 to 5: 2 events between 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the latter begins in the middle of a batch, so its beginning is missing
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
     ");
 }
 
@@ -111,17 +111,17 @@ async fn a_beginning_of_an_object_that_is_missing() {
 async fn events_that_expired_before_their_delivery() {
     let mut delivery = Delivery::small().await;
     let last = gap(&delivery.lines(&delivery.keys()[2])[2], 4, 5);
-    *delivery.tail() = tail(&last, Asked::Earlier);
+    *delivery.tail() = tail(&last, Fetched::Earlier);
     delivery.edit(2, |lines| lines[2] = last);
     delivery.remove(1);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 2 problems in 2 objects with 6 events, sequences 1 to 9.
 
-    1. MISSING: sequences 4 to 5: 2 events expired before delivery, as the log itself says in its event destination.gap, sequence 9
-       Next: nothing was taken away: these events expired in the log before the bucket accepted them; look at when the destination was failing, and keep events longer.
+    1. MISSING: sequences 4 to 5: 2 events expired before delivery, according to the event destination.gap at sequence 9
+       Next: nobody deleted anything: these events expired in the log before the bucket accepted them; find out when the destination was failing, and increase the retention.
 
-    2. MISSING: sequence 6: 1 event between line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: whole objects, or the end of the one or the beginning of the other
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+    2. MISSING: sequence 6: 1 event between line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: whole objects, or the end of the first or the beginning of the second
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
     ");
 }
 
@@ -132,8 +132,8 @@ async fn a_line_that_was_changed() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its hash is not the one that line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json has for it, and that line is as the line behind it says
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its hash does not match the previousHash of line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, and that line matches the line after it
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
@@ -144,8 +144,8 @@ async fn the_last_line_of_an_object_that_was_changed() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json, sequence 3: its hash is not the one that line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json has for it, and that line is as the line behind it says
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json, sequence 3: its hash does not match the previousHash of line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, and that line matches the line after it
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
@@ -157,8 +157,8 @@ async fn a_previous_hash_that_was_changed() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 4: its previousHash was changed, and nothing else: with the hash of the line before in its place it is what was delivered
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 4: only its previousHash was changed: with the hash of the line before it, the line is as delivered
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
@@ -172,27 +172,27 @@ async fn two_neighbours_that_were_changed() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: neither is its previousHash the hash of the line before, nor its hash what comes behind it says: it was changed, and perhaps the line before too
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its previousHash is not the hash of the line before it, and its own hash matches nothing after it: the line was changed, and possibly the line before it too
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
 #[tokio::test]
-async fn the_last_line_of_all_is_held_against_the_tail() {
+async fn the_last_line_is_compared_with_the_tail() {
     let mut delivery = Delivery::small().await;
     delivery.edit(2, |lines| lines[2] = lines[2].replace("Ada", "Eve"));
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequence 9: its hash is not the tail's: it was changed, or it and lines before it were written anew so that they fit each other
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequence 9: its hash does not match the tail: the line was changed, or it and the lines before it were rewritten to match each other
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
     delivery.expected.tail = None;
-    assert_eq!(delivery.judged().verdict, Verdict::Proven, "nothing but the tail can tell");
+    assert_eq!(delivery.check().verdict, Verdict::Proven, "only the tail can show it");
 }
 
 #[tokio::test]
-async fn a_stretch_that_was_written_anew() {
+async fn lines_that_were_rewritten_to_match_each_other() {
     let mut delivery = Delivery::small().await;
     delivery.edit(2, |lines| {
         let hash = line::LineReader::default().header(lines[0].as_bytes()).unwrap().previous;
@@ -203,8 +203,8 @@ async fn a_stretch_that_was_written_anew() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequence 9: its hash is not the tail's: it was changed, or it and lines before it were written anew so that they fit each other
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequence 9: its hash does not match the tail: the line was changed, or it and the lines before it were rewritten to match each other
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
@@ -215,20 +215,20 @@ async fn lines_that_are_out_of_order() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. REORDERED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 4: sequence 6 should be here: lines are not in order (2 places)
-       Next: Annals delivers each line once and in order: see what rewrote the object, and take a fresh copy of it.
+    1. REORDERED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 4: expected sequence 6 here: the lines are out of order (2 places)
+       Next: Annals delivers each line once and in order: find out what rewrote the object, and download it again.
     ");
 }
 
 #[tokio::test]
-async fn a_line_that_is_there_twice() {
+async fn a_repeated_line() {
     let mut delivery = Delivery::small().await;
     delivery.edit(1, |lines| lines.insert(2, lines[1].clone()));
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. DUPLICATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: already there at line 2
-       Next: Annals delivers each line once and in order: see what rewrote the object, and take a fresh copy of it.
+    1. DUPLICATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: the same event is at line 2 of this object
+       Next: Annals delivers each line once and in order: find out what rewrote the object, and download it again.
     ");
 }
 
@@ -240,11 +240,11 @@ async fn identical_copies_are_only_noted() {
     delivery.add(2, None, &lines[4..8]);
     delivery.add(3, None, &lines[8..]);
     insta::assert_snapshot!(delivery.text(), @"
-    Proven: 9 events, sequences 1 to 9, none missing, none altered; agrees with the log's tail.
+    Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.
 
-    Note: sequences 5 to 8 are in 2026-12/03/2026-12-03T23-46-42-000Z-copy0002.json once more, byte for byte the same (not of a replay; a destination that was created anew delivers the last days again).
-    Note: sequence 9 is in 2026-12/03/2026-12-03T23-46-43-000Z-copy0003.json once more, byte for byte the same (not of a replay; a destination that was created anew delivers the last days again).
-    Note: sequences 2 to 5 are in replay/7/2026-12/03/2026-12-03T23-46-41-000Z-copy0001.json once more, byte for byte the same (a replay).
+    Note: sequences 5 to 8 are also in 2026-12/03/2026-12-03T23-46-42-000Z-copy0002.json, byte for byte the same (not a replay: a destination that is deleted and created again delivers the last days again).
+    Note: sequence 9 is also in 2026-12/03/2026-12-03T23-46-43-000Z-copy0003.json, byte for byte the same (not a replay: a destination that is deleted and created again delivers the last days again).
+    Note: sequences 2 to 5 are also in replay/7/2026-12/03/2026-12-03T23-46-41-000Z-copy0001.json, byte for byte the same (a replay).
     ");
 }
 
@@ -257,18 +257,18 @@ async fn copies_that_differ() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 4 objects with 9 events, sequences 1 to 9.
 
-    1. TWO VERSIONS: line 3 of 2026-12/03/2026-12-03T23-46-41-000Z-copy0001.json, sequence 6: not the same as line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, which fits what is around it better
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. TWO VERSIONS: line 3 of 2026-12/03/2026-12-03T23-46-41-000Z-copy0001.json, sequence 6: the line differs from line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, which fits its neighbours better
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
 }
 
 #[tokio::test]
-async fn a_replay_makes_good_what_was_missing() {
+async fn a_replay_fills_a_gap() {
     let mut delivery = Delivery::small().await;
     let lines = delivery.lines(&delivery.keys()[1]);
     delivery.remove(1);
     delivery.add(1, Some("7"), &lines);
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; agrees with the log's tail.");
+    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.");
 }
 
 #[tokio::test]
@@ -281,14 +281,14 @@ async fn an_object_that_ends_in_the_middle_of_a_line() {
     NOT PROVEN: 1 problem in 3 objects with 8 events, sequences 1 to 9.
 
     1. TRUNCATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 6: the object ends in the middle of this line
-       Next: take a fresh copy of the object; if it is the same in the bucket, ask for a replay.
+       Next: download the object again; if it is the same in the bucket, request a replay.
     ");
     delivery.put_content(&key, &whole[..whole.len() - 1]);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. TRUNCATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the newline at its end is not there
-       Next: take a fresh copy of the object; if it is the same in the bucket, ask for a replay.
+    1. TRUNCATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the newline at the end is missing
+       Next: download the object again; if it is the same in the bucket, request a replay.
     ");
 }
 
@@ -301,8 +301,8 @@ async fn compressed_content_that_breaks_off() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. TRUNCATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the compressed content is damaged behind this line (unexpected end of file)
-       Next: take a fresh copy of the object; if it is the same in the bucket, ask for a replay.
+    1. TRUNCATED: line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the compressed content is damaged after this line (unexpected end of file)
+       Next: download the object again; if it is the same in the bucket, request a replay.
     ");
 }
 
@@ -311,24 +311,24 @@ async fn a_delivery_that_ends_before_the_tail() {
     let mut delivery = Delivery::small().await;
     delivery.remove(2);
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered in between, but the log goes on to 9.
+    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered, but the log goes on to sequence 9.
 
-    1. BEHIND THE TAIL: sequences 7 to 9: 3 events behind the tail that was saved, of 2026-11-22T10:09:06.699Z: unless that is less than a delivery ago, they are missing
-       Next: wait for the next delivery, ten minutes, and run again with this tail saved to a file and --tail FILE: what is missing then is missing for good; look at the destination's status.
+    1. BEHIND THE TAIL: sequences 7 to 9: 3 events between the end of the delivery and the saved tail, recorded at 2026-11-22T10:09:06.699Z: unless the next delivery is still to come, they are missing
+       Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
     ");
-    delivery.tail().asked = Asked::Now;
+    delivery.tail().fetched = Fetched::Now;
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered in between, but the log goes on to 9.
+    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered, but the log goes on to sequence 9.
 
-    1. BEHIND THE TAIL: sequences 7 to 9: 3 events behind the tail of 2026-11-22T10:09:06.699Z, which was asked for just now: they may not have been delivered yet
-       Next: wait for the next delivery, ten minutes, and run again with this tail saved to a file and --tail FILE: what is missing then is missing for good; look at the destination's status.
+    1. BEHIND THE TAIL: sequences 7 to 9: 3 events between the end of the delivery and the tail, recorded at 2026-11-22T10:09:06.699Z, which was fetched just now: they may not have been delivered yet
+       Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
     ");
     delivery.objects.clear();
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: no event, none missing and none altered in between, but the log goes on to 9.
+    NOT PROVEN YET: no events, none missing and none altered, but the log goes on to sequence 9.
 
-    1. BEHIND THE TAIL: sequences 1 to 9: 9 events behind the tail of 2026-11-22T10:09:06.699Z, which was asked for just now: they may not have been delivered yet
-       Next: wait for the next delivery, ten minutes, and run again with this tail saved to a file and --tail FILE: what is missing then is missing for good; look at the destination's status.
+    1. BEHIND THE TAIL: sequences 1 to 9: 9 events between the end of the delivery and the tail, recorded at 2026-11-22T10:09:06.699Z, which was fetched just now: they may not have been delivered yet
+       Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
     ");
 }
 
@@ -336,12 +336,12 @@ async fn a_delivery_that_ends_before_the_tail() {
 async fn events_beyond_the_end_of_the_log() {
     let mut delivery = Delivery::small().await;
     let sixth = delivery.lines(&delivery.keys()[1])[2].clone();
-    *delivery.tail() = tail(&sixth, Asked::Now);
+    *delivery.tail() = tail(&sixth, Fetched::Now);
     insta::assert_snapshot!(delivery.text(), @r#"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. BEYOND THE TAIL: 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequences 7 to 9: the log has ended at sequence 6
-       Next: these events were never recorded: see who wrote the object (access logs of the bucket).
+    1. BEYOND THE TAIL: 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json, sequences 7 to 9: the log ends at sequence 6
+       Next: these events were never recorded: find out who wrote the object (access logs of the bucket).
     "#);
 }
 
@@ -353,8 +353,8 @@ async fn a_line_of_another_organisation() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. FOREIGN LINE: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the line is of another organisation, umbrella
-       Next: see who wrote to the object; nothing but Annals should be able to.
+    1. FOREIGN LINE: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json: the line belongs to another organisation, umbrella
+       Next: find out who wrote to the object; only Annals should be able to.
     ");
 }
 
@@ -367,19 +367,19 @@ async fn lines_that_annals_did_not_write() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 3 problems in 3 objects with 8 events, sequences 1 to 9.
 
-    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: its eventId and its sequence do not belong together
-       Next: see who wrote the object after its delivery (versions and access logs of the bucket), and ask for a replay of these sequences: it brings the true lines.
+    1. CHANGED: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, sequence 5: eventId and sequence do not match
+       Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
 
-    2. FOREIGN LINE: line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json: it is empty
-       Next: see who wrote to the object; nothing but Annals should be able to.
+    2. FOREIGN LINE: line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json: the line is empty
+       Next: find out who wrote to the object; only Annals should be able to.
 
-    3. FOREIGN LINE: line 4 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: it is no JSON: expected value at line 1 column 1
-       Next: see who wrote to the object; nothing but Annals should be able to.
+    3. FOREIGN LINE: line 4 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: the line is not JSON: expected value at line 1 column 1
+       Next: find out who wrote to the object; only Annals should be able to.
     ");
 }
 
 #[tokio::test]
-async fn objects_that_are_not_annals() {
+async fn objects_that_annals_did_not_write() {
     let mut delivery = Delivery::small().await;
     delivery.objects.insert("notes.txt".into(), b"hello".to_vec());
     delivery.objects.insert("test-wiremock-cloud-integration.txt".into(), b"hello".to_vec());
@@ -387,11 +387,11 @@ async fn objects_that_are_not_annals() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 2 problems in 4 objects with 9 events, sequences 1 to 9.
 
-    1. FOREIGN OBJECT: notes.txt: no delivery has such a key
-       Next: nothing in it was counted: if the bucket is used for more than this, give the destination's prefix with --prefix; if it is a renamed delivery, give it its name back.
+    1. FOREIGN OBJECT: notes.txt: Annals writes no object with such a key
+       Next: the object was ignored: if the bucket is also used for something else, pass the destination's prefix with --prefix; if this is a renamed delivery, restore its name.
 
-    2. EMPTY OBJECT: 2026-11/22/2026-11-22T10-10-00-000Z-dddddddd.json: there is no line in it
-       Next: Annals delivers no empty object: take a fresh copy, then ask for a replay.
+    2. EMPTY OBJECT: 2026-11/22/2026-11-22T10-10-00-000Z-dddddddd.json: the object has no lines
+       Next: Annals delivers no empty objects: download it again; if it is empty in the bucket, request a replay.
     ");
 }
 
@@ -399,45 +399,45 @@ async fn objects_that_are_not_annals() {
 async fn the_tail_of_another_log() {
     let mut delivery = Delivery::small().await;
     let other = log("umbrella", 1, &[9]).await.concat();
-    *delivery.tail() = tail(&other[8], Asked::Now);
+    *delivery.tail() = tail(&other[8], Fetched::Now);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
 
-    1. TAIL: the tail is that of another organisation's log than acme's
-       Next: ask for the tail of this organisation's log, with a token of this organisation.
+    1. TAIL: the tail belongs to the log of another organisation than acme
+       Next: fetch the tail again, with a token of this organisation.
     ");
 }
 
 #[tokio::test]
-async fn more_problems_than_are_shown_are_counted() {
+async fn problems_beyond_the_limit_are_counted() {
     let mut delivery = Delivery::small().await;
     for object in 0..3 {
         delivery.edit(object, |lines| drop(lines.remove(1)));
     }
-    insta::assert_snapshot!(delivery.judged().to_text(1), @"
+    insta::assert_snapshot!(delivery.check().to_text(1), @"
     NOT PROVEN: 3 problems in 3 objects with 6 events, sequences 1 to 9.
 
     1. MISSING: line 2 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json, sequence 2: 1 event between line 1 and line 2
-       Next: see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences.
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
 
-    And 2 more; --json has them all.
+    And 2 more: use --json to see all.
     ");
 }
 
 #[tokio::test]
-async fn an_object_full_of_rubbish_is_given_up() {
+async fn an_object_with_too_many_invalid_lines_is_given_up() {
     let mut delivery = Delivery::small().await;
     delivery.edit(1, |lines| lines.extend(std::iter::repeat_n("rubbish".to_owned(), 1000)));
-    let report = delivery.judged();
+    let report = delivery.check();
     assert_eq!((report.verdict, report.problems.len()), (Verdict::Broken, 101));
-    assert!(report.problems.iter().any(|problem| problem.what.starts_with("too much is wrong")));
+    assert!(report.problems.iter().any(|problem| problem.what.starts_with("too many errors")));
 }
 
 #[tokio::test]
-async fn programs_read_the_report_as_json() {
+async fn the_report_as_json() {
     let mut delivery = Delivery::small().await;
     delivery.edit(1, |lines| drop(lines.remove(1)));
-    insta::assert_snapshot!(serde_json::to_string_pretty(&delivery.judged()).unwrap(), @r#"
+    insta::assert_snapshot!(serde_json::to_string_pretty(&delivery.check()).unwrap(), @r#"
     {
       "verdict": "broken",
       "summary": "NOT PROVEN: 1 problem in 3 objects with 8 events, sequences 1 to 9.",
@@ -458,7 +458,7 @@ async fn programs_read_the_report_as_json() {
           "firstSequence": 5,
           "lastSequence": 5,
           "what": "1 event between line 1 and line 2",
-          "next": "see who deleted objects (versions and access logs of the bucket), and ask for a replay of these sequences"
+          "next": "find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences"
         }
       ],
       "notes": []
@@ -467,7 +467,7 @@ async fn programs_read_the_report_as_json() {
 }
 
 #[tokio::test]
-async fn nothing_at_all_is_no_proof() {
+async fn a_source_without_deliveries_cannot_be_checked() {
     let error = verify(&std::collections::BTreeMap::new(), &Expectation::default()).unwrap_err();
-    insta::assert_snapshot!(error, @"there is no delivered object here (0 others): is this the right folder, bucket and prefix?");
+    insta::assert_snapshot!(error, @"no delivered objects here (0 other objects): is this the right folder, bucket and prefix?");
 }
