@@ -5,7 +5,7 @@ mod log;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use annals_client::{AuditLog, Entity, Event, Loss, Refused, ShutdownReport, Status, Trouble};
+use annals_client::{AuditLog, DeliveryError, Entity, Event, Loss, Refused, ShutdownReport, Status};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -70,9 +70,9 @@ async fn thousands_of_events_from_many_tasks_arrive_once_in_order_and_in_full_ba
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_nothing() {
+async fn responses_that_are_cut_off_after_the_commit_lose_and_repeat_no_event() {
     let fixture = Fixture::start().await;
-    let proxy = CuttingProxy::start(fixture.url(), &[Cut::No, Cut::WholeAnswer, Cut::HalfAnswer, Cut::Request]).await;
+    let proxy = CuttingProxy::start(fixture.url(), &[Cut::No, Cut::WholeResponse, Cut::HalfResponse, Cut::Request]).await;
     let builder = AuditLog::builder(&proxy.url(), PLATFORM_TOKEN).organisation(fixture.organisation());
     let audit = builder.retry_delay_max(Duration::from_millis(10)).start().unwrap();
     record_from_many_tasks(&audit).await;
@@ -91,7 +91,7 @@ async fn answers_that_are_cut_off_behind_the_commit_cost_nothing_and_repeat_noth
 }
 
 #[tokio::test]
-async fn the_servers_verdicts_are_understood() {
+async fn rejected_events_are_reported_and_the_others_are_recorded() {
     let fixture = Fixture::start().await;
     let builder = AuditLog::builder(&fixture.url(), &fixture.producer_token().await);
     let audit = builder.start().unwrap();
@@ -109,18 +109,18 @@ async fn the_servers_verdicts_are_understood() {
 }
 
 #[tokio::test]
-async fn batches_as_large_as_may_be_are_taken() {
+async fn batches_of_the_maximum_size_are_accepted() {
     let fixture = Fixture::start().await;
     let builder = AuditLog::builder(&fixture.url(), &fixture.producer_token().await);
     let audit = builder.batch_max_bytes(usize::MAX).attempt_timeout(GRACE).start().unwrap();
     // Incompressible text: 64 different characters from a generator.
     let mut state = 1_u64;
     let mut noise = || {
-        let mut sign = || {
+        let mut character = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             char::from(b'0' + (state >> 58) as u8)
         };
-        (0..250_000).map(|_| sign()).collect::<String>().replace('\\', "|")
+        (0..250_000).map(|_| character()).collect::<String>().replace('\\', "|")
     };
     for number in 0..30 {
         audit.record(event(0, number).payload(json!({"noise": noise()}))).unwrap();
@@ -133,7 +133,7 @@ async fn batches_as_large_as_may_be_are_taken() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() {
+async fn a_wrong_token_organisation_or_url_is_reported_as_such() {
     let fixture = Fixture::start().await;
     let builders = [
         AuditLog::builder(&fixture.url(), "annals_wrong"),
@@ -143,24 +143,24 @@ async fn a_wrong_token_a_wrong_organisation_and_a_wrong_url_say_what_they_are() 
         AuditLog::builder(&format!("{}/v1", fixture.url()), PLATFORM_TOKEN),
         AuditLog::builder("http://127.0.0.1:1", "annals_wrong"),
     ];
-    let mut troubles = Vec::new();
+    let mut errors = Vec::new();
     for builder in builders {
-        let (told, mut hear) = tokio::sync::mpsc::unbounded_channel();
-        let audit = builder.observer(StatusChannel(told)).start().unwrap();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let audit = builder.observer(StatusChannel(sender)).start().unwrap();
         audit.record(event(0, 0)).unwrap();
-        let Status::Failing { trouble, .. } = hear.recv().await.unwrap() else { panic!("it works") };
-        troubles.push(match trouble {
-            Trouble::Unreachable(detail) => detail.split(" (").next().unwrap().to_owned(),
-            trouble => trouble.to_string(),
+        let Status::Failing { error, .. } = receiver.recv().await.unwrap() else { panic!("delivery works") };
+        errors.push(match error {
+            DeliveryError::Unreachable(detail) => detail.split(" (").next().unwrap().to_owned(),
+            error => error.to_string(),
         });
         assert_eq!(audit.shutdown(Duration::ZERO).await.undelivered.len(), 1);
     }
-    insta::assert_snapshot!(troubles.join("\n"), @r"
+    insta::assert_snapshot!(errors.join("\n"), @r"
     the token was refused (status 401): The token is missing, mistyped, revoked or expired. Send a valid one: Authorization: Bearer <token>.
     the token was refused (status 403): The token's role is auditor; this call needs producer.
-    unexpected answer (status 400): The platform's token acts for every organisation: use the path /organisations/{organisation}/….
-    unexpected answer (status 404): The organisation, or the resource in it, does not exist for this token. Check the ids in the path, and which organisation the token belongs to.
-    unexpected answer (status 404): The API has no such path. Check it against /openapi.json.
+    unexpected response (status 400): The platform's token acts for every organisation: use the path /organisations/{organisation}/….
+    unexpected response (status 404): The organisation, or the resource in it, does not exist for this token. Check the ids in the path, and which organisation the token belongs to.
+    unexpected response (status 404): The API has no such path. Check it against /openapi.json.
     error sending request: client error
     ");
     fixture.end().await;

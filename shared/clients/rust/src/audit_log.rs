@@ -1,4 +1,4 @@
-//! The handle that a host records with. It only puts events in the buffer and asks; the sender does the work.
+//! The handle that the host records events with. It only adds events to the buffer; the sender delivers them.
 
 use std::{
     future::Future,
@@ -22,10 +22,10 @@ use crate::{
     report::{Loss, Receipt, Refused, ShutdownReport, Stats, Status},
 };
 
-/// Records events in the audit log of one organisation. Clones are cheap and are the same client.
+/// Records events in the audit log of one organisation. Clones are cheap and share one client.
 ///
-/// When the last clone is dropped without [`shutdown`](Self::shutdown), what is buffered is still delivered for as long as
-/// the runtime lives, however often that must be tried; then the client's task ends.
+/// If the last clone is dropped without [`shutdown`](Self::shutdown), the client still delivers the buffered events, with as
+/// many retries as necessary, as long as the runtime runs. Then its task ends.
 #[derive(Debug, Clone)]
 pub struct AuditLog(Arc<Handle>);
 
@@ -43,8 +43,8 @@ impl Drop for Handle {
 }
 
 impl AuditLog {
-    /// Sets up a client of the service at `url`. The token is a producer's of the organisation, or the platform's; with the
-    /// latter name the [organisation](Builder::organisation).
+    /// Configures a client of the Annals deployment at `url`, such as `https://audit.example.com`. The token has the role
+    /// `producer`, or it is the platform token together with an [organisation](Builder::organisation).
     pub fn builder(url: &str, token: &str) -> Builder {
         Builder::new(url, token)
     }
@@ -53,76 +53,88 @@ impl AuditLog {
         Self(Arc::new(Handle { buffer, token, status }))
     }
 
-    /// Takes an event for delivery: an [`Event`](crate::Event), or anything else that serialises to the JSON object of one.
-    /// Never waits: it writes the JSON and puts it in a buffer. The order of calls is the order in the log.
+    /// Accepts an event for delivery: an [`Event`](crate::Event), or anything else that serialises to the same JSON object.
+    /// Returns at once: it serialises the event and adds it to the buffer. The order of calls is the order in the log.
+    ///
+    /// ```no_run
+    /// # fn record(audit: annals_client::AuditLog) -> Result<(), annals_client::Refused> {
+    /// use annals_client::{Entity, Event};
+    ///
+    /// audit.record(Event::new("LOGIN", Entity::new("7", "Ada", "USER"), Entity::new("7", "Ada", "USER")))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// Where the event was not taken: there is no room, it is too large or no JSON object, or the client was shut down.
+    /// Returns an error if the event was not accepted: the buffer is full, the event is too large or is not a JSON object, or
+    /// the client was shut down.
     pub fn record(&self, event: impl Serialize) -> Result<(), Refused> {
         self.0.buffer.push(Line::of(&event), None)
     }
 
-    /// As [`record`](Self::record), for who needs to know that it is in the log, and where. The event is taken by the call
-    /// itself and delivered whether or not the future is awaited. It does not linger: it is sent with what is buffered as
-    /// soon as the request before it is answered, so that many who wait at once still share batches.
+    /// Accepts an event like [`record`](Self::record), and returns a future that resolves when the event is in the log. The
+    /// call itself accepts the event: it is delivered even if the future is dropped.
+    ///
+    /// The event does not wait for the [linger time](Builder::linger). It is sent with all buffered events as soon as the
+    /// previous request is complete, so concurrent callers still share batches.
     ///
     /// # Errors
-    /// As with `record`. The future's error says why the event will not be in the log.
+    /// Returns an error in the same cases as `record`. The future returns an error if the event will not be in the log.
     pub fn record_durably(&self, event: impl Serialize) -> Result<Acknowledgement, Refused> {
         let (sender, receiver) = oneshot::channel();
         self.0.buffer.push(Line::of(&event), Some(sender))?;
         Ok(Acknowledgement(receiver))
     }
 
-    /// Uses another token from the next attempt on, in all clients of this one's builder. If requests fail at present, the
-    /// next attempt is made at once.
+    /// Replaces the token from the next request on, in all clients of the same builder. If requests are failing, the client
+    /// retries at once.
     ///
     /// # Errors
-    /// Where it cannot be a token; the one before stays.
+    /// Returns an error if the text cannot be a token. The previous token stays in use.
     pub fn set_token(&self, token: &str) -> Result<(), InvalidToken> {
         self.0.token.set(token)
     }
 
-    /// Counters since the start.
+    /// Returns counters since the start.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.buffer.stats()
     }
 
-    /// How delivery fares.
+    /// Returns whether delivery works.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status.borrow().clone()
     }
 
-    /// Returns when all that was recorded before is delivered, rejected or given up. It does not linger, but waits as long
-    /// as it takes: `tokio::time::timeout` bounds it.
+    /// Waits until all events recorded before are delivered, rejected or given up. They do not wait for the linger time. There
+    /// is no timeout: use `tokio::time::timeout`.
     pub async fn flush(&self) {
         self.0.buffer.flush().await;
     }
 
-    /// Takes no more events, delivers what is buffered without lingering, for `grace` at most, and ends. If requests fail
-    /// at present, the next attempt is made at once, and pauses begin small again.
+    /// Refuses further events, delivers the buffered ones for at most `grace`, and ends. If requests are failing, the client
+    /// retries at once, and its delays start from the smallest again.
     ///
-    /// The report holds what was not delivered, so that it can be kept elsewhere. Of several calls the earliest deadline
-    /// stands, and one gets the report.
+    /// The report contains the events that were not delivered, so that the host can store them elsewhere. If there are several
+    /// calls, the earliest deadline applies and one of the calls gets the report.
     pub async fn shutdown(&self, grace: Duration) -> ShutdownReport {
         self.0.buffer.close(Instant::now().checked_add(grace));
         self.0.buffer.ended().await
     }
 }
 
-/// Waits for the server's acknowledgement of one event.
+/// Resolves when the server has recorded one event, or when the client gives it up.
 #[derive(Debug)]
-#[must_use = "the event is delivered without it, but nobody learns whether it was"]
+#[must_use = "the event is delivered even if this is dropped, but only this reports whether it was"]
 pub struct Acknowledgement(oneshot::Receiver<Result<Receipt, Loss>>);
 
 impl Future for Acknowledgement {
     type Output = Result<Receipt, Loss>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = Pin::new(&mut self.0).poll(context);
-        // The sender answers everybody, also when it is dropped.
-        answer.map(|answer| answer.unwrap_or(Err(Loss::Ended { in_doubt: true })))
+        let result = Pin::new(&mut self.0).poll(context);
+        // A closed channel is unexpected: the sender sends a result for each event, even when it is dropped.
+        result.map(|result| result.unwrap_or(Err(Loss::Ended { in_doubt: true })))
     }
 }

@@ -1,5 +1,5 @@
-//! What was recorded and is not delivered yet: bounded, in order, counted. Callers put events in without waiting; the one
-//! sender takes them out batch by batch. Knows nothing of requests and answers.
+//! Undelivered events: bounded, in order, counted. Callers add events without waiting; the sender takes them out in batches.
+//! Does not know requests and responses.
 
 use std::{
     collections::VecDeque,
@@ -27,31 +27,30 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
 }
 
-/// Who waits for an event's receipt.
+/// The channel to the caller that waits for an event's receipt.
 pub(crate) type Waiter = oneshot::Sender<Result<Receipt, Loss>>;
 
-/// One event that waits, or is under way.
+/// An event that waits or is in flight.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) line: Line,
-    /// Its place in the order of recording, from 0.
+    /// The position in the order of recording, from 0.
     pub(crate) number: u64,
     pub(crate) recorded_at: Instant,
     pub(crate) waiter: Option<Waiter>,
 }
 
-/// How far the client is on its way to its end.
+/// The phases of a client's life, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Events are taken.
+    /// Events are accepted.
     Open,
-    /// What is buffered is still delivered, until the deadline where there is one.
+    /// Buffered events are still delivered, until the deadline if there is one.
     Closing(Option<Instant>),
-    /// Nothing happens any more.
     Ended,
 }
 
-/// What became of events that leave the buffer.
+/// Why events leave the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Delivered,
@@ -65,22 +64,22 @@ pub(crate) struct Buffer {
     state: Mutex<State>,
     /// Wakes the sender.
     wake: Notify,
-    /// Changed under the state's lock alone.
+    /// Changed only while the state is locked.
     phase: watch::Sender<Phase>,
-    /// Every event with a lower number has left the buffer.
+    /// All events with a lower number have left the buffer.
     settled_before: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Entry>,
-    /// The bytes of `queue`; events under way are counted in `stats` alone.
+    /// The bytes of `queue`. Events in flight count only in `stats`.
     queued_bytes: usize,
     next_number: u64,
-    /// Events with a lower number do not wait for others to join their batch.
-    hurry_before: u64,
-    /// How many were refused since the buffer was full; 0 while it has room.
-    overflow: u64,
+    /// Events with a lower number do not wait for the linger time.
+    flush_before: u64,
+    /// How many events were refused since the buffer became full; 0 while it has room.
+    refused_when_full: u64,
     stats: Stats,
     undelivered: Vec<Undelivered>,
 }
@@ -91,8 +90,8 @@ impl Buffer {
             queue: VecDeque::new(),
             queued_bytes: 0,
             next_number: 0,
-            hurry_before: 0,
-            overflow: 0,
+            flush_before: 0,
+            refused_when_full: 0,
             stats: Stats::default(),
             undelivered: Vec::new(),
         };
@@ -105,14 +104,14 @@ impl Buffer {
         }
     }
 
-    /// Nothing that holds the lock can leave the state half changed.
+    /// Ignores poisoning: no code panics while the state is inconsistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an event in. One that somebody waits for is sent without delay.
+    /// Adds an event. An event with a waiter is sent without delay.
     pub(crate) fn push(&self, line: Result<Line, Refused>, waiter: Option<Waiter>) -> Result<(), Refused> {
-        let mut overflowed = false;
+        let mut became_full = false;
         let mut state = self.lock();
         let outcome = line.and_then(|line| {
             if *self.phase.borrow() != Phase::Open {
@@ -121,8 +120,8 @@ impl Buffer {
             if state.stats.buffered_events >= self.limits.buffer_max_events
                 || state.stats.buffered_bytes + line.size_bytes() > self.limits.buffer_max_bytes
             {
-                overflowed = state.overflow == 0;
-                state.overflow += 1;
+                became_full = state.refused_when_full == 0;
+                state.refused_when_full += 1;
                 return Err(Refused::Full);
             }
             Ok(line)
@@ -140,13 +139,13 @@ impl Buffer {
             }
         };
         drop(state);
-        if overflowed {
+        if became_full {
             tracing::warn!("the buffer of audit events is full: events are refused");
         }
         result
     }
 
-    /// Appends an event; whether the sender has to look.
+    /// Appends an event. Returns whether to wake the sender.
     fn accept(&self, state: &mut State, line: Line, waiter: Option<Waiter>) -> bool {
         let size_bytes = line.size_bytes();
         let number = state.next_number;
@@ -155,20 +154,20 @@ impl Buffer {
         state.stats.buffered_events += 1;
         state.stats.buffered_bytes += size_bytes;
         state.queued_bytes += size_bytes;
-        let waited_for = waiter.is_some();
-        if waited_for {
-            state.hurry_before = state.next_number;
+        let has_waiter = waiter.is_some();
+        if has_waiter {
+            state.flush_before = state.next_number;
         }
         state.queue.push_back(Entry { line, number, recorded_at: Instant::now(), waiter });
-        waited_for || state.queue.len() == 1 || self.is_full_batch(state)
+        has_waiter || state.queue.len() == 1 || self.is_full_batch(state)
     }
 
     fn is_full_batch(&self, state: &State) -> bool {
         state.queue.len() >= self.limits.batch_max_events || state.queued_bytes >= self.limits.batch_max_bytes
     }
 
-    /// The next batch, at least one event, as soon as it is full or has waited long enough; `None` when the client is
-    /// closing and nothing is left.
+    /// Returns the next batch, of at least one event, as soon as it is full or has waited for the linger time. Returns `None`
+    /// if the client is closing and nothing is left.
     pub(crate) async fn next_batch(&self) -> Option<Vec<Entry>> {
         loop {
             let wait = {
@@ -179,8 +178,8 @@ impl Buffer {
                     None => Duration::MAX,
                     Some(oldest) => {
                         let waited = oldest.recorded_at.elapsed();
-                        let hurry = closing || oldest.number < state.hurry_before;
-                        if hurry || waited >= self.limits.linger || self.is_full_batch(&state) {
+                        let is_due = closing || oldest.number < state.flush_before;
+                        if is_due || waited >= self.limits.linger || self.is_full_batch(&state) {
                             return Some(self.take(&mut state));
                         }
                         self.limits.linger - waited
@@ -203,7 +202,7 @@ impl Buffer {
         entries
     }
 
-    /// Counts events out of the buffer, to which they belong while they are under way.
+    /// Counts events out of the buffer. Events in flight belong to it until then.
     pub(crate) fn release<'a>(&self, entries: impl Iterator<Item = &'a Entry>, fate: Fate) {
         let mut state = self.lock();
         let stats = &mut state.stats;
@@ -216,21 +215,21 @@ impl Buffer {
             stats.buffered_events -= 1;
             stats.buffered_bytes -= entry.line.size_bytes();
         }
-        // Half empty, so that a buffer at its brim is one episode and not one line of log a batch.
+        // Half empty, so that a buffer that stays almost full is logged once and not for each batch.
         let has_room = stats.buffered_events <= self.limits.buffer_max_events / 2
             && stats.buffered_bytes <= self.limits.buffer_max_bytes / 2;
-        let refused = if has_room { std::mem::take(&mut state.overflow) } else { 0 };
+        let refused = if has_room { std::mem::take(&mut state.refused_when_full) } else { 0 };
         drop(state);
         if refused > 0 {
             tracing::info!(refused, "the buffer of audit events has room again");
         }
     }
 
-    /// Tells those who flush how far the sender is: `under_way` is the first event that it still holds.
-    pub(crate) fn settle(&self, under_way: Option<u64>) {
+    /// Publishes the sender's progress to `flush`. `in_flight` is the number of the first event that it still holds.
+    pub(crate) fn settle(&self, in_flight: Option<u64>) {
         let state = self.lock();
         let queued = state.queue.front().map(|entry| entry.number);
-        self.settled_before.send_replace(under_way.or(queued).unwrap_or(state.next_number));
+        self.settled_before.send_replace(in_flight.or(queued).unwrap_or(state.next_number));
     }
 
     pub(crate) fn count_retry(&self) {
@@ -241,19 +240,19 @@ impl Buffer {
         self.lock().stats
     }
 
-    /// Returns when everything that is in the buffer now has left it.
+    /// Waits until all events that are in the buffer now have left it.
     pub(crate) async fn flush(&self) {
         let target = {
             let mut state = self.lock();
-            state.hurry_before = state.next_number;
+            state.flush_before = state.next_number;
             state.next_number
         };
         self.wake.notify_one();
-        // The buffer owns the other end: it cannot be gone.
+        // This cannot fail: the buffer owns the sender of the channel.
         let _ = self.settled_before.subscribe().wait_for(|settled| *settled >= target).await;
     }
 
-    /// Takes no more events. An earlier deadline stands.
+    /// Stops accepting events. The earliest deadline of several calls applies.
     pub(crate) fn close(&self, deadline: Option<Instant>) {
         let state = self.lock();
         self.phase.send_if_modified(|phase| {
@@ -268,7 +267,7 @@ impl Buffer {
         self.wake.notify_one();
     }
 
-    /// Ends: what nobody took out is given back, and nothing comes in any more.
+    /// Ends the client and returns the events that were not taken out.
     pub(crate) fn end(&self) -> Vec<Entry> {
         let mut state = self.lock();
         self.phase.send_replace(Phase::Ended);
@@ -276,13 +275,13 @@ impl Buffer {
         state.queue.drain(..).collect()
     }
 
-    /// Leaves for the report of the shutdown what was not delivered, and lets go of all who wait.
+    /// Stores the undelivered events for the report of the shutdown, and wakes all who wait.
     pub(crate) fn leave(&self, undelivered: Vec<Undelivered>) {
         self.lock().undelivered = undelivered;
         self.settled_before.send_replace(u64::MAX);
     }
 
-    /// What was left, to the first who asks, when the client has ended.
+    /// Waits until the client has ended. The first caller gets the undelivered events.
     pub(crate) async fn ended(&self) -> ShutdownReport {
         let _ = self.settled_before.subscribe().wait_for(|settled| *settled == u64::MAX).await;
         ShutdownReport { undelivered: std::mem::take(&mut self.lock().undelivered) }

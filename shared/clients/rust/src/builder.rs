@@ -1,4 +1,4 @@
-//! How a client is set up: where events go, in which batches, and how much of them is kept. Starts what runs then.
+//! The configuration of a client, and its start.
 
 use std::{
     fmt,
@@ -12,47 +12,60 @@ use tokio::sync::watch;
 use crate::{
     audit_log::AuditLog,
     buffer::{Buffer, Limits},
-    chance::Chance,
     event::MAX_EVENT_BYTES,
     http::{HttpTransport, InvalidToken, Token, Transport, connections},
+    randomness::Randomness,
     report::{Observer, Status},
-    sender::{Patience, Sender},
+    sender::{RetryPolicy, Sender},
 };
 
 /// The most events in one request.
 pub const MAX_BATCH_EVENTS: usize = 1000;
-/// The most bytes in one request: less than a Lambda function takes when API Gateway has encoded them in Base64 (6 MB),
-/// and than one commit takes where nothing can be compressed (3.9 MB).
+/// The most bytes in one request. API Gateway encodes them in Base64, and a Lambda function accepts 6 MB of that; one
+/// transaction of Annals accepts 3.9 MB that cannot be compressed.
 pub const MAX_BATCH_BYTES: usize = 3_500_000;
-/// The longest pause between two attempts that can be set.
+/// The upper bound of [`Builder::retry_delay_max`].
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Why a client did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The URL is none that begins with `https://` or `http://`, or it holds a password, a query or a fragment.
-    #[error("the URL must be an absolute one of https or http, without password, query and fragment")]
+    /// The URL does not begin with `https://` or `http://`, or it contains a user name, a password, a query or a fragment.
+    #[error("the URL must be an absolute https or http URL without user name, password, query and fragment")]
     Url,
-    /// The organisation's id is none.
-    #[error("an organisation's id is 1 to 64 letters, digits, - and _, beginning with a letter or digit")]
+    /// The organisation's id is invalid.
+    #[error("an organisation's id has 1 to 64 letters, digits, - and _, and begins with a letter or a digit")]
     Organisation,
-    /// The token is none.
+    /// The token is empty, or has characters that no token has.
     #[error(transparent)]
     Token(#[from] InvalidToken),
-    /// It was started outside a Tokio runtime.
-    #[error("there is no Tokio runtime here")]
+    /// [`Builder::start`] was called outside a Tokio runtime.
+    #[error("the client must be started within a Tokio runtime")]
     NoRuntime,
-    /// Connections cannot be made: the machine has no root certificates, for instance.
-    #[error("cannot set up connections")]
+    /// The HTTP client cannot be set up, for example because the machine has no root certificates.
+    #[error("cannot set up the HTTP client")]
     Connections(#[source] reqwest::Error),
-    /// The operating system gives no randomness.
-    #[error("there is no randomness for idempotency keys")]
+    /// The operating system provides no randomness for idempotency keys.
+    #[error("the operating system provides no randomness for idempotency keys")]
     Randomness(#[source] getrandom::Error),
 }
 
-/// Sets up clients. All that come from clones of one builder share connections and token, so that one builder with the
-/// platform's token makes a client for each organisation.
+/// Configures and starts clients. Clients from clones of one builder share connections and the token: one builder with the
+/// platform token can start a client for each organisation.
+///
+/// ```no_run
+/// # fn start(platform_token: &str) -> Result<(), annals_client::StartError> {
+/// use std::time::Duration;
+///
+/// use annals_client::AuditLog;
+///
+/// let builder = AuditLog::builder("https://audit.example.com", platform_token).linger(Duration::from_secs(1));
+/// let acme = builder.clone().organisation("acme").start()?;
+/// let umbrella = builder.organisation("umbrella").start()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Builder {
     url: String,
@@ -60,7 +73,7 @@ pub struct Builder {
     token: Result<Token, InvalidToken>,
     connections: Arc<OnceLock<reqwest::Client>>,
     limits: Limits,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -78,7 +91,7 @@ impl Builder {
                 batch_max_bytes: 1024 * 1024,
                 linger: Duration::from_millis(200),
             },
-            patience: Patience {
+            retry_policy: RetryPolicy {
                 attempt_timeout: Duration::from_secs(30),
                 retry_delay_max: Duration::from_secs(30),
                 max_age: None,
@@ -87,7 +100,7 @@ impl Builder {
         }
     }
 
-    /// Whose log it is: needed with the platform's token, which acts for every organisation.
+    /// The id of the organisation. Required with the platform token, which is valid for every organisation.
     #[must_use]
     pub fn organisation(mut self, organisation: impl Into<String>) -> Self {
         self.organisation = Some(organisation.into());
@@ -101,68 +114,69 @@ impl Builder {
         self
     }
 
-    /// The most bytes in a request, from the largest event to [`MAX_BATCH_BYTES`]. Default: 1 MiB.
+    /// The most bytes in a request, from [`MAX_EVENT_BYTES`] + 1 to [`MAX_BATCH_BYTES`]. Default: 1 MiB.
     #[must_use]
     pub fn batch_max_bytes(mut self, bytes: usize) -> Self {
         self.limits.batch_max_bytes = bytes.clamp(MAX_EVENT_BYTES + 1, MAX_BATCH_BYTES);
         self
     }
 
-    /// How long an event waits for others to fill its batch. Default: 200 ms. The longer, the fewer requests are paid for.
+    /// How long an event waits for others to fill its batch. Default: 200 ms. A longer time means fewer, cheaper requests.
     #[must_use]
     pub fn linger(mut self, linger: Duration) -> Self {
         self.limits.linger = linger;
         self
     }
 
-    /// The most events that are kept. Default: 100,000.
+    /// The most events in the buffer. Default: 100,000.
     #[must_use]
     pub fn buffer_max_events(mut self, events: usize) -> Self {
         self.limits.buffer_max_events = events;
         self
     }
 
-    /// The most bytes of JSON that are kept. Default: 64 MiB. The request that is under way is one batch more.
+    /// The most bytes of JSON in the buffer. Default: 64 MiB. The request in flight holds one more batch.
     #[must_use]
     pub fn buffer_max_bytes(mut self, bytes: usize) -> Self {
         self.limits.buffer_max_bytes = bytes;
         self
     }
 
-    /// How long one attempt may take, to the end of its answer. Default: 30 s, no less than API Gateway's own limit.
+    /// The timeout of one request, including its response. Default: 30 s, which is at least API Gateway's own timeout.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.patience.attempt_timeout = timeout;
+        self.retry_policy.attempt_timeout = timeout;
         self
     }
 
-    /// The bound to which pauses between attempts grow, at most an hour; they are random below it. Default: 30 s.
+    /// The limit to which the delays between retries grow, at most an hour. Each delay is random below the current limit.
+    /// Default: 30 s.
     #[must_use]
     pub fn retry_delay_max(mut self, delay: Duration) -> Self {
-        self.patience.retry_delay_max = delay.min(RETRY_DELAY_MAX);
+        self.retry_policy.retry_delay_max = delay.min(RETRY_DELAY_MAX);
         self
     }
 
-    /// Gives a batch up when all its events are older than this, so that one which can never be delivered holds up the
-    /// others no longer. Default: never, so that only the buffer's bounds decide what is lost. Below 24 hours no batch is
-    /// sent again after the server has forgotten its key.
+    /// Gives up a batch when all its events are older than this, so that a batch that can never be delivered does not block
+    /// the others. Default: none; then only the bounds of the buffer limit what is kept. Below 24 hours, no batch is sent
+    /// again after the server has forgotten its key.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
-        self.patience.max_age = Some(max_age);
+        self.retry_policy.max_age = Some(max_age);
         self
     }
 
-    /// Who is told of events that are not delivered.
+    /// Sets the observer, which is told of events that are not delivered. Default: none.
     #[must_use]
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Starts a client, on the Tokio runtime that this is called in. No request is made.
+    /// Starts a client on the current Tokio runtime. Sends no request.
     ///
     /// # Errors
-    /// Where something that was given makes no sense, or the machine lacks something.
+    /// Returns an error if the configuration is invalid, there is no Tokio runtime, or the machine cannot set up HTTPS.
     pub fn start(&self) -> Result<AuditLog, StartError> {
         let url = self.target()?;
         let connections = match self.connections.get() {
@@ -173,11 +187,11 @@ impl Builder {
             }
         };
         let transport = HttpTransport { connections: connections.clone(), url };
-        self.start_on(transport, Chance::from_system().map_err(StartError::Randomness)?)
+        self.start_on(transport, Randomness::from_system().map_err(StartError::Randomness)?)
     }
 
-    /// Starts a client that sends by way of `transport`.
-    pub(crate) fn start_on(&self, transport: impl Transport, chance: Chance) -> Result<AuditLog, StartError> {
+    /// Starts a client that sends requests with `transport`.
+    pub(crate) fn start_on(&self, transport: impl Transport, randomness: Randomness) -> Result<AuditLog, StartError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let token = self.token.clone()?;
         let buffer = Arc::new(Buffer::new(self.limits));
@@ -186,8 +200,8 @@ impl Builder {
             Arc::clone(&buffer),
             transport,
             token.subscribe(),
-            self.patience,
-            chance,
+            self.retry_policy,
+            randomness,
             self.observer.clone(),
             Arc::clone(&status),
         );
@@ -195,7 +209,7 @@ impl Builder {
         Ok(AuditLog::new(buffer, token, status))
     }
 
-    /// Where events are posted.
+    /// Returns the URL that events are posted to.
     fn target(&self) -> Result<Url, StartError> {
         let mut url: Url = self.url.parse().map_err(|_| StartError::Url)?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -218,12 +232,12 @@ impl Builder {
     }
 }
 
-/// Without the URL, which may hold a password as long as it was not checked, and without the token.
+/// Omits the token, and the URL, which may contain a password until it is checked.
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Builder");
         shown.field("organisation", &self.organisation).field("limits", &self.limits);
-        shown.field("patience", &self.patience).finish_non_exhaustive()
+        shown.field("retry_policy", &self.retry_policy).finish_non_exhaustive()
     }
 }
 
@@ -238,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn events_go_to_the_organisation_that_is_named_or_else_to_the_tokens_own() {
+    fn events_go_to_the_given_organisation_or_else_to_the_tokens_own() {
         assert_eq!(target("https://audit.example.com", None).unwrap(), "https://audit.example.com/events");
         assert_eq!(
             target("http://127.0.0.1:8080/prod/", Some("acme")).unwrap(),
@@ -247,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_does_not_start() {
+    fn an_invalid_configuration_does_not_start() {
         for url in
             ["", "audit.example.com", "/events", "ftp://a", "https://u:p@a", "https://a/?x=1", "https://a/#x", "data:x"]
         {
@@ -272,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_stay_within_what_the_server_takes() {
+    fn limits_stay_within_what_the_server_accepts() {
         let builder = Builder::new("https://a", "token");
         let small = builder.clone().batch_max_events(0).batch_max_bytes(0).limits;
         assert_eq!((small.batch_max_events, small.batch_max_bytes), (1, MAX_EVENT_BYTES + 1));

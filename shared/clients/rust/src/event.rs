@@ -1,5 +1,5 @@
-//! Events as a producer builds them, and the line of NDJSON that each becomes. Which values are valid is the server's to
-//! decide; here only what would cost other events is checked: the size, and that it is one JSON object on one line.
+//! Events as a producer builds them, and the NDJSON line of each. The server validates events; this module checks only what
+//! would affect other events of the batch: the size, and that each event is one JSON object on one line.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use crate::report::Refused;
 /// The largest event, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 
-/// Something that an event is about, or who did it.
+/// What an event is about, or who performed the action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {
@@ -28,12 +28,12 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// The thing of type `entity_type`, such as `USER`, that has this id; `name` is what people call it.
+    /// Creates an entity with an id, a name for people to read, and a type such as `USER`. Each has at most 1,024 characters.
     pub fn new(id: impl Into<String>, name: impl Into<String>, entity_type: impl Into<String>) -> Self {
         Self { id: id.into(), name: name.into(), entity_type: entity_type.into(), email: None }
     }
 
-    /// With the email address of whom it stands for.
+    /// Sets the email address of the person.
     #[must_use]
     pub fn email(self, email: impl Into<String>) -> Self {
         Self { email: Some(email.into()), ..self }
@@ -86,9 +86,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// `principal` did `action`, such as `UPDATE`, to `entity`, now: the log keeps the time at which it recorded an event,
-    /// and an event may have waited through an outage until then.
-    #[expect(clippy::disallowed_methods, reason = "a producer's process is not the domain: its time is what is told")]
+    /// Creates an event: `principal` performed `action`, such as `UPDATE`, on `entity`. It occurred now, see
+    /// [`occurred_at`](Self::occurred_at).
+    #[expect(clippy::disallowed_methods, reason = "the event occurs at the time of the producer's own clock")]
     pub fn new(action: impl Into<String>, entity: Entity, principal: Entity) -> Self {
         Self {
             action: action.into(),
@@ -108,68 +108,70 @@ impl Event {
         }
     }
 
-    /// The type, such as `mock.renamed`. Without it: entity type and action in lower case, with a dot.
+    /// Sets the type, such as `mock_api.rename`. Default: the entity type and the action in lower case, joined with a dot.
     #[must_use]
     pub fn event_type(self, event_type: impl Into<String>) -> Self {
         Self { event_type: Some(event_type.into()), ..self }
     }
 
-    /// What the entity belongs to.
+    /// Sets the entity that the entity belongs to.
     #[must_use]
     pub fn parent_entity(self, parent: Entity) -> Self {
         Self { parent_entity: Some(parent), ..self }
     }
 
-    /// Whom else it concerns, such as the user who was given a permission.
+    /// Sets whom else the event concerns, such as the user who was granted a permission.
     #[must_use]
     pub fn subject(self, subject: Entity) -> Self {
         Self { subject: Some(subject), ..self }
     }
 
-    /// The permission that was given or taken: `"ALL_PERMISSIONS"` or
+    /// Sets the permission that was granted or revoked: `"ALL_PERMISSIONS"` or
     /// `{"permissions":[{"id":"…","friendlyId":"…"}]}`.
     #[must_use]
     pub fn permission(self, permission: impl Into<Value>) -> Self {
         Self { permission: Some(permission.into()), ..self }
     }
 
-    /// The state before: a JSON object.
+    /// Sets the state before the change, a JSON object.
     #[must_use]
     pub fn before(self, before: impl Into<Value>) -> Self {
         Self { before: Some(before.into()), ..self }
     }
 
-    /// The state after: a JSON object.
+    /// Sets the state after the change, a JSON object.
     #[must_use]
     pub fn after(self, after: impl Into<Value>) -> Self {
         Self { after: Some(after.into()), ..self }
     }
 
-    /// How it was done, such as `UI`. Without it: `API`.
+    /// Sets the kind of client that was used, such as `UI`. Default: `API`.
     #[must_use]
     pub fn client_type(self, client_type: impl Into<String>) -> Self {
         Self { client_type: Some(client_type.into()), ..self }
     }
 
-    /// When it happened. The times of `std`, `time`, `chrono` and `jiff` can be given.
+    /// Sets when the event occurred, between the years 1970 and 9999. Default: when [`new`](Self::new) was called. The log
+    /// also stores when it recorded the event, which is later if the event was buffered. Accepts the time types of `std`,
+    /// `time`, `chrono` and `jiff`.
     #[must_use]
     pub fn occurred_at(self, time: impl Into<SystemTime>) -> Self {
         Self { occurred_at: time.into(), ..self }
     }
 
-    /// Where the request came from: a JSON object with `ipAddress`, `userAgent`, `requestId`, …
+    /// Sets the origin of the request, a JSON object with `ipAddress`, `userAgent`, `requestId` and others.
     #[must_use]
     pub fn context(self, context: impl Into<Value>) -> Self {
         Self { context: Some(context.into()), ..self }
     }
 
-    /// Details: any JSON object.
+    /// Sets details, any JSON object.
     #[must_use]
     pub fn payload(self, payload: impl Into<Value>) -> Self {
         Self { payload: Some(payload.into()), ..self }
     }
 
-    /// With one more entry of metadata.
+    /// Adds one metadata entry.
     #[must_use]
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
@@ -197,14 +199,13 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 pub(crate) struct Line(Box<str>);
 
 impl Line {
-    /// The line of whatever serialises to a JSON object. No more than [`MAX_EVENT_BYTES`] are written before it is
-    /// refused.
+    /// Serialises an event. Stops at [`MAX_EVENT_BYTES`]: a huge event is refused without being written to memory.
     pub(crate) fn of(event: &impl Serialize) -> Result<Self, Refused> {
         let mut sink = Bounded { bytes: Vec::with_capacity(512), overflowed: false };
         if let Err(error) = serde_json::to_writer(&mut sink, event) {
             return Err(if sink.overflowed { Refused::TooLarge } else { Refused::Unwritable(error) });
         }
-        // A raw value may hold newlines, but only between its tokens: within strings they are escaped.
+        // A raw JSON value may contain newlines, but only between tokens: within strings they are escaped.
         for byte in &mut sink.bytes {
             if matches!(byte, b'\n' | b'\r') {
                 *byte = b' ';
@@ -224,13 +225,13 @@ impl Line {
         self.0.into_string()
     }
 
-    /// How many bytes it takes in a request.
+    /// Returns the size in a request, including the newline.
     pub(crate) fn size_bytes(&self) -> usize {
         self.0.len() + 1
     }
 }
 
-/// Takes what an event may have and fails at the next byte.
+/// Accepts up to [`MAX_EVENT_BYTES`] and fails at the next byte.
 struct Bounded {
     bytes: Vec<u8>,
     overflowed: bool,
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_written_as_the_api_takes_it() {
+    fn an_event_is_written_as_the_api_accepts_it() {
         insta::assert_snapshot!(Line::of(&minimal()).unwrap().as_str(), @r#"{"action":"CREATE","entity":{"id":"m1","name":"Payments","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"occurredAt":"2026-11-22T10:00:00.123Z"}"#);
         insta::assert_snapshot!(Line::of(&full()).unwrap().as_str(), @r#"{"action":"CREATE","type":"mock.created","entity":{"id":"m1","name":"Payments","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"u2","name":"Ben","entityType":"USER","email":"ben@example.com"},"permission":"ALL_PERMISSIONS","before":{},"after":{"name":"Payments","note":"two\nlines"},"clientType":"UI","occurredAt":"2026-11-22T10:00:00.123Z","context":{"ipAddress":"192.0.2.1"},"payload":{"a":[1,2]},"metadata":{"k":"v"}}"#);
         for event in [minimal(), full(), Event::new("A", Entity::new("1", "", "T"), Entity::new("1", "n", "T"))] {
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_may_be_as_large_as_the_server_takes_it_and_no_larger() {
+    fn an_event_may_be_as_large_as_the_server_accepts_and_no_larger() {
         assert_eq!(MAX_EVENT_BYTES, annals_core::event::MAX_EVENT_BYTES);
         let empty = Line::of(&minimal().payload(json!({"x": ""}))).unwrap().as_str().len();
         let sized = |size: usize| Line::of(&minimal().payload(json!({"x": "x".repeat(size - empty)})));
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn an_event_that_is_not_an_object_is_refused() {
         for value in [json!(null), json!([{}]), json!("{}"), json!(7)] {
             assert!(matches!(Line::of(&value), Err(Refused::NotAnObject)), "{value}");
         }
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_value_cannot_smuggle_in_a_second_line() {
+    fn a_raw_value_cannot_add_a_second_line() {
         let raw = RawValue::from_string("{\n\"action\":\r\n\"A\\n\"}".to_owned()).unwrap();
         assert_eq!(Line::of(&raw).unwrap().as_str(), r#"{ "action":  "A\n"}"#);
     }

@@ -1,4 +1,4 @@
-//! Requests over HTTP, and the token that they carry. Knows nothing of batches and retries.
+//! HTTP requests, and the token in them. Does not know batches and retries.
 
 use std::{error::Error as _, fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -9,14 +9,13 @@ use reqwest::{
 };
 use tokio::sync::watch;
 
-use crate::answer::Answer;
+use crate::response::Response;
 
-/// The longest answer that is read: the receipts of 1,000 events are a tenth of it.
-const ANSWER_MAX_BYTES: usize = 2 * 1024 * 1024;
-/// How long a connection may take.
+/// The longest response that is read. The receipts of 1,000 events take a tenth of it.
+const RESPONSE_MAX_BYTES: usize = 2 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One try to deliver a batch.
+/// One attempt to deliver a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) key: String,
@@ -25,26 +24,26 @@ pub(crate) struct Request {
     pub(crate) token: HeaderValue,
 }
 
-/// No answer.
+/// A request that got no response.
 #[derive(Debug, Clone)]
-pub(crate) struct Unanswered {
+pub(crate) struct NoResponse {
     pub(crate) detail: String,
-    /// Whether the request may have arrived.
+    /// Whether the server may have processed the request.
     pub(crate) in_doubt: bool,
 }
 
-/// What carries requests to the server.
+/// Sends requests to the server.
 pub(crate) trait Transport: Send + Sync + 'static {
-    /// Sends a request once. It may be dropped half way.
-    fn post(&self, request: Request) -> impl Future<Output = Result<Answer, Unanswered>> + Send;
+    /// Sends a request once. The future may be dropped before it completes.
+    fn post(&self, request: Request) -> impl Future<Output = Result<Response, NoResponse>> + Send;
 }
 
-/// The text given as a token cannot be one.
+/// The text cannot be a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token is empty, or holds characters that no token has")]
+#[error("the token is empty, or has characters that no token has")]
 pub struct InvalidToken;
 
-/// The token of all clients that come from one builder. It is never shown.
+/// The token of all clients from one builder. Debug output omits it.
 #[derive(Clone)]
 pub(crate) struct Token(Arc<watch::Sender<HeaderValue>>);
 
@@ -70,7 +69,7 @@ impl fmt::Debug for Token {
 }
 
 fn header(token: &str) -> Result<HeaderValue, InvalidToken> {
-    // A token that was read from a file often ends in a newline.
+    // A token that was read from a file often ends with a newline.
     let token = token.trim();
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(InvalidToken);
@@ -80,14 +79,14 @@ fn header(token: &str) -> Result<HeaderValue, InvalidToken> {
     Ok(value)
 }
 
-/// Connections, shared by all clients that come from one builder.
+/// Creates the connection pool, which all clients from one builder share.
 pub(crate) fn connections(url: &Url) -> reqwest::Result<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("annals-client/", env!("CARGO_PKG_VERSION")))
-        // A token goes to no other place than the one it is for.
+        // A redirect would send the token to another server.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT);
-    // This machine is never reached by way of another, as in Go's net/http.
+    // A proxy cannot reach this machine's loopback address; Go's net/http ignores proxies for it, too.
     if is_loopback(url) { builder.no_proxy() } else { builder }.build()
 }
 
@@ -104,7 +103,7 @@ pub(crate) struct HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    async fn post(&self, request: Request) -> Result<Answer, Unanswered> {
+    async fn post(&self, request: Request) -> Result<Response, NoResponse> {
         let token = request.token.clone();
         let post = self
             .connections
@@ -113,22 +112,22 @@ impl Transport for HttpTransport {
             .header(CONTENT_TYPE, "application/x-ndjson")
             .header("idempotency-key", request.key)
             .body(request.body);
-        let mut response = post.send().await.map_err(unanswered)?;
+        let mut response = post.send().await.map_err(no_response)?;
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
-            if body.len() + chunk.len() > ANSWER_MAX_BYTES {
+        while let Some(chunk) = response.chunk().await.map_err(no_response)? {
+            if body.len() + chunk.len() > RESPONSE_MAX_BYTES {
                 body.clear();
                 break;
             }
             body.extend_from_slice(&chunk);
         }
-        let body = without(&token, body);
-        Ok(Answer { status: response.status().as_u16(), retry_after: seconds.map(Duration::from_secs), body })
+        let body = redact(&token, body);
+        Ok(Response { status: response.status().as_u16(), retry_after: seconds.map(Duration::from_secs), body })
     }
 }
 
-fn unanswered(error: reqwest::Error) -> Unanswered {
+fn no_response(error: reqwest::Error) -> NoResponse {
     let in_doubt = !error.is_connect();
     let error = error.without_url();
     let mut detail = error.to_string();
@@ -137,11 +136,11 @@ fn unanswered(error: reqwest::Error) -> Unanswered {
         detail = format!("{detail}: {error}");
         cause = error.source();
     }
-    Unanswered { detail, in_doubt }
+    NoResponse { detail, in_doubt }
 }
 
-/// An answer may repeat what it was sent, and parts of answers are shown.
-fn without(token: &HeaderValue, body: Vec<u8>) -> Vec<u8> {
+/// Removes the token: a response may repeat the request, and parts of responses are logged.
+fn redact(token: &HeaderValue, body: Vec<u8>) -> Vec<u8> {
     let token = token.to_str().unwrap_or_default().trim_start_matches("Bearer ");
     match std::str::from_utf8(&body) {
         Ok(text) if text.contains(token) => text.replace(token, "…").into_bytes(),
@@ -162,18 +161,18 @@ mod tests {
         for shown in [format!("{token:?}"), format!("{request:?}"), format!("{InvalidToken:?} {InvalidToken}")] {
             assert!(!shown.contains("secret"), "{shown}");
         }
-        assert_eq!(without(&value, b"{\"detail\":\"no annals_secret\"}".to_vec()), "{\"detail\":\"no …\"}".as_bytes());
+        assert_eq!(redact(&value, b"{\"detail\":\"no annals_secret\"}".to_vec()), "{\"detail\":\"no …\"}".as_bytes());
     }
 
     #[test]
-    fn what_cannot_be_a_token_is_refused() {
+    fn a_text_that_cannot_be_a_token_is_refused() {
         for text in ["", " \n", "two words", "line\nline", "é"] {
             assert_eq!(Token::new(text).unwrap_err(), InvalidToken, "{text:?}");
         }
     }
 
     #[test]
-    fn this_machine_is_reached_directly() {
+    fn loopback_addresses_are_recognised() {
         for (url, expected) in [
             ("http://localhost:80", true),
             ("http://127.0.0.1:9/x", true),
@@ -185,17 +184,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn https_is_spoken_where_the_url_says_so() {
+    async fn an_https_url_is_reached_with_tls() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: Url = format!("https://{}/events", listener.local_addr().unwrap()).parse().unwrap();
         let transport = HttpTransport { connections: connections(&url).unwrap(), url };
         let token = header("token").unwrap();
         let posted = transport.post(Request { key: "k".into(), body: Bytes::from_static(b"{}"), token });
-        let heard = async {
+        let received = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::io::AsyncReadExt::read_u8(&mut stream).await.unwrap()
         };
-        let (posted, first_byte) = tokio::join!(posted, heard);
+        let (posted, first_byte) = tokio::join!(posted, received);
         // RFC 8446, section 5.1: a record of type "handshake".
         assert_eq!(first_byte, 22);
         assert!(!posted.unwrap_err().in_doubt);

@@ -1,4 +1,5 @@
-//! Recording events in Annals from a Rust service: a client that batches, retries, and never holds up or fails its host.
+//! Records events in Annals from a Rust service, in the background: the client batches and retries, and never blocks or
+//! fails its host.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -11,13 +12,13 @@
 //!     .observer(|event: &str, loss: &Loss| eprintln!("not in the audit log: {loss}: {event}"))
 //!     .start()?;
 //!
-//! // Anywhere, from any task or thread. It never waits.
+//! // From any task or thread. This never waits.
 //! let renamed = Event::new("UPDATE", Entity::new("m1", "Payments", "MOCK_API"), Entity::new("7", "Ada", "USER"))
 //!     .before(json!({"name": "Pay"}))
 //!     .after(json!({"name": "Payments"}));
 //! audit.record(&renamed)?;
 //!
-//! // Where the caller must know that it is in the log before it goes on.
+//! // If the event must be in the log before the caller goes on.
 //! let receipt = audit.record_durably(&renamed)?.await?;
 //! println!("number {} in the log", receipt.sequence);
 //!
@@ -30,47 +31,50 @@
 //! # }
 //! ```
 //!
-//! # What is promised
-//! - **Order**: events reach the log in the order of the calls that recorded them. One request is under way at a time, and
-//!   no later event overtakes one that is tried again: all wait behind it. Only one that the server rejects is left out.
-//! - **Once**: every batch has an idempotency key and is repeated byte by byte under it. So an event is in the log once,
-//!   also where the answer to its request was lost, unless the server is out of reach for 24 hours behind that request: so
-//!   long it remembers keys. A [`Builder::max_age`] below that rules it out.
-//! - **Bounded memory**: where the server takes nothing, events are kept up to [`Builder::buffer_max_events`] and
-//!   [`Builder::buffer_max_bytes`] and tried again for ever; then new ones are [refused](Refused::Full). A buffer is memory:
-//!   what is in it when the process is killed is lost. [`AuditLog::record_durably`] is for events that must not be.
-//! - **Nothing silent**: an event that was taken and is not delivered is told to the [`Observer`], and counted in [`Stats`].
+//! # Guarantees
+//! - **Order**: events reach the log in the order of the calls that recorded them. The client sends one request at a time,
+//!   and retries a failed one before it sends the next. Only events that the server rejects are left out.
+//! - **Exactly once**: each batch has an idempotency key, and every retry sends the same bytes under the same key. So an
+//!   event is in the log once even if a response was lost. The server remembers keys for 24 hours: an event can be in the
+//!   log twice only if the server is unreachable for that long after a request whose response was lost. A
+//!   [`Builder::max_age`] below 24 hours rules that out.
+//! - **Bounded memory**: if the server accepts nothing, the client keeps up to [`Builder::buffer_max_events`] events and
+//!   [`Builder::buffer_max_bytes`] bytes and retries forever. Then it [refuses](Refused::Full) new events. The buffer is in
+//!   memory only: its events are lost if the process is killed. For events that must not be lost, await
+//!   [`AuditLog::record_durably`].
+//! - **No silent loss**: the [`Observer`] is told of each event that was accepted and is not delivered, and [`Stats`] count
+//!   it.
 //!
-//! # What happens when
+//! # Failures
 //! | the server | the client |
 //! |---|---|
-//! | cannot be reached, hangs, or answers 408, 425, 429, 5xx | tries again: random pauses below a bound that doubles from 100 ms to 30 s, and never before `Retry-After` |
-//! | answers 401, 403, or as Annals never does (404, a redirect, a page) | tries again likewise, from 1 s to 60 s: tokens are rotated and set-ups mended, and events are worth keeping until then. [`AuditLog::status`] tells the cause, [`AuditLog::set_token`] tries at once |
-//! | rejects events of a batch by name (400, 422) | gives up those, sends the rest under a new key |
-//! | knows the key for other events (422) | sends the batch under a new key: rather twice than never |
-//! | rejects a batch as a whole (413) | halves it, down to the event that is the cause |
+//! | cannot be reached, times out, or returns 408, 425, 429, 5xx | retries after a random delay below a limit that doubles from 100 ms to [`Builder::retry_delay_max`] (30 s), and never before `Retry-After` |
+//! | returns 401, 403, or a response that Annals never returns (404, a redirect, a web page) | retries in the same way, with a limit from 1 s to 60 s: an operator can rotate the token or correct the configuration while events are kept. [`AuditLog::status`] has the error; [`AuditLog::set_token`] retries at once |
+//! | rejects individual events of a batch (400, 422) | gives up these events and sends the others under a new key |
+//! | has seen the key with other events (422) | sends the batch under a new key: a duplicate is better than a loss |
+//! | rejects a batch as a whole (413) | halves it, until the event that is the cause is alone |
 //!
-//! # The modules
-//! - `event`: events, and the line of NDJSON that each becomes
-//! - `buffer`: what is not delivered yet, bounded
-//! - `sender`: the task that delivers; `answer`: what an answer means; `chance`: keys and jitter
+//! # Modules
+//! - `event`: events, and the NDJSON line of each
+//! - `buffer`: undelivered events, within bounds
+//! - `sender`: the task that delivers; `response`: what a response means; `randomness`: keys and jitter
 //! - `http`: requests, connections, the token
-//! - `builder`, `audit_log`, `report`: what the host sees
+//! - `builder`, `audit_log`, `report`: the public API
 
 #![warn(missing_docs)]
 
-mod answer;
 mod audit_log;
 mod buffer;
 mod builder;
-mod chance;
 mod event;
 mod http;
+mod randomness;
 mod report;
+mod response;
 mod sender;
 
 pub use audit_log::{Acknowledgement, AuditLog};
 pub use builder::{Builder, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, StartError};
 pub use event::{Entity, Event, MAX_EVENT_BYTES};
 pub use http::InvalidToken;
-pub use report::{Fault, Loss, Observer, Receipt, Refused, ShutdownReport, Stats, Status, Trouble, Undelivered};
+pub use report::{DeliveryError, Fault, Loss, Observer, Receipt, Refused, ShutdownReport, Stats, Status, Undelivered};

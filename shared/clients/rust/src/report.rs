@@ -1,69 +1,68 @@
-//! What a client tells its host: what became of events, how it fares, and how to be told.
+//! What a client reports to its host: what became of events, and whether delivery works.
 
 use tokio::time::Instant;
 
-/// Why an event was not taken. Nothing of it is kept.
+/// Why an event was not accepted. The client keeps nothing of it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The buffer has no room: the server takes less than is recorded, or nothing at all.
+    /// The buffer is full: the server accepts events more slowly than they are recorded, or not at all.
     #[error("the buffer is full")]
     Full,
-    /// The client was shut down, or its runtime has ended.
+    /// The client was shut down, or its runtime ended.
     #[error("the client is shut down")]
     ShutDown,
-    /// It is larger than [`MAX_EVENT_BYTES`](crate::MAX_EVENT_BYTES).
+    /// The event is larger than [`MAX_EVENT_BYTES`](crate::MAX_EVENT_BYTES).
     #[error("the event is larger than {} bytes", crate::MAX_EVENT_BYTES)]
     TooLarge,
-    /// It serialises to something that is no JSON object.
+    /// The event serialises to something other than a JSON object.
     #[error("an event must be a JSON object")]
     NotAnObject,
-    /// It cannot be serialised.
+    /// The event cannot be serialised.
     #[error("the event cannot be written as JSON")]
     Unwritable(#[source] serde_json::Error),
 }
 
-/// Where an event is in the organisation's log.
+/// The position of an event in the organisation's log.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
-    /// Its id, a UUID.
+    /// The event's id, a UUID.
     pub event_id: String,
-    /// The same in 22 characters.
+    /// The same id in 22 characters.
     pub uuid: String,
-    /// Its number in the log.
+    /// The event's number in the log, from 1.
     pub sequence: u64,
 }
 
 /// What the server found wrong with an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: a JSON Pointer into the event; the empty one is the whole event.
+    /// A JSON Pointer into the event. An empty pointer means the whole event.
     pub pointer: String,
-    /// What is wrong, as the rest of a sentence that begins with the place.
+    /// What is wrong, as a phrase that follows the pointer: `must not be empty`.
     pub detail: String,
 }
 
-/// Why an event that was taken will not be delivered.
+/// Why an event that was accepted will not be delivered.
 ///
-/// `in_doubt` is true where a request with the event was sent and its answer never came: it may have been recorded all
-/// the same.
+/// `in_doubt` is true if a request with the event was sent and its response was lost: the event may be in the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The server will never take it.
+    /// The server rejected the event. It would do so again.
     #[error("the server rejected the event{}", first(.0))]
     Rejected(Vec<Fault>),
-    /// It could not be delivered within the maximum age.
+    /// The event could not be delivered within [`Builder::max_age`](crate::Builder::max_age).
     #[error("the event could not be delivered in time")]
     TooOld {
-        /// Whether it may have been recorded.
+        /// Whether the event may be in the log.
         in_doubt: bool,
     },
-    /// The client, or its runtime, ended before it was delivered.
+    /// The client or its runtime ended before the event was delivered.
     #[error("the client ended before the event was delivered")]
     Ended {
-        /// Whether it may have been recorded.
+        /// Whether the event may be in the log.
         in_doubt: bool,
     },
 }
@@ -72,94 +71,95 @@ fn first(faults: &[Fault]) -> String {
     faults.first().map_or_else(String::new, |fault| format!(": {} {}", fault.pointer, fault.detail))
 }
 
-/// Counters since the start. `recorded` = `delivered` + `rejected` + `dropped` + `buffered_events`, at any moment.
+/// Counters since the start. At any moment, `recorded` = `delivered` + `rejected` + `dropped` + `buffered_events`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that were taken.
+    /// Accepted events.
     pub recorded: u64,
-    /// Events that were not taken: see [`Refused`].
+    /// Events that were not accepted, see [`Refused`].
     pub refused: u64,
-    /// Events that the server acknowledged.
+    /// Events that the server recorded.
     pub delivered: u64,
-    /// Events that the server will never take.
+    /// Events that the server rejected.
     pub rejected: u64,
-    /// Events that were taken and then given up.
+    /// Events that were accepted and given up without a rejection.
     pub dropped: u64,
     /// Requests that were sent again.
     pub retries: u64,
-    /// Events that wait, or are under way.
+    /// Events that wait or are in flight.
     pub buffered_events: usize,
-    /// Their bytes.
+    /// The bytes of these events, as JSON.
     pub buffered_bytes: usize,
 }
 
-/// How delivery fares.
+/// Whether delivery works.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Status {
-    /// The last request, if there was one, was answered as it should be.
+    /// The last request succeeded, or there was none yet.
     #[default]
     Working,
-    /// Nothing is delivered at present; events are kept and tried again.
+    /// Requests are failing. The client keeps events and retries.
     Failing {
-        /// Since when.
+        /// When the first of these requests failed.
         since: Instant,
-        /// The latest cause.
-        trouble: Trouble,
+        /// The error of the last request.
+        error: DeliveryError,
     },
 }
 
-/// Why a request did not succeed.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Trouble {
-    /// There was no connection, or it broke.
+pub enum DeliveryError {
+    /// The connection failed or broke; the reason.
     #[error("no connection: {0}")]
     Unreachable(String),
-    /// The answer did not come in time.
-    #[error("no answer in time")]
+    /// There was no response in time.
+    #[error("no response in time")]
     TimedOut,
-    /// The server asks for fewer requests.
+    /// The server asked for fewer requests.
     #[error("throttled (status 429)")]
     Throttled,
-    /// The server failed.
+    /// The server failed with this status.
     #[error("the server failed (status {0})")]
     Server(u16),
-    /// The token is not valid, or not allowed to record.
+    /// The token is invalid, or its role is not `producer`.
     #[error("the token was refused (status {status}): {detail}")]
     Token {
         /// The HTTP status.
         status: u16,
-        /// What the server says about it.
+        /// The server's explanation.
         detail: String,
     },
-    /// The URL, the organisation or something in between is not as it should be.
-    #[error("unexpected answer (status {status}): {detail}")]
-    Setup {
+    /// The URL or the organisation is wrong, or a proxy responded.
+    #[error("unexpected response (status {status}): {detail}")]
+    Configuration {
         /// The HTTP status.
         status: u16,
-        /// What the server says about it.
+        /// The server's explanation.
         detail: String,
     },
 }
 
-impl Trouble {
-    /// Whether somebody has to change something before it can work again.
+impl DeliveryError {
+    /// Returns whether somebody must change the token or the configuration before delivery can work again.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
-        matches!(self, Self::Token { .. } | Self::Setup { .. })
+        matches!(self, Self::Token { .. } | Self::Configuration { .. })
     }
 }
 
-/// Is told what happens in the background. It is called from the task that delivers, so it should return soon; if it
-/// panics, only that call is lost.
+/// Receives what happens in the background. The delivering task calls it, so it should return quickly. If it panics, only
+/// that call is lost.
 ///
 /// A closure `|event: &str, loss: &Loss| …` is an observer.
 pub trait Observer: Send + Sync + 'static {
-    /// `event`, as JSON, was taken and will not be delivered. What is refused at once is not told here: its caller knows.
+    /// Called for each event, as JSON, that was accepted and will not be delivered. Not called for events that
+    /// [`record`](crate::AuditLog::record) refused: its caller knows.
     fn lost(&self, event: &str, loss: &Loss);
 
-    /// Delivery began to fail, or works again.
+    /// Called when delivery begins to fail, and when it works again. Does nothing by default.
     fn status_changed(&self, _status: &Status) {}
 }
 
@@ -169,11 +169,11 @@ impl<F: Fn(&str, &Loss) + Send + Sync + 'static> Observer for F {
     }
 }
 
-/// What was left when a client was shut down.
+/// The result of a shutdown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use = "what is in it was not delivered"]
+#[must_use = "its events were not delivered"]
 pub struct ShutdownReport {
-    /// What was not delivered, oldest first.
+    /// The events that were not delivered, oldest first.
     pub undelivered: Vec<Undelivered>,
 }
 
@@ -182,6 +182,6 @@ pub struct ShutdownReport {
 pub struct Undelivered {
     /// The event, as JSON.
     pub event: String,
-    /// Whether it may have been recorded all the same: a request with it was sent and its answer never came.
+    /// Whether the event may be in the log: a request with it was sent and its response was lost.
     pub in_doubt: bool,
 }

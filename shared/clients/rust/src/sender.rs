@@ -1,5 +1,5 @@
-//! The task that delivers: one request at a time, in order, each batch under its own idempotency key until its fate is
-//! known. Decides what becomes of a batch; what an answer means is [`answer`](crate::answer)'s to say.
+//! The task that delivers events: one request at a time, in order. Each batch keeps its idempotency key until its outcome is
+//! known. Does not interpret responses: that is [`crate::response`].
 
 use std::{
     collections::VecDeque,
@@ -16,50 +16,49 @@ use tokio::{
 };
 
 use crate::{
-    answer::{self, Verdict},
     buffer::{Buffer, Entry, Fate, Phase},
-    chance::Chance,
     http::{Request, Transport},
-    report::{Loss, Observer, Status, Trouble, Undelivered},
+    randomness::Randomness,
+    report::{DeliveryError, Loss, Observer, Status, Undelivered},
+    response::{Verdict, interpret},
 };
 
-/// The bound of the first pause after a failure; each further one is twice the one before.
+/// The limit of the first delay after a failure. It doubles with each further failure.
 const RETRY_DELAY_FIRST: Duration = Duration::from_millis(100);
-/// The same where somebody has to change something first: trying more often only makes noise in the server's logs.
+/// The same if the token or the configuration must be changed first: more frequent retries would only fill the server's logs.
 const ATTENTION_DELAY_FIRST: Duration = Duration::from_secs(1);
-/// The bound of all pauses while somebody has to change something. A new token ends the pause.
+/// The largest limit in that case. A new token ends the delay at once.
 const ATTENTION_DELAY_MAX: Duration = Duration::from_secs(60);
 
-/// How patient the sender is.
+/// When to retry, and when to give up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct RetryPolicy {
     pub(crate) attempt_timeout: Duration,
     pub(crate) retry_delay_max: Duration,
     pub(crate) max_age: Option<Duration>,
 }
 
-/// The task's state.
 pub(crate) struct Sender<T> {
     buffer: Arc<Buffer>,
     transport: T,
     token: watch::Receiver<HeaderValue>,
-    patience: Patience,
-    chance: Chance,
+    retry_policy: RetryPolicy,
+    randomness: Randomness,
     observer: Option<Arc<dyn Observer>>,
     status: Arc<watch::Sender<Status>>,
-    /// What was taken out of the buffer: the first is under way, the others are what it was split from.
+    /// The batch in flight, followed by the rest of the batch that it was split from.
     batches: VecDeque<Batch>,
-    /// Failures since the last answer that was as it should be.
+    /// Failures since the last success.
     failures: u32,
 }
 
-/// Events that are sent together, and the bytes that are sent: always the same under one key.
+/// Events that are sent together. Under one key the bytes are always the same.
 struct Batch {
     key: String,
     body: Bytes,
     entries: Vec<Entry>,
     attempts: u32,
-    /// Whether a request was sent and its answer never came.
+    /// Whether a request was sent and its response was lost.
     in_doubt: bool,
 }
 
@@ -79,16 +78,26 @@ impl<T: Transport> Sender<T> {
         buffer: Arc<Buffer>,
         transport: T,
         token: watch::Receiver<HeaderValue>,
-        patience: Patience,
-        chance: Chance,
+        retry_policy: RetryPolicy,
+        randomness: Randomness,
         observer: Option<Arc<dyn Observer>>,
         status: Arc<watch::Sender<Status>>,
     ) -> Self {
-        Self { buffer, transport, token, patience, chance, observer, status, batches: VecDeque::new(), failures: 0 }
+        Self {
+            buffer,
+            transport,
+            token,
+            retry_policy,
+            randomness,
+            observer,
+            status,
+            batches: VecDeque::new(),
+            failures: 0,
+        }
     }
 
-    /// Delivers until the client has closed and nothing is left, or its deadline has come. What is left then is reported
-    /// when the sender is dropped, as it is when the runtime ends.
+    /// Delivers until the client is closed and nothing is left, or until its deadline. Dropping the sender reports the rest,
+    /// also when the runtime ends.
     pub(crate) async fn run(mut self) {
         let phase = self.buffer.phase();
         tokio::select! {
@@ -103,15 +112,15 @@ impl<T: Transport> Sender<T> {
             self.push_front(entries);
             while !self.batches.is_empty() {
                 self.attempt().await;
-                let under_way = self.batches.front().and_then(|batch| batch.entries.first());
-                self.buffer.settle(under_way.map(|entry| entry.number));
+                let in_flight = self.batches.front().and_then(|batch| batch.entries.first());
+                self.buffer.settle(in_flight.map(|entry| entry.number));
             }
         }
     }
 
     fn push_front(&mut self, entries: Vec<Entry>) {
         if !entries.is_empty() {
-            self.batches.push_front(Batch::new(self.chance.key(), entries));
+            self.batches.push_front(Batch::new(self.randomness.key(), entries));
         }
     }
 
@@ -119,12 +128,11 @@ impl<T: Transport> Sender<T> {
         self.batches.pop_front().map_or_else(Vec::new, |batch| batch.entries)
     }
 
-    /// Tries once to deliver the first batch, and pauses where that failed.
+    /// Sends the first batch once. Waits if that failed.
     async fn attempt(&mut self) {
         let Some(batch) = self.batches.front_mut() else { return };
-        // Entries are in the order of time: the last is the youngest.
         let age = batch.entries.last().map_or(Duration::ZERO, |youngest| youngest.recorded_at.elapsed());
-        if self.patience.max_age.is_some_and(|max_age| age > max_age) {
+        if self.retry_policy.max_age.is_some_and(|max_age| age > max_age) {
             let loss = Loss::TooOld { in_doubt: batch.in_doubt };
             let entries = self.pop_front();
             self.lose_all(entries, Fate::Dropped, &loss);
@@ -137,44 +145,44 @@ impl<T: Transport> Sender<T> {
         let was_in_doubt = std::mem::replace(&mut batch.in_doubt, true);
         let request =
             Request { key: batch.key.clone(), body: batch.body.clone(), token: self.token.borrow_and_update().clone() };
-        let (verdict, in_doubt) = match timeout(self.patience.attempt_timeout, self.transport.post(request)).await {
-            Ok(Ok(answer)) => (answer::judge(&answer, batch.entries.len()), !(300..500).contains(&answer.status)),
-            Ok(Err(unanswered)) => (failed(Trouble::Unreachable(unanswered.detail)), unanswered.in_doubt),
-            Err(_) => (failed(Trouble::TimedOut), true),
+        let (verdict, in_doubt) = match timeout(self.retry_policy.attempt_timeout, self.transport.post(request)).await {
+            Ok(Ok(response)) => (interpret(&response, batch.entries.len()), !(300..500).contains(&response.status)),
+            Ok(Err(no_response)) => (failed(DeliveryError::Unreachable(no_response.detail)), no_response.in_doubt),
+            Err(_) => (failed(DeliveryError::TimedOut), true),
         };
         batch.in_doubt = was_in_doubt || in_doubt;
         self.follow(verdict).await;
     }
 
-    /// Does with the first batch what the verdict on it asks for.
+    /// Applies a verdict to the first batch.
     async fn follow(&mut self, verdict: Verdict) {
-        let (trouble, retry_after) = match verdict {
-            Verdict::Failed { trouble, retry_after } => (trouble, retry_after),
-            Verdict::KeyReused(trouble) => {
+        let (error, retry_after) = match verdict {
+            Verdict::Failed { error, retry_after } => (error, retry_after),
+            Verdict::KeyReused(error) => {
                 let entries = self.pop_front();
                 self.push_front(entries);
-                (trouble, Duration::ZERO)
+                (error, Duration::ZERO)
             }
             settled => {
-                self.works();
+                self.set_working();
                 let entries = self.pop_front();
                 self.settle(settled, entries);
                 return;
             }
         };
         self.failures = self.failures.saturating_add(1);
-        let (first, max) = if trouble.needs_attention() {
+        let (first, max) = if error.needs_attention() {
             (ATTENTION_DELAY_FIRST, ATTENTION_DELAY_MAX)
         } else {
-            (RETRY_DELAY_FIRST, self.patience.retry_delay_max)
+            (RETRY_DELAY_FIRST, self.retry_policy.retry_delay_max)
         };
         let limit = first.saturating_mul(1 << (self.failures - 1).min(20)).min(max);
-        let delay = retry_after + self.chance.jitter(limit);
-        self.fails(trouble);
+        let delay = retry_after + self.randomness.jitter(limit);
+        self.set_failing(error);
         self.pause(delay).await;
     }
 
-    /// Lets go of a batch that the server has decided on, or of parts of it.
+    /// Releases the events that the server decided on, and keeps the others.
     fn settle(&mut self, verdict: Verdict, mut entries: Vec<Entry>) {
         match verdict {
             Verdict::Recorded(receipts) => {
@@ -208,7 +216,7 @@ impl<T: Transport> Sender<T> {
         }
     }
 
-    /// Waits before the next attempt; a new token, or the beginning of the end, is a reason to try at once.
+    /// Waits before the next attempt. A new token or a shutdown ends the wait.
     async fn pause(&mut self, delay: Duration) {
         let mut phase = self.buffer.phase();
         let closing = *phase.borrow() != Phase::Open;
@@ -219,7 +227,7 @@ impl<T: Transport> Sender<T> {
         }
     }
 
-    fn works(&mut self) {
+    fn set_working(&mut self) {
         self.failures = 0;
         if let Status::Failing { since, .. } = &*self.status.borrow() {
             tracing::info!(failing_seconds = since.elapsed().as_secs(), "audit events are delivered again");
@@ -227,66 +235,66 @@ impl<T: Transport> Sender<T> {
             return;
         }
         self.status.send_replace(Status::Working);
-        self.tell(|observer| observer.status_changed(&Status::Working));
+        self.notify(|observer| observer.status_changed(&Status::Working));
     }
 
-    fn fails(&mut self, trouble: Trouble) {
+    fn set_failing(&mut self, error: DeliveryError) {
         let since = match &*self.status.borrow() {
             Status::Failing { since, .. } => Some(*since),
             Status::Working => None,
         };
-        let status = Status::Failing { since: since.unwrap_or_else(Instant::now), trouble };
+        let status = Status::Failing { since: since.unwrap_or_else(Instant::now), error };
         self.status.send_replace(status.clone());
         if since.is_none() {
-            if let Status::Failing { trouble, .. } = &status {
-                tracing::warn!(%trouble, "audit events cannot be delivered: they are kept and tried again");
+            if let Status::Failing { error, .. } = &status {
+                tracing::warn!(trouble = %error, "audit events cannot be delivered: they are kept and tried again");
             }
-            self.tell(|observer| observer.status_changed(&status));
+            self.notify(|observer| observer.status_changed(&status));
         }
     }
 
-    /// Gives up a batch as a whole.
+    /// Gives up all events of a batch for the same reason.
     fn lose_all(&self, entries: Vec<Entry>, fate: Fate, loss: &Loss) {
         self.lose(entries.into_iter().map(|entry| (entry, loss.clone())).collect(), fate);
     }
 }
 
 impl<T> Sender<T> {
-    /// Gives up events, and tells everybody who wants to know: the events.
+    /// Gives up events, and reports that to the log, the observer and the waiting callers. Returns the events.
     fn lose(&self, lost: Vec<(Entry, Loss)>, fate: Fate) -> Vec<String> {
         if lost.is_empty() {
             return Vec::new();
         }
         self.buffer.release(lost.iter().map(|(entry, _)| entry), fate);
         tracing::warn!(events = lost.len(), fate = ?fate, "audit events will not be delivered");
-        let tell = |(entry, loss): (Entry, Loss)| {
-            self.tell(|observer| observer.lost(entry.line.as_str(), &loss));
+        let report = |(entry, loss): (Entry, Loss)| {
+            self.notify(|observer| observer.lost(entry.line.as_str(), &loss));
             if let Some(waiter) = entry.waiter {
-                // Who no longer waits has no use for it.
+                // This fails if the caller no longer waits.
                 let _ = waiter.send(Err(loss));
             }
             entry.line.into_string()
         };
-        lost.into_iter().map(tell).collect()
+        lost.into_iter().map(report).collect()
     }
 
-    /// An observer is the host's code: its panic is not ours.
-    fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
+    /// Calls the observer. A panic in the host's code does not end the task.
+    fn notify(&self, call: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer
-            && catch_unwind(AssertUnwindSafe(|| tell(&**observer))).is_err()
+            && catch_unwind(AssertUnwindSafe(|| call(&**observer))).is_err()
         {
             tracing::warn!("the observer of audit events panicked");
         }
     }
 }
 
-/// However the task ends, also with its runtime, what is left is accounted for and nobody waits for ever.
+/// However the task ends, even with its runtime, the remaining events are reported and no caller waits forever.
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let waiting = self.buffer.end();
-        let under_way = std::mem::take(&mut self.batches).into_iter();
-        let under_way = under_way.flat_map(|batch| batch.entries.into_iter().map(move |entry| (entry, batch.in_doubt)));
-        let (lost, doubts): (Vec<_>, Vec<_>) = under_way
+        let in_flight = std::mem::take(&mut self.batches).into_iter();
+        let in_flight = in_flight.flat_map(|batch| batch.entries.into_iter().map(move |entry| (entry, batch.in_doubt)));
+        let (lost, doubts): (Vec<_>, Vec<_>) = in_flight
             .chain(waiting.into_iter().map(|entry| (entry, false)))
             .map(|(entry, in_doubt)| ((entry, Loss::Ended { in_doubt }), in_doubt))
             .unzip();
@@ -295,11 +303,11 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-fn failed(trouble: Trouble) -> Verdict {
-    Verdict::Failed { trouble, retry_after: Duration::ZERO }
+fn failed(error: DeliveryError) -> Verdict {
+    Verdict::Failed { error, retry_after: Duration::ZERO }
 }
 
-/// Returns at the deadline, once there is one.
+/// Waits until the deadline, once there is one.
 async fn deadline(mut phase: watch::Receiver<Phase>) {
     loop {
         let now = *phase.borrow_and_update();

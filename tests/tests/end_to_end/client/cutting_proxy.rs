@@ -1,4 +1,4 @@
-//! A proxy that cuts connections: before the server hears of a request, or when it has processed it.
+//! A proxy that cuts connections: before the server receives a request, or after it has processed it.
 
 use std::{
     convert::Infallible,
@@ -25,12 +25,12 @@ use tokio::{net::TcpListener, task::JoinSet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     No,
-    /// Before the server hears of the request.
+    /// Before the server receives the request.
     Request,
-    /// When the server has answered, before the answer.
-    WholeAnswer,
-    /// In the middle of the answer.
-    HalfAnswer,
+    /// After the server has responded, before the response.
+    WholeResponse,
+    /// In the middle of the response.
+    HalfResponse,
 }
 
 pub(crate) struct CuttingProxy {
@@ -40,7 +40,7 @@ pub(crate) struct CuttingProxy {
 }
 
 impl CuttingProxy {
-    /// A proxy of `upstream` whose n-th request is cut as the n-th of `cuts`, over and over.
+    /// Starts a proxy to `upstream` that applies `cuts` to its requests in turn, again and again.
     pub(crate) async fn start(upstream: String, cuts: &'static [Cut]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -72,7 +72,7 @@ impl CuttingProxy {
         self.url.clone()
     }
 
-    /// How many requests the server has processed.
+    /// Returns how many requests the server has processed.
     pub(crate) fn processed(&self) -> u64 {
         self.processed.load(Ordering::SeqCst)
     }
@@ -103,8 +103,8 @@ impl Forward {
         let body = forwarded.bytes().await.map_err(io::Error::other)?;
         self.processed.fetch_add(1, Ordering::SeqCst);
         let body = match cut {
-            Cut::WholeAnswer => return Err(io::ErrorKind::ConnectionReset.into()),
-            Cut::HalfAnswer => Cuttable::Half(Some(body.slice(..body.len() / 2))),
+            Cut::WholeResponse => return Err(io::ErrorKind::ConnectionReset.into()),
+            Cut::HalfResponse => Cuttable::Half(Some(body.slice(..body.len() / 2))),
             _ => Cuttable::Whole(Full::new(body)),
         };
         let mut response = Response::new(body);
@@ -114,10 +114,10 @@ impl Forward {
     }
 }
 
-/// A body that may break off.
+/// A body that may end early.
 enum Cuttable {
     Whole(Full<Bytes>),
-    /// This much of it, then the connection breaks.
+    /// These bytes, then the connection breaks.
     Half(Option<Bytes>),
 }
 

@@ -1,4 +1,4 @@
-//! The system, one organisation in it, and what its log holds.
+//! The whole system with one organisation, and the content of its log.
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ pub(crate) struct Fixture {
     organisation: Organisation,
 }
 
-/// The events of the log that producers recorded.
+/// The events in the log that producers recorded.
 #[derive(Debug)]
 pub(crate) struct Recorded {
-    /// Their entities' ids, in order.
+    /// The ids of their entities, in order.
     pub(crate) labels: Vec<String>,
     pub(crate) ids: Vec<String>,
     /// The number of events in each segment.
@@ -31,7 +31,7 @@ pub(crate) struct Recorded {
 }
 
 impl Fixture {
-    /// A system in memory whose schedule's period is an hour.
+    /// Starts a system that keeps everything in memory. Its schedule does not run.
     pub(crate) async fn start() -> Self {
         let tick = Duration::from_secs(3600);
         let options = SystemOptions {
@@ -72,11 +72,12 @@ impl Fixture {
         text.reveal().to_owned()
     }
 
+    /// Returns the last sequence.
     pub(crate) async fn tail(&self) -> u64 {
         self.system.api().log.tail(&self.organisation.id).await.unwrap().last
     }
 
-    /// The events of producers, without those of Annals itself.
+    /// Returns the events of producers: all lines except Annals' own.
     pub(crate) async fn log(&self) -> Recorded {
         let limit = ReadLimit { events: 1_000_000, bytes: usize::MAX };
         let sequences = 1..=self.tail().await;

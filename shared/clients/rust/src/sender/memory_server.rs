@@ -1,4 +1,4 @@
-//! A server in memory that keeps keys as the real one does, judges events with its code, and fails as it is told.
+//! An in-memory server that remembers keys like the real one, validates events with the same code, and fails on demand.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,28 +15,27 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    answer::Answer,
-    http::{Request, Transport, Unanswered},
+    http::{NoResponse, Request, Transport},
+    response::Response,
 };
 
 /// What happens to one request.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// Nothing goes wrong.
     None,
     /// The connection breaks before the request arrives.
     Refused,
-    /// It is processed, and the answer is lost.
-    AnswerLost,
-    /// No answer, ever. It is not processed.
+    /// The request is processed, and the response is lost.
+    ResponseLost,
+    /// There is no response. The request is not processed.
     Hangs,
-    /// No answer, ever. It is processed.
+    /// There is no response. The request is processed.
     HangsProcessed,
-    /// Another answer: status, `Retry-After` and body. It is not processed.
-    Answers(u16, Option<u64>, &'static str),
+    /// Another response: status, `Retry-After` in seconds, and body. The request is not processed.
+    Responds(u16, Option<u64>, &'static str),
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -53,13 +52,14 @@ impl Seen {
 #[derive(Debug)]
 struct State {
     requests: Vec<Seen>,
-    /// The faults of the next requests.
+    /// The faults of the next requests, one each.
     faults: VecDeque<Fault>,
-    /// Until then nothing arrives.
+    /// Until then all connections are refused.
     down_until: Option<Instant>,
     max_events: usize,
     token: String,
-    answers: HashMap<String, (Bytes, Vec<u8>)>,
+    /// The request and the response of each key.
+    responses: HashMap<String, (Bytes, Vec<u8>)>,
     log: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ struct State {
 pub(crate) struct MemoryServer(Arc<Mutex<State>>);
 
 impl MemoryServer {
-    /// Takes the token `token`.
+    /// Accepts the token `token`.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             requests: Vec::new(),
@@ -75,7 +75,7 @@ impl MemoryServer {
             down_until: None,
             max_events: usize::MAX,
             token: "Bearer token".into(),
-            answers: HashMap::new(),
+            responses: HashMap::new(),
             log: Vec::new(),
         })))
     }
@@ -84,7 +84,7 @@ impl MemoryServer {
         self.0.lock().unwrap()
     }
 
-    /// With these faults for the next requests.
+    /// Sets the faults of the next requests.
     pub(crate) fn failing(self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.state().faults.extend(faults);
         self
@@ -102,63 +102,63 @@ impl MemoryServer {
         self.state().token = format!("Bearer {token}");
     }
 
-    /// Remembers `key` for other events.
-    pub(crate) fn knows(&self, key: String) {
-        self.state().answers.insert(key, (Bytes::new(), Vec::new()));
+    /// Remembers `key` with other events.
+    pub(crate) fn remember(&self, key: String) {
+        self.state().responses.insert(key, (Bytes::new(), Vec::new()));
     }
 
-    /// The labels of what was recorded, in order.
+    /// Returns the labels of the recorded events, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
 
-    /// The requests, where each key came with the same bytes whenever it came.
+    /// Returns all requests. Asserts that each key always came with the same bytes.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         let requests = self.state().requests.clone();
         let mut bodies = HashMap::new();
         for request in &requests {
             let body = bodies.entry(&request.key).or_insert(&request.body);
-            assert_eq!(*body, &request.body, "key {} came with other bytes", request.key);
+            assert_eq!(*body, &request.body, "key {} came with different bytes", request.key);
         }
         requests
     }
 
-    fn process(state: &mut State, request: &Request) -> Answer {
-        let answer = |status, body: Value| Answer { status, retry_after: None, body: body.to_string().into_bytes() };
+    fn process(state: &mut State, request: &Request) -> Response {
+        let respond = |status, body: Value| Response { status, retry_after: None, body: body.to_string().into_bytes() };
         if request.token.to_str().unwrap() != state.token {
-            return answer(401, json!({"code": "unauthorized", "detail": "Send a valid token."}));
+            return respond(401, json!({"code": "unauthorized", "detail": "Send a valid token."}));
         }
-        if let Some((body, replayed)) = state.answers.get(&request.key) {
+        if let Some((body, replayed)) = state.responses.get(&request.key) {
             return if *body == request.body {
-                Answer { status: 201, retry_after: None, body: replayed.clone() }
+                Response { status: 201, retry_after: None, body: replayed.clone() }
             } else {
-                answer(422, json!({"code": "idempotency_key_reused", "detail": "Used with other events."}))
+                respond(422, json!({"code": "idempotency_key_reused", "detail": "Used with other events."}))
             };
         }
         let labels = labels(&request.body);
         if labels.len() > state.max_events || labels.iter().any(|label| label == "huge") {
-            return answer(413, json!({"code": "batch_too_large", "detail": "Too large."}));
+            return respond(413, json!({"code": "batch_too_large", "detail": "Too large."}));
         }
         if labels.iter().any(|label| label == "odd") {
             let errors = json!([{"pointer": "", "detail": "is odd"}]);
-            return answer(400, json!({"code": "invalid_input", "detail": "is odd", "errors": errors}));
+            return respond(400, json!({"code": "invalid_input", "detail": "is odd", "errors": errors}));
         }
         if let Err(faults) = parse(&request.body, Layout::Ndjson) {
-            return answer(400, problem(&faults));
+            return respond(400, problem(&faults));
         }
         let first = state.log.len() + 1;
         let receipts = (first..first + labels.len())
             .map(|sequence| json!({"eventId": format!("id-{sequence}"), "uuid": "u", "sequence": sequence}));
-        let recorded = answer(201, json!({"events": receipts.collect::<Value>()}));
+        let recorded = respond(201, json!({"events": receipts.collect::<Value>()}));
         state.log.extend(labels);
-        state.answers.insert(request.key.clone(), (request.body.clone(), recorded.body.clone()));
+        state.responses.insert(request.key.clone(), (request.body.clone(), recorded.body.clone()));
         recorded
     }
 }
 
 impl Transport for MemoryServer {
-    async fn post(&self, request: Request) -> Result<Answer, Unanswered> {
-        let (fault, answer) = {
+    async fn post(&self, request: Request) -> Result<Response, NoResponse> {
+        let (fault, response) = {
             let mut state = self.state();
             let seen = Seen { at: Instant::now(), key: request.key.clone(), body: request.body.clone() };
             state.requests.push(seen);
@@ -167,17 +167,17 @@ impl Transport for MemoryServer {
             } else {
                 state.faults.pop_front().unwrap_or(Fault::None)
             };
-            let processed = matches!(fault, Fault::None | Fault::AnswerLost | Fault::HangsProcessed);
-            let answer = processed.then(|| Self::process(&mut state, &request));
-            (fault, answer.unwrap_or_default())
+            let processed = matches!(fault, Fault::None | Fault::ResponseLost | Fault::HangsProcessed);
+            let response = processed.then(|| Self::process(&mut state, &request));
+            (fault, response.unwrap_or_default())
         };
         match fault {
-            Fault::None => Ok(answer),
-            Fault::Refused => Err(Unanswered { detail: "connection refused".into(), in_doubt: false }),
-            Fault::AnswerLost => Err(Unanswered { detail: "connection reset".into(), in_doubt: true }),
+            Fault::None => Ok(response),
+            Fault::Refused => Err(NoResponse { detail: "connection refused".into(), in_doubt: false }),
+            Fault::ResponseLost => Err(NoResponse { detail: "connection reset".into(), in_doubt: true }),
             Fault::Hangs | Fault::HangsProcessed => std::future::pending().await,
-            Fault::Answers(status, retry_after, body) => {
-                Ok(Answer { status, retry_after: retry_after.map(Duration::from_secs), body: body.into() })
+            Fault::Responds(status, retry_after, body) => {
+                Ok(Response { status, retry_after: retry_after.map(Duration::from_secs), body: body.into() })
             }
         }
     }
@@ -192,7 +192,7 @@ fn problem(faults: &Faults) -> Value {
     json!({"code": "invalid_input", "detail": faults.to_string(), "errors": errors})
 }
 
-/// The ids of the entities of NDJSON.
+/// Returns the entity ids of NDJSON events.
 fn labels(body: &[u8]) -> Vec<String> {
     let lines = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
     lines.map(|event| event.unwrap()["entity"]["id"].as_str().unwrap().to_owned()).collect()

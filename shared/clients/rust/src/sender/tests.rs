@@ -1,4 +1,4 @@
-//! Delivery against a server that fails as it is told, in virtual time.
+//! Delivery to an in-memory server that fails on demand, in virtual time.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::memory_server::{Fault, MemoryServer};
 use crate::{
-    AuditLog, Builder, Entity, Event, Loss, Observer, Refused, ShutdownReport, Stats, Status, Trouble, chance::Chance,
+    AuditLog, Builder, DeliveryError, Entity, Event, Loss, Observer, Refused, ShutdownReport, Stats, Status,
+    randomness::Randomness,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ fn builder() -> Builder {
 
 fn start(builder: &Builder, server: &MemoryServer) -> AuditLog {
     ThreadLog::install();
-    builder.start_on(server.clone(), Chance::from_seed([42; 24])).unwrap()
+    builder.start_on(server.clone(), Randomness::from_seed([42; 24])).unwrap()
 }
 
 fn record(audit: &AuditLog, range: std::ops::Range<u32>) {
@@ -46,7 +47,7 @@ fn record(audit: &AuditLog, range: std::ops::Range<u32>) {
     }
 }
 
-/// Remembers what it was told.
+/// An observer that remembers its calls.
 #[derive(Debug, Clone, Default)]
 struct Witness(Arc<Mutex<(Vec<Loss>, Vec<Status>)>>);
 
@@ -79,7 +80,7 @@ fn assert_balanced(stats: Stats) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn full_batches_go_at_once_and_the_rest_after_the_linger() {
+async fn full_batches_are_sent_at_once_and_the_rest_after_the_linger_time() {
     let server = MemoryServer::new();
     let audit = start(&builder(), &server);
     let begin = Instant::now();
@@ -95,7 +96,7 @@ async fn full_batches_go_at_once_and_the_rest_after_the_linger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_has_no_more_bytes_than_it_may() {
+async fn a_batch_never_exceeds_its_maximum_size() {
     let server = MemoryServer::new();
     let audit = start(&builder().batch_max_bytes(700_000), &server);
     for label in numbers(0..10) {
@@ -108,8 +109,8 @@ async fn a_batch_has_no_more_bytes_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_answer_was_lost_is_repeated_under_its_key_and_recorded_once() {
-    let server = MemoryServer::new().failing([Fault::AnswerLost, Fault::HangsProcessed]);
+async fn a_batch_whose_response_was_lost_is_repeated_under_its_key_and_recorded_once() {
+    let server = MemoryServer::new().failing([Fault::ResponseLost, Fault::HangsProcessed]);
     let audit = start(&builder(), &server);
     record(&audit, 0..3);
     audit.flush().await;
@@ -121,25 +122,25 @@ async fn a_batch_whose_answer_was_lost_is_repeated_under_its_key_and_recorded_on
     assert_eq!(audit.stats().retries, 2);
 }
 
-/// Whichever attempt fails, and however it does: nothing is lost, nothing is there twice, and order is kept.
+/// Each kind of fault at each attempt: no event is lost, repeated or reordered.
 #[tokio::test(start_paused = true)]
 async fn no_single_fault_loses_repeats_or_reorders_an_event() {
     let faults = [
         Fault::Refused,
-        Fault::AnswerLost,
+        Fault::ResponseLost,
         Fault::Hangs,
         Fault::HangsProcessed,
-        Fault::Answers(503, Some(2), ""),
-        Fault::Answers(500, None, "<html>"),
-        Fault::Answers(429, Some(1), ""),
-        Fault::Answers(401, None, ""),
-        Fault::Answers(403, None, ""),
-        Fault::Answers(404, None, ""),
-        Fault::Answers(413, None, ""),
-        Fault::Answers(301, None, ""),
-        Fault::Answers(201, None, "<html>welcome</html>"),
-        Fault::Answers(422, None, r#"{"code":"idempotency_key_reused"}"#),
-        Fault::Answers(400, None, r#"{"code":"body_cut_off"}"#),
+        Fault::Responds(503, Some(2), ""),
+        Fault::Responds(500, None, "<html>"),
+        Fault::Responds(429, Some(1), ""),
+        Fault::Responds(401, None, ""),
+        Fault::Responds(403, None, ""),
+        Fault::Responds(404, None, ""),
+        Fault::Responds(413, None, ""),
+        Fault::Responds(301, None, ""),
+        Fault::Responds(201, None, "<html>welcome</html>"),
+        Fault::Responds(422, None, r#"{"code":"idempotency_key_reused"}"#),
+        Fault::Responds(400, None, r#"{"code":"body_cut_off"}"#),
     ];
     for fault in faults {
         for attempt in 0..6 {
@@ -157,20 +158,20 @@ async fn no_single_fault_loses_repeats_or_reorders_an_event() {
     }
 }
 
-/// Faults upon faults, with bad events among the good.
+/// Random series of faults, with invalid events among the valid ones.
 #[tokio::test(start_paused = true)]
 async fn no_series_of_faults_loses_repeats_or_reorders_an_event() {
     for seed in 0..100_u8 {
-        let mut chance = Chance::from_seed([seed; 24]);
-        let mut draw = |limit: u64| (chance.jitter(SECOND).as_nanos() as u64 * limit / 1_000_000_001) as usize;
+        let mut randomness = Randomness::from_seed([seed; 24]);
+        let mut draw = |limit: u64| (randomness.jitter(SECOND).as_nanos() as u64 * limit / 1_000_000_001) as usize;
         let kinds = [
             Fault::None,
             Fault::Refused,
-            Fault::AnswerLost,
+            Fault::ResponseLost,
             Fault::Hangs,
             Fault::HangsProcessed,
-            Fault::Answers(502, None, ""),
-            Fault::Answers(401, None, ""),
+            Fault::Responds(502, None, ""),
+            Fault::Responds(401, None, ""),
         ];
         let script: Vec<Fault> = (0..40).map(|_| kinds[draw(7)].clone()).collect();
         let server = MemoryServer::new().failing(script.clone());
@@ -198,9 +199,9 @@ async fn no_series_of_faults_loses_repeats_or_reorders_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_never_comes_earlier_than_the_server_asks() {
+async fn a_retry_is_never_earlier_than_retry_after() {
     for status in [503, 429] {
-        let server = MemoryServer::new().failing([Fault::Answers(status, Some(7), "")]);
+        let server = MemoryServer::new().failing([Fault::Responds(status, Some(7), "")]);
         let audit = start(&builder(), &server);
         record(&audit, 0..1);
         audit.flush().await;
@@ -211,7 +212,7 @@ async fn a_retry_never_comes_earlier_than_the_server_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_hangs_is_given_up_after_the_attempts_timeout() {
+async fn a_request_that_hangs_ends_after_the_attempt_timeout() {
     let server = MemoryServer::new().failing([Fault::Hangs]);
     let audit = start(&builder().attempt_timeout(4 * SECOND), &server);
     record(&audit, 0..1);
@@ -233,7 +234,7 @@ async fn an_outage_of_minutes_costs_few_requests_and_no_event() {
         sleep(SECOND).await;
     }
     assert!(
-        matches!(audit.status(), Status::Failing { since, trouble: Trouble::Unreachable(_) } if since < begin + SECOND)
+        matches!(audit.status(), Status::Failing { since, error: DeliveryError::Unreachable(_) } if since < begin + SECOND)
     );
     audit.flush().await;
     assert!(begin.elapsed() <= 10 * MINUTE + 31 * SECOND, "{:?}", begin.elapsed());
@@ -252,7 +253,7 @@ async fn memory_is_bounded_in_events_and_in_bytes() {
         server.goes_down(MINUTE);
         let audit = start(&limited.linger(Duration::ZERO), &server);
         record(&audit, 0..3);
-        sleep(SECOND).await; // three are under way, and still count
+        sleep(SECOND).await; // three are in flight, and still count
         record(&audit, 3..5);
         for label in numbers(5..8) {
             assert!(matches!(audit.record(event(&label)), Err(Refused::Full)));
@@ -269,7 +270,7 @@ async fn memory_is_bounded_in_events_and_in_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_the_server_names_are_given_up_and_the_others_sent_under_a_new_key() {
+async fn rejected_events_are_given_up_and_the_others_are_sent_under_a_new_key() {
     let server = MemoryServer::new();
     let witness = Witness::default();
     let audit = start(&builder().observer(witness.clone()), &server);
@@ -293,7 +294,7 @@ async fn events_that_the_server_names_are_given_up_and_the_others_sent_under_a_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_of_more_faults_than_are_reported_at_once_is_worked_off() {
+async fn a_batch_with_more_faults_than_one_response_reports_is_delivered_in_the_end() {
     let server = MemoryServer::new();
     let audit = start(&builder().batch_max_events(1000), &server);
     for label in numbers(0..1000) {
@@ -305,7 +306,7 @@ async fn a_batch_of_more_faults_than_are_reported_at_once_is_worked_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_large_together_is_sent_in_parts_and_in_order() {
+async fn a_batch_that_is_too_large_is_sent_in_parts_and_in_order() {
     let server = MemoryServer::new();
     server.set_max_events(3);
     let witness = Witness::default();
@@ -323,10 +324,10 @@ async fn what_is_too_large_together_is_sent_in_parts_and_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_the_server_knows_for_other_events_is_given_up_and_not_the_events() {
+async fn events_whose_key_was_used_for_others_are_sent_under_a_new_key() {
     let server = MemoryServer::new();
     let audit = start(&builder(), &server);
-    server.knows(Chance::from_seed([42; 24]).key());
+    server.remember(Randomness::from_seed([42; 24]).key());
     record(&audit, 0..3);
     audit.flush().await;
     assert_eq!(server.log(), numbers(0..3));
@@ -334,7 +335,7 @@ async fn a_key_that_the_server_knows_for_other_events_is_given_up_and_not_the_ev
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_keeps_events_until_there_is_a_better_one() {
+async fn events_wait_while_the_token_is_refused() {
     let server = MemoryServer::new();
     server.set_token("rotated");
     let audit = start(&builder(), &server);
@@ -342,9 +343,9 @@ async fn a_refused_token_keeps_events_until_there_is_a_better_one() {
     sleep(60 * MINUTE).await;
     let attempts = server.requests().len();
     assert!((60..300).contains(&attempts), "{attempts}");
-    let Status::Failing { trouble, .. } = audit.status() else { panic!("it works") };
-    assert!(trouble.needs_attention());
-    assert_eq!(trouble.to_string(), "the token was refused (status 401): Send a valid token.");
+    let Status::Failing { error, .. } = audit.status() else { panic!("delivery works") };
+    assert!(error.needs_attention());
+    assert_eq!(error.to_string(), "the token was refused (status 401): Send a valid token.");
     let changed = Instant::now();
     audit.set_token("rotated").unwrap();
     audit.flush().await;
@@ -354,7 +355,7 @@ async fn a_refused_token_keeps_events_until_there_is_a_better_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_serves_all_clients_of_a_builder() {
+async fn clients_of_one_builder_share_the_token() {
     let server = MemoryServer::new();
     server.set_token("rotated");
     let builder = builder();
@@ -366,7 +367,7 @@ async fn a_token_serves_all_clients_of_a_builder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_panics_stops_nothing() {
+async fn delivery_continues_if_the_observer_panics() {
     let server = MemoryServer::new().failing([Fault::Refused]);
     let audit = start(&builder().observer(|_: &str, _: &Loss| panic!("the observer's own fault")), &server);
     audit.record(bad("0")).unwrap();
@@ -380,7 +381,7 @@ async fn an_observer_that_panics_stops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_receipt_does_not_wait_for_the_linger() {
+async fn a_durable_event_does_not_wait_for_the_linger_time() {
     let server = MemoryServer::new();
     let audit = start(&builder().linger(MINUTE), &server);
     let begin = Instant::now();
@@ -395,7 +396,7 @@ async fn who_waits_for_a_receipt_does_not_wait_for_the_linger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stops_waiting_for_a_receipt_loses_nothing_else() {
+async fn dropping_an_acknowledgement_loses_no_event() {
     let server = MemoryServer::new().failing([Fault::Refused]);
     let audit = start(&builder(), &server);
     drop(audit.record_durably(event("0")).unwrap());
@@ -405,7 +406,7 @@ async fn who_stops_waiting_for_a_receipt_loses_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn flush_waits_for_all_that_was_recorded_before_and_for_nothing_else() {
+async fn flush_waits_for_exactly_the_events_recorded_before() {
     let server = MemoryServer::new();
     let audit = start(&builder().linger(MINUTE), &server);
     let begin = Instant::now();
@@ -427,7 +428,7 @@ async fn flush_waits_for_all_that_was_recorded_before_and_for_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_delivers_what_is_buffered_and_takes_no_more() {
+async fn shutdown_delivers_buffered_events_and_refuses_new_ones() {
     let server = MemoryServer::new();
     let audit = start(&builder().linger(MINUTE), &server);
     record(&audit, 0..150);
@@ -443,7 +444,7 @@ async fn shutdown_delivers_what_is_buffered_and_takes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_reports_at_its_deadline_what_was_not_delivered() {
+async fn shutdown_reports_undelivered_events_at_its_deadline() {
     let server = MemoryServer::new().failing([Fault::None, Fault::Hangs]);
     let witness = Witness::default();
     let audit = start(&builder().batch_max_events(2).linger(Duration::ZERO).observer(witness.clone()), &server);
@@ -467,7 +468,7 @@ async fn shutdown_reports_at_its_deadline_what_was_not_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_without_grace_sends_nothing_more() {
+async fn shutdown_without_grace_sends_nothing() {
     let server = MemoryServer::new();
     let audit = start(&builder(), &server);
     record(&audit, 0..3);
@@ -476,8 +477,8 @@ async fn shutdown_without_grace_sends_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_does_not_sit_out_a_pause() {
-    let server = MemoryServer::new().failing([Fault::Answers(503, Some(240), ""), Fault::Refused, Fault::Refused]);
+async fn shutdown_does_not_wait_for_a_retry_delay() {
+    let server = MemoryServer::new().failing([Fault::Responds(503, Some(240), ""), Fault::Refused, Fault::Refused]);
     let audit = start(&builder().linger(Duration::ZERO), &server);
     record(&audit, 0..3);
     sleep(SECOND).await;
@@ -487,7 +488,7 @@ async fn shutdown_does_not_sit_out_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_buffered_when_the_last_handle_goes_is_still_delivered() {
+async fn buffered_events_are_delivered_after_the_last_handle_is_dropped() {
     let server = MemoryServer::new();
     server.goes_down(5 * MINUTE);
     let audit = start(&builder(), &server);
@@ -503,7 +504,7 @@ async fn what_is_buffered_when_the_last_handle_goes_is_still_delivered() {
 }
 
 #[test]
-fn a_runtime_that_ends_leaves_a_client_that_says_so() {
+fn a_client_whose_runtime_has_ended_refuses_events_and_reports_the_rest() {
     let witness = Witness::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let audit = runtime.block_on(async {
@@ -524,9 +525,9 @@ fn a_runtime_that_ends_leaves_a_client_that_says_so() {
     assert_eq!(left.len(), 101);
 }
 
-/// Threads outside the runtime record while the client is shut down under them.
+/// Threads outside the runtime record events while the client shuts down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_event_is_taken_and_forgotten_by_a_client_that_is_being_shut_down() {
+async fn no_accepted_event_is_lost_during_shutdown() {
     let server = MemoryServer::new();
     let audit = start(&builder().buffer_max_events(1000).linger(Duration::ZERO), &server);
     let first = audit.record_durably(event("first")).unwrap();
@@ -559,8 +560,8 @@ async fn no_event_is_taken_and_forgotten_by_a_client_that_is_being_shut_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_older_than_they_may_be_are_given_up() {
-    let server = MemoryServer::new().failing([Fault::AnswerLost]);
+async fn events_older_than_the_maximum_age_are_given_up() {
+    let server = MemoryServer::new().failing([Fault::ResponseLost]);
     let witness = Witness::default();
     let limited = builder().max_age(2 * MINUTE).linger(Duration::ZERO).observer(witness.clone());
     let audit = start(&limited, &server);

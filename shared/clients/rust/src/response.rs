@@ -1,39 +1,39 @@
-//! What the server's answer means for the batch that it answers. A pure function: nothing is sent or kept here.
+//! What a response means for the batch that was sent. A pure function: sends nothing and keeps nothing.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
 
-use crate::report::{Fault, Receipt, Trouble};
+use crate::report::{DeliveryError, Fault, Receipt};
 
-/// The longest pause that a server is granted.
+/// The longest `Retry-After` that the client honours.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
-/// The longest detail that is kept of what a server says.
+/// How much of a server's explanation is kept.
 const DETAIL_MAX_CHARS: usize = 300;
 
-/// An answer as it came.
+/// An HTTP response.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
-    /// The `Retry-After` header, where it is a number of seconds.
+    /// The `Retry-After` header if it is a number of seconds.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
 }
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The events are in the log, each where its receipt says.
+    /// The events are in the log. One receipt for each, in their order.
     Recorded(Vec<Receipt>),
-    /// Nothing was recorded, because of these events, by their index in the batch.
+    /// Nothing was recorded, because of these events, by index in the batch.
     Rejected(BTreeMap<usize, Vec<Fault>>),
-    /// Nothing was recorded, because of all together, or because of one that was not named.
+    /// Nothing was recorded, because of the batch as a whole or because of an event that the response does not name.
     Indivisible(Fault),
-    /// The server knows the key with other events. Keys being random, what is between it and us, or a new version of it,
-    /// has changed the events: under another key they are perhaps recorded twice, which is better than never.
-    KeyReused(Trouble),
-    /// It may succeed when it is sent again as it is.
-    Failed { trouble: Trouble, retry_after: Duration },
+    /// The server has seen the key with other events. Keys are random, so a proxy or a new server version changed the events.
+    /// Under a new key they may be recorded twice, which is better than never.
+    KeyReused(DeliveryError),
+    /// The same request may succeed later.
+    Failed { error: DeliveryError, retry_after: Duration },
 }
 
 #[derive(Deserialize)]
@@ -56,41 +56,41 @@ struct ProblemError {
     detail: String,
 }
 
-/// Judges the answer to a batch of `events` events.
-pub(crate) fn judge(answer: &Answer, events: usize) -> Verdict {
-    let status = answer.status;
+/// Interprets the response to a batch of `events` events.
+pub(crate) fn interpret(response: &Response, events: usize) -> Verdict {
+    let status = response.status;
     let failed =
-        |trouble| Verdict::Failed { trouble, retry_after: answer.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX) };
+        |error| Verdict::Failed { error, retry_after: response.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX) };
     if status == 201 {
-        // Whatever else answers with success, such as a proxy's page, has recorded nothing.
-        return match serde_json::from_slice::<Recorded>(&answer.body) {
+        // Any other successful response, such as a proxy's page, has recorded nothing.
+        return match serde_json::from_slice::<Recorded>(&response.body) {
             Ok(recorded) if recorded.events.len() == events => Verdict::Recorded(recorded.events),
-            _ => failed(Trouble::Setup { status, detail: "no receipt for each event".into() }),
+            _ => failed(DeliveryError::Configuration { status, detail: "no receipt for each event".into() }),
         };
     }
-    let problem: Option<Problem> = serde_json::from_slice(&answer.body).ok();
-    let detail = problem.as_ref().map_or("no problem description of Annals", |problem| &problem.detail);
+    let problem: Option<Problem> = serde_json::from_slice(&response.body).ok();
+    let detail = problem.as_ref().map_or("not a response of Annals", |problem| &problem.detail);
     let detail: String = detail.chars().take(DETAIL_MAX_CHARS).collect();
     match (status, problem) {
         (413, _) => {
             Verdict::Indivisible(Fault { pointer: String::new(), detail: "is too large for the server".into() })
         }
-        (400, Some(problem)) if problem.code == "body_cut_off" => failed(Trouble::Unreachable(detail)),
+        (400, Some(problem)) if problem.code == "body_cut_off" => failed(DeliveryError::Unreachable(detail)),
         (400 | 422, Some(problem)) if problem.errors.iter().any(|error| error.pointer.is_some()) => {
             rejected(problem.errors, events)
         }
         (422, Some(problem)) if problem.code == "idempotency_key_reused" => {
-            Verdict::KeyReused(Trouble::Setup { status, detail })
+            Verdict::KeyReused(DeliveryError::Configuration { status, detail })
         }
-        (408 | 425, _) => failed(Trouble::TimedOut),
-        (429, _) => failed(Trouble::Throttled),
-        (500.., _) => failed(Trouble::Server(status)),
-        (401 | 403, _) => failed(Trouble::Token { status, detail }),
-        _ => failed(Trouble::Setup { status, detail }),
+        (408 | 425, _) => failed(DeliveryError::TimedOut),
+        (429, _) => failed(DeliveryError::Throttled),
+        (500.., _) => failed(DeliveryError::Server(status)),
+        (401 | 403, _) => failed(DeliveryError::Token { status, detail }),
+        _ => failed(DeliveryError::Configuration { status, detail }),
     }
 }
 
-/// The faults by event. Pointers begin with `/n`, the event's index.
+/// Groups the faults by event. Each pointer begins with `/` and the event's index.
 fn rejected(errors: Vec<ProblemError>, events: usize) -> Verdict {
     let mut named: BTreeMap<usize, Vec<Fault>> = BTreeMap::new();
     let mut unnamed = None;
@@ -117,12 +117,12 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Verdict {
-        judge(&Answer { status, retry_after: None, body: body.as_bytes().to_vec() }, 2)
+        interpret(&Response { status, retry_after: None, body: body.as_bytes().to_vec() }, 2)
     }
 
-    fn trouble(verdict: Verdict) -> Trouble {
+    fn error(verdict: Verdict) -> DeliveryError {
         match verdict {
-            Verdict::Failed { trouble, .. } => trouble,
+            Verdict::Failed { error, .. } => error,
             other => panic!("{other:?}"),
         }
     }
@@ -138,12 +138,12 @@ mod tests {
             (200, receipts),
             (302, String::new()),
         ] {
-            assert!(matches!(trouble(of(status, &body)), Trouble::Setup { .. }), "{status} {body}");
+            assert!(matches!(error(of(status, &body)), DeliveryError::Configuration { .. }), "{status} {body}");
         }
     }
 
     #[test]
-    fn faults_are_sorted_to_their_events_with_pointers_into_them() {
+    fn faults_are_grouped_by_event_with_pointers_into_it() {
         let body = r#"{"code":"invalid_input","detail":"3 faults","errors":[
             {"pointer":"/1/entity/id","detail":"is required"},{"pointer":"/0","detail":"is empty"},
             {"pointer":"/1/action","detail":"is required"}]}"#;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_name_no_event_are_narrowed_down() {
+    fn faults_without_an_event_concern_the_batch() {
         for pointer in ["", "/2/action", "/x", "0"] {
             let body = format!(r#"{{"code":"invalid_input","errors":[{{"pointer":"{pointer}","detail":"is odd"}}]}}"#);
             assert!(matches!(of(400, &body), Verdict::Indivisible(_)), "{pointer}");
@@ -166,23 +166,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_events_fault_is_tried_again() {
-        assert!(!trouble(of(400, r#"{"code":"body_cut_off","detail":"d"}"#)).needs_attention());
+    fn a_failure_that_no_event_caused_is_retried() {
+        assert!(!error(of(400, r#"{"code":"body_cut_off","detail":"d"}"#)).needs_attention());
         for status in [408, 425, 429, 500, 502, 503, 504, 599] {
-            assert!(!trouble(of(status, "")).needs_attention(), "{status}");
+            assert!(!error(of(status, "")).needs_attention(), "{status}");
         }
         for status in [301, 400, 401, 403, 404, 405, 409, 410, 415, 422] {
-            assert!(trouble(of(status, "")).needs_attention(), "{status}");
+            assert!(error(of(status, "")).needs_attention(), "{status}");
         }
         let parameter = r#"{"code":"invalid_input","errors":[{"parameter":"Idempotency-Key","detail":"d"}]}"#;
-        assert!(matches!(trouble(of(400, parameter)), Trouble::Setup { .. }));
+        assert!(matches!(error(of(400, parameter)), DeliveryError::Configuration { .. }));
         let reused = r#"{"code":"idempotency_key_reused","detail":"d"}"#;
         assert!(matches!(of(422, reused), Verdict::KeyReused(_)));
     }
 
     #[test]
-    fn a_server_is_granted_a_pause_but_no_eternity() {
-        let answer = Answer { status: 503, retry_after: Some(Duration::from_secs(86_400)), body: Vec::new() };
-        assert!(matches!(judge(&answer, 1), Verdict::Failed { retry_after: RETRY_AFTER_MAX, .. }));
+    fn retry_after_is_honoured_up_to_a_limit() {
+        let response = Response { status: 503, retry_after: Some(Duration::from_secs(86_400)), body: Vec::new() };
+        assert!(matches!(interpret(&response, 1), Verdict::Failed { retry_after: RETRY_AFTER_MAX, .. }));
     }
 }
