@@ -1,8 +1,8 @@
-"""Runs the snippets of the documents for callers of the API, as .ci/snippets says:
+"""Runs the code blocks of the documents for callers of the API; .ci/snippets explains the format:
 
     python .ci/snippets.py PACKAGES
 
-PACKAGES is where npm has installed the TypeScript compiler; annals-local, annals-verify and node are on the PATH.
+PACKAGES is the folder in which npm installed the TypeScript compiler; annals-local, annals-verify and node are on the PATH.
 """
 
 import csv
@@ -54,14 +54,14 @@ def short(value):
     return text if len(text) <= 1500 else f"{text[:1500]}… ({len(text)} characters)"
 
 
-# What the documents hold.
+# The code blocks of the documents.
 
 
 class Snippets:
-    """The blocks of code of all documents, by name; and which of them were used."""
+    """The code blocks of all documents, by name, and which of them are not used yet."""
 
     def __init__(self):
-        self.files, self.answers, self.rust = {}, {}, None
+        self.files, self.responses, self.rust = {}, {}, None
         self.unused = set()
         for document in DOCUMENTS:
             self.read(document)
@@ -79,20 +79,20 @@ class Snippets:
             elif fence is not None:
                 block.append(line)
             else:
-                expect(not line.startswith(("    ", "\t")), f"{where}: a block of code without a fence")
-        expect(fence is None, f"{document}: the last block of code has no end")
+                expect(not line.startswith(("    ", "\t")), f"{where}: a code block without a fence")
+        expect(fence is None, f"{document}: the last code block has no end")
 
     def add(self, where, info, text):
         match info:
             case ["json" | "text", "not-run", name]:
-                kind = self.answers
+                kind = self.responses
             case ["rust", "annals-client" as name]:
                 self.rust = text
                 kind = {}
             case [language, name] if name.endswith(SUFFIXES.get(language, "?")):
                 kind = self.files
             case _:
-                raise Failure(f"{where}: a block of code that does not say what it is for: {' '.join(info) or 'nothing'}")
+                raise Failure(f"{where}: a code block without a known use: {' '.join(info) or 'nothing'}")
         expect(name not in self.unused, f"{where}: there are two blocks {name}")
         kind[name] = text
         self.unused.add(name)
@@ -104,12 +104,12 @@ class Snippets:
     def put(self, name, folder):
         (folder / name).write_text(self.file(name))
 
-    def answer(self, name):
+    def response(self, name):
         self.unused.discard(name)
-        return json.loads(self.answers[name])
+        return json.loads(self.responses[name])
 
     def check_statically(self, packages, folder):
-        """Syntax and types, without running anything."""
+        """Checks syntax and types, without running anything."""
         for name, text in self.files.items():
             (folder / name).write_text(text)
         for path in folder.glob("*.sh"):
@@ -118,13 +118,13 @@ class Snippets:
             run(["python3", "-W", "error", "-c", COMPILE, path], folder)
         types = ["--typeRoots", packages / "node_modules/@types", "--types", "node"]
         strict = ["--strict", "--noUncheckedIndexedAccess", "--noPropertyAccessFromIndexSignature", "--noUnusedLocals"]
-        # What Node runs as it is: only types are taken out.
+        # Node runs TypeScript by removing the types, so nothing else may need compilation.
         as_it_is = ["--noEmit", "--erasableSyntaxOnly", "--verbatimModuleSyntax", "--module", "nodenext"]
         sources = ["--target", "es2023", *folder.glob("*.mts")]
         run([packages / "node_modules/.bin/tsc", *strict, *as_it_is, *types, *sources], folder)
 
     def check_rust(self):
-        """The block is the crate's own example, which the crate's documentation tests compile."""
+        """Checks that the block is the crate's own example, which the crate's documentation tests compile."""
         lines = (line[3:].removeprefix(" ") for line in Path(CRATE).read_text().splitlines() if line.startswith("//!"))
         example = re.search("^```no_run\n(.*?)^```$", "".join(line + "\n" for line in lines), re.DOTALL | re.MULTILINE)
         expect(example, f"{CRATE}: there is no example")
@@ -134,7 +134,7 @@ class Snippets:
 
 
 def run(command, folder, environment=None, status=0):
-    """Runs a command to its end: its standard output; all that it prints where it has to fail; None: what became of it."""
+    """Runs a command. Returns its standard output, or all output if it must fail; with status None, the completed process."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,
@@ -155,11 +155,11 @@ def command(name, *arguments):
     return [*COMMANDS[Path(name).suffix], name, *arguments]
 
 
-# The program, and what is between it and its callers.
+# The program, and a proxy between it and its callers.
 
 
 class Program:
-    """annals-local on a free port, with data of its own."""
+    """annals-local on a free port, with a data folder of its own."""
 
     def __init__(self, scratch):
         self.data, self.log = scratch / "data", scratch / "log"
@@ -180,32 +180,32 @@ class Program:
         self.process.wait()
 
     def call(self, method, path, token="", body=None, headers=None):
-        """Status and body: text where lines are asked for, else what the JSON says."""
+        """Returns the status and the body: text if NDJSON is requested, otherwise the parsed JSON."""
         host = urllib.parse.urlsplit(self.api).netloc
         connection = http.client.HTTPConnection(host, timeout=PATIENCE_SECONDS)
         try:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"} | (headers or {})
             connection.request(method, path, body=body, headers=headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            is_text = answer.status == 200 and headers.get("Accept") == "application/x-ndjson"
-            return answer.status, text if is_text else json.loads(text)
+            response = connection.getresponse()
+            text = response.read().decode()
+            is_text = response.status == 200 and headers.get("Accept") == "application/x-ndjson"
+            return response.status, text if is_text else json.loads(text)
         finally:
             connection.close()
 
     def ok(self, *arguments, **named):
-        status, answer = self.call(*arguments, **named)
-        expect(status in (200, 201), f"{arguments[:2]}: {status} {short(answer)}")
-        return answer
+        status, response = self.call(*arguments, **named)
+        expect(status in (200, 201), f"{arguments[:2]}: {status} {short(response)}")
+        return response
 
     def count(self, entity):
-        """How many events there are of an entity."""
+        """Returns the number of events of an entity."""
         token = self.info["tokens"]["auditor"]
-        answer = self.ok("GET", f"/audit?pageSize=1000&entityId={entity}", token)
-        return len(answer["events"])
+        response = self.ok("GET", f"/audit?pageSize=1000&entityId={entity}", token)
+        return len(response["events"])
 
     def organisation(self, name):
-        """A new organisation's environment."""
+        """Creates an organisation and returns an environment with its tokens."""
         platform = self.info["platformToken"]
         self.ok("PUT", f"/organisations/{name}", platform, '{"name": "Another", "plan": "enterprise"}')
         tokens = {}
@@ -215,7 +215,7 @@ class Program:
         return environment(self.api, **tokens)
 
     def expire(self, organisation, sequence):
-        """Lets the events that were recorded together from this sequence on expire, as time would."""
+        """Lets the segment that begins with this sequence expire now."""
         update = {
             "TableName": "annals-log",
             "Key": {"org": {"S": organisation}, "seq": {"N": str(sequence)}},
@@ -229,19 +229,19 @@ class Program:
         run([*arguments, *itertools.chain(*(("-H", header) for header in headers))], None)
 
     def delivered(self):
-        """All lines up to now, as they arrive in the bucket."""
+        """Delivers, and returns all lines in the bucket."""
         self.ok("POST", "/_local/tick")
         bucket = self.data / "s3" / self.info["bucket"]
         return b"".join(path.read_bytes() for path in sorted(bucket.rglob("*.json")))
 
 
 def environment(api, **tokens):
-    # Node without its notes on what is experimental: those are not ours to fail on.
+    # Without Node's warnings about experimental features: they must not fail the run.
     quiet = {"NODE_NO_WARNINGS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "error", "no_proxy": "*"}
     return {**os.environ, **quiet, "API": api, **tokens}
 
 
-# What happens to a request: passed on, but the answer is lost, or half of it; answered instead; the caller is killed.
+# Faults of a request: its response is lost, or half of it; the caller is killed; or the proxy responds instead.
 LOST, HALF, KILL = "lost", "half", "kill"
 BUSY, LIMITED, BAD_GATEWAY = "busy", "limited", "bad gateway"
 REFUSALS = {
@@ -252,7 +252,7 @@ REFUSALS = {
 
 
 class Proxy:
-    """Passes requests on to the program, and spoils those that it is told to, one by one in this order."""
+    """Forwards requests to the program, and applies the faults to the first requests, one each."""
 
     def __init__(self, upstream, *faults):
         self.faults, self.seen, self.victim = list(faults), [], None
@@ -262,7 +262,7 @@ class Proxy:
             def log_message(self, *_):
                 pass
 
-            def answer_it(self):
+            def respond(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 fault = proxy.faults.pop(0) if proxy.faults else None
                 proxy.seen.append((self.command, self.path, self.headers.get("Idempotency-Key")))
@@ -273,17 +273,17 @@ class Proxy:
                 connection = http.client.HTTPConnection(host, timeout=PATIENCE_SECONDS)
                 connection.request(self.command, self.path, body=body or None, headers=dict(self.headers))
                 upstream = connection.getresponse()
-                answer = upstream.read()
+                response = upstream.read()
                 connection.close()
                 if fault == KILL:
                     proxy.victim.send_signal(signal.SIGKILL)
                 if fault in (LOST, KILL):
                     self.close_connection = True
                     return None
-                cut = len(answer) // 2 if fault == HALF else len(answer)
-                return self.reply(upstream.status, upstream.getheaders(), answer, cut)
+                cut = len(response) // 2 if fault == HALF else len(response)
+                return self.reply(upstream.status, upstream.getheaders(), response, cut)
 
-            do_GET = do_POST = answer_it
+            do_GET = do_POST = respond
 
             def reply(self, status, headers, body, cut=None):
                 self.send_response_only(status)
@@ -309,7 +309,7 @@ class Proxy:
 
 
 class Scene:
-    """What the documents presume."""
+    """The environment that the documents assume."""
 
     def __init__(self, snippets, program, scratch):
         self.snippets, self.program, self.scratch = snippets, program, scratch
@@ -322,7 +322,7 @@ class Scene:
         return environment(api, PRODUCER=self.producer, AUDITOR=self.auditor)
 
     def folder(self, *names):
-        """A new folder with these snippets."""
+        """Creates a folder with these blocks as files."""
         folder = self.scratch / f"folder-{next(self.numbers)}"
         folder.mkdir()
         for name in names:
@@ -330,7 +330,7 @@ class Scene:
         return folder
 
     def lines(self, query):
-        """A page of the log as lines."""
+        """Returns a page of the log as lines."""
         return self.program.ok("GET", f"/audit{query}", self.auditor, headers={"Accept": "application/x-ndjson"})
 
     def post(self, body, media_type="application/json", token=None, **headers):
@@ -349,7 +349,7 @@ def lines_of(events):
 
 
 def shape(value):
-    """The names and types of an answer, not its values."""
+    """Returns the names and types of a response, without its values."""
     if isinstance(value, dict):
         return {name: shape(member) for name, member in value.items()}
     return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
@@ -358,17 +358,17 @@ def shape(value):
 # infra/docs/recording.md
 
 
-def one_event_and_what_is_said_of_the_answer(scene):
+def one_event_and_its_response(scene):
     folder = scene.folder("one.sh")
-    answer = json.loads(run(command("one.sh"), folder, scene.environment))
-    same(shape(answer), shape(scene.snippets.answer("recorded")), "the answer of one.sh")
+    response = json.loads(run(command("one.sh"), folder, scene.environment))
+    same(shape(response), shape(scene.snippets.response("recorded")), "the response of one.sh")
 
 
 def the_json_examples_are_what_the_api_takes_and_refuses(scene):
     full = scene.snippets.file("full.json")
-    status, answer = scene.post(full)
-    same(status, 201, f"full.json: {answer}")
-    stored = scene.program.ok("GET", f"/audit/{answer['events'][0]['uuid']}", scene.auditor)
+    status, response = scene.post(full)
+    same(status, 201, f"full.json: {response}")
+    stored = scene.program.ok("GET", f"/audit/{response['events'][0]['uuid']}", scene.auditor)
     for name, value in json.loads(full).items():
         same(stored[name], value, f"full.json: {name}")
     section = Path(DOCUMENTS[0]).read_text().split("## An event")[1].split("## Limits")[0]
@@ -380,11 +380,11 @@ def the_json_examples_are_what_the_api_takes_and_refuses(scene):
     same((defaults["type"], defaults["clientType"]), ("mock_api.create", "API"), "what is filled in")
 
     status, problem = scene.post(scene.snippets.file("faulty.json"))
-    same((status, problem), (400, scene.snippets.answer("problem")), "the answer to faulty.json")
+    same((status, problem), (400, scene.snippets.response("problem")), "the response to faulty.json")
 
 
 def each_program_records_once_whatever_happens_on_the_way(scene):
-    """Answers are lost, cut off and refused; then the same is run again."""
+    """Responses are lost, cut off or refused; then the same program runs again."""
 
     def records(name, events, faults):
         folder, entity, key = scene.folder(name), uuid.uuid4().hex, uuid.uuid4().hex
@@ -397,7 +397,7 @@ def each_program_records_once_whatever_happens_on_the_way(scene):
             expect(time.monotonic() - begun >= waits, f"{name} came again before Retry-After was over")
             same(proxy.seen, [("POST", "/events", key)] * (len(faults) + 1), f"the requests of {name}")
             again = json.loads(run(arguments, folder, scene.behind(proxy.api)))
-        same(shape(first), shape(scene.snippets.answer("recorded")), f"what {name} prints")
+        same(shape(first), shape(scene.snippets.response("recorded")), f"what {name} prints")
         same(again, first, f"what {name} prints at the second run")
         numbers = [recorded["sequence"] for recorded in first["events"]]
         same(numbers, list(range(numbers[0], numbers[0] + events)), f"the sequences of {name}")
@@ -435,7 +435,7 @@ def a_file_under_three_keys_is_recorded_three_times(scene):
     same(scene.program.count(entity), 6, "the events of each.sh")
 
 
-def the_table_of_answers_and_the_limits_are_true(scene):
+def the_table_of_responses_and_the_limits_are_true(scene):
     table = {}
     for row in re.findall(r"^\| ([0-9, ]+) \| (`.*?) \|", Path(DOCUMENTS[0]).read_text(), re.MULTILINE):
         table.update(dict.fromkeys(re.findall("`(.*?)`", row[1]), row[0]))
@@ -454,7 +454,7 @@ def the_table_of_answers_and_the_limits_are_true(scene):
         return json.dumps(event("limit", type="limit", action="X" * length))
 
     key = uuid.uuid4().hex
-    for what, expected, code, answer in [
+    for what, expected, code, response in [
         ("1,000 events", 201, None, scene.post(batch(1000))),
         ("1,001 events", 400, "invalid_input", scene.post(batch(1001))),
         ("256 KiB", 201, None, scene.post(sized(256 * 1024))),
@@ -472,7 +472,7 @@ def the_table_of_answers_and_the_limits_are_true(scene):
         ("a key of 256 bytes", 400, "invalid_input", scene.post(batch(1), Idempotency_Key=key.ljust(256, "k"))),
         ("text", 415, "unsupported_media_type", scene.post(batch(1), media_type="text/plain")),
     ]:
-        same((answer[0], answer[1].get("code")), (expected, code), f"{what} ({short(answer[1])})")
+        same((response[0], response[1].get("code")), (expected, code), f"{what} ({short(response[1])})")
         expect(code is None or str(expected) in table[code], f"the table says {table.get(code)} of {code}")
 
 
@@ -484,7 +484,7 @@ def collected(folder):
 
 
 def is_log(found, log, at_least, what):
-    """What was found is the log from its beginning, byte for byte, as far as it had grown."""
+    """Checks that the lines are the log from its beginning, byte for byte, with at least this many lines."""
     expect(log.startswith(found), f"{what}: what was collected is not the log")
     count = len(found.splitlines())
     expect(count >= at_least, f"{what}: {count} lines, expected {at_least} at least")
@@ -495,7 +495,7 @@ def tail(scene):
 
 
 def everything_is_collected_byte_for_byte(scene):
-    """By hand and by the collectors, which are killed at each of their requests, and go on where the other was."""
+    """By hand, and by the collectors, which are killed at each request and continue each other's work."""
     found = []
 
     grown = tail(scene)
@@ -541,7 +541,7 @@ def everything_is_collected_byte_for_byte(scene):
     return log
 
 
-# Ends the program before its n-th step that changes a file, as a crash would; a page or a state is then half written.
+# Ends the program before the n-th step that changes a file, like a crash. A page or state is then half written.
 CRASH = {
     ".py": """
 import os, pathlib, runpy, sys
@@ -579,14 +579,14 @@ syncBuiltinESMExports();
 
 
 def taken(folder):
-    """What a forwarder takes away at once when it sees it."""
+    """Takes the collected files away, as a forwarder does."""
     lines = collected(folder)
     shutil.rmtree(folder / "collected", ignore_errors=True)
     return lines
 
 
 def a_crash_at_any_step_loses_nothing_and_brings_nothing_twice(scene):
-    """The first run, or a later one, crashes before its n-th step, more events are recorded, and another run goes on."""
+    """The first or a later run crashes before its n-th step, more events are recorded, and another run continues."""
     hook = scene.scratch / "crash.mjs"
     hook.write_text(CRASH[".mts"])
 
@@ -644,7 +644,7 @@ def a_collector_that_stood_still_too_long_goes_on_as_the_document_says(scene):
         printed = run(command(name), folder, own, status=1)
         begin = re.search(r"410.*Begin with (from=[\w-]{22})", printed)
         expect(begin, f"{name} does not say what expired and where to begin: {printed}")
-        same((folder / "collect.json").read_text(), state, "the state after an answer of 410")
+        same((folder / "collect.json").read_text(), state, "the state after an response of 410")
         link = f"{scene.program.api}/audit?pageSize=1000&{begin[1]}"
         (folder / "collect.json").write_text(json.dumps(json.loads(state) | {"link": link}))
         run(command(name), folder, own)
@@ -690,7 +690,7 @@ def every_format_shows_the_same_events(scene):
 def counts_are_those_of_the_log(scene):
     folder = scene.folder("stats.sh")
     stats = json.loads(run(command("stats.sh"), folder, scene.environment))
-    shown = scene.snippets.answer("stats")
+    shown = scene.snippets.response("stats")
     same(sorted(stats), sorted(shown), "the members of the counts")
     same(sorted(stats["intervals"][0]), sorted(shown["intervals"][0]), "the members of an interval")
     lines = [json.loads(line) for line in scene.program.delivered().splitlines()]
@@ -706,7 +706,7 @@ def what_was_collected_is_proven_and_what_was_changed_is_not(scene):
         scene.program.ok("POST", "/events", small["PRODUCER"], body, headers=headers)
     folder = scene.folder("prove.sh", "chain.sh", "collect.py")
     run(command("prove.sh"), folder, small)
-    same(shape(json.loads((folder / "tail.json").read_text())), shape(scene.snippets.answer("tail")), "the tail")
+    same(shape(json.loads((folder / "tail.json").read_text())), shape(scene.snippets.response("tail")), "the tail")
     run(command("prove.sh"), folder, small)  # now in several files
     files = sorted((folder / "collected").rglob("*.json"))
     expect(len(files) == 2, f"{len(files)} files of two runs")
@@ -718,9 +718,9 @@ def what_was_collected_is_proven_and_what_was_changed_is_not(scene):
     verify = ["annals-verify", "collected", "--tail", "tail.json"]
     for what, changed, says in [
         ("altered", whole.replace(b"Ada Bell", b"Bob Bell", 1), "is not what was recorded"),
-        ("left out", b"".join(lines[:3] + lines[4:]), "events are missing behind 3"),
-        ("exchanged", b"".join(lines[:3] + [lines[4], lines[3]] + lines[5:]), "events are missing behind 3"),
-        ("cut off", whole[:-20], "events are missing behind"),
+        ("left out", b"".join(lines[:3] + lines[4:]), "events are missing after 3"),
+        ("exchanged", b"".join(lines[:3] + [lines[4], lines[3]] + lines[5:]), "events are missing after 3"),
+        ("cut off", whole[:-20], "events are missing after"),
     ]:
         files[0].write_bytes(changed)
         run(verify, folder, small, status=1)
@@ -738,9 +738,9 @@ def what_was_collected_is_proven_and_what_was_changed_is_not(scene):
 def a_portal_link_leads_to_the_page_once(scene):
     info, folder = scene.program.info, scene.folder("portal_link.sh")
     environment = {**scene.environment, "PLATFORM": info["platformToken"], "ORGANISATION": info["organisation"]}
-    answer = json.loads(run(command("portal_link.sh"), folder, environment))
-    same(shape(answer), shape(scene.snippets.answer("portal_link")), "the answer of portal_link.sh")
-    status = ["curl", "-sS", "--noproxy", "*", "-o", "page.html", "-w", "%{http_code}", "--cookie-jar", "jar", "-L", answer["url"]]
+    response = json.loads(run(command("portal_link.sh"), folder, environment))
+    same(shape(response), shape(scene.snippets.response("portal_link")), "the response of portal_link.sh")
+    status = ["curl", "-sS", "--noproxy", "*", "-o", "page.html", "-w", "%{http_code}", "--cookie-jar", "jar", "-L", response["url"]]
     same(run(status, folder), "200", "the link, opened")
     page = (folder / "page.html").read_text()
     expect("Ada Bell" in page and "Audit Events" in page, f"the page is for its administrator: {short(page)}")
@@ -758,12 +758,12 @@ def everything(scene):
     organisation = scene.program.info["organisation"]
     scene.program.ok("POST", f"/organisations/{organisation}/destinations", scene.admin, json.dumps(destination))
 
-    step(one_event_and_what_is_said_of_the_answer)
+    step(one_event_and_its_response)
     step(the_json_examples_are_what_the_api_takes_and_refuses)
     step(each_program_records_once_whatever_happens_on_the_way)
     step(no_program_repeats_what_is_refused)
     step(a_file_under_three_keys_is_recorded_three_times)
-    step(the_table_of_answers_and_the_limits_are_true)
+    step(the_table_of_responses_and_the_limits_are_true)
     for _ in range(2):
         same(scene.post(json.dumps([event("many")] * 1000))[0], 201, "a batch")
     log = step(everything_is_collected_byte_for_byte)
@@ -797,7 +797,7 @@ def main(packages):
         finally:
             if program:
                 program.stop()
-    count = len(snippets.files) + len(snippets.answers) + 1
+    count = len(snippets.files) + len(snippets.responses) + 1
     print(f"snippets: passed, {count} blocks of {len(DOCUMENTS)} documents")
     return 0
 
