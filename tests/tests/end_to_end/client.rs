@@ -72,7 +72,8 @@ async fn thousands_of_events_from_many_tasks_arrive_once_in_order_and_in_full_ba
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn responses_that_are_cut_off_after_the_commit_lose_and_repeat_no_event() {
     let fixture = Fixture::start().await;
-    let proxy = CuttingProxy::start(fixture.url(), &[Cut::No, Cut::WholeResponse, Cut::HalfResponse, Cut::Request]).await;
+    let proxy =
+        CuttingProxy::start(fixture.url(), &[Cut::No, Cut::WholeResponse, Cut::HalfResponse, Cut::Request]).await;
     let builder = AuditLog::builder(&proxy.url(), PLATFORM_TOKEN).organisation(fixture.organisation());
     let audit = builder.retry_delay_max(Duration::from_millis(10)).start().unwrap();
     record_from_many_tasks(&audit).await;
