@@ -6,7 +6,8 @@
 #![no_main]
 
 use annals_core::{
-    destination::{Compression, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings, SettingsPatch},
+    administration::{DestinationInput, ReplayInput, SettingsPatch},
+    destination::{Compression, KeyLayout, RoleArn, Settings},
     fault::{Fault, Faults},
     json::{self, MAX_DEPTH},
     organisation::{OrganisationInput, Plan, RetentionDays},

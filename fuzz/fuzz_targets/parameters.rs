@@ -11,12 +11,12 @@ use std::{
 };
 
 use annals_core::{
-    delivery::setup::TemplateUrl,
     destination::{AccountId, BucketName, Compression, DestinationId, KeyLayout, KeyPrefix, Region, RoleArn},
     format::Format,
     json,
     log::append::IdempotencyKey,
     organisation::{OrganisationId, Plan},
+    service::TemplateUrl,
     time::Timestamp,
     token::{Role, TokenHash, TokenId, TokenText},
 };

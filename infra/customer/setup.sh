@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Lets Annals put audit events into a bucket of this account, and nothing else: a role that only its account can assume,
-# and only with this external ID, and the bucket where there is none yet.
+# Allows Annals to put audit events into a bucket of this account, and nothing else. It creates a role that only the account
+# of Annals can assume, with this external ID, and the bucket if it does not exist.
 #
 #   BUCKET=… ROLE_NAME=… SERVICE_ACCOUNT_ID=… EXTERNAL_ID=… REGION=… bash setup.sh
 #
-# Needs the AWS CLI with an administrator's credentials, as AWS CloudShell has them. Run it again at will: it mends the
-# role's trust and its two policies, and leaves alone everything else.
+# It needs the AWS CLI with an administrator's credentials, for example in AWS CloudShell. It can run more than once: it
+# updates the role's trust policy and its two policies, and changes nothing else.
 set -euo pipefail
 export LC_ALL=C AWS_PAGER=""
 
-# The bucket, and where it is made where there is none. CREATE_BUCKET=false: it is never made.
+# The bucket, and the region in which it is created if it does not exist. CREATE_BUCKET=false: it is never created.
 BUCKET="${BUCKET:-}"
 REGION="${REGION:-}"
 CREATE_BUCKET="${CREATE_BUCKET:-true}"
-# What the keys of all objects begin with, such as audit/annals/. Empty for the whole bucket.
+# The prefix of all object keys, such as audit/annals/. Empty: no prefix.
 PREFIX="${PREFIX:-}"
-# The KMS key that the bucket encrypts with. Empty where it encrypts with S3's own keys.
+# The ARN of the bucket's KMS key. Empty: the bucket encrypts with S3's own keys.
 KMS_KEY_ARN="${KMS_KEY_ARN:-}"
-# The role, and the account that it belongs to. Empty for whichever account the credentials are of.
+# The role and its account. ACCOUNT_ID empty: the account of the credentials.
 ROLE_NAME="${ROLE_NAME:-}"
 ROLE_PATH="${ROLE_PATH:-/}"
 ACCOUNT_ID="${ACCOUNT_ID:-}"
-# The account that Annals runs in, and what it sends whenever it assumes the role for you, and for nobody else.
+# The account of Annals, and the external ID that Annals sends with each request for you, and for nobody else.
 SERVICE_ACCOUNT_ID="${SERVICE_ACCOUNT_ID:-}"
 EXTERNAL_ID="${EXTERNAL_ID:-}"
 
@@ -30,7 +30,7 @@ fail() {
   exit 1
 }
 
-# check NAME PATTERN EXPECTED: the variable's value matches the whole pattern.
+# check NAME PATTERN EXPECTED: fails if the variable's value does not match the pattern.
 check() {
   [[ ${!1} =~ $2 ]] || fail "$1 must be $3."
 }
@@ -44,12 +44,12 @@ check ROLE_NAME '^[A-Za-z0-9+=,.@_-]{1,64}$' "the name of an IAM role"
 check ROLE_PATH '^/([!-~]+/)?$' "a path that begins and ends with a slash"
 check ACCOUNT_ID '^([0-9]{12})?$' "empty, or 12 digits"
 check SERVICE_ACCOUNT_ID '^[0-9]{12}$' "12 digits"
-check EXTERNAL_ID '^[A-Za-z0-9+=,.@:/_-]{2,}$' "the external ID as it is shown with the destination"
+check EXTERNAL_ID '^[A-Za-z0-9+=,.@:/_-]{2,}$' "the external ID that is shown with the destination"
 
 identity=$(aws sts get-caller-identity --query Arn --output text)
 IFS=: read -r _ PARTITION _ _ account _ <<<"$identity"
 [[ -z $ACCOUNT_ID || $account == "$ACCOUNT_ID" ]] ||
-  fail "These credentials are of account $account, but the destination's role is in $ACCOUNT_ID."
+  fail "These credentials belong to account $account, but the destination's role is in account $ACCOUNT_ID."
 DNS_SUFFIX=amazonaws.com
 [[ $PARTITION != aws-cn ]] || DNS_SUFFIX=amazonaws.com.cn
 role_arn="arn:$PARTITION:iam::$account:role$ROLE_PATH$ROLE_NAME"
@@ -103,7 +103,7 @@ KMS_POLICY
 
 if [[ $CREATE_BUCKET == true ]] &&
   ! aws s3api head-bucket --bucket "$BUCKET" --expected-bucket-owner "$account" >/dev/null 2>&1; then
-  [[ -n $REGION ]] || fail "REGION must be set: there is no bucket $BUCKET yet."
+  [[ -n $REGION ]] || fail "REGION must be set, because the bucket $BUCKET does not exist yet."
   location=()
   [[ $REGION == us-east-1 ]] || location=(--create-bucket-configuration "LocationConstraint=$REGION")
   aws s3api create-bucket --bucket "$BUCKET" --region "$REGION" ${location[@]+"${location[@]}"} >/dev/null
@@ -113,15 +113,15 @@ if [[ $CREATE_BUCKET == true ]] &&
     aws s3api put-bucket-encryption --bucket "$BUCKET" --region "$REGION" --server-side-encryption-configuration \
       "Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=aws:kms,KMSMasterKeyID=$KMS_KEY_ARN},BucketKeyEnabled=true}]"
   fi
-  echo "Made the bucket $BUCKET."
+  echo "Created the bucket $BUCKET."
 fi
 
 if existing=$(aws iam get-role --role-name "$ROLE_NAME" --query Role.Arn --output text 2>/dev/null); then
-  [[ $existing == "$role_arn" ]] || fail "There is a role of this name with another path: $existing."
+  [[ $existing == "$role_arn" ]] || fail "A role of this name exists with another path: $existing."
   aws iam update-assume-role-policy --role-name "$ROLE_NAME" --policy-document "$(trust_policy)"
 else
   aws iam create-role --role-name "$ROLE_NAME" --path "$ROLE_PATH" \
-    --description "Lets Annals put audit events into a bucket." --assume-role-policy-document "$(trust_policy)" >/dev/null
+    --description "Allows Annals to put audit events into a bucket." --assume-role-policy-document "$(trust_policy)" >/dev/null
 fi
 aws iam put-role-policy --role-name "$ROLE_NAME" --policy-name put-audit-events \
   --policy-document "$(permission_policy)"
@@ -129,4 +129,4 @@ if [[ -n $KMS_KEY_ARN ]]; then
   aws iam put-role-policy --role-name "$ROLE_NAME" --policy-name encrypt-audit-events \
     --policy-document "$(kms_policy)"
 fi
-echo "Annals may now put objects into $BUCKET/$PREFIX as $role_arn."
+echo "Annals can now put objects into $BUCKET/$PREFIX with the role $role_arn."

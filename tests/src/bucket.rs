@@ -8,8 +8,10 @@ use std::{
 };
 
 use annals_core::{
-    delivery::sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
-    destination::{BucketName, Region, RoleArn},
+    destination::{
+        BucketName, Region, RoleArn,
+        sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
+    },
     time::{Clock, Timestamp},
 };
 use async_trait::async_trait;

@@ -9,14 +9,15 @@ use annals_aws::{
 };
 use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 use annals_core::{
-    administration::{Actor, Put},
-    destination::{Destination, DestinationInput},
+    administration::{Actor, DestinationInput, Put},
+    caller::Caller,
+    destination::Destination,
     event::{Context, Layout, parse},
     log::{segment::Tail, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput},
     portal::{PortalLinkInput, User},
     service::ServiceSettings,
-    token::{Caller, Role, TokenHash, TokenInput},
+    token::{Role, TokenHash, TokenInput},
 };
 use annals_http::Services;
 use annals_local::system::{System, SystemOptions};

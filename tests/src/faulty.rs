@@ -13,8 +13,7 @@ use std::{
 
 use annals_core::{
     change::Conflict,
-    delivery::Delivery,
-    destination::{Destination, DestinationId},
+    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
         store::{Commit, CommitError, Consistency, LogStore, Order, Refusal, StoreError},
@@ -309,5 +308,22 @@ impl<S: Store> Registry for FaultyStore<S> {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         self.call("deliveries", self.store.deliveries(organisation, id, limit)).await
+    }
+
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError> {
+        self.call("save_connection_test", self.store.save_connection_test(organisation, id, report)).await
+    }
+
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError> {
+        self.call("last_connection_test", self.store.last_connection_test(organisation, id)).await
     }
 }

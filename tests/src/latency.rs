@@ -4,8 +4,7 @@
 use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use annals_core::{
-    delivery::Delivery,
-    destination::{Destination, DestinationId},
+    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
         store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
@@ -151,5 +150,22 @@ impl<S: Store> Registry for LatencyStore<S> {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         self.around(self.store.deliveries(organisation, id, limit)).await
+    }
+
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError> {
+        self.around(self.store.save_connection_test(organisation, id, report)).await
+    }
+
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError> {
+        self.around(self.store.last_connection_test(organisation, id)).await
     }
 }

@@ -10,8 +10,7 @@ use std::{
 
 use annals_core::{
     change::{Change, Conflict},
-    delivery::Delivery,
-    destination::{Destination, DestinationId},
+    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
         store::{
@@ -81,6 +80,7 @@ struct World {
     sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
+    connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
     meter: Meter,
 }
 
@@ -334,6 +334,7 @@ impl World {
             Change::UpdateDestination(new) => self.replace(&new),
             Change::DeleteDestination(old) => {
                 self.destinations.retain(|there| there.organisation != old.organisation || there.id != old.id);
+                self.connection_tests.remove(&(old.organisation, old.id));
             }
             Change::CreatePortalLink(new) => drop(self.links.insert(new.hash, *new)),
             Change::StartSession { link, session } => {
@@ -555,5 +556,28 @@ impl Registry for MemoryStore {
             .iter()
             .filter(|delivery| delivery.organisation == *organisation && delivery.destination == *id);
         Ok(of_it.rev().take(limit).cloned().collect())
+    }
+
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError> {
+        let mut world = self.lock();
+        let last = world.connection_tests.entry((organisation.clone(), id.clone())).or_insert_with(|| report.clone());
+        if last.tested_at <= report.tested_at {
+            *last = report.clone();
+        }
+        Ok(())
+    }
+
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError> {
+        let world = self.lock();
+        Ok(world.connection_tests.get(&(organisation.clone(), id.clone())).cloned())
     }
 }

@@ -1,5 +1,5 @@
-//! The shipper function: plans on the schedule, ships from the queue, maintains once a day. Which event asks for what,
-//! and what is answered; the work is the domain's.
+//! The shipper function: it plans on the schedule, ships from the queue, and maintains once a day. This crate maps events to
+//! use cases of `annals-core`.
 
 pub mod units;
 
@@ -15,10 +15,11 @@ use annals_aws::{
 };
 use annals_core::{
     delivery::{
+        plan::PlanReport,
         queue::{ShipOrder, ShipQueue},
-        ship::{PlanReport, ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
-        sink::ObjectSink,
+        ship::{ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
+    destination::sink::ObjectSink,
     entropy::Entropy,
     log::{
         Log,
@@ -36,44 +37,39 @@ use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How many destinations of one batch are shipped to at the same time: as many as the queue's batches have, so that a slow
-/// one holds up no other, and memory stays bounded by so many objects.
+/// The number of destinations that are shipped at once: the size of the queue's batches, so that a slow destination delays no
+/// other. Memory holds at most this many objects.
 const AT_ONCE: usize = 10;
 
-/// The shipper.
 #[derive(Debug)]
 pub struct Shipper {
     shipping: Shipping,
     log: Arc<Log>,
 }
 
-/// An event that asks for nothing that the shipper does.
+/// Why an event failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ShipperError {
-    /// It is none of the schedule's or the queue's.
     #[error(
-        "the event is neither a tick of the schedule, nor {{\"task\":\"plan\"}} or {{\"task\":\"maintain\"}}, nor messages of the ship queue"
+        "unknown event: expected a scheduled event, {{\"task\":\"plan\"}}, {{\"task\":\"maintain\"}} or messages of the ship queue"
     )]
     UnknownEvent,
-    /// The registry or the queue failed while a tick was planned.
-    #[error("the tick is not planned")]
+    /// The registry or the queue failed during planning.
+    #[error("planning failed")]
     Plan(#[source] StoreError),
-    /// The store or the queue failed while anchors were brought up to date.
-    #[error("not all anchors are up to date")]
+    /// The store or the queue failed during maintenance.
+    #[error("maintenance failed")]
     Maintain(#[source] StoreError),
-    /// The answer cannot be written.
-    #[error("the answer cannot be written")]
+    #[error("the answer could not be serialized")]
     Answer(#[source] serde_json::Error),
 }
 
-/// What became of one message.
+/// The result of one message.
 #[derive(Debug)]
 pub struct Shipped {
-    /// The message's id.
     pub message_id: String,
-    /// What it asked for, where that could be read.
+    /// `None` if the message could not be read.
     pub order: Option<ShipOrder>,
-    /// How that went.
     pub result: Result<ShipReport, ShipError>,
 }
 
@@ -86,7 +82,6 @@ enum Task {
 }
 
 impl Shipper {
-    /// A shipper over a store, a queue and a sink.
     #[must_use]
     pub fn new<S: LogStore + Registry + 'static>(
         store: Arc<S>,
@@ -105,10 +100,10 @@ impl Shipper {
         Self { shipping, log }
     }
 
-    /// The shipper that the environment describes: `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL`.
+    /// Reads `LOG_TABLE`, `REGISTRY_TABLE` and `SHIP_QUEUE_URL` from the environment.
     ///
     /// # Errors
-    /// Where a variable is missing.
+    /// Returns an error if a variable is missing.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default());
@@ -118,12 +113,12 @@ impl Shipper {
         Ok(Self::new(Arc::new(store), Arc::new(queue), Arc::new(sink), clock, Arc::new(SystemEntropy)))
     }
 
-    /// Answers an event as Lambda delivers it: of the queue, or of a rule of the schedule. A scheduled event as
-    /// EventBridge makes it by itself asks for a plan.
+    /// Handles an event of Lambda: messages of the queue, or an event of the schedule. EventBridge's own scheduled event is a
+    /// request to plan.
     ///
     /// # Errors
-    /// Where the event is none of these, or a plan or maintenance failed: Lambda then tries again. Messages that failed
-    /// are no error; they are named in the answer and come again.
+    /// Returns an error for an unknown event, or if planning or maintenance fails: Lambda then retries. Failed messages are
+    /// not an error: the answer lists them, and SQS delivers them again.
     pub async fn handle(&self, event: Value) -> Result<Value, ShipperError> {
         if event.get("Records").is_some() {
             let event: SqsEvent = serde_json::from_value(event).map_err(|_| ShipperError::UnknownEvent)?;
@@ -167,14 +162,14 @@ impl Shipper {
     /// Plans one tick.
     ///
     /// # Errors
-    /// Where the registry or the queue fails.
+    /// Returns an error if the registry or the queue fails.
     pub async fn plan(&self) -> Result<PlanReport, ShipperError> {
         let report = self.shipping.plan().await.map_err(ShipperError::Plan)?;
         metrics::emit(&units::Plan::of(&report));
         Ok(report)
     }
 
-    /// Ships what the messages of `event` ask for.
+    /// Ships the orders in the messages of `event`.
     pub async fn ship(&self, event: SqsEvent) -> Vec<Shipped> {
         stream::iter(event.records).map(|message| self.ship_one(message)).buffer_unordered(AT_ONCE).collect().await
     }
@@ -191,7 +186,7 @@ impl Shipper {
     }
 }
 
-/// The outcome's name, as logs and reports write it; a failure's is its code.
+/// The name of the outcome in logs. For a failure, its code.
 #[must_use]
 pub fn outcome(outcome: &ShipOutcome) -> &'static str {
     match outcome {

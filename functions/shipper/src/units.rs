@@ -1,19 +1,20 @@
-//! What the shipper's units of work say of themselves and measure: a plan, a shipment, a maintenance.
+//! The log lines and metrics of the shipper's units of work: plan, shipment, maintenance.
 
 use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
 use annals_core::{
     delivery::{
-        Content, Delivery,
+        plan::PlanReport,
         queue::ShipOrder,
-        ship::{PlanReport, ShipError, ShipOutcome, ShipReport},
+        ship::{ShipError, ShipOutcome, ShipReport},
     },
+    destination::{Content, Delivery},
     log::Appended,
 };
 use serde::Serialize;
 
 use crate::outcome;
 
-/// A tick was planned.
+/// One planned tick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Plan {
@@ -25,7 +26,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a plan's report says.
     #[must_use]
     pub fn of(report: &PlanReport) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl UnitOfWork for Plan {
     }
 }
 
-/// All anchors were brought up to date.
+/// One run of maintenance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Maintenance {
@@ -56,7 +56,6 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// It was done for so many organisations.
     #[must_use]
     pub fn of(organisations: usize) -> Self {
         Self { maintenance_runs: 1, organisations_maintained: organisations }
@@ -73,7 +72,7 @@ impl UnitOfWork for Maintenance {
     }
 }
 
-/// A message of the queue was worked on.
+/// One message of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Shipment {
@@ -97,7 +96,7 @@ pub struct Shipment {
     appends: Option<Appends>,
 }
 
-/// What was put into the bucket.
+/// What was delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Delivered {
@@ -110,7 +109,7 @@ struct Delivered {
     lag_events: Option<u64>,
 }
 
-/// Why the bucket took no more.
+/// Why delivery stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Refused {
@@ -119,7 +118,7 @@ struct Refused {
 }
 
 impl Shipment {
-    /// What became of `order`, and what was appended to logs meanwhile.
+    /// `appended` is what the shipment recorded in audit logs.
     #[must_use]
     pub fn of(order: Option<&ShipOrder>, result: &Result<ShipReport, ShipError>, appended: Appended) -> Self {
         let report = result.as_ref().ok();
@@ -151,11 +150,11 @@ impl UnitOfWork for Shipment {
     }
 }
 
-/// What the objects hold, as far as it is known.
+/// Sums over the objects whose content is known.
 fn delivered(deliveries: &[Delivery]) -> Option<Delivered> {
     let sum =
         |of: fn(&Content) -> u64| deliveries.iter().filter_map(|delivery| delivery.content.as_ref()).map(of).sum();
-    // What is delivered once more is old by intent.
+    // Replayed events are old by intent.
     let new = || deliveries.iter().filter(|delivery| delivery.replay.is_none());
     (!deliveries.is_empty()).then(|| Delivered {
         objects_delivered: deliveries.len(),

@@ -12,11 +12,12 @@ use annals_aws::{
 };
 use annals_console::Console;
 use annals_core::{
-    delivery::{
+    destination::{
+        DestinationId,
         connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME},
+        failure::FailureCode,
         sink::ObjectSink,
     },
-    destination::DestinationId,
     organisation::Organisation,
 };
 use annals_http::{
@@ -70,7 +71,7 @@ impl TestConnectionState {
         let report =
             administration.test_connection(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
         let failed = report.steps.iter().find(|step| step.outcome == StepOutcome::Failed);
-        call.log_fields().test(failed.and_then(|step| step.code));
+        call.log_fields().test(failed.and_then(|step| step.code).map(FailureCode::as_str));
         Ok(report)
     }
 }

@@ -1,5 +1,8 @@
 use annals_core::{
-    delivery::connection_test::{ConnectionTestReport, Step, StepOutcome},
+    destination::{
+        connection_test::{ConnectionTestReport, Step, StepOutcome},
+        failure::FailureCode,
+    },
     organisation::Organisation,
     time::Timestamp,
 };
@@ -86,7 +89,7 @@ struct StepView<'a> {
     detail: &'a str,
     /// What to change and where. Missing if nothing has to be changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<&'a str>,
+    fix: Option<String>,
     /// The kind of failure, if the step failed. Codes do not change; new ones may be added.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
@@ -98,11 +101,11 @@ struct StepView<'a> {
 impl<'a> From<&'a Step> for StepView<'a> {
     fn from(step: &'a Step) -> Self {
         Self {
-            name: step.name,
+            name: step.name.as_str(),
             outcome: step.outcome,
             detail: &step.detail,
-            fix: step.fix.as_deref(),
-            code: step.code,
+            fix: step.fix.as_ref().map(ToString::to_string),
+            code: step.code.map(FailureCode::as_str),
             aws: step.aws.as_deref(),
         }
     }

@@ -1,5 +1,5 @@
-# Lets Annals put audit events into a bucket of this account, and nothing else: a role that only its account can assume,
-# and only with this external ID, and the bucket where there is none yet.
+# Allows Annals to put audit events into a bucket of this account, and nothing else. Creates a role that only the account of
+# Annals can assume, with this external ID, and the bucket if it does not exist.
 
 terraform {
   required_version = ">= 1.3"
@@ -48,7 +48,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "audit_events" {
 resource "aws_iam_role" "annals" {
   name        = var.role_name
   path        = var.role_path
-  description = "Lets Annals put audit events into a bucket."
+  description = "Allows Annals to put audit events into a bucket."
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -1,9 +1,9 @@
 output "bucket" {
-  description = "The bucket, as the destination names it."
+  description = "The bucket name for the destination."
   value       = var.bucket
 }
 
 output "role_arn" {
-  description = "The role, as the destination names it."
+  description = "The role ARN for the destination."
   value       = aws_iam_role.annals.arn
 }

@@ -1,5 +1,5 @@
 variable "bucket" {
-  description = "The bucket."
+  description = "The name of the bucket."
   type        = string
 
   validation {
@@ -9,13 +9,13 @@ variable "bucket" {
 }
 
 variable "create_bucket" {
-  description = "Whether the module makes the bucket. Choose false where it exists."
+  description = "Whether to create the bucket. Choose false if it exists."
   type        = bool
   default     = true
 }
 
 variable "prefix" {
-  description = "What the keys of all objects begin with, such as audit/annals/. Empty for the whole bucket."
+  description = "The prefix of all object keys, such as audit/annals/. Empty for no prefix."
   type        = string
   default     = ""
 
@@ -26,7 +26,7 @@ variable "prefix" {
 }
 
 variable "kms_key_arn" {
-  description = "The KMS key that the bucket encrypts with. Empty where it encrypts with S3's own keys."
+  description = "The ARN of the bucket's KMS key. Empty if the bucket encrypts with S3's own keys."
   type        = string
   default     = ""
 
@@ -58,7 +58,7 @@ variable "role_path" {
 }
 
 variable "service_account_id" {
-  description = "The account that Annals runs in."
+  description = "The account of Annals."
   type        = string
 
   validation {
@@ -68,12 +68,12 @@ variable "service_account_id" {
 }
 
 variable "external_id" {
-  description = "What Annals sends whenever it assumes the role for you, and for nobody else."
+  description = "The external ID that Annals sends with each request for you, and for nobody else."
   type        = string
 
   validation {
-    # In two parts: a repetition counts to 1000 at most in Terraform's regular expressions.
+    # In two parts, because Terraform's regular expressions allow at most 1000 repetitions.
     condition     = can(regex("^[A-Za-z0-9+=,.@:/_-]{2,}$", var.external_id)) && length(var.external_id) <= 1224
-    error_message = "Must be the external ID as it is shown with the destination."
+    error_message = "Must be the external ID that is shown with the destination."
   }
 }

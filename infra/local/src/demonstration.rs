@@ -15,12 +15,13 @@ use std::{
 use annals_aws::system::{SystemClock, SystemEntropy};
 use annals_core::{
     administration::{Actor, Put},
+    caller::Caller,
     entropy::{self, BASE62},
     event::{self, Context, Layout},
     organisation::{Organisation, OrganisationInput},
     portal::{PortalLinkInput, User},
     time::{Clock, Timestamp},
-    token::{Caller, Role, TokenHash, TokenInput},
+    token::{Role, TokenHash, TokenInput},
 };
 use annals_http::Services;
 use anyhow::Context as _;

@@ -11,10 +11,8 @@ use annals_aws::{
 };
 use annals_console::Console;
 use annals_core::{
-    admission::rate_limiter::RateLimits,
-    delivery::{connection_test::TEST_OBJECT_NAME, ship::PlanReport},
-    service::ServiceSettings,
-    token::TokenHash,
+    admission::rate_limiter::RateLimits, delivery::plan::PlanReport, destination::connection_test::TEST_OBJECT_NAME,
+    service::ServiceSettings, token::TokenHash,
 };
 use annals_http::{
     Services,

@@ -1,8 +1,8 @@
-//! Adapters of the domain's ports to AWS: DynamoDB, S3 with STS, SQS, the clock, the random generator; and what a
-//! function reads from its environment.
+//! Adapters of the domain's ports to AWS: DynamoDB, S3 with STS, SQS, the clock and the random generator. Also the settings,
+//! logs and metrics of functions.
 //!
-//! The same adapters run on Lambda and on a developer's machine; only the endpoints behind the SDK's configuration
-//! differ. Nothing is decided here.
+//! The same adapters run on Lambda and on a developer's machine; only the endpoints in the SDK's configuration differ.
+//! Decisions belong to `annals-core`.
 //!
 //! Architecture invariant: only this crate knows the names of DynamoDB's attributes.
 

@@ -1,13 +1,11 @@
-//! Units of work as CloudWatch takes them in: one line each, which is at the same time what the log says of it and, in the
-//! embedded metric format (Amazon CloudWatch, "Specification: Embedded metric format"), what is counted. Owns the format
-//! and the list of metrics; what a unit is, and what it measured, its function says.
+//! One line per unit of work, which is both a log line and metrics in CloudWatch's embedded metric format (Amazon
+//! CloudWatch, "Specification: Embedded metric format"). This module owns the format and the list of metrics; the functions
+//! define their units of work.
 //!
-//! A line's members in `PascalCase` are metrics and what they are told apart by; those in `snake_case` are for whoever
-//! reads the log. Organisations and destinations are only ever the latter: each value of a dimension is a metric with a
-//! price of its own.
+//! Members of a line in `PascalCase` are metrics and dimensions; members in `snake_case` are for readers of the log.
+//! Organisations and destinations are never dimensions, because each value of a dimension is a metric that costs money.
 //!
-//! Lines are written at once. Between invocations Lambda freezes a process: what waits in the background waits long, or
-//! for ever.
+//! Lines are written at once, because Lambda freezes a process between invocations.
 
 use std::{
     io::Write as _,
@@ -28,21 +26,20 @@ use crate::system::SystemClock;
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Annals";
-/// The dimension of all metrics: the function's name, which tells stacks in one account apart, too.
+/// The dimension of all metrics: the function's name, which also distinguishes stacks in one account.
 pub const FUNCTION: &str = "FunctionName";
 /// The dimension of requests: `2xx`, `4xx` or `5xx`.
 pub const STATUS_CLASS: &str = "StatusClass";
-/// The dimension of failures: a [`FailureCode`](annals_core::delivery::failure::FailureCode).
+/// The dimension of failures: a [`FailureCode`](annals_core::destination::failure::FailureCode).
 pub const FAILURE_CODE: &str = "FailureCode";
 
-/// A metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metric {
-    /// Its name, and the name of the member of a line that has its value.
+    /// The name of the metric and of the line's member with its value.
     pub name: &'static str,
-    /// Its unit, as CloudWatch names units.
+    /// CloudWatch's name of the unit.
     pub unit: &'static str,
-    /// What it is told apart by beside the function.
+    /// The second dimension, in addition to the function.
     pub by: Option<&'static str>,
 }
 
@@ -50,7 +47,7 @@ const fn metric(name: &'static str, unit: &'static str, by: Option<&'static str>
     Metric { name, unit, by }
 }
 
-/// Every metric. `infra/docs/operations.md` says what each means.
+/// Every metric. `infra/docs/operations.md` explains them.
 pub const METRICS: &[Metric] = &[
     metric("AppendRetries", "Count", None),
     metric("BytesDelivered", "Bytes", None),
@@ -76,25 +73,23 @@ pub const METRICS: &[Metric] = &[
     metric("Tests", "Count", None),
 ];
 
-/// How much a unit of work is worth a look.
+/// The log level of a unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// It went as it should.
     Info,
-    /// Our side failed.
+    /// Annals itself failed.
     Error,
 }
 
-/// What a function does at a time. Its members are the line's.
+/// A unit of work of a function. Its members are the members of its line.
 pub trait UnitOfWork: Serialize {
-    /// What was done, one word or two.
+    /// The message of the line: one word or two.
     fn message(&self) -> &'static str;
 
-    /// Whether it went as it should.
     fn level(&self) -> Level;
 }
 
-/// What a unit of work appended to logs.
+/// What a unit of work appended to audit logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Appends {
@@ -104,7 +99,7 @@ pub struct Appends {
 }
 
 impl Appends {
-    /// What was appended, if anything was, or was tried.
+    /// `None` if nothing was appended or attempted.
     #[must_use]
     pub fn of(appended: Appended) -> Option<Self> {
         let Appended { events, bytes, retries } = appended;
@@ -113,14 +108,13 @@ impl Appends {
     }
 }
 
-/// A unit of work that could not be done.
+/// A unit of work that failed.
 #[derive(Debug, Serialize)]
 pub struct NotDone {
     error: String,
 }
 
 impl NotDone {
-    /// It failed with this error.
     #[must_use]
     pub fn because(error: &dyn std::error::Error) -> Self {
         Self { error: chain(error) }
@@ -144,26 +138,26 @@ impl UnitOfWork for NotDone {
     }
 }
 
-/// The name of the function whose process this is, once [`start`] was called.
+/// The name of this process's function, once [`start`] was called.
 static THIS_FUNCTION: OnceLock<String> = OnceLock::new();
-/// Whether a unit of work was done in this process.
+/// Whether this process has completed a unit of work.
 static WARM: AtomicBool = AtomicBool::new(false);
 
 tokio::task_local! {
     static INVOCATION: String;
 }
 
-/// Has [`emit`] write to standard output from now on, as the function that Lambda names in the environment.
+/// From now on [`emit`] writes to standard output, with the function's name from Lambda's environment.
 pub(crate) fn start() {
     THIS_FUNCTION.get_or_init(|| crate::settings::or("AWS_LAMBDA_FUNCTION_NAME", "annals"));
 }
 
-/// Does `work`, whose lines bear Lambda's id of the invocation.
+/// Runs `work`. Its lines contain `invocation`, Lambda's request id.
 pub async fn within<T>(invocation: String, work: impl Future<Output = T>) -> T {
     INVOCATION.scope(invocation, work).await
 }
 
-/// Writes a unit's line: on Lambda with its metrics, to standard output; elsewhere as any other line of the log.
+/// Writes the line of a unit of work: on Lambda with metrics to standard output, elsewhere as a usual log line.
 pub fn emit(unit: &impl UnitOfWork) {
     let mut fields = fields(unit);
     let Some(function) = THIS_FUNCTION.get() else {
@@ -180,11 +174,11 @@ pub fn emit(unit: &impl UnitOfWork) {
         fields.insert("lambda_request_id".to_owned(), id.into());
     }
     let line = render(unit, fields, function, SystemClock.now()) + "\n";
-    // Nothing is left to tell anybody if this fails.
+    // If this fails, there is nowhere to report it.
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
-/// The line of a unit of work that `function` did at `at`, without a newline.
+/// The line of a unit of work of `function` at `at`, without a newline.
 #[must_use]
 pub fn line(unit: &impl UnitOfWork, function: &str, at: Timestamp) -> String {
     render(unit, fields(unit), function, at)
@@ -193,7 +187,7 @@ pub fn line(unit: &impl UnitOfWork, function: &str, at: Timestamp) -> String {
 fn fields(unit: &impl UnitOfWork) -> Map<String, Value> {
     match serde_json::to_value(unit) {
         Ok(Value::Object(fields)) => fields,
-        // Units are structs of numbers and texts.
+        // Units are structs, which serialize as objects.
         _ => Map::new(),
     }
 }
@@ -286,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_told_apart_by_their_names() {
+    fn metrics_are_sorted_and_unique() {
         assert!(METRICS.is_sorted_by(|one, other| one.name < other.name));
     }
 }

@@ -1,5 +1,5 @@
-//! Customers' buckets on S3, opened by assuming the customer's role through STS. Owns sessions and how a refusal reads;
-//! what a refusal means is the domain's to say.
+//! Customers' buckets on S3, with sessions of the customers' roles from STS. This module owns the sessions and reads AWS's
+//! answers; `annals-core` decides what an answer means.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,10 @@ use std::{
 };
 
 use annals_core::{
-    delivery::sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
+    destination::{
+        policy::{Policy, target_objects},
+        sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target},
+    },
     time::{Clock, Timestamp},
 };
 use async_trait::async_trait;
@@ -22,21 +25,20 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::ChecksumAlgorithm,
 };
-use serde_json::json;
 
-/// How long before their end credentials are not used any more.
+/// Credentials are not used any more this long before their end.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
-/// How often a put is repeated that met another one for the same key (S3's ConditionalRequestConflict).
+/// The most retries of a put that collides with another put of the same key (S3's ConditionalRequestConflict).
 const CONFLICT_RETRIES: u32 = 3;
-/// How long after the first time, and twice as long each time after it.
+/// The pause before the first retry. It doubles with each retry.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
-/// Sessions kept at most.
+/// The most sessions in memory.
 const MAX_SESSIONS: usize = 10_000;
 
-/// How long a call may take, and how often it is made.
+/// The time-outs and attempts of calls.
 #[derive(Debug, Clone, Copy)]
 pub struct SinkPatience {
-    /// Until there is a connection.
+    /// Establishing a connection.
     pub connect: Duration,
     /// One attempt of AssumeRole.
     pub assume_attempt: Duration,
@@ -46,13 +48,13 @@ pub struct SinkPatience {
     pub put_attempt: Duration,
     /// PutObject, with all attempts.
     pub put: Duration,
-    /// Attempts of either at most, where what went wrong may pass.
+    /// The most attempts of a call, if a retry can help.
     pub attempts: u32,
 }
 
 impl SinkPatience {
-    /// For somebody who waits: AssumeRole and PutObject twice each, as a test makes them at most, take 22 seconds together,
-    /// so that a test answers within the 30 seconds that API Gateway gives it.
+    /// For a caller who waits. A connection test calls AssumeRole and PutObject at most twice each, which takes at most 22
+    /// seconds; API Gateway allows 30.
     #[must_use]
     pub fn interactive() -> Self {
         Self {
@@ -67,8 +69,8 @@ impl SinkPatience {
 }
 
 impl Default for SinkPatience {
-    /// A role is assumed in moments; 16 MiB may take a while to another continent. What hangs costs a tick 30 seconds at
-    /// most: the next tick is its next try.
+    /// AssumeRole is fast; 16 MiB to another continent can take a while. A call that hangs costs a tick at most 30 seconds,
+    /// and the next tick tries again.
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
@@ -90,7 +92,7 @@ pub struct S3ObjectSink {
     sessions: Mutex<HashMap<SessionKey, Session>>,
 }
 
-/// What a session was narrowed to.
+/// What a session is limited to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct SessionKey {
     role_arn: String,
@@ -103,7 +105,7 @@ impl SessionKey {
         Self {
             role_arn: target.role_arn.to_string(),
             external_id: target.external_id.clone(),
-            objects: objects(target),
+            objects: target_objects(target),
         }
     }
 }
@@ -115,13 +117,12 @@ struct Session {
 }
 
 impl S3ObjectSink {
-    /// A sink whose own identity, region and endpoints are `config`'s.
+    /// `config` has Annals' own identity, region and endpoints.
     #[must_use]
     pub fn new(config: &SdkConfig, clock: Arc<dyn Clock>) -> Self {
         Self::with_patience(config, clock, SinkPatience::default())
     }
 
-    /// A sink as [`new`](Self::new) makes it, but with this patience.
     #[must_use]
     pub fn with_patience(config: &SdkConfig, clock: Arc<dyn Clock>, patience: SinkPatience) -> Self {
         let timeouts = |attempt, operation| {
@@ -178,7 +179,7 @@ impl S3ObjectSink {
             .role_arn(target.role_arn.as_str())
             .role_session_name(session_name(target))
             .external_id(external_id)
-            .policy(session_policy(target))
+            .policy(Policy::session(target).to_string())
             .send()
             .await
             .map_err(|error| sink_error(Call::AssumeRole, &error))?;
@@ -232,7 +233,7 @@ impl ObjectSink for S3ObjectSink {
                     tokio::time::sleep(CONFLICT_PAUSE * 2_u32.pow(attempt)).await;
                 }
                 _ => {
-                    // Perhaps the role was made anew: the next put asks for a new session.
+                    // The role may have been replaced: the next put opens a new session.
                     self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&SessionKey::of(target));
                     return Err(sink_error(Call::PutObject, &error));
                 }
@@ -244,38 +245,14 @@ impl ObjectSink for S3ObjectSink {
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
         let session = self.open_session(target, external_id).await?;
         if external_id == target.external_id {
-            // A put that follows goes by what the role allows now.
+            // The next put uses what the role allows now.
             self.keep(SessionKey::of(target), session);
         }
         Ok(())
     }
 }
 
-/// What the session may write.
-fn objects(target: &Target) -> String {
-    format!("arn:{}:s3:::{}/{}*", target.role_arn.partition(), target.bucket, target.prefix.as_str())
-}
-
-/// The session is narrowed to the bucket and prefix, whatever the role allows; and to the key that the bucket encrypts
-/// with, by way of S3 alone.
-fn session_policy(target: &Target) -> String {
-    let via = ["s3.*.amazonaws.com", "s3.*.amazonaws.com.cn"];
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "s3:PutObject", "Resource": objects(target)},
-            {
-                "Effect": "Allow",
-                "Action": "kms:GenerateDataKey",
-                "Resource": "*",
-                "Condition": {"StringLike": {"kms:ViaService": via}},
-            },
-        ],
-    })
-    .to_string()
-}
-
-/// What the customer's own trail calls us: `annals-` and the organisation's id, 64 characters at most.
+/// The session's name in the customer's CloudTrail: `annals-` and the organisation's id, at most 64 characters.
 fn session_name(target: &Target) -> String {
     format!("annals-{}", target.organisation).chars().take(64).collect()
 }
@@ -296,8 +273,8 @@ fn sink_error<E: ProvideErrorMetadata>(call: Call, error: &SdkError<E, HttpRespo
     SinkError { call, reason, request_id: error.request_id().map(str::to_owned) }
 }
 
-/// Why there is no connection. The HTTP client's errors are told apart by what lies at their ground: the operating
-/// system's answer, or rustls's, which arrives as invalid data.
+/// Why there is no connection, from the root cause of the HTTP client's error: an error of the operating system, or of
+/// rustls, which arrives as invalid data.
 fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -312,15 +289,15 @@ fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
             io::ErrorKind::ConnectionRefused => return Reason::Refused,
             io::ErrorKind::InvalidData => return Reason::TlsFailed,
             io::ErrorKind::UnexpectedEof if io.to_string().contains("tls") => return Reason::TlsFailed,
-            // What an I/O error wraps is not its source.
+            // The error that an I/O error wraps is not its source.
             _ => next = io.get_ref().map(|wrapped| wrapped as &(dyn Error + 'static)),
         }
     }
     Reason::NotConnected
 }
 
-/// Where the bucket is, as far as the answer says: in its header, or in its body, as a redirect's endpoint or the region
-/// that a signature should have named ("Error responses", Amazon S3 API Reference).
+/// The bucket's region, if the answer has it: in a header, or in the body as the endpoint of a redirect or the region of a
+/// correct signature ("Error responses", Amazon S3 API Reference).
 fn bucket_region(answer: &HttpResponse) -> Option<String> {
     if let Some(region) = answer.headers().get("x-amz-bucket-region") {
         return Some(region.to_owned());
@@ -334,7 +311,7 @@ fn bucket_region(answer: &HttpResponse) -> Option<String> {
     if let Some(region) = element("Region").filter(|name| is_region(name)) {
         return Some(region.to_owned());
     }
-    // The last label that is a region: those before may be the bucket's own.
+    // The last label that is a region: the labels before can belong to the bucket's name.
     let endpoint = element("Endpoint")?;
     let labels = endpoint.rsplit('.').map(|label| label.strip_prefix("s3-").unwrap_or(label));
     labels.into_iter().find(|label| is_region(label)).map(str::to_owned)

@@ -1,5 +1,5 @@
-//! What a function reads from its environment, and the SDK's configuration with the HTTPS client that all of a function's
-//! clients share.
+//! The settings that a function reads from its environment, and the SDK's configuration, with one HTTPS client for all of
+//! the function's clients.
 
 use std::time::Duration;
 
@@ -12,12 +12,11 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-/// The certificates that those of AWS's endpoints are signed with, and nothing else is: Amazon Root CA 1 to 4, and
-/// Starfield Services G2, with which they are signed where a client knows none of them (Amazon Trust Services,
-/// <https://www.amazontrust.com/repository/>).
+/// The root certificates of AWS's endpoints: Amazon Root CA 1 to 4, and Starfield Services G2, which signs those for clients
+/// that do not know them (Amazon Trust Services, <https://www.amazontrust.com/repository/>).
 const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 
-/// A setting that is missing or makes no sense.
+/// A setting that is missing or invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("the environment variable {name} {reason}")]
 pub struct SettingError {
@@ -28,15 +27,15 @@ pub struct SettingError {
 /// The value of an environment variable.
 ///
 /// # Errors
-/// Where it is not set.
+/// Returns an error if it is not set.
 pub fn required(name: &'static str) -> Result<String, SettingError> {
-    std::env::var(name).map_err(|error| SettingError { name, reason: format!("is needed: {error}") })
+    std::env::var(name).map_err(|error| SettingError { name, reason: format!("is required: {error}") })
 }
 
-/// The value of an environment variable, read as a `T`.
+/// The value of an environment variable, parsed as a `T`.
 ///
 /// # Errors
-/// Where it is not set or is no `T`.
+/// Returns an error if it is not set or cannot be parsed.
 pub fn parsed<T: std::str::FromStr>(name: &'static str) -> Result<T, SettingError>
 where
     T::Err: std::fmt::Display,
@@ -44,10 +43,10 @@ where
     required(name)?.parse().map_err(|error: T::Err| SettingError { name, reason: error.to_string() })
 }
 
-/// The value of an environment variable, read as a `T`, or `default` where it is not set or empty.
+/// The value of an environment variable, parsed as a `T`, or `default` if it is not set or empty.
 ///
 /// # Errors
-/// Where it is no `T`.
+/// Returns an error if it cannot be parsed.
 pub fn parsed_or<T: std::str::FromStr>(name: &'static str, default: T) -> Result<T, SettingError>
 where
     T::Err: std::fmt::Display,
@@ -55,20 +54,21 @@ where
     if or(name, "").is_empty() { Ok(default) } else { parsed(name) }
 }
 
-/// The value of an environment variable, or `default` where it is not set.
+/// The value of an environment variable, or `default` if it is not set.
 #[must_use]
 pub fn or(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// The SDK's configuration from what Lambda puts into a function's environment, region and credentials, with [`patience`].
-/// `AWS_ENDPOINT_URL`, and the same for one service, such as `AWS_ENDPOINT_URL_DYNAMODB`, lead elsewhere than to AWS.
+/// The SDK's configuration from the region and credentials in a Lambda function's environment, with the time-outs of
+/// [`patience`]. `AWS_ENDPOINT_URL`, or for one service a variable such as `AWS_ENDPOINT_URL_DYNAMODB`, sets another
+/// endpoint.
 ///
-/// What else the SDK's default chain asks has nothing to say on Lambda: profiles, the metadata services of EC2 and ECS, web
-/// identities, proxies. It is 0.3 MB of a zipped package.
+/// This leaves out the other sources of the SDK's default chain: profiles, the metadata services of EC2 and ECS, web
+/// identities, proxies. Lambda has none of them, and they add 0.3 MB to a zipped package.
 ///
 /// # Errors
-/// Where there is no region.
+/// Returns an error if there is no region.
 pub fn sdk_config() -> Result<SdkConfig, SettingError> {
     let region = required("AWS_REGION")?;
     let config = SdkConfig::builder()
@@ -81,10 +81,10 @@ pub fn sdk_config() -> Result<SdkConfig, SettingError> {
     Ok(patience(config))
 }
 
-/// The HTTPS client of all of a function's clients. Those that have the same time-outs share connections, too.
+/// The HTTPS client of all of a function's clients. Clients with equal time-outs share connections.
 ///
-/// TLS is rustls over ring. The first handshake and request of a program that does nothing else (x86-64, size first;
-/// instructions in user space, the package zipped), as the SDK has it by default and otherwise:
+/// TLS is rustls with ring. Measured for the first handshake and request of a program that does nothing else (x86-64,
+/// optimised for size; instructions in user space; zipped package):
 ///
 /// | cryptography | instructions | time | package |
 /// |---|---:|---:|---:|
@@ -92,9 +92,9 @@ pub fn sdk_config() -> Result<SdkConfig, SettingError> {
 /// | aws-lc-rs built with `AWS_LC_SYS_NO_JITTER_ENTROPY=1` | 3.4 M | 1.5 ms | 1.34 MB |
 /// | ring | 3.4 M | 1.5 ms | 1.09 MB |
 ///
-/// What aws-lc-rs does there is to test a random generator that lives on the processor's jitter, and to seed it; ring asks
-/// the kernel, whose generator Lambda's machines have seeded. A setting of the build can be lost, a choice of the program
-/// cannot. What ring has not is the post-quantum key exchange of aws-lc-rs, on a way that does not leave AWS.
+/// aws-lc-rs, the SDK's default, tests and seeds a random generator that uses the processor's jitter. ring asks the kernel,
+/// whose generator Lambda's machines have seeded. A build setting for aws-lc-rs could be lost; a choice in the code
+/// cannot. ring lacks the post-quantum key exchange of aws-lc-rs, but these connections do not leave AWS.
 fn https_client(trust_store: TrustStore) -> SharedHttpClient {
     let context = TlsContext::builder().with_trust_store(trust_store).build();
     aws_smithy_http_client::Builder::new()
@@ -103,15 +103,15 @@ fn https_client(trust_store: TrustStore) -> SharedHttpClient {
         .build_https()
 }
 
-/// Whose certificates are believed: Amazon's own, where they sign all endpoints; the machine's in other partitions, and
-/// where `SSL_CERT_FILE` or `SSL_CERT_DIR` name any. To read the 145 of a machine takes 29 M instructions and 2.7 ms, to
-/// read these five 0.03 ms; and no other of those 145 can speak for AWS.
+/// The trusted root certificates: Amazon's own if they sign all endpoints of the region; the machine's in other partitions,
+/// or if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set. Reading a machine's 145 certificates takes 29 M instructions and 2.7 ms,
+/// reading these five 0.03 ms. And none of the other 140 can impersonate AWS.
 fn trust_store(region: &str) -> TrustStore {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| !or(name, "").is_empty());
     if named || !is_amazons(region) { TrustStore::default() } else { amazons() }
 }
 
-/// Whether Amazon signs the certificates of a region's endpoints: in all but China's and the isolated ones.
+/// Whether Amazon signs the certificates of a region's endpoints: everywhere but in China and the isolated regions.
 fn is_amazons(region: &str) -> bool {
     !region.starts_with("cn-") && !region.contains("-iso")
 }
@@ -120,8 +120,8 @@ fn amazons() -> TrustStore {
     TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
 }
 
-/// The variables that lead the SDK's clients elsewhere, as all of AWS's SDKs know them (AWS SDKs and Tools Reference
-/// Guide, "Service-specific endpoints").
+/// The environment variables for other endpoints, as in all of AWS's SDKs (AWS SDKs and Tools Reference Guide,
+/// "Service-specific endpoints").
 #[derive(Debug)]
 struct EndpointVariables;
 
@@ -139,8 +139,8 @@ impl LoadServiceConfig for EndpointVariables {
     }
 }
 
-/// `config` with time-outs that fit calls to DynamoDB and SQS from a function: an attempt that has not been answered in
-/// a second and a half is lost, and is better made again while the caller still waits.
+/// `config` with time-outs for calls to DynamoDB and SQS from a function: an attempt without an answer for 1.5 seconds is
+/// probably lost, and is better repeated while the caller still waits.
 #[must_use]
 pub fn patience(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// As <https://www.amazontrust.com/repository/> has them.
+    /// From <https://www.amazontrust.com/repository/>.
     const FINGERPRINTS: [&str; 5] = [
         "8ecde6884f3d87b1125ba31ac3fcb13d7016de7f57cc904fe1cb97c6ae98196e",
         "1ba5b2aa8c65401a82960118f80bec4f62304d83cec4713a19c39c011ea46db4",
@@ -181,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn a_client_can_be_made_of_them() {
+    fn a_client_accepts_the_certificates() {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(https_client(amazons()))
             .region(Region::new("eu-central-1"))
             .build();
-        // Certificates are read when the first client is made, and one that is none would panic there.
+        // The first client reads the certificates, and panics if one is invalid.
         let _ = aws_sdk_dynamodb::Client::new(&config);
     }
 
     #[test]
-    fn other_partitions_have_certificates_of_others() {
+    fn other_partitions_use_the_machines_certificates() {
         for region in ["cn-north-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1"] {
             assert!(!is_amazons(region), "{region}");
         }

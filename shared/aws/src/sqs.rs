@@ -1,4 +1,4 @@
-//! The ship queue on SQS. Receiving is the event source mapping's business, on Lambda as locally.
+//! The ship queue on SQS. The event source mapping receives the messages, on Lambda and locally.
 
 use annals_core::{
     delivery::queue::{ShipOrder, ShipQueue},
@@ -13,7 +13,6 @@ use aws_sdk_sqs::{
 /// The most messages in one SendMessageBatch (Amazon SQS, "Message quotas").
 const BATCH: usize = 10;
 
-/// A ship queue on SQS.
 #[derive(Debug, Clone)]
 pub struct SqsShipQueue {
     client: Client,
@@ -21,7 +20,6 @@ pub struct SqsShipQueue {
 }
 
 impl SqsShipQueue {
-    /// The queue at `url`.
     #[must_use]
     pub fn new(client: Client, url: String) -> Self {
         Self { client, url }
@@ -41,7 +39,7 @@ impl ShipQueue for SqsShipQueue {
             let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
             if let Some(failed) = answer.failed().first() {
                 let reason =
-                    format!("{} of {} orders were refused: {}", answer.failed().len(), batch.len(), failed.code());
+                    format!("SQS refused {} of {} orders: {}", answer.failed().len(), batch.len(), failed.code());
                 return Err(StoreError::Unavailable(reason.into()));
             }
         }

@@ -1,4 +1,4 @@
-//! The machine's clock and random generator: the one place where either is asked.
+//! The clock and the random generator of the machine. Nothing else uses either directly.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,6 @@ use annals_core::{
 };
 use async_trait::async_trait;
 
-/// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -25,14 +24,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// The operating system's random generator.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     #[expect(clippy::disallowed_methods, reason = "this is the port's implementation")]
-    #[expect(clippy::expect_used, reason = "without randomness no secret can be made: better to stop")]
+    #[expect(clippy::expect_used, reason = "no secret can be made without randomness")]
     fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the operating system gives no randomness");
+        getrandom::fill(bytes).expect("the operating system has a random generator");
     }
 }

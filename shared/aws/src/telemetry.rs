@@ -1,7 +1,8 @@
-//! Logs: one JSON object a line on Lambda, readable text on a developer's machine. Never a token, never an event's body.
+//! Logs: one JSON object per line on Lambda, readable text on a developer's machine. They contain neither tokens nor event
+//! bodies.
 //!
-//! What a function does is told in [`metrics`](crate::metrics), one line a unit of work; here is what else a process says,
-//! such as that it cannot start.
+//! [`metrics`](crate::metrics) writes one line per unit of work. Everything else, such as a failed start, goes through
+//! `tracing`.
 
 use tracing_subscriber::{
     filter::{LevelFilter, Targets},
@@ -9,7 +10,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Starts logging as JSON to standard output, as CloudWatch takes it in. `RUST_LOG` filters, `info` by default.
+/// Starts logging as JSON to standard output, for CloudWatch. `RUST_LOG` filters; the default is `info`.
 pub fn start_json() {
     tracing_subscriber::fmt()
         .json()
@@ -25,7 +26,7 @@ pub fn start_json() {
     crate::metrics::start();
 }
 
-/// Starts logging as text to standard error, so that standard output is free for what a program prints.
+/// Starts logging as text to standard error. Standard output is for the program's own output.
 pub fn start_text() {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -36,14 +37,14 @@ pub fn start_text() {
         .init();
 }
 
-/// Without the line in which the runtime repeats an error that it was given: the unit of work's own has said it. A panic,
-/// which the runtime says there, too, is on standard error.
+/// Removes the line in which the Lambda runtime repeats a returned error, because the unit of work has logged it. The
+/// runtime logs a panic there too, but a panic is also on standard error.
 fn errors_once(filter: Targets) -> Targets {
     filter.with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
 }
 
-/// Levels, of all or of targets: `info,annals_core=debug`. `EnvFilter` could tell spans and their fields apart, too, but
-/// brings an engine for regular expressions.
+/// A level for everything or for single targets, such as `info,annals_core=debug`. `EnvFilter` can filter spans and fields
+/// too, but needs a regular expression engine.
 fn filter() -> Targets {
     let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))

@@ -1,7 +1,9 @@
-//! What the platform and an organisation's administrators do. Every change is committed with the event that records it.
+//! The use cases of the platform and of an organisation's administrators. Every change is committed with the event that
+//! records it.
 //!
-//! Organisations are here, tokens in [`tokens`], destinations in [`destinations`], links and sessions in [`portal`].
+//! This file has the organisations. [`tokens`], `destinations` and [`portal`] (links and sessions) have the rest.
 
+mod destination_input;
 mod destinations;
 pub mod portal;
 pub mod tokens;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission::known_tokens::KnownTokens,
+    caller::Caller,
     change::{Change, Conflict},
     entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
@@ -24,34 +27,34 @@ use crate::{
     organisation::{Organisation, OrganisationId, OrganisationInput, RetentionDays},
     registry::Registry,
     time::Clock,
-    token::{Caller, TokenId},
+    token::TokenId,
 };
 
-/// Why something could not be done.
+pub use self::destination_input::{DestinationInput, ReplayInput, SettingsPatch};
+
+/// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdministrationError {
-    /// There is no such thing, or none of the caller's.
-    #[error("there is no such thing")]
+    /// It does not exist, or belongs to another organisation.
+    #[error("not found")]
     NotFound,
-    /// The registry does not allow it.
     #[error(transparent)]
     Conflict(Conflict),
-    /// The input does not fit what there is.
-    #[error("the input does not fit what there is")]
+    /// The input contradicts what is stored.
+    #[error("the input contradicts what is stored")]
     Input(Fault),
-    /// Two tokens of a chain of successors are live already; the other one is this.
-    #[error("a rotation is in progress: token {0} is live too")]
+    /// The token's predecessor or successor, which is this token, is still valid.
+    #[error("a rotation is in progress: token {0} is valid too")]
     RotationInProgress(TokenId),
-    /// Another replay to the same destination is not finished yet.
+    /// Another replay to the same destination is unfinished.
     #[error("a replay is in progress")]
     ReplayInProgress,
-    /// The log holds no event in the range that was asked for.
+    /// The log has no event in the requested range.
     #[error("the range holds no event")]
     NothingToReplay,
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The change could not be recorded, so it did not take place.
+    /// The change could not be recorded, so it was not made.
     #[error("the change could not be recorded")]
     Record(#[source] AppendError),
 }
@@ -69,13 +72,11 @@ impl From<AppendError> for AdministrationError {
 /// Who acts, and from where.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    /// Who.
     pub caller: Caller,
-    /// From where.
     pub context: Context,
 }
 
-/// The use cases.
+/// The use cases of administration.
 #[derive(Debug, Clone)]
 pub struct Administration {
     log: Arc<Log>,
@@ -87,22 +88,19 @@ pub struct Administration {
 }
 
 impl Administration {
-    /// Administers what `registry` holds, recording into `log`.
     #[must_use]
     pub fn new(log: Arc<Log>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { log, registry, clock, entropy, known: Arc::default(), default_retention: RetentionDays::DEFAULT }
     }
 
-    /// The same, with another retention for new organisations that ask for none.
+    /// Sets the retention of new organisations that do not choose one.
     #[must_use]
     pub fn with_default_retention(self, default_retention: RetentionDays) -> Self {
         Self { default_retention, ..self }
     }
 
-    /// An organisation.
-    ///
     /// # Errors
-    /// [`AdministrationError::NotFound`], or where the store fails.
+    /// Returns [`AdministrationError::NotFound`] if there is no such organisation, or an error if the store fails.
     pub async fn organisation(&self, id: &OrganisationId) -> Result<Organisation, AdministrationError> {
         if let Some(organisation) = self.registry.organisation(id, Consistency::Eventual).await? {
             return Ok(organisation);
@@ -111,10 +109,10 @@ impl Administration {
         organisation.ok_or(AdministrationError::NotFound)
     }
 
-    /// Organisations by rising id, behind `after`, at most `limit`.
+    /// At most `limit` organisations behind `after`, in the order of their ids.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn organisations(
         &self,
         after: Option<&OrganisationId>,
@@ -123,11 +121,11 @@ impl Administration {
         Ok(self.registry.organisations(after, limit).await?)
     }
 
-    /// Creates an organisation, or changes the one there is, and disables or enables destinations as the plan has it.
-    /// Asking for what is already so changes and records nothing.
+    /// Creates or changes an organisation, and disables or enables its destinations according to its plan. A request
+    /// without a change changes and records nothing.
     ///
     /// # Errors
-    /// A conflict where somebody else changes it at the same moment, or where the store fails.
+    /// Returns a conflict if somebody else changes it at the same time, or an error if the store fails.
     pub async fn put_organisation(
         &self,
         id: &OrganisationId,
@@ -178,16 +176,14 @@ impl Administration {
     }
 }
 
-/// What became of a put.
+/// The result of a put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
-    /// There was none; this is it.
     Created(Organisation),
-    /// There was one; this is it now.
     Updated(Organisation),
 }
 
-/// The event of a change, but for who made it.
+/// The event of a change, without its author.
 #[derive(Clone)]
 struct Recorded {
     action: &'static str,

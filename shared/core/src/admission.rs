@@ -1,13 +1,12 @@
-//! Who is let in, and how often: bearer tokens become callers, and callers have a rate. It does not decide what a caller
-//! may do, and knows no request.
+//! Admission: authenticates bearer tokens and limits the rate of callers. It does not authorise, and knows nothing about
+//! requests.
 //!
-//! A revoked token is refused within [`KNOWN_FOR`] of the answer that confirmed its revocation, in every process: a
-//! token is known for that long from the moment *before* a strongly consistent read of it began, and such a read sees
-//! every revocation that was confirmed before it. That costs one read unit for each token, process and half second in
-//! which it is used; requests in between cost none. What is not known is never remembered.
+//! Every process refuses a revoked token within [`KNOWN_FOR`] of the answer that confirmed the revocation: it knows a token
+//! for that long from *before* a strongly consistent read began, and such a read sees every revocation confirmed before
+//! it. This costs one read unit for each token, process and half second of use. Failed authentications are not cached.
 //!
-//! - [`known_tokens`]: the tokens that were read a moment ago
-//! - [`rate_limiter`]: token buckets in the networking sense of the word
+//! - [`known_tokens`]: a cache of tokens
+//! - [`rate_limiter`]: token buckets, in the networking sense
 
 pub mod known_tokens;
 pub mod rate_limiter;
@@ -24,11 +23,12 @@ use std::{
 use futures_util::future::{Either, select};
 
 use crate::{
+    caller::Caller,
     log::store::{Consistency, StoreError},
     portal::Session,
     registry::Registry,
     time::{Clock, Timestamp},
-    token::{Caller, Token, TokenHash, TokenText},
+    token::{Token, TokenHash, TokenText},
 };
 
 use known_tokens::KnownTokens;
@@ -36,44 +36,42 @@ use rate_limiter::{Bucket, RateLimiter, RateLimits};
 
 pub use known_tokens::KNOWN_FOR;
 
-/// A token's last use is noted again when the one that is noted is this old.
+/// The precision of a token's last use: it is saved again when the saved time is this old.
 pub const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
-/// A request waits so long, at most, for its token's use to be noted.
+/// The longest time that a request waits for saving its token's use.
 const NOTE_PATIENCE: Duration = Duration::from_millis(100);
-/// After a use could not be noted, none is noted for this long: a registry in trouble is left alone.
+/// How long no use is saved after a failure, to spare a registry that has problems.
 const NOTE_REST: Duration = Duration::from_secs(60);
-/// A request costs one unit, and a batch one for each so many events.
+/// A batch costs one unit for this many events. Any other request costs one unit.
 const EVENTS_A_UNIT: usize = 10;
 
-/// Why somebody is not let in.
+/// Why a caller is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum AdmissionError {
-    /// The token is none, or none any more.
+    /// The token does not exist, or has expired or been revoked.
     #[error("the token is not valid")]
     Unknown,
-    /// There were too many requests: after this time there is room for this one.
+    /// Too many requests. This one would be accepted after this time.
     #[error("too many requests")]
     TooMany(Duration),
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Lets callers in.
+/// Authenticates callers and limits their rate.
 #[derive(Debug, Clone)]
 pub struct Admission {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     known: Arc<KnownTokens>,
     limiter: Arc<RateLimiter>,
-    /// Milliseconds since the epoch up to which no use is noted.
+    /// No use is saved before this time, in milliseconds since the epoch.
     notes_rest_until: Arc<AtomicU64>,
     platform: TokenHash,
 }
 
 impl Admission {
-    /// Lets in the holder of the token whose hash is `platform`, and those of the tokens of `registry`. `known` is what
-    /// revocations in this process are told to.
+    /// `platform` is the hash of the platform's token. `known` is the cache from which this process removes revoked tokens.
     pub(crate) fn new(
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
@@ -85,32 +83,32 @@ impl Admission {
         Self { registry, clock, known, limiter, notes_rest_until: Arc::default(), platform }
     }
 
-    /// The same with other rates, its buckets full.
+    /// Replaces the rate limits. All buckets are full.
     #[must_use]
     pub fn with_limits(self, limits: RateLimits) -> Self {
         Self { limiter: Arc::new(RateLimiter::new(limits)), ..self }
     }
 
-    /// Whom a bearer token stands for: the platform, or the holder of an organisation's token that is neither revoked nor
-    /// expired. It counts as one request. `address` is where it came from, as far as that can be trusted.
+    /// Authenticates a bearer token of the platform or of an organisation, and counts one request. `address` is the address
+    /// of the caller, if it can be trusted.
     ///
-    /// A text that is no token is refused without asking the store. What has a token's form and is none costs a read, so
-    /// an address has a rate of those too.
+    /// A text without the form of a token is refused without a read. A wrong token costs a read, so these have a rate for
+    /// each address.
     ///
     /// # Errors
-    /// See [`AdmissionError`].
+    /// Returns an error if the token is not valid, too many requests were made, or the store fails.
     pub async fn admit(&self, bearer: &str, address: Option<IpAddr>) -> Result<Caller, AdmissionError> {
         let caller = self.authenticate(bearer, address).await?;
         self.limiter.spend(bucket(&caller), 1, self.clock.now()).map_err(AdmissionError::TooMany)?;
         Ok(caller)
     }
 
-    /// Whom a session's token stands for: somebody on an organisation's page, until the session ends or is ended. It counts
-    /// as one request of the organisation. `address` is as for [`admit`](Self::admit); but who has a session is let in
-    /// whatever others at that address try, because no session is known without asking the store.
+    /// Authenticates the token of a console session, and counts one request of its organisation. `address` is as for
+    /// [`admit`](Self::admit). Failures of others at the same address do not block a valid session, because every session
+    /// is read from the store anyway.
     ///
     /// # Errors
-    /// See [`AdmissionError`].
+    /// Returns an error if the session is not valid, too many requests were made, or the store fails.
     pub async fn admit_session(&self, token: &str, address: Option<IpAddr>) -> Result<Session, AdmissionError> {
         let hash = TokenText::hash_of_plain(token).ok_or(AdmissionError::Unknown)?;
         let session = self.registry.session(&hash).await?;
@@ -121,7 +119,7 @@ impl Admission {
         Ok(session)
     }
 
-    /// Why somebody at `address` is not let in who has shown nothing that is valid: that, or that it happens too often.
+    /// Counts a failed authentication from `address`, and returns its error: an unknown token, or too many failures.
     #[must_use]
     pub fn refuse(&self, address: Option<IpAddr>) -> AdmissionError {
         let stranger = Bucket::Address(address.map(network));
@@ -131,10 +129,10 @@ impl Admission {
         }
     }
 
-    /// Counts the `events` of a request that was let in: a batch costs a unit for each ten, the request's own among them.
+    /// Counts the `events` of an admitted request: a batch costs one unit for ten events, the unit of the request included.
     ///
     /// # Errors
-    /// [`AdmissionError::TooMany`], with the time after which there is room for the whole request.
+    /// Returns [`AdmissionError::TooMany`] with the time after which the whole request would be accepted.
     pub fn charge(&self, caller: &Caller, events: usize) -> Result<(), AdmissionError> {
         let units = u32::try_from(events / EVENTS_A_UNIT).unwrap_or(u32::MAX);
         self.limiter.spend_rest(bucket(caller), units, self.clock.now()).map_err(AdmissionError::TooMany)
@@ -146,17 +144,17 @@ impl Admission {
             return Ok(Caller::Platform);
         }
         let id = TokenText::id_in(bearer).ok_or(AdmissionError::Unknown)?;
-        // From before the read: what it may have missed is counted from here.
+        // Before the read, which can miss later revocations.
         let begun = self.clock.now();
         if let Some(token) = self.known.get(&hash, begun) {
             return if token.is_live(begun) { Ok(Caller::Token(token)) } else { Err(AdmissionError::Unknown) };
         }
         let stranger = Bucket::Address(address.map(network));
-        self.limiter.look(&stranger, begun).map_err(AdmissionError::TooMany)?;
+        self.limiter.check(&stranger, begun).map_err(AdmissionError::TooMany)?;
         let token = self.registry.token(&id, Consistency::Strong).await?;
         let now = self.clock.now();
         let Some(token) = token.filter(|token| token.hash == hash && token.is_live(now)) else {
-            // Whether there was room for it is asked before the next one.
+            // The check before the next read enforces the limit.
             let _ = self.limiter.spend(stranger, 1, now);
             return Err(AdmissionError::Unknown);
         };
@@ -165,8 +163,8 @@ impl Admission {
         Ok(Caller::Token(token))
     }
 
-    /// Notes that the token was used, where that was not done for an hour. It is waited for, because a Lambda function is
-    /// frozen as soon as it has answered; but not for long, and its failure is nobody's: the next request notes it.
+    /// Saves the token's use at most once an hour. The request waits for it, because Lambda freezes a function that has
+    /// answered, but only briefly. A failure is ignored: a later request saves the use.
     async fn note_use(&self, token: &Token, now: Timestamp) {
         let is_noted = token.last_used_at.is_some_and(|at| now.since(at) < USE_PRECISION);
         if is_noted || now.as_millis() < self.notes_rest_until.load(Ordering::Relaxed) {
@@ -187,7 +185,7 @@ fn bucket(caller: &Caller) -> Bucket {
     }
 }
 
-/// What one customer of an internet provider has: an IPv4 address, or the 64 bits that an IPv6 network begins with.
+/// The network of one customer of an internet provider: an IPv4 address, or the first 64 bits of an IPv6 address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

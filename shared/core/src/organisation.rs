@@ -1,5 +1,5 @@
-//! Organisations: the customers whose audit logs are kept apart. Owns their ids, plans and retention; where they are
-//! stored is the registry's business.
+//! Organisations: the customers, each with a separate audit log. This module owns their ids, plans and retention; the
+//! registry stores them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -16,13 +16,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrganisationId(String);
 
-/// A text that is no organisation's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to 64 letters, digits, - and _, beginning with a letter or digit")]
 pub struct OrganisationIdError;
 
 impl OrganisationId {
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -45,29 +43,23 @@ impl fmt::Display for OrganisationId {
     }
 }
 
-/// What an organisation has bought; it limits its destinations (`facts.md` of WireMock Cloud's plans).
+/// What an organisation has bought. It limits the number of destinations, as WireMock Cloud's plans do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plan {
-    /// No destination.
     Free,
-    /// No destination.
     Team,
-    /// One destination.
     Enterprise,
-    /// One destination.
     EnterpriseTrial,
 }
 
-/// A text that is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of free, team, enterprise, enterprise_trial")]
 pub struct PlanError;
 
 impl Plan {
-    /// Every plan there is.
     pub const ALL: &'static [Self] = &[Self::Free, Self::Team, Self::Enterprise, Self::EnterpriseTrial];
 
-    /// How many destinations it allows.
+    /// The number of destinations that it allows.
     #[must_use]
     pub fn destinations(self) -> usize {
         match self {
@@ -76,7 +68,6 @@ impl Plan {
         }
     }
 
-    /// Its name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,29 +87,26 @@ impl FromStr for Plan {
     }
 }
 
-/// How many days an event is kept: 7 to 3650.
+/// The number of days for which an event is kept: 7 to 3650.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RetentionDays(u16);
 
-/// A number of days that no organisation's events can be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be a whole number of days from 7 to 3650")]
 pub struct RetentionError;
 
 impl RetentionDays {
-    /// The shortest. Until an event is this old nothing newer than it can have expired: the log's tail relies on it.
+    /// The shortest retention. Nothing newer than an event of this age can have expired; the log's tail relies on it.
     pub const MIN: Self = Self(7);
     pub const MAX: Self = Self(3650);
-    /// What an organisation gets that asks for nothing else, unless the deployment says otherwise.
+    /// The default of deployments that do not set another.
     pub const DEFAULT: Self = Self(90);
 
-    /// The number of days.
     #[must_use]
     pub fn days(self) -> u16 {
         self.0
     }
 
-    /// The same as a duration.
     #[must_use]
     pub fn duration(self) -> Duration {
         DAY * u32::from(self.0)
@@ -148,33 +136,27 @@ impl FromStr for RetentionDays {
 /// A customer, the unit of isolation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organisation {
-    /// Who it is.
     pub id: OrganisationId,
-    /// What people call it; every recorded event carries the name that was in force.
+    /// Every event carries the name at its recording.
     pub name: String,
-    /// What it has bought.
     pub plan: Plan,
-    /// How long events recorded from now on are kept.
+    /// The retention of events that are recorded from now on.
     pub retention: RetentionDays,
-    /// The longest that `retention` ever was: nothing recorded longer ago than this is still there.
+    /// The longest `retention` so far: every older event has expired.
     pub longest_retention: RetentionDays,
-    /// Sent with every AssumeRole to one of its roles, generated once. It keeps one customer from having Annals use
+    /// Sent with every AssumeRole to one of its roles, generated once. It prevents one customer from having Annals use
     /// another customer's role (the confused deputy problem).
     pub external_id: String,
-    /// When it was created.
     pub created_at: Timestamp,
-    /// How often it was changed; each change is conditional on it.
+    /// The number of changes. Each change is conditional on it.
     pub version: u64,
 }
 
-/// What `PUT /organisations/{org}` asks for. What it leaves out stays as it is, or gets its default.
+/// The body of `PUT /organisations/{org}`. A missing member keeps its value, or gets its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganisationInput {
-    /// The name.
     pub name: String,
-    /// The plan, where given.
     pub plan: Option<Plan>,
-    /// The retention, where given.
     pub retention: Option<RetentionDays>,
 }
 
@@ -206,7 +188,7 @@ impl OrganisationInput {
         Some(Self { name: name?, plan, retention })
     }
 
-    /// The organisation that this creates; it keeps events for `default` where nothing else is said.
+    /// The new organisation. Its retention is `default` if the input has none.
     #[must_use]
     pub fn create(
         self,
@@ -228,7 +210,6 @@ impl OrganisationInput {
         }
     }
 
-    /// `organisation` with what this changes.
     #[must_use]
     pub fn update(self, organisation: &Organisation) -> Organisation {
         let retention = self.retention.unwrap_or(organisation.retention);
@@ -263,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_keeps_what_it_does_not_name() {
+    fn an_update_keeps_missing_members() {
         let before = Organisation {
             id: "acme".parse().unwrap(),
             name: "Acme".into(),
@@ -279,7 +260,7 @@ mod tests {
             after,
             Organisation { name: "Acme Ltd".into(), retention: RetentionDays(30), version: 5, ..before.clone() }
         );
-        assert_eq!(after.longest_retention.days(), 3650, "what was recorded before is kept as it was promised");
+        assert_eq!(after.longest_retention.days(), 3650, "events recorded before keep their retention");
     }
 
     #[test]

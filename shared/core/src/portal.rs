@@ -1,7 +1,7 @@
-//! How people of an organisation get to its page: the product asks for a portal link, whoever opens the link gets a session.
+//! Portal links and sessions: the product requests a link, and whoever opens it gets a session in the console.
 //!
-//! A link is used once and soon; a session lasts half an hour and is for one organisation and role. Of both only hashes
-//! are kept.
+//! A link works once, for five minutes. A session lasts half an hour and is for one organisation and role. Only the hashes
+//! of their tokens are stored.
 
 use std::time::Duration;
 
@@ -14,99 +14,85 @@ use crate::{
     token::{Role, TokenHash},
 };
 
-/// How long a portal link can be opened.
+/// How long a portal link works.
 pub const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
-/// How long a session lasts.
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
 /// The longest name and id of a user, in characters.
 const MAX_NAME_CHARS: usize = 200;
 /// The longest e-mail address, in characters (RFC 5321, section 4.5.3.1).
 const MAX_EMAIL_CHARS: usize = 254;
 
-/// Who somebody is, as the product knows them.
+/// A person, as the product knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Their id in the product.
+    /// The id in the product.
     pub id: String,
-    /// Their name.
     pub name: String,
-    /// Their e-mail address, where the product says it.
     pub email: Option<String>,
 }
 
 impl User {
-    /// Who is meant where the product does not say.
+    /// The user if the product does not name one.
     #[must_use]
     pub fn unnamed(role: Role) -> Self {
         let name = if role == Role::Admin { "Administrator" } else { "Auditor" };
         Self { id: format!("portal-{}", role.as_str()), name: name.to_owned(), email: None }
     }
 
-    /// The principal of the events that they cause.
+    /// The principal of events that the user causes.
     #[must_use]
     pub fn principal(&self) -> Principal {
         Principal { id: self.id.clone(), name: self.name.clone(), entity_type: "USER", email: self.email.clone() }
     }
 }
 
-/// A portal link as it is kept.
+/// A portal link as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalLink {
-    /// The hash of its token.
     pub hash: TokenHash,
-    /// Whose page it leads to.
     pub organisation: OrganisationId,
-    /// What may be done there.
     pub role: Role,
-    /// Who is to open it.
     pub user: User,
-    /// From when on it is refused.
     pub expires_at: Timestamp,
 }
 
 impl PortalLink {
-    /// What it is called in events: nobody can tell its token from that.
+    /// The id in events. It does not reveal the token.
     #[must_use]
     pub fn id(&self) -> String {
         hex::encode(&self.hash.0[..6])
     }
 
-    /// Whether it can still be opened, if nobody has.
+    /// Whether it has not expired. A used link is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now
     }
 }
 
-/// A session as it is kept.
+/// A session as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The hash of its token.
     pub hash: TokenHash,
-    /// Whose page it is on.
     pub organisation: OrganisationId,
-    /// What may be done there.
     pub role: Role,
-    /// Who it is.
     pub user: User,
-    /// From when on it is refused.
     pub expires_at: Timestamp,
 }
 
 impl Session {
-    /// Whether it has not ended by itself. One that was ended is not there any more.
+    /// Whether it has not expired. An ended session is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now
     }
 }
 
-/// What `POST /organisations/{org}/portal-links` asks for.
+/// The body of `POST /organisations/{org}/portal-links`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortalLinkInput {
-    /// What may be done: [`Role::Admin`] or [`Role::Auditor`].
+    /// [`Role::Admin`] or [`Role::Auditor`].
     pub role: Role,
-    /// Who is to open it.
     pub user: User,
 }
 

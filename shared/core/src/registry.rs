@@ -1,7 +1,8 @@
 //! The port to the registry: organisations, tokens, destinations and deliveries.
 //!
-//! Changes that people ask for are no methods here: they are [`Change`](crate::change::Change)s that the log commits in one transaction with
-//! the event that records them, so that there is neither a change without its event nor an event without its change.
+//! Changes on request of people are not methods here, but [`Change`](crate::change::Change)s, which the log
+//! commits in one transaction with the event that records them. So there is no change without its event, and no event
+//! without its change.
 
 #![warn(missing_docs)]
 
@@ -10,8 +11,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
-    delivery::{Delivery, failure::FailureCode},
-    destination::{Destination, DestinationId},
+    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport, failure::FailureCode},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -19,57 +19,57 @@ use crate::{
     token::{Token, TokenHash, TokenId},
 };
 
-/// A destination to which deliveries are made, as the plan of a tick sees it.
+/// An active destination, with what planning needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveDestination {
-    /// Whose it is.
+    /// The organisation of the destination.
     pub organisation: OrganisationId,
-    /// Which one.
+    /// The destination.
     pub id: DestinationId,
-    /// The sequence that is to be delivered next.
+    /// The sequence to deliver next.
     pub next_sequence: u64,
-    /// Whether a delivery was begun and not finished.
+    /// Whether a delivery has begun and is not finished.
     pub pending: bool,
-    /// Not before this time, where it is failing.
+    /// The earliest time of the next attempt, if it is failing.
     pub retry_at: Option<Timestamp>,
-    /// Why it is failing, where it is.
+    /// Why it is failing, if it is.
     pub failure: Option<FailureCode>,
-    /// From when on its lag counts: [`Progress::lag_from`](crate::destination::Progress::lag_from).
+    /// The time from which its lag counts: [`Progress::lag_from`](crate::destination::Progress::lag_from).
     pub lag_from: Option<Timestamp>,
 }
 
-/// Where everything but events is kept. Apart from the two calls of the platform itself, every call is for one
-/// organisation and can touch no other's.
+/// The store of everything but events. Every call is for one organisation and cannot touch another's data, except for the
+/// platform's own calls.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync {
-    /// An organisation.
+    /// The organisation with this id.
     async fn organisation(
         &self,
         id: &OrganisationId,
         consistency: Consistency,
     ) -> Result<Option<Organisation>, StoreError>;
 
-    /// The platform's call: organisations by rising id, behind `after`, at most `limit`.
+    /// At most `limit` organisations behind `after`, in the order of their ids. A call of the platform.
     async fn organisations(
         &self,
         after: Option<&OrganisationId>,
         limit: usize,
     ) -> Result<Vec<Organisation>, StoreError>;
 
-    /// A token, whoever it belongs to: it is what tells the organisation.
+    /// A token of any organisation. The token determines the organisation.
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError>;
 
-    /// An organisation's tokens.
+    /// All tokens of an organisation.
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError>;
 
-    /// Notes that a token was used at `at`, unless a use later than `unless_after` is noted, or the token is gone. A
-    /// token that is not there stays so.
+    /// Saves that a token was used at `at`, unless a later use than `unless_after` is saved. Does nothing if the token does
+    /// not exist.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
 
-    /// A portal link that has not been used, strongly consistent. It may have expired.
+    /// A portal link that has not been used, strongly consistent. It can be expired.
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError>;
 
-    /// A session that nobody has ended, strongly consistent. It may have expired.
+    /// A session that has not been ended, strongly consistent. It can be expired.
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError>;
 
     /// A destination, strongly consistent.
@@ -79,14 +79,14 @@ pub trait Registry: fmt::Debug + Send + Sync {
         id: &DestinationId,
     ) -> Result<Option<Destination>, StoreError>;
 
-    /// An organisation's destinations, strongly consistent.
+    /// All destinations of an organisation, strongly consistent.
     async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError>;
 
-    /// The platform's call: all active destinations, as they were a moment ago.
+    /// All active destinations, eventually consistent. A call of the platform.
     async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError>;
 
-    /// Saves how far delivery to a destination has come, and with it the delivery that brought it there, on condition
-    /// that the stored version is the one before. Says whether it was.
+    /// Saves a destination, together with a delivery if there was one, on condition that the stored version is the previous
+    /// one. Returns whether it was.
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError>;
 
     /// The last `limit` deliveries to a destination, the newest first.
@@ -96,4 +96,20 @@ pub trait Registry: fmt::Debug + Send + Sync {
         id: &DestinationId,
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Saves the result of a destination's connection test, unless a later one is saved. It can be deleted after 30 days,
+    /// and is deleted with the destination.
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError>;
+
+    /// The result of a destination's last connection test, strongly consistent.
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError>;
 }

@@ -1,32 +1,31 @@
-//! What customers have to know of the service, and which of their roles it may assume.
+//! The settings of a deployment that concern its customers, and the roles that it can assume.
 
 use std::str::FromStr;
 
 use crate::{
-    delivery::setup::TemplateUrl,
     destination::{AccountId, Region, RoleArn},
     organisation::RetentionDays,
 };
 
-/// The deployment, as its customers meet it.
+/// The settings of a deployment that concern its customers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSettings {
-    /// The account that it runs in.
+    /// The account in which it runs.
     pub account: AccountId,
-    /// The region that it runs in, where that is known.
+    /// The region in which it runs, if known.
     pub region: Option<Region>,
-    /// Where the customers' CloudFormation template is, where it is published.
+    /// The URL of the published CloudFormation template for customers.
     pub template_url: Option<TemplateUrl>,
-    /// How long events of new organisations are kept that ask for nothing else.
+    /// The retention of new organisations that do not choose one.
     pub default_retention: RetentionDays,
-    /// The roles that it may assume.
+    /// The roles that it can assume.
     pub roles: RolePattern,
-    /// Whether those of its own account are among them.
+    /// Whether it can assume roles of its own account.
     pub own_roles_allowed: bool,
 }
 
 impl ServiceSettings {
-    /// A service in `account`, in a region that is not known, which may assume any role of another account.
+    /// A service in `account`, in an unknown region, that can assume any role of another account.
     #[must_use]
     pub fn of(account: AccountId) -> Self {
         Self {
@@ -39,16 +38,16 @@ impl ServiceSettings {
         }
     }
 
-    /// The partition that it runs in; `aws` where its region is not known.
+    /// The partition in which it runs: `aws` if its region is unknown.
     #[must_use]
     pub fn partition(&self) -> &'static str {
         self.region.as_ref().map_or("aws", Region::partition)
     }
 
-    /// Passes where the service may assume `role`, as far as its own permissions go.
+    /// Checks whether the permissions of the service allow it to assume `role`.
     ///
     /// # Errors
-    /// Why not, and which role would do.
+    /// Returns the reason, and which role would work.
     pub fn check_role(&self, role: &RoleArn) -> Result<(), String> {
         let partition = self.partition();
         if role.partition() != partition {
@@ -63,7 +62,7 @@ impl ServiceSettings {
         }
         if !self.roles.matches(role) {
             return Err(format!(
-                "must have a name that matches {}: this service may assume no other roles",
+                "must have a name that matches {}: this service can assume no other role",
                 self.roles.as_str()
             ));
         }
@@ -71,18 +70,16 @@ impl ServiceSettings {
     }
 }
 
-/// Names of roles as an IAM policy names them behind `role/`, path included: `*` stands for any characters, `?` for one.
+/// A pattern for paths and names of roles, as in an IAM policy behind `role/`: `*` matches any characters, `?` matches one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolePattern(String);
 
 impl RolePattern {
-    /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether the role's path and name match.
     #[must_use]
     pub fn matches(&self, role: &RoleArn) -> bool {
         let name = role.as_str().split_once(":role/").map_or("", |(_, name)| name);
@@ -91,7 +88,7 @@ impl RolePattern {
 }
 
 impl Default for RolePattern {
-    /// Any role.
+    /// Matches every role.
     fn default() -> Self {
         Self("*".to_owned())
     }
@@ -103,11 +100,15 @@ impl FromStr for RolePattern {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fits = (1..=512).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_/*?-".contains(&byte));
-        if fits { Ok(Self(text.to_owned())) } else { Err("must be a role's name; * and ? stand for any characters") }
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be the name of a role; * matches any characters, ? matches one")
+        }
     }
 }
 
-/// Goes back to the last `*` where something does not match, which is enough: an earlier one could take no more than it.
+/// Backtracks to the last `*` only. This is enough, because an earlier `*` could match nothing that the last one cannot.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
@@ -119,15 +120,38 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
             }
             Some(byte) if *byte == b'?' || *byte == text[t] => (p, t) = (p + 1, t + 1),
             _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    (p, t) = (at + 1, taken + 1);
+                Some((at, matched)) => {
+                    star = Some((at, matched + 1));
+                    (p, t) = (at + 1, matched + 1);
                 }
                 None => return false,
             },
         }
     }
     pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// The URL from which CloudFormation reads a copy of `infra/customer/destination.yaml`: an `https` URL of an object in S3,
+/// at most 1,024 characters (CreateStack, `TemplateURL`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateUrl(String);
+
+impl TemplateUrl {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TemplateUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = text.len() <= 1024
+            && text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
+            && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
+        if fits { Ok(Self(text.to_owned())) } else { Err("must be an https URL, at most 1024 characters") }
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_as_iam_matches() {
+    fn a_pattern_matches_like_iam() {
         for (pattern, name, expected) in [
             ("*", "path/any", true),
             ("annals-*", "annals-put", true),
@@ -173,7 +197,15 @@ mod tests {
         assert!(refused("arn:aws-cn:iam::444455556666:role/annals-put").contains("partition aws-cn"));
         assert!(refused("arn:aws:iam::111122223333:role/annals-put").contains("your own account"));
         assert!(refused("arn:aws:iam::444455556666:role/other").contains("annals-*"));
-        let trial = ServiceSettings { own_roles_allowed: true, ..service.clone() };
-        assert_eq!(trial.check_role(&"arn:aws:iam::111122223333:role/annals-put".parse().unwrap()), Ok(()));
+        let allowed = ServiceSettings { own_roles_allowed: true, ..service.clone() };
+        assert_eq!(allowed.check_role(&"arn:aws:iam::111122223333:role/annals-put".parse().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn a_template_url_is_an_https_url() {
+        assert!("https://b.s3.amazonaws.com/t.yaml".parse::<TemplateUrl>().is_ok());
+        for bad in ["", "https://", "http://b.s3.amazonaws.com/t.yaml", "https://b/ t", "s3://b/t"] {
+            assert!(bad.parse::<TemplateUrl>().is_err(), "{bad}");
+        }
     }
 }

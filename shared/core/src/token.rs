@@ -1,4 +1,4 @@
-//! Bearer tokens: what they look like, whom they stand for, what they may do.
+//! Bearer tokens: their format, their roles, and what is stored of them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,11 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     entropy::{self, BASE62, Entropy},
-    event::Principal,
     fault::Faults,
     input::{self, Choice, Describer, DisplayName, Fields, Future, Input, OrNull, WholeNumber},
     organisation::OrganisationId,
-    portal::Session,
     time::Timestamp,
 };
 
@@ -20,26 +18,24 @@ const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
 const PLAIN_CHARS: usize = 43;
 
-/// How many tokens an organisation may have that have not ended.
+/// The most valid tokens of an organisation.
 pub const MAX_TOKENS: usize = 100;
-/// How long a token goes on beside its successor, unless said otherwise.
+/// How long a token stays valid after its rotation, by default.
 pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long it may go on at most.
+/// The longest overlap of a token and its successor.
 pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest name, in characters.
 const MAX_NAME_CHARS: usize = 200;
 
-/// The public part of a token, 12 letters and digits: names it in lists and events.
+/// The public part of a token: 12 letters and digits. It names the token in lists and events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenId(String);
 
-/// A text that is no token's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is no token's id")]
+#[error("must be the id of a token: 12 letters and digits")]
 pub struct TokenIdError;
 
 impl TokenId {
-    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,12 +57,11 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// The SHA-256 of a whole token: all that is kept of it.
+/// The SHA-256 of a whole token. Nothing else of its secret is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
-    /// The hash of a token's text.
     #[must_use]
     pub fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
@@ -90,7 +85,7 @@ impl FromStr for TokenHash {
     }
 }
 
-/// What the holder of an organisation's token may do.
+/// The permissions of an organisation's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Record events.
@@ -101,7 +96,6 @@ pub enum Role {
     Admin,
 }
 
-/// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of producer, auditor, admin")]
 pub struct RoleError;
@@ -109,7 +103,6 @@ pub struct RoleError;
 impl Role {
     pub const ALL: &'static [Self] = &[Self::Producer, Self::Auditor, Self::Admin];
 
-    /// Its name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -128,46 +121,40 @@ impl FromStr for Role {
     }
 }
 
-/// A token as it is kept.
+/// A token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Its public part.
     pub id: TokenId,
-    /// Its hash.
     pub hash: TokenHash,
-    /// Whose it is.
     pub organisation: OrganisationId,
-    /// What its holders call it.
     pub name: String,
-    /// What its holder may do.
     pub role: Role,
-    /// When it was created.
     pub created_at: Timestamp,
-    /// From when on it is refused, where it ends by itself.
+    /// It is refused from this time on. `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
-    /// When a request last came with it, up to an hour too early; `None` before the first.
+    /// The time of the last use, up to an hour too early. `None` before the first use.
     pub last_used_at: Option<Timestamp>,
-    /// The token whose successor it is.
+    /// Its predecessor.
     pub replaces: Option<TokenId>,
     /// Its successor.
     pub replaced_by: Option<TokenId>,
 }
 
 impl Token {
-    /// Whether it has not ended by itself. One that was revoked is not there any more.
+    /// Whether it has not expired. A revoked token is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| at > now)
     }
 }
 
-/// The text of a token: shown once, never kept, and never printed by accident.
+/// The text of a token: shown once, never stored, and never printed by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenText(String);
 
 impl TokenText {
-    /// A new random token, with its id: `annals_<id>_<secret><checksum>`. The secret has 190 bits; the checksum lets a
-    /// scanner of leaked secrets, and us, know a mistyped one without asking.
+    /// A new random token and its id: `annals_<id>_<secret><checksum>`. The secret has 190 bits. The checksum lets secret
+    /// scanners and Annals recognise a mistyped token without a request.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> (TokenId, Self) {
         let id = entropy::characters(entropy, BASE62, ID_CHARS);
@@ -177,7 +164,7 @@ impl TokenText {
         (TokenId(id), Self(text + &checksum))
     }
 
-    /// The id in a token's text, where it is one.
+    /// The id in `text`. `None` if it is not a token.
     #[must_use]
     pub fn id_in(text: &str) -> Option<TokenId> {
         let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
@@ -186,26 +173,25 @@ impl TokenText {
         if text.len() == length && given == checksum(body) { id.parse().ok() } else { None }
     }
 
-    /// A new random one that tells no id, for a portal link or a session: 256 bits.
+    /// A new random token without an id, for a portal link or a session: 256 bits.
     #[must_use]
     pub fn generate_plain(entropy: &dyn Entropy) -> Self {
         Self(entropy::characters(entropy, BASE62, PLAIN_CHARS))
     }
 
-    /// The hash of a text that has the form of a plain one.
+    /// The hash of `text`. `None` if it does not have the form of a plain token.
     #[must_use]
     pub fn hash_of_plain(text: &str) -> Option<TokenHash> {
         let fits = text.len() == PLAIN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         fits.then(|| TokenHash::of(text))
     }
 
-    /// The text, to hand it to its owner.
+    /// The text, to show it to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Its hash.
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(&self.0)
@@ -218,7 +204,7 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// CRC-32 of `text` in six base-62 digits.
+/// The CRC-32 of `text` in six base-62 digits.
 fn checksum(text: &str) -> String {
     let mut rest = crc32fast::hash(text.as_bytes()) as usize;
     let mut digits = [b'0'; CHECKSUM_CHARS];
@@ -229,46 +215,11 @@ fn checksum(text: &str) -> String {
     digits.iter().map(|digit| char::from(*digit)).collect()
 }
 
-/// Who makes a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// The platform, which acts for every organisation.
-    Platform,
-    /// The holder of an organisation's token.
-    Token(Token),
-    /// Somebody on the organisation's page.
-    Session(Session),
-}
-
-impl Caller {
-    /// The principal of the events that the caller causes.
-    #[must_use]
-    pub fn principal(&self) -> Principal {
-        match self {
-            Self::Platform => Principal::machine("platform", "Platform", "PLATFORM"),
-            Self::Token(token) => Principal::machine(token.id.as_str(), &token.name, "API_KEY"),
-            Self::Session(session) => session.user.principal(),
-        }
-    }
-
-    /// How the caller's calls come, as events say it.
-    #[must_use]
-    pub fn client_type(&self) -> &'static str {
-        match self {
-            Self::Platform | Self::Token(_) => "API",
-            Self::Session(_) => "UI",
-        }
-    }
-}
-
-/// What `POST /organisations/{org}/tokens` asks for.
+/// The body of `POST /organisations/{org}/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenInput {
-    /// What its holders call it.
     pub name: String,
-    /// What its holder may do.
     pub role: Role,
-    /// From when on it is refused.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -301,23 +252,20 @@ impl Input for TokenInput {
     }
 }
 
-/// What `POST /organisations/{org}/tokens/{token}/rotate` asks for.
+/// The body of `POST /organisations/{org}/tokens/{token}/rotate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RotationInput {
-    /// How long the token goes on beside its successor.
+    /// How long the token stays valid in addition to its successor.
     pub overlap: Duration,
-    /// When the successor ends.
     pub end: SuccessorEnd,
 }
 
-/// When a token's successor ends.
+/// When a token's successor expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SuccessorEnd {
-    /// Nothing was said: never, if the token has no end either.
-    Unsaid,
-    /// Never.
+    /// The request does not say. Never, if the token does not expire either.
+    Unspecified,
     Never,
-    /// From this moment on it is refused.
     At(Timestamp),
 }
 
@@ -343,7 +291,7 @@ impl RotationInput {
             "When the successor expires: a time in the future; null: never. Required if the token itself expires.",
             OrNull(Future { now }),
         );
-        let end = end.map_or(SuccessorEnd::Unsaid, |at| at.map_or(SuccessorEnd::Never, SuccessorEnd::At));
+        let end = end.map_or(SuccessorEnd::Unspecified, |at| at.map_or(SuccessorEnd::Never, SuccessorEnd::At));
         Some(Self { overlap: overlap.map_or(DEFAULT_OVERLAP, Duration::from_secs), end })
     }
 }
@@ -408,7 +356,7 @@ mod tests {
         for body in ["", " \n", "{}"] {
             assert_eq!(
                 parse(body),
-                Ok(RotationInput { overlap: DEFAULT_OVERLAP, end: SuccessorEnd::Unsaid }),
+                Ok(RotationInput { overlap: DEFAULT_OVERLAP, end: SuccessorEnd::Unspecified }),
                 "{body:?}"
             );
         }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use annals_core::{
     administration::Actor,
     audit::Reader,
+    caller::Caller,
     event::{Context, MAX_REQUEST_BYTES},
     fault::{Fault, Faults},
     organisation::{Organisation, OrganisationId},
-    token::{Caller, Role},
+    token::Role,
 };
 use axum::{
     body::{Body, Bytes},

@@ -10,8 +10,8 @@ use annals_aws::{
     system::SystemEntropy,
 };
 use annals_core::{
+    administration::DestinationInput,
     admission::rate_limiter::RateLimits,
-    destination::DestinationInput,
     organisation::OrganisationInput,
     service::ServiceSettings,
     token::{Role, TokenHash, TokenInput},

@@ -3,8 +3,10 @@
 
 use annals_aws::{s3::S3ObjectSink, system::SystemEntropy};
 use annals_core::{
-    delivery::sink::{Existing, Object, ObjectSink as _, Target},
-    destination::Destination,
+    destination::{
+        Destination,
+        sink::{Existing, Object, ObjectSink as _, Target},
+    },
     entropy::{BASE36, characters},
     time::Clock as _,
 };

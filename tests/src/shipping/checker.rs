@@ -12,8 +12,10 @@ use std::{
 };
 
 use annals_core::{
-    delivery::{Content, Delivery, connection_test::TEST_OBJECT_NAME, object_key},
-    destination::{Compression, Destination, DestinationId, Intent},
+    delivery::object_key,
+    destination::{
+        Compression, Content, Delivery, Destination, DestinationId, Intent, connection_test::TEST_OBJECT_NAME,
+    },
     log::segment::LineHash,
     organisation::OrganisationId,
     registry::Registry as _,
@@ -364,7 +366,7 @@ impl<'a> Checker<'a> {
                 match (old_intent, new_intent) {
                     (None, Some(intent)) => {
                         keep(old.is_active(), Promise::NothingWhenOff, || {
-                            format!("{} was begun while {} was {}", intent.key, old.id, old.state())
+                            format!("{} was begun while {} was {}", intent.key, old.id, old.state().as_str())
                         })?;
                         let at = after.at;
                         all.push(Begun { intent: intent.clone(), replay, at, delivery: None });

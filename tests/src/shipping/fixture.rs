@@ -4,14 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_core::{
-    administration::AdministrationError,
+    administration::{AdministrationError, DestinationInput, ReplayInput, SettingsPatch},
     change::Change,
-    delivery::{
-        connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
-        ship::{ShipOutcome, ShipPolicy},
-    },
+    delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
-        BucketName, Compression, DestinationId, DestinationInput, KeyLayout, ReplayInput, Settings, SettingsPatch,
+        BucketName, Compression, DestinationId, KeyLayout, Settings,
+        connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
     },
     entropy::Entropy as _,
     log::store::LogStore as _,

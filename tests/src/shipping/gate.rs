@@ -12,12 +12,11 @@ use std::{
 };
 
 use annals_core::{
-    delivery::{
-        Delivery,
-        queue::ShipOrder,
+    delivery::queue::ShipOrder,
+    destination::{
+        Delivery, Destination,
         sink::{Call as SinkCall, Object, Reason, SinkError, Stored, Target},
     },
-    destination::Destination,
     log::store::{Commit, CommitError, StoreError},
     organisation::OrganisationId,
     time::Clock,

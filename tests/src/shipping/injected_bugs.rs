@@ -10,12 +10,11 @@ use std::{
 
 use annals_core::{
     change::{Change, Conflict},
-    delivery::{
-        Delivery,
-        queue::ShipOrder,
+    delivery::queue::ShipOrder,
+    destination::{
+        Delivery, Destination, DestinationId, Intent,
         sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
     },
-    destination::{Destination, DestinationId, Intent},
     log::{
         segment::Segment,
         store::{Commit, CommitError, Consistency, Order, Refusal, StoreError, TransactItem},

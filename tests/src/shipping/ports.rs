@@ -3,12 +3,12 @@
 use std::{fmt, future::Future, ops::RangeInclusive};
 
 use annals_core::{
-    delivery::{
-        Delivery,
-        queue::{ShipOrder, ShipQueue},
+    delivery::queue::{ShipOrder, ShipQueue},
+    destination::{
+        Delivery, Destination, DestinationId,
+        connection_test::ConnectionTestReport,
         sink::{Object, ObjectSink, SinkError, Stored, Target},
     },
-    destination::{Destination, DestinationId},
     log::{
         segment::{Segment, Tail},
         store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
@@ -206,6 +206,24 @@ impl<D: Decorator> Registry for Decorated<D> {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         self.0.store_call("deliveries", self.0.below().registry.deliveries(organisation, id, limit)).await
+    }
+
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError> {
+        let call = self.0.below().registry.save_connection_test(organisation, id, report);
+        self.0.store_call("save_connection_test", call).await
+    }
+
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError> {
+        self.0.store_call("last_connection_test", self.0.below().registry.last_connection_test(organisation, id)).await
     }
 }
 

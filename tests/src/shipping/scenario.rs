@@ -13,14 +13,11 @@ use std::{
 };
 
 use annals_core::{
-    delivery::{
-        connection_test::TEST_OBJECT_NAME,
-        failure::FailureCode,
-        ship::{ShipOutcome, ShipPolicy},
-    },
+    administration::{DestinationInput, ReplayInput, SettingsPatch},
+    delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
-        BucketName, Compression, Destination, DestinationInput, KeyLayout, ReplayInput, RoleArn, Settings,
-        SettingsPatch,
+        BucketName, Compression, Destination, KeyLayout, RoleArn, Settings, connection_test::TEST_OBJECT_NAME,
+        failure::FailureCode,
     },
     log::{segment::Segment, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
@@ -563,8 +560,8 @@ impl Scenario {
                 let told = failing.is_some_and(|failing| {
                     failing.failure.code == code
                         && codes.contains(&code)
-                        && after.state() == "failing"
-                        && after.status().contains(&failing.failure.cause)
+                        && after.state().as_str() == "failing"
+                        && after.status().to_string().contains(&failing.failure.cause)
                 });
                 if !told {
                     let detail =

@@ -11,13 +11,14 @@ use std::{
 
 use annals_core::{
     administration::{Actor, Administration},
+    caller::Caller,
     change::Change,
     delivery::{
-        Delivery,
+        plan::PlanReport,
         queue::ShipOrder,
-        ship::{PlanReport, ShipError, ShipPolicy, ShipReport, Shipping},
+        ship::{ShipError, ShipPolicy, ShipReport, Shipping},
     },
-    destination::{Destination, Region},
+    destination::{Delivery, Destination, Region},
     event::Context,
     log::{
         Log,
@@ -27,7 +28,6 @@ use annals_core::{
     organisation::{Organisation, OrganisationId},
     registry::Registry,
     time::{Clock, Timestamp},
-    token::Caller,
 };
 use async_trait::async_trait;
 use futures_util::future::join_all;

@@ -11,11 +11,13 @@ use annals_aws::{
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     change::{Change, Conflict, Replaced},
-    delivery::{
-        Content, Delivery,
+    destination::{
+        Compression, Content, Delivery, Destination, Failing, Intent, KeyLayout, Lost, Progress, Replay, Settings,
+        advice::{self, Advice, Prose, Snippet, SnippetKind},
+        connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{Failure, FailureCode},
+        policy::Policy,
     },
-    destination::{Compression, Destination, Failing, Intent, KeyLayout, Lost, Progress, Replay, Settings},
     entropy::{BASE36, characters},
     log::{
         segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
@@ -776,6 +778,26 @@ contract! {
         assert_eq!(environment.try_to(&acme, delete(&second)).await, Err(Conflict::Missing));
     }
 
+    async fn the_last_connection_test_of_a_destination_is_kept_until_the_destination_is_deleted(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
+        let one = sample::destination(&acme, "d1");
+        let saved = async || environment.last_connection_test(&acme.id, &one.id).await.unwrap();
+        environment.make(&acme, create(&one, 2)).await;
+        assert_eq!(saved().await, None);
+        let [first, second] = [1, 2].map(connection_test);
+        for (report, last) in [(&first, &first), (&second, &second), (&first, &second), (&second, &second)] {
+            environment.save_connection_test(&acme.id, &one.id, report).await.unwrap();
+            assert_eq!(saved().await.as_ref(), Some(last));
+        }
+        assert_eq!(environment.last_connection_test(&other.id, &one.id).await.unwrap(), None, "another organisation's");
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), std::slice::from_ref(&one), "the version is the same");
+        environment.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+        assert_eq!(saved().await, None);
+        environment.make(&acme, create(&one, 2)).await;
+        assert_eq!(saved().await, None);
+        environment.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+    }
+
     async fn a_plan_sees_active_destinations_and_no_others(environment) {
         let mut expected = HashMap::new();
         for number in 0..20 {
@@ -939,6 +961,32 @@ fn session(organisation: &Organisation, number: u64) -> Session {
     Session { hash, organisation, role, user, expires_at }
 }
 
+fn connection_test(seconds: u64) -> ConnectionTestReport {
+    let condition = advice::Span::Code("{\"StringEquals\":{}}".into());
+    let step =
+        |name, outcome| Step { name, outcome, detail: "What it means.".into(), fix: None, code: None, aws: None };
+    ConnectionTestReport {
+        passed: false,
+        steps: vec![
+            step(StepName::AssumeRole, StepOutcome::Passed),
+            Step {
+                fix: Some((Prose::from("Add ") + condition).into()),
+                ..step(StepName::ExternalId, StepOutcome::Warning)
+            },
+            Step {
+                fix: Some(Advice::new("", [Prose::from("One."), Prose::from("Two.")])),
+                code: Some(FailureCode::BucketMissing),
+                aws: Some("NoSuchBucket".into()),
+                ..step(StepName::ReachBucket, StepOutcome::Failed)
+            },
+            step(StepName::WriteObject, StepOutcome::Skipped),
+        ],
+        key: "audit/test.txt".into(),
+        tested_at: sample::START.plus(Duration::from_secs(seconds)),
+        learnt_region: None,
+    }
+}
+
 /// `destination` with every field set.
 fn full_destination(destination: &Destination) -> Destination {
     let intent = |first| Intent {
@@ -949,10 +997,12 @@ fn full_destination(destination: &Destination) -> Destination {
         compression: Compression::Gzip,
         expired: if first > 10 { vec![first..=first, first + 2..=first + 5] } else { Vec::new() },
     };
+    let policy = Policy::trust("aws", "111122223333", "annals-7f3kq9");
+    let policy = advice::Span::Policy(Snippet { kind: SnippetKind::Trust, policy });
     let failure = Failure {
         code: FailureCode::RoleNotAssumable,
         cause: "The role cannot be assumed.".into(),
-        fix: "Check that \"it\" exists – please.".into(),
+        fix: Advice::new("Check \"this\" – please:", [Prose::from("Paste ") + policy + "."]),
         aws: Some("AccessDenied: no".into()),
     };
     let at = |seconds| sample::START.plus(Duration::from_secs(seconds));

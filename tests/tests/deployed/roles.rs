@@ -10,7 +10,7 @@ use annals_aws::{
 };
 use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_core::{
-    delivery::{
+    destination::{
         connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME, test_connection},
         failure::FailureCode,
         sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
@@ -208,7 +208,7 @@ fn assert_refused<T: std::fmt::Debug>(result: Result<T, SinkError>, call: Call, 
 
 #[track_caller]
 fn assert_steps(report: &ConnectionTestReport, outcomes: [StepOutcome; 4]) {
-    let steps: Vec<_> = report.steps.iter().map(|step| (step.name, step.outcome)).collect();
+    let steps: Vec<_> = report.steps.iter().map(|step| (step.name.as_str(), step.outcome)).collect();
     let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
     let expected: Vec<_> = names.into_iter().zip(outcomes).collect();
     assert_eq!(steps, expected, "{:#?}", report.steps);
@@ -381,7 +381,7 @@ async fn a_test_warns_where_any_external_id_is_accepted(environment: &Environmen
     let report = environment.test_connection(environment.trusting(None).await.target()).await;
     assert_steps(&report, [Passed, Warning, Passed, Passed]);
     assert!(report.passed, "a role as the seed sets it up works");
-    assert!(report.steps[1].fix.as_ref().unwrap().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
+    assert!(report.steps[1].fix.as_ref().unwrap().to_string().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
 }
 
 async fn a_test_stops_at_a_role_that_cannot_be_assumed(environment: &Environment) {
@@ -391,8 +391,8 @@ async fn a_test_stops_at_a_role_that_cannot_be_assumed(environment: &Environment
     assert_steps(&report, [Failed, Skipped, Skipped, Skipped]);
     assert!(!report.passed);
     let step = &report.steps[0];
-    assert_eq!(step.code, Some("role_not_assumable"));
-    assert!(step.fix.as_ref().unwrap().contains(EXTERNAL_ID), "{step:?}");
+    assert_eq!(step.code, Some(FailureCode::RoleNotAssumable));
+    assert!(step.fix.as_ref().unwrap().to_string().contains(EXTERNAL_ID), "{step:?}");
     assert!(step.aws.as_ref().unwrap().starts_with("AccessDenied: "), "{step:?}");
     assert_eq!(customer.object(environment, TEST_OBJECT_NAME).await, None);
 }
@@ -406,7 +406,7 @@ async fn a_test_tells_a_missing_bucket_from_a_refused_put(environment: &Environm
     let refused = Customer { role: bare, bucket, account: customer.account.clone() };
     let report = environment.test_connection(refused.target()).await;
     assert_steps(&report, [Passed, Passed, Passed, Failed]);
-    assert_eq!(report.steps[3].code, Some("put_denied"));
+    assert_eq!(report.steps[3].code, Some(FailureCode::PutDenied));
 
     let missing = name("missing");
     let role = format!("{}-missing", customer.role);
@@ -415,5 +415,5 @@ async fn a_test_tells_a_missing_bucket_from_a_refused_put(environment: &Environm
     let missing = Customer { role, bucket: missing, ..customer };
     let report = environment.test_connection(missing.target()).await;
     assert_steps(&report, [Passed, Passed, Failed, Skipped]);
-    assert_eq!(report.steps[2].code, Some("bucket_missing"));
+    assert_eq!(report.steps[2].code, Some(FailureCode::BucketMissing));
 }

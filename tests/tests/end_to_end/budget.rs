@@ -9,19 +9,19 @@ use annals_aws::{
 };
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
-    administration::{Actor, Administration, Put},
+    administration::{Actor, Administration, DestinationInput, Put},
     admission::{Admission, KNOWN_FOR, USE_PRECISION, rate_limiter::RateLimits},
     audit::{Audit, Page, PageRequest, Reader, Start},
+    caller::Caller,
     delivery::{
         queue::{ShipOrder, ShipQueue},
         ship::{ShipOutcome, ShipPolicy, Shipping},
-        sink::{Object, ObjectSink, SinkError, Stored, Target},
     },
-    destination::DestinationInput,
+    destination::sink::{Object, ObjectSink, SinkError, Stored, Target},
     event::Context,
     log::{Log, append::AppendPolicy, store::StoreError},
     organisation::{Organisation, OrganisationInput},
-    token::{Caller, TokenHash, TokenInput},
+    token::{TokenHash, TokenInput},
 };
 use annals_local::demo;
 use annals_tests::{clock::VirtualClock, sample};

@@ -3,7 +3,7 @@
 //!
 //! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test end_to_end failures::` generates the page again.
 //!
-//! Where a fixture's words come from stands above it: pages of AWS's documentation by title. "Error responses" is the
+//! A comment above each fixture names its source: pages of AWS's documentation by title. "Error responses" is the
 //! Amazon S3 API Reference's, "AssumeRole" and "Common error types" the AWS STS API Reference's; "S3 403" is
 //! "Troubleshoot access denied (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide), "IAM denied" is
 //! "Troubleshoot access denied error messages" (IAM User Guide). Where a page gives a code or a form but no message,
@@ -15,7 +15,8 @@ use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     system::SystemClock,
 };
-use annals_core::delivery::{
+use annals_core::destination::{
+    advice::{Advice, Prose, Span},
     failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
     sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Target},
 };
@@ -32,7 +33,7 @@ const CALLER: &str = "arn:aws:sts::111122223333:assumed-role/annals-shipper/anna
 const SESSION: &str = "arn:aws:sts::123456789012:assumed-role/annals/annals-acme";
 const OBJECTS: &str = "arn:aws:s3:::amzn-s3-demo-bucket/audit/*";
 
-/// What AWS answers to one call, and what must be told of it.
+/// An answer from AWS to one call, and what the message must contain.
 struct Fixture {
     code: FailureCode,
     call: Call,
@@ -224,7 +225,7 @@ fn fixtures() -> Vec<Fixture> {
                  future requests to this endpoint.",
             )
         }
-        .naming(&["eu-west-1", "remembered"]),
+        .naming(&["eu-west-1", "saved the region"]),
         // Error responses: without the header, the body's Endpoint, Region or message says where.
         Fixture {
             elements: "<Endpoint>amzn-s3-demo-bucket.s3-eu-west-1.amazonaws.com</Endpoint><Bucket>amzn-s3-demo-bucket\
@@ -411,7 +412,7 @@ fn fixtures() -> Vec<Fixture> {
             "ThrottlingException",
             "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
         )
-        .naming(&["amzn-s3-demo-bucket", "by itself"]),
+        .naming(&["amzn-s3-demo-bucket", "automatically"]),
         // PutObject (Amazon S3 API Reference), Content-MD5 with Object Lock.
         put(
             Code::ObjectLock,
@@ -444,14 +445,14 @@ fn fixtures() -> Vec<Fixture> {
             "BadDigest",
             "The Content-MD5 or checksum value that you specified did not match what the server received.",
         )
-        .naming(&["by itself"]),
+        .naming(&["automatically"]),
         put(
             Code::Conflict,
             409,
             "OperationAborted",
             "A conflicting conditional operation is currently in progress against this resource. Try again.",
         )
-        .naming(&["by itself"]),
+        .naming(&["automatically"]),
         put(
             Code::ClockSkewed,
             403,
@@ -459,7 +460,7 @@ fn fixtures() -> Vec<Fixture> {
             "The difference between the request time and the current time is too large.",
         )
         .naming(&["clock", "support"]),
-        put(Code::SlowDown, 503, "SlowDown", "Please reduce your request rate.").naming(&["by itself"]),
+        put(Code::SlowDown, 503, "SlowDown", "Please reduce your request rate.").naming(&["automatically"]),
         put(Code::AwsUnavailable, 500, "InternalError", "We encountered an internal error. Please try again.")
             .naming(&["AWS Health Dashboard"]),
         put(Code::AwsUnavailable, 503, "ServiceUnavailable", "Service is unable to handle request."),
@@ -625,7 +626,10 @@ async fn each_documented_answer_has_its_code_and_a_fix_that_names_what_to_change
         assert_eq!(error.call, fixture.call, "{context}");
         assert_eq!(failure.code, fixture.code, "{context}");
         for name in fixture.names {
-            assert!(failure.cause.contains(name) || failure.fix.contains(name), "without {name}: {context}");
+            assert!(
+                failure.cause.contains(name) || failure.fix.to_string().contains(name),
+                "without {name}: {context}"
+            );
         }
         let aws = failure.aws.as_deref().unwrap();
         let id = match fixture.call {
@@ -647,6 +651,7 @@ async fn every_fix_is_one_line_of_short_sentences_with_valid_policies_in_the_rol
                 *message = message.replace("arn:aws:", &format!("arn:{partition}:"));
             }
             let Failure { cause, fix, .. } = Failure::explain(&error, &target(partition));
+            let fix = fix.to_string();
             let context = format!("{} in {partition}: {cause}\n{fix}", fixture.aws);
             for text in [&cause, &fix] {
                 assert!(text.ends_with('.') && !text.contains("..") && !text.contains(",."), "{context}");
@@ -710,7 +715,7 @@ async fn where_the_bucket_is_is_learnt_from_header_and_body() {
 }
 
 #[tokio::test]
-async fn the_words_of_the_commonest_failures() {
+async fn the_messages_of_the_most_common_failures() {
     let told = |wanted: &'static str| async move {
         let fixture = fixtures().into_iter().find(|fixture| fixture.message.contains(wanted)).unwrap();
         let Failure { code, cause, fix, aws } = Failure::explain(&replay(&fixture).await, &target("aws"));
@@ -870,27 +875,26 @@ async fn the_page_for_customers_says_what_the_code_says() {
     assert!(written == page, "infra/docs/failures.md is not what the code says: ANNALS_WRITE_DOCS=1 writes it anew");
 }
 
-/// The page: an entry a code, with everything that AWS answers to it.
+/// The page: an entry for each code, with its answers from AWS.
 fn page(replayed: &[(Fixture, SinkError)]) -> String {
     let mut page = String::from(
-        "# When events do not arrive\n\n\
-         A destination's status, its test and the API name each failure by a code that does not change, say what is wrong \
-         and what to change where, and repeat what AWS said. These are all of them, with the names of an example: the \
-         account `123456789012`, its role `annals`, the bucket `amzn-s3-demo-bucket`, the prefix `audit`, the external ID \
-         `annals-7f3kq9`, and `111122223333`, the account that runs Annals. Yours stand there instead, and `aws-cn` or \
-         `aws-us-gov` in China and GovCloud.\n\n\
-         Events wait meanwhile, for as long as your retention; should any expire undelivered, the status and an event \
-         say which. Delivery is tried again by itself, after an hour at most, and goes on where it stopped. Press Test \
-         to see at once whether a change was right, a minute or so after it: IAM takes that long to apply it. \"We\" \
-         below is whoever runs Annals for you.\n\n\
-         S3 says which policy denies only within one account or organization. Everyone else is told `Access Denied`, \
-         and that is [`put_denied`](#put_denied).\n\n\
-         | code | who mends it |\n|---|---|\n",
+        "# Failures of delivery\n\n\
+         The status of a destination, its connection test and the API name each failure by a code that does not change. They \
+         say what happened, why, and what to do, and repeat the answer from AWS. This page lists all failures. The names are \
+         examples: the account `123456789012` with the role `annals`, the bucket `amzn-s3-demo-bucket`, the prefix `audit`, \
+         the external ID `annals-7f3kq9`, and `111122223333`, the account that runs Annals. In China and GovCloud the \
+         partition is `aws-cn` or `aws-us-gov`. \"We\" is the operator of Annals.\n\n\
+         Events wait for delivery until their retention ends. If any expire, the status and an event say which. Delivery \
+         is retried automatically, at least once an hour, and continues where it stopped. After a change, wait a minute \
+         for IAM to apply it, and press Test to check it.\n\n\
+         S3 names the policy that denies a put only within one account or AWS organization. All others get \
+         `Access Denied`, which is [`put_denied`](#put_denied).\n\n\
+         | code | action needed by |\n|---|---|\n",
     );
     let who = |code: FailureCode| match code.remedied_by() {
         RemediedBy::Customer => "you, in your AWS account",
-        RemediedBy::Operator => "whoever runs Annals",
-        RemediedBy::Time => "nobody: it passes",
+        RemediedBy::Operator => "the operator of Annals",
+        RemediedBy::Time => "nobody",
     };
     for code in FailureCode::ALL {
         let name = code.as_str();
@@ -920,9 +924,9 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
         }
         writeln!(page, "\n## {}", code.as_str()).unwrap();
         for (failure, answers) in &texts {
-            writeln!(page, "\n**{}**\n", markdown(&failure.cause)).unwrap();
-            writeln!(page, "{}\n", markdown(&failure.fix)).unwrap();
-            writeln!(page, "What happens:").unwrap();
+            writeln!(page, "\n**{}**\n", arns(&failure.cause)).unwrap();
+            writeln!(page, "{}\n", advice(&failure.fix)).unwrap();
+            writeln!(page, "The answer from AWS:").unwrap();
             for answer in answers {
                 writeln!(page, "- {answer}").unwrap();
             }
@@ -931,34 +935,28 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
     page
 }
 
-/// The text as Markdown: policies and ARNs are code, numbered checks are a list.
-fn markdown(text: &str) -> String {
-    let mut marked = String::new();
-    let mut from = 0;
-    for (range, _) in policies(text) {
-        marked += &prose(&text[from..range.start]);
-        marked += &format!("`{}`", &text[range.clone()]);
-        from = range.end;
-    }
-    marked += &prose(&text[from..]);
-    for number in 1..=9 {
-        let mark = format!("({number}) ");
-        let item = format!("{}{number}. ", if number == 1 { "\n\n" } else { "\n" });
-        marked = match marked.strip_prefix(&mark) {
-            Some(rest) => format!("1. {rest}"),
-            None => marked.replacen(&format!(" {mark}"), &item, 1),
-        };
-    }
-    marked
+/// Advice as Markdown: steps are a list.
+fn advice(advice: &Advice) -> String {
+    let lead = (!advice.lead.0.is_empty()).then(|| prose(&advice.lead) + "\n\n");
+    let steps = advice.steps.iter().enumerate().map(|(index, step)| format!("{}. {}", index + 1, prose(step)));
+    let text = lead.unwrap_or_default() + &steps.collect::<Vec<_>>().join("\n");
+    text.trim_end().to_owned()
 }
 
-fn prose(text: &str) -> String {
+fn prose(prose: &Prose) -> String {
+    let span = |span: &Span| match span {
+        Span::Text(text) => arns(text),
+        Span::Code(code) => format!("`{code}`"),
+        Span::Policy(snippet) => format!("`{}`", snippet.policy),
+    };
+    prose.0.iter().map(span).collect()
+}
+
+/// `text` with its ARNs as code.
+fn arns(text: &str) -> String {
     let words = text.split(' ').map(|word| {
         let bare = word.trim_end_matches(['.', ',', ':', ';']);
-        match bare.starts_with("arn:") || bare.contains('*') {
-            true => format!("`{bare}`{}", &word[bare.len()..]),
-            false => word.to_owned(),
-        }
+        if bare.starts_with("arn:") { format!("`{bare}`{}", &word[bare.len()..]) } else { word.to_owned() }
     });
     words.collect::<Vec<_>>().join(" ")
 }

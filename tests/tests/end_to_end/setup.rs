@@ -10,11 +10,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
 use annals_cloud::{AccessKey, Bucket, Cloud, Role};
 use annals_core::{
-    delivery::{
-        setup::{Setup, Values},
+    delivery::setup::{Setup, Values},
+    destination::{
+        Destination,
+        policy::Policy,
         sink::{Call, Existing, Object, ObjectSink as _, SinkError, Stored, Target},
     },
-    destination::Destination,
     organisation::Organisation,
 };
 use annals_local::system::System;
@@ -105,6 +106,10 @@ fn setup(role_arn: &str, prefix: &str) -> Setup {
     Setup::of(&service, &organisation, &destination)
 }
 
+fn json(policy: &Policy) -> Value {
+    serde_json::to_value(policy).unwrap()
+}
+
 fn destination(role_arn: &str, prefix: &str) -> (Organisation, Destination) {
     let organisation = sample::organisation("acme");
     let mut destination = sample::destination(&organisation, "1");
@@ -127,9 +132,9 @@ fn the_three_make_the_same_and_it_is_what_the_policies_say() {
     ] {
         let role_arn = format!("arn:{partition}:iam::{CUSTOMER}:role/{path}put+audit=events,.@_-");
         let setup = setup(&role_arn, prefix);
-        let mut policies = BTreeMap::from([("put-audit-events".to_owned(), setup.permission_policy.clone())]);
+        let mut policies = BTreeMap::from([("put-audit-events".to_owned(), json(&setup.permission_policy))]);
         if !kms_key.is_empty() {
-            let mut policy = setup.kms_policy.clone();
+            let mut policy = json(&setup.kms_policy);
             policy["Statement"][0]["Resource"] = kms_key.into();
             policies.insert("encrypt-audit-events".to_owned(), policy);
         }
@@ -137,7 +142,7 @@ fn the_three_make_the_same_and_it_is_what_the_policies_say() {
         let expected = Made {
             bucket: create_bucket.then(|| (setup.values.bucket.clone(), key)),
             role_arn,
-            trust_policy: setup.trust_policy.clone(),
+            trust_policy: json(&setup.trust_policy),
             policies,
         };
         let choices = Choices { partition, account: CUSTOMER, create_bucket, kms_key };
@@ -184,12 +189,12 @@ fn the_policies_hold_one_permission_each() {
     let setup = setup("arn:aws:iam::444455556666:role/put", "audit");
     let bucket = &setup.values.bucket;
     assert_eq!(
-        setup.permission_policy,
+        json(&setup.permission_policy),
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": "s3:PutObject", "Resource": format!("arn:aws:s3:::{bucket}/audit/*")}]})
     );
     assert_eq!(
-        setup.trust_policy,
+        json(&setup.trust_policy),
         json!({"Version": "2012-10-17", "Statement": [{
             "Effect": "Allow",
             "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
@@ -423,8 +428,8 @@ fn the_script_mends_a_role_that_exists() {
         ]
     );
     let made = script::made(&run, &choices());
-    assert_eq!(normalised(&made.trust_policy), normalised(&setup.trust_policy));
-    assert_eq!(normalised(&made.policies["put-audit-events"]), normalised(&setup.permission_policy));
+    assert_eq!(normalised(&made.trust_policy), normalised(&json(&setup.trust_policy)));
+    assert_eq!(normalised(&made.policies["put-audit-events"]), normalised(&json(&setup.permission_policy)));
 }
 
 #[test]
@@ -475,9 +480,9 @@ fn a_hostile_value_stays_a_value_in_each_language() {
         for variable in ["bucket", "prefix", "role_name", "role_path", "external_id"] {
             assert_eq!(variables[variable], value, "{variable} in HCL");
         }
-        let resource = &setup.permission_policy["Statement"][0]["Resource"];
+        let resource = &json(&setup.permission_policy)["Statement"][0]["Resource"];
         assert_eq!(*resource, format!("arn:aws:s3:::{value}/{value}*"));
-        assert_eq!(setup.trust_policy["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], value);
+        assert_eq!(json(&setup.trust_policy)["Statement"][0]["Condition"]["StringEquals"]["sts:ExternalId"], value);
 
         let (settings, _) = setup.script.split_once("\nfail() {").unwrap();
         let names = ["BUCKET", "PREFIX", "ROLE_NAME", "ROLE_PATH", "EXTERNAL_ID"];

@@ -15,19 +15,20 @@ use annals_aws::{
 };
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
+    administration::{DestinationInput, ReplayInput},
     audit::{Audit, PageRequest, Start},
+    caller::Caller,
     delivery::{
         queue::ShipOrder,
         ship::{ShipOutcome, ShipPolicy, Shipping},
-        sink::ObjectSink,
     },
-    destination::{DestinationInput, ReplayInput},
+    destination::sink::ObjectSink,
     event::{Layout, parse},
     log::segment::LineHash,
     organisation::{Organisation, OrganisationInput},
     registry::Registry,
     time::{Clock as _, Timestamp},
-    token::{Caller, Role, TokenHash, TokenInput},
+    token::{Role, TokenHash, TokenInput},
 };
 use annals_http::Services;
 use annals_tests::{

@@ -12,6 +12,7 @@ use annals_core::{
         Admission, AdmissionError, KNOWN_FOR, USE_PRECISION,
         rate_limiter::{Rate, RateLimits},
     },
+    caller::Caller,
     change::Conflict,
     event::Context,
     log::{
@@ -22,7 +23,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationInput},
     time::Clock as _,
-    token::{Caller, MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenInput, TokenText},
+    token::{MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenInput, TokenText},
 };
 use annals_tests::{
     clock::VirtualClock,

@@ -4,8 +4,8 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use annals_core::{
+    administration::DestinationInput,
     delivery::ship::{ShipOutcome, ShipPolicy},
-    destination::DestinationInput,
     organisation::{OrganisationId, OrganisationInput},
     time::Clock as _,
 };

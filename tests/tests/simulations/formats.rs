@@ -5,15 +5,15 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use annals_core::{
-    administration::{Actor, Administration, Put},
+    administration::{Actor, Administration, DestinationInput, Put, ReplayInput},
     audit::{Audit, PageRequest, Start},
-    destination::{DestinationInput, ReplayInput},
+    caller::Caller,
     event::{Body, Context, OwnEvent},
     format::Format,
     log::{Log, append::AppendPolicy, segment::Line, store::LogStore},
     organisation::{Organisation, OrganisationInput},
     registry::Registry,
-    token::{Caller, TokenInput},
+    token::TokenInput,
 };
 use annals_local::demo;
 use annals_tests::{clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, sample};

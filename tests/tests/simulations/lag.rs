@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_core::{
-    administration::Administration,
+    administration::{Administration, DestinationInput},
     change::Change,
     delivery::ship::{ShipOutcome, ShipPolicy, Shipping},
-    destination::{Destination, DestinationInput},
+    destination::Destination,
     log::{Log, append::AppendPolicy},
     organisation::Organisation,
 };

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use annals_console::Console;
 use annals_core::{
+    administration::DestinationInput,
     admission::rate_limiter::RateLimits,
-    destination::DestinationInput,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
     portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE},

@@ -256,7 +256,7 @@ fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
         let lost = after.progress.lost.clone().unwrap();
         assert_eq!((lost.events, lost.last), (tail - first + 1, first..=tail));
         let told = format!("numbers {first} to {tail}, noticed at");
-        assert!(after.status().contains(&told), "{}", after.status());
+        assert!(after.status().to_string().contains(&told), "{}", after.status());
         fixture.recover(Some(&process)).await;
         let checked = fixture.check(Ending::Settled).await.unwrap();
         assert_eq!(checked.lost, tail - first + 1);

@@ -98,7 +98,7 @@ impl<'a> DestinationView<'a> {
         let failing = destination.progress.failing.as_ref().map(|failing| FailingView {
             code: failing.failure.code.as_str(),
             cause: &failing.failure.cause,
-            fix: &failing.failure.fix,
+            fix: failing.failure.fix.to_string(),
             aws: failing.failure.aws.as_deref(),
             since: failing.since,
             attempts: failing.attempts,
@@ -127,8 +127,8 @@ impl<'a> DestinationView<'a> {
             bucket_owner: destination.bucket_owner(),
             external_id: &organisation.external_id,
             created_at: destination.created_at,
-            state: destination.state(),
-            status: destination.status(),
+            state: destination.state().as_str(),
+            status: destination.status().to_string(),
             last_success: destination.progress.last_success,
             failing,
             lost,
@@ -148,7 +148,7 @@ struct FailingView<'a> {
     /// What is wrong.
     cause: &'a str,
     /// What to change, and where.
-    fix: &'a str,
+    fix: String,
     /// The error that AWS returned.
     aws: Option<&'a str>,
     /// When the first of these attempts failed.

@@ -1,20 +1,16 @@
 //! What to change, and where: instructions, and policies to copy.
 
 use annals_core::{
-    delivery::{failure::FailureCode, setup::Setup},
-    json::quote,
+    delivery::setup::Setup,
+    destination::{
+        advice::{Advice, Prose, Span},
+        failure::FailureCode,
+        policy,
+    },
 };
 use maud::{Markup, html};
-use serde_json::Value;
 
 use crate::ui;
-
-/// A part of an instruction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Span {
-    Text(String),
-    Code(String),
-}
 
 /// A policy to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +21,8 @@ pub struct Policy {
 
 impl Policy {
     #[must_use]
-    pub fn of(label: &'static str, policy: &Value) -> Self {
-        Self { label, text: pretty(policy) }
+    pub fn of(label: &'static str, policy: &policy::Policy) -> Self {
+        Self { label, text: policy.pretty() }
     }
 
     /// The policy that fixes a failure, if there is one.
@@ -46,89 +42,36 @@ pub(super) fn aws_message(message: &str) -> Markup {
     html! { p .hint .aws-message { "AWS answered: " q { bdi { (message) } } } }
 }
 
-/// A policy with one member per line, in the order of the examples in the AWS documentation.
-pub(super) fn pretty(policy: &Value) -> String {
-    let mut text = String::new();
-    write(policy, 0, &mut text);
-    text
-}
-
-fn write(value: &Value, depth: usize, text: &mut String) {
-    const ORDER: [&str; 8] = ["Version", "Statement", "Sid", "Effect", "Principal", "Action", "Resource", "Condition"];
-    let line = |text: &mut String, depth: usize| {
-        text.push('\n');
-        text.push_str(&"  ".repeat(depth));
-    };
-    let elements: Vec<(Option<&String>, &Value)> = match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().map(|(name, value)| (Some(name), value)).collect();
-            members.sort_by_key(|(name, _)| {
-                let place = ORDER.iter().position(|known| name.is_some_and(|name| name == known));
-                place.unwrap_or(ORDER.len())
-            });
-            members
-        }
-        Value::Array(elements) => elements.iter().map(|element| (None, element)).collect(),
-        _ => Vec::new(),
-    };
-    if elements.is_empty() {
-        text.push_str(&value.to_string());
-        return;
-    }
-    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
-    text.push(open);
-    for (index, (name, element)) in elements.into_iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        line(text, depth + 1);
-        if let Some(name) = name {
-            text.push_str(&quote(name));
-            text.push_str(": ");
-        }
-        write(element, depth + 1, text);
-    }
-    line(text, depth);
-    text.push(close);
-}
-
-/// What to change where.
+/// Advice with its policies below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advice {
-    /// What stands before the list.
-    pub lead: Vec<Span>,
-    /// The points, in order; none where there is only one thing to do.
-    pub points: Vec<Vec<Span>>,
-    /// What to policy.
-    pub policies: Vec<Policy>,
+pub struct AdviceView {
+    advice: Advice,
+    policies: Vec<Policy>,
 }
 
-impl Advice {
-    /// Reads a fix as [`Failure`](annals_core::delivery::failure::Failure) words it. Where it has no policy in it, `instead`
-    /// is what to policy.
+impl AdviceView {
+    /// `instead` is the policy to copy if the advice contains none.
     #[must_use]
-    pub fn read(fix: &str, instead: Option<Policy>) -> Self {
-        let mut policies = Vec::new();
-        let mut parts = numbered(fix).into_iter();
-        let lead = spans(parts.next().unwrap_or_default(), &mut policies);
-        let points = parts.map(|part| spans(part, &mut policies)).collect();
+    pub fn of(advice: &Advice, instead: Option<Policy>) -> Self {
+        let snippets = advice.snippets().map(|snippet| Policy::of(snippet.kind.label(), &snippet.policy));
+        let mut policies: Vec<Policy> = snippets.collect();
         if policies.is_empty() {
             policies.extend(instead);
         }
-        Self { lead, points, policies }
+        Self { advice: advice.clone(), policies }
     }
 
-    /// As HTML.
     #[must_use]
     pub fn render(&self) -> Markup {
+        let Advice { lead, steps } = &self.advice;
         html! {
-            @if !self.lead.is_empty() {
-                p { (words(&self.lead)) }
+            @if !lead.0.is_empty() {
+                p { (prose(lead)) }
             }
-            @if !self.points.is_empty() {
+            @if !steps.is_empty() {
                 ol .points {
-                    @for point in &self.points {
-                        li { (words(point)) }
+                    @for step in steps {
+                        li { (prose(step)) }
                     }
                 }
             }
@@ -139,115 +82,42 @@ impl Advice {
     }
 }
 
-fn words(spans: &[Span]) -> Markup {
+fn prose(prose: &Prose) -> Markup {
     html! {
-        @for piece in spans {
-            @match piece {
-                Span::Text(words) => (words),
+        @for span in &prose.0 {
+            @match span {
+                Span::Text(text) => (text),
                 Span::Code(code) => code { (code) },
+                Span::Policy(_) => "the policy below",
             }
         }
-    }
-}
-
-/// What stands before `(1) `, between it and `(2) `, and so on.
-fn numbered(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(&format!("({}) ", parts.len() + 1)) {
-        parts.push(before.trim());
-        rest = after;
-    }
-    parts.push(rest.trim());
-    parts
-}
-
-/// `text` in spans. Each policy in it is put into `policies` instead.
-fn spans(text: &str, policies: &mut Vec<Policy>) -> Vec<Span> {
-    let mut spans = Vec::new();
-    let mut words = String::new();
-    let mut rest = text;
-    while let Some(start) = rest.find('{') {
-        let (before, json) = rest.split_at(start);
-        words.push_str(before);
-        let mut values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
-        let value = values.next().and_then(Result::ok);
-        let end = if value.is_some() { values.byte_offset() } else { 1 };
-        let (json, after) = json.split_at(end);
-        match value {
-            Some(policy) if policy.get("Statement").is_some() => {
-                words.push_str("the policy below");
-                policies.push(Policy { label: label(&policy), text: pretty(&policy) });
-            }
-            Some(_) => {
-                spans.push(Span::Text(std::mem::take(&mut words)));
-                spans.push(Span::Code(json.to_owned()));
-            }
-            None => words.push_str(json),
-        }
-        rest = after;
-    }
-    words.push_str(rest);
-    spans.push(Span::Text(words));
-    spans.retain(|piece| !matches!(piece, Span::Text(words) if words.is_empty()));
-    spans
-}
-
-/// What kind of policy it is.
-fn label(policy: &Value) -> &'static str {
-    let text = policy.to_string();
-    if text.contains("sts:AssumeRole") {
-        "Trust policy"
-    } else if text.contains("\"Principal\"") {
-        "Bucket policy"
-    } else if text.contains("kms:") {
-        "Permission policy for the KMS key"
-    } else {
-        "Permission policy"
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use annals_core::destination::advice::{Snippet, SnippetKind};
+
     use super::*;
 
     #[test]
-    fn points_become_a_list_and_policies_are_there_to_copy() {
-        let fix = "In account 1, in this order: (1) Is it there? (2) Paste exactly this: {\"Version\":\"2012-10-17\",\"Statement\":[{\"Action\":\"sts:AssumeRole\"}]}. Or add {\"a\":1} to it {";
-        let advice = Advice::read(fix, None);
-        assert_eq!(advice.lead, [Span::Text("In account 1, in this order:".to_owned())]);
-        assert_eq!(advice.points[0], [Span::Text("Is it there?".to_owned())]);
-        assert_eq!(
-            advice.points[1],
-            [
-                Span::Text("Paste exactly this: the policy below. Or add ".to_owned()),
-                Span::Code("{\"a\":1}".to_owned()),
-                Span::Text(" to it {".to_owned())
-            ]
-        );
-        assert_eq!(advice.policies.len(), 1);
-        assert_eq!(advice.policies[0].label, "Trust policy");
+    fn steps_become_a_list_and_policies_are_there_to_copy() {
+        let trust = policy::Policy::trust("aws", "111122223333", "annals-7f3kq9");
+        let snippet = Span::Policy(Snippet { kind: SnippetKind::Trust, policy: trust.clone() });
+        let paste = Prose::from("Paste ") + snippet + ". Or run " + Span::Code("a < b".to_owned()) + ".";
+        let view = AdviceView::of(&Advice::new("In this order:", [Prose::from("Look."), paste]), None);
+        assert_eq!(view.policies, [Policy { label: "Trust policy", text: trust.pretty() }]);
+        let html = view.render().into_string();
+        let expected = "<p>In this order:</p><ol class=\"points\"><li>Look.</li><li>Paste the policy below. Or run \
+                        <code>a &lt; b</code>.</li></ol>";
+        assert!(html.starts_with(expected), "{html}");
     }
 
     #[test]
-    fn a_policy_is_written_as_people_write_it_and_means_the_same() {
-        let policy = serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": ["s3:PutObject", "\"\\"], "Resource": [], "Condition": {"a": {"b": 1}}}],
-        });
-        let text = pretty(&policy);
-        assert!(
-            text.starts_with("{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\n      \"Effect\""),
-            "{text}"
-        );
-        assert_eq!(serde_json::from_str::<Value>(&text).expect("is JSON"), policy);
-    }
-
-    #[test]
-    fn whatever_is_said_is_shown() {
-        for text in ["", "{", "}{", "{\"a\":", "(1) ", "(2) x", "{\"Statement\":1}{"] {
-            let advice = Advice::read(text, Some(Policy { label: "x", text: String::new() }));
-            assert_eq!(advice.policies.len(), 1, "{text}");
-        }
+    fn advice_of_an_earlier_version_is_shown_with_the_policy_of_the_setup() {
+        let instead = Policy { label: "x", text: "y".to_owned() };
+        let view = AdviceView::of(&Advice::from("(1) Look. {"), Some(instead.clone()));
+        assert_eq!(view.policies, [instead]);
+        assert!(view.render().into_string().starts_with("<p>(1) Look. {</p>"));
     }
 }

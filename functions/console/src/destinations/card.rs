@@ -1,19 +1,18 @@
 //! One destination: its status, its problems, and the actions on it.
 
 use annals_core::{
-    delivery::{
-        Delivery,
+    delivery::setup::Setup,
+    destination::{
+        Delivery, Destination, Failing, State,
         failure::{Failure, RemediedBy},
-        setup::Setup,
     },
-    destination::{Destination, Failing},
     organisation::Organisation,
     time::Timestamp,
 };
 use maud::{Markup, html};
 
 use super::{
-    advice::{Advice, Policy, aws_message},
+    advice::{AdviceView, Policy, aws_message},
     connection_test::ConnectionTest,
     deliveries::Deliveries,
     replay, settings,
@@ -62,7 +61,7 @@ pub struct Details {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailingView {
     pub cause: String,
-    pub advice: Advice,
+    pub advice: AdviceView,
     pub aws_message: Option<String>,
     pub code: &'static str,
     pub remedied_by: &'static str,
@@ -284,33 +283,30 @@ impl Card {
 }
 
 fn badge(destination: &Destination) -> (Tone, &'static str) {
-    if destination.disabled {
-        return (Tone::Warning, "Disabled");
-    }
-    if destination.paused {
-        return (Tone::Warning, "Paused");
-    }
-    match (&destination.progress.failing, destination.progress.last_success) {
-        (Some(_), _) => (Tone::Bad, "Failing"),
-        (None, Some(_)) => (Tone::Good, "Sending"),
-        (None, None) => (Tone::Neutral, "New"),
+    match destination.state() {
+        State::Disabled => (Tone::Warning, "Disabled"),
+        State::Paused => (Tone::Warning, "Paused"),
+        State::Pending => (Tone::Neutral, "New"),
+        State::Sent { .. } => (Tone::Good, "Sending"),
+        State::Failing { .. } => (Tone::Bad, "Failing"),
     }
 }
 
 /// The status line of WireMock Cloud's page, without causes: [`FailingView`] and [`ExpiredView`] show them.
 fn status(destination: &Destination) -> (&'static str, Option<Timestamp>) {
-    if destination.disabled {
-        let line =
-            "Status: Sending audit events to this destination is disabled, because your plan does not include it";
-        return (line, None);
-    }
-    if destination.paused {
-        return ("Status: Sending audit events to this destination is paused", None);
-    }
-    match (&destination.progress.failing, destination.progress.last_success) {
-        (Some(failing), _) => ("Status: Audit events could not be sent to this destination since", Some(failing.since)),
-        (None, Some(at)) => ("Status: Audit events were last sent to this destination at", Some(at)),
-        (None, None) => ("Status: Audit events are yet to be sent to this destination", None),
+    match destination.state() {
+        State::Disabled => (
+            "Status: Sending audit events to this destination is disabled, because your plan does not include it",
+            None,
+        ),
+        State::Paused => ("Status: Sending audit events to this destination is paused", None),
+        State::Pending => ("Status: Audit events are yet to be sent to this destination", None),
+        State::Sent { last_success } => {
+            ("Status: Audit events were last sent to this destination at", Some(last_success))
+        }
+        State::Failing { failing, .. } => {
+            ("Status: Audit events could not be sent to this destination since", Some(failing.since))
+        }
     }
 }
 
@@ -319,7 +315,7 @@ impl FailingView {
         let Failure { code, cause, fix, aws } = &failing.failure;
         Self {
             cause: cause.clone(),
-            advice: Advice::read(fix, Policy::for_failure(*code, setup)),
+            advice: AdviceView::of(fix, Policy::for_failure(*code, setup)),
             aws_message: aws.clone(),
             code: code.as_str(),
             remedied_by: match code.remedied_by() {
@@ -354,8 +350,7 @@ impl FailingView {
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use annals_core::{
-        delivery::failure::FailureCode,
-        destination::{Lost, Progress, Replay},
+        destination::{Lost, Progress, Replay, failure::FailureCode},
         organisation::Plan,
     };
 

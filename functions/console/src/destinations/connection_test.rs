@@ -1,17 +1,17 @@
 //! The result of a connection test: its steps, and what to change where a step failed.
 
 use annals_core::{
-    delivery::{
-        connection_test::{ConnectionTestReport, Step, StepOutcome},
+    delivery::setup::Setup,
+    destination::{
+        Destination,
+        connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::FailureCode,
-        setup::Setup,
     },
-    destination::Destination,
     time::Timestamp,
 };
 use maud::{Markup, html};
 
-use super::advice::{Advice, Policy, aws_message};
+use super::advice::{AdviceView, Policy, aws_message};
 use crate::ui::{self, Tone};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +29,8 @@ pub struct TestStep {
     pub tone: Tone,
     pub outcome: &'static str,
     pub detail: String,
-    pub advice: Option<Advice>,
-    /// The failure's code.
-    pub code: Option<&'static str>,
+    pub advice: Option<AdviceView>,
+    pub code: Option<FailureCode>,
     pub aws_message: Option<String>,
 }
 
@@ -87,7 +86,7 @@ impl ConnectionTest {
                         p .row {
                             strong { (step.title) }
                             (ui::badge(step.tone, step.outcome))
-                            @if let Some(code) = step.code { code .hint { (code) } }
+                            @if let Some(code) = step.code { code .hint { (code.as_str()) } }
                         }
                         p { (step.detail) }
                         @if let Some(advice) = &step.advice { (advice.render()) }
@@ -102,11 +101,10 @@ impl ConnectionTest {
 impl TestStep {
     fn of(step: &Step, setup: &Setup) -> Self {
         let title = match step.name {
-            "assumeRole" => "Assume the role",
-            "externalId" => "Refuse other external IDs",
-            "reachBucket" => "Reach the bucket",
-            "writeObject" => "Write an object",
-            name => name,
+            StepName::AssumeRole => "Assume the role",
+            StepName::ExternalId => "Refuse other external IDs",
+            StepName::ReachBucket => "Reach the bucket",
+            StepName::WriteObject => "Write an object",
         };
         let (tone, outcome) = match step.outcome {
             StepOutcome::Passed => (Tone::Good, "passed"),
@@ -115,11 +113,11 @@ impl TestStep {
             StepOutcome::Skipped => (Tone::Neutral, "skipped"),
         };
         let policy = match step.code {
-            Some(code) => Policy::for_failure(FailureCode::named(code), setup),
+            Some(code) => Policy::for_failure(code, setup),
             None if step.outcome == StepOutcome::Warning => Some(Policy::of("Trust policy", &setup.trust_policy)),
             None => None,
         };
-        let advice = step.fix.as_ref().map(|fix| Advice::read(fix, policy));
+        let advice = step.fix.as_ref().map(|fix| AdviceView::of(fix, policy));
         Self {
             title,
             tone,

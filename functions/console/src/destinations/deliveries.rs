@@ -1,6 +1,9 @@
 //! The last deliveries as a table, and their event counts and lags as charts.
 
-use annals_core::{delivery::Delivery, destination::Destination, time::Timestamp};
+use annals_core::{
+    destination::{Delivery, Destination},
+    time::Timestamp,
+};
 use annals_http::{
     ADMINISTRATORS,
     console::{refusal::Refusal, session::ConsoleRequest},

@@ -1,13 +1,14 @@
 //! Destinations, deliveries and test reports for the samples and tests of this section.
 
 use annals_core::{
-    delivery::{
-        Content, Delivery,
-        connection_test::{ConnectionTestReport, Step, StepOutcome},
+    delivery::setup::Setup,
+    destination::{
+        Content, Delivery, Destination, Failing, Progress, Settings,
+        advice::{Advice, Prose, Snippet, SnippetKind, Span},
+        connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
-        setup::Setup,
+        policy::Policy,
     },
-    destination::{Destination, Failing, Progress, Settings},
     organisation::{Organisation, Plan, RetentionDays},
     service::ServiceSettings,
     time::Timestamp,
@@ -86,8 +87,10 @@ pub(super) fn longest_aws_message() -> String {
     format!("{HOSTILE}{}", "<".repeat(AWS_MAX_BYTES - HOSTILE.len()))
 }
 
-fn fix() -> String {
-    format!("(1) Look. (2) Paste {{\"Statement\":[{{\"Action\":\"sts:AssumeRole\"}}]}}. (3) {HOSTILE}")
+fn fix() -> Advice {
+    let trust = Snippet { kind: SnippetKind::Trust, policy: Policy::trust("aws", "111122223333", HOSTILE) };
+    let paste = Prose::from("Paste ") + Span::Policy(trust) + ". Or run " + Span::Code(HOSTILE.to_owned()) + ".";
+    Advice::new("", [Prose::from("Look."), paste, Prose::from(HOSTILE)])
 }
 
 pub(super) fn failing(destination: Destination, code: FailureCode, aws: &str) -> Destination {
@@ -117,16 +120,16 @@ pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Deliver
     (0..count as u64).map(delivery).collect()
 }
 
-fn step(name: &'static str, outcome: StepOutcome) -> Step {
+fn step(name: StepName, outcome: StepOutcome) -> Step {
     Step { name, outcome, detail: "What that means.".into(), fix: None, code: None, aws: None }
 }
 
 /// `code` and `aws` describe the failed steps.
 pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &str) -> ConnectionTestReport {
-    let names = ["assumeRole", "externalId", "reachBucket", "writeObject"];
+    let names = [StepName::AssumeRole, StepName::ExternalId, StepName::ReachBucket, StepName::WriteObject];
     let steps = names.into_iter().zip(outcomes).map(|(name, outcome)| match outcome {
         StepOutcome::Failed => {
-            Step { fix: Some(fix()), code: Some(code.as_str()), aws: Some(aws.into()), ..step(name, outcome) }
+            Step { fix: Some(fix()), code: Some(code), aws: Some(aws.into()), ..step(name, outcome) }
         }
         StepOutcome::Warning => Step { fix: Some("Add {\"StringEquals\":{}}.".into()), ..step(name, outcome) },
         StepOutcome::Passed | StepOutcome::Skipped => step(name, outcome),

@@ -1,9 +1,8 @@
 //! The form for a new destination, with the steps that follow.
 
 use annals_core::{
-    administration::AdministrationError,
+    administration::{AdministrationError, DestinationInput},
     change::Conflict,
-    destination::DestinationInput,
     organisation::{Organisation, Plan},
     service::ServiceSettings,
 };

@@ -1,8 +1,8 @@
 //! The page "Audit Events": a card for each destination, and the form for a new one.
 
 use annals_core::{
-    delivery::{connection_test::ConnectionTestReport, setup::Setup},
-    destination::{Destination, DestinationId},
+    delivery::setup::Setup,
+    destination::{Destination, DestinationId, connection_test::ConnectionTestReport},
     organisation::Organisation,
 };
 use annals_http::{

@@ -1,8 +1,8 @@
 //! The two forms that deliver events again: by time, and by sequence.
 
 use annals_core::{
-    administration::AdministrationError,
-    destination::{DestinationId, ReplayInput},
+    administration::{AdministrationError, ReplayInput},
+    destination::DestinationId,
     fault::Faults,
     time::Timestamp,
 };

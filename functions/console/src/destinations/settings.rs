@@ -1,6 +1,9 @@
 //! The form with a destination's settings.
 
-use annals_core::destination::{Compression, Destination, DestinationId, KeyLayout, Settings, SettingsPatch};
+use annals_core::{
+    administration::SettingsPatch,
+    destination::{Compression, Destination, DestinationId, KeyLayout, Settings},
+};
 use annals_http::{
     ADMINISTRATORS,
     console::{refusal::Refusal, session::ConsoleRequest},

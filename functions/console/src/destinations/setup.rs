@@ -3,7 +3,6 @@
 use annals_core::delivery::setup::Setup;
 use maud::{Markup, html};
 
-use super::advice::pretty;
 use crate::ui;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +35,9 @@ impl SetupView {
             account: setup.values.account.clone(),
             service_account: setup.values.service_account.clone(),
             external_id: setup.values.external_id.clone(),
-            permission_policy: pretty(&setup.permission_policy),
-            trust_policy: pretty(&setup.trust_policy),
-            kms: (pretty(&setup.kms_policy), Setup::kms_note()),
+            permission_policy: setup.permission_policy.pretty(),
+            trust_policy: setup.trust_policy.pretty(),
+            kms: (setup.kms_policy.pretty(), Setup::kms_note()),
             link: setup.quick_create_url.clone(),
             cloud_formation: (setup.template.clone(), setup.cloud_formation_command(), setup.cloud_formation_note()),
             terraform: setup.terraform.clone(),

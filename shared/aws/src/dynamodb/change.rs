@@ -11,24 +11,24 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
     registry::{
-        destination_item, destination_key, link_item, link_key, organisation_item, organisation_key, session_item,
-        session_key, token_item, token_key,
+        connection_test_key, destination_item, destination_key, link_item, link_key, organisation_item,
+        organisation_key, session_item, session_key, token_item, token_key,
     },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
 };
 
-/// What every change of a version is conditional on.
+/// The condition of every change of a version.
 const SAME_VERSION: &str = "#version = :version";
 
-/// The write that replaces a destination by its next version.
+/// Replaces a destination with its next version.
 pub(super) fn next_version(destination: &Destination) -> Result<ConditionalWrite, StoreError> {
     Ok(ConditionalWrite::put(destination_item(destination)?, SAME_VERSION)
         .alias("#version", VERSION)
         .number(":version", destination.version - 1))
 }
 
-/// The write that gives a token its end and its successor.
+/// Sets a token's end and successor.
 fn replace_token(successor: &Token, replaced: &Replaced) -> ConditionalWrite {
     let same = match replaced.replaced_by {
         None => "#organisation = :organisation AND attribute_not_exists(#replacedBy)",
@@ -48,7 +48,7 @@ fn replace_token(successor: &Token, replaced: &Replaced) -> ConditionalWrite {
     }
 }
 
-/// The writes that make `change`, each with what its failure means.
+/// The writes of `change`, each with the meaning of its failure.
 pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition)>, StoreError> {
     const NEW: &str = "attribute_not_exists(pk)";
     const FREE_OR_OURS: &str = "attribute_not_exists(pk) OR #organisation = :organisation";
@@ -166,6 +166,10 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
             };
             vec![
                 (delete, Condition::Version),
+                (
+                    ConditionalWrite::delete(connection_test_key(&destination.organisation, &destination.id), None),
+                    Condition::Means(Conflict::Missing),
+                ),
                 (count, Condition::Means(Conflict::Missing)),
                 (claim("bucket", destination.bucket.as_str()), Condition::Means(Conflict::Missing)),
                 (claim("role", destination.role_arn.as_str()), Condition::Means(Conflict::Missing)),

@@ -6,6 +6,7 @@
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
 //! | portal link, session | `link#SHA256`, `session#SHA256` | `link`, `session` | |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
+//! | last connection test | `org#ORGANISATION` | `connectionTest#DESTINATION` | |
 //! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
@@ -13,11 +14,12 @@
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use annals_core::{
-    delivery::{
-        Content, Delivery,
+    destination::{
+        Content, Delivery, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings,
+        advice::Advice,
+        connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
     },
-    destination::{Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings},
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId, RetentionDays},
     portal::{PortalLink, Session, User},
@@ -44,10 +46,14 @@ use super::{
     store_error,
 };
 
-/// Into how many partitions of the index active destinations are spread, so that their updates do not crowd one.
+/// The number of index partitions for active destinations, so that their updates do not overload one.
 const SHARDS: u64 = 8;
-/// How long deliveries are remembered.
+/// How long the result of a connection test is kept.
+const CONNECTION_TEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// The attribute with the result of a connection test, as JSON.
+const CONNECTION_TEST_REPORT: &str = "report";
 /// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
 const BATCH_GET: usize = 100;
 
@@ -124,7 +130,7 @@ fn read_token(item: &Item) -> Result<Token, StoreError> {
     })
 }
 
-/// A portal link and a session have the same attributes, and differ in their keys.
+/// A portal link and a session have the same attributes, under different keys.
 fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user: &User, end: Timestamp) -> Attributes {
     let mut item = Builder::default()
         .text(ORGANISATION, organisation)
@@ -139,7 +145,7 @@ fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user:
     item
 }
 
-/// What [`portal_item`] wrote.
+/// Reads what [`portal_item`] wrote.
 fn read_portal(item: &Item) -> Result<(OrganisationId, Role, User, Timestamp), StoreError> {
     let user = User {
         id: item.text("userId")?.to_owned(),
@@ -179,7 +185,7 @@ pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId)
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("destination#{id}")).build()
 }
 
-/// One of [`SHARDS`], always the same for a destination.
+/// The shard of a destination, one of [`SHARDS`].
 fn shard(id: &DestinationId) -> u64 {
     id.as_str().bytes().fold(0, |sum, byte| sum + u64::from(byte)) % SHARDS
 }
@@ -227,6 +233,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
             .text(FAILURE_CODE, failing.failure.code.as_str())
             .text("failureCause", &failing.failure.cause)
             .text("failureFix", &failing.failure.fix)
+            .text_if("failureAdvice", advice_json(&failing.failure.fix)?)
             .text_if("failureAws", failing.failure.aws.as_ref())
             .time("failingSince", failing.since)
             .number("failingAttempts", failing.attempts.into());
@@ -241,6 +248,22 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     let mut item = item.build();
     item.extend(destination_key(&destination.organisation, &destination.id));
     Ok(item)
+}
+
+/// The parts of `advice` as JSON. `None` if its text says everything.
+fn advice_json(advice: &Advice) -> Result<Option<String>, StoreError> {
+    if Advice::from(advice.to_string()) == *advice {
+        return Ok(None);
+    }
+    serde_json::to_string(advice).map(Some).map_err(|error| StoreError::Broken(error.into()))
+}
+
+/// Earlier versions stored only the text.
+fn read_advice(item: &Item) -> Result<Advice, StoreError> {
+    match item.text("failureAdvice") {
+        Ok(json) => serde_json::from_str(json).map_err(|_| odd("failureAdvice")),
+        Err(_) => Ok(item.text("failureFix")?.into()),
+    }
 }
 
 /// The names of an intent's attributes.
@@ -280,7 +303,7 @@ fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Bui
         .text(names.expired, ranges_text(&intent.expired))
 }
 
-/// Ranges as `1-5,9-9`.
+/// Writes ranges as `1-5,9-9`.
 fn ranges_text(ranges: &[RangeInclusive<u64>]) -> String {
     ranges.iter().map(|range| format!("{}-{}", range.start(), range.end())).collect::<Vec<_>>().join(",")
 }
@@ -326,7 +349,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             failure: Failure {
                 code: FailureCode::named(item.text(FAILURE_CODE)?),
                 cause: item.text("failureCause")?.to_owned(),
-                fix: item.text("failureFix")?.to_owned(),
+                fix: read_advice(item)?,
                 aws: item.text("failureAws").ok().map(str::to_owned),
             },
             since: item.time("failingSince")?,
@@ -439,6 +462,10 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
     })
 }
 
+pub(super) fn connection_test_key(organisation: &OrganisationId, id: &DestinationId) -> Attributes {
+    Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("connectionTest#{id}")).build()
+}
+
 impl DynamoStore {
     async fn get(&self, key: Attributes, consistency: Consistency) -> Result<Option<Item>, StoreError> {
         let answer = self
@@ -455,7 +482,7 @@ impl DynamoStore {
         Ok(answer.item.map(Item))
     }
 
-    /// What the index lists in `group`, behind `after`, up to `limit`.
+    /// The index entries of `group` behind `after`, at most `limit`.
     async fn listed(&self, group: String, after: Option<&str>, limit: Option<usize>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -485,7 +512,7 @@ impl DynamoStore {
         }
     }
 
-    /// The whole items behind what the index lists, in its order, as they are now; what has gone since is left out.
+    /// The whole items of the index entries, in the same order, strongly consistent. Deleted items are left out.
     async fn whole(&self, listed: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut found = HashMap::new();
         let mut order = Vec::new();
@@ -645,7 +672,7 @@ impl Registry for DynamoStore {
                 }
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                        // The same item is there where an earlier try had arrived and its answer was lost.
+                        // The same item is there if an earlier attempt succeeded and its answer was lost.
                         Ok(failed.item() == Some(&item))
                     }
                     Some(PutItemError::TransactionConflictException(_)) => Ok(false),
@@ -706,5 +733,53 @@ impl Registry for DynamoStore {
             .map_err(store_error)?;
         self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().map(|item| read_delivery(&Item(item), organisation, id)).collect()
+    }
+
+    async fn save_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        report: &ConnectionTestReport,
+    ) -> Result<(), StoreError> {
+        let json = serde_json::to_string(report).map_err(|error| StoreError::Broken(error.into()))?;
+        let mut item = Builder::default()
+            .text(CONNECTION_TEST_REPORT, json)
+            .time("testedAt", report.tested_at)
+            .number(EXPIRY, report.tested_at.plus(CONNECTION_TEST_TTL).as_secs_ceil())
+            .build();
+        item.extend(connection_test_key(organisation, id));
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.registry)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(testedAt) OR testedAt <= :testedAt")
+            .expression_attribute_values(":testedAt", AttributeValue::N(report.tested_at.as_millis().to_string()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match result {
+            Ok(answer) => {
+                self.meter.written(answer.consumed_capacity());
+                Ok(())
+            }
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(store_error(error)),
+            },
+        }
+    }
+
+    async fn last_connection_test(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+    ) -> Result<Option<ConnectionTestReport>, StoreError> {
+        let item = self.get(connection_test_key(organisation, id), Consistency::Strong).await?;
+        item.map(|item| {
+            let json = item.text(CONNECTION_TEST_REPORT)?;
+            serde_json::from_str(json).map_err(|_| odd(CONNECTION_TEST_REPORT))
+        })
+        .transpose()
     }
 }

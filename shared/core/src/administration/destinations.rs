@@ -1,42 +1,41 @@
-//! Destinations: created, changed, paused, resumed, replayed, tested and deleted.
+//! The use cases of destinations: create, change, pause, resume, replay, test, delete.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Actor, Administration, AdministrationError, Recorded};
+use super::{Actor, Administration, AdministrationError, DestinationInput, Recorded, ReplayInput, SettingsPatch};
 use crate::{
     change::{Change, Conflict},
-    delivery::{
-        Delivery,
-        connection_test::{ConnectionTestReport, test_connection},
+    destination::{
+        Delivery, Destination, DestinationId, Progress, Region, Replay,
+        connection_test::{ConnectionTestReport, Step, test_connection},
         sink::{ObjectSink, Target},
     },
-    destination::{Destination, DestinationId, DestinationInput, Progress, Region, Replay, ReplayInput, SettingsPatch},
     entropy::{self, BASE36},
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
 };
 
-/// How far back the first delivery to a new destination reaches (WireMock Cloud's audit events, "lookback window").
+/// How far back the first delivery to a new destination reaches (WireMock Cloud, audit events, "lookback window").
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How often a change is tried again where a delivery came in between. One delivery after another would have to.
+/// The most attempts of a change. An attempt fails only if a delivery is committed at the same time.
 const MAX_TRIES: usize = 20;
-/// Where events are kept no longer than the lookback window, it is shorter by this.
+/// By how much the lookback window is shorter than the retention, so that nothing expires before the first delivery.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl Administration {
-    /// Creates a destination. Its first delivery will begin with the first event of the last seven days.
+    /// Creates a destination. Its first delivery begins with the first event of the last seven days.
     ///
     /// # Errors
-    /// A conflict where the plan allows no more, or another organisation uses the bucket or the role.
+    /// Returns a conflict if the plan allows no more destinations, or if another organisation uses the bucket or the role.
     pub async fn create_destination(
         &self,
         organisation: &Organisation,
         input: DestinationInput,
         actor: &Actor,
     ) -> Result<Destination, AdministrationError> {
-        // The plan may have been changed a moment ago.
+        // The caller's copy may be stale.
         let organisation = self.registry.organisation(&organisation.id, Consistency::Strong).await?;
         let organisation = &organisation.ok_or(AdministrationError::NotFound)?;
         let limit = organisation.plan.destinations();
@@ -44,7 +43,7 @@ impl Administration {
             return Err(AdministrationError::Conflict(Conflict::Limit));
         }
         let now = self.clock.now();
-        // What would expire before the first tick would only be reported as lost.
+        // Events that expire before the first tick would only be reported as lost.
         let reach = LOOKBACK.min(organisation.retention.duration() - MARGIN);
         let next_sequence = self.log.first_since(organisation, now.minus(reach)).await?;
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
@@ -76,18 +75,14 @@ impl Administration {
         Ok(destination)
     }
 
-    /// An organisation's destinations.
-    ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, AdministrationError> {
         Ok(self.registry.destinations(organisation).await?)
     }
 
-    /// One destination.
-    ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn destination(
         &self,
         organisation: &OrganisationId,
@@ -96,10 +91,10 @@ impl Administration {
         self.registry.destination(organisation, id).await?.ok_or(AdministrationError::NotFound)
     }
 
-    /// Changes what its owner may change. A delivery that was begun is finished as it was begun.
+    /// Changes the settings. A delivery that has begun is finished with the old ones.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn change_destination(
         &self,
         organisation: &Organisation,
@@ -109,15 +104,15 @@ impl Administration {
     ) -> Result<Destination, AdministrationError> {
         let change = |mut destination: Destination| {
             destination.settings = patch.clone().apply(&destination.settings);
-            Ok(tried_anew(destination))
+            Ok(due_at_once(destination))
         };
         self.change(organisation, id, ("UPDATE", "destination.update"), actor, change).await
     }
 
-    /// Sends nothing more until it is resumed; nothing is lost meanwhile.
+    /// Pauses delivery. Events wait until they expire.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn pause_destination(
         &self,
         organisation: &Organisation,
@@ -128,26 +123,26 @@ impl Administration {
         self.change(organisation, id, ("PAUSE", "destination.pause"), actor, change).await
     }
 
-    /// Goes on where it stopped, at the next tick.
+    /// Resumes delivery at the next tick, where it stopped.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn resume_destination(
         &self,
         organisation: &Organisation,
         id: &DestinationId,
         actor: &Actor,
     ) -> Result<Destination, AdministrationError> {
-        let change = |destination| Ok(tried_anew(Destination { paused: false, ..destination }));
+        let change = |destination| Ok(due_at_once(Destination { paused: false, ..destination }));
         self.change(organisation, id, ("RESUME", "destination.resume"), actor, change).await
     }
 
-    /// Delivers events once more, under keys of their own, without touching what is delivered regularly. It begins at the
+    /// Delivers events once more, under keys of their own, in addition to the regular delivery. The replay begins at the
     /// next tick.
     ///
     /// # Errors
-    /// [`AdministrationError::ReplayInProgress`], [`AdministrationError::NothingToReplay`], or
-    /// [`AdministrationError::NotFound`] where the organisation has no destination with this id.
+    /// Returns [`AdministrationError::ReplayInProgress`], [`AdministrationError::NothingToReplay`], or
+    /// [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn replay(
         &self,
         organisation: &Organisation,
@@ -180,7 +175,7 @@ impl Administration {
         self.change(organisation, id, ("REPLAY", "destination.replay"), actor, change).await
     }
 
-    /// Disables destinations beyond what the plan allows, the youngest first, and enables those within it again.
+    /// Disables destinations that the plan does not include, the youngest first, and enables the others.
     pub(super) async fn apply_plan(
         &self,
         organisation: &Organisation,
@@ -196,7 +191,7 @@ impl Administration {
             let what = if disabled { ("DISABLE", "destination.disable") } else { ("ENABLE", "destination.enable") };
             let change = |destination| Ok(Destination { disabled, ..destination });
             match self.change(organisation, &destination.id, what, actor, change).await {
-                // It was deleted meanwhile.
+                // Not found: it was deleted in the meantime.
                 Ok(_) | Err(AdministrationError::NotFound) => {}
                 Err(error) => return Err(error),
             }
@@ -204,8 +199,8 @@ impl Administration {
         Ok(())
     }
 
-    /// Makes `change` of a destination, whatever else happens to it meanwhile, and records it as `what`: action and
-    /// type. What changes nothing is not recorded.
+    /// Applies `change` to a destination, repeatedly if a delivery is committed at the same time, and records it as `what`:
+    /// action and type. A change without effect is not recorded.
     async fn change(
         &self,
         organisation: &Organisation,
@@ -235,7 +230,7 @@ impl Administration {
             };
             let update = Change::UpdateDestination(Box::new(after.clone()));
             match self.record(organisation, event, actor, update).await {
-                // A delivery came in between: what was decided holds for the destination as it is now.
+                // A delivery was committed at the same time: decide again.
                 Err(AdministrationError::Conflict(Conflict::Changed)) => {}
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(after),
@@ -244,10 +239,10 @@ impl Administration {
         Err(AdministrationError::Conflict(Conflict::Changed))
     }
 
-    /// Deletes a destination: nothing more is sent there.
+    /// Deletes a destination. Delivery to it ends.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn delete_destination(
         &self,
         organisation: &Organisation,
@@ -265,7 +260,7 @@ impl Administration {
                 payload: None,
             };
             match self.record(organisation, event, actor, Change::DeleteDestination(Box::new(destination))).await {
-                // A delivery came in between: what was decided holds for the destination as it is now.
+                // A delivery was committed at the same time: decide again.
                 Err(AdministrationError::Conflict(Conflict::Changed)) => {}
                 other => return other,
             }
@@ -276,7 +271,7 @@ impl Administration {
     /// The last `limit` deliveries to a destination, the newest first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn deliveries(
         &self,
         destination: &Destination,
@@ -285,11 +280,21 @@ impl Administration {
         Ok(self.registry.deliveries(&destination.organisation, &destination.id, limit).await?)
     }
 
-    /// Tests a destination through `sink`, writing the object `name`, and records that it was tested.
+    /// The result of the last connection test, if it is not older than about 30 days.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id. What the test finds wrong is no
-    /// error but its result.
+    /// Returns an error if the store fails.
+    pub async fn last_connection_test(
+        &self,
+        destination: &Destination,
+    ) -> Result<Option<ConnectionTestReport>, AdministrationError> {
+        Ok(self.registry.last_connection_test(&destination.organisation, &destination.id).await?)
+    }
+
+    /// Tests a destination through `sink` with the test object `name`, records the test, and saves its result.
+    ///
+    /// # Errors
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination. A failed test is not an error.
     pub async fn test_connection(
         &self,
         sink: &dyn ObjectSink,
@@ -307,31 +312,51 @@ impl Administration {
             entity: destination.entity(),
             before: None,
             after: None,
-            payload: Some(json!({"outcome": if report.passed { "passed" } else { "failed" }, "steps": report.steps})),
+            payload: Some(json!({
+                "outcome": if report.passed { "passed" } else { "failed" },
+                "steps": report.steps.iter().map(step_state).collect::<Vec<_>>(),
+            })),
         };
         self.log.append(organisation, vec![event.body(actor)], None).await?;
+        self.registry.save_connection_test(&organisation.id, id, &report).await?;
         let mut after = destination.clone();
         if let Some(region) = &report.learnt_region {
             after.settings.region = Some(region.clone());
         }
         if report.passed {
-            after = tried_anew(after);
+            after = due_at_once(after);
         }
         if after != destination {
             after.version += 1;
-            // Where this fails, or somebody else changed it meanwhile, the next put finds out by itself.
+            // If this fails, or somebody else changed the destination, the next put learns the same.
             let _ = self.registry.save_progress(&after, None).await;
         }
         Ok(report)
     }
 }
 
-/// The destination with its pause over, where it is failing: its owner has just done something about it.
-fn tried_anew(mut destination: Destination) -> Destination {
+/// Ends the pause of a failing destination, because its owner has just changed something.
+fn due_at_once(mut destination: Destination) -> Destination {
     if let Some(failing) = &mut destination.progress.failing {
         failing.retry_at = failing.since;
     }
     destination
+}
+
+/// A step of a connection test, as events record it: with the advice as text.
+fn step_state(step: &Step) -> Value {
+    let mut state = json!({"name": step.name, "outcome": step.outcome, "detail": step.detail});
+    let optional = [
+        ("fix", step.fix.as_ref().map(ToString::to_string)),
+        ("code", step.code.map(|code| code.as_str().to_owned())),
+        ("aws", step.aws.clone()),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            state[name] = value.into();
+        }
+    }
+    state
 }
 
 fn destination_state(destination: &Destination) -> Value {
@@ -343,7 +368,7 @@ fn destination_state(destination: &Destination) -> Value {
         "compression": destination.settings.compression.as_str(),
         "layout": destination.settings.layout.as_str(),
         "bucketOwner": destination.bucket_owner(),
-        "state": destination.state(),
+        "state": destination.state().as_str(),
         "replay": destination.replay.as_ref().map(|replay| {
             json!({"id": replay.id, "firstSequence": replay.next, "lastSequence": replay.last})
         }),

@@ -1,23 +1,24 @@
-//! The way to an organisation's page: links, and the sessions that they become. That somebody may sign in, does so and
-//! signs out is recorded like any change, in the same transaction.
+//! The use cases of portal links and the sessions that they start. A new link, a sign-in and a sign-out are recorded in the
+//! same transaction, like any change.
 
 use serde_json::{Value, json};
 
 use super::{Actor, Administration, AdministrationError, Recorded, organisation_entity};
 use crate::{
+    caller::Caller,
     change::Change,
     event::{Context, Entity},
     log::store::Consistency,
     organisation::Organisation,
     portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session},
-    token::{Caller, TokenText},
+    token::TokenText,
 };
 
 impl Administration {
-    /// A link to an organisation's page, for [`LINK_LIFE`]. Its token is in the answer and nowhere else.
+    /// Creates a link to an organisation's console, valid for [`LINK_LIFE`]. Its token is returned and not stored.
     ///
     /// # Errors
-    /// Where it cannot be kept and recorded.
+    /// Returns an error if the link cannot be stored and recorded.
     pub async fn create_portal_link(
         &self,
         organisation: &Organisation,
@@ -48,11 +49,10 @@ impl Administration {
         Ok((link, token))
     }
 
-    /// Opens a link: it is used up, a session of [`SESSION_LIFE`] begins, and the log says so. The session's token is in
-    /// the answer and nowhere else.
+    /// Opens a link: uses it up, and starts a session of [`SESSION_LIFE`]. The session's token is returned and not stored.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the link is none, was used or has expired.
+    /// Returns [`AdministrationError::NotFound`] if the link is unknown, used or expired.
     pub async fn open_portal_link(
         &self,
         token: &str,
@@ -85,7 +85,7 @@ impl Administration {
     /// Ends a session at once.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where it has ended already.
+    /// Returns [`AdministrationError::NotFound`] if it has already ended.
     pub async fn end_session(
         &self,
         organisation: &Organisation,

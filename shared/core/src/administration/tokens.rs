@@ -1,4 +1,4 @@
-//! Tokens: created, replaced by successors, revoked.
+//! The use cases of tokens: create, rotate, revoke.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::{
     token::{MAX_TOKENS, RotationInput, SuccessorEnd, Token, TokenHash, TokenId, TokenInput, TokenText},
 };
 
-/// So many tokens that have ended are cleared away at once, where there is no room for a new one.
+/// The most expired tokens that are deleted at once to make room for a new one.
 const CLEARED_AT_ONCE: usize = 20;
 
 /// A token and its successor.
@@ -22,24 +22,24 @@ const CLEARED_AT_ONCE: usize = 20;
 pub struct Rotation {
     /// The successor.
     pub token: Token,
-    /// Its text: it is here and nowhere else.
+    /// The successor's text, which is not stored.
     pub text: TokenText,
-    /// The token that it replaces, as it is from now on.
+    /// The replaced token, with its new end.
     pub replaced: Token,
 }
 
 impl Administration {
-    /// Lets callers in by the tokens that are administered here: what is revoked here is refused there at once, and in
-    /// other processes within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
+    /// The admission of callers with these tokens. It refuses a token that is revoked here at once; other processes refuse
+    /// it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
     #[must_use]
     pub fn admission(&self, platform: TokenHash, limits: RateLimits) -> Admission {
         Admission::new(self.registry.clone(), self.clock.clone(), self.known.clone(), platform, limits)
     }
 
-    /// Creates a token. Its text is in the answer and nowhere else.
+    /// Creates a token. Its text is returned and not stored.
     ///
     /// # Errors
-    /// [`Conflict::TokenLimit`] where the organisation has [`MAX_TOKENS`] that have not ended.
+    /// Returns [`Conflict::TokenLimit`] if the organisation has [`MAX_TOKENS`] valid tokens.
     pub async fn create_token(
         &self,
         organisation: &Organisation,
@@ -60,15 +60,14 @@ impl Administration {
         Ok((token, text))
     }
 
-    /// Creates a successor of a token, with its name and role, and gives the token its end. Until then both are live, so
-    /// that whoever holds the one can change over to the other without a gap; of a chain of successors no more than two
-    /// ever are.
+    /// Creates a successor of a token, with the same name and role, and sets the end of the token. Both are valid until
+    /// then, so that the holder can change to the successor without a gap. At most two tokens of a chain are valid at once.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id,
-    /// [`AdministrationError::RotationInProgress`] where its predecessor or its successor is live,
-    /// [`AdministrationError::Input`] where it has an end, and nothing was said of its successor's,
-    /// [`Conflict::TokenLimit`] as for [`create_token`](Self::create_token).
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such token,
+    /// [`AdministrationError::RotationInProgress`] if its predecessor or its successor is valid,
+    /// [`AdministrationError::Input`] if the token expires and the input does not say when its successor expires, and
+    /// [`Conflict::TokenLimit`] as [`create_token`](Self::create_token) does.
     pub async fn rotate_token(
         &self,
         organisation: &Organisation,
@@ -87,9 +86,9 @@ impl Administration {
         let successor_expires_at = match input.end {
             SuccessorEnd::At(end) => Some(end),
             SuccessorEnd::Never => None,
-            SuccessorEnd::Unsaid if before.expires_at.is_none() => None,
-            SuccessorEnd::Unsaid => {
-                let detail = "is required, because the token has an end: a date and time, or null for none";
+            SuccessorEnd::Unspecified if before.expires_at.is_none() => None,
+            SuccessorEnd::Unspecified => {
+                let detail = "is required, because the token expires: a date and time, or null for never";
                 return Err(AdministrationError::Input(Fault::at("/expiresAt", detail)));
             }
         };
@@ -113,21 +112,18 @@ impl Administration {
         Ok(Rotation { token, text, replaced })
     }
 
-    /// An organisation's tokens, the oldest first, without their texts; those that have ended are among them until room
-    /// is needed.
+    /// An organisation's tokens, the oldest first. Expired tokens are included until their room is needed.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, AdministrationError> {
         let mut tokens = self.registry.tokens(organisation).await?;
         tokens.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
         Ok(tokens)
     }
 
-    /// One of an organisation's tokens.
-    ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such token.
     pub async fn token(&self, organisation: &OrganisationId, id: &TokenId) -> Result<Token, AdministrationError> {
         let token = self.registry.token(id, Consistency::Strong).await?;
         token.filter(|token| token.organisation == *organisation).ok_or(AdministrationError::NotFound)
@@ -136,7 +132,7 @@ impl Administration {
     /// Ends a token at once.
     ///
     /// # Errors
-    /// [`AdministrationError::NotFound`] where the organisation has none with this id.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such token.
     pub async fn revoke_token(
         &self,
         organisation: &Organisation,
@@ -154,7 +150,7 @@ impl Administration {
         };
         let change = Change::RevokeToken(organisation.id.clone(), id.clone());
         let result = self.record(organisation, event, actor, change).await;
-        // Whatever was answered: it may have been revoked all the same.
+        // Even after an error: the token may have been revoked.
         self.known.forget(id);
         result
     }
@@ -176,7 +172,7 @@ impl Administration {
         (token, text)
     }
 
-    /// Adds a token; where there is no room, in the place of those that have ended.
+    /// Adds a token. Deletes expired tokens if there is no room.
     async fn add(
         &self,
         organisation: &Organisation,

@@ -1,5 +1,5 @@
-//! Tokens that were read a moment ago, so that a burst of requests costs one read. Owns how long and how many; never a
-//! token's text, and never the memory that something was no token.
+//! A cache of tokens, so that a burst of requests costs one read. It holds neither texts of tokens nor failed
+//! authentications.
 
 use std::{
     collections::HashMap,
@@ -12,24 +12,23 @@ use crate::{
     token::{Token, TokenHash, TokenId},
 };
 
-/// How long a token is known without being read again. A clock that is set back in between can add no more than as much
-/// again: a second remains the bound.
+/// How long a token is known without another read. A clock that is set back can at most double this time.
 pub const KNOWN_FOR: Duration = Duration::from_millis(500);
-/// How many are known at most; those beyond are read each time.
+/// The most tokens in the cache. Further tokens are read each time.
 const MANY: usize = 1024;
 
-/// The tokens, each with the time before which the read of it began.
+/// The tokens, each with a time before its read began.
 #[derive(Debug, Default)]
 pub struct KnownTokens(Mutex<HashMap<TokenHash, (Token, Timestamp)>>);
 
 impl KnownTokens {
-    /// The token with this hash, as it was read less than [`KNOWN_FOR`] ago. Nothing is known of a read that lies ahead:
-    /// how long ago it was cannot be told when the clock was set back.
+    /// The token with this hash, if it was read less than [`KNOWN_FOR`] ago. A read in the future does not count, because
+    /// the clock was set back and the age is unknown.
     pub(super) fn get(&self, hash: &TokenHash, now: Timestamp) -> Option<Token> {
         self.lock().get(hash).filter(|(_, begun)| is_fresh(*begun, now)).map(|(token, _)| token.clone())
     }
 
-    /// Knows a token from a read that began at `begun`.
+    /// Stores a token whose read began at `begun`.
     pub(super) fn insert(&self, token: &Token, begun: Timestamp) {
         let mut known = self.lock();
         if known.len() >= MANY {
@@ -40,7 +39,7 @@ impl KnownTokens {
         }
     }
 
-    /// Knows a token no more: it was changed or revoked in this process.
+    /// Removes a token that this process has changed or revoked.
     pub(crate) fn forget(&self, id: &TokenId) {
         self.lock().retain(|_, (token, _)| token.id != *id);
     }
@@ -89,13 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn however_many_there_are_only_so_many_are_known() {
+    fn the_number_of_known_tokens_is_bounded() {
         let known = KnownTokens::default();
         (0..3 * MANY).for_each(|number| known.insert(&token(number), NOW));
         assert_eq!(known.lock().len(), MANY);
         let later = NOW.plus(KNOWN_FOR);
         known.insert(&token(7 * MANY), later);
-        assert_eq!(known.lock().len(), 1, "those that are too old make room");
+        assert_eq!(known.lock().len(), 1, "old ones make room");
         assert!(known.get(&token(7 * MANY).hash, later).is_some());
     }
 }

@@ -1,9 +1,9 @@
-//! How often somebody may ask: one bucket of units each, filled at an even rate up to its burst. Owns the arithmetic and
-//! the bound of its memory; whom a request is counted for is decided where it is let in.
+//! A rate limiter: a bucket of units for each caller, which fills at a constant rate up to its burst. This module owns the
+//! arithmetic and the bound on memory; its parent decides whose request it is.
 //!
-//! A bucket is one number, the moment at which it will be full again (the generic cell rate algorithm, ITU-T I.371).
-//! The `governor` crate does the same, but bounds neither how many keys it keeps nor what a clock that is set back does
-//! to them, and brings a dozen crates into a function whose size is its cold start.
+//! A bucket is one number: the time at which it will be full (the generic cell rate algorithm, ITU-T I.371). The
+//! `governor` crate does the same, but limits neither the number of keys nor the effect of a clock that is set back, and
+//! adds a dozen crates to functions whose size determines their cold start.
 
 use std::{
     collections::HashMap,
@@ -17,42 +17,36 @@ use std::{
 
 use crate::{organisation::OrganisationId, time::Timestamp};
 
-/// The most buckets that are kept. One that is full need not be.
+/// The most buckets in memory. A full bucket does not need to be stored.
 const MANY: usize = 4096;
 
-/// Whose requests are counted together.
+/// A group of requests that are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bucket {
-    /// The platform's.
     Platform,
-    /// Those with an organisation's tokens.
     Organisation(OrganisationId),
-    /// Failed authentications from a network; `None` where it is not known.
+    /// Failed authentications from a network. `None` if the network is unknown.
     Address(Option<IpAddr>),
 }
 
-/// How fast a bucket fills, and how much it holds.
+/// The rate at which a bucket fills, and its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Units a second, 1 to 1,000,000.
+    /// Units per second, 1 to 1,000,000.
     per_second: u32,
-    /// Units at once.
+    /// The size of the bucket in units, 1 to 1,000,000.
     burst: u32,
 }
 
-/// A text that is no rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be units a second and units at once, such as 100/1000, both from 1 to 1000000")]
+#[error("must be units per second and units at once, such as 100/1000, both from 1 to 1000000")]
 pub struct RateError;
 
 impl Rate {
-    /// The most of either.
     pub const MAX: u32 = 1_000_000;
 
-    /// A rate of `per_second` units a second and `burst` at once.
-    ///
     /// # Errors
-    /// Where either is 0 or more than [`Rate::MAX`].
+    /// Returns an error if either is 0 or more than [`Rate::MAX`].
     pub const fn new(per_second: u32, burst: u32) -> Result<Self, RateError> {
         if per_second == 0 || burst == 0 || per_second > Self::MAX || burst > Self::MAX {
             return Err(RateError);
@@ -60,14 +54,14 @@ impl Rate {
         Ok(Self { per_second, burst })
     }
 
-    /// In how many nanoseconds `units` come in. A multiple of what one takes, so that it makes no difference whether they
-    /// are taken together.
+    /// The time in which a bucket gains `units`, in nanoseconds. A multiple of the time for one unit, so that taking units
+    /// one by one makes no difference.
     fn nanos(self, units: u32) -> u128 {
         u128::from(units) * 1_000_000_000_u128.div_ceil(self.per_second.into())
     }
 }
 
-/// `100/1000`: units a second, units at once.
+/// `100/1000`: units per second, units at once.
 impl FromStr for Rate {
     type Err = RateError;
 
@@ -87,24 +81,22 @@ impl fmt::Display for Rate {
 /// The rates of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Of each organisation.
     pub organisation: Rate,
-    /// Of the platform.
     pub platform: Rate,
-    /// Of failed authentications from one network, each of which cost a read.
+    /// Failed authentications from one network, each of which costs a read.
     pub failed_authentications: Rate,
 }
 
 impl RateLimits {
-    /// As good as none: for a process that serves nobody but who started it.
+    /// Practically unlimited, for a process that serves only the person who started it.
     pub const NONE: Self = {
         let most = Rate { per_second: Rate::MAX, burst: Rate::MAX };
         Self { organisation: most, platform: most, failed_authentications: most }
     };
 }
 
-/// What one organisation may cost: 1,000 events a second in full batches, or 100 in single requests. The platform acts
-/// for all of them, so it has ten times that.
+/// For an organisation 1,000 events per second in full batches, or 100 in single requests. Ten times that for the
+/// platform, which acts for all organisations.
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
@@ -119,21 +111,21 @@ impl Default for RateLimits {
 #[derive(Debug)]
 pub struct RateLimiter {
     limits: RateLimits,
-    /// When each will be full, in nanoseconds since the epoch.
+    /// The time at which each bucket will be full, in nanoseconds since the epoch.
     full_at: Mutex<HashMap<Bucket, u128>>,
 }
 
 impl RateLimiter {
-    /// With all buckets full.
+    /// All buckets are full.
     #[must_use]
     pub fn new(limits: RateLimits) -> Self {
         Self { limits, full_at: Mutex::default() }
     }
 
-    /// Takes `units` out of a bucket, all of them or none. What is more than a bucket ever holds takes all that it holds.
+    /// Takes `units` out of a bucket, all or none. More units than the bucket can hold count as a full bucket.
     ///
     /// # Errors
-    /// In how much time there will be enough.
+    /// Returns the time after which there will be enough units.
     pub fn spend(&self, bucket: Bucket, units: u32, now: Timestamp) -> Result<(), Duration> {
         let rate = self.rate(&bucket);
         let mut all = self.lock();
@@ -150,22 +142,21 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Takes what a request costs of `units` beside the one that was taken for it already. As much as a bucket ever holds
-    /// is enough for the whole.
+    /// Takes the rest of the `units` of a request, of which one was taken before. A full bucket is enough for any request.
     ///
     /// # Errors
-    /// In how much time there will be enough for the whole of it, if it comes again.
+    /// Returns the time after which there will be enough units for the whole request.
     pub fn spend_rest(&self, bucket: Bucket, units: u32, now: Timestamp) -> Result<(), Duration> {
         let rate = self.rate(&bucket);
         let rest = units.min(rate.burst).saturating_sub(1);
         self.spend(bucket, rest, now).map_err(|wait| wait + duration(rate.nanos(1)))
     }
 
-    /// Whether there is a unit in a bucket, which is left there.
+    /// Checks whether there is a unit in a bucket, without taking it.
     ///
     /// # Errors
-    /// In how much time there will be one.
-    pub fn look(&self, bucket: &Bucket, now: Timestamp) -> Result<(), Duration> {
+    /// Returns the time after which there will be one.
+    pub fn check(&self, bucket: &Bucket, now: Timestamp) -> Result<(), Duration> {
         let rate = self.rate(bucket);
         let after = full_at(&mut self.lock(), bucket, rate, now) + rate.nanos(1);
         let latest = nanos(now) + rate.nanos(rate.burst);
@@ -193,14 +184,15 @@ fn duration(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// When a bucket will be full: now, or later, but never later than an empty one, even if the clock was set back.
+/// The time at which a bucket will be full: now or later, but never later than an empty one, even if the clock was set
+/// back.
 fn full_at(all: &mut HashMap<Bucket, u128>, bucket: &Bucket, rate: Rate, now: Timestamp) -> u128 {
     let Some(full_at) = all.get_mut(bucket) else { return nanos(now) };
     *full_at = (*full_at).min(nanos(now) + rate.nanos(rate.burst));
     (*full_at).max(nanos(now))
 }
 
-/// Forgets the buckets that are full, where there are too many; and where that does not help, the fullest.
+/// If there are too many buckets, removes the full ones, or else the fullest.
 fn make_room(all: &mut HashMap<Bucket, u128>, bucket: &Bucket, now: Timestamp) {
     if all.len() < MANY || all.contains_key(bucket) {
         return;
@@ -236,7 +228,7 @@ mod tests {
         let spend = |millis| limiter.spend(organisation("acme"), 1, NOW.plus(Duration::from_millis(millis)));
         assert_eq!([spend(0), spend(0), spend(0)], [Ok(()); 3]);
         assert_eq!(spend(0), Err(Duration::from_millis(500)));
-        assert_eq!(spend(499), Err(Duration::from_millis(1)), "what is refused takes nothing");
+        assert_eq!(spend(499), Err(Duration::from_millis(1)), "a refused request takes nothing");
         assert_eq!(spend(500), Ok(()));
         assert_eq!(spend(500), Err(Duration::from_millis(500)));
         assert_eq!([spend(60_000), spend(60_000), spend(60_000)], [Ok(()); 3], "it holds no more than its burst");
@@ -245,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_a_bucket_holds_takes_all_of_it() {
+    fn a_request_larger_than_the_bucket_takes_all_of_it() {
         let limiter = limiter(10, 5);
         assert_eq!(limiter.spend(organisation("acme"), 1000, NOW), Ok(()));
         assert_eq!(limiter.spend(organisation("acme"), 1000, NOW), Err(Duration::from_millis(500)));
@@ -272,15 +264,15 @@ mod tests {
     }
 
     #[test]
-    fn looking_takes_nothing() {
+    fn a_check_takes_nothing() {
         let limiter = limiter(1, 1);
-        assert_eq!([(); 3].map(|()| limiter.look(&organisation("acme"), NOW)), [Ok(()); 3]);
+        assert_eq!([(); 3].map(|()| limiter.check(&organisation("acme"), NOW)), [Ok(()); 3]);
         limiter.spend(organisation("acme"), 1, NOW).unwrap();
-        assert_eq!(limiter.look(&organisation("acme"), NOW), Err(Duration::from_secs(1)));
+        assert_eq!(limiter.check(&organisation("acme"), NOW), Err(Duration::from_secs(1)));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_shuts_nobody_out_for_longer_than_an_empty_bucket() {
+    fn a_clock_that_is_set_back_delays_nobody_longer_than_an_empty_bucket() {
         let limiter = limiter(1, 10);
         limiter.spend(organisation("acme"), 10, NOW).unwrap();
         let before = NOW.minus(Duration::from_secs(3600));
@@ -289,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_many_buckets_are_kept_and_the_emptiest_are() {
+    fn the_number_of_buckets_is_bounded_and_the_emptiest_stay() {
         let limiter = limiter(1, 10);
         limiter.spend(organisation("greedy"), 10, NOW).unwrap();
         for number in 0..2 * MANY {
@@ -298,7 +290,7 @@ mod tests {
         assert_eq!(limiter.lock().len(), MANY);
         assert!(limiter.spend(organisation("greedy"), 1, NOW).is_err());
         limiter.spend(organisation("late"), 1, NOW.plus(Duration::from_secs(60))).unwrap();
-        assert_eq!(limiter.lock().len(), 1, "those that are full again are forgotten");
+        assert_eq!(limiter.lock().len(), 1, "full ones are removed");
     }
 
     #[test]
@@ -311,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_more_passes_than_the_burst_and_what_came_in_since(
+        fn no_more_passes_than_the_burst_and_the_rate_allow(
             per_second in 1u32..1000, burst in 1u32..100, steps in prop::collection::vec((0u64..2000, 1u32..5), 1..200)
         ) {
             let limiter = limiter(per_second, burst);
@@ -323,7 +315,7 @@ mod tests {
                     Ok(()) => spent += u64::from(units),
                     Err(wait) => {
                         let then = now.plus(wait + Duration::from_millis(1));
-                        prop_assert!(limiter.look(&organisation("acme"), then).is_ok());
+                        prop_assert!(limiter.check(&organisation("acme"), then).is_ok());
                     }
                 }
                 let most = u64::from(burst) * 1000 + u64::from(per_second) * now.since(NOW).as_millis() as u64;
@@ -338,7 +330,7 @@ mod tests {
             let limiter = limiter(per_second, burst);
             for at in [at, at.wrapping_mul(3)] {
                 let _ = limiter.spend(organisation("acme"), units, Timestamp::from_millis(at));
-                let _ = limiter.look(&organisation("acme"), Timestamp::from_millis(at));
+                let _ = limiter.check(&organisation("acme"), Timestamp::from_millis(at));
             }
         }
     }

@@ -1,5 +1,4 @@
-//! The content of an object, made from lines as they are read. Owns how many bytes are held meanwhile: those of the
-//! object, and no lines beside them.
+//! The content of an object, built from lines as they are read. Memory holds the object, but not the lines.
 
 use std::{io::Write as _, ops::RangeInclusive};
 
@@ -8,16 +7,16 @@ use flate2::write::GzEncoder;
 
 use crate::{destination::Compression, log::segment::Line, time::Timestamp};
 
-/// What a hole in the sequence of lines means: events that have expired.
+/// What to do at a hole in the sequence of lines, which means that events have expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holes {
-    /// The object ends there: another one begins behind it.
+    /// End the object. The next one begins behind the hole.
     End,
-    /// They belong to the object that was begun, and are left out.
-    Passed,
+    /// Leave the expired events out: they belong to an object that has already begun.
+    Skip,
 }
 
-/// Lines in the making of an object's content: each ended by a newline.
+/// The content of an object under construction. Each line ends with a newline.
 #[derive(Debug)]
 pub(super) struct Loading {
     holes: Holes,
@@ -32,14 +31,14 @@ enum Writer {
     Gzip(GzEncoder<Vec<u8>>),
 }
 
-/// An object's content.
+/// The content of an object.
 #[derive(Debug)]
 pub(super) struct Load {
-    /// Its bytes, compressed where that was asked for.
+    /// The bytes to put, compressed if the destination compresses.
     pub(super) content: Bytes,
-    /// The sequences of its events: stretches without a hole, in order.
+    /// The sequences of its events: ranges without a hole, in order.
     pub(super) stretches: Vec<RangeInclusive<u64>>,
-    /// When its first event was recorded; `None` where it has none.
+    /// When its first event was recorded. `None` if it has no event.
     pub(super) oldest: Option<Timestamp>,
 }
 
@@ -52,7 +51,7 @@ impl Loading {
         Self { holes, writer, stretches: Vec::new(), oldest: None }
     }
 
-    /// Takes in a line, which comes behind those before it.
+    /// Adds the next line.
     pub(super) fn take(&mut self, line: &Line) {
         let sequence = line.sequence();
         match self.stretches.last_mut() {
@@ -66,7 +65,7 @@ impl Loading {
                 content.extend_from_slice(line.text.as_bytes());
                 content.push(b'\n');
             }
-            // A vector takes every write.
+            // A write to a vector does not fail.
             Writer::Gzip(gzip) => drop(gzip.write_all(line.text.as_bytes()).and_then(|()| gzip.write_all(b"\n"))),
         }
     }
@@ -76,24 +75,21 @@ impl Loading {
             Writer::Plain(content) => content,
             Writer::Gzip(gzip) => gzip.finish().unwrap_or_default(),
         };
-        // It grew by doubling.
+        // The vector grew by doubling.
         content.shrink_to_fit();
         Load { content: content.into(), stretches: self.stretches, oldest: self.oldest }
     }
 }
 
 impl Load {
-    /// The sequence of the first event.
     pub(super) fn first(&self) -> Option<u64> {
         self.stretches.first().map(|stretch| *stretch.start())
     }
 
-    /// The sequence of the last event.
     pub(super) fn last(&self) -> Option<u64> {
         self.stretches.last().map(|stretch| *stretch.end())
     }
 
-    /// How many events there are.
     pub(super) fn events(&self) -> u64 {
         self.stretches.iter().map(|stretch| stretch.end() - stretch.start() + 1).sum()
     }

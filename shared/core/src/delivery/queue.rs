@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{log::store::StoreError, registry::ActiveDestination};
 
-/// The order to ship to one destination, as a message. Receiving it twice does no harm.
+/// The order to ship to one destination. It can be received more than once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ShipOrder {
-    /// Whose destination.
+    /// The organisation's id.
     pub organisation: String,
-    /// Which one.
+    /// The destination's id.
     pub destination: String,
-    /// The sequence to be delivered next when it was planned: where nothing is, nothing needs to be done.
+    /// The sequence to deliver next, at the time of planning. If no such event exists, there is nothing to do.
     pub next_sequence: u64,
-    /// Whether there is something to be done even where nothing new is: a delivery was begun and not finished, or what was
-    /// waited for has expired.
+    /// Whether there is something to do even if no new event exists: a delivery is unfinished, or the events that waited
+    /// have expired.
     pub pending: bool,
 }
 
@@ -35,12 +35,12 @@ impl From<&ActiveDestination> for ShipOrder {
     }
 }
 
-/// Where ship orders wait.
+/// A queue of ship orders.
 #[async_trait]
 pub trait ShipQueue: fmt::Debug + Send + Sync {
-    /// Sends all of `orders`; after an error some may have been sent.
+    /// Sends all of `orders`. After an error, some may have been sent.
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError>;
 
-    /// Whether orders that were sent wait or are being worked on, about.
+    /// Whether orders wait or are being processed. Approximate.
     async fn is_busy(&self) -> Result<bool, StoreError>;
 }

@@ -1,18 +1,17 @@
-//! What a customer sets up in its own account for a destination: the role's two policies, and three ways to make them
-//! (CloudFormation, Terraform, the AWS CLI), filled in for one destination. Owns filling in; the texts are the files in
-//! `infra/customer`, which can be used as they are, too, and no policy is written down here a second time.
+//! What a customer sets up in AWS for a destination: the role's policies, and three ways to create everything
+//! (CloudFormation, Terraform, the AWS CLI), filled in for one destination. This module owns the filling in. The texts are
+//! the files in `infra/customer`, which also work by hand; the policies are those of
+//! [`policy`](crate::destination::policy).
 //!
-//! What is filled in was chosen by people, so each value is quoted as the language that it is pasted into wants it,
-//! even where the type of the value already leaves nothing to quote.
+//! People choose the values. So each value is quoted for the language of its file, even if its type leaves nothing to
+//! quote.
 
-use std::{fmt::Write as _, str::FromStr};
-
-use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::{
-    destination::{Destination, Region},
+    destination::{Destination, Region, policy::Policy},
     organisation::Organisation,
-    service::ServiceSettings,
+    service::{ServiceSettings, TemplateUrl},
 };
 
 const TEMPLATE: &str = include_str!("../../../../infra/customer/destination.yaml");
@@ -23,56 +22,35 @@ const MODULE: [(&str, &str); 3] = [
     ("outputs.tf", include_str!("../../../../infra/customer/terraform/outputs.tf")),
 ];
 
-/// Where a copy of `infra/customer/destination.yaml` can be read by CloudFormation: an `https` URL of an object in S3, at
-/// most 1,024 characters (CreateStack, `TemplateURL`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateUrl(String);
-
-impl FromStr for TemplateUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = text.len() <= 1024
-            && text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
-            && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
-        if fits { Ok(Self(text.to_owned())) } else { Err("must be an https URL, at most 1024 characters") }
-    }
-}
-
-/// What is filled in.
+/// The values to fill in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
-    /// The role's partition.
     pub partition: String,
     /// The account that Annals runs in.
     pub service_account: String,
     /// The role's account.
     pub account: String,
-    /// The region that the bucket is in, or is made in.
+    /// The region of the bucket, existing or to be created.
     pub region: String,
-    /// The bucket.
     pub bucket: String,
-    /// What all keys begin with: empty, or ends with a slash.
+    /// The prefix of all keys: empty, or ends with a slash.
     pub prefix: String,
-    /// The role's name.
     pub role_name: String,
-    /// The role's path: begins and ends with a slash.
+    /// Begins and ends with a slash.
     pub role_path: String,
-    /// What is sent with every AssumeRole.
     pub external_id: String,
-    /// The stack's name.
+    /// The name of the CloudFormation stack.
     pub stack: String,
 }
 
 impl Values {
-    /// The values of a destination.
     #[must_use]
     pub fn of(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
         let role = &destination.role_arn;
         let partition = role.partition();
         let path = role.as_str().split_once(":role").map_or("/", |(_, path)| path);
         let path = path.strip_suffix(role.name()).unwrap_or("/");
-        // No region means the one that Annals runs in, which is none of this partition where the two differ.
+        // No region means the region of Annals, which can be in another partition than the role.
         let region = destination.settings.region.as_ref().or(service.region.as_ref());
         let region = region.filter(|region| region.partition() == partition);
         let region = region.map_or_else(|| main_region(partition), Region::as_str);
@@ -91,46 +69,41 @@ impl Values {
     }
 }
 
-/// What a customer sets up, filled in.
+/// What a customer sets up in AWS, filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setup {
-    /// What was filled in.
     pub values: Values,
-    /// The role's permissions, an IAM policy document.
-    pub permission_policy: Value,
-    /// Who may assume the role, an IAM policy document.
-    pub trust_policy: Value,
-    /// The role's permission to use the KMS key that the bucket encrypts with, where it does. The key is
-    /// [`KEY_PLACEHOLDER`], because only the customer knows it.
-    pub kms_policy: Value,
-    /// The CloudFormation template, its parameters' defaults filled in.
+    pub permission_policy: Policy,
+    pub trust_policy: Policy,
+    /// The role's permission to use the bucket's KMS key, if it has one. The key is [`KEY_PLACEHOLDER`], because only the
+    /// customer knows it.
+    pub kms_policy: Policy,
+    /// The CloudFormation template, with the values as defaults of its parameters.
     pub template: String,
-    /// The link that opens CloudFormation's console with the template and its parameters; none where the template is
-    /// not published.
+    /// The link that opens the CloudFormation console with the template and its parameters. `None` if the deployment has
+    /// not published the template.
     pub quick_create_url: Option<String>,
-    /// The Terraform module's files and a `terraform.tfvars`, by name.
+    /// The files of the Terraform module and a `terraform.tfvars`: name and content.
     pub terraform: Vec<(&'static str, String)>,
-    /// The script for the AWS CLI.
+    /// The script for bash and the AWS CLI.
     pub script: String,
 }
 
-/// What stands for the ARN of the customer's KMS key.
+/// The placeholder for the ARN of the customer's KMS key.
 pub const KEY_PLACEHOLDER: &str = "KMS_KEY_ARN";
 
 impl Setup {
-    /// The setup of a destination.
     #[must_use]
     pub fn of(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
         Self::fill(Values::of(service, organisation, destination), service.template_url.as_ref())
     }
 
-    /// Fills in `values`.
     #[must_use]
     pub fn fill(values: Values, template_url: Option<&TemplateUrl>) -> Self {
         Self {
-            permission_policy: policy("PERMISSION_POLICY", &values),
-            trust_policy: policy("TRUST_POLICY", &values),
-            kms_policy: policy("KMS_POLICY", &values),
+            permission_policy: Policy::put_objects(&values.partition, &values.bucket, &values.prefix),
+            trust_policy: Policy::trust(&values.partition, &values.service_account, &values.external_id),
+            kms_policy: Policy::encrypt(&values.partition, KEY_PLACEHOLDER),
             template: template(&values),
             quick_create_url: template_url.map(|url| quick_create_url(url, &values)),
             terraform: terraform(&values),
@@ -139,51 +112,45 @@ impl Setup {
         }
     }
 
-    /// What can be different about the trust policy.
-    pub const TRUST_POLICY_NOTE: &str = "A trust policy without the Condition works too. With it, nobody else can have us \
-                                         use your role: we send this external ID for you alone.";
-    /// How to use the Terraform module.
-    pub const TERRAFORM_NOTE: &str = "Save the files in a folder, and run terraform init and terraform apply there. Which \
-                                      region the bucket is made in is for your provider's configuration to say, or \
-                                      AWS_REGION. Set create_bucket to false where the bucket exists, and import the role \
-                                      where it exists.";
-    /// How to use the script.
-    pub const SCRIPT_NOTE: &str = "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It makes what \
-                                   is missing, and mends the trust and the policy of a role that exists; other policies \
-                                   of that role stay as they are.";
+    pub const TRUST_POLICY_NOTE: &str = "A trust policy without the Condition works too, but the Condition protects you: we \
+                                         send this external ID only for you, so nobody else can have us use your role.";
+    pub const TERRAFORM_NOTE: &str = "Save the files in a folder, and run terraform init and terraform apply there. Your \
+                                      provider configuration or AWS_REGION determines the region of the bucket. If the \
+                                      bucket exists, set create_bucket to false. If the role exists, import it.";
+    pub const SCRIPT_NOTE: &str = "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It creates the \
+                                   bucket and the role if they are missing. If the role exists, it updates its trust \
+                                   policy and its own policies, and leaves other policies alone.";
 
-    /// When the policy for a KMS key is needed, and how to use it.
     #[must_use]
     pub fn kms_note() -> String {
         format!(
-            "Only where the bucket encrypts with a KMS key of yours. We do not know the key: put its ARN, not an alias, \
-             where the policy says {KEY_PLACEHOLDER}, and attach the policy beside the other; or give the ARN as KmsKeyArn \
-             to CloudFormation, kms_key_arn to Terraform, KMS_KEY_ARN in the script. A key of another account must allow \
-             the role in its own policy, too."
+            "Needed only if the bucket encrypts with your own KMS key. Replace {KEY_PLACEHOLDER} with the key's ARN, not an \
+             alias, and attach the policy to the role in addition to the permission policy. With the other ways, set \
+             KmsKeyArn (CloudFormation), kms_key_arn (Terraform) or KMS_KEY_ARN (script). A key in another account must \
+             also allow the role in its own policy."
         )
     }
 
-    /// Why there is no link.
-    pub const NO_LINK_NOTE: &str = "There is no link: CloudFormation reads templates from S3 alone, and this deployment has \
-                                    not published its own (its parameter CustomerTemplateUrl is empty).";
+    pub const NO_LINK_NOTE: &str = "There is no link, because CloudFormation reads templates only from S3, and this \
+                                    deployment has not published its template (its parameter CustomerTemplateUrl is \
+                                    empty).";
 
-    /// How to use the CloudFormation template.
     #[must_use]
     pub fn cloud_formation_note(&self) -> &'static str {
         match self.quick_create_url {
             Some(_) => {
-                "Open the link, signed in to your account. Choose false for CreateBucket where the bucket exists. A role \
-                 that exists under this name must be deleted first: the stack makes it."
+                "Sign in to your account and open the link. If the bucket exists, choose false for CreateBucket. If a role \
+                 of this name exists, delete it first: the stack creates it."
             }
             None => {
-                "Save the template as destination.yaml and run the command, or upload it in CloudFormation's console. Add \
-                 --parameter-overrides CreateBucket=false where the bucket exists. A role that exists under this name must \
-                 be deleted first: the stack makes it."
+                "Save the template as destination.yaml and run the command, or upload it in the CloudFormation console. If \
+                 the bucket exists, add --parameter-overrides CreateBucket=false. If a role of this name exists, delete it \
+                 first: the stack creates it."
             }
         }
     }
 
-    /// What deploys the CloudFormation template, saved as `destination.yaml`.
+    /// Deploys the CloudFormation template, saved as `destination.yaml`.
     #[must_use]
     pub fn cloud_formation_command(&self) -> String {
         format!(
@@ -206,7 +173,7 @@ fn parameters(values: &Values) -> [(&'static str, &str); 6] {
     ]
 }
 
-/// The template, in which each parameter's block has its value as `Default`.
+/// The template with each value as the `Default` of its parameter.
 fn template(values: &Values) -> String {
     let parameters = parameters(values);
     let mut filled = String::with_capacity(TEMPLATE.len() + 512);
@@ -234,7 +201,7 @@ fn template(values: &Values) -> String {
     filled
 }
 
-/// The script, in which the lines that set what is filled in are replaced.
+/// The script with the lines replaced that set the values.
 fn script(values: &Values) -> String {
     let settings = [
         ("BUCKET", &values.bucket),
@@ -262,7 +229,7 @@ fn script(values: &Values) -> String {
     filled
 }
 
-/// The module as it is, and the values of its variables.
+/// The module's files, and the values of its variables.
 fn terraform(values: &Values) -> Vec<(&'static str, String)> {
     let variables = [
         ("bucket", &values.bucket),
@@ -282,48 +249,7 @@ fn terraform(values: &Values) -> Vec<(&'static str, String)> {
     files
 }
 
-/// The policy that the script makes from the here-document `name`, with its variables filled in.
-#[expect(clippy::expect_used, reason = "the script is part of the program, and a test reads all its policies")]
-fn policy(name: &str, values: &Values) -> Value {
-    let document = SCRIPT
-        .split_once(&format!("<<{name}\n"))
-        .and_then(|(_, rest)| rest.split_once(&format!("\n{name}\n")))
-        .and_then(|(document, _)| serde_json::from_str(document).ok());
-    let mut document = document.expect("the script has the policy as a here-document");
-    fill_strings(&mut document, values);
-    document
-}
-
-fn fill_strings(value: &mut Value, values: &Values) {
-    match value {
-        Value::String(text) => *text = fill_variables(text, values),
-        Value::Array(elements) => elements.iter_mut().for_each(|element| fill_strings(element, values)),
-        Value::Object(members) => members.values_mut().for_each(|member| fill_strings(member, values)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// `text` with each `${NAME}` replaced, once: what a value contains is not looked at again.
-fn fill_variables(text: &str, values: &Values) -> String {
-    let mut parts = text.split("${");
-    let mut filled = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once('}').unwrap_or((part, ""));
-        filled.push_str(match name {
-            "PARTITION" => &values.partition,
-            "SERVICE_ACCOUNT_ID" => &values.service_account,
-            "BUCKET" => &values.bucket,
-            "PREFIX" => &values.prefix,
-            "EXTERNAL_ID" => &values.external_id,
-            "DNS_SUFFIX" => dns_suffix(&values.partition),
-            name => name,
-        });
-        filled.push_str(rest);
-    }
-    filled
-}
-
-/// CloudFormation's "quick-create link": the console's page for one stack, with the template and the parameters named.
+/// CloudFormation's "quick-create link": the console's page for a new stack, with the template and the parameters.
 fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     let region = encode_query(&values.region);
     let console = match values.partition.as_str() {
@@ -333,7 +259,7 @@ fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     };
     let mut url = format!(
         "https://{region}.{console}/cloudformation/home?region={region}#/stacks/quickcreate?templateURL={}&stackName={}",
-        encode_query(&template.0),
+        encode_query(template.as_str()),
         encode_query(&values.stack),
     );
     for (name, value) in parameters(values) {
@@ -342,7 +268,7 @@ fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     url
 }
 
-/// The region that a partition's global services are in.
+/// The region of a partition's global services.
 fn main_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",
@@ -351,32 +277,24 @@ fn main_region(partition: &str) -> &'static str {
     }
 }
 
-/// What the names of a partition's services end in.
-fn dns_suffix(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "amazonaws.com.cn",
-        _ => "amazonaws.com",
-    }
-}
-
-/// A word of the shell that stands for `text`, whatever it holds (POSIX Shell Command Language, 2.2.2 "Single-Quotes").
+/// `text` as one word of the shell (POSIX Shell Command Language, 2.2.2 "Single-Quotes").
 fn quote_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A double-quoted YAML scalar that stands for `text` (YAML 1.2, 5.7 "Escaped Characters"). What is not printable ASCII
-/// is escaped: parsers of YAML 1.1, such as CloudFormation's, break lines at more characters than others.
+/// `text` as a double-quoted YAML scalar (YAML 1.2, 5.7 "Escaped Characters"). Everything but printable ASCII is escaped,
+/// because parsers of YAML 1.1, such as CloudFormation's, break lines at more characters than others.
 fn quote_yaml(text: &str) -> String {
     quote(text, |_, _| false)
 }
 
-/// An HCL string that stands for `text` (HCL Native Syntax Specification, "Quoted Template"). What would begin an
-/// interpolation or a directive is escaped by its number, which holds whatever stands before it.
+/// `text` as an HCL string (HCL Native Syntax Specification, "Quoted Template"). Characters that would start an
+/// interpolation or a directive are escaped by number, which works after any character.
 fn quote_hcl(text: &str) -> String {
     quote(text, |character, next| matches!(character, '$' | '%') && next == Some('{'))
 }
 
-/// A double-quoted string with the escapes that YAML and HCL have in common.
+/// `text` as a double-quoted string, with the escapes that YAML and HCL have in common.
 fn quote(text: &str, is_special: impl Fn(char, Option<char>) -> bool) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -403,7 +321,7 @@ fn quote(text: &str, is_special: impl Fn(char, Option<char>) -> bool) -> String 
     quoted
 }
 
-/// `text` as a value in a query string (RFC 3986, "Unreserved Characters").
+/// `text` percent-encoded for a query string (RFC 3986, "Unreserved Characters").
 fn encode_query(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -419,7 +337,6 @@ fn encode_query(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::destination::AccountId;
     use crate::{
         destination::{Progress, Settings},
         organisation::{Plan, RetentionDays},
@@ -479,53 +396,52 @@ mod tests {
         let setup = setup("arn:aws:iam::444455556666:role/security/annals", "audit/annals", None);
         insta::assert_json_snapshot!(setup.permission_policy, @r#"
         {
+          "Version": "2012-10-17",
           "Statement": [
             {
-              "Action": "s3:PutObject",
               "Effect": "Allow",
+              "Action": "s3:PutObject",
               "Resource": "arn:aws:s3:::acme-audit/audit/annals/*"
             }
-          ],
-          "Version": "2012-10-17"
+          ]
         }
         "#);
         insta::assert_json_snapshot!(setup.trust_policy, @r#"
         {
+          "Version": "2012-10-17",
           "Statement": [
             {
+              "Effect": "Allow",
+              "Principal": {
+                "AWS": "arn:aws:iam::111122223333:root"
+              },
               "Action": "sts:AssumeRole",
               "Condition": {
                 "StringEquals": {
                   "sts:ExternalId": "annals-0123456789abcdefABCDEF0123456789"
                 }
-              },
-              "Effect": "Allow",
-              "Principal": {
-                "AWS": "arn:aws:iam::111122223333:root"
               }
             }
-          ],
-          "Version": "2012-10-17"
+          ]
         }
         "#);
         insta::assert_json_snapshot!(setup.kms_policy, @r#"
         {
+          "Version": "2012-10-17",
           "Statement": [
             {
+              "Effect": "Allow",
               "Action": "kms:GenerateDataKey",
+              "Resource": "KMS_KEY_ARN",
               "Condition": {
                 "StringLike": {
                   "kms:ViaService": "s3.*.amazonaws.com"
                 }
-              },
-              "Effect": "Allow",
-              "Resource": "KMS_KEY_ARN"
+              }
             }
-          ],
-          "Version": "2012-10-17"
+          ]
         }
         "#);
-        assert_eq!(setup.kms_policy["Statement"][0]["Resource"], KEY_PLACEHOLDER);
     }
 
     #[test]
@@ -544,12 +460,10 @@ mod tests {
             ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn", "amazonaws.com.cn"),
         ] {
             let setup = setup(&format!("arn:{partition}:iam::444455556666:role/x/annals"), "audit", None);
-            let principal = &setup.trust_policy["Statement"][0]["Principal"]["AWS"];
-            assert_eq!(*principal, format!("arn:{partition}:iam::111122223333:root"));
-            let resource = &setup.permission_policy["Statement"][0]["Resource"];
-            assert_eq!(*resource, format!("arn:{partition}:s3:::acme-audit/audit/*"));
-            let via = &setup.kms_policy["Statement"][0]["Condition"]["StringLike"]["kms:ViaService"];
-            assert_eq!(*via, format!("s3.*.{suffix}"));
+            let contains = |policy: &Policy, text: &str| assert!(policy.to_string().contains(text), "{policy}");
+            contains(&setup.trust_policy, &format!(r#""AWS":"arn:{partition}:iam::111122223333:root""#));
+            contains(&setup.permission_policy, &format!(r#""Resource":"arn:{partition}:s3:::acme-audit/audit/*""#));
+            contains(&setup.kms_policy, &format!(r#""kms:ViaService":"s3.*.{suffix}""#));
             assert_eq!(
                 setup.quick_create_url.unwrap(),
                 format!(
@@ -651,26 +565,6 @@ mod tests {
             assert_eq!(quote_yaml(text), yaml);
             assert_eq!(quote_hcl(text), hcl);
             assert_eq!(encode_query(text), query);
-        }
-    }
-
-    #[test]
-    fn a_value_that_looks_like_a_variable_is_not_filled_in_again() {
-        let mut values = setup("arn:aws:iam::444455556666:role/annals", "", None).values;
-        values.prefix = r#"${BUCKET}"},"${EXTERNAL_ID}/"#.into();
-        let policy = Setup::fill(values, None).permission_policy;
-        assert_eq!(policy["Statement"][0]["Resource"], r#"arn:aws:s3:::acme-audit/${BUCKET}"},"${EXTERNAL_ID}/*"#);
-    }
-
-    #[test]
-    fn accounts_and_urls_are_checked() {
-        assert!("111122223333".parse::<AccountId>().is_ok());
-        for bad in ["", "11112222333", "1111222233334", "11112222333a"] {
-            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
-        }
-        assert!("https://b.s3.amazonaws.com/t.yaml".parse::<TemplateUrl>().is_ok());
-        for bad in ["", "https://", "http://b.s3.amazonaws.com/t.yaml", "https://b/ t", "s3://b/t"] {
-            assert!(bad.parse::<TemplateUrl>().is_err(), "{bad}");
         }
     }
 }

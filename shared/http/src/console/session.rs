@@ -2,9 +2,10 @@
 
 use annals_core::{
     admission::AdmissionError,
+    caller::Caller,
     organisation::Organisation,
     portal::Session,
-    token::{Caller, Role, TokenHash},
+    token::{Role, TokenHash},
 };
 use axum::extract::{FromRef, FromRequest, Request};
 use http::{HeaderMap, HeaderValue, Method, header};

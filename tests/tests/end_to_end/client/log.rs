@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use annals_core::{
     administration::{Actor, Put},
+    caller::Caller,
     event::Context,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
-    token::{Caller, Role, TokenHash, TokenInput},
+    token::{Role, TokenHash, TokenInput},
 };
 use annals_local::system::{System, SystemOptions};
 use serde_json::Value;

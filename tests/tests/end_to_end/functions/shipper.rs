@@ -161,8 +161,8 @@ async fn what_the_customer_refuses_is_no_failure_of_the_message_but_the_status()
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let administration = &stage.deployment.api().administration;
     let destination = administration.destination(&stage.acme.id, &stage.destination.id).await.unwrap();
-    assert_eq!(destination.state(), "failing");
-    assert!(destination.status().contains(&format!("There is no bucket {}.", stage.customer.bucket)));
+    assert_eq!(destination.state().as_str(), "failing");
+    assert!(destination.status().to_string().contains(&format!("There is no bucket {}.", stage.customer.bucket)));
 
     let planned = stage.function.invoke(&json!({"task": "plan"})).await.unwrap();
     assert_eq!(planned, json!({"planned": 0, "deferred": 1}), "it rests until its pause is over");

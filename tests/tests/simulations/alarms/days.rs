@@ -9,14 +9,16 @@ use std::{
 
 use annals_aws::metrics::{self, NotDone, UnitOfWork};
 use annals_core::{
-    administration::Administration,
+    administration::{Administration, DestinationInput},
     admission::rate_limiter::RateLimits,
     delivery::{
         queue::{ShipOrder, ShipQueue},
         ship::{ShipPolicy, Shipping},
+    },
+    destination::{
+        Destination,
         sink::{Call, Object, Reason, SinkError, Stored, Target},
     },
-    destination::{Destination, DestinationInput},
     log::{
         Log,
         append::AppendPolicy,
@@ -390,7 +392,7 @@ impl Days {
             }
             Fault::Backlog => self.create_destination("umbrella").await,
             Fault::Replayed => {
-                let input = annals_core::destination::ReplayInput::Sequences { first: 1, last: 100 };
+                let input = annals_core::administration::ReplayInput::Sequences { first: 1, last: 100 };
                 self.administration.replay(&organisation, &victim.id, input, &platform()).await.unwrap();
             }
             _ => {}

@@ -12,10 +12,10 @@ use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
-        connection_test::TEST_OBJECT_NAME,
         queue::ShipQueue,
         ship::{ShipPolicy, Shipping},
     },
+    destination::connection_test::TEST_OBJECT_NAME,
     organisation::OrganisationId,
     registry::Registry,
     service::ServiceSettings,

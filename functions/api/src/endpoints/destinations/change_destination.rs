@@ -1,4 +1,4 @@
-use annals_core::{destination::SettingsPatch, organisation::Organisation};
+use annals_core::{administration::SettingsPatch, organisation::Organisation};
 use annals_http::{
     Services,
     access::Administrators,

@@ -1,4 +1,4 @@
-use annals_core::{destination::DestinationInput, organisation::Organisation};
+use annals_core::{administration::DestinationInput, organisation::Organisation};
 use annals_http::{
     Services,
     access::Administrators,

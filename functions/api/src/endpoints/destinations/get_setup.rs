@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use annals_core::{delivery::setup::Setup, organisation::Organisation};
+use annals_core::{delivery::setup::Setup, destination::policy::Policy, organisation::Organisation};
 use annals_http::{
     Services,
     access::Administrators,
@@ -14,7 +14,6 @@ use axum::response::Response;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 pub(super) struct GetSetup;
 
@@ -67,11 +66,11 @@ struct SetupView<'a> {
     /// The external ID that Annals sends with every AssumeRole.
     external_id: &'a str,
     /// The role's permission policy, an IAM policy document.
-    #[schemars(extend("type" = "object"))]
-    permission_policy: &'a Value,
+    #[schemars(with = "serde_json::Value", extend("type" = "object"))]
+    permission_policy: &'a Policy,
     /// The role's trust policy, an IAM policy document.
-    #[schemars(extend("type" = "object"))]
-    trust_policy: &'a Value,
+    #[schemars(with = "serde_json::Value", extend("type" = "object"))]
+    trust_policy: &'a Policy,
     /// Which parts of the trust policy may differ.
     trust_policy_note: &'static str,
     /// For a bucket that is encrypted with one of the customer's KMS keys.
@@ -122,8 +121,8 @@ impl<'a> From<&'a Setup> for SetupView<'a> {
 #[schemars(rename = "SetupKms")]
 struct KmsView<'a> {
     /// An IAM policy document.
-    #[schemars(extend("type" = "object"))]
-    policy: &'a Value,
+    #[schemars(with = "serde_json::Value", extend("type" = "object"))]
+    policy: &'a Policy,
     /// When and how to add the policy.
     note: String,
 }

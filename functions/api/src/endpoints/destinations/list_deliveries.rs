@@ -1,4 +1,4 @@
-use annals_core::{delivery::Delivery, organisation::Organisation, time::Timestamp};
+use annals_core::{destination::Delivery, organisation::Organisation, time::Timestamp};
 use annals_http::{
     Services,
     access::Administrators,

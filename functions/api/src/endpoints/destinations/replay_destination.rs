@@ -1,4 +1,4 @@
-use annals_core::{destination::ReplayInput, organisation::Organisation};
+use annals_core::{administration::ReplayInput, organisation::Organisation};
 use annals_http::{
     Services,
     access::Administrators,

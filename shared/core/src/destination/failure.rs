@@ -1,56 +1,60 @@
-//! What went wrong with a delivery: a stable code, the cause in plain words, and what to change where.
+//! Failures of delivery: a stable code, the cause in plain words, and advice.
 //!
-//! AWS answers `AccessDenied` for many things; what it says beside that, and at which call, tells them apart. Where it
-//! answers the same for several causes there is one code, and the fix lists what to check, in order. `tests/failures.rs`
-//! replays AWS's documented answers to this, and keeps `infra/docs/failures.md` in step with it.
+//! AWS answers `AccessDenied` in many cases. The rest of its message, and the call, tell them apart. If AWS gives the same
+//! answer for several causes, there is one code, and the advice lists the checks in order. A test replays the answers that
+//! AWS documents, and writes `infra/docs/failures.md` from the results.
 
 mod denial;
 mod messages;
-mod policy;
 
-use self::denial::{Denial, How, PolicyKind};
-use super::sink::{Call, Reason, SinkError, Target, printable};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What is stored and shown of AWS's answer at most, in bytes.
+use self::{
+    denial::{Denial, How, PolicyKind},
+    messages::Message,
+};
+use super::{
+    advice::Advice,
+    sink::{Call, Reason, SinkError, Target, printable},
+};
+
+/// The longest part of AWS's answer that is stored and shown, in bytes.
 pub const AWS_MAX_BYTES: usize = 1024;
 
-/// A failure that the customer can act on.
+/// Why a delivery failed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// A stable code.
     pub code: FailureCode,
-    /// What is wrong, one sentence or two.
+    /// What happened and why: one or two sentences.
     pub cause: String,
-    /// What to change where. One line; policies in it are JSON to paste.
-    pub fix: String,
-    /// What AWS said, with the request's id where there was one; [`AWS_MAX_BYTES`] at most, no control characters.
+    /// What to change, and where.
+    pub fix: Advice,
+    /// The answer from AWS, with the request id if there was one. At most [`AWS_MAX_BYTES`], no control characters.
     pub aws: Option<String>,
 }
 
-/// Who can mend a failure.
+/// Who can remedy a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemediedBy {
-    /// Whoever owns the bucket and the role.
+    /// The owner of the bucket and the role.
     Customer,
-    /// Whoever runs Annals.
+    /// The operator of Annals.
     Operator,
-    /// Nobody needs to: it passes, and delivery goes on by itself.
+    /// Nobody: it ends without action, and delivery continues.
     Time,
 }
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $remedied_by:ident;)+) => {
-        /// What kind of failure it is. The names are part of the API.
+        /// The kind of a failure. The names are part of the API.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum FailureCode {
             $($(#[doc = $doc])+ $variant,)+
         }
 
         impl FailureCode {
-            /// Every code there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// Its name, as the API writes it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -58,7 +62,6 @@ macro_rules! codes {
                 }
             }
 
-            /// Who can mend it.
             #[must_use]
             pub fn remedied_by(self) -> RemediedBy {
                 match self {
@@ -70,69 +73,69 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The role does not exist, does not trust us, or requires another external id: STS answers the same to all three.
+    /// The role does not exist, does not trust us, or requires another external id. STS gives one answer for all three.
     RoleNotAssumable = "role_not_assumable", Customer;
-    /// STS does not take the role's ARN.
+    /// STS rejects the role's ARN.
     RoleArnInvalid = "role_arn_invalid", Customer;
-    /// A resource control policy of the role's organisation keeps us out.
+    /// A resource control policy of the role's AWS organization denies AssumeRole.
     RoleDeniedByResourceControlPolicy = "role_denied_by_resource_control_policy", Customer;
-    /// STS is switched off in our region for the role's account.
+    /// STS is not active in our region for the role's account.
     StsRegionDisabled = "sts_region_disabled", Customer;
-    /// The policy that we give along with AssumeRole is too large.
+    /// The session policy is too large.
     SessionPolicyTooLarge = "session_policy_too_large", Customer;
-    /// The policy that we give along with AssumeRole is malformed.
+    /// The session policy is malformed.
     SessionPolicyMalformed = "session_policy_malformed", Operator;
-    /// Our own identity is not accepted, or may not assume any role.
+    /// AWS rejects our own identity, or does not allow it to assume roles.
     OperatorNotAuthorized = "operator_not_authorized", Operator;
-    /// The role was assumed, but S3 does not accept its session.
+    /// The role was assumed, but S3 rejects its session.
     SessionDenied = "session_denied", Customer;
-    /// There is no such bucket.
+    /// The bucket does not exist.
     BucketMissing = "bucket_missing", Customer;
-    /// No bucket can have this name.
+    /// S3 rejects the name of the bucket.
     BucketNameInvalid = "bucket_name_invalid", Customer;
-    /// The bucket is in a region other than the one given.
+    /// The bucket is in another region than expected.
     WrongRegion = "wrong_region", Customer;
-    /// The bucket belongs to an account other than the role's.
+    /// The bucket belongs to another account than the role, and does not allow the put.
     BucketOwnerDiffers = "bucket_owner_differs", Customer;
-    /// AWS has closed the bucket.
+    /// AWS has disabled access to the bucket.
     BucketAccessDisabled = "bucket_access_disabled", Customer;
-    /// AWS has trouble with the bucket owner's account.
+    /// AWS reports a problem with the account of the bucket.
     AccountProblem = "account_problem", Customer;
-    /// The role's own policies do not allow the put, or AWS does not say what denies it.
+    /// The role's own policies do not allow the put, or AWS does not say which policy denies it.
     PutDenied = "put_denied", Customer;
     /// The role's permissions boundary denies the put.
     PutDeniedByPermissionsBoundary = "put_denied_by_permissions_boundary", Customer;
-    /// The session that we narrowed denies the put.
+    /// Our session policy denies the put.
     PutDeniedBySessionPolicy = "put_denied_by_session_policy", Operator;
-    /// The bucket's policy says `Deny`.
+    /// The bucket's policy denies the put.
     PutDeniedByBucketPolicy = "put_denied_by_bucket_policy", Customer;
     /// A service control policy denies the put.
     PutDeniedByServiceControlPolicy = "put_denied_by_service_control_policy", Customer;
     /// A resource control policy denies the put.
     PutDeniedByResourceControlPolicy = "put_denied_by_resource_control_policy", Customer;
-    /// The policy of our own VPC endpoint denies the put.
+    /// The policy of our VPC endpoint denies the put.
     PutDeniedByVpcEndpointPolicy = "put_denied_by_vpc_endpoint_policy", Operator;
-    /// The role may not use the key that the bucket encrypts with.
+    /// The role cannot use the bucket's KMS key.
     KmsDenied = "kms_denied", Customer;
-    /// The key is disabled.
+    /// The bucket's KMS key is disabled.
     KmsKeyDisabled = "kms_key_disabled", Customer;
-    /// There is no such key.
+    /// The bucket's KMS key does not exist.
     KmsKeyMissing = "kms_key_missing", Customer;
-    /// The key is about to be deleted, or cannot encrypt for another reason.
+    /// The bucket's KMS key is pending deletion, or cannot encrypt for another reason.
     KmsKeyUnusable = "kms_key_unusable", Customer;
-    /// The bucket's Object Lock does not take the object.
+    /// The bucket's Object Lock does not accept the object.
     ObjectLock = "object_lock", Customer;
-    /// The bucket takes no ACLs.
+    /// The bucket does not accept ACLs.
     AclNotSupported = "acl_not_supported", Operator;
-    /// Objects cannot be put there.
+    /// The bucket does not accept objects.
     MethodNotAllowed = "method_not_allowed", Customer;
-    /// The key is too long.
+    /// The object's key is too long.
     KeyTooLong = "key_too_long", Customer;
     /// The object is too large.
     ObjectTooLarge = "object_too_large", Operator;
-    /// What arrived is not what was sent.
+    /// The object was damaged on its way.
     DamagedOnTheWay = "damaged_on_the_way", Time;
-    /// Something else is being done to the same object or bucket.
+    /// Another change to the same object or bucket is in progress.
     Conflict = "conflict", Time;
     /// Our clock is wrong.
     ClockSkewed = "clock_skewed", Operator;
@@ -140,30 +143,29 @@ codes! {
     Throttled = "throttled", Time;
     /// S3 asks to slow down.
     SlowDown = "slow_down", Time;
-    /// AWS has trouble of its own.
+    /// AWS has an outage or an internal error.
     AwsUnavailable = "aws_unavailable", Time;
     /// No answer in time.
     TimedOut = "timed_out", Time;
-    /// AWS's host name has no address.
+    /// The host name of AWS could not be resolved.
     NameNotResolved = "name_not_resolved", Time;
-    /// No secure connection.
+    /// The TLS connection failed.
     TlsFailed = "tls_failed", Time;
-    /// The connection was refused.
+    /// The host refused the connection.
     ConnectionRefused = "connection_refused", Time;
-    /// No connection, for another reason.
+    /// The connection failed for another reason.
     Unreachable = "unreachable", Time;
-    /// Anything else.
+    /// Any other answer.
     Unknown = "unknown", Operator;
 }
 
 impl FailureCode {
-    /// The code with this name.
+    /// The code with this name. [`Self::Unknown`] if there is none, as for a code of a later version.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::ALL.iter().copied().find(|code| code.as_str() == name).unwrap_or(Self::Unknown)
     }
 
-    /// What kind of failure a call's error is.
     #[must_use]
     pub fn of(error: &SinkError) -> Self {
         match &error.reason {
@@ -181,7 +183,7 @@ impl FailureCode {
         }
     }
 
-    /// What both services answer alike ("Common error types", "Error responses" of the API references).
+    /// Errors that both services have in common ("Common error types", "Error responses" of the API references).
     fn of_either(code: &str, message: &str) -> Option<Self> {
         Some(match code {
             "Throttling"
@@ -203,7 +205,7 @@ impl FailureCode {
             | "KMS.DependencyTimeoutException" => Self::AwsUnavailable,
             "RequestTimeout" | "RequestTimeoutException" => Self::TimedOut,
             "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Self::ClockSkewed,
-            // STS has no code of its own for it.
+            // STS has no code of its own for a wrong clock.
             "SignatureDoesNotMatch"
                 if message.contains("Signature expired") || message.contains("Signature not yet current") =>
             {
@@ -215,10 +217,10 @@ impl FailureCode {
 
     fn of_assume_role(code: &str, message: &str) -> Option<Self> {
         Some(match code {
-            "AccessDenied" | "AccessDeniedException" => match Denial::told(message).map(|denial| denial.by) {
+            "AccessDenied" | "AccessDeniedException" => match Denial::read(message).map(|denial| denial.by) {
                 Some(PolicyKind::ResourceControl) => Self::RoleDeniedByResourceControlPolicy,
                 Some(PolicyKind::Resource) | None => Self::RoleNotAssumable,
-                // All others are policies of the caller: ours.
+                // All others are policies of the caller, which is us.
                 Some(_) => Self::OperatorNotAuthorized,
             },
             "ValidationError" | "ValidationException" => Self::RoleArnInvalid,
@@ -242,14 +244,14 @@ impl FailureCode {
         Some(match code {
             "AccessDenied" if message.contains("perform: kms:") => Self::KmsDenied,
             "AccessDenied" if message.contains("protected by object lock") => Self::ObjectLock,
-            "AccessDenied" => match Denial::told(message) {
+            "AccessDenied" => match Denial::read(message) {
                 None => Self::PutDenied,
                 Some(Denial { by, how }) => match (by, how) {
                     (PolicyKind::Identity, _) => Self::PutDenied,
                     (PolicyKind::Boundary, _) => Self::PutDeniedByPermissionsBoundary,
                     (PolicyKind::Session, _) => Self::PutDeniedBySessionPolicy,
                     (PolicyKind::Resource, How::Explicitly) => Self::PutDeniedByBucketPolicy,
-                    // Within an account a bucket's policy need not allow what the role's does.
+                    // Within one account the role's policy is enough, so the bucket is in another account.
                     (PolicyKind::Resource, How::Implicitly) => Self::BucketOwnerDiffers,
                     (PolicyKind::ServiceControl, _) => Self::PutDeniedByServiceControlPolicy,
                     (PolicyKind::ResourceControl, _) => Self::PutDeniedByResourceControlPolicy,
@@ -288,7 +290,7 @@ impl FailureCode {
         })
     }
 
-    /// What is left where the code says nothing, as in the answer of something between us and AWS.
+    /// For answers without a known code, such as those of a proxy between us and AWS.
     fn of_status(status: u16, call: Call) -> Self {
         match (status, call) {
             (429, _) => Self::Throttled,
@@ -301,28 +303,40 @@ impl FailureCode {
     }
 }
 
+impl Serialize for FailureCode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for FailureCode {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|name| Self::named(&name))
+    }
+}
+
 impl Failure {
     /// Explains why a call for `target` failed.
     #[must_use]
     pub fn explain(error: &SinkError, target: &Target) -> Self {
         let code = FailureCode::of(error);
-        let messages::Message { cause, fix } = messages::message(code, error, target);
-        Self { code, cause, fix, aws: said(error) }
+        let Message { cause, fix } = messages::explain(code, error, target);
+        Self { code, cause, fix, aws: answer(error) }
     }
 }
 
-/// AWS's own words. The request's id is at their end, and whole, however long they are: AWS's support asks for it.
-fn said(error: &SinkError) -> Option<String> {
+/// The answer from AWS. It always ends with the whole request id, because AWS Support asks for it.
+fn answer(error: &SinkError) -> Option<String> {
     let Reason::Answered { status, code, message, .. } = &error.reason else { return None };
     let id = error.request_id.as_deref().map(|id| printable(id, 128)).filter(|id| !id.is_empty());
     let id = id.map_or_else(String::new, |id| format!(" (request {id})"));
-    let said = match (code.as_str(), message.as_str()) {
+    let text = match (code.as_str(), message.as_str()) {
         ("", "") => format!("HTTP status {status}"),
         ("", message) => format!("HTTP status {status}: {message}"),
         (code, "") => code.to_owned(),
         (code, message) => format!("{code}: {message}"),
     };
-    Some(printable(&said, AWS_MAX_BYTES - id.len()) + &id)
+    Some(printable(&text, AWS_MAX_BYTES - id.len()) + &id)
 }
 
 #[cfg(test)]
@@ -354,7 +368,7 @@ mod tests {
             let failure = Failure::explain(&SinkError { call, reason, request_id }, &target);
             let aws = failure.aws.unwrap();
             prop_assert!(!aws.is_empty() && aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control));
-            for text in [failure.cause, failure.fix] {
+            for text in [failure.cause, failure.fix.to_string()] {
                 prop_assert!(text.len() <= 4096 && !text.chars().any(char::is_control), "{}", text);
             }
         }

@@ -1,30 +1,29 @@
-//! Which kind of policy denied a call, as far as AWS says so. Owns the phrases of AWS's messages and nothing of what is
-//! to be done about them.
+//! Which kind of policy denied a call, as far as AWS says so. This module owns the phrases of AWS's messages, not the
+//! advice.
 //!
-//! The phrases are those of "Troubleshoot access denied error messages" (IAM User Guide) and "Troubleshoot access denied
-//! (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide). S3 gives them within one account or organisation only;
-//! everyone else gets a bare `Access Denied`.
+//! The phrases are from "Troubleshoot access denied error messages" (IAM User Guide) and "Troubleshoot access denied
+//! (403 Forbidden) errors in Amazon S3" (Amazon S3 User Guide). S3 uses them within one account or AWS organization only.
+//! Other callers get a bare `Access Denied`.
 
-/// A kind of policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PolicyKind {
-    /// Attached to the role, or to us where the role is being assumed.
+    /// Attached to the role, or to us if the call is AssumeRole.
     Identity,
     /// The role's permissions boundary.
     Boundary,
-    /// Given along with AssumeRole, by us.
+    /// Sent with AssumeRole, by us.
     Session,
-    /// The bucket's, the key's, or the role's trust policy.
+    /// The bucket's policy, the key's policy, or the role's trust policy.
     Resource,
-    /// The organisation's, for its accounts' roles and users.
+    /// The AWS organization's, for the roles and users of its accounts.
     ServiceControl,
-    /// The organisation's, for its accounts' resources.
+    /// The AWS organization's, for the resources of its accounts.
     ResourceControl,
-    /// That of the VPC endpoint through which the call went.
+    /// The policy of the VPC endpoint that the call used.
     VpcEndpoint,
 }
 
-/// How AWS calls each kind.
+/// AWS's names of the kinds.
 const NAMES: [(PolicyKind, &str); 8] = [
     (PolicyKind::Identity, "identity-based policy"),
     (PolicyKind::Boundary, "permissions boundary"),
@@ -39,13 +38,10 @@ const NAMES: [(PolicyKind, &str); 8] = [
 /// Why a call was denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Denial {
-    /// By what.
     pub(super) by: PolicyKind,
-    /// By a `Deny` statement, or for want of an `Allow`.
     pub(super) how: How,
 }
 
-/// How a policy denies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
     /// A statement says `Deny`.
@@ -55,9 +51,9 @@ pub(super) enum How {
 }
 
 impl Denial {
-    /// What `message` says of the policy that denied; `None` where it does not say.
-    pub(super) fn told(message: &str) -> Option<Self> {
-        // "… in a VPC endpoint policy transitively through a service control policy" is mended at the latter.
+    /// Reads it from AWS's `message`. `None` if the message does not name the policy.
+    pub(super) fn read(message: &str) -> Option<Self> {
+        // "… in a VPC endpoint policy transitively through a service control policy" is remedied there.
         if message.contains("transitively through a service control policy") {
             return Some(Self { by: PolicyKind::ServiceControl, how: How::Explicitly });
         }
@@ -93,26 +89,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_documented_phrase_is_understood() {
+    fn every_documented_phrase_is_recognised() {
         for (by, name) in NAMES {
             for article in ["a", "an", "the"] {
                 let message = format!(
                     "User: arn:aws:iam::777788889999:user/MaryMajor is not authorized to perform: s3:PutObject with an \
                      explicit deny in {article} {name}: arn:aws:iam::777788889999:policy/x"
                 );
-                assert_eq!(Denial::told(&message), Some(Denial { by, how: How::Explicitly }), "{message}");
+                assert_eq!(Denial::read(&message), Some(Denial { by, how: How::Explicitly }), "{message}");
             }
             let message = format!(
                 "User: arn:aws:iam::777788889999:user/MaryMajor is not authorized to perform: s3:PutObject because no \
                  {name} allows the s3:PutObject action"
             );
-            assert_eq!(Denial::told(&message), Some(Denial { by, how: How::Implicitly }), "{message}");
+            assert_eq!(Denial::read(&message), Some(Denial { by, how: How::Implicitly }), "{message}");
         }
-        assert_eq!(Denial::told("Access Denied"), None);
+        assert_eq!(Denial::read("Access Denied"), None);
     }
 
     #[test]
-    fn a_keys_arn_is_found_where_the_message_has_one() {
+    fn the_arn_of_a_key_is_found_in_a_message() {
         let key = "arn:aws-us-gov:kms:us-gov-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab";
         for message in [
             format!("… on resource: {key} because no …"),

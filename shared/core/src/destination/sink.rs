@@ -1,4 +1,4 @@
-//! The port to customers' buckets and the roles that open them.
+//! The port to customers' buckets and roles.
 
 #![warn(missing_docs)]
 
@@ -7,27 +7,25 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{
-    destination::{BucketName, Destination, KeyPrefix, Region, RoleArn},
-    organisation::{Organisation, OrganisationId},
-};
+use super::{BucketName, Destination, KeyPrefix, Region, RoleArn};
+use crate::organisation::{Organisation, OrganisationId};
 
-/// A bucket, and how to get in.
+/// A bucket, and the access to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Whose it is; names the session in the customer's own trail.
+    /// The organisation. Its id names the session in the customer's CloudTrail.
     pub organisation: OrganisationId,
     /// The bucket.
     pub bucket: BucketName,
-    /// What keys begin with: the session can write nowhere else.
+    /// The prefix of keys. The session can write nowhere else.
     pub prefix: KeyPrefix,
     /// The role to assume.
     pub role_arn: RoleArn,
     /// Sent with every AssumeRole.
     pub external_id: String,
-    /// Where the bucket is; `None`: where Annals runs.
+    /// The bucket's region. `None`: the region in which Annals runs.
     pub region: Option<Region>,
-    /// The account that must own the bucket, 12 digits.
+    /// The 12 digits of the account that must own the bucket.
     pub bucket_owner: String,
 }
 
@@ -47,38 +45,38 @@ impl Target {
     }
 }
 
-/// What to put.
+/// An object to put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its key, prefix included.
+    /// The key, prefix included.
     pub key: String,
-    /// Its media type.
+    /// The media type.
     pub content_type: &'static str,
-    /// Its content.
+    /// The content.
     pub content: Bytes,
-    /// What if there is one.
+    /// What to do if an object with this key exists.
     pub existing: Existing,
 }
 
-/// What becomes of an object that is there already.
+/// What happens to an existing object with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays.
+    /// It is kept.
     Keep,
     /// It is replaced.
     Replace,
 }
 
-/// What became of a put.
+/// The result of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It is there now.
+    /// The object was written.
     Now,
-    /// There was one already, which stays as it is.
+    /// An object with this key existed, and was kept.
     Before,
 }
 
-/// Which call failed.
+/// A call to AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// AssumeRole.
@@ -87,39 +85,39 @@ pub enum Call {
     PutObject,
 }
 
-/// How a call failed.
+/// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// AWS answered no.
+    /// AWS answered with an error.
     Answered {
         /// The HTTP status.
         status: u16,
-        /// AWS's code, such as `AccessDenied`.
+        /// AWS's error code, such as `AccessDenied`.
         code: String,
-        /// AWS's words.
+        /// AWS's message.
         message: String,
-        /// Where the bucket is, where AWS said so.
+        /// The bucket's region, if the answer names it.
         bucket_region: Option<String>,
     },
-    /// There was no answer in time.
+    /// No answer arrived in time.
     TimedOut,
-    /// The host's name has no address.
+    /// The host name could not be resolved.
     NotResolved,
     /// The host refused the connection.
     Refused,
-    /// No secure connection came about: the certificate or the protocol is not what it should be.
+    /// The TLS connection failed: wrong certificate or protocol.
     TlsFailed,
-    /// There was no connection, for another reason.
+    /// The connection failed for another reason.
     NotConnected,
 }
 
 impl Reason {
-    /// What is kept of AWS's words at most, in bytes: enough for the longest ARNs and the reason behind them.
+    /// The longest message that is kept, in bytes: enough for the longest ARNs and the reason behind them.
     pub const MESSAGE_MAX_BYTES: usize = 4096;
-    /// What is kept of AWS's code at most, in bytes.
+    /// The longest error code that is kept, in bytes.
     pub const CODE_MAX_BYTES: usize = 64;
 
-    /// An answer in AWS's words, as far as they are fit to be kept: bounded, without control characters.
+    /// An answer from AWS, with its texts bounded and without control characters.
     #[must_use]
     pub fn answered(status: u16, code: &str, message: &str, bucket_region: Option<String>) -> Self {
         Self::Answered {
@@ -131,8 +129,8 @@ impl Reason {
     }
 }
 
-/// `text` on one line, of `max_bytes` bytes at most, cut between characters: each run of white space is one space;
-/// control characters, and those that turn the direction of writing, are left out.
+/// `text` on one line of at most `max_bytes` bytes. A run of white space becomes one space. Control characters and
+/// characters that change the direction of writing are removed. The cut is between characters.
 #[must_use]
 pub fn printable(text: &str, max_bytes: usize) -> String {
     const ELLIPSIS: &str = "…";
@@ -141,7 +139,7 @@ pub fn printable(text: &str, max_bytes: usize) -> String {
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     let mut line = String::new();
-    // Words are split at white space alone, which control characters such as a line's end belong to.
+    // Control characters such as line ends are white space, and split words.
     for word in text.split_whitespace() {
         let space = usize::from(!line.is_empty());
         let word = word.chars().filter(|&c| !invisible(c));
@@ -159,21 +157,31 @@ pub fn printable(text: &str, max_bytes: usize) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{call:?} failed")]
 pub struct SinkError {
-    /// Which.
+    /// The call.
     pub call: Call,
-    /// How.
+    /// The reason.
     pub reason: Reason,
-    /// The request's id, for AWS's support.
+    /// The request id, for AWS Support.
     pub request_id: Option<String>,
 }
 
-/// Where objects are put.
+impl SinkError {
+    /// The bucket's region, if the answer names another one than `target`, in the role's partition.
+    #[must_use]
+    pub fn learnt_region(&self, target: &Target) -> Option<Region> {
+        let Reason::Answered { bucket_region: Some(name), .. } = &self.reason else { return None };
+        let region: Region = name.parse().ok()?;
+        (target.region.as_ref() != Some(&region) && region.partition() == target.role_arn.partition()).then_some(region)
+    }
+}
+
+/// A client of customers' buckets.
 #[async_trait]
 pub trait ObjectSink: fmt::Debug + Send + Sync {
-    /// Puts an object, whole and with a checksum, or not at all.
+    /// Puts an object with a checksum, completely or not at all.
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError>;
 
-    /// Tries whether the target's role can be assumed with this external id, instead of the target's own.
+    /// Assumes the target's role with this external id instead of the target's own.
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError>;
 }
 
@@ -182,13 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_aws_says_is_kept_on_one_line_without_what_cannot_be_seen() {
+    fn an_answer_is_kept_on_one_line_without_invisible_characters() {
         assert_eq!(printable(" a\r\n\tb\u{1b}[31mc\u{202e}\0 ", 64), "a b[31mc");
         assert_eq!(printable("\u{7}", 64), "");
     }
 
     #[test]
-    fn what_aws_says_is_cut_between_characters() {
+    fn a_long_answer_is_cut_between_characters() {
         let text = "ä".repeat(1000);
         for max_bytes in 0..64 {
             let cut = printable(&text, max_bytes);

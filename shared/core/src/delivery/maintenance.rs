@@ -1,0 +1,55 @@
+//! The daily maintenance of logs and destinations.
+
+use crate::{log::store::StoreError, registry::ActiveDestination};
+
+use super::{queue::ShipOrder, ship::Shipping};
+
+/// The number of organisations or destinations that are maintained at once.
+const MAINTAINED_AT_ONCE: usize = 8;
+
+impl Shipping {
+    /// Advances the anchor of every organisation's log to its tail, and sends an order for every destination whose waiting
+    /// events have all expired: planning skips those, because there is nothing to read. Returns the number of
+    /// organisations.
+    ///
+    /// # Errors
+    /// Returns an error if the store or the queue fails. A failure of one organisation does not stop the others.
+    pub async fn maintain(&self) -> Result<usize, StoreError> {
+        let advanced = self.advance_anchors().await;
+        self.order_expired().await?;
+        advanced
+    }
+
+    async fn advance_anchors(&self) -> Result<usize, StoreError> {
+        const PAGE: usize = 100;
+        let (mut after, mut count, mut failure) = (None, 0, None);
+        loop {
+            let organisations = self.registry.organisations(after.as_ref(), PAGE).await?;
+            for some in organisations.chunks(MAINTAINED_AT_ONCE) {
+                let tasks = some.iter().map(|organisation| self.log.maintain(&organisation.id));
+                for result in futures_util::future::join_all(tasks).await {
+                    failure = result.err().or(failure);
+                }
+            }
+            count += organisations.len();
+            match organisations.last() {
+                Some(last) if organisations.len() == PAGE => after = Some(last.id.clone()),
+                _ => return failure.map_or(Ok(count), Err),
+            }
+        }
+    }
+
+    async fn order_expired(&self) -> Result<(), StoreError> {
+        for some in self.registry.active_destinations().await?.chunks(MAINTAINED_AT_ONCE) {
+            let tasks = some.iter().map(async |destination| {
+                let ActiveDestination { organisation, next_sequence, .. } = destination;
+                let expired = !self.log.reaches(organisation, *next_sequence).await?
+                    && self.log.tail(organisation).await?.last >= *next_sequence;
+                Ok::<_, StoreError>(expired.then(|| ShipOrder { pending: true, ..ShipOrder::from(destination) }))
+            });
+            let orders = futures_util::future::try_join_all(tasks).await?;
+            self.queue.send(&orders.into_iter().flatten().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+}

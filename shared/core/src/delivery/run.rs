@@ -1,0 +1,428 @@
+//! One run of deliveries to one destination: it begins or resumes objects, one after the other, until it must stop.
+
+use std::{
+    convert::Infallible,
+    ops::{ControlFlow, RangeInclusive},
+};
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    change::{Change, Conflict},
+    destination::{
+        Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
+        failure::Failure,
+        sink::{Existing, Object, SinkError, Stored, Target},
+    },
+    entropy,
+    event::{OwnEvent, Principal},
+    log::{
+        append::AppendError,
+        read::ReadLimit,
+        store::{Order, StoreError},
+    },
+    organisation::Organisation,
+    time::Timestamp,
+};
+
+use super::{
+    load::{Holes, Load, Loading},
+    object_key,
+    ship::{ShipError, ShipOutcome, Shipping, is_outside_annals},
+};
+
+pub(super) struct DestinationRun<'a> {
+    shipping: &'a Shipping,
+    pub(super) organisation: Organisation,
+    pub(super) destination: Destination,
+    /// The last sequence of the log, if it was read.
+    tail: Option<u64>,
+    pub(super) deliveries: Vec<Delivery>,
+    /// The time from which lag counts.
+    pub(super) lag_from: Option<Timestamp>,
+}
+
+/// Why a run stops.
+enum Stop {
+    Ended(ShipOutcome),
+    Failed(ShipError),
+}
+
+impl From<ShipOutcome> for Stop {
+    fn from(outcome: ShipOutcome) -> Self {
+        Self::Ended(outcome)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<AppendError> for Stop {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict(Conflict::Missing) => Self::Ended(ShipOutcome::Gone),
+            AppendError::Conflict(_) => Self::Ended(ShipOutcome::Superseded),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// An object whose intent is stored.
+struct Begun {
+    lane: Lane,
+    intent: Intent,
+    load: Load,
+}
+
+/// What an object belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// The regular delivery of new events.
+    New,
+    Replay,
+}
+
+impl<'a> DestinationRun<'a> {
+    pub(super) fn new(
+        shipping: &'a Shipping,
+        organisation: Organisation,
+        destination: Destination,
+        lag_from: Option<Timestamp>,
+    ) -> Self {
+        Self { shipping, organisation, destination, tail: None, deliveries: Vec::new(), lag_from }
+    }
+
+    pub(super) async fn run(&mut self) -> Result<ShipOutcome, ShipError> {
+        let Err(stop) = self.deliver_until_stopped().await;
+        match stop {
+            Stop::Ended(outcome) => Ok(outcome),
+            Stop::Failed(error) => Err(error),
+        }
+    }
+
+    async fn deliver_until_stopped(&mut self) -> Result<Infallible, Stop> {
+        let deadline = self.shipping.clock.now().plus(self.shipping.policy.time_budget);
+        if self.organisation.plan.destinations() == 0 || !self.destination.is_active() {
+            return Err(ShipOutcome::Gone.into());
+        }
+        loop {
+            let begun = self.resume_or_begin(deadline).await?;
+            if begun.lane == Lane::New {
+                self.record_expired(&begun).await?;
+            }
+            self.deliver(begun).await?;
+        }
+    }
+
+    /// The unfinished object, or else the next one: first of the new events, then of a replay.
+    async fn resume_or_begin(&mut self, deadline: Timestamp) -> Result<Begun, Stop> {
+        let replay_intent = self.destination.replay.as_ref().and_then(|replay| replay.intent.clone());
+        let unfinished = match (self.destination.intent.clone(), replay_intent) {
+            (Some(intent), _) => Some((Lane::New, intent)),
+            (None, Some(intent)) => Some((Lane::Replay, intent)),
+            (None, None) => None,
+        };
+        if let Some((lane, intent)) = unfinished {
+            let load = self.load(intent.first..=intent.last, Holes::Skip, intent.compression, usize::MAX).await?;
+            return Ok(Begun { lane, intent, load });
+        }
+        if self.shipping.clock.now() >= deadline {
+            return Err(ShipOutcome::OutOfTime.into());
+        }
+        if let Some(begun) = self.begin().await? {
+            return Ok(begun);
+        }
+        match self.destination.replay.clone() {
+            Some(replay) => self.begin_replay(replay).await,
+            None => Err(ShipOutcome::UpToDate.into()),
+        }
+    }
+
+    /// Reads events into the content of an object, segment by segment, so that memory holds little more than the object.
+    async fn load(
+        &self,
+        range: RangeInclusive<u64>,
+        holes: Holes,
+        compression: Compression,
+        max_bytes: usize,
+    ) -> Result<Load, StoreError> {
+        // No limit by number: a page of the store ends earlier.
+        let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
+        let log = &self.shipping.log;
+        let id = &self.organisation.id;
+        // New events begin with a segment. A replay can begin within one.
+        let within = match self.destination.replay {
+            Some(_) => log.segment_of(id, *range.start()).await?,
+            None => None,
+        };
+        let mut loading = Loading::new(compression, holes);
+        let take = |line| {
+            loading.take(&line);
+            ControlFlow::Continue(())
+        };
+        log.each(id, range, within, Order::Ascending, limit, take).await?;
+        Ok(loading.finish())
+    }
+
+    /// Reads the next new events and stores the intent to deliver them. `None` if there are none.
+    async fn begin(&mut self) -> Result<Option<Begun>, Stop> {
+        let start = self.destination.next_sequence;
+        let object_bytes = self.shipping.policy.object_bytes;
+        let compression = self.destination.settings.compression;
+        let mut load = self.load(start..=u64::MAX, Holes::End, compression, object_bytes).await?;
+        if load.first().is_none() {
+            // Either nothing new was recorded or all of it has expired. A read up to the tail misses nothing.
+            let tail = self.tail().await?;
+            if tail < start {
+                return Ok(None);
+            }
+            load = self.load(start..=tail, Holes::End, compression, object_bytes).await?;
+        }
+        let next = match load.first() {
+            Some(first) => first,
+            None => self.tail().await? + 1,
+        };
+        if start < next {
+            let mut destination = self.next_version();
+            destination.next_sequence = next;
+            self.record_lost(&[start..=next - 1], destination).await?;
+        }
+        let Some((first, last)) = load.first().zip(load.last()) else { return Ok(None) };
+        let intent = self.intent(None, self.shipping.clock.now(), first, last);
+        let mut destination = self.next_version();
+        destination.intent = Some(intent.clone());
+        self.save(destination, None).await?;
+        Ok(Some(Begun { lane: Lane::New, intent, load }))
+    }
+
+    /// Reads the next events of a replay and stores the intent to deliver them. Ends the replay if there are none.
+    async fn begin_replay(&mut self, replay: Replay) -> Result<Begun, Stop> {
+        let object_bytes = self.shipping.policy.object_bytes;
+        let compression = self.destination.settings.compression;
+        let load = self.load(replay.next..=replay.last, Holes::End, compression, object_bytes).await?;
+        let mut destination = self.next_version();
+        let Some((first, last)) = load.first().zip(load.last()) else {
+            destination.replay = None;
+            self.save(destination, None).await?;
+            return Err(ShipOutcome::UpToDate.into());
+        };
+        let intent = self.intent(Some(&replay), replay.started_at, first, last);
+        destination.replay = Some(Replay { intent: Some(intent.clone()), ..replay });
+        self.save(destination, None).await?;
+        Ok(Begun { lane: Lane::Replay, intent, load })
+    }
+
+    /// The last sequence of the log, at the last delivery or now.
+    async fn tail(&mut self) -> Result<u64, StoreError> {
+        if let Some(tail) = self.tail {
+            return Ok(tail);
+        }
+        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        Ok(*self.tail.insert(tail))
+    }
+
+    fn intent(&self, replay: Option<&Replay>, at: Timestamp, first: u64, last: u64) -> Intent {
+        Intent {
+            first,
+            last,
+            key: object_key(&self.destination, replay, at, first, last),
+            prefix: self.destination.settings.prefix.clone(),
+            compression: self.destination.settings.compression,
+            expired: Vec::new(),
+        }
+    }
+
+    /// Records which events of the intent have expired. An earlier attempt may have delivered them, but Annals cannot
+    /// check: it has no permission to read the bucket.
+    async fn record_expired(&mut self, begun: &Begun) -> Result<(), Stop> {
+        let intent = &begun.intent;
+        let accounted = intent.expired.iter().chain(&begun.load.stretches).cloned().collect();
+        let lost = without(intent.first..=intent.last, accounted);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let expired = intent.expired.iter().chain(&lost).cloned().collect();
+        let mut destination = self.next_version();
+        destination.intent = Some(Intent { expired, ..intent.clone() });
+        self.record_lost(&lost, destination).await
+    }
+
+    /// Puts the object and commits the delivery.
+    async fn deliver(&mut self, begun: Begun) -> Result<(), Stop> {
+        let Begun { lane, intent, load } = begun;
+        let Some(oldest) = load.oldest else {
+            // Every event has expired: continue behind the intent, and keep the status.
+            let mut destination = self.next_version();
+            advance(&mut destination, lane, intent.last);
+            return self.save(destination, None).await;
+        };
+        let content = Content {
+            events: load.events(),
+            bytes: load.content.len() as u64,
+            sha256: hex::encode(Sha256::digest(&load.content)),
+        };
+        let is_complete = load.stretches == [intent.first..=intent.last];
+        let content_type = match intent.compression {
+            Compression::None => "application/x-ndjson",
+            Compression::Gzip => "application/gzip",
+        };
+        let object = Object { key: intent.key.clone(), content_type, content: load.content, existing: Existing::Keep };
+        let stored = self.put(object, &intent).await?;
+        let now = self.shipping.clock.now();
+        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        self.tail = Some(tail);
+        let mut destination = self.next_version();
+        let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
+        advance(&mut destination, lane, intent.last);
+        destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
+        // A backlog from outside Annals ends with the first object whose events were all recorded after the object before
+        // it. Until then only a standstill counts as lag.
+        if lane == Lane::New && self.lag_from.is_some_and(|from| oldest < from) {
+            self.lag_from = Some(now);
+            destination.progress.lag_from = self.lag_from;
+        }
+        let delivery = Delivery {
+            organisation: self.organisation.id.clone(),
+            destination: self.destination.id.clone(),
+            first: intent.first,
+            last: intent.last,
+            key: intent.key,
+            replay,
+            // As long as no event has expired, every attempt puts the same bytes.
+            content: (stored == Stored::Now || is_complete).then_some(content),
+            lag_seconds: now.since(oldest).as_secs(),
+            lag_events: (tail + 1).saturating_sub(destination.next_sequence),
+            delivered_at: now,
+        };
+        self.save(destination, Some(&delivery)).await?;
+        self.deliveries.push(delivery);
+        Ok(())
+    }
+
+    /// The target of an intent's object, with the prefix that was in force when it began.
+    fn target(&self, intent: &Intent) -> Target {
+        Target { prefix: intent.prefix.clone(), ..Target::of(&self.organisation, &self.destination) }
+    }
+
+    /// Puts an object. If the refusal names another region for the bucket, stores the region and puts again.
+    async fn put(&mut self, object: Object, intent: &Intent) -> Result<Stored, Stop> {
+        let target = self.target(intent);
+        let error = match self.shipping.sink.put(&target, object.clone()).await {
+            Ok(stored) => return Ok(stored),
+            Err(error) => error,
+        };
+        let Some(region) = error.learnt_region(&target) else { return Err(self.record_failure(&error).await) };
+        let mut destination = self.next_version();
+        destination.settings.region = Some(region);
+        self.save(destination, None).await?;
+        match self.shipping.sink.put(&self.target(intent), object).await {
+            Ok(stored) => Ok(stored),
+            Err(error) => Err(self.record_failure(&error).await),
+        }
+    }
+
+    /// Stores in the status why the put failed and when to try again.
+    async fn record_failure(&mut self, error: &SinkError) -> Stop {
+        let shipping = self.shipping;
+        let now = shipping.clock.now();
+        let failure = Failure::explain(error, &Target::of(&self.organisation, &self.destination));
+        let code = failure.code;
+        let before = self.destination.progress.failing.as_ref();
+        let attempts = before.map_or(0, |failing| failing.attempts) + 1;
+        let longest = shipping.policy.backoff_first.saturating_mul(1 << (attempts - 1).min(16));
+        let half = longest.min(shipping.policy.backoff_cap) / 2;
+        let retry_at = now.plus(half + entropy::jitter(&*shipping.entropy, half));
+        let since = before.map_or(now, |failing| failing.since);
+        let mut destination = self.next_version();
+        destination.progress.failing = Some(Failing { failure, since, attempts, retry_at });
+        if is_outside_annals(code) {
+            destination.progress.lag_from = Some(now);
+        }
+        match self.save(destination, None).await {
+            Ok(()) => ShipOutcome::Failing(code).into(),
+            Err(stop) => stop,
+        }
+    }
+
+    /// Records in the log that events expired undelivered, and stores `destination` with it in one transaction.
+    async fn record_lost(&mut self, lost: &[RangeInclusive<u64>], mut destination: Destination) -> Result<(), Stop> {
+        if let Some(last) = lost.last() {
+            let before = destination.progress.lost.as_ref().map_or(0, |lost| lost.events);
+            let events = before + lost.iter().map(length).sum::<u64>();
+            destination.progress.lost =
+                Some(Lost { events, last: last.clone(), noticed_at: self.shipping.clock.now() });
+        }
+        let ranges: Vec<_> =
+            lost.iter().map(|range| json!({"firstSequence": range.start(), "lastSequence": range.end()})).collect();
+        let event = OwnEvent {
+            action: "EXPIRE",
+            kind: "destination.gap",
+            entity: destination.entity(),
+            principal: Principal::machine("annals", "Annals", "SYSTEM"),
+            before: None,
+            after: None,
+            client_type: "SYSTEM",
+            context: None,
+            payload: Some(json!({"reason": "expired before their delivery was confirmed", "lost": ranges})),
+        };
+        let change = Change::UpdateDestination(Box::new(destination.clone()));
+        self.shipping.log.append_change(&self.organisation, event.body(), change).await?;
+        self.destination = destination;
+        Ok(())
+    }
+
+    fn next_version(&self) -> Destination {
+        Destination { version: self.destination.version + 1, ..self.destination.clone() }
+    }
+
+    /// Stops the run if somebody else has changed the destination.
+    async fn save(&mut self, destination: Destination, delivery: Option<&Delivery>) -> Result<(), Stop> {
+        if !self.shipping.registry.save_progress(&destination, delivery).await? {
+            return Err(ShipOutcome::Superseded.into());
+        }
+        self.destination = destination;
+        Ok(())
+    }
+}
+
+/// Lets the destination continue behind the event `last`.
+fn advance(destination: &mut Destination, lane: Lane, last: u64) {
+    match lane {
+        Lane::New => {
+            destination.next_sequence = last + 1;
+            destination.intent = None;
+        }
+        Lane::Replay => {
+            let replay = destination.replay.take();
+            destination.replay = replay
+                .map(|replay| Replay { next: last + 1, intent: None, ..replay })
+                .filter(|replay| replay.next <= replay.last);
+        }
+    }
+}
+
+/// The number of sequences in a range.
+fn length(range: &RangeInclusive<u64>) -> u64 {
+    range.end() - range.start() + 1
+}
+
+/// What is left of `range` without `parts`, in order.
+fn without(range: RangeInclusive<u64>, mut parts: Vec<RangeInclusive<u64>>) -> Vec<RangeInclusive<u64>> {
+    parts.sort_by_key(|part| *part.start());
+    let (mut next, last) = range.into_inner();
+    let mut left = Vec::new();
+    for part in parts {
+        if next < *part.start() {
+            left.push(next..=part.start() - 1);
+        }
+        next = next.max(part.end() + 1);
+    }
+    if next <= last {
+        left.push(next..=last);
+    }
+    left
+}

@@ -1,0 +1,240 @@
+//! The names of buckets, roles, accounts, key prefixes and regions. Each type holds only what AWS accepts.
+
+use std::{fmt, str::FromStr};
+
+/// The name of a general purpose bucket (Amazon S3, "General purpose bucket naming rules").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketName(String);
+
+impl BucketName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BucketName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let alphanumeric = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if text.contains(':') || text.contains('/') {
+            return Err("must be the bucket's name alone, not an ARN, URL or path");
+        }
+        let fits = (3..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+            && alphanumeric(text.as_bytes().first())
+            && alphanumeric(text.as_bytes().last())
+            && !text.contains("..")
+            && text.parse::<std::net::Ipv4Addr>().is_err();
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be a bucket's name: 3 to 63 lower case letters, digits, hyphens and dots")
+        }
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The ARN of an IAM role: `arn:aws:iam::123456789012:role/name`. A path can precede the name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleArn(String);
+
+impl RoleArn {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(&self) -> &str {
+        self.0.split(':').nth(1).unwrap_or_default()
+    }
+
+    /// The 12 digits of the account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.0.split(':').nth(4).unwrap_or_default()
+    }
+
+    /// The role's name, without its path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for RoleArn {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name";
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["arn", "aws" | "aws-cn" | "aws-us-gov", "iam", "", account, resource] = parts.as_slice() else {
+            return Err(WRONG);
+        };
+        let path = resource.strip_prefix("role/").ok_or(WRONG)?;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let fits = account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b))
+            && path.len() <= 512
+            && path.bytes().all(|b| (0x21..=0x7e).contains(&b));
+        if fits { Ok(Self(text.to_owned())) } else { Err(WRONG) }
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The 12 digits of an AWS account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountId(String);
+
+impl AccountId {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be the 12 digits of an AWS account")
+        }
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The prefix of every object key: empty, or a path that ends with a slash.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyPrefix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.strip_suffix('/').unwrap_or(text);
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        // `*` and `?` would widen the session policy that contains the prefix; `$` starts a policy variable.
+        let fits = text.len() <= 512
+            && text.bytes().all(|b| (0x21..=0x7e).contains(&b) && !b"*?$\"\\{}".contains(&b))
+            && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if fits {
+            Ok(Self(format!("{text}/")))
+        } else {
+            Err("must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ \" \\ { }")
+        }
+    }
+}
+
+/// The name of an AWS region, such as `eu-central-1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region(String);
+
+impl Region {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    #[must_use]
+    pub fn partition(&self) -> &'static str {
+        match self.0.split('-').collect::<Vec<_>>().as_slice() {
+            ["cn", ..] => "aws-cn",
+            ["us", "gov", ..] => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+}
+
+impl FromStr for Region {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let fits = match parts.as_slice() {
+            [area, middle @ .., number] => {
+                area.len() == 2
+                    && area.bytes().all(|b| b.is_ascii_lowercase())
+                    && (1..=2).contains(&middle.len())
+                    && middle.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
+                    && number.len() == 1
+                    && number.bytes().all(|b| b.is_ascii_digit())
+            }
+            _ => false,
+        };
+        if fits { Ok(Self(text.to_owned())) } else { Err("must be an AWS region, such as eu-central-1") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules_of_aws() {
+        for good in ["abc", "my-company-wiremock-cloud-audit-events", "a.b.c", "0a1"] {
+            assert!(good.parse::<BucketName>().is_ok(), "{good}");
+        }
+        for bad in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.0.1", "s3://abc", &"a".repeat(64)] {
+            assert!(bad.parse::<BucketName>().is_err(), "{bad}");
+        }
+        for good in ["arn:aws:iam::123456789012:role/r", "arn:aws-cn:iam::123456789012:role/path/to/r@x"] {
+            assert!(good.parse::<RoleArn>().is_ok(), "{good}");
+        }
+        for bad in ["", "arn:aws:iam::123456789012:user/r", "arn:aws:iam::123456789012:role/", "arn:aws:s3:::b"] {
+            assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
+        }
+        for good in ["eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5"] {
+            assert!(good.parse::<Region>().is_ok(), "{good}");
+        }
+        for bad in ["", "eu", "eu-1", "EU-central-1", "eu-central", "eu-central-1.evil.example"] {
+            assert!(bad.parse::<Region>().is_err(), "{bad}");
+        }
+        for (text, prefix) in [("", ""), ("/", ""), ("audit", "audit/"), ("a/b/", "a/b/")] {
+            assert_eq!(text.parse::<KeyPrefix>().unwrap().as_str(), prefix);
+        }
+        for bad in ["/a", "a//b", "..", "a/../b", "a*", "a b", "ä"] {
+            assert!(bad.parse::<KeyPrefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_12_digits() {
+        assert!("111122223333".parse::<AccountId>().is_ok());
+        for bad in ["", "11112222333", "1111222233334", "11112222333a"] {
+            assert!(bad.parse::<AccountId>().is_err(), "{bad}");
+        }
+    }
+}

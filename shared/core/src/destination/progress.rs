@@ -1,0 +1,73 @@
+//! How far delivery to a destination has come, and what it is doing now.
+
+use std::ops::RangeInclusive;
+
+use super::{KeyPrefix, failure::Failure, settings::Compression};
+use crate::time::Timestamp;
+
+/// Events that are delivered once more, on request, under keys of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// The id, which is part of the keys.
+    pub id: String,
+    /// The sequence to deliver next.
+    pub next: u64,
+    /// The sequence of the last event.
+    pub last: u64,
+    /// When the replay was requested: the time in its keys.
+    pub started_at: Timestamp,
+    /// The object that has begun and is not finished.
+    pub intent: Option<Intent>,
+}
+
+/// The intent to deliver one object: exactly these events under this key, whatever happens in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The sequence of the first event.
+    pub first: u64,
+    /// The sequence of the last event.
+    pub last: u64,
+    /// The object's key, prefix included.
+    pub key: String,
+    /// The prefix in force at the beginning. The session that finishes the delivery is limited to it.
+    pub prefix: KeyPrefix,
+    pub compression: Compression,
+    /// The events that are recorded as expired: ranges of sequences, both ends included.
+    pub expired: Vec<RangeInclusive<u64>>,
+}
+
+/// The result of delivery so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// When an object was last delivered.
+    pub last_success: Option<Timestamp>,
+    /// Set if the last attempt failed.
+    pub failing: Option<Failing>,
+    pub lost: Option<Lost>,
+    /// The lag of events recorded before this time counts from this time on, because they waited for a reason outside
+    /// Annals, such as a pause or a bucket that refused. `None`: lag counts from the recording of each event.
+    pub lag_from: Option<Timestamp>,
+}
+
+/// Events that expired before their delivery was confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// The number of events in the destination's whole life.
+    pub events: u64,
+    /// The sequences of the last such range, both ends included.
+    pub last: RangeInclusive<u64>,
+    pub noticed_at: Timestamp,
+}
+
+/// A delivery that keeps failing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    /// Why the last attempt failed.
+    pub failure: Failure,
+    /// The time of the first failure in a row.
+    pub since: Timestamp,
+    /// The number of failures in a row.
+    pub attempts: u32,
+    /// The earliest time of the next attempt.
+    pub retry_at: Timestamp,
+}

@@ -1,0 +1,39 @@
+//! The record of one delivered object.
+
+use super::DestinationId;
+use crate::{organisation::OrganisationId, time::Timestamp};
+
+/// One object that was delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub organisation: OrganisationId,
+    pub destination: DestinationId,
+    /// The sequence of its first event.
+    pub first: u64,
+    /// The sequence of its last event.
+    pub last: u64,
+    /// The object's key, prefix included.
+    pub key: String,
+    /// The id of the replay that delivered it. `None` for a regular delivery.
+    pub replay: Option<String>,
+    /// `None` if it is unknown: an earlier attempt, whose answer was lost, put the object, and some of its events have
+    /// expired since.
+    pub content: Option<Content>,
+    /// The age of its oldest event at delivery, in seconds.
+    pub lag_seconds: u64,
+    /// The number of events that still waited for delivery afterwards.
+    pub lag_events: u64,
+    /// When the delivery was confirmed.
+    pub delivered_at: Timestamp,
+}
+
+/// The content of a delivered object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The number of events.
+    pub events: u64,
+    /// The size as stored, in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the bytes as stored, in hex.
+    pub sha256: String,
+}
