@@ -195,7 +195,7 @@ class Deployment:
             for method, operation in methods.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
-                route = path if path == "$default" else f"{method} {path}"
+                route = "$default" if operation.get("isDefaultRoute") else f"{method} {path}"
                 yield route, re.search(r"\$\{(\w+)\.Arn\}", uri).group(1)
 
     def create_routes(self):
