@@ -644,7 +644,7 @@ def a_collector_that_stood_still_too_long_goes_on_as_the_document_says(scene):
         printed = run(command(name), folder, own, status=1)
         begin = re.search(r"410.*Begin with (from=[\w-]{22})", printed)
         expect(begin, f"{name} does not say what expired and where to begin: {printed}")
-        same((folder / "collect.json").read_text(), state, "the state after an response of 410")
+        same((folder / "collect.json").read_text(), state, "the state after a response of 410")
         link = f"{scene.program.api}/audit?pageSize=1000&{begin[1]}"
         (folder / "collect.json").write_text(json.dumps(json.loads(state) | {"link": link}))
         run(command(name), folder, own)
