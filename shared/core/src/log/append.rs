@@ -1,8 +1,8 @@
-//! Writing to the log: group commit, idempotency, own writes known again, and patience under contention.
+//! Appending to the log: group commit, idempotency keys, detection of own writes, and retries under contention.
 //!
-//! Appends for one organisation that meet in one process are merged: whoever holds the organisation's turn writes for
-//! all who wait. What is being written lives in the turn, not in the writer's future: if that future is dropped half way
-//! the next in line takes the same commit up again, so that those who waited get an answer that is true.
+//! Concurrent appends to one organisation within a process are merged: the caller that holds the organisation's turn
+//! writes for all callers that wait. The group being written is stored in the turn, not in the writer's future. If that
+//! future is dropped, the next caller continues with the same group, so every waiting caller gets a correct answer.
 
 use std::{
     collections::VecDeque,
@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_channel::oneshot;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -29,48 +30,48 @@ use super::{
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most bytes of encoded bodies in one commit. A transaction has at most 4 MB (AWS, "TransactWriteItems").
+/// The maximum total size of the encoded bodies in one commit. A transaction holds at most 4 MB (AWS,
+/// "TransactWriteItems").
 const MAX_COMMIT_BYTES: usize = 3_900_000;
-/// Requests are merged up to this many bytes of bodies, so that a merged segment stays one item however badly it
-/// compresses.
+/// Requests are merged up to this many bytes of bodies, so that a merged segment fits one item even if it does not
+/// compress.
 const MAX_MERGED_BYTES: usize = 256 * 1024;
 
-/// How an append behaves towards the store and the clock.
+/// When an append retries, pauses and gives up.
 #[derive(Debug, Clone, Copy)]
 pub struct AppendPolicy {
-    /// After this long it gives up.
+    /// An append that has not succeeded after this long fails.
     pub deadline: Duration,
-    /// The tail that this process wrote itself stands in for a read for this long.
+    /// How long the tail that this process wrote itself is used instead of reading the tail.
     pub tail_ttl: Duration,
-    /// So often it tries again at once after a lost condition, behind the segment that it lost to. Then it pauses for a
-    /// random time up to so many round trips as it has just seen, reads the tail again and tries; each further pause is up
-    /// to twice the one before.
-    pub retries_at_once: u32,
-    /// The round trips of the first pause.
-    pub pause_first: u32,
-    /// The most round trips of a pause.
-    pub pause_cap: u32,
-    /// So often it tries again at once after such a try.
-    pub retries_after_pause: u32,
-    /// A round trip is taken to be at least so long: clocks are no finer.
-    pub round_trip_min: Duration,
+    /// Immediate retries after losing the conditional write. Each starts from the segment that took the place.
+    pub immediate_retries: u32,
+    /// Maximum length of the first pause, in round trips to the store. A pause has a random length. After it the tail is
+    /// read again. The maximum doubles with each pause.
+    pub first_pause_round_trips: u32,
+    /// Upper bound of the doubled maximum, in round trips.
+    pub max_pause_round_trips: u32,
+    /// Immediate retries after losing the conditional write that followed a pause.
+    pub immediate_retries_after_pause: u32,
+    /// Lower bound for a measured round trip, because clocks are no more precise.
+    pub min_round_trip: Duration,
 }
 
-/// What was best of some fifty ways of retrying, simulated at 20, 50 and 100 appends a second by independent writers, in
-/// bursts of 64 writers and in overload; `tests/benches/contention.rs` measures it. Retries at once take most of the tail
-/// of latencies away, the one after a pause keeps a writer from being passed by newcomers again and again, and the jittered
-/// pause with a fresh read keeps bursts and overload stable. How many conditions are lost hardly depends on any of it: it
-/// is aS/(1-aS) at S appends a second with a round trip of a.
+/// The best of about fifty policies simulated at 20, 50 and 100 appends a second by independent writers, in bursts of 64
+/// writers and under overload; `tests/benches/contention.rs` measures it. Immediate retries remove most of the latency
+/// tail. The one after a pause keeps newcomers from overtaking a waiting writer forever. The random pause with a fresh
+/// read keeps bursts and overload stable. The number of lost conditions hardly depends on the policy: at S appends a
+/// second and a round trip of a seconds it is aS/(1-aS) per append.
 impl Default for AppendPolicy {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(15),
             tail_ttl: Duration::from_secs(1),
-            retries_at_once: 2,
-            pause_first: 4,
-            pause_cap: 40,
-            retries_after_pause: 1,
-            round_trip_min: Duration::from_millis(5),
+            immediate_retries: 2,
+            first_pause_round_trips: 4,
+            max_pause_round_trips: 40,
+            immediate_retries_after_pause: 1,
+            min_round_trip: Duration::from_millis(5),
         }
     }
 }
@@ -80,10 +81,10 @@ impl Default for AppendPolicy {
 pub struct IdempotencyKey([u8; 32]);
 
 impl IdempotencyKey {
-    /// The key that a client sent, 1 to 255 bytes long.
+    /// Hashes the key that a client sent, which must be 1 to 255 bytes long.
     ///
     /// # Errors
-    /// What a key has to be.
+    /// Returns the rule if `text` breaks it.
     pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
         if (1..=255).contains(&text.len()) {
             Ok(Self(Sha256::digest(text).into()))
@@ -93,30 +94,29 @@ impl IdempotencyKey {
     }
 }
 
-/// What became of an append.
+/// The result of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Whether it was recorded now.
     pub outcome: Outcome,
-    /// Where its events are, in order.
+    /// The positions of the request's events, in order.
     spans: Vec<Span>,
     organisation: OrganisationId,
 }
 
-/// Whether an append was recorded by this request.
+/// Which request recorded the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Now.
+    /// This request.
     Recorded {
-        /// The event before the first of this append; `None` where this one begins the log.
+        /// The event before the first event of this append; `None` at the beginning of the log.
         before: Option<EventId>,
     },
-    /// Earlier, by a request with the same idempotency key and the same events.
+    /// An earlier request with the same idempotency key and the same events.
     Replayed,
 }
 
 impl Receipt {
-    /// The ids of its events, in the order in which they were given. An id tells its sequence.
+    /// Returns the ids of the request's events in the order in which they were sent. An id contains its sequence.
     pub fn ids(&self) -> impl Iterator<Item = EventId> {
         self.spans.iter().flat_map(|span| {
             (0..span.count).map(|i| EventId::new(&self.organisation, span.recorded_at, span.segment, span.index + i))
@@ -124,43 +124,50 @@ impl Receipt {
     }
 }
 
-/// Why nothing, or perhaps nothing, was recorded.
+/// Why an append failed. Only after [`AppendError::Unavailable`] may the events have been recorded.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {
-    /// The key was used with other events: nothing was recorded.
     #[error("the idempotency key was used for other events")]
     KeyReused,
-    /// The registry was not as the change expects: nothing was recorded or changed.
+    /// The registry is not in the state that the change requires. Nothing was recorded or changed.
     #[error("{0}")]
     Conflict(Conflict),
-    /// The events do not fit one commit even when compressed: nothing was recorded.
+    /// The events do not fit into one commit, even compressed.
     #[error("the events are too large to be recorded together")]
     TooLarge,
-    /// Others were always faster, up to the deadline: nothing was recorded.
+    /// Other writers won every conditional write until the deadline.
     #[error("the log is under contention")]
     Contended,
-    /// The store did not answer up to the deadline: whether anything was recorded is unknown.
+    /// The store did not answer until the deadline. It is unknown whether the events were recorded.
     #[error("the store did not answer")]
     Unavailable(#[source] Arc<StoreError>),
 }
 
-/// Requests of one organisation in this process.
+/// The appends to one organisation in this process.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
     queue: Mutex<VecDeque<Pending>>,
     turn: async_lock::Mutex<Turn>,
 }
 
-/// What only the holder of the turn may touch.
-#[derive(Debug, Default)]
-struct Turn {
-    /// The tail that this process wrote last, and when.
-    tail: Option<(Tail, Timestamp)>,
-    /// What is being written.
-    group: Option<Group>,
+impl Committer {
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Pending>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// One request that waits to be written.
+/// State that only the holder of the turn may use.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The group that is being written.
+    group: Option<Group>,
+    own_tail: OwnTail,
+}
+
+/// The last tail that this process wrote or was shown, and when.
+type OwnTail = Option<(Tail, Timestamp)>;
+
+/// A request that waits to be written.
 #[derive(Debug)]
 struct Pending {
     bodies: Vec<Body>,
@@ -168,17 +175,20 @@ struct Pending {
     extra: Option<Extra>,
     organisation: Organisation,
     deadline: Timestamp,
-    answer: Answer,
+    /// Cancelled if the caller no longer waits.
+    answer: oneshot::Sender<Answer>,
 }
 
+type Answer = Result<Receipt, AppendError>;
+
 impl Pending {
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        Arc::strong_count(&self.answer) == 1
+    fn answer(self, answer: Answer) {
+        // The caller may have stopped waiting; then nobody needs the answer.
+        let _ = self.answer.send(answer);
     }
 }
 
-/// What a request has written beside its events.
+/// What is committed together with a request's events.
 #[derive(Debug, Clone)]
 enum Extra {
     Key { key: IdempotencyKey, fingerprint: [u8; 32] },
@@ -186,7 +196,7 @@ enum Extra {
 }
 
 impl Extra {
-    /// Whether the store has to settle one after the other.
+    /// Whether the two must not be in one transaction.
     fn collides_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key { key, .. }, Self::Key { key: other, .. }) => key == other,
@@ -195,39 +205,40 @@ impl Extra {
     }
 }
 
-type Answer = Arc<Mutex<Option<Result<Receipt, AppendError>>>>;
-
-/// Requests that are written together: one segment, or the several segments of one large request.
+/// Requests that are written together: one segment, or all segments of one large request.
 #[derive(Debug)]
 struct Group {
     id: AppendId,
     requests: Vec<Pending>,
-    /// The bodies cut to segments: how many events, and their encoding.
+    /// For each segment its number of events and their encoding.
     parts: Vec<(usize, EncodedBodies)>,
+    /// The earliest deadline of the requests.
     deadline: Timestamp,
     attempts: u32,
-    /// Retries at once since the last pause, and pauses.
+    /// Immediate retries since the last pause.
     retries: u32,
     pauses: u32,
-    /// How long the last answer took.
+    /// How long the last commit took.
     round_trip: Duration,
-    /// What was sent to the store and not refused by it: to be sent again exactly as it is, because it may have arrived.
-    sent: Option<Sent>,
+    /// The commit to send: chained to a tail and not refused so far. It is repeated unchanged, because an earlier
+    /// attempt may have arrived.
+    placed: Option<Placed>,
+    /// The last error of the store, if its outcome still matters.
     failure: Option<Arc<StoreError>>,
 }
 
-#[derive(Debug, Clone)]
-struct Sent {
-    behind: Tail,
+#[derive(Debug)]
+struct Placed {
+    after: Tail,
     commit: Commit,
 }
 
 impl Log {
-    /// Records `bodies` at the end of the organisation's log: all of them, in order and without another event between
-    /// two of one segment, or none.
+    /// Records `bodies` at the end of the organisation's log. A batch is all or nothing, keeps its order, and has no other
+    /// event in between.
     ///
     /// # Errors
-    /// See [`AppendError`]; only after [`AppendError::Unavailable`] may something have been recorded.
+    /// Returns an error if the events were not recorded. Only after [`AppendError::Unavailable`] may they have been.
     pub async fn append(
         &self,
         organisation: &Organisation,
@@ -238,10 +249,11 @@ impl Log {
         self.enqueue(organisation, bodies, extra).await
     }
 
-    /// Records `body` and makes `change` in one transaction: both, or neither.
+    /// Records `body` and makes `change` in one transaction.
     ///
     /// # Errors
-    /// [`AppendError::Conflict`] where the registry is not as the change expects; else as [`Log::append`].
+    /// Returns [`AppendError::Conflict`] if the registry is not in the state that the change requires, otherwise the
+    /// same errors as [`Log::append`].
     pub async fn append_change(
         &self,
         organisation: &Organisation,
@@ -251,55 +263,49 @@ impl Log {
         self.enqueue(organisation, vec![body], Some(Extra::Change(change))).await
     }
 
-    async fn enqueue(
-        &self,
-        organisation: &Organisation,
-        bodies: Vec<Body>,
-        extra: Option<Extra>,
-    ) -> Result<Receipt, AppendError> {
+    async fn enqueue(&self, organisation: &Organisation, bodies: Vec<Body>, extra: Option<Extra>) -> Answer {
         let committer = self.committer(&organisation.id);
-        let answer = Answer::default();
-        committer.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(Pending {
+        let (sender, mut receiver) = oneshot::channel();
+        committer.queue().push_back(Pending {
             bytes: bodies.iter().map(|body| body.as_str().len() + 1).sum(),
             bodies,
             extra,
             organisation: organisation.clone(),
             deadline: self.clock.now().plus(self.policy.deadline),
-            answer: Arc::clone(&answer),
+            answer: sender,
         });
-        let answered = || answer.lock().unwrap_or_else(PoisonError::into_inner).take();
         loop {
             let mut turn = committer.turn.lock().await;
-            if let Some(result) = answered() {
-                return result;
+            if let Some(answer) = received(&mut receiver) {
+                return answer;
             }
             if turn.group.is_none() {
-                let requests = take_group(&mut committer.queue.lock().unwrap_or_else(PoisonError::into_inner));
+                let requests = take_group(&mut committer.queue());
                 turn.group = self.begin(requests);
             }
             self.write(&organisation.id, &mut turn).await;
             drop(turn);
-            if let Some(result) = answered() {
-                return result;
+            if let Some(answer) = received(&mut receiver) {
+                return answer;
             }
         }
     }
 
-    /// Encodes what is to be written together; only the header depends on the tail, so this is done once.
+    /// Encodes the bodies of a new group. This happens once, because only a segment's header depends on the tail.
+    /// Returns `None` if nothing is left to write.
     fn begin(&self, requests: Vec<Pending>) -> Option<Group> {
         let deadline = requests.iter().map(|request| request.deadline).min()?;
         let bodies: Vec<Body> = requests.iter().flat_map(|request| request.bodies.iter().cloned()).collect();
         let mut parts = Vec::new();
         cut(&bodies, &mut parts);
-        // What could not be read back must not be written.
+        // A body that could not be read back must not be written.
         let unreadable = bodies.iter().any(|body| body.as_str().len() > MAX_TEXT_BYTES);
         if unreadable || parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum::<usize>() > MAX_COMMIT_BYTES {
-            requests.into_iter().for_each(|request| answer(request, Err(AppendError::TooLarge)));
+            requests.into_iter().for_each(|request| request.answer(Err(AppendError::TooLarge)));
             return None;
         }
-        let id = AppendId(entropy::bytes(&*self.entropy));
         Some(Group {
-            id,
+            id: AppendId(entropy::bytes(&*self.entropy)),
             requests,
             parts,
             deadline,
@@ -307,134 +313,66 @@ impl Log {
             retries: 0,
             pauses: 0,
             round_trip: Duration::ZERO,
-            sent: None,
+            placed: None,
             failure: None,
         })
     }
 
-    /// Writes the turn's group, if there is one, until it is there or its deadline has passed, and answers all its
-    /// requests.
+    /// Writes the turn's group, if there is one, until every request of it is answered.
     async fn write(&self, organisation: &OrganisationId, turn: &mut Turn) {
-        while let Some(group) = &mut turn.group {
+        let Turn { group: current, own_tail } = turn;
+        while let Some(group) = current {
             if self.clock.now() >= group.deadline {
-                let unanswered = || Arc::new(StoreError::Unavailable("the answer did not come in time".into()));
-                let error = match group.failure.take().or_else(|| group.sent.is_some().then(unanswered)) {
-                    Some(failure) => AppendError::Unavailable(failure),
-                    None => AppendError::Contended,
-                };
-                turn.tail = None;
-                finish(&mut turn.group, |_, _| Err(error.clone()));
+                *own_tail = None;
+                give_up(current);
                 return;
             }
             if group.attempts > 0 {
                 self.tally.add(Appended { retries: 1, ..Appended::default() });
             }
             group.attempts += 1;
-            let sent = match group.sent.clone() {
-                Some(sent) => sent,
-                None => match self.known_tail(organisation, turn.tail).await {
-                    Ok(tail) => group.sent.insert(self.place(organisation, group, tail)).clone(),
-                    Err(error) => {
-                        self.set_back(group, error).await;
-                        continue;
-                    }
-                },
-            };
-            let sent_at = self.clock.now();
-            let result = self.store.commit(organisation, &sent.commit).await;
-            group.round_trip = self.clock.now().since(sent_at);
-            let recorded = match result {
-                Ok(()) => sent.commit.segments.last().map(Segment::tail),
+            match self.attempt(organisation, group, *own_tail).await {
+                Ok(()) => self.recorded(organisation, current, own_tail),
+                // An earlier attempt had arrived, and its answer was lost.
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
-                    // An earlier try had arrived, and its answer was lost on the way back.
-                    sent.commit.segments.last().map(Segment::tail)
+                    self.recorded(organisation, current, own_tail);
                 }
-                Err(CommitError::Occupied(occupant)) => {
-                    group.sent = None;
-                    group.failure = None;
-                    let at_once = match group.pauses {
-                        0 => self.policy.retries_at_once,
-                        _ => self.policy.retries_after_pause,
-                    };
-                    if group.retries < at_once {
-                        group.retries += 1;
-                        turn.tail = Some((occupant.tail, self.clock.now()));
-                    } else {
-                        group.retries = 0;
-                        group.pauses += 1;
-                        turn.tail = None;
-                        self.back_off(group.round_trip, group.pauses).await;
-                    }
-                    continue;
-                }
+                Err(CommitError::Occupied(occupant)) => self.lost(group, own_tail, occupant.tail).await,
                 Err(CommitError::Refused(index, refusal)) => {
-                    let rest = answer_refused(&mut turn.group, organisation, index, refusal);
-                    turn.group = self.begin(rest);
-                    continue;
+                    let rest = answer_refused(current, organisation, index, refusal);
+                    *current = self.begin(rest);
                 }
-                Err(CommitError::Busy) => {
-                    self.back_off(group.round_trip, group.attempts).await;
-                    continue;
-                }
-                Err(CommitError::Store(error)) => {
-                    self.set_back(group, error).await;
-                    continue;
-                }
-            };
-            turn.tail = recorded.filter(|_| group.attempts == 1).map(|tail| (tail, self.clock.now()));
-            let segments = &sent.commit.segments;
-            self.tally.add(Appended {
-                events: group.requests.iter().map(|request| request.bodies.len() as u64).sum(),
-                bytes: group.requests.iter().map(|request| request.bytes as u64).sum(),
-                retries: 0,
-            });
-            let mut before = sent.behind.event_id(organisation);
-            finish(&mut turn.group, |request, offset| {
-                let receipt = Receipt {
-                    outcome: Outcome::Recorded { before },
-                    spans: spans(segments, offset, request.bodies.len()),
-                    organisation: organisation.clone(),
-                };
-                before = receipt.ids().last();
-                Ok(receipt)
-            });
+                Err(CommitError::Busy) => self.pause(group.round_trip, group.attempts).await,
+                Err(CommitError::Store(error)) => self.failed(group, error).await,
+            }
         }
     }
 
-    async fn known_tail(
+    /// Sends the group's commit to the store. A group without a commit is placed after the tail first.
+    async fn attempt(
         &self,
         organisation: &OrganisationId,
-        own: Option<(Tail, Timestamp)>,
-    ) -> Result<Tail, StoreError> {
-        match own {
-            Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => Ok(tail),
-            _ => self.tail(organisation).await,
+        group: &mut Group,
+        own_tail: OwnTail,
+    ) -> Result<(), CommitError> {
+        if group.placed.is_none() {
+            let tail = match own_tail {
+                Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => tail,
+                _ => self.tail(organisation).await?,
+            };
+            group.placed = Some(self.place(organisation, group, tail));
         }
+        let Some(placed) = &group.placed else { return Ok(()) };
+        let sent_at = self.clock.now();
+        let result = self.store.commit(organisation, &placed.commit).await;
+        group.round_trip = self.clock.now().since(sent_at);
+        result
     }
 
-    /// Notes that the store failed: lets some time pass, or gives up at once where more of it would not help.
-    async fn set_back(&self, group: &mut Group, error: StoreError) {
-        let hopeless = matches!(error, StoreError::Broken(_));
-        group.failure = Some(Arc::new(error));
-        if hopeless {
-            group.deadline = Timestamp::EPOCH;
-        } else {
-            self.back_off(group.round_trip, group.attempts).await;
-        }
-    }
-
-    /// Lets a random time pass, on average twice as long at each round, counted from 1.
-    async fn back_off(&self, round_trip: Duration, round: u32) {
-        let AppendPolicy { pause_first, pause_cap, round_trip_min, .. } = self.policy;
-        let round_trips = pause_first.saturating_mul(1 << (round - 1).min(16)).min(pause_cap);
-        let limit = round_trip.max(round_trip_min).saturating_mul(round_trips);
-        self.clock.sleep(entropy::jitter(&*self.entropy, limit)).await;
-    }
-
-    /// The commit that puts `group` right behind `tail`.
-    fn place(&self, organisation: &OrganisationId, group: &Group, tail: Tail) -> Sent {
+    /// Chains the group's events to `tail`.
+    fn place(&self, organisation: &OrganisationId, group: &Group, tail: Tail) -> Placed {
         let now = self.clock.now();
-        let mut behind = tail;
+        let mut end = tail;
         let mut bodies = group.requests.iter().flat_map(|request| request.bodies.iter().cloned());
         let (name, retention) = group.requests.last().map_or((String::new(), Duration::ZERO), |request| {
             (request.organisation.name.clone(), request.organisation.retention.duration())
@@ -442,48 +380,122 @@ impl Log {
         let mut segments = Vec::with_capacity(group.parts.len());
         for (count, encoded) in &group.parts {
             let part: Vec<Body> = bodies.by_ref().take(*count).collect();
-            let recorded_at = now.max(behind.recorded_at.plus(Duration::from_millis(1)));
-            let first = behind.last + 1;
+            let recorded_at = now.max(end.recorded_at.plus(Duration::from_millis(1)));
+            let first = end.last + 1;
             let segment = Segment {
                 first,
                 count: offset(*count as u64),
                 recorded_at,
-                previous_hash: behind.hash,
-                hash: Segment::chain(organisation, &name, recorded_at, first, behind.hash, &part),
+                previous_hash: end.hash,
+                hash: Segment::chain(organisation, &name, recorded_at, first, end.hash, &part),
                 append: group.id,
                 organisation_name: name.clone(),
                 bodies: encoded.clone(),
                 expires_at: recorded_at.plus(retention).as_secs_ceil(),
             };
-            behind = segment.tail();
+            end = segment.tail();
             segments.push(segment);
         }
-        let mut offset = 0;
+        let mut first = 0;
         let mut items = Vec::new();
         for request in &group.requests {
             match &request.extra {
                 Some(Extra::Key { key, fingerprint }) => items.push(TransactItem::Key(IdempotencyRecord {
                     key: key.0,
                     fingerprint: *fingerprint,
-                    spans: spans(&segments, offset, request.bodies.len()),
+                    spans: spans(&segments, first, request.bodies.len()),
                     expires_at: now.plus(IDEMPOTENCY_TTL).as_secs_ceil(),
                 })),
                 Some(Extra::Change(change)) => items.push(TransactItem::Change(change.clone())),
                 None => {}
             }
-            offset += request.bodies.len();
+            first += request.bodies.len();
         }
-        Sent { behind: tail, commit: Commit { segments, items, now: now.as_millis() / 1000 } }
+        Placed { after: tail, commit: Commit { segments, items, now: now.as_millis() / 1000 } }
+    }
+
+    /// Answers the requests of a group that is in the log.
+    fn recorded(&self, organisation: &OrganisationId, current: &mut Option<Group>, own_tail: &mut OwnTail) {
+        let Some(Group { requests, placed: Some(placed), attempts, .. }) = current.take() else { return };
+        let segments = &placed.commit.segments;
+        // After several attempts other writers are active: the next append had better read the tail.
+        let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
+        *own_tail = tail.map(|tail| (tail, self.clock.now()));
+        self.tally.add(Appended {
+            events: requests.iter().map(|request| request.bodies.len() as u64).sum(),
+            bytes: requests.iter().map(|request| request.bytes as u64).sum(),
+            retries: 0,
+        });
+        let mut before = placed.after.event_id(organisation);
+        let mut first = 0;
+        for request in requests {
+            let count = request.bodies.len();
+            let receipt = Receipt {
+                outcome: Outcome::Recorded { before },
+                spans: spans(segments, first, count),
+                organisation: organisation.clone(),
+            };
+            before = receipt.ids().last();
+            first += count;
+            request.answer(Ok(receipt));
+        }
+    }
+
+    /// Handles a lost conditional write: retries immediately after the segment that took the place, or pauses.
+    async fn lost(&self, group: &mut Group, own_tail: &mut OwnTail, winner: Tail) {
+        group.placed = None;
+        group.failure = None;
+        let immediate_retries = match group.pauses {
+            0 => self.policy.immediate_retries,
+            _ => self.policy.immediate_retries_after_pause,
+        };
+        if group.retries < immediate_retries {
+            group.retries += 1;
+            *own_tail = Some((winner, self.clock.now()));
+        } else {
+            group.retries = 0;
+            group.pauses += 1;
+            *own_tail = None;
+            self.pause(group.round_trip, group.pauses).await;
+        }
+    }
+
+    /// Handles a failure of the store: pauses, or lets the group give up if a retry cannot help.
+    async fn failed(&self, group: &mut Group, error: StoreError) {
+        let is_permanent = matches!(error, StoreError::Broken(_));
+        group.failure = Some(Arc::new(error));
+        if is_permanent {
+            group.deadline = Timestamp::EPOCH;
+        } else {
+            self.pause(group.round_trip, group.attempts).await;
+        }
+    }
+
+    /// Sleeps for a random time. Its maximum doubles with each round, counted from 1.
+    async fn pause(&self, round_trip: Duration, round: u32) {
+        let AppendPolicy { first_pause_round_trips, max_pause_round_trips, min_round_trip, .. } = self.policy;
+        let round_trips = first_pause_round_trips.saturating_mul(1 << (round - 1).min(16)).min(max_pause_round_trips);
+        let limit = round_trip.max(min_round_trip).saturating_mul(round_trips);
+        self.clock.sleep(entropy::jitter(&*self.entropy, limit)).await;
     }
 }
 
-/// Takes from the queue what is written together next: requests that fit one segment, all of them with something beside
-/// their events or all of them without (a transaction costs twice as much, which those without need not pay); or one
-/// large request; or one change.
+/// Returns the answer to this caller's request, if there is one.
+fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
+    receiver.try_recv().unwrap_or_else(|oneshot::Canceled| {
+        // Only a panic while the group was being answered gets here.
+        let error = StoreError::Unavailable("the request was dropped without an answer".into());
+        Some(Err(AppendError::Unavailable(Arc::new(error))))
+    })
+}
+
+/// Removes the requests from the queue that are written together next: requests that fit one segment; or one large
+/// request; or one change. A transaction costs twice as much as a put, so requests that need one are not merged with
+/// requests that do not.
 fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
     /// A transaction has at most 100 items (AWS, "TransactWriteItems").
     const MAX_KEYS: usize = 90;
-    queue.retain(|request| !request.is_abandoned());
+    queue.retain(|request| !request.answer.is_canceled());
     let mut group: Vec<Pending> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
     while let Some(next) = queue.front() {
@@ -522,9 +534,9 @@ fn cut(bodies: &[Body], parts: &mut Vec<(usize, EncodedBodies)>) {
     cut(right, parts);
 }
 
-/// Where the `count` events from `offset` on, counted over all segments, are.
-fn spans(segments: &[Segment], offset: usize, count: usize) -> Vec<Span> {
-    let (mut skip, mut left) = (offset, count);
+/// Returns the positions of `count` events, starting with event number `first` of all segments together.
+fn spans(segments: &[Segment], first: usize, count: usize) -> Vec<Span> {
+    let (mut skip, mut left) = (first, count);
     let mut spans = Vec::new();
     for segment in segments {
         let length = usize::from(segment.count);
@@ -533,8 +545,8 @@ fn spans(segments: &[Segment], offset: usize, count: usize) -> Vec<Span> {
             spans.push(Span {
                 segment: segment.first,
                 recorded_at: segment.recorded_at,
-                index: super::segment::offset(skip as u64),
-                count: super::segment::offset(here as u64),
+                index: offset(skip as u64),
+                count: offset(here as u64),
             });
         }
         skip = skip.saturating_sub(length);
@@ -552,38 +564,35 @@ fn fingerprint(bodies: &[Body]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn answer(request: Pending, result: Result<Receipt, AppendError>) {
-    *request.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+/// Answers all requests of a group whose deadline has passed.
+fn give_up(current: &mut Option<Group>) {
+    let Some(Group { requests, placed, failure, .. }) = current.take() else { return };
+    let unanswered = || Arc::new(StoreError::Unavailable("the answer did not come in time".into()));
+    let error = match failure.or_else(|| placed.is_some().then(unanswered)) {
+        Some(failure) => AppendError::Unavailable(failure),
+        None => AppendError::Contended,
+    };
+    requests.into_iter().for_each(|request| request.answer(Err(error.clone())));
 }
 
-/// Ends the group: answers each request with what `result` makes of it and the number of events before its own.
-fn finish(group: &mut Option<Group>, mut result: impl FnMut(&Pending, usize) -> Result<Receipt, AppendError>) {
-    let mut offset = 0;
-    for request in group.take().into_iter().flat_map(|group| group.requests) {
-        let result = result(&request, offset);
-        offset += request.bodies.len();
-        answer(request, result);
-    }
-}
-
-/// Answers the request whose key or change was refused, and gives back the others.
+/// Answers the request whose key or change was refused, and returns the others.
 fn answer_refused(
-    group: &mut Option<Group>,
+    current: &mut Option<Group>,
     organisation: &OrganisationId,
     index: usize,
     refusal: Refusal,
 ) -> Vec<Pending> {
-    let mut requests = group.take().map(|group| group.requests).unwrap_or_default();
+    let mut requests = current.take().map(|group| group.requests).unwrap_or_default();
     let position = requests.iter().enumerate().filter(|(_, request)| request.extra.is_some()).nth(index);
     let Some(position) = position.map(|(position, _)| position) else { return requests };
     let request = requests.remove(position);
-    let result = match (refusal, &request.extra) {
+    let answer = match (refusal, &request.extra) {
         (Refusal::Conflict(conflict), _) => Err(AppendError::Conflict(conflict)),
         (Refusal::KeyInUse(record), Some(Extra::Key { fingerprint, .. })) if *fingerprint == record.fingerprint => {
             Ok(Receipt { outcome: Outcome::Replayed, spans: record.spans, organisation: organisation.clone() })
         }
         (Refusal::KeyInUse(_), _) => Err(AppendError::KeyReused),
     };
-    answer(request, result);
+    request.answer(answer);
     requests
 }
