@@ -1,16 +1,16 @@
-//! The log: one dense sequence of events per organisation, kept in segments.
+//! The log: one sequence of events per organisation, without gaps, stored in segments.
 //!
-//! Why it holds is in `design.md`, section 2, in short: segment k+1 can only be written by someone who has seen segment
-//! k, because it goes, on condition that nothing is there, to the sequence after k's last. So the order of sequences is
-//! the order of commits, nothing ever appears behind a reader, and a hole in what a read returned is a stale read.
+//! A segment is written on the condition that no item exists at the sequence after the previous segment's last event. So
+//! only a writer that has seen segment k can write segment k+1, and the order of sequences is the order of commits.
+//! Nothing appears behind a reader, and a gap in the result of a read means that the read was stale.
 //!
-//! - [`segment`]: one append's events, how they are encoded, chained and rendered
-//! - [`store`]: the port to where segments are kept
-//! - [`append`]: writing, with group commit, idempotency and retry under contention
-//! - [`read`]: reading from a position or a time, and the tail
-//! - [`segment_index`]: where many times are, found together
+//! - [`segment`]: the events of one append: encoding, hash chain, rendering
+//! - [`store`]: the port to the storage of segments
+//! - [`append`]: group commit, idempotency and retries under contention
+//! - [`read`]: reading from a position, single events, the oldest event
+//! - [`segment_index`]: finding the positions of times
 //!
-//! Architecture invariant: the log knows no tokens, destinations or HTTP, and keeps no index beside its segments.
+//! Architecture invariant: the log does not know tokens, destinations or HTTP, and stores no index beside its segments.
 
 pub mod append;
 pub mod read;
@@ -35,9 +35,9 @@ use self::{
     store::{LogStore, StoreError},
 };
 
-/// How long nothing newer than a segment can have expired: the shortest retention, less a day for clocks that disagree.
-/// A newest segment younger than this is the log's tail for certain; beyond it the anchor has a say.
-const CERTAIN: Duration = Duration::from_secs(6 * 24 * 60 * 60);
+/// While the newest segment is younger than this, nothing newer can have expired, so it is the tail. It is the shortest
+/// retention minus one day for differences between clocks. Once it is older, the anchor counts too.
+const NOTHING_EXPIRES_WITHIN: Duration = Duration::from_secs(6 * 24 * 60 * 60);
 
 /// The logs of all organisations.
 #[derive(Debug)]
@@ -50,14 +50,14 @@ pub struct Log {
     tally: Tally,
 }
 
-/// What was appended in this process.
+/// What this process appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Appended {
-    /// Events, Annals' own among them.
+    /// Includes Annals' own events.
     pub events: u64,
-    /// Bytes of their bodies, a newline each.
+    /// Size of the event bodies, with one newline each.
     pub bytes: u64,
-    /// Tries beyond each append's first.
+    /// Attempts after the first of each append.
     pub retries: u64,
 }
 
@@ -77,7 +77,6 @@ impl Tally {
 }
 
 impl Log {
-    /// A log on `store`, appending as `policy` says.
     #[must_use]
     pub fn new(
         store: Arc<dyn LogStore>,
@@ -88,28 +87,27 @@ impl Log {
         Self { store, clock, entropy, policy, committers: Mutex::default(), tally: Tally::default() }
     }
 
-    /// The tail, strongly consistent; [`Tail::ORIGIN`] where nothing was recorded yet.
+    /// Returns the tail, strongly consistent; [`Tail::ORIGIN`] if nothing was recorded yet.
     ///
-    /// A newest segment that is less than six days old is the tail: nothing newer can have expired. If it is older, or
-    /// only the anchor is left, the later of it and the anchor decides, because time to live deletes late and in any
-    /// order: what is left may be an older segment than the last.
+    /// TTL deletes late and in any order, so the newest segment left may not be the last one written. If it is older than
+    /// six days, or none is left, the later of it and the anchor is the tail.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn tail(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
         let newest = self.store.newest(organisation).await?.unwrap_or(Tail::ORIGIN);
-        if self.clock.now().since(newest.recorded_at) < CERTAIN {
+        if self.clock.now().since(newest.recorded_at) < NOTHING_EXPIRES_WITHIN {
             return Ok(newest);
         }
         let anchor = self.store.anchor(organisation).await?.unwrap_or(Tail::ORIGIN);
         Ok(if anchor.last > newest.last { anchor } else { newest })
     }
 
-    /// Brings the anchor up to the tail, and gives that. The maintenance tick calls it once a day for every organisation;
-    /// it must succeed at least once in the seven days before a segment can expire.
+    /// Moves the anchor forward to the tail and returns the tail. Must succeed at least once in the seven days before a
+    /// segment can expire; the maintenance job calls it daily for every organisation.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
         let tail = self.tail(organisation).await?;
         let anchor = self.store.anchor(organisation).await?;
@@ -119,8 +117,8 @@ impl Log {
         Ok(tail)
     }
 
-    /// What was appended since this was last asked. Where several requests run at the same time, one of them is told what
-    /// all did: the sums are right.
+    /// Returns what was appended since the last call. If requests run concurrently, one of them may get the counts of
+    /// all; the sums are correct.
     #[must_use]
     pub fn take_appended(&self) -> Appended {
         Appended {
@@ -131,9 +129,10 @@ impl Log {
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {
-        const MANY: usize = 1024;
+        const MAX_IDLE: usize = 1024;
         let mut committers = self.committers.lock().unwrap_or_else(PoisonError::into_inner);
-        if committers.len() >= MANY && !committers.contains_key(organisation) {
+        if committers.len() >= MAX_IDLE && !committers.contains_key(organisation) {
+            // An append in progress holds its committer.
             committers.retain(|_, committer| Arc::strong_count(committer) > 1);
         }
         Arc::clone(committers.entry(organisation.clone()).or_default())

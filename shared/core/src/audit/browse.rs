@@ -1,21 +1,21 @@
-//! Looking at the log as people do: the newest events of a stretch of time with how many there were, hour by hour; and one
-//! event with its neighbours. Each is one read, recorded as one.
+//! Browsing the log: the newest events of a period with counts over time, and one event with its neighbours. Each view is
+//! one read and is recorded as one.
 //!
-//! # What it costs
-//! Counting by reading costs 0.03 to 0.09 read units an event, and a round trip a megabyte: 50,000 events are 1,500 units
-//! or more, and of a log of millions they are one end of what is looked at. So:
+//! # Cost
+//! Counting by reading costs 0.03 to 0.09 read units per event and one round trip per megabyte: at least 1,500 read units
+//! for 50,000 events. So:
 //!
-//! - Without a filter nothing is counted. Sequences are dense and time rises with them, so the numbers follow from where
-//!   each bar begins, which [`Log::locate`](crate::log::Log::locate) finds in a few round trips for all: exact, and hardly
-//!   dearer for millions of events. A whole view of a day with 25 bars and 20,000 events in batches of 25 takes 78 read
-//!   units, where counting them by reading takes 323 (`tests/tests/browsing.rs`). What has expired before its time, because
-//!   retention was shortened, counts until it would have expired otherwise.
-//! - With a filter the same scan that fills the page goes on counting, newest first, as far as a page of the API may look
-//!   (10,000 events, 8 MiB). Where that ends early, [`Timeline::counted_since`] says from when on the counts are whole:
-//!   they are the newest, next to the events that are shown.
+//! - Without a filter events are not read to be counted. Sequences have no gaps and recording times increase with them, so
+//!   the counts follow from the position of each bar, and [`Log::locate`](crate::log::Log::locate) finds all positions in
+//!   a few round trips. The counts are exact, and hardly cost more for millions of events. A view of a day with 25 bars and
+//!   20,000 events in batches of 25 takes 78 read units; counting them by reading takes 323. Events that expired early
+//!   because the retention was shortened are counted until their original expiry.
+//! - With a filter the scan that fills the page continues to count, newest first, within the limits of a page of the API
+//!   (10,000 events, 8 MiB). If it reaches a limit, [`Timeline::counted_since`] is the time from which the counts are
+//!   complete.
 //!
-//! The two reads of the first case run at the same time, and the places of both ends are searched for together. So a view
-//! takes no more round trips after one another than the dearer of `GET /audit` and `GET /audit/stats` does.
+//! Without a filter the page and the counts are read concurrently, and the positions of both ends of the period are searched
+//! for together.
 
 use std::time::Duration;
 
@@ -34,10 +34,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long the stretches of a timeline may be: minutes, hours and days that begin where such begin in UTC.
+/// The possible lengths of a timeline's stretches, which begin at full minutes, hours and days in UTC.
 const STEPS: [Duration; 9] =
     [minutes(1), minutes(5), minutes(15), hours(1), hours(6), days(1), days(7), days(28), days(91)];
-/// The most whole stretches in a timeline.
+/// The maximum number of whole stretches in a timeline.
 const MAX_STRETCHES: u64 = 60;
 
 const fn minutes(number: u64) -> Duration {
@@ -52,60 +52,54 @@ const fn days(number: u64) -> Duration {
     hours(number * 24)
 }
 
-/// What to look at.
+/// A request for the newest events with their counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrowseRequest {
     /// Only events recorded at this time or later.
     pub since: Option<Timestamp>,
     /// Only events recorded before this time.
     pub until: Option<Timestamp>,
-    /// Only events that match.
     pub filter: Filter,
-    /// How many events at most.
+    /// The maximum number of events.
     pub page_size: usize,
-    /// The present moment, where the timeline ends unless `until` does.
+    /// The current time, at which the timeline ends unless `until` is earlier.
     pub now: Timestamp,
 }
 
-/// The newest events, and how many there were.
+/// The newest events and their counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Browsed {
-    /// The events, the newest first.
+    /// Newest first.
     pub page: Page,
-    /// How many there were.
     pub timeline: Timeline,
-    /// Whether nothing was ever recorded, whatever was asked for.
+    /// Whether the log never had an event.
     pub log_is_empty: bool,
 }
 
-/// How many events there were over time.
+/// Counts of events over time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
-    /// Where it begins.
     pub since: Timestamp,
-    /// Where it ends.
     pub until: Timestamp,
-    /// How long each stretch is, but for the first and the last.
+    /// The length of each stretch except the first and the last, which may be shorter.
     pub step: Duration,
-    /// All stretches, the oldest first, also those without an event.
+    /// Oldest first, including stretches without events.
     pub stretches: Vec<Stretch>,
-    /// Where counting stopped, because it had looked at enough: there may have been more events before.
+    /// If counting stopped at a limit: the time before which events were not counted.
     pub counted_since: Option<Timestamp>,
 }
 
-/// The events of one stretch of time.
+/// A bar of a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
-    /// When it begins.
     pub since: Timestamp,
-    /// When it ends.
     pub until: Timestamp,
-    /// How many match.
+    /// The number of matching events.
     pub events: u64,
 }
 
 impl Timeline {
-    /// Stretches from `since` to `until` without events: as long as it takes for there to be few enough.
+    /// Creates a timeline without events, with the shortest stretches that give at most [`MAX_STRETCHES`].
     fn between(since: Timestamp, until: Timestamp) -> Self {
         let length = until.since(since);
         let fits = |step: &&Duration| length.as_millis() <= step.as_millis() * u128::from(MAX_STRETCHES);
@@ -115,7 +109,7 @@ impl Timeline {
         let mut stretches = Vec::new();
         let mut begin = since;
         while begin < until {
-            // No leap second is counted in the time since the epoch.
+            // Time since the epoch has no leap seconds.
             let next = Timestamp::from_millis((begin.as_millis() / millis + 1) * millis);
             let end = next.min(until).max(Timestamp::from_millis(begin.as_millis() + 1));
             stretches.push(Stretch { since: begin, until: end, events: 0 });
@@ -124,7 +118,7 @@ impl Timeline {
         Self { since, until, step, stretches, counted_since: None }
     }
 
-    /// How many events there were in all.
+    /// Returns the number of events in all stretches.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.stretches.iter().map(|stretch| stretch.events).sum()
@@ -138,23 +132,21 @@ impl Timeline {
     }
 }
 
-/// One event, and those beside it.
+/// An event and its neighbours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
-    /// The event.
     pub line: Line,
-    /// The event before it, where there is one still.
+    /// `None` if there is none or it has expired.
     pub previous: Option<EventId>,
-    /// The event after it, where there is one yet.
     pub next: Option<EventId>,
 }
 
 impl Audit {
-    /// The newest events that match, and how many there were. Older ones: [`Audit::page`], in descending order from
-    /// `page.next`, with `page.through`.
+    /// Returns the newest matching events and their counts. For older events call [`Audit::page`] in descending order,
+    /// with `page.next` and `page.through`.
     ///
     /// # Errors
-    /// Where the read cannot be done or recorded.
+    /// Returns an error if the read fails or cannot be recorded.
     pub async fn browse(
         &self,
         organisation: &Organisation,
@@ -166,8 +158,8 @@ impl Audit {
         let through = tail.event_id(&organisation.id);
 
         let kept = request.now.minus(organisation.longest_retention.duration());
-        let oldest = index.oldest().map(|(_, recorded_at)| recorded_at);
-        // Nothing is recorded in the future, so no timeline reaches into it.
+        let oldest = index.oldest();
+        // The timeline does not extend into the future, because nothing is recorded there.
         let end = request.now.max(tail.recorded_at).plus(Duration::from_millis(1));
         let until = request.until.map_or(end, |until| until.min(end));
         let since = request.since.or(oldest).map_or(until, |since| since.max(kept)).min(until);
@@ -200,7 +192,7 @@ impl Audit {
         Ok(Browsed { page: page.cut(scan, through, resume), timeline, log_is_empty: tail.last == 0 })
     }
 
-    /// Counts the events of `sequences` by where each stretch begins.
+    /// Counts the events of `sequences` by the position at which each stretch begins.
     async fn measure(
         &self,
         index: &mut SegmentIndex,
@@ -219,10 +211,10 @@ impl Audit {
         Ok(())
     }
 
-    /// One event, and which are beside it.
+    /// Returns an event and its neighbours.
     ///
     /// # Errors
-    /// As [`Audit::event`].
+    /// Returns the same errors as [`Audit::event`].
     pub async fn detail(
         &self,
         organisation: &Organisation,
@@ -231,15 +223,15 @@ impl Audit {
     ) -> Result<Detail, AuditError> {
         let (line, previous, next) = try_join3(
             self.log.event(organisation, id),
-            self.beside(organisation, id, Order::Descending),
-            self.beside(organisation, id, Order::Ascending),
+            self.neighbour(organisation, id, Order::Descending),
+            self.neighbour(organisation, id, Order::Ascending),
         )
         .await?;
         self.record(organisation, reader).await?;
         Ok(Detail { line, previous, next })
     }
 
-    async fn beside(
+    async fn neighbour(
         &self,
         organisation: &Organisation,
         id: EventId,
@@ -256,7 +248,7 @@ impl Audit {
         let limit = ReadLimit { events: 1, bytes: usize::MAX };
         match self.log.read(&organisation.id, range, segment, order, limit).await {
             Ok(run) => Ok(run.lines.first().map(|line| line.id)),
-            // An id that was made up may lie where no log can be read; that it is none is for the event's own read to say.
+            // A forged id may point to a place that cannot be read. The read of the event itself reports it.
             Err(StoreError::Broken(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,12 +1,9 @@
-//! Reading the log: runs of events from a position, positions from ids and times, the oldest event there is.
+//! Reading the log: events from a position, single events by id, the oldest event.
 //!
-//! Reads are eventually consistent as long as what they return is dense; at a hole they are repeated consistently, and
-//! only what is missing then as well has expired.
+//! Reads are eventually consistent as long as the sequences returned have no gap. At a gap the read is repeated with
+//! strong consistency, and only what is still missing then has expired.
 
-use std::{
-    ops::{ControlFlow, RangeInclusive},
-    time::Duration,
-};
+use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::{
     id::EventId,
@@ -15,43 +12,44 @@ use crate::{
 };
 
 use super::{
-    CERTAIN, Log,
+    Log, NOTHING_EXPIRES_WITHIN,
     segment::{Line, Segment},
     store::{Consistency, Order, StoreError},
 };
 
-/// How much one read takes in. It ends with the first segment that reaches either bound.
+/// The size of a read. It ends with the segment that reaches either bound.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadLimit {
-    /// Events.
     pub events: usize,
-    /// Bytes of lines.
+    /// Bytes of lines, with one newline each.
     pub bytes: usize,
 }
 
-/// Events of one log, in the order asked for.
+/// Events of one log, in the requested order.
 #[derive(Debug)]
 pub struct Run {
-    /// The events, none of them expired.
+    /// Without expired events.
     pub lines: Vec<Line>,
-    /// The sequence at which a further read in the same order goes on: where a segment begins (ascending) or ends.
+    /// The sequence from which a further read in the same order continues: the beginning of a segment (ascending) or its
+    /// end (descending).
     pub at: u64,
-    /// Whether the range was read to its end.
+    /// Whether the read reached the end of the range.
     pub ended: bool,
 }
 
-/// How far a read came.
+/// The end position of a read.
 #[derive(Debug, Clone, Copy)]
 pub struct Reached {
-    /// The sequence at which a further read in the same order goes on: where a segment begins (ascending) or ends.
+    /// The sequence from which a further read in the same order continues: the beginning of a segment (ascending) or its
+    /// end (descending).
     pub at: u64,
-    /// Whether the range was read to its end.
+    /// Whether the read reached the end of the range.
     pub ended: bool,
-    /// The first segment that was passed, expired or not.
+    /// The first segment read, expired or not.
     pub first: Option<Passed>,
 }
 
-/// A segment that a read passed.
+/// The header of a segment that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Passed {
     first: u64,
@@ -61,43 +59,39 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// Whether `id` is one of its events.
+    /// Returns whether `id` belongs to an event of the segment.
     #[must_use]
     pub fn holds(&self, id: EventId) -> bool {
         self.first == id.segment() && self.recorded_at == id.recorded_at() && id.index() < self.count
     }
 
-    /// Whether it has expired.
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.expired
     }
 }
 
-/// Why an id marks no place in the log.
+/// Why no event can be found by its id.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// No event of this organisation ever had it.
-    #[error("is no event of this organisation")]
+    #[error("is not an event of this organisation")]
     Unknown,
-    /// Its event has expired.
     #[error("is an event that has expired")]
     Expired {
-        /// The oldest event there is; `None` where all have expired.
+        /// The oldest event that has not expired; `None` if all have.
         oldest: Option<EventId>,
     },
-    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Log {
-    /// The events with a sequence in `range`, up to `limit`. Whole segments are read, so there may be somewhat more. The
-    /// range may begin in the middle of a segment only where `segment_of_start` names the segment's first sequence;
-    /// without it an ascending read begins at the first segment that begins in the range.
+    /// Returns the events with a sequence in `range`, up to `limit`. Whole segments are read, so there may be slightly
+    /// more. If an ascending range begins inside a segment, `segment_of_start` must be the segment's first sequence;
+    /// without it the read begins with the first segment that begins in the range.
     ///
     /// # Errors
-    /// Where the store fails, or gave back what cannot be.
+    /// Returns an error if the store fails or a segment is missing or damaged.
     pub async fn read(
         &self,
         organisation: &OrganisationId,
@@ -115,11 +109,11 @@ impl Log {
         Ok(Run { lines, at: read.at, ended: read.ended })
     }
 
-    /// Hands the events that [`read`](Self::read) would give to `take`, one by one, until it has enough: in memory are at
-    /// most what one answer of the store holds, encoded, and the lines of one segment.
+    /// Passes the events that [`read`](Self::read) would return to `take`, one by one, until it breaks. At most one answer
+    /// of the store, encoded, and the lines of one segment are in memory.
     ///
     /// # Errors
-    /// Where the store fails, or gave back what cannot be; `take` may have had some events by then.
+    /// Returns an error if the store fails or a segment is missing or damaged; `take` may have been called before.
     pub async fn each(
         &self,
         organisation: &OrganisationId,
@@ -162,27 +156,27 @@ impl Log {
         Ok(Reached { at: walk.at, ended: walk.at_end, first })
     }
 
-    /// The next segments of the walk, one behind the other; empty at its end.
+    /// Returns the next segments of the walk, without a gap; none at its end.
     async fn step(&self, organisation: &OrganisationId, walk: &Walk, want: usize) -> Result<Vec<Segment>, StoreError> {
-        // A stretch as long as what is wanted holds at most so many events, because sequences are dense: nothing is read
-        // that is not used. Where it is empty (one large segment, or expired ones), the next segment is looked for.
+        // Sequences have no gaps, so a stretch of `want` sequences holds at most `want` events, and no more is read than
+        // needed. If no segment begins in it (a large segment, or expired ones), the next segment is read instead.
         let stretch = walk.stretch(want);
         let mut segments = self.fetch(organisation, stretch.clone(), walk.order, None, Consistency::Eventual).await?;
         if segments.is_empty() && !walk.ends_with(&stretch) {
             segments = self.fetch(organisation, walk.rest(), walk.order, Some(1), Consistency::Eventual).await?;
         }
-        if walk.has_hole(&segments) {
-            // A stale read, or expiry. A consistent read tells.
+        if walk.has_gap(&segments) {
+            // Either the read was stale or segments have expired. A strongly consistent read tells which.
             segments = self.fetch(organisation, walk.rest(), walk.order, Some(1), Consistency::Strong).await?;
             if let (Some(before), Some(segment)) = (walk.last_recorded_at, segments.first())
-                && walk.has_hole(&segments)
-                && self.clock.now().since(before.min(segment.recorded_at)) < CERTAIN
+                && walk.has_gap(&segments)
+                && self.clock.now().since(before.min(segment.recorded_at)) < NOTHING_EXPIRES_WITHIN
             {
                 return Err(StoreError::Broken(
                     format!("{organisation}: events before sequence {} are missing", segment.first).into(),
                 ));
             }
-            // Segments behind the first one are fetched again in the next step.
+            // The next step reads the segments after the first one again.
         } else if let Some(dense) = walk.dense_prefix(&segments) {
             segments.truncate(dense);
         }
@@ -203,20 +197,20 @@ impl Log {
         self.store.range(organisation, range, order, limit, consistency).await
     }
 
-    /// Whether there is an event at `sequence` or behind it, as far as an eventually consistent read sees. Half a read
-    /// unit where there is none: what an idle destination costs a tick.
+    /// Returns whether an eventually consistent read finds an event at or after `sequence`. Costs half a read unit if
+    /// there is none, which is the price of an idle destination per tick.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn reaches(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
         Ok(self.waiting_since(organisation, sequence).await?.is_some())
     }
 
-    /// When the first event from `sequence` on was recorded, where there is one, as it was a moment ago. As cheap as
-    /// [`Log::reaches`].
+    /// Returns the recording time of the first event at or after `sequence` that an eventually consistent read finds. Costs
+    /// as much as [`Log::reaches`].
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn waiting_since(
         &self,
         organisation: &OrganisationId,
@@ -226,10 +220,10 @@ impl Log {
         Ok(next.map(|segment| segment.recorded_at))
     }
 
-    /// The event with this id.
+    /// Returns the event with this id.
     ///
     /// # Errors
-    /// Where there is none, or none any more.
+    /// Returns an error if there is no such event, if it has expired, or if the store fails.
     pub async fn event(&self, organisation: &Organisation, id: EventId) -> Result<Line, PlaceError> {
         if !id.is_of(&organisation.id) || id.sequence() == 0 {
             return Err(PlaceError::Unknown);
@@ -251,20 +245,20 @@ impl Log {
         Err(self.missing(organisation, id).await)
     }
 
-    /// Why there is no segment where `id` says: it never was, or it has expired and was deleted.
+    /// Returns why no segment begins where `id` says: the event never existed, or it has expired and was deleted.
     async fn missing(&self, organisation: &Organisation, id: EventId) -> PlaceError {
         let tail = match self.tail(&organisation.id).await {
             Ok(tail) => tail,
             Err(error) => return error.into(),
         };
-        let young = self.clock.now().since(id.recorded_at()) < CERTAIN;
+        let young = self.clock.now().since(id.recorded_at()) < NOTHING_EXPIRES_WITHIN;
         if id.sequence() > tail.last || id.recorded_at() > tail.recorded_at || young {
             return PlaceError::Unknown;
         }
-        // What lies around its place may show that it cannot have been there.
-        let around =
+        // The segment at or before its place may show that the event cannot have existed.
+        let nearest =
             self.fetch(&organisation.id, 1..=id.segment(), Order::Descending, Some(1), Consistency::Strong).await;
-        match around {
+        match nearest {
             Ok(segments)
                 if segments.first().is_some_and(|s| s.last() >= id.segment() || s.recorded_at > id.recorded_at()) =>
             {
@@ -282,10 +276,10 @@ impl Log {
         }
     }
 
-    /// The oldest event that has not expired.
+    /// Returns the oldest event that has not expired.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn oldest(&self, organisation: &Organisation) -> Result<Option<EventId>, StoreError> {
         let start = self.first_live(organisation).await?;
         let limit = ReadLimit { events: 1, bytes: usize::MAX };
@@ -293,15 +287,15 @@ impl Log {
         Ok(run.lines.first().map(|line| line.id))
     }
 
-    /// A sequence at which a segment begins and before which everything has expired.
+    /// Returns the beginning of a segment before which every event has expired.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn first_live(&self, organisation: &Organisation) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let first = self.next_segment(&organisation.id, 1, Consistency::Eventual).await?;
         match first {
-            // Deletion lags behind expiry; a jump saves reading through what waits for it.
+            // Expired segments are deleted late. A search by time skips them instead of reading them.
             Some(segment) if segment.is_expired(now) => {
                 self.first_since(organisation, now.minus(organisation.longest_retention.duration())).await
             }
@@ -310,59 +304,16 @@ impl Log {
         }
     }
 
-    /// The first sequence of the first segment recorded at or after `since`; one behind the tail where there is none.
-    ///
-    /// A search over the segments' times, which rise with their sequences: a handful of point reads and no index.
+    /// Returns the first sequence of the segment that contains `sequence`, or of the nearest segment before it.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn first_since(&self, organisation: &Organisation, since: Timestamp) -> Result<u64, StoreError> {
-        let tail = self.tail(&organisation.id).await?;
-        if tail.recorded_at < since {
-            return Ok(tail.last + 1);
-        }
-        // A stale read would place the beginning behind events that are there.
-        let consistency = Consistency::Strong;
-        let Some(oldest) = self.next_segment(&organisation.id, 1, consistency).await? else { return Ok(tail.last + 1) };
-        if oldest.recorded_at >= since {
-            return Ok(oldest.first);
-        }
-        // Invariant: every segment that begins before `low` is too early; the one that begins at `found` is not, and none
-        // that begins from `high` on is before it.
-        let (mut low, mut low_time) = (oldest.last() + 1, oldest.recorded_at);
-        let (mut high, mut high_time) = (tail.segment, tail.recorded_at);
-        let mut found = tail.segment;
-        let mut by_time = true;
-        while low < high {
-            let width = high - low;
-            let guess =
-                if by_time { share(width, since.since(low_time), high_time.since(low_time)) } else { width / 2 };
-            by_time = !by_time;
-            match self.next_segment(&organisation.id, low + guess.min(width - 1), consistency).await? {
-                Some(segment) if segment.recorded_at < since => {
-                    (low, low_time) = (segment.last() + 1, segment.recorded_at);
-                }
-                Some(segment) if segment.first < high => {
-                    (high, high_time) = (segment.first, segment.recorded_at);
-                    found = high;
-                }
-                // Nothing begins between the guess and `high`.
-                _ => high = low + guess.min(width - 1),
-            }
-        }
-        Ok(found)
-    }
-
-    /// The first sequence of the segment that holds the event `sequence`, or of the nearest one before it.
-    ///
-    /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn segment_of(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<u64>, StoreError> {
         let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
         Ok(found.first().map(|segment| segment.first))
     }
 
-    /// The segment that begins at `sequence`, or the next one behind it.
+    /// Returns the first segment that begins at or after `sequence`.
     pub(super) async fn next_segment(
         &self,
         organisation: &OrganisationId,
@@ -374,20 +325,14 @@ impl Log {
     }
 }
 
-/// The part of `width` that `part` is of `whole`.
-pub(super) fn share(width: u64, part: Duration, whole: Duration) -> u64 {
-    let scaled = u128::from(width) * part.as_millis() / whole.as_millis().max(1);
-    u64::try_from(scaled).unwrap_or(u64::MAX)
-}
-
-/// A way through a range of sequences, segment by segment.
+/// The progress of a read through a range of sequences, segment by segment.
 #[derive(Debug)]
 struct Walk {
     range: RangeInclusive<u64>,
     order: Order,
-    /// The sequence expected next: ascending, the next segment's first; descending, its last.
+    /// The sequence expected next: the next segment's first (ascending) or last (descending).
     at: u64,
-    /// When the segment passed last was recorded; `None` at the beginning, where anything may be missing.
+    /// The recording time of the last segment read; `None` at the beginning, where any number of segments may be missing.
     last_recorded_at: Option<Timestamp>,
     at_end: bool,
 }
@@ -401,11 +346,11 @@ impl Walk {
         Self { at_end: range.is_empty(), range, order, at, last_recorded_at: None }
     }
 
-    /// What is left of the range.
+    /// Returns the range that has not been read.
     fn rest(&self) -> RangeInclusive<u64> {
         match self.order {
             Order::Ascending => self.at..=*self.range.end(),
-            // A segment that begins before the range may reach into it.
+            // A segment that begins before the range may end in it.
             Order::Descending => 1..=self.at,
         }
     }
@@ -422,11 +367,11 @@ impl Walk {
         *stretch == self.rest()
     }
 
-    /// Whether `segments` do not begin where they should.
-    fn has_hole(&self, segments: &[Segment]) -> bool {
+    /// Returns whether `segments` does not begin with the expected segment.
+    fn has_gap(&self, segments: &[Segment]) -> bool {
         match segments.first() {
             Some(segment) => self.skips_to(segment),
-            // Nothing at all: at the open end of the log there need be nothing, below a known bound there should.
+            // At the open end of the log there may be no segment. Below a known bound there must be one.
             None => self.order == Order::Descending || *self.range.end() != u64::MAX,
         }
     }
@@ -438,7 +383,7 @@ impl Walk {
         }
     }
 
-    /// How many of `segments` follow one another; `None` where all do.
+    /// Returns how many of `segments` follow one another without a gap; `None` if all do.
     fn dense_prefix(&self, segments: &[Segment]) -> Option<usize> {
         let breaks = |pair: &[Segment]| match self.order {
             Order::Ascending => pair[1].first != pair[0].last() + 1,

@@ -1,8 +1,9 @@
-//! Where in the log many times are, found together: for counts of events that no one has to read, because sequences are
-//! dense and time rises with them.
+//! Finding the positions of times in a log, without an index in the store: recording times increase with sequences, so a
+//! position is found by a search over the segments' headers.
 //!
-//! All times are searched for in rounds: each round asks for two segments a time, at once, and what any of them finds
-//! narrows the search for all. So it takes about as many round trips as one search, whatever the number of times.
+//! Many times are searched for together in rounds. Each round reads two segments per time concurrently, and each segment
+//! found narrows the search for all times. So the number of round trips hardly depends on the number of times. Counts of
+//! events between times follow from the positions, because sequences have no gaps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +11,26 @@ use futures_util::future::{try_join, try_join_all};
 
 use super::{
     Log,
-    read::share,
     segment::{Segment, Tail},
     store::{Consistency, StoreError},
 };
-use crate::{organisation::OrganisationId, time::Timestamp};
+use crate::{
+    organisation::{Organisation, OrganisationId},
+    time::Timestamp,
+};
 
-/// What is known of a log: its tail, and some of its segments.
+/// The segments of a log that are known so far.
 #[derive(Debug)]
 pub struct SegmentIndex {
     organisation: OrganisationId,
     tail: Tail,
-    /// By the sequence at which each begins.
+    /// By first sequence.
     segments: BTreeMap<u64, Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    /// No segment begins from here up to this one.
+    /// No segment begins in `from..first`.
     from: u64,
     last: u64,
     recorded_at: Timestamp,
@@ -44,41 +47,42 @@ impl SegmentIndex {
         index
     }
 
-    /// The log's tail.
     #[must_use]
     pub fn tail(&self) -> &Tail {
         &self.tail
     }
 
-    /// The first sequence of the oldest segment that is there, expired or not, and when it was recorded.
+    /// Returns the recording time of the oldest segment that is stored, expired or not.
     #[must_use]
-    pub fn oldest(&self) -> Option<(u64, Timestamp)> {
-        self.segments.first_key_value().map(|(first, known)| (*first, known.recorded_at))
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.segments.first_key_value().map(|(_, known)| known.recorded_at)
     }
 
-    /// The last known segment before `time`, and the first that is not.
+    /// Returns the last known segment before `time`, and the first known segment at or after it.
     fn around(&self, time: Timestamp) -> (Option<Known>, Option<(u64, Known)>) {
-        let low = self.segments.values().rev().find(|known| known.recorded_at < time);
-        let high = self.segments.iter().find(|(_, known)| known.recorded_at >= time);
-        (low.copied(), high.map(|(first, known)| (*first, *known)))
+        let before = self.segments.values().rev().find(|known| known.recorded_at < time);
+        let after = self.segments.iter().find(|(_, known)| known.recorded_at >= time);
+        (before.copied(), after.map(|(first, known)| (*first, *known)))
     }
 
-    /// The first sequence of the first known segment recorded at or after `time`; one behind the tail where there is none.
-    fn place(&self, time: Timestamp) -> u64 {
+    /// Returns the first sequence of the first known segment at or after `time`, or the sequence after the tail.
+    fn position(&self, time: Timestamp) -> u64 {
         self.around(time).1.map_or(self.tail.last + 1, |(first, _)| first)
     }
 
-    /// Where to look to know `time`'s place better: where it would be were events spread evenly, and in the middle, in
-    /// case they are not. `None` where it is known.
+    /// Returns where to look next for the position of `time`: the place expected if events are spread evenly, and the
+    /// middle, in case they are not. Returns `None` if the position is known.
     fn guesses(&self, time: Timestamp) -> Option<[u64; 2]> {
-        let (Some(low), Some((_, high))) = self.around(time) else { return None };
-        let start = low.last + 1;
-        let width = high.from.checked_sub(start).filter(|width| *width > 0)?;
-        let even = share(width, time.since(low.recorded_at), high.recorded_at.since(low.recorded_at));
-        Some([even, width / 2].map(|part| start + part.min(width - 1)))
+        let (Some(before), Some((_, after))) = self.around(time) else { return None };
+        let start = before.last + 1;
+        let width = after.from.checked_sub(start).filter(|width| *width > 0)?;
+        let part = time.since(before.recorded_at).as_millis();
+        let whole = after.recorded_at.since(before.recorded_at).as_millis().max(1);
+        let even = u64::try_from(u128::from(width) * part / whole).unwrap_or(u64::MAX);
+        Some([even, width / 2].map(|steps| start + steps.min(width - 1)))
     }
 
-    /// Takes in that `found` is the first segment that begins at `asked` or behind it.
+    /// Adds that `found` is the first segment that begins at `asked` or later.
     fn learn(&mut self, asked: u64, found: Option<&Segment>) {
         if let Some(segment) = found.filter(|segment| segment.first <= self.tail.last) {
             let known = Known { from: segment.first, last: segment.last(), recorded_at: segment.recorded_at };
@@ -91,38 +95,62 @@ impl SegmentIndex {
 }
 
 impl Log {
-    /// The ends of a log, for [`locate`](Self::locate): one round trip.
+    /// Returns an index of a log's oldest segment and tail, for [`locate`](Self::locate). Takes one round trip.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn segment_index(&self, organisation: &OrganisationId) -> Result<SegmentIndex, StoreError> {
         let oldest = self.next_segment(organisation, 1, Consistency::Strong);
         let (tail, oldest) = try_join(self.tail(organisation), oldest).await?;
         Ok(SegmentIndex::new(organisation, tail, oldest.as_ref()))
     }
 
-    /// For each of `times`, the first sequence of the first segment recorded at or after it; one behind the tail where
-    /// there is none. What is found on the way is kept in `index`. Eventually consistent reads, at half the price, may
-    /// place a time behind events that have just been recorded.
+    /// Returns for each of `times` the first sequence of the first segment recorded at or after it, or the sequence after
+    /// the tail if there is no such segment. Adds the segments it reads to `index`.
+    ///
+    /// Eventually consistent reads cost half, but may place a time after events that were just recorded. A single time is
+    /// searched for with one read per round, which takes more round trips and fewer read units.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Returns an error if the store fails.
     pub async fn locate(
         &self,
         index: &mut SegmentIndex,
         times: &[Timestamp],
         consistency: Consistency,
     ) -> Result<Vec<u64>, StoreError> {
-        loop {
-            let guesses: BTreeSet<u64> = times.iter().filter_map(|time| index.guesses(*time)).flatten().collect();
-            if guesses.is_empty() {
-                return Ok(times.iter().map(|time| index.place(*time)).collect());
+        for round in 0.. {
+            let guesses = times.iter().filter_map(|time| index.guesses(*time));
+            let places: BTreeSet<u64> = match times {
+                [_] => guesses.map(|guesses| guesses[round % 2]).collect(),
+                _ => guesses.flatten().collect(),
+            };
+            if places.is_empty() {
+                break;
             }
-            let looks = guesses.iter().map(|at| self.next_segment(&index.organisation, *at, consistency));
-            let found = try_join_all(looks).await?;
-            for (asked, segment) in guesses.iter().zip(&found) {
+            let reads = places.iter().map(|place| self.next_segment(&index.organisation, *place, consistency));
+            let found = try_join_all(reads).await?;
+            for (asked, segment) in places.iter().zip(&found) {
                 index.learn(*asked, segment.as_ref());
             }
         }
+        Ok(times.iter().map(|time| index.position(*time)).collect())
+    }
+
+    /// Returns the first sequence of the first segment recorded at or after `since`, or the sequence after the tail if
+    /// there is no such segment.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn first_since(&self, organisation: &Organisation, since: Timestamp) -> Result<u64, StoreError> {
+        let tail = self.tail(&organisation.id).await?;
+        if tail.recorded_at < since {
+            return Ok(tail.last + 1);
+        }
+        // A stale read could place the time after events that exist.
+        let consistency = Consistency::Strong;
+        let oldest = self.next_segment(&organisation.id, 1, consistency).await?;
+        let mut index = SegmentIndex::new(&organisation.id, tail, oldest.as_ref());
+        self.locate(&mut index, &[since], consistency).await.map(|positions| positions[0])
     }
 }
