@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     fault::{Fault, Faults},
+    invisible,
     json::{self, Members},
     time::Timestamp,
 };
@@ -335,7 +336,7 @@ impl Kind for DisplayName {
     }
 
     fn schema(&self) -> Value {
-        json!({"type": "string", "minLength": 1, "maxLength": self.max_chars, "pattern": json::DISPLAY_NAME_PATTERN})
+        json!({"type": "string", "minLength": 1, "maxLength": self.max_chars, "pattern": invisible::visible_text_pattern()})
     }
 }
 

@@ -1,45 +1,48 @@
-//! Reading JSON that strangers send: every fault with its pointer, nothing altered, nothing dropped.
+//! Reading untrusted JSON: every fault is reported with its pointer, and no value is altered or dropped.
 //!
-//! Values that only pass through are kept as the text that was sent, less the white space between its tokens, so that a
-//! number keeps all its digits and an escape its spelling. This module knows nothing of events.
+//! A value that is only passed on stays the text that was sent, without the white space between its tokens, so numbers keep
+//! all digits and escapes their spelling. This module does not know events.
 
 use std::{collections::HashSet, fmt};
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::fault::{Fault, Faults};
+use crate::{
+    fault::{Fault, Faults},
+    invisible,
+};
 
-/// How deep arrays and objects may be nested in a body, the outermost counted as 1.
+/// The maximum nesting of arrays and objects in a body. The outermost counts as 1.
 pub const MAX_DEPTH: usize = 64;
 
-/// `key` as a reference token of a JSON Pointer (RFC 6901, section 3).
+/// Returns `key` as a reference token of a JSON Pointer (RFC 6901, section 3).
 #[must_use]
 pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// The most bytes of a body that is no list of events.
+/// The maximum size of a request body, except for bodies that contain events.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The UTF-8 text of `body`.
+/// Returns `body` as text.
 ///
 /// # Errors
-/// A fault that says at which byte it is none, or that a byte order mark is in front of it (RFC 8259, section 8.1).
+/// Returns a fault if `body` is not UTF-8 or begins with a byte order mark (RFC 8259, section 8.1).
 pub fn utf8(body: &[u8]) -> Result<&str, Fault> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Fault::at("", format!("is not UTF-8: see its byte {}", error.valid_up_to() + 1)))?;
     if text.starts_with('\u{feff}') {
-        return Err(Fault::at("", "is not valid JSON: it begins with a byte order mark, leave that out"));
+        return Err(Fault::at("", "is not valid JSON: it begins with a byte order mark, remove it"));
     }
     Ok(text)
 }
 
-/// The raw value of `text`, checked whole: syntax, nesting up to [`MAX_DEPTH`], numbers that a double can hold, strings
-/// without lone surrogates, no key twice in one object.
+/// Checks a whole JSON text and returns it as a raw value: syntax, nesting up to [`MAX_DEPTH`], numbers within the range of a
+/// double, strings without lone surrogates, no duplicate keys.
 ///
-/// # Errors
-/// Adds to `faults` what is wrong below `pointer`; `None` where the text is no JSON at all.
+/// Adds a fault to `faults` for everything that is wrong, with pointers that begin with `pointer`. Returns `None` if the text
+/// is not JSON or is nested too deeply.
 pub fn check<'a>(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Option<&'a RawValue> {
     let mut walk = Walk { path: vec![pointer.to_owned()], faults, too_deep: false };
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -53,7 +56,7 @@ pub fn check<'a>(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Optio
     serde_json::from_str(text).ok()
 }
 
-/// The text of `value` without the white space between its tokens.
+/// Returns the text of `value` without the white space between its tokens.
 #[must_use]
 pub fn compact(value: &RawValue) -> String {
     let mut text = String::with_capacity(value.get().len());
@@ -72,24 +75,24 @@ pub fn compact(value: &RawValue) -> String {
     text
 }
 
-/// `text` as a JSON string, quotes included.
+/// Returns `text` as a JSON string with its quotes.
 #[must_use]
 pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The string that `value` is.
+/// Reads a string.
 ///
 /// # Errors
-/// What it should have been.
+/// Returns what the value must be.
 pub fn text(value: &RawValue) -> Result<String, String> {
     serde_json::from_str(value.get()).map_err(|_| format!("must be a string, not {}", kind(value)))
 }
 
-/// The string that `value` is, not blank and at most `max` characters long.
+/// Reads a string that is not blank and has at most `max` characters.
 ///
 /// # Errors
-/// What it should have been.
+/// Returns what the value must be.
 pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
     let text = text(value)?;
     if text.trim().is_empty() {
@@ -101,33 +104,23 @@ pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
     Ok(text)
 }
 
-/// A pattern of the texts that [`display_name`] accepts.
-pub const DISPLAY_NAME_PATTERN: &str = concat!(
-    r"^[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]*",
-    r"[^\s\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]",
-    r"[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069\uFEFF]*$",
-);
-
-/// A [`name`] that people are shown: without control characters, and without those that turn the direction of the text
-/// behind them (Unicode, UAX #9, "Explicit Directional Embedding, Override and Isolate"), so that in a list, a log or a
-/// terminal it cannot pass for another.
+/// Reads a [`name`] that people are shown: without hidden characters, so that it cannot pass for another name in a list, a
+/// log or a terminal.
 ///
 /// # Errors
-/// What it should have been.
+/// Returns what the value must be.
 pub fn display_name(value: &RawValue, max: usize) -> Result<String, String> {
-    let turns = |character| matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let breaks = |character| matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}');
     let text = name(value, max)?;
-    match text.chars().find(|&character| character.is_control() || turns(character) || breaks(character)) {
-        Some(character) => Err(format!("must not hold the invisible character U+{:04X}", u32::from(character))),
+    match invisible::find_hidden(&text) {
+        Some(character) => Err(format!("must not contain the invisible character U+{:04X}", u32::from(character))),
         None => Ok(text),
     }
 }
 
-/// The whole number that `value` is, as JSON Schema's `integer` has it: `7`, `7.0` and `7e0` are one number.
+/// Reads a whole number as defined by JSON Schema's `integer`: `7`, `7.0` and `7e0` are the same number.
 #[must_use]
 pub fn whole_number(value: &RawValue) -> Option<u64> {
-    /// Up to here a double is exact.
+    /// Doubles represent all whole numbers up to this one.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let text = value.get();
     text.parse().ok().or_else(|| {
@@ -136,7 +129,7 @@ pub fn whole_number(value: &RawValue) -> Option<u64> {
     })
 }
 
-/// What kind of value it is, with its article.
+/// Returns the type of a value for a message, with its article.
 #[must_use]
 pub fn kind(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
@@ -149,7 +142,7 @@ pub fn kind(value: &RawValue) -> &'static str {
     }
 }
 
-/// The members of the object that `value` is, in their order; `None` where it is none.
+/// Returns the members of an object in their order; `None` if `value` is not an object.
 #[must_use]
 pub fn members(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     struct Object;
@@ -169,7 +162,7 @@ pub fn members(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
     serde_json::Deserializer::from_str(value.get()).deserialize_map(Object).ok()
 }
 
-/// The members of one object, taken out one by one; what is left at the end was not expected.
+/// The members of an object. They are taken out one by one; those left at the end are unknown.
 #[derive(Debug)]
 pub struct Members<'a> {
     pointer: String,
@@ -177,10 +170,10 @@ pub struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// The members of the object that `body` is, [checked](check) whole.
+    /// [Checks](check) a body and returns the members of its object.
     ///
     /// # Errors
-    /// Where it is no JSON object, or longer than [`MAX_BODY_BYTES`], that alone.
+    /// Returns an error if the body is not a JSON object or is longer than [`MAX_BODY_BYTES`].
     pub fn parse_body(body: &'a [u8], faults: &mut Vec<Fault>) -> Result<Self, Faults> {
         if body.len() > MAX_BODY_BYTES {
             return Err(Fault::at("", format!("is larger than {MAX_BODY_BYTES} bytes")).into());
@@ -191,11 +184,11 @@ impl<'a> Members<'a> {
         }
         let members = check(text, "", faults).and_then(|value| Self::of(value, "", faults));
         members.ok_or_else(|| {
-            Faults::none_or(std::mem::take(faults)).err().unwrap_or_else(|| Fault::at("", "is no object").into())
+            Faults::none_or(std::mem::take(faults)).err().unwrap_or_else(|| Fault::at("", "is not an object").into())
         })
     }
 
-    /// The members of `value`, which [`check`] has passed; a fault at `pointer` where it is no object.
+    /// Returns the members of `value`, which must have been [checked](check). Adds a fault at `pointer` if it is not an object.
     pub fn of(value: &'a RawValue, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
         let Some(members) = members(value) else {
             faults.push(Fault::at(pointer, format!("must be an object, not {}", kind(value))));
@@ -204,13 +197,13 @@ impl<'a> Members<'a> {
         Some(Self { pointer: pointer.to_owned(), members })
     }
 
-    /// The pointer of member `key`.
+    /// Returns the pointer of a member.
     #[must_use]
     pub fn pointer(&self, key: &str) -> String {
         format!("{}/{}", self.pointer, escape(key))
     }
 
-    /// Takes out member `key` as it is.
+    /// Removes a member and returns its value.
     pub fn take(&mut self, key: &str) -> Option<&'a RawValue> {
         let (_, value) = self.members.iter().find(|(name, _)| name == key)?;
         let value = *value;
@@ -218,7 +211,7 @@ impl<'a> Members<'a> {
         Some(value)
     }
 
-    /// Takes out member `key` and reads it; its absence is a fault.
+    /// Removes a member and reads it. Adds a fault if it is absent.
     pub fn required<T>(
         &mut self,
         key: &str,
@@ -232,7 +225,7 @@ impl<'a> Members<'a> {
         self.optional(key, faults, read)
     }
 
-    /// Takes out member `key`, where it is there, and reads it.
+    /// Removes a member, if it is present, and reads it.
     pub fn optional<T>(
         &mut self,
         key: &str,
@@ -243,7 +236,7 @@ impl<'a> Members<'a> {
         read(value).map_err(|detail| faults.push(Fault::at(self.pointer(key), detail))).ok()
     }
 
-    /// Reads every member that is left; those that cannot be read are faults.
+    /// Reads every member that is left, and adds a fault for each that cannot be read.
     pub fn each(&self, faults: &mut Vec<Fault>, read: impl Fn(&'a RawValue) -> Result<(), String>) {
         for (key, value) in &self.members {
             if let Err(detail) = read(value) {
@@ -252,7 +245,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Adds a fault for each member that was not taken out.
+    /// Adds a fault for every member that is left.
     pub fn refuse_others(&mut self, faults: &mut Vec<Fault>) {
         for (key, _) in std::mem::take(&mut self.members) {
             faults.push(Fault::at(self.pointer(&key), "is not a known field here"));
@@ -266,7 +259,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// One look at every value of a document, with the path to where it is.
+/// The state of a walk over all values of a document.
 struct Walk<'f> {
     path: Vec<String>,
     faults: &'f mut Vec<Fault>,
@@ -279,7 +272,7 @@ impl Walk<'_> {
     }
 
     fn check_depth<E: de::Error>(&mut self) -> Result<(), E> {
-        // The first element of the path is the pointer of the whole, the others are one a level.
+        // The first element of the path is the document's pointer, the others are one per level.
         if self.path.len() > MAX_DEPTH {
             self.too_deep = true;
             let pointer = self.pointer();
@@ -342,7 +335,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         let mut seen = HashSet::new();
         while let Some(key) = members.next_key::<String>()? {
             self.0.path.push(format!("/{}", escape(&key)));
-            // More faults than are reported need no place.
+            // Faults beyond the maximum are not reported.
             if !seen.insert(key) && self.0.faults.len() < Faults::MAX {
                 let pointer = self.0.pointer();
                 self.0.faults.push(Fault::at(pointer, "is given twice: readers would disagree on which one counts"));
@@ -365,14 +358,14 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_through_is_not_altered() {
+    fn a_compacted_value_keeps_its_digits_and_escapes() {
         let text = "{ \"a\" : [ 1.50 , 12345678901234567890123 ] ,\n\t\"b c\":\"x\\\" \\u00e9 \\\\\" , \"d\" : 1E+2 }";
         let value: &RawValue = serde_json::from_str(text).unwrap();
         assert_eq!(compact(value), r#"{"a":[1.50,12345678901234567890123],"b c":"x\" \u00e9 \\","d":1E+2}"#);
     }
 
     #[test]
-    fn a_whole_number_is_one_however_it_is_written() {
+    fn a_whole_number_can_be_written_in_several_ways() {
         let read = |text: &str| whole_number(serde_json::from_str(text).unwrap());
         for (text, number) in [
             ("0", 0),
@@ -390,19 +383,19 @@ mod tests {
     }
 
     #[test]
-    fn a_key_given_twice_is_found_at_any_depth() {
+    fn a_duplicate_key_is_found_at_any_depth() {
         insta::assert_snapshot!(faults_of(r#"{"a":{"b/c":1,"x":[{"y":1,"y":2}],"b/c":2}}"#), @"/a/x/0/y is given twice: readers would disagree on which one counts; /a/b~1c is given twice: readers would disagree on which one counts");
     }
 
     #[test]
-    fn what_is_no_json_says_where() {
+    fn a_text_that_is_not_json_is_a_fault() {
         for text in ["", "{", "{\"a\":1e999}", r#""\ud800""#, "[1] x", "{\"a\":01}"] {
             assert!(faults_of(text).contains("is not valid JSON"), "{text}: {}", faults_of(text));
         }
     }
 
     #[test]
-    fn nesting_is_allowed_to_the_limit_and_no_further() {
+    fn nesting_is_allowed_up_to_the_limit() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(faults_of(&nested(MAX_DEPTH)), "");
         assert!(faults_of(&nested(MAX_DEPTH + 1)).ends_with("is nested deeper than 64 levels"));

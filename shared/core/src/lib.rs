@@ -1,10 +1,10 @@
-//! The audit log's domain: what an event is, how it is recorded, read and delivered.
+//! The domain of the audit log: events, how they are recorded, read and delivered.
 //!
-//! This crate decides; everything else carries out. It knows no AWS type, no HTTP and no async runtime: storage, time,
-//! randomness, queues and buckets are ports, traits that the `annals-aws` crate and the tests implement.
+//! All decisions are made in this crate. It knows neither AWS nor HTTP nor an async runtime: storage, time, randomness,
+//! queues and buckets are ports, which are traits that the crate `annals-aws` and the tests implement.
 //!
-//! Architecture invariant: time and randomness come in through [`time::Clock`] and [`entropy::Entropy`] alone, so that a
-//! test can walk through weeks in a moment and replay what it saw.
+//! Architecture invariant: time and randomness come in through [`time::Clock`] and [`entropy::Entropy`] only, so a test can
+//! simulate weeks in a moment and repeat a failure.
 
 pub mod administration;
 pub mod admission;
@@ -19,6 +19,7 @@ pub mod fault;
 pub mod format;
 pub mod id;
 pub mod input;
+pub mod invisible;
 pub mod json;
 pub mod log;
 pub mod organisation;

@@ -237,6 +237,16 @@ fn bodies() -> Vec<Case> {
         ("a direction isolated in a name", r"a\u2066b"),
         ("a line separator in a name", "a\u{2028}b"),
         ("a byte order mark in a name", "\u{feff}a"),
+        ("a zero-width space for a name", "\u{200b}"),
+        ("a word joiner in a name", "a\u{2060}b"),
+        ("a left-to-right mark in a name", "a\u{200e}"),
+        ("an Arabic letter mark in a name", "\u{61c}a"),
+        ("a soft hyphen in a name", "a\u{ad}b"),
+        ("an annotation anchor in a name", "a\u{fff9}b"),
+        ("a tag character for a name", "\u{e0041}"),
+        ("a joiner between Latin letters", "a\u{200d}b"),
+        ("a braille blank for a name", "\u{2800}"),
+        ("a Hangul filler for a name", "\u{3164}"),
     ] {
         let organisation = format!(r#"{{"name":"{name}"}}"#);
         cases.push(Case::new(what, Sender::Platform, "PUT /organisations/{org}").body(organisation).at("/name"));

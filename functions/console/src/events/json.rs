@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use annals_core::json;
+use annals_core::{invisible, json};
 use serde_json::value::RawValue;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl fmt::Display for Node {
 /// A JSON string with invisible characters escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    for character in json::quote(text).chars() {
-        if is_hidden(character) {
+    for (character, hidden) in invisible::characters(&json::quote(text)) {
+        if hidden {
             let mut units = [0; 2];
             out.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -137,13 +137,6 @@ fn quoted(text: &str) -> String {
         }
     }
     out
-}
-
-/// Whether a character is not seen, or changes how others are: control characters and those of bidirectional text.
-pub(super) fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(character, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Texts of events, made visible and cut to a length.
 
-use super::json::is_hidden;
+use annals_core::invisible;
+
 use crate::ui::html_bytes;
 
 /// A text that may have been cut.
@@ -27,7 +28,7 @@ impl Cut {
 /// Replaces invisible characters, so that the text is on one line, and cuts it to `max` characters and to `2 * max` bytes of
 /// HTML.
 pub(super) fn short(text: &str, max: usize) -> String {
-    let visible: String = text.chars().take(max + 1).map(visible).collect();
+    let visible: String = invisible::characters(text).take(max + 1).map(visible).collect();
     let cut = Cut::to(&visible, 2 * max);
     if cut.is_cut || visible.chars().count() <= max {
         return cut.text;
@@ -35,11 +36,11 @@ pub(super) fn short(text: &str, max: usize) -> String {
     visible.chars().take(max).chain(['…']).collect()
 }
 
-fn visible(character: char) -> char {
+fn visible((character, hidden): (char, bool)) -> char {
     match character {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or(char::REPLACEMENT_CHARACTER),
         '\u{7f}' => '\u{2421}',
-        character if is_hidden(character) => char::REPLACEMENT_CHARACTER,
+        _ if hidden => char::REPLACEMENT_CHARACTER,
         character => character,
     }
 }

@@ -94,7 +94,7 @@ fn values_never_become_markup_or_links() {
     let pages = |text: &str| {
         let event = hostile(text);
         // Requests with NUL are refused earlier. Other invisible characters stay in a field as the user typed them.
-        let text: String = text.chars().filter(|character| !super::json::is_hidden(*character)).collect();
+        let text: String = text.chars().filter(|character| !annals_core::invisible::is_invisible(*character)).collect();
         let query =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", &text).append_pair("type", &text).finish();
         let timeline = annals_core::audit::browse::Timeline {

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{BucketName, Destination, KeyPrefix, Region, RoleArn};
-use crate::organisation::{Organisation, OrganisationId};
+use crate::{
+    invisible::is_invisible,
+    organisation::{Organisation, OrganisationId},
+};
 
 /// A bucket, and the access to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,20 +132,16 @@ impl Reason {
     }
 }
 
-/// `text` on one line of at most `max_bytes` bytes. A run of white space becomes one space. Control characters and
-/// characters that change the direction of writing are removed. The cut is between characters.
+/// Returns `text` on one line of at most `max_bytes` bytes, cut between characters. Each run of white space becomes one
+/// space, and invisible characters are left out.
 #[must_use]
 pub fn printable(text: &str, max_bytes: usize) -> String {
     const ELLIPSIS: &str = "…";
-    let invisible = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     let mut line = String::new();
     // Control characters such as line ends are white space, and split words.
     for word in text.split_whitespace() {
         let space = usize::from(!line.is_empty());
-        let word = word.chars().filter(|&c| !invisible(c));
+        let word = word.chars().filter(|&c| !is_invisible(c));
         line.extend(std::iter::repeat_n(' ', space).chain(word));
         if line.len() > max_bytes {
             line.truncate(line.floor_char_boundary(max_bytes.saturating_sub(ELLIPSIS.len())));
