@@ -1,12 +1,11 @@
-//! Reading the audit log as its users do: pages, single events, counts, the tail; and that each such read is recorded
-//! itself.
+//! Reading the audit log: pages, single events, counts, the tail. Every read is recorded as an event.
 //!
-//! - [`browse`]: the newest events with how many there were over time, and one event with those beside it
-//! - [`filter`]: which events are asked for
+//! - [`browse`]: the newest events with counts over time, and one event with its neighbours
+//! - [`filter`]: which events match
 //! - [`stats`]: counts of events over time
 //!
-//! A page is read first, so that a cursor that is none changes nothing; then the read is recorded; then the page is
-//! completed up to the event before that record. So a page never shows its own read, and misses nothing that was there.
+//! A page is read first, so an invalid cursor changes nothing. Then the read is recorded, and the page is completed up to
+//! the event before that record. So a page never shows its own read and misses no event recorded before it.
 
 pub mod browse;
 pub mod filter;
@@ -14,8 +13,6 @@ mod scan;
 pub mod stats;
 
 use std::sync::Arc;
-
-use serde::Deserialize;
 
 use self::{
     filter::Filter,
@@ -27,6 +24,7 @@ use crate::{
     format::Format,
     id::EventId,
     json,
+    line::Fields,
     log::{
         Log,
         append::{AppendError, Outcome},
@@ -38,12 +36,12 @@ use crate::{
     time::Timestamp,
 };
 
-/// The most bytes of events on one page, as they count in an answer (see [`answer_bytes`]), so that it stays below the 6 MB
-/// that a Lambda function may give (AWS, "Lambda quotas"), whatever the events' sizes.
+/// The maximum size of the events on a page, counted by [`answer_bytes`], so that an answer stays below the 6 MB that a
+/// Lambda function may return (AWS, "Lambda quotas").
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// Sequences have 40 bits.
+/// Sequences have 40 bits in event ids.
 const MAX_SEQUENCE: u64 = (1 << 40) - 1;
-/// How much is looked at for one page of what a filter leaves; where that ends, the page does.
+/// The maximum that is read for one filtered page. The page ends there, with a `next`.
 const MAX_SCAN: Budget = Budget { events: 10_000, bytes: 8 * 1024 * 1024 };
 
 /// Where a page begins.
@@ -54,35 +52,31 @@ pub enum Start {
     Edge,
     /// With this event.
     From(EventId),
-    /// Behind this event.
+    /// After this event.
     After(EventId),
 }
 
-/// What page to read.
+/// A request for a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Where it begins.
     pub start: Start,
     /// Only events recorded at this time or later.
     pub since: Option<Timestamp>,
     /// Only events recorded before this time.
     pub until: Option<Timestamp>,
-    /// Only events that match.
     pub filter: Filter,
-    /// How many of those that match are passed over first.
+    /// The number of matching events to skip first.
     pub skip: u64,
-    /// No event after this one: the tail as it was at the first page, which every `next` carries on.
+    /// The last event to return: the tail at the time of the first page, which `next` carries to the following pages.
     pub through: Option<EventId>,
-    /// The order of events.
     pub order: Order,
-    /// How many events at most, 1 to 1,000.
+    /// 1 to 1,000 events.
     pub page_size: usize,
-    /// How they are shown.
     pub shape: Shape,
 }
 
 impl Default for PageRequest {
-    /// The oldest hundred.
+    /// Requests the oldest hundred events.
     fn default() -> Self {
         Self {
             start: Start::Edge,
@@ -98,12 +92,12 @@ impl Default for PageRequest {
     }
 }
 
-/// How events are shown.
+/// The representation of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// As [`view`] shows them.
+    /// As JSON objects made by [`view`].
     View,
-    /// One line or row each.
+    /// As one line or row each.
     Format(Format),
 }
 
@@ -120,43 +114,39 @@ impl Shape {
     }
 }
 
-/// Events, and where to go on.
+/// A page of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The events.
     pub lines: Vec<Line>,
-    /// The same, shown.
+    /// The lines in the requested [`Shape`].
     pub shown: Vec<String>,
-    /// The event with which the next page begins, where there is one. Where a filter was given it need not match.
+    /// The event with which the next page begins, if there is one. It may not match the filter.
     pub next: Option<EventId>,
-    /// How many matching events are still to be passed over on the next page.
+    /// The number of matching events that the next page still has to skip.
     pub skip: u64,
-    /// The bound that `next` carries on.
+    /// The bound for the next page.
     pub through: Option<EventId>,
-    /// Where to go on, chronologically, when all pages have been followed: shows what was recorded since.
+    /// Where to continue, in chronological order, after the last page: at events that are recorded later.
     pub resume: Start,
 }
 
-/// Who reads, and how the record of it should describe the call.
+/// The caller that reads, as it is recorded.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    /// Who.
     pub principal: Principal,
-    /// How the call came, as events say it: `API` or `UI`.
+    /// `API` or `UI`.
     pub client_type: &'static str,
-    /// From where.
     pub context: Context,
-    /// The call, as PactFlow describes one: `path`, `queryString`, `method`, `userAgent`, `referer`, `params`.
+    /// The call in PactFlow's format: `path`, `queryString`, `method`, `userAgent`, `referer`, `params`.
     pub call: serde_json::Value,
 }
 
-/// Why there is nothing to show.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The event that was named marks no place in the log.
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// The read could not be recorded, so it did not take place.
+    /// The read could not be recorded, so its result is withheld.
     #[error("the read could not be recorded")]
     Record(#[source] AppendError),
 }
@@ -167,24 +157,23 @@ impl From<StoreError> for AuditError {
     }
 }
 
-/// The audit log of every organisation, for reading.
+/// Recorded reads of every organisation's log.
 #[derive(Debug, Clone)]
 pub struct Audit {
     log: Arc<Log>,
 }
 
 impl Audit {
-    /// Reads from `log`.
     #[must_use]
     pub fn new(log: Arc<Log>) -> Self {
         Self { log }
     }
 
-    /// One page. It may have fewer events than were asked for, or none, and a `next` all the same: where events are long,
-    /// or where a filter leaves so little that looking for more would take too long.
+    /// Returns a page. It may have fewer events than requested, or none, and still a `next`: if events are large, or if so
+    /// few match the filter that the read reached its limit.
     ///
     /// # Errors
-    /// Where a cursor marks no place (nothing is recorded then), or the read cannot be done or recorded.
+    /// Returns an error if a cursor is invalid (nothing is recorded then), or if the read fails or cannot be recorded.
     pub async fn page(
         &self,
         organisation: &Organisation,
@@ -224,7 +213,7 @@ impl Audit {
         }
         let mut skip = request.skip;
         if skip > 0 && request.filter.is_empty() {
-            // Sequences are dense: what is passed over need not be read.
+            // Sequences have no gaps, so skipped events need not be read.
             self.verify(organisation, request.start).await?;
             start = start.saturating_add(skip).min(MAX_SEQUENCE);
             (skip, verified) = (0, true);
@@ -241,14 +230,14 @@ impl Audit {
         }
 
         let (before, own) = self.record(organisation, reader).await?;
-        // A bound that lies ahead, as only a forged one does, would have the chain of pages run after its own records.
+        // A bound beyond the tail must be forged. With it the pages would never end, because each records an event.
         let through = request
             .through
             .filter(|through| before.is_none_or(|before| through.sequence() <= before.sequence()))
             .or(before);
         let last = last.min(through.map_or(0, EventId::sequence));
         if !scan.is_over() && scan.at <= last {
-            // What was recorded while the page was read, or was too new for an eventually consistent read.
+            // Events that were recorded during the read, or were too new for eventually consistent reads.
             let (from, within) = if scan.at < start { (start, segment) } else { (scan.at, None) };
             scan.run(&self.log, &organisation.id, from..=last, within).await?;
         }
@@ -298,7 +287,7 @@ impl Audit {
         Ok(request.cut(scan, through, resume))
     }
 
-    /// Whether the start is an event of this organisation that is still there.
+    /// Returns `Ok` if the start is an event of this organisation that has not expired.
     async fn verify(&self, organisation: &Organisation, start: Start) -> Result<(), PlaceError> {
         match start {
             Start::Edge => Ok(()),
@@ -306,7 +295,7 @@ impl Audit {
         }
     }
 
-    /// The same for a run that was read from there, which tells without a further read where all is well.
+    /// Verifies the start of events that have been read. Usually their first segment is enough to tell.
     async fn check_start(
         &self,
         organisation: &Organisation,
@@ -321,7 +310,7 @@ impl Audit {
             Err(expired @ PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => expired,
             other => return other.map(drop),
         };
-        // Who goes on behind an event that has expired has missed nothing if the very next one is still there.
+        // A reader that continues after an expired event has missed nothing if the next event has not expired.
         let tail = self.log.tail(&organisation.id).await?;
         let next = id.sequence() + 1;
         let limit = ReadLimit { events: 1, bytes: usize::MAX };
@@ -334,27 +323,27 @@ impl Audit {
         }
     }
 
-    /// One event.
+    /// Returns an event.
     ///
     /// # Errors
-    /// Where there is none with this id, none any more, or the read cannot be recorded.
+    /// Returns an error if the event does not exist or has expired, or if the read fails or cannot be recorded.
     pub async fn event(&self, organisation: &Organisation, id: EventId, reader: &Reader) -> Result<Line, AuditError> {
         let line = self.log.event(organisation, id).await?;
         self.record(organisation, reader).await?;
         Ok(line)
     }
 
-    /// The tail before this read was recorded.
+    /// Returns the tail before this read was recorded.
     ///
     /// # Errors
-    /// Where the store fails, or the read cannot be recorded.
+    /// Returns an error if the read fails or cannot be recorded.
     pub async fn tail(&self, organisation: &Organisation, reader: &Reader) -> Result<Tail, AuditError> {
         let tail = self.log.tail(&organisation.id).await?;
         self.record(organisation, reader).await?;
         Ok(tail)
     }
 
-    /// Records a read; gives the event before its record, and the record.
+    /// Records a read. Returns the event before the record, and the record.
     async fn record(
         &self,
         organisation: &Organisation,
@@ -393,7 +382,7 @@ impl PageRequest {
         Scan::new(&self.filter, self.order, skip, self.page_size + 1, budget, MAX_PAGE_BYTES)
     }
 
-    /// The page that a scan, which may have found an event more, makes.
+    /// Makes a page from a scan, which looks for one event more than the page has.
     fn cut(&self, scan: Scan<'_>, through: Option<EventId>, resume: Start) -> Page {
         let skip = scan.to_skip();
         let (mut lines, stopped_at) = (scan.lines, scan.stopped_at);
@@ -401,7 +390,7 @@ impl PageRequest {
         for line in lines.iter().take(self.page_size) {
             let text = self.shape.show(line);
             bytes += answer_bytes(&text);
-            // One event always fits.
+            // A page has at least one event.
             if bytes > MAX_PAGE_BYTES && !shown.is_empty() {
                 break;
             }
@@ -413,8 +402,8 @@ impl PageRequest {
     }
 }
 
-/// What a text adds to an answer: itself, and, because Lambda takes an answer as a JSON string, what it takes to escape
-/// quotes, backslashes and control characters there.
+/// Returns the size of a text in an answer. Lambda takes an answer as a JSON string, in which quotes, backslashes and control
+/// characters are escaped.
 fn answer_bytes(text: &str) -> usize {
     const BETWEEN: usize = 1;
     let escaped = |byte: u8| match byte {
@@ -425,38 +414,21 @@ fn answer_bytes(text: &str) -> usize {
     text.bytes().map(escaped).sum::<usize>() + BETWEEN
 }
 
-/// An event as `GET /audit` shows it: PactFlow's fields, and beside them all fields of its line.
+/// Returns an event as `GET /audit` shows it: PactFlow's fields followed by all fields of the line.
 ///
-/// `db_user_id` is the principal's id, a number where it is one; `user_email` the principal's e-mail address or null;
-/// `payload` is an empty object where the producer gave none.
+/// `db_user_id` is the principal's id, as a number if it is one. `user_email` is the principal's e-mail address or null.
+/// `payload` is an empty object if the event has none.
 #[must_use]
 pub fn view(line: &Line) -> String {
-    #[derive(Deserialize)]
-    struct Fields<'a> {
-        #[serde(borrow)]
-        principal: Principal<'a>,
-        #[serde(borrow)]
-        payload: Option<&'a serde_json::value::RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Principal<'a> {
-        #[serde(borrow)]
-        id: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        email: Option<std::borrow::Cow<'a, str>>,
-    }
-    let fields: Option<Fields<'_>> = serde_json::from_str(&line.text).ok();
-    let (id, email, payload) = match &fields {
-        Some(fields) => (&*fields.principal.id, fields.principal.email.as_deref(), fields.payload.is_some()),
-        None => ("", None, true),
-    };
+    let fields = Fields::of(line);
+    let id = fields.principal.id.as_str();
     let number = id.parse::<i64>().ok().filter(|number| number.to_string() == id);
     format!(
         r#"{{"uuid":"{}","db_user_id":{},"user_email":{},{}{}"#,
         line.id.short(),
         number.map_or_else(|| json::quote(id), |number| number.to_string()),
-        email.map_or_else(|| "null".into(), json::quote),
-        if payload { "" } else { r#""payload":{},"# },
+        fields.principal.email.not_blank().map_or_else(|| "null".into(), json::quote),
+        if fields.payload.is_some() { "" } else { r#""payload":{},"# },
         line.text.strip_prefix('{').unwrap_or(&line.text),
     )
 }
@@ -466,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_as_long_as_lambda_writes_it() {
+    fn the_size_in_an_answer_includes_the_escapes_of_a_json_string() {
         let text: String = (0..=0x100_u32).filter_map(char::from_u32).collect();
         let quotes = 2;
         assert_eq!(answer_bytes(&text) - 1, json::quote(&text).len() - quotes);

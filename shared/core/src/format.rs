@@ -1,25 +1,24 @@
-//! Formats: how events leave the system other than as PactFlow's pages. Owns media types, what an `Accept` header asks
-//! for, and how one [`Line`] is written in each format. It knows no HTTP beyond those two headers' values, and no pages.
+//! Export formats. Owns media types, content negotiation, and how a [`Line`] is written in each format. It does not know
+//! pages, nor HTTP except the values of `Accept` and `Content-Type`.
 //!
 //! | format | media type | one event |
 //! |---|---|---|
-//! | [`Format::Lines`] | `application/x-ndjson` | its line, the bytes that are delivered to a bucket |
-//! | [`Format::CloudEvents`] | `application/x-ndjson; profile=cloudevents` | a CloudEvent in structured mode, one a line |
-//! | [`Format::Ocsf`] | `application/x-ndjson; profile=ocsf` | an event of the Open Cybersecurity Schema Framework, one a line |
-//! | [`Format::Csv`] | `text/csv; charset=utf-8; header=present` | one record, below a header |
+//! | [`Format::Lines`] | `application/x-ndjson` | its line, byte for byte as delivered to a bucket |
+//! | [`Format::CloudEvents`] | `application/x-ndjson; profile=cloudevents` | a CloudEvent in structured mode, one per line |
+//! | [`Format::Ocsf`] | `application/x-ndjson; profile=ocsf` | an event of the Open Cybersecurity Schema Framework, one per line |
+//! | [`Format::Csv`] | `text/csv; charset=utf-8; header=present` | a record, after a header |
 //!
-//! Nobody has registered a media type for CloudEvents or OCSF events on lines. `application/cloudevents+json` is one
-//! event and `application/cloudevents-batch+json` an array (CloudEvents 1.0.2, JSON format, sections 3 and 4), and
-//! a receiver takes whatever begins with `application/cloudevents` for one of its own (HTTP protocol binding, section
-//! 3): both formats are NDJSON, and a parameter says of what, as RFC 6906 has it for profiles.
+//! There is no registered media type for newline-separated CloudEvents or OCSF events. `application/cloudevents+json` is
+//! one event and `application/cloudevents-batch+json` an array (CloudEvents 1.0.2, JSON format, sections 3 and 4), and
+//! receivers treat every type that begins with `application/cloudevents` as one of these (HTTP protocol binding, section
+//! 3). So both formats are NDJSON with a parameter `profile` (RFC 6906).
 //!
-//! Architecture invariant: rendering is a pure function of the line, so the same event is the same bytes for ever; and
-//! it never fails, so that a page cannot be lost to one event.
+//! Architecture invariant: rendering is a pure function of the line, so an event always has the same bytes, and it never
+//! fails, so one event cannot make a page fail.
 
 mod accept;
 mod cloud_events;
 mod csv;
-mod fields;
 mod ocsf;
 #[cfg(test)]
 mod samples;
@@ -29,27 +28,24 @@ use crate::log::segment::Line;
 /// A format of exported events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// The lines as they are delivered.
+    /// The lines as delivered.
     Lines,
     /// CloudEvents 1.0 in NDJSON.
     CloudEvents,
     /// OCSF events in NDJSON, of version [`Format::OCSF_VERSION`].
     Ocsf,
-    /// Comma-separated values (RFC 4180) that a spreadsheet can be trusted with.
+    /// Comma-separated values (RFC 4180) that are safe to open in a spreadsheet.
     Csv,
 }
 
 impl Format {
-    /// Every format.
     pub const ALL: [Self; 4] = [Self::Lines, Self::CloudEvents, Self::Ocsf, Self::Csv];
 
-    /// The version of the CloudEvents specification.
     pub const CLOUD_EVENTS_VERSION: &'static str = cloud_events::VERSION;
 
-    /// The version of the OCSF schema.
     pub const OCSF_VERSION: &'static str = ocsf::VERSION;
 
-    /// Its media type, as the value of `Content-Type`.
+    /// Returns the media type for `Content-Type`.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -60,18 +56,18 @@ impl Format {
         }
     }
 
-    /// The format that an `Accept` header asks for; `None` where it prefers the page (`application/hal+json`), does not
-    /// say, or names nothing that there is (RFC 9110, section 12.5.1, lets a server disregard such a header).
+    /// Returns the format that an `Accept` header prefers. Returns `None` if it prefers the page (`application/hal+json`),
+    /// has no preference, or accepts nothing that is offered (RFC 9110, section 12.5.1, lets a server ignore such a header).
     ///
-    /// The highest `q` wins; among equals what is named in full wins over `text/*` and `*/*`, and then what is named
-    /// first. Names and parameters are compared in lower case, and a parameter other than `profile` and `q` is passed
-    /// over; a `profile` that is none is not taken for the plain lines.
+    /// The highest `q` wins. Among equals a full name wins over `text/*`, that over `*/*`, and then the first one wins.
+    /// Names and parameters are compared in lower case. Parameters other than `profile` and `q` are ignored; a media type
+    /// with an unknown `profile` matches no format.
     #[must_use]
     pub fn negotiate(accept: &str) -> Option<Self> {
         accept::negotiate(accept)
     }
 
-    /// What comes before the first event.
+    /// Returns the text before the first event.
     #[must_use]
     pub fn preamble(self) -> String {
         match self {
@@ -80,8 +76,7 @@ impl Format {
         }
     }
 
-    /// Appends the event of `line` to `out`, the end of line included. It holds no other end of line, but for quoted ones
-    /// in CSV.
+    /// Appends an event to `out`, with the end of its line. It contains no other end of line, except quoted ones in CSV.
     pub fn write(self, line: &Line, out: &mut String) {
         match self {
             Self::Lines => {
@@ -94,7 +89,7 @@ impl Format {
         }
     }
 
-    /// All of a document: the preamble, and each event.
+    /// Returns a document: the preamble and all events.
     #[must_use]
     pub fn document<'a>(self, lines: impl IntoIterator<Item = &'a Line>) -> String {
         let mut out = self.preamble();
@@ -120,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn an_accept_header_with_a_media_type_asks_for_its_format() {
+    fn an_accept_header_with_a_formats_media_type_selects_it() {
         for format in Format::ALL {
             assert_eq!(Format::negotiate(format.media_type()), Some(format));
         }
     }
 
     #[test]
-    fn what_is_no_event_renders_all_the_same() {
+    fn a_line_that_is_not_an_event_is_rendered_too() {
         let [sample] = samples::lines(&[samples::MINIMAL]).try_into().unwrap();
         for text in ["", "{}", "null", "[1]", "no JSON", r#"{"action":7,"entity":"x","context":[]}"#] {
             let line = Line { text: text.into(), ..sample.clone() };
@@ -143,7 +138,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
-        fn every_event_that_is_accepted_reads_back_with_the_same_values(events in samples::events()) {
+        fn every_accepted_event_has_the_same_values_in_every_format(events in samples::events()) {
             let texts: Vec<_> = events.iter().map(Value::to_string).collect();
             let lines = samples::lines(&texts.iter().map(String::as_str).collect::<Vec<_>>());
             for format in [Format::CloudEvents, Format::Ocsf] {

@@ -21,6 +21,7 @@ pub mod id;
 pub mod input;
 pub mod invisible;
 pub mod json;
+pub mod line;
 pub mod log;
 pub mod organisation;
 pub mod portal;

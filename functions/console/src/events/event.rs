@@ -1,6 +1,11 @@
 //! An event for display: the values of its line, and a sentence about it.
 
-use annals_core::{id::EventId, log::segment::Line, time::Timestamp};
+use annals_core::{
+    id::EventId,
+    line::{self, Fields},
+    log::segment::Line,
+    time::Timestamp,
+};
 use maud::{Markup, html};
 
 use super::{json::Node, text::short};
@@ -16,8 +21,9 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    fn of(node: &Node) -> Self {
-        let [id, name, entity_type, email] = ["id", "name", "entityType", "email"].map(|key| node.text_of(key));
+    fn of(reference: &line::Reference<'_>) -> Self {
+        let [id, name, entity_type, email] = [&reference.id, &reference.name, &reference.entity_type, &reference.email]
+            .map(|text| text.as_str().to_owned());
         Self { id, name, entity_type, email }
     }
 
@@ -42,20 +48,18 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// A line that is not JSON has empty values. The log contains none.
     pub(super) fn of(line: &Line) -> Self {
-        let whole = Node::parse(&line.text).unwrap_or(Node::Object(Vec::new()));
-        let reference = |key: &str| whole.member(key).map(Reference::of);
+        let fields = Fields::of(line);
         Self {
             id: line.id,
             at: line.recorded_at,
-            event_type: whole.text_of("type"),
-            action: whole.text_of("action"),
-            entity: reference("entity").unwrap_or_default(),
-            principal: reference("principal").unwrap_or_default(),
-            subject: reference("subject"),
-            client: whole.text_of("clientType"),
-            whole,
+            event_type: fields.kind.as_str().to_owned(),
+            action: fields.action.as_str().to_owned(),
+            entity: Reference::of(&fields.entity),
+            principal: Reference::of(&fields.principal),
+            subject: fields.subject.as_ref().map(Reference::of),
+            client: fields.client_type.as_str().to_owned(),
+            whole: Node::parse(&line.text).unwrap_or(Node::Object(Vec::new())),
         }
     }
 

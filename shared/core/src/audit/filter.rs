@@ -1,43 +1,32 @@
-//! Which events a reader asks for. Owns what matches; where to look, and for how long, is its caller's to say.
+//! Filters of events. Owns which events match; the caller decides where and how far to look.
 
 use std::{borrow::Cow, fmt};
 
-use serde::{
-    Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::log::segment::Line;
+use crate::{line::Fields, log::segment::Line};
 
-/// What an event must be to be shown: all of it together. Of several values of one member any will do; an empty one asks
-/// for nothing. Values are compared exactly.
+/// Conditions that an event must all meet. A field without values is no condition; of several values, one must be equal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Its type is one of these.
     pub types: Vec<String>,
-    /// Its type is none of these.
     pub excluded_types: Vec<String>,
-    /// Its action is one of these.
     pub actions: Vec<String>,
-    /// The type of its entity is one of these.
     pub entity_types: Vec<String>,
-    /// The id of its entity is one of these.
     pub entity_ids: Vec<String>,
-    /// The id of its principal is one of these.
     pub principal_ids: Vec<String>,
-    /// The same once more, by PactFlow's name for it.
+    /// A second condition for the principal's id, under PactFlow's name.
     pub user_ids: Vec<String>,
-    /// This text is in one of its values, whatever the case: a string, or a number as it is written; not in the names of
-    /// fields, and not in what the log itself adds.
+    /// A text that a value contains, ignoring case. Values are strings, and numbers as printed; names of fields and fields
+    /// added by the log are not searched.
     pub text: Option<SearchText>,
 }
 
-/// A text to look for, in lower case.
+/// A text to search for, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchText(String);
 
 impl SearchText {
-    /// A text as its user typed it.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.to_lowercase())
@@ -48,70 +37,36 @@ impl SearchText {
     }
 }
 
-/// What filters and counts go by.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Fields<'a> {
-    #[serde(borrow)]
-    pub(super) action: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    pub(super) kind: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) entity: Entity<'a>,
-    #[serde(borrow)]
-    pub(super) principal: Principal<'a>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Entity<'a> {
-    #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) entity_type: Cow<'a, str>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Principal<'a> {
-    #[serde(borrow)]
-    pub(super) id: Cow<'a, str>,
-}
-
-impl<'a> Fields<'a> {
-    /// The fields of a line; `None` where it is none of ours.
-    pub(super) fn of(line: &'a Line) -> Option<Self> {
-        serde_json::from_str(&line.text).ok()
-    }
-}
-
 impl Filter {
-    /// Whether it asks for nothing: every event matches.
+    /// Returns whether there is no condition, so every event matches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether the event is asked for.
+    /// Returns whether an event meets all conditions.
     #[must_use]
     pub fn matches(&self, line: &Line) -> bool {
-        if self.is_empty() {
-            return true;
-        }
-        let Some(fields) = Fields::of(line) else { return false };
+        self.is_empty() || self.matches_fields(line, &Fields::of(line))
+    }
+
+    /// Returns the same as [`matches`](Self::matches) for a line whose fields have been read.
+    pub(super) fn matches_fields(&self, line: &Line, fields: &Fields<'_>) -> bool {
         let among = |values: &[String], value: &str| values.is_empty() || values.iter().any(|one| one == value);
-        among(&self.types, &fields.kind)
-            && !self.excluded_types.iter().any(|one| *one == fields.kind)
-            && among(&self.actions, &fields.action)
-            && among(&self.entity_types, &fields.entity.entity_type)
-            && among(&self.entity_ids, &fields.entity.id)
-            && among(&self.principal_ids, &fields.principal.id)
-            && among(&self.user_ids, &fields.principal.id)
-            && self.text.as_ref().is_none_or(|text| holds(line, text))
+        let (kind, entity, principal) = (fields.kind.as_str(), &fields.entity, fields.principal.id.as_str());
+        among(&self.types, kind)
+            && !self.excluded_types.iter().any(|one| one == kind)
+            && among(&self.actions, fields.action.as_str())
+            && among(&self.entity_types, entity.entity_type.as_str())
+            && among(&self.entity_ids, entity.id.as_str())
+            && among(&self.principal_ids, principal)
+            && among(&self.user_ids, principal)
+            && self.text.as_ref().is_none_or(|text| contains(line, text))
     }
 }
 
-/// Whether `text` is in a value of the event's own fields.
-fn holds(line: &Line, text: &SearchText) -> bool {
+/// Returns whether a value of the event's own fields contains `text`.
+fn contains(line: &Line, text: &SearchText) -> bool {
     struct Event<'t>(&'t SearchText);
     impl<'de> Visitor<'de> for Event<'_> {
         type Value = bool;
@@ -134,7 +89,7 @@ fn holds(line: &Line, text: &SearchText) -> bool {
     serde_json::Deserializer::from_str(&line.text).deserialize_map(Event(text)).unwrap_or(false)
 }
 
-/// A value in which the text is looked for.
+/// A value that is searched.
 struct Value<'t>(&'t SearchText);
 
 impl<'de> DeserializeSeed<'de> for Value<'_> {
@@ -202,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn each_member_asks_for_one_field_exactly() {
+    fn each_condition_compares_one_field_exactly() {
         type Set = fn(&mut Filter, String);
         let cases: [(Set, &str, &str); 6] = [
             (|filter, value| filter.types.push(value), "mock.renamed", "mock"),
@@ -219,14 +174,14 @@ mod tests {
                 set(filter, wrong.into());
                 set(filter, right.into());
             };
-            assert!(matches(either), "any of several will do");
+            assert!(matches(either), "one of several values is enough");
         }
         assert!(!matches(|filter| filter.excluded_types.push("mock.renamed".into())));
         assert!(matches(|filter| filter.excluded_types.push("audit.read".into())));
     }
 
     #[test]
-    fn members_are_combined_with_and() {
+    fn all_conditions_must_be_met() {
         let both = |action: &str| {
             matches(|filter| {
                 filter.types.push("mock.renamed".into());
@@ -237,18 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn text_is_found_in_values_whatever_the_case_and_however_they_were_escaped() {
+    fn text_is_found_in_values_ignoring_case_and_escapes() {
         let found = |text: &str| matches(|filter| filter.text = Some(SearchText::new(text)));
         for text in ["züRICH", "h \"pay\"", "/v1/tills", "1750", "ada", "update"] {
             assert!(found(text), "{text}");
         }
         for text in ["path", "Acme", "2026-11", "true", "v1 tills", "previousHash"] {
-            assert!(!found(text), "{text} is a name, or of the log, or not there");
+            assert!(!found(text), "{text} is not in a value of the event");
         }
     }
 
     #[test]
-    fn nothing_asked_for_is_everything_and_what_is_no_event_matches_no_filter() {
+    fn a_filter_without_conditions_matches_everything_and_a_broken_line_meets_no_condition() {
         assert!(matches(|_| {}));
         let broken = Line { text: "{".into(), ..line() };
         assert!(Filter::default().matches(&broken));

@@ -1,4 +1,4 @@
-//! Looking for events along the log with a bound on how much is read, whatever a filter leaves of it.
+//! Searching the log for events that match a filter, with a limit on how much is read.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -15,45 +15,44 @@ use crate::{
     time::Timestamp,
 };
 
-/// How much a scan may look at.
+/// The maximum that a scan reads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
-    /// Events.
     pub(super) events: usize,
-    /// Bytes of lines.
+    /// Bytes of lines, with one newline each.
     pub(super) bytes: usize,
 }
 
-/// A scan: what was found, and how far it came.
+/// A scan and its results so far.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     filter: &'a Filter,
     order: Order,
-    /// Matching events that are passed over before any is kept.
+    /// The number of matching events to skip before one is kept.
     skip: u64,
-    /// How many to find.
+    /// The number of events to keep.
     want: usize,
     left: Budget,
-    /// How many bytes of matching lines end it.
+    /// The size of lines that may still be kept.
     keep_bytes: usize,
-    /// Whether it goes on when it has found what it should, to count.
+    /// Whether it continues after it has kept enough events, to count the others.
     counting: bool,
-    /// Where it counts: when each event that matches was recorded.
+    /// The recording time of each matching event, if it counts.
     pub(super) counted: Vec<Timestamp>,
-    /// What was found.
+    /// The events kept.
     pub(super) lines: Vec<Line>,
-    /// The sequence at which it goes on.
+    /// The sequence at which it continues.
     pub(super) at: u64,
-    /// Whether the range was looked at to its end.
+    /// Whether it reached the end of the range.
     pub(super) ended: bool,
-    /// The first segment that was passed.
+    /// The first segment read.
     pub(super) first: Option<Passed>,
-    /// The event at which it stopped, because it had looked at enough.
+    /// The event before which it stopped because a limit was reached.
     pub(super) stopped_at: Option<EventId>,
 }
 
 impl<'a> Scan<'a> {
-    /// A scan for `want` events that match `filter`, which keeps about `keep_bytes` at most.
+    /// Creates a scan for `want` events that match `filter`. It keeps lines of about `keep_bytes` at most.
     pub(super) fn new(
         filter: &'a Filter,
         order: Order,
@@ -79,32 +78,32 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The same, which counts what matches to the end of the range, or as far as it may look.
+    /// Makes the scan count all matching events up to the end of the range or its budget.
     pub(super) fn counting(self) -> Self {
         Self { counting: true, ..self }
     }
 
-    /// How many matching events are still to be passed over.
+    /// Returns the number of matching events that are still to be skipped.
     pub(super) fn to_skip(&self) -> u64 {
         self.skip
     }
 
-    /// Whether there is no reason to look further.
+    /// Returns whether there is no reason to read further.
     pub(super) fn is_over(&self) -> bool {
         self.has_enough() && !self.counting || self.stopped_at.is_some()
     }
 
-    /// Whether it keeps no further event.
+    /// Returns whether it keeps no further event.
     fn has_enough(&self) -> bool {
         self.lines.len() >= self.want || self.counting && self.keep_bytes == 0
     }
 
-    /// Whether it has looked at, or found, as much as it may: the next event is where it stops.
+    /// Returns whether a limit is reached, so that it stops before the next event.
     fn is_exhausted(&self) -> bool {
         self.left.events == 0 || self.left.bytes == 0 || self.keep_bytes == 0 && !self.counting
     }
 
-    /// Looks through `range`, as [`Log::read`] reads it.
+    /// Scans `range`, which has the meaning described at [`Log::read`].
     pub(super) async fn run(
         &mut self,
         log: &Log,
@@ -113,7 +112,7 @@ impl<'a> Scan<'a> {
         segment_of_start: Option<u64>,
     ) -> Result<(), StoreError> {
         let (mut rest, mut within) = (range, segment_of_start);
-        // Where a filter leaves all, no more is read than is needed; where it leaves little, more and more at a time.
+        // If every event matches, no more is read than needed. If few match, each read takes in twice as much.
         let mut stretch = if self.counting { self.left.events } else { self.want - self.lines.len() };
         self.ended = false;
         self.at = match self.order {

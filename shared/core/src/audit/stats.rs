@@ -1,5 +1,5 @@
-//! Counts of events over time: for charts, and to hold a copy of the log against it. Counting reads the events; a call
-//! that has read enough stops, and says where to go on. Counts of such parts add up.
+//! Counts of events over time, for charts and to compare a copy with the log. Counting reads the events. A call that
+//! reaches its limit returns where the next call continues; the counts of the calls add up.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Audit, AuditError, Reader,
-    filter::{Fields, Filter},
-    scan::Budget,
-};
+use super::{Audit, AuditError, Reader, filter::Filter, scan::Budget};
 use crate::{
     id::EventId,
+    line::Fields,
     log::{
         read::{PlaceError, ReadLimit},
         segment::Line,
@@ -24,22 +21,22 @@ use crate::{
     time::Timestamp,
 };
 
-/// How much is looked at in one call.
+/// The maximum that one call reads.
 const MAX_SCAN: Budget = Budget { events: 50_000, bytes: 32 * 1024 * 1024 };
-/// How many bytes of names one call counts under at most, so that an answer stays small.
+/// The maximum size of the distinct names in one call's counts, so that an answer stays small.
 const MAX_NAME_BYTES: usize = 1024 * 1024;
 
-/// How long a stretch of time counts belong to.
+/// The length of the intervals that events are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interval {
-    /// An hour, from its beginning in UTC.
+    /// Full hours in UTC.
     Hour,
-    /// A day, from midnight in UTC.
+    /// Days in UTC.
     Day,
 }
 
 impl Interval {
-    /// Its name, as the API writes it.
+    /// Returns the name used by the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +53,7 @@ impl Interval {
     }
 
     fn beginning(self, at: Timestamp) -> Timestamp {
-        // No leap second is counted in the time since the epoch.
+        // Time since the epoch has no leap seconds.
         let length = u64::try_from(self.duration().as_millis()).unwrap_or(u64::MAX);
         Timestamp::from_millis(at.as_millis() / length * length)
     }
@@ -71,21 +68,18 @@ impl FromStr for Interval {
     }
 }
 
-/// What events are counted by.
+/// The field that events are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// Their type.
     Type,
-    /// Their action.
     Action,
-    /// The type of their entity.
     EntityType,
-    /// The id of their principal.
+    /// The principal's id.
     Principal,
 }
 
 impl By {
-    /// Its name, as the API writes it.
+    /// Returns the name used by the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -98,10 +92,10 @@ impl By {
 
     fn name<'a>(self, fields: &'a Fields<'_>) -> &'a str {
         match self {
-            Self::Type => &fields.kind,
-            Self::Action => &fields.action,
-            Self::EntityType => &fields.entity.entity_type,
-            Self::Principal => &fields.principal.id,
+            Self::Type => fields.kind.as_str(),
+            Self::Action => fields.action.as_str(),
+            Self::EntityType => fields.entity.entity_type.as_str(),
+            Self::Principal => fields.principal.id.as_str(),
         }
     }
 }
@@ -115,46 +109,42 @@ impl FromStr for By {
     }
 }
 
-/// What to count.
+/// A request for counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatsRequest {
     /// Only events recorded at this time or later.
     pub since: Timestamp,
     /// Only events recorded before this time.
     pub until: Timestamp,
-    /// The event with which this part begins, as the part before said.
+    /// The event with which this call begins: `next` of the previous call.
     pub from: Option<EventId>,
-    /// No event after this one: the tail as it was at the first part.
+    /// The last event to count: the tail at the time of the first call.
     pub through: Option<EventId>,
-    /// How long each stretch is.
     pub interval: Interval,
-    /// What is counted apart.
     pub by: By,
-    /// Only events that match.
     pub filter: Filter,
 }
 
-/// Counts.
+/// The counts of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// The stretches that have events, the oldest first.
+    /// The intervals that have events, oldest first.
     pub intervals: Vec<Count>,
-    /// The event with which the next part begins, where there is one.
+    /// The event with which the next call must begin, if there is more to count.
     pub next: Option<EventId>,
-    /// The bound that the next part carries on.
+    /// The bound for the next call.
     pub through: Option<EventId>,
 }
 
-/// The events of one stretch of time that match.
+/// The matching events of one interval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Count {
-    /// When it begins.
     pub start: Timestamp,
-    /// How many.
     pub total: u64,
-    /// How many under each name.
+    /// By the value of the field.
     pub counts: BTreeMap<String, u64>,
-    /// The sequences of the first and the last of them. Without a filter they are as many as the total: sequences are dense.
+    /// The sequences of the first and the last event. Without a filter their number equals the total, because sequences
+    /// have no gaps.
     pub sequences: RangeInclusive<u64>,
 }
 
@@ -162,8 +152,8 @@ impl Audit {
     /// Counts events.
     ///
     /// # Errors
-    /// Where `from` or `through` are no events of this organisation (nothing is recorded then), or the read cannot be done
-    /// or recorded.
+    /// Returns an error if `from` or `through` is not an event of this organisation (nothing is recorded then), or if the
+    /// read fails or cannot be recorded.
     pub async fn stats(
         &self,
         organisation: &Organisation,
@@ -193,7 +183,7 @@ impl Audit {
         let reached = self.log.each(&organisation.id, start..=end, segment, Order::Ascending, limit, take).await?;
         let mut next = counting.stopped_at;
         if next.is_none() && !reached.ended {
-            // The bytes ended it: look which event comes next.
+            // The limit of bytes was reached. The next event is not known yet.
             let limit = ReadLimit { events: 1, bytes: usize::MAX };
             let more = self.log.read(&organisation.id, reached.at..=end, None, Order::Ascending, limit).await?;
             next = more.lines.first().map(|line| line.id);
@@ -203,7 +193,7 @@ impl Audit {
     }
 }
 
-/// Events being counted.
+/// The state of a count.
 struct Counting<'a> {
     request: &'a StatsRequest,
     looked_at: usize,
@@ -223,8 +213,8 @@ impl<'a> Counting<'a> {
             return ControlFlow::Break(());
         }
         self.looked_at += 1;
-        let matching = Fields::of(line).filter(|_| self.request.filter.matches(line));
-        if let Some(fields) = matching {
+        let fields = Fields::of(line);
+        if self.request.filter.matches_fields(line, &fields) {
             let (name, sequence) = (self.request.by.name(&fields), line.sequence());
             let start = self.request.interval.beginning(line.recorded_at);
             let count = self.intervals.entry(start.as_millis()).or_insert_with(|| Count {

@@ -1,12 +1,13 @@
-//! What an `Accept` header asks for. Owns the reading of media ranges (RFC 9110, section 12.5.1), not what is answered.
+//! Content negotiation. Owns the parsing of media ranges (RFC 9110, section 12.5.1).
 
 use super::Format;
 
-/// What a media range means here: `None` is the page.
-struct Wish {
+/// A media range that matches something that is offered.
+struct MediaRange {
     /// In thousandths.
     quality: u16,
     specificity: Specificity,
+    /// `None` is the page.
     format: Option<Format>,
 }
 
@@ -18,18 +19,18 @@ enum Specificity {
 }
 
 pub(super) fn negotiate(accept: &str) -> Option<Format> {
-    let mut best: Option<Wish> = None;
-    for wish in split(accept, ',').filter_map(read).filter(|wish| wish.quality > 0) {
-        let better = |best: &Wish| (wish.quality, wish.specificity) > (best.quality, best.specificity);
+    let mut best: Option<MediaRange> = None;
+    for range in split(accept, ',').filter_map(parse).filter(|range| range.quality > 0) {
+        let better = |best: &MediaRange| (range.quality, range.specificity) > (best.quality, best.specificity);
         if best.as_ref().is_none_or(better) {
-            best = Some(wish);
+            best = Some(range);
         }
     }
     best?.format
 }
 
-/// One media range with its parameters; `None` where it names nothing that there is.
-fn read(range: &str) -> Option<Wish> {
+/// Parses a media range with its parameters. Returns `None` if it matches nothing that is offered.
+fn parse(range: &str) -> Option<MediaRange> {
     let mut parts = split(range, ';').map(str::trim);
     let name = parts.next()?.to_ascii_lowercase();
     let (mut profile, mut quality) = (None, 1000);
@@ -54,16 +55,16 @@ fn read(range: &str) -> Option<Wish> {
         ("*/*", _) => (Specificity::Anything, None),
         _ => return None,
     };
-    Some(Wish { quality, specificity, format })
+    Some(MediaRange { quality, specificity, format })
 }
 
-/// A weight (RFC 9110, section 12.4.2); `None` where it is none.
+/// Parses a weight (RFC 9110, section 12.4.2).
 fn thousandths(text: &str) -> Option<u16> {
     let weight: f32 = text.parse().ok().filter(|weight| (0.0..=1.0).contains(weight))?;
     Some((weight * 1000.0).round() as u16)
 }
 
-/// The parts of `text` between separators that are not in a quoted string.
+/// Splits `text` at separators outside quoted strings.
 fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     text.split(move |character| {
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_weight_then_the_closest_name_then_the_first_decides() {
+    fn the_weight_decides_then_the_specificity_then_the_order() {
         for (accept, expected) in [
             ("", None),
             ("*/*", None),

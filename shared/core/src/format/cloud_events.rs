@@ -1,30 +1,29 @@
-//! CloudEvents 1.0 in structured mode, as JSON (CloudEvents 1.0.2, core specification and JSON event format). Owns the
-//! mapping; the line itself is the event's `data`, unaltered.
+//! CloudEvents 1.0 in structured mode as JSON (CloudEvents 1.0.2, core specification and JSON event format). Owns the
+//! mapping of attributes. The event's `data` is the line, unaltered.
 //!
 //! | attribute | from |
 //! |---|---|
 //! | `id` | `eventId` |
-//! | `source` | `/organisations/{id}`, relative to the API's address; with `id` it is unique |
-//! | `type` | `type`, as `GET /audit?type=` filters on it |
+//! | `source` | `/organisations/{id}`, relative to the API's address; unique together with `id` |
+//! | `type` | `type`, the value that `GET /audit?type=` filters by |
 //! | `subject` | the entity's type and id, such as `MOCK_API/m1` |
-//! | `time` | `occurredAt` in UTC, to the millisecond; where the producer gave none, `timestamp` |
+//! | `time` | `occurredAt` in UTC with milliseconds; `timestamp` if the producer did not send it |
 //! | `datacontenttype` | `application/json` |
-//! | `sequence` (extension "Sequence") | `sequence`, with zeros in front, so that the texts sort as the numbers do |
-//! | `partitionkey` ("Partitioning") | the organisation's id: a broker that heeds it keeps a log's order |
+//! | `sequence` (extension "Sequence") | `sequence` with leading zeros, so that strings sort like numbers |
+//! | `partitionkey` ("Partitioning") | the organisation's id, so that a broker keeps the order of its events |
 //! | `recordedtime` ("Recorded Time") | `timestamp` |
 //! | `authtype`, `authid` ("Auth Context") | the principal's type and id |
 //!
-//! There is no `sequencetype`: `Integer` would mean 32 bits and a wrap-around. There is no `dataschema`: the schema has
-//! no address that is the same in every deployment. A character that a CloudEvents string cannot have (core
-//! specification, "Type System") becomes U+FFFD in an attribute, and stays what it is in `data`.
+//! There is no `sequencetype`, because `Integer` means 32 bits with wrap-around. There is no `dataschema`, because the schema
+//! has no address that is the same in every deployment. A character that is not allowed in a CloudEvents string (core
+//! specification, "Type System") becomes U+FFFD in attributes and is unaltered in `data`.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use crate::{log::segment::Line, time::Timestamp};
+use crate::{line::Fields, log::segment::Line, time::Timestamp};
 
 pub(super) const VERSION: &str = "1.0";
 
@@ -51,7 +50,7 @@ struct CloudEvent<'a> {
 #[serde(untagged)]
 enum Data<'a> {
     Json(&'a RawValue),
-    /// What is no JSON can still be a JSON string.
+    /// A line that is not JSON, as a JSON string.
     Text(&'a str),
 }
 
@@ -63,24 +62,24 @@ pub(super) fn write(line: &Line, out: &mut String) {
         specversion: VERSION,
         id: line.id.to_string(),
         source: format!("/organisations/{organisation}"),
-        kind: allowed(fields.kind.given().unwrap_or("unknown")),
+        kind: allowed(fields.kind.not_blank().unwrap_or("unknown")),
         subject: allowed(&format!("{}/{}", entity.entity_type.as_str(), entity.id.as_str())).into_owned(),
-        time: fields.happened_at(line),
+        time: fields.event_time(line),
         datacontenttype: "application/json",
         // 13 digits: the largest sequence has 40 bits (see `EventId`).
         sequence: format!("{:013}", line.sequence()),
         partitionkey: if organisation.is_empty() { "unknown" } else { organisation },
         recordedtime: line.recorded_at,
         authtype: auth_type(principal.entity_type.as_str()),
-        authid: principal.id.given().map(allowed),
+        authid: principal.id.not_blank().map(allowed),
         data: serde_json::from_str(&line.text).map_or(Data::Text(&line.text), Data::Json),
     };
-    // Every part is a string or JSON already: it cannot fail to be written.
+    // Every part is a string or JSON, so serialisation cannot fail.
     out.push_str(&serde_json::to_string(&event).unwrap_or_default());
     out.push('\n');
 }
 
-/// The "Auth Context" extension's word for a principal.
+/// Returns the type of a principal in the extension "Auth Context".
 fn auth_type(entity_type: &str) -> &'static str {
     match entity_type {
         "USER" => "app_user",
@@ -91,7 +90,7 @@ fn auth_type(entity_type: &str) -> &'static str {
     }
 }
 
-/// `text` with U+FFFD in the place of each character that an attribute cannot have.
+/// Replaces each character that is not allowed in an attribute by U+FFFD.
 fn allowed(text: &str) -> Cow<'_, str> {
     let forbidden = |character: char| {
         let code = u32::from(character);
@@ -122,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_has_no_character_that_the_specification_forbids() {
+    fn an_attribute_has_no_forbidden_character() {
         assert_eq!(allowed("mock\n\u{85}_\u{fdd0}\u{1ffff}api"), "mock\u{fffd}\u{fffd}_\u{fffd}\u{fffd}api");
         assert!(matches!(allowed("Zürich 🚆"), Cow::Borrowed(_)));
     }
 
     #[test]
-    fn sequences_sort_as_texts() {
+    fn sequences_sort_as_strings() {
         let texts = [1_u64, 9, 10, 99, 1 << 40].map(|sequence| format!("{sequence:013}"));
         assert!(texts.is_sorted());
     }

@@ -1,27 +1,30 @@
-//! CSV (RFC 4180, UTF-8 without a byte order mark) that a spreadsheet opens without running what a stranger wrote into an
-//! event. Owns the columns, the quoting and the escape; an event's free objects are one cell of compact JSON each.
+//! CSV (RFC 4180, UTF-8 without a byte order mark) in which a spreadsheet finds no formulas. Owns the columns, the quoting
+//! and the escaping of formulas. Each free-form object of an event is one cell of compact JSON.
 //!
-//! # The escape
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@`, or with a form of these that is normalised to them
-//! (`＝`, `﹣`, …), for a formula, also behind white space or a quote, and also where a tab or a line end leads (OWASP,
-//! "CSV Injection"). A spreadsheet that expects semicolons ends cells where a `;`, tab or line end is, whatever is
-//! quoted: what follows one of these counts as a cell of its own.
+//! # Escaping
+//! A spreadsheet treats a cell as a formula if it begins with `=`, `+`, `-` or `@`, or with a character that is normalised
+//! to one of them (`＝`, `﹣`, …). White space, a quote, a tab or a line end may come before it (OWASP, "CSV Injection").
+//! A spreadsheet that expects semicolons also ends a cell at `;`, tab or line end within quotes, so the text after one of
+//! these counts as the beginning of a cell, too.
 //!
-//! - In a cell of text, an apostrophe goes in front of each such beginning. `-5` and `-0.25`, which can only be numbers,
-//!   are left as they are.
-//! - In a cell of JSON (`permission`, `before`, `after`, `context`, `payload`, `metadata`), the semicolon before such a
-//!   beginning is written `\u003b`, which is the same JSON.
+//! - In a cell of text an apostrophe is inserted before each such beginning. `-5` and `-0.25` are not escaped, because they
+//!   can only be numbers.
+//! - In a cell of JSON (`permission`, `before`, `after`, `context`, `payload`, `metadata`) the semicolon before such a
+//!   beginning is written as `\u003b`, which is the same JSON.
 //!
-//! To undo it, read the CSV, and in each cell of text remove one apostrophe at the very beginning, and one behind each
-//! `;`, tab, CR and LF, where the beginning without it is one that would be escaped. That gives back every text: what
-//! itself begins with an apostrophe before a formula was given another one. JSON needs no undoing.
+//! To restore a cell of text, remove one apostrophe at its beginning and after each `;`, tab, CR and LF if the text without
+//! it would be escaped there. This restores every text, because an apostrophe before a formula is escaped as well. JSON
+//! needs no restoring.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Text, Thing};
-use crate::log::segment::{Line, LineHash};
+use crate::{
+    invisible::is_invisible,
+    line::{Fields, Reference, Text},
+    log::segment::{Line, LineHash},
+};
 
 /// The header, in the order of [`write()`].
 const COLUMNS: [&str; 32] = [
@@ -59,7 +62,7 @@ const COLUMNS: [&str; 32] = [
     "previousHash",
 ];
 
-/// The last column, which is no field of the line: the SHA-256 of the line, the next line's `previousHash`.
+/// The last column is not a field of the line: the SHA-256 of the line, which is the next line's `previousHash`.
 const HASH_COLUMN: &str = "hash";
 
 pub(super) fn header() -> String {
@@ -72,17 +75,17 @@ pub(super) fn write(line: &Line, out: &mut String) {
     let fields = Fields::of(line);
     let context = fields.context();
     out.push_str(&format!("{},{},{}", line.sequence(), line.id, line.recorded_at));
-    let none = Thing::default();
-    let thing = |out: &mut String, thing: &Thing<'_>| {
-        [&thing.id, &thing.name, &thing.entity_type].into_iter().for_each(|text| text_cell(out, text));
+    let none = Reference::default();
+    let reference = |out: &mut String, reference: &Reference<'_>| {
+        [&reference.id, &reference.name, &reference.entity_type].into_iter().for_each(|text| text_cell(out, text));
     };
     [&fields.occurred_at, &fields.kind, &fields.action].into_iter().for_each(|text| text_cell(out, text));
     [&fields.organisation.id, &fields.organisation.name].into_iter().for_each(|text| text_cell(out, text));
-    thing(out, &fields.entity);
-    thing(out, &fields.principal);
+    reference(out, &fields.entity);
+    reference(out, &fields.principal);
     text_cell(out, &fields.principal.email);
-    thing(out, fields.parent_entity.as_ref().unwrap_or(&none));
-    thing(out, fields.subject.as_ref().unwrap_or(&none));
+    reference(out, fields.parent_entity.as_ref().unwrap_or(&none));
+    reference(out, fields.subject.as_ref().unwrap_or(&none));
     for text in [&fields.client_type, &context.ip_address, &context.user_agent, &context.request_id] {
         text_cell(out, text);
     }
@@ -102,7 +105,7 @@ fn json_cell(out: &mut String, json: Option<&RawValue>) {
     cell(out, &defuse_json(json.map_or("", RawValue::get)));
 }
 
-/// A comma and a cell, in quotes where a reader could take a part of it for something else.
+/// Appends a comma and a cell, in quotes if its content needs them.
 fn cell(out: &mut String, content: &str) {
     out.push(',');
     let blank_edge = content.starts_with(char::is_whitespace) || content.ends_with(char::is_whitespace);
@@ -120,12 +123,12 @@ fn cell(out: &mut String, content: &str) {
     out.push('"');
 }
 
-/// What is in front of a cell.
+/// What precedes the beginning of a cell.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
-    /// A comma, or nothing.
+    /// A comma or nothing.
     Cell,
-    /// A character within a cell that some spreadsheets end a cell with.
+    /// A character within a cell at which some spreadsheets end the cell.
     Separator,
 }
 
@@ -153,7 +156,7 @@ fn defuse_json(json: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(json.len() + 8);
     for (index, part) in json.split(';').enumerate() {
         if index > 0 {
-            // A semicolon can only be in a string, and never behind the backslash of an escape.
+            // In JSON a semicolon is always in a string and never follows the backslash of an escape.
             out.push_str(if fires(part, Before::Separator) { r"\u003b" } else { ";" });
         }
         out.push_str(part);
@@ -161,7 +164,7 @@ fn defuse_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a cell that begins so may be taken for a formula. `text` ends with the separator that ends it, if any.
+/// Returns whether a cell that begins with `text` may be treated as a formula. `text` ends with the separator, if any.
 fn fires(text: &str, before: Before) -> bool {
     let lead = |character: &char| !is_separator(*character) && is_lead(*character);
     match text.chars().find(|character| !lead(character)) {
@@ -179,20 +182,18 @@ fn is_line_or_tab(character: char) -> bool {
     matches!(character, '\t' | '\r' | '\n')
 }
 
-/// The four, their small and full-width forms (Unicode, "Small Form Variants", "Halfwidth and Fullwidth Forms").
+/// The four characters and their small and full-width forms (Unicode, "Small Form Variants", "Halfwidth and Fullwidth Forms").
 fn is_formula(character: char) -> bool {
     matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫')
 }
 
-/// What a spreadsheet, or what cleans text for one, may pass over: white space, quotes, what cannot be seen.
+/// Characters that a spreadsheet may ignore before a formula: white space, quotes, invisible characters.
 fn is_lead(character: char) -> bool {
     let quote = matches!(character, '"' | '\'' | '`' | '´' | '‘' | '’' | '‚' | '“' | '”' | '„' | '＂' | '＇');
-    let unseen = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-        || matches!(character, '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    quote || unseen || character.is_whitespace() || character.is_control()
+    quote || character.is_whitespace() || is_invisible(character)
 }
 
-/// A negative number and nothing else: digits, and perhaps a point and digits.
+/// Returns whether `text` is a minus sign and digits, with at most one decimal point between digits.
 fn is_negative_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some(number) = text.strip_prefix('-') else { return false };
@@ -205,7 +206,7 @@ pub(super) mod tests {
     use crate::format::{Format, samples};
     use proptest::prelude::*;
 
-    /// The text that a cell was made of, as the documentation of this module says.
+    /// Restores the text of a cell as described in the module's documentation.
     pub(in crate::format) fn undo(cell: &str) -> String {
         let mut before = Before::Cell;
         let mut text = String::new();
@@ -218,7 +219,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_event_is_a_record_below_the_header() {
+    fn an_event_is_a_record_after_the_header() {
         insta::assert_snapshot!(Format::Csv.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
         sequence,eventId,timestamp,occurredAt,type,action,organisationId,organisationName,entityId,entityName,entityType,principalId,principalName,principalType,principalEmail,parentEntityId,parentEntityName,parentEntityType,subjectId,subjectName,subjectType,clientType,ipAddress,userAgent,requestId,permission,before,after,context,payload,metadata,previousHash,hash
         7,01a202b2-c57b-7000-8000-000001e08acc,2026-11-22T10:00:00.123Z,2026-11-22T11:59:58.5+02:00,user.role_changed,UPDATE,acme,"Acme, ""Ltd""",u2,"'=Ben; ""the"" Builder, 日本",USER,7,Ada,USER,ada@example.com,t1,Core,TEAM,k1,Key,API_KEY,UI,192.0.2.1,"Mozilla/5.0 (X11; Linux)",r-1,"{""permissions"":[{""id"":""p1"",""friendlyId"":""read""}]}","{""role"":""editor"",""limit"":12345678901234567890123}","{""role"":""owner\u003b=1+1""}","{""ipAddress"":""192.0.2.1"",""userAgent"":""Mozilla/5.0 (X11; Linux)"",""requestId"":""r-1"",""location"":""Oslo""}","{""method"":""PUT"",""path"":""/users/u2"",""queryString"":""a=1"",""referer"":""https://app.example/"",""n"":1.50}","{""ticket"":""T-1""}",0000000000000000000000000000000000000000000000000000000000000000,fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb
@@ -227,7 +228,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_spreadsheet_would_run_is_text() {
+    fn a_formula_is_escaped() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
@@ -270,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_no_spreadsheet_would_run_is_left_as_it_is() {
+    fn a_text_that_is_not_a_formula_is_unaltered() {
         for text in [
             "",
             "-5",
@@ -310,7 +311,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn commas_quotes_and_line_ends_are_kept_within_their_cell() {
+    fn commas_quotes_and_line_ends_stay_within_their_cell() {
         let mut out = String::new();
         for content in ["plain", "a,b", "say \"hi\"", "a\r\nb", " edge", "a;b", ""] {
             cell(&mut out, content);
@@ -322,11 +323,11 @@ pub(super) mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn every_text_is_had_back_and_no_cell_of_any_dialect_is_a_formula(text in "[-=+@＝;'\" \t\r\n\u{feff}a1.]{0,12}") {
+        fn every_text_can_be_restored_and_no_cell_of_any_dialect_is_a_formula(text in "[-=+@＝;'\" \t\r\n\u{feff}a1.]{0,12}") {
             let cell = defuse_text(&text);
             prop_assert_eq!(undo(&cell), text.clone());
             prop_assert!(cell.len() == text.len() || cell.contains('\''));
-            // Whatever ends cells: none begins with a formula once the leading white space is gone.
+            // With any set of separators no cell begins with a formula after white space.
             for separators in [&[][..], &[';'], &['\t'], &['\r', '\n'], &[';', '\t', '\r', '\n']] {
                 for part in cell.split(separators) {
                     let begins = part.trim_start_matches([' ', '"', '\u{feff}', '\t', '\r', '\n']).chars().next();

@@ -1,58 +1,61 @@
-//! Events of the Open Cybersecurity Schema Framework (OCSF) 1.8.0, each a JSON object. Owns the mapping; what an event of
-//! a class must hold is in the published schema, against which `.ci/validate-formats` checks it.
+//! Events of the Open Cybersecurity Schema Framework (OCSF) 1.8.0 as JSON objects. Owns the mapping. `.ci/validate-formats`
+//! checks the result against the published schema.
 //!
 //! # Classes and activities
-//! The first row that fits decides. Actions are compared in upper case; `TYPE` is the entity's type.
+//! The first matching row decides. Actions are compared in upper case.
 //!
-//! | class | of | actions: activity |
+//! | class | entity type | actions: activity |
 //! |---|---|---|
 //! | Authentication (3002) | any | `LOGIN`: Logon · `LOGOUT`: Logoff |
-//! | User Access Management (3005) | a subject that is a `USER`, and a permission | `ACL_GRANT`: Assign Privileges · `ACL_REVOKE`: Revoke Privileges |
+//! | User Access Management (3005) | any, with a permission and a subject of type `USER` | `ACL_GRANT`: Assign Privileges · `ACL_REVOKE`: Revoke Privileges |
 //! | Account Change (3001) | `USER` | `CREATE`, `SIGNUP`: Create · `ENABLE`, `ACTIVATE`: Enable · `PASSWORD_CHANGE`: Password Change · `PASSWORD_RESET`: Password Reset · `DISABLE`, `DEACTIVATE`, `SUSPEND`: Disable · `DELETE`: Delete · `LOCK`: Lock · `UNLOCK`: Unlock · `MFA_ENABLE`: MFA Factor Enable · `MFA_DISABLE`: MFA Factor Disable |
 //! | Entity Management (3004) | `USER`, `TEAM`, `GROUP`, `ORGANISATION`, `ORGANIZATION`, `POLICY`, `KEY`, `API_KEY`, `S3_AUDIT_SINK` | `CREATE`: Create · `READ`: Read · `UPDATE`: Update · `DELETE`: Delete · `ENABLE`: Enable · `DISABLE`: Disable · `ACTIVATE`: Activate · `DEACTIVATE`: Deactivate · `SUSPEND`, `PAUSE`: Suspend · `RESUME`: Resume |
-//! | API Activity (6003) | everything else | `CREATE`, `READ`, `UPDATE`, `DELETE`: these · any other: Other, by the action's own name |
+//! | API Activity (6003) | any | `CREATE`: Create · `READ`: Read · `UPDATE`: Update · `DELETE`: Delete · any other: Other, with the action as its name |
 //!
-//! So of Annals' own events destinations, tokens and organisations are Entity Management, `audit.read` is API Activity:
-//! Read, and `destination.test`, `.replay` and `.gap` are API Activity: Other.
+//! Annals' own events about destinations, tokens and organisations are Entity Management, `audit.read` is API Activity: Read,
+//! and `destination.test`, `.replay` and `.gap` are API Activity: Other.
 //!
 //! # Attributes
 //! | attribute | from |
 //! |---|---|
-//! | `time` | `occurredAt`; where the producer gave none, `timestamp` |
+//! | `time` | `occurredAt`; `timestamp` if the producer did not send it |
 //! | `metadata.uid`, `.sequence`, `.event_code`, `.tenant_uid` | `eventId`, `sequence`, `type`, the organisation's id |
-//! | `metadata.logged_time`, `.original_time` | `timestamp`; `occurredAt` as it was sent |
+//! | `metadata.logged_time`, `.original_time` | `timestamp`; `occurredAt` as sent |
 //! | `actor.user`, `actor.app_name` | `principal`, `clientType` |
-//! | `user` | the entity (3001); the entity where it is a user, else the principal (3002); the subject (3005) |
-//! | `entity`, `entity_result` (3004) | the entity with `before`, and with `after`, as their `data` |
-//! | `resources` (6003, 3005) | the entity as Target; in 6003 also the subject as Affected, the parent entity as Related |
+//! | `user` | the entity (3001); the entity if it is a user, otherwise the principal (3002); the subject (3005) |
+//! | `entity`, `entity_result` (3004) | the entity, with `before` and `after` as `data` |
+//! | `resources` (6003, 3005) | the entity as Target; in 6003 also the subject as Affected and the parent entity as Related |
 //! | `privileges` (3005) | the permissions' `friendlyId`, or `ALL_PERMISSIONS` |
-//! | `service` (3002) | the organisation: what was signed in to |
+//! | `service` (3002) | the organisation, as the service signed in to |
 //! | `api` (6003) | `type` as the operation, `context.requestId` as the request's uid |
-//! | `src_endpoint` | `context.ipAddress` where it is one; else `clientType` as its name |
-//! | `http_request` | `context.requestId`, `.userAgent`, and of the `payload` what PactFlow says of a call: `method`, `path`, `queryString`, `userAgent`, `referer` |
+//! | `src_endpoint` | `context.ipAddress` if it is valid, otherwise `clientType` as the name |
+//! | `http_request` | `context.requestId`, `.userAgent`, and PactFlow's description of a call in `payload`: `method`, `path`, `queryString`, `userAgent`, `referer` |
 //! | `status_id` | see below |
-//! | `severity_id` | Medium for `destination.gap`, events that were never delivered; else Informational |
-//! | `unmapped` | what has no attribute of its own in the class, as it is: `clientType`, `previousHash`, `parentEntity`, `subject`, `permission`, `before`, `after`, `context`, `payload`, `metadata` |
-//! | `raw_data`, `raw_data_hash`, `raw_data_size` | the line, its SHA-256 (which the next line has as its `previousHash`), its bytes |
+//! | `severity_id` | Medium for `destination.gap` (events that were never delivered), otherwise Informational |
+//! | `unmapped` | members without an attribute in the class, unaltered: `clientType`, `previousHash`, `parentEntity`, `subject`, `permission`, `before`, `after`, `context`, `payload`, `metadata` |
+//! | `raw_data`, `raw_data_hash`, `raw_data_size` | the line, its SHA-256 (the next line's `previousHash`), its size in bytes |
 //!
-//! **Status.** An audit event says that something was done: Success. It is Failure where a word of `type` or `action`
-//! says so (`failed`, `failure`, `denied`), for a `destination.test` that failed, and for a `destination.gap`. An action
-//! that stands for no activity of the table is Unknown, unless it is `INVITE`, `ACL_GRANT`, `ACL_REVOKE` or Annals' own.
+//! **Status.** An audit event records that something was done, so the status is Success. It is Failure if a word of `type`
+//! or `action` says so (`failed`, `failure`, `denied`), for a `destination.test` that failed, and for a `destination.gap`.
+//! It is Unknown if the action has no activity in the table, except for `INVITE`, `ACL_GRANT`, `ACL_REVOKE` and Annals'
+//! own events.
 //!
-//! A value that an attribute's type does not allow, such as an e-mail address or an HTTP method that is none, is left
-//! out of it; `raw_data` has it. An address is written in its canonical form (RFC 5952).
+//! An attribute whose value has the wrong format, such as an invalid e-mail address or HTTP method, is left out; `raw_data`
+//! has the value. IP addresses are written in canonical form (RFC 5952).
 
 use std::{borrow::Cow, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Thing};
-use crate::log::segment::{Line, LineHash};
+use crate::{
+    line::{Fields, Reference},
+    log::segment::{Line, LineHash},
+};
 
 pub(super) const VERSION: &str = "1.8.0";
 
-/// A class of events: its own uid and name, its category's, and its activities.
+/// A class of events with its category and activities.
 #[derive(Debug, PartialEq, Eq)]
 struct Class {
     uid: u32,
@@ -62,7 +65,7 @@ struct Class {
     activities: &'static [Activity],
 }
 
-/// An activity: uid, name, and the actions that it stands for.
+/// An activity's uid, its name and its actions.
 type Activity = (u32, &'static str, &'static [&'static str]);
 
 const OTHER: u32 = 99;
@@ -135,7 +138,7 @@ static API_ACTIVITY: Class = Class {
     ],
 };
 
-/// What is managed, by OCSF's `type_id`; `None` for what is none of Entity Management's.
+/// Returns OCSF's `type_id` and name of an entity type; `None` if it does not belong to Entity Management.
 fn managed(entity_type: &str) -> Option<(u32, &str)> {
     match entity_type {
         "USER" => Some((2, "User")),
@@ -147,7 +150,7 @@ fn managed(entity_type: &str) -> Option<(u32, &str)> {
     }
 }
 
-/// Class and activity of an event; no activity of the table is Other.
+/// Returns the class and activity of an event. An activity of `None` is Other.
 fn classify(fields: &Fields<'_>, action: &str, privileges: &[Cow<'_, str>]) -> (&'static Class, Option<Activity>) {
     let entity_type = fields.entity.entity_type.as_str();
     let about_user = fields.subject.as_ref().is_some_and(|subject| subject.entity_type.as_str() == "USER");
@@ -165,13 +168,13 @@ fn classify(fields: &Fields<'_>, action: &str, privileges: &[Cow<'_, str>]) -> (
     found.unwrap_or((&API_ACTIVITY, None))
 }
 
-/// `status_id` and `status`.
+/// Returns `status_id` and `status`.
 fn status(fields: &Fields<'_>, action: &str, activity: Option<Activity>) -> (u32, &'static str) {
     const FAILURES: [&str; 3] = ["failed", "failure", "denied"];
     let kind = fields.kind.as_str();
     let mut words = [kind, action].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     let test_failed = kind == "destination.test" && fields.call().outcome.as_str() == "failed";
-    // What a gap tells of is a delivery that never came about.
+    // A gap means that events were never delivered.
     if test_failed
         || kind == "destination.gap"
         || words.any(|word| FAILURES.iter().any(|failure| word.eq_ignore_ascii_case(failure)))
@@ -268,19 +271,18 @@ struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    fn of(thing: &'a Thing<'_>) -> Self {
-        let (type_id, kind) = match thing.entity_type.as_str() {
+    fn of(reference: &'a Reference<'_>) -> Self {
+        let (type_id, kind) = match reference.entity_type.as_str() {
             "USER" => (1, "User"),
             "SYSTEM" => (3, "System"),
             "API_KEY" | "SERVICE" | "SERVICE_ACCOUNT" | "PLATFORM" => (4, "Service"),
             other => (OTHER, other),
         };
-        let email_addr = thing.email.given().filter(|email| is_email(email));
-        Self { uid: thing.id.as_str(), name: thing.name.given(), email_addr, type_id, kind }
+        let email_addr = reference.email.not_blank().filter(|email| is_email(email));
+        Self { uid: reference.id.as_str(), name: reference.name.not_blank(), email_addr, type_id, kind }
     }
 }
 
-/// What only has an id and a name.
 #[derive(Serialize)]
 struct Named<'a> {
     uid: &'a str,
@@ -301,10 +303,10 @@ struct ManagedEntity<'a> {
 }
 
 impl<'a> ManagedEntity<'a> {
-    fn of(thing: &'a Thing<'_>, data: Option<&'a RawValue>) -> Self {
-        let entity_type = thing.entity_type.as_str();
+    fn of(reference: &'a Reference<'_>, data: Option<&'a RawValue>) -> Self {
+        let entity_type = reference.entity_type.as_str();
         let (type_id, kind) = managed(entity_type).unwrap_or((OTHER, entity_type));
-        Self { uid: thing.id.as_str(), name: thing.name.given(), type_id, kind, data }
+        Self { uid: reference.id.as_str(), name: reference.name.not_blank(), type_id, kind, data }
     }
 }
 
@@ -332,8 +334,14 @@ struct Resource<'a> {
 }
 
 impl<'a> Resource<'a> {
-    fn of(thing: &'a Thing<'_>, (role_id, role): (u32, &'static str)) -> Self {
-        Self { uid: thing.id.as_str(), name: thing.name.given(), kind: thing.entity_type.as_str(), role_id, role }
+    fn of(reference: &'a Reference<'_>, (role_id, role): (u32, &'static str)) -> Self {
+        Self {
+            uid: reference.id.as_str(),
+            name: reference.name.not_blank(),
+            kind: reference.entity_type.as_str(),
+            role_id,
+            role,
+        }
     }
 }
 
@@ -395,7 +403,7 @@ struct Unmapped<'a> {
     metadata: Option<&'a RawValue>,
 }
 
-/// An entity in Annals' own words.
+/// An entity with Annals' member names.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Entity<'a> {
@@ -405,8 +413,8 @@ struct Entity<'a> {
 }
 
 impl<'a> Entity<'a> {
-    fn of(thing: &'a Thing<'_>) -> Self {
-        Self { id: thing.id.as_str(), name: thing.name.as_str(), entity_type: thing.entity_type.as_str() }
+    fn of(reference: &'a Reference<'_>) -> Self {
+        Self { id: reference.id.as_str(), name: reference.name.as_str(), entity_type: reference.entity_type.as_str() }
     }
 }
 
@@ -425,7 +433,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
     let (class, activity) = classify(&fields, &action, &privileges);
     let (activity_id, activity_name) = match activity {
         Some((id, name, _)) => (id, name),
-        None => (OTHER, fields.action.given().unwrap_or("Other")),
+        None => (OTHER, fields.action.not_blank().unwrap_or("Other")),
     };
     let type_name = format!("{}: {}", class.name, if activity.is_some() { activity_name } else { "Other" });
     let (severity_id, severity) = match fields.kind.as_str() {
@@ -433,7 +441,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
         _ => (1, "Informational"),
     };
     let (status_id, status) = status(&fields, &action, activity);
-    let (entity, principal, client) = (&fields.entity, &fields.principal, fields.client_type.given());
+    let (entity, principal, client) = (&fields.entity, &fields.principal, fields.client_type.not_blank());
 
     let is_api = class == &API_ACTIVITY;
     let is_access = class == &USER_ACCESS;
@@ -453,8 +461,8 @@ pub(super) fn write(line: &Line, out: &mut String) {
         resources.extend(fields.subject.as_ref().map(|subject| Resource::of(subject, (3, "Affected"))));
         resources.extend(fields.parent_entity.as_ref().map(|parent| Resource::of(parent, (4, "Related"))));
     }
-    let address = context.ip_address.given().and_then(|address| address.trim().parse().ok());
-    let organisation = Named { uid: fields.organisation.id.as_str(), name: fields.organisation.name.given() };
+    let address = context.ip_address.not_blank().and_then(|address| address.trim().parse().ok());
+    let organisation = Named { uid: fields.organisation.id.as_str(), name: fields.organisation.name.not_blank() };
 
     let event = Event {
         metadata: Metadata {
@@ -464,12 +472,12 @@ pub(super) fn write(line: &Line, out: &mut String) {
             event_code: fields.kind.as_str(),
             sequence: line.sequence(),
             logged_time: line.recorded_at.as_millis(),
-            original_time: fields.occurred_at.given(),
+            original_time: fields.occurred_at.not_blank(),
             log_name: "audit",
             log_provider: "Annals",
             tenant_uid: organisation.uid,
         },
-        time: fields.happened_at(line).as_millis(),
+        time: fields.event_time(line).as_millis(),
         category_uid: class.category_uid,
         category_name: class.category_name,
         class_uid: class.uid,
@@ -491,16 +499,16 @@ pub(super) fn write(line: &Line, out: &mut String) {
         entity_result: fields.after.filter(|_| is_managed).map(|after| ManagedEntity::of(entity, Some(after))),
         api: is_api.then(|| Api {
             operation: fields.kind.as_str(),
-            request: context.request_id.given().map(|uid| Request { uid }),
+            request: context.request_id.not_blank().map(|uid| Request { uid }),
         }),
         resources,
         src_endpoint: address.map_or(Endpoint::Name(client.unwrap_or("unknown")), Endpoint::Ip),
         http_request: HttpRequest {
-            uid: context.request_id.given(),
+            uid: context.request_id.not_blank(),
             http_method: http_method(call.method.as_str()),
-            url: call.path.given().map(|path| Url { path, query_string: call.query_string.given() }),
-            user_agent: context.user_agent.given().or_else(|| call.user_agent.given()),
-            referrer: call.referer.given(),
+            url: call.path.not_blank().map(|path| Url { path, query_string: call.query_string.not_blank() }),
+            user_agent: context.user_agent.not_blank().or_else(|| call.user_agent.not_blank()),
+            referrer: call.referer.not_blank(),
         },
         unmapped: Unmapped {
             client_type: fields.client_type.as_str(),
@@ -522,20 +530,20 @@ pub(super) fn write(line: &Line, out: &mut String) {
         },
         raw_data_size: line.text.len(),
     };
-    // Every part is a string, a number or JSON already: it cannot fail to be written.
+    // Every part is a string, a number or JSON, so serialisation cannot fail.
     out.push_str(&serde_json::to_string(&event).unwrap_or_default());
     out.push('\n');
 }
 
-/// One sentence for a list of events: who did what to what.
+/// Returns a line for lists of events: who did what to what.
 fn message(fields: &Fields<'_>) -> String {
-    let called = |thing: &Thing<'_>| thing.name.given().unwrap_or(thing.id.as_str()).to_owned();
+    let label = |reference: &Reference<'_>| reference.name.not_blank().unwrap_or(reference.id.as_str()).to_owned();
     let (entity, principal) = (&fields.entity, &fields.principal);
     let kind = fields.kind.as_str();
-    format!("{}: {kind} {} {}", called(principal), entity.entity_type.as_str(), called(entity))
+    format!("{}: {kind} {} {}", label(principal), entity.entity_type.as_str(), label(entity))
 }
 
-/// The names of the permissions; none where the event gives none.
+/// Returns the names of the permissions.
 fn privileges(permission: Option<&RawValue>) -> Vec<Cow<'_, str>> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -563,13 +571,13 @@ fn privileges(permission: Option<&RawValue>) -> Vec<Cow<'_, str>> {
     }
 }
 
-/// The method, where it is one that OCSF's `http_method` knows.
+/// Returns the method if it is a value of OCSF's `http_method`.
 fn http_method(text: &str) -> Option<&'static str> {
     let known = ["OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT", "PATCH"];
     known.into_iter().find(|method| method.eq_ignore_ascii_case(text))
 }
 
-/// Whether OCSF's `email_t` allows it: ASCII without spaces and quotes, one `@`, a dot in the domain.
+/// Returns whether OCSF's `email_t` allows the text: ASCII without spaces and quotes, one `@`, a dot in the domain.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+,-./=?^_`{|}~".contains(&byte);
@@ -598,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rich_event_fills_every_attribute_and_a_minimal_one_only_those_that_must_be() {
+    fn a_rich_event_fills_every_attribute_and_a_minimal_one_only_the_required_ones() {
         insta::assert_snapshot!(Format::Ocsf.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
         {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7000-8000-000001e08acc","event_code":"user.role_changed","sequence":7,"logged_time":1795341600123,"original_time":"2026-11-22T11:59:58.5+02:00","log_name":"audit","log_provider":"Annals","tenant_uid":"acme"},"time":1795341598500,"category_uid":3,"category_name":"Identity & Access Management","class_uid":3004,"class_name":"Entity Management","activity_id":3,"activity_name":"Update","type_uid":300403,"type_name":"Entity Management: Update","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"Ada: user.role_changed USER =Ben; \"the\" Builder, 日本","actor":{"user":{"uid":"7","name":"Ada","email_addr":"ada@example.com","type_id":1,"type":"User"},"app_name":"UI"},"entity":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"editor","limit":12345678901234567890123}},"entity_result":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"owner;=1+1"}},"src_endpoint":{"ip":"192.0.2.1"},"http_request":{"uid":"r-1","http_method":"PUT","url":{"path":"/users/u2","query_string":"a=1"},"user_agent":"Mozilla/5.0 (X11; Linux)","referrer":"https://app.example/"},"unmapped":{"clientType":"UI","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}},"raw_data":"{\"sequence\":7,\"eventId\":\"01a202b2-c57b-7000-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"UPDATE\",\"type\":\"user.role_changed\",\"entity\":{\"id\":\"u2\",\"name\":\"=Ben; \\\"the\\\" Builder, 日本\",\"entityType\":\"USER\",\"email\":\"ben@example.com\"},\"principal\":{\"id\":\"7\",\"name\":\"Ada\",\"entityType\":\"USER\",\"email\":\"ada@example.com\"},\"parentEntity\":{\"id\":\"t1\",\"name\":\"Core\",\"entityType\":\"TEAM\"},\"subject\":{\"id\":\"k1\",\"name\":\"Key\",\"entityType\":\"API_KEY\"},\"permission\":{\"permissions\":[{\"id\":\"p1\",\"friendlyId\":\"read\"}]},\"before\":{\"role\":\"editor\",\"limit\":12345678901234567890123},\"after\":{\"role\":\"owner;=1+1\"},\"clientType\":\"UI\",\"occurredAt\":\"2026-11-22T11:59:58.5+02:00\",\"context\":{\"ipAddress\":\"192.0.2.1\",\"userAgent\":\"Mozilla/5.0 (X11; Linux)\",\"requestId\":\"r-1\",\"location\":\"Oslo\"},\"payload\":{\"method\":\"PUT\",\"path\":\"/users/u2\",\"queryString\":\"a=1\",\"referer\":\"https://app.example/\",\"n\":1.50},\"metadata\":{\"ticket\":\"T-1\"}}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb"},"raw_data_size":1076}
         {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7001-8000-000001e08acc","event_code":"mock_api.create","sequence":8,"logged_time":1795341600123,"log_name":"audit","log_provider":"Annals","tenant_uid":"acme"},"time":1795341600123,"category_uid":6,"category_name":"Application Activity","class_uid":6003,"class_name":"API Activity","activity_id":1,"activity_name":"Create","type_uid":600301,"type_name":"API Activity: Create","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"ci: mock_api.create MOCK_API m1","actor":{"user":{"uid":"ci","type_id":99,"type":"ROBOT"},"app_name":"API"},"api":{"operation":"mock_api.create"},"resources":[{"uid":"m1","type":"MOCK_API","role_id":1,"role":"Target"}],"src_endpoint":{"name":"API"},"unmapped":{"clientType":"API","previousHash":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb"},"raw_data":"{\"sequence\":8,\"eventId\":\"01a202b2-c57b-7001-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"CREATE\",\"type\":\"mock_api.create\",\"entity\":{\"id\":\"m1\",\"name\":\"\",\"entityType\":\"MOCK_API\"},\"principal\":{\"id\":\"ci\",\"name\":\"\",\"entityType\":\"ROBOT\"},\"clientType\":\"API\"}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"4303f06daa05f071c6b0d6162aeaf4149b7a4cfa981af85233c9065a0a2ac08a"},"raw_data_size":436}
@@ -683,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_only_takes_what_its_type_allows() {
+    fn an_attribute_with_a_value_of_the_wrong_format_is_left_out() {
         let rendered_with = |context: Value, email: &str, method: &str| {
             let mut event = event("CREATE", "MOCK_API");
             event["context"] = context;
@@ -711,7 +719,7 @@ mod tests {
     }
 
     #[test]
-    fn what_annals_records_of_itself_says_whether_it_went_well() {
+    fn annals_own_events_have_the_status_of_what_they_record() {
         let status = |kind: &str, payload: Value| {
             let mut event = event("TEST", "S3_AUDIT_SINK");
             event["type"] = kind.into();

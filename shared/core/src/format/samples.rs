@@ -1,4 +1,4 @@
-//! Events to test formats with, and what reads CSV back. Owns no expectation of a format.
+//! Events for tests of formats, and a reader of CSV.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// An event that gives everything that can be given.
+/// An event with every field.
 pub(super) const RICH: &str = r#"{
     "action": "UPDATE", "type": "user.role_changed", "occurredAt": "2026-11-22T11:59:58.5+02:00", "clientType": "UI",
     "entity": {"id": "u2", "name": "=Ben; \"the\" Builder, 日本", "entityType": "USER", "email": "ben@example.com"},
@@ -24,11 +24,11 @@ pub(super) const RICH: &str = r#"{
     "metadata": {"ticket": "T-1"}
 }"#;
 
-/// An event that gives nothing that can be left out.
+/// An event with only the required fields.
 pub(super) const MINIMAL: &str = r#"{"action":"CREATE","entity":{"id":"m1","name":"","entityType":"MOCK_API"},
     "principal":{"id":"ci","name":"","entityType":"ROBOT"}}"#;
 
-/// The lines of events as producers post them.
+/// Returns the lines of events as producers post them.
 pub(super) fn lines(events: &[&str]) -> Vec<Line> {
     let acme = "acme".parse().unwrap();
     let bodies: Vec<_> = events.iter().flat_map(|event| parse(event.as_bytes(), Layout::Json).expect(event)).collect();
@@ -47,7 +47,7 @@ pub(super) fn lines(events: &[&str]) -> Vec<Line> {
     segment.lines(&acme).unwrap()
 }
 
-/// Any string: any characters, and those that some format minds.
+/// Any string, often with characters that a format has to escape.
 fn text() -> impl Strategy<Value = String> {
     let hostile = prop::sample::select(vec![
         "=1+1",
@@ -76,7 +76,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![3 => any::<String>(), 1 => "[ -~]{0,20}", 2 => hostile.prop_map(str::to_owned)]
 }
 
-/// Any string that may be a name.
+/// Any string that is not blank.
 fn name() -> impl Strategy<Value = String> {
     text().prop_map(|text| if text.trim().is_empty() { format!("{text}x") } else { text })
 }
@@ -96,7 +96,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any object, which may have members of the given names.
+/// Any object, often with members of the given names.
 fn object(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     let member = (prop_oneof![prop::sample::select(names).prop_map(str::to_owned), text()], value());
     prop::collection::vec(member, 0..5).prop_map(|members| members.into_iter().collect::<Value>())
@@ -112,7 +112,7 @@ fn entity() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any events that are accepted.
+/// Any accepted events.
 pub(super) fn events() -> impl Strategy<Value = Vec<Value>> {
     let permission = prop_oneof![
         Just(json!("ALL_PERMISSIONS")),
@@ -160,7 +160,7 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Value>> {
     prop::collection::vec(event, 1..4)
 }
 
-/// The records of a CSV document (RFC 4180, section 2), quoting undone.
+/// Returns the records of a CSV document (RFC 4180, section 2) with unquoted cells.
 pub(super) fn records(document: &str) -> Vec<Vec<String>> {
     let mut records = vec![vec![String::new()]];
     let mut characters = document.chars().peekable();
@@ -180,7 +180,7 @@ pub(super) fn records(document: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// The value that a cell holds: a text, or JSON; null where it is empty.
+/// Returns the value of a cell: a string or JSON; null if the cell is empty.
 pub(super) fn value_of(column: &str, cell: &str) -> Value {
     match column {
         _ if cell.is_empty() => Value::Null,
@@ -190,7 +190,7 @@ pub(super) fn value_of(column: &str, cell: &str) -> Value {
     }
 }
 
-/// The value that a column should have for a line; null where it should be empty.
+/// Returns the expected value of a column for a line; null if the cell must be empty.
 pub(super) fn expected(column: &str, original: &Value, line: &Line) -> Value {
     let in_context = matches!(column, "ipAddress" | "userAgent" | "requestId");
     let of_a_thing = ["organisation", "entity", "principal", "parentEntity", "subject"].iter().find_map(|thing| {

@@ -1,0 +1,192 @@
+//! The known members of a line, borrowed from its text. Everything that interprets a line reads it here.
+//!
+//! Reading never fails. A member that is missing, or is of another type than expected, is absent. In a text that is not a
+//! JSON object, or that contains a known member twice, every member is absent. The log accepts no such event, so only
+//! free-form members such as `context` can be of unexpected types.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::{log::segment::Line, time::Timestamp};
+
+/// A string, or absent.
+#[derive(Debug, Default, Clone)]
+pub struct Text<'a>(Option<Cow<'a, str>>);
+
+impl Text<'_> {
+    /// Returns the string; empty if absent.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the string unless it is absent or blank.
+    #[must_use]
+    pub fn not_blank(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.trim().is_empty())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        struct Borrowed<'a>(#[serde(borrow)] Option<Cow<'a, str>>);
+        or_absent::<D, Borrowed<'a>>(deserializer).map(|text| Self(text.0))
+    }
+}
+
+/// A reference to an entity, a principal or an organisation.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Reference<'a> {
+    #[serde(borrow)]
+    pub id: Text<'a>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    #[serde(borrow)]
+    pub entity_type: Text<'a>,
+    #[serde(borrow)]
+    pub email: Text<'a>,
+}
+
+/// The members of `context` that have a meaning.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Context<'a> {
+    #[serde(borrow)]
+    pub ip_address: Text<'a>,
+    #[serde(borrow)]
+    pub user_agent: Text<'a>,
+    #[serde(borrow)]
+    pub request_id: Text<'a>,
+}
+
+/// The members of `payload` that describe an HTTP call in PactFlow's format.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Call<'a> {
+    #[serde(borrow)]
+    pub method: Text<'a>,
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    #[serde(borrow)]
+    pub query_string: Text<'a>,
+    #[serde(borrow)]
+    pub user_agent: Text<'a>,
+    #[serde(borrow)]
+    pub referer: Text<'a>,
+    /// Not PactFlow's: the result of a connection test.
+    #[serde(borrow)]
+    pub outcome: Text<'a>,
+}
+
+/// The members of a line.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Fields<'a> {
+    #[serde(borrow)]
+    pub previous_hash: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    pub organisation: Reference<'a>,
+    #[serde(borrow)]
+    pub action: Text<'a>,
+    #[serde(borrow, rename = "type")]
+    pub kind: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    pub entity: Reference<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    pub principal: Reference<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    pub parent_entity: Option<Reference<'a>>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    pub subject: Option<Reference<'a>>,
+    #[serde(borrow)]
+    pub permission: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub client_type: Text<'a>,
+    #[serde(borrow)]
+    pub occurred_at: Text<'a>,
+    #[serde(borrow)]
+    pub context: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub metadata: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    #[must_use]
+    pub fn of(line: &'a Line) -> Self {
+        read(&line.text)
+    }
+
+    #[must_use]
+    pub fn context(&self) -> Context<'a> {
+        self.context.map(|context| read(context.get())).unwrap_or_default()
+    }
+
+    /// Returns `payload` as the description of an HTTP call.
+    #[must_use]
+    pub fn call(&self) -> Call<'a> {
+        self.payload.map(|payload| read(payload.get())).unwrap_or_default()
+    }
+
+    /// Returns `occurredAt`, or the recording time if the producer did not send it.
+    #[must_use]
+    pub fn event_time(&self, line: &Line) -> Timestamp {
+        Timestamp::parse(self.occurred_at.as_str()).unwrap_or(line.recorded_at)
+    }
+}
+
+/// Reads a value, or returns the default if the value is of another type.
+fn read<'a, T: Deserialize<'a> + Default>(text: &'a str) -> T {
+    // A derived `Deserialize` would take the items of an array for the members of an object, in their order.
+    if text.trim_start().starts_with('[') { T::default() } else { serde_json::from_str(text).unwrap_or_default() }
+}
+
+fn or_absent<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    let value = <&'de RawValue>::deserialize(deserializer)?;
+    Ok(read(value.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::EventId;
+
+    fn line(text: &str) -> Line {
+        let id = EventId::new(&"acme".parse().unwrap(), Timestamp::EPOCH, 7, 0);
+        Line { id, recorded_at: Timestamp::EPOCH, text: text.into() }
+    }
+
+    #[test]
+    fn what_is_missing_or_of_another_type_is_absent_and_the_rest_is_read() {
+        let line = line(
+            r#"{"action":7,"type":null,"entity":"x","principal":{"id":"p\u00e9","name":[],"new":{}},"subject":[1],
+                "parentEntity":{"id":"t"},"payload":{"path":"/x","method":{}},"context":[],"occurredAt":"noon","new":1}"#,
+        );
+        let fields = Fields::of(&line);
+        assert_eq!((fields.action.as_str(), fields.kind.as_str(), fields.entity.id.as_str()), ("", "", ""));
+        assert_eq!((fields.principal.id.as_str(), fields.principal.name.not_blank()), ("pé", None));
+        assert!(fields.subject.is_none() && fields.before.is_none());
+        assert_eq!(fields.parent_entity.as_ref().map(|parent| parent.id.as_str()), Some("t"));
+        assert_eq!((fields.call().path.as_str(), fields.call().method.as_str()), ("/x", ""));
+        assert_eq!(fields.context().ip_address.as_str(), "");
+        assert_eq!(fields.event_time(&line), Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn in_a_text_that_is_not_one_object_every_member_is_absent() {
+        for text in ["", "{", "null", r#"["hash",{},"UPDATE"]"#, "no JSON", "{}{}", r#"{"action":"A","action":"B"}"#] {
+            let line = line(text);
+            let fields = Fields::of(&line);
+            assert_eq!((fields.action.as_str(), fields.principal.id.not_blank()), ("", None), "{text}");
+        }
+    }
+}
