@@ -63,7 +63,7 @@ impl Deployment {
         let redrive = Redrive { dead_letter_queue: "annals-ShipDeadLetterQueue-1".into(), max_receive_count: 5 };
         let options = QueueOptions { redrive: Some(redrive), ..QueueOptions::default() };
         let queue_url = cloud.create_queue("annals-ShipQueue-1", options).unwrap();
-        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::default()));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()));
         let platform = TokenHash::of(PLATFORM_TOKEN);
         let service = ServiceSettings::of(cloud.account().parse().unwrap());
         let api = Services::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);

@@ -4,6 +4,7 @@
 //! - [`clock`], [`entropy`]: time and randomness that a test controls
 //! - [`memory`]: the in-memory store of log and registry
 //! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time
+//! - [`capacity`]: the request units that DynamoDB reports
 //! - [`sample`]: organisations, events and destinations
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
 //! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`lines`]: checks of delivered lines
@@ -14,6 +15,7 @@
 pub mod broken_logs;
 pub mod bucket;
 pub mod caller;
+pub mod capacity;
 pub mod clock;
 pub mod customer;
 pub mod deployment;

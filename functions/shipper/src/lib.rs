@@ -106,7 +106,7 @@ impl Shipper {
     /// Returns an error if a variable is missing.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
-        let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default());
+        let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables);
         let queue = SqsShipQueue::new(aws_sdk_sqs::Client::new(config), settings::required("SHIP_QUEUE_URL")?);
         let clock = Arc::new(SystemClock);
         let sink = S3ObjectSink::new(config, clock.clone());

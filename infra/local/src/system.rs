@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use annals_aws::{
-    dynamodb::{self, CapacityMeter, DynamoStore, Tables},
+    dynamodb::{self, DynamoStore, Tables},
     s3::{S3ObjectSink, SinkPatience},
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
@@ -57,7 +57,6 @@ pub struct System {
     api: Services,
     store: Arc<DynamoStore>,
     tables: Tables,
-    meter: Arc<CapacityMeter>,
     address: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -92,8 +91,7 @@ impl System {
 
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
-        let meter = Arc::new(CapacityMeter::default());
-        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()));
         let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
         // Who started it has it to themselves.
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
@@ -133,7 +131,7 @@ impl System {
         });
         tasks.spawn(Arc::clone(&conveyor).run_schedule(options.tick));
         tasks.spawn(conveyor.run_queue());
-        Ok(Self { cloud, api, store, tables, meter, address, tasks })
+        Ok(Self { cloud, api, store, tables, address, tasks })
     }
 
     /// The API's address, such as `http://127.0.0.1:8080`.
@@ -164,12 +162,6 @@ impl System {
     #[must_use]
     pub fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    /// What the store consumed.
-    #[must_use]
-    pub fn meter(&self) -> &CapacityMeter {
-        &self.meter
     }
 
     /// Stops everything.

@@ -1,15 +1,13 @@
 //! The log and the registry on DynamoDB.
 //!
-//! - [`item`]: attributes, and reading them back
+//! - [`item`]: names of attributes, building and reading items
 //! - [`segment`]: segments and anchors as items; [`log`]: the calls that read and write them
 //! - [`registry`]: organisations, tokens, destinations, deliveries
-//! - [`change`]: the registry's part of a transaction that the log commits; [`write`](mod@write): one write of it
-//! - [`capacity`]: what the calls consumed
-//! - [`warming`]: the first connection
+//! - [`change`]: changes of the registry as writes of a transaction; [`write`](mod@write): one such write
+//! - [`warming`]: opening the connection before the first request
 //!
-//! Tables are `template.yaml`'s business on AWS; [`create_tables`] makes the same ones for an embedded DynamoDB.
+//! On AWS `template.yaml` creates the tables; [`create_tables`] creates the same tables in an embedded DynamoDB.
 
-mod capacity;
 mod change;
 mod item;
 mod log;
@@ -17,8 +15,6 @@ mod registry;
 mod segment;
 mod warming;
 mod write;
-
-use std::sync::Arc;
 
 use annals_core::log::store::StoreError;
 use aws_sdk_dynamodb::{
@@ -31,7 +27,6 @@ use aws_sdk_dynamodb::{
     },
 };
 
-pub use capacity::{CapacityMeter, Consumed};
 pub use warming::warm;
 
 /// The names of the two tables.
@@ -48,18 +43,16 @@ pub struct Tables {
 pub struct DynamoStore {
     client: Client,
     tables: Tables,
-    meter: Arc<CapacityMeter>,
 }
 
 impl DynamoStore {
-    /// A store on `tables`, counting what it consumes in `meter`.
     #[must_use]
-    pub fn new(client: Client, tables: Tables, meter: Arc<CapacityMeter>) -> Self {
-        Self { client, tables, meter }
+    pub fn new(client: Client, tables: Tables) -> Self {
+        Self { client, tables }
     }
 }
 
-/// What an error of the SDK says about the call.
+/// Converts an error of the SDK.
 fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -76,17 +69,17 @@ where
     }
 }
 
-/// Creates both tables where they do not exist, as `template.yaml` does on AWS.
+/// Creates the tables that do not exist.
 ///
 /// # Errors
-/// Where DynamoDB refuses.
+/// Returns DynamoDB's error.
 pub async fn create_tables(client: &Client, tables: &Tables) -> Result<(), aws_sdk_dynamodb::Error> {
     let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
     let attribute = |name: &str, kind| AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build();
     let text = ScalarAttributeType::S;
     let existing = client.list_tables().send().await?;
-    let is_there = |name: &String| existing.table_names().contains(name);
-    if !is_there(&tables.log) {
+    let exists = |name: &String| existing.table_names().contains(name);
+    if !exists(&tables.log) {
         client
             .create_table()
             .table_name(&tables.log)
@@ -98,7 +91,7 @@ pub async fn create_tables(client: &Client, tables: &Tables) -> Result<(), aws_s
             .send()
             .await?;
     }
-    if !is_there(&tables.registry) {
+    if !exists(&tables.registry) {
         let mut projection = Projection::builder().projection_type(ProjectionType::Include);
         for name in item::LISTED {
             projection = projection.non_key_attributes(name);
@@ -126,10 +119,10 @@ pub async fn create_tables(client: &Client, tables: &Tables) -> Result<(), aws_s
     Ok(())
 }
 
-/// Has DynamoDB delete what has expired, from both tables.
+/// Enables the deletion of expired items in both tables.
 ///
 /// # Errors
-/// Where DynamoDB refuses.
+/// Returns DynamoDB's error.
 pub async fn enable_time_to_live(client: &Client, tables: &Tables) -> Result<(), aws_sdk_dynamodb::Error> {
     for table in [&tables.log, &tables.registry] {
         let now = client.describe_time_to_live().table_name(table).send().await?;

@@ -100,7 +100,7 @@ impl Services {
     /// Returns an error if a variable is missing or invalid.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
-        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables, Arc::default()));
+        let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables));
         let platform = settings::parsed("PLATFORM_TOKEN_SHA256")?;
         let service = ServiceSettings {
             account: settings::parsed("SERVICE_ACCOUNT_ID")?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use annals_api::router;
 use annals_aws::{
-    dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
+    dynamodb::{DynamoStore, Tables, create_tables},
     sqs::SqsShipQueue,
     system::SystemEntropy,
 };
@@ -18,7 +18,7 @@ use annals_core::{
 };
 use annals_http::Services;
 use annals_shipper::Shipper;
-use annals_tests::deployment::platform;
+use annals_tests::{capacity::CapacityMeter, deployment::platform};
 use async_trait::async_trait;
 use axum::{Router, body::Body};
 use bytes::Bytes;
@@ -39,7 +39,7 @@ const PAGE: &str = "application/hal+json";
 pub(crate) struct Annals {
     test_bed: TestBed,
     tables: Tables,
-    meter: Arc<CapacityMeter>,
+    meter: CapacityMeter,
     router: Router,
     shipper: Shipper,
     tenants: Vec<Access>,
@@ -59,8 +59,8 @@ impl Annals {
         let test_bed = TestBed::start().await;
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&test_bed.database, &tables).await.unwrap();
-        let meter = Arc::new(CapacityMeter::default());
-        let store = Arc::new(DynamoStore::new(test_bed.database.clone(), tables.clone(), Arc::clone(&meter)));
+        let (client, meter) = CapacityMeter::client(&test_bed.config);
+        let store = Arc::new(DynamoStore::new(client, tables.clone()));
         let account = test_bed.cloud.account().parse().unwrap();
         let service = ServiceSettings::of(account);
         let entropy = Arc::new(SystemEntropy);

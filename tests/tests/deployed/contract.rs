@@ -71,7 +71,7 @@ impl Environment {
         let suffix = characters(&SystemEntropy, BASE36, 10);
         let tables = Tables { log: format!("log-{suffix}"), registry: format!("registry-{suffix}") };
         create_tables(&client, &tables).await.unwrap();
-        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone(), Arc::default()));
+        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone()));
         Self { name, store, deletion: Deletion::DynamoDb(client, tables), largest_commit, _cloud: cloud }
     }
 

@@ -9,7 +9,7 @@
 //! `X-Forwarded-Proto`, so requests bring their own. Nothing is throttled, and tables do not delete expired items. The suite
 //! changes the rate of the schedule rules to a minute.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use annals_aws::dynamodb::{DynamoStore, Tables};
 use annals_cloud::{AccessKey, Bucket, Role};
@@ -178,7 +178,7 @@ impl Environment {
 
     fn store(&self) -> DynamoStore {
         let (client, tables) = self.tables();
-        DynamoStore::new(client, tables, Arc::default())
+        DynamoStore::new(client, tables)
     }
 
     /// Moves a log ten days into the past, so that all of it has expired. Only the anchor is left and has the log's end.

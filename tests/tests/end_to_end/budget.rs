@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use annals_aws::{
-    dynamodb::{CapacityMeter, Consumed, DynamoStore, Tables, create_tables},
+    dynamodb::{DynamoStore, Tables, create_tables},
     system::{SystemClock, SystemEntropy},
 };
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
@@ -24,7 +24,11 @@ use annals_core::{
     token::{TokenHash, TokenInput},
 };
 use annals_local::demo;
-use annals_tests::{clock::VirtualClock, sample};
+use annals_tests::{
+    capacity::{CapacityMeter, Consumed},
+    clock::VirtualClock,
+    sample,
+};
 use async_trait::async_trait;
 
 const EVENTS: usize = 1000;
@@ -32,18 +36,17 @@ const EVENTS: usize = 1000;
 struct World {
     _cloud: Cloud,
     store: Arc<DynamoStore>,
-    meter: Arc<CapacityMeter>,
+    meter: CapacityMeter,
     tables: Tables,
 }
 
 impl World {
     async fn start() -> Self {
         let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
-        let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+        let (client, meter) = CapacityMeter::client(&cloud.sdk_config(&AccessKey::new("any", "any")));
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&client, &tables).await.unwrap();
-        let meter = Arc::new(CapacityMeter::default());
-        let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()));
         Self { _cloud: cloud, store, meter, tables }
     }
 

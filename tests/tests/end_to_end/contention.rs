@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_aws::{
-    dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables},
+    dynamodb::{DynamoStore, Tables, create_tables},
     system::{SystemClock, SystemEntropy},
 };
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
@@ -18,7 +18,7 @@ use annals_core::{
     time::Clock,
 };
 use annals_local::demo;
-use annals_tests::sample;
+use annals_tests::{capacity::CapacityMeter, sample};
 
 const WRITERS: usize = 64;
 const EVENTS: usize = 50;
@@ -26,17 +26,16 @@ const EVENTS: usize = 50;
 struct Store {
     _cloud: Cloud,
     store: Arc<DynamoStore>,
-    meter: Arc<CapacityMeter>,
+    meter: CapacityMeter,
     log_table: String,
 }
 
 async fn store() -> Store {
     let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
-    let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+    let (client, meter) = CapacityMeter::client(&cloud.sdk_config(&AccessKey::new("any", "any")));
     let tables = Tables { log: "log".into(), registry: "registry".into() };
     create_tables(&client, &tables).await.unwrap();
-    let meter = Arc::new(CapacityMeter::default());
-    let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+    let store = Arc::new(DynamoStore::new(client, tables.clone()));
     Store { _cloud: cloud, store, meter, log_table: tables.log }
 }
 

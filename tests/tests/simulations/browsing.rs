@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use annals_aws::dynamodb::{CapacityMeter, DynamoStore, Tables, create_tables};
+use annals_aws::dynamodb::{DynamoStore, Tables, create_tables};
 use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     audit::{
@@ -23,6 +23,7 @@ use annals_core::{
 };
 use annals_local::demo;
 use annals_tests::{
+    capacity::CapacityMeter,
     clock::{PausedClock, VirtualClock},
     entropy::SeededEntropy,
     latency::LatencyStore,
@@ -320,11 +321,10 @@ async fn a_chart_without_a_filter_costs_far_less_than_reading_its_events() {
     const EVENTS: usize = 20_000;
     const BATCH: usize = 25;
     let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
-    let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
+    let (client, meter) = CapacityMeter::client(&cloud.sdk_config(&AccessKey::new("any", "any")));
     let tables = Tables { log: "log".into(), registry: "registry".into() };
     create_tables(&client, &tables).await.unwrap();
-    let meter = Arc::new(CapacityMeter::default());
-    let store = Arc::new(DynamoStore::new(client, tables.clone(), Arc::clone(&meter)));
+    let store = Arc::new(DynamoStore::new(client, tables.clone()));
     let clock = VirtualClock::new(sample::START);
     let log = Arc::new(Log::new(store, clock.clone(), SeededEntropy::new(1), AppendPolicy::default()));
     let acme = sample::organisation("acme");

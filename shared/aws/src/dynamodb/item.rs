@@ -1,4 +1,4 @@
-//! Attributes: their names, and items built and read back with errors that say what is wrong.
+//! Names of attributes, and building and reading items. An error of reading names the attribute.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -18,32 +18,32 @@ pub(super) const PK: &str = "pk";
 pub(super) const SK: &str = "sk";
 /// The registry's sparse index.
 pub(super) const LISTING: &str = "listing";
-/// Partition key of the index: what a thing is listed among.
+/// Partition key of the index: the list that an item belongs to.
 pub(super) const GROUP: &str = "g";
 /// Sort key of the index.
 pub(super) const GROUP_SORT: &str = "gs";
-/// What the index holds beside keys: what a tick's plan needs.
+/// Attributes in the index besides keys: what planning needs.
 pub(super) const LISTED: [&str; 5] = [NEXT_SEQUENCE, PENDING, RETRY_AT, FAILURE_CODE, LAG_FROM];
 pub(super) const FAILURE_CODE: &str = "failureCode";
 pub(super) const LAG_FROM: &str = "lagFrom";
 pub(super) const NEXT_SEQUENCE: &str = "nextSequence";
 pub(super) const PENDING: &str = "pending";
 pub(super) const RETRY_AT: &str = "retryAt";
-/// How often an item of the registry was changed.
+/// The number of changes of an item of the registry.
 pub(super) const VERSION: &str = "version";
-/// Whose an item of the registry is.
+/// The organisation that an item of the registry belongs to.
 pub(super) const ORGANISATION: &str = "organisation";
 
-/// From when on a token is refused.
+/// When a token expires.
 pub(super) const EXPIRES_AT: &str = "expiresAt";
 /// When a token was last used.
 pub(super) const LAST_USED_AT: &str = "lastUsedAt";
 /// A token's successor.
 pub(super) const REPLACED_BY: &str = "replacedBy";
-/// How many tokens an organisation has.
+/// The number of an organisation's tokens.
 pub(super) const TOKENS: &str = "tokens";
 
-/// An item as the SDK has it.
+/// An item of the SDK.
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 /// An item being built.
@@ -104,11 +104,11 @@ impl Item {
     }
 
     pub(super) fn text(&self, name: &str) -> Result<&str, StoreError> {
-        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| odd(name))
+        self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| malformed(name))
     }
 
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
-        self.text(name)?.parse().map_err(|_| odd(name))
+        self.text(name)?.parse().map_err(|_| malformed(name))
     }
 
     pub(super) fn parsed_if<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
@@ -117,7 +117,7 @@ impl Item {
 
     pub(super) fn number(&self, name: &str) -> Result<u64, StoreError> {
         let digits = self.0.get(name).and_then(|value| value.as_n().ok());
-        digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| odd(name))
+        digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| malformed(name))
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
@@ -129,19 +129,19 @@ impl Item {
     }
 
     pub(super) fn bytes(&self, name: &str) -> Result<&[u8], StoreError> {
-        self.0.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| odd(name))
+        self.0.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| malformed(name))
     }
 
     pub(super) fn array<const N: usize>(&self, name: &str) -> Result<[u8; N], StoreError> {
-        self.bytes(name)?.try_into().map_err(|_| odd(name))
+        self.bytes(name)?.try_into().map_err(|_| malformed(name))
     }
 
     pub(super) fn flag(&self, name: &str) -> Result<bool, StoreError> {
-        self.0.get(name).and_then(|value| value.as_bool().ok()).copied().ok_or_else(|| odd(name))
+        self.0.get(name).and_then(|value| value.as_bool().ok()).copied().ok_or_else(|| malformed(name))
     }
 }
 
-/// An attribute that is not there, or not what it should be.
-pub(super) fn odd(name: &str) -> StoreError {
+/// Returns the error for an attribute that is missing or malformed.
+pub(super) fn malformed(name: &str) -> StoreError {
     StoreError::Broken(format!("an item's attribute {name} is missing or malformed").into())
 }

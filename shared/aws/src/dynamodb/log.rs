@@ -15,13 +15,11 @@ use annals_core::{
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, CancellationReason, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure},
 };
 
 use super::{
-    DynamoStore,
-    capacity::item_bytes,
-    change,
+    DynamoStore, change,
     item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
     segment::{APPEND, LAST, LAST_SEGMENT, anchor_item, read_segment, read_tail, segment_item},
     store_error,
@@ -30,7 +28,7 @@ use super::{
 
 fn read_occupant(item: Option<&Attributes>) -> CommitError {
     let Some(item) = item else {
-        return StoreError::Broken("a failed condition did not show what is there".into()).into();
+        return StoreError::Broken("a failed condition did not return the stored item".into()).into();
     };
     let item = Item(item.clone());
     match (item.array(APPEND), read_tail(&item)) {
@@ -61,7 +59,7 @@ fn read_idempotency(item: &Item, key: [u8; 32]) -> Result<IdempotencyRecord, Sto
     })
 }
 
-/// What an action of a transaction is for.
+/// The part of a commit that a write of a transaction belongs to.
 enum Purpose<'a> {
     Segment,
     Key(usize, &'a IdempotencyRecord),
@@ -69,32 +67,20 @@ enum Purpose<'a> {
 }
 
 impl DynamoStore {
-    /// One segment and nothing else: a put, at half the price of a transaction.
+    /// Writes a single segment with a put, at half the price of a transaction.
     async fn put_segment(&self, organisation: &OrganisationId, segment: &Segment) -> Result<(), CommitError> {
-        let item = segment_item(organisation, segment);
-        let size = item_bytes(&item);
         let result = self
             .client
             .put_item()
             .table_name(&self.tables.log)
-            .set_item(Some(item))
+            .set_item(Some(segment_item(organisation, segment)))
             .condition_expression("attribute_not_exists(org)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        let error = match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                return Ok(());
-            }
-            Err(error) => error,
-        };
+        let Err(error) = result else { return Ok(()) };
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                self.meter.refused(&self.tables.log, size.max(failed.item().map_or(0, item_bytes)), 1.0);
-                Err(read_occupant(failed.item()))
-            }
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => Err(read_occupant(failed.item())),
             Some(PutItemError::TransactionConflictException(_)) => Err(CommitError::Busy),
             _ => Err(store_error(error).into()),
         }
@@ -126,34 +112,14 @@ impl DynamoStore {
                 }
             }
         }
-        let sizes: Vec<usize> =
-            actions.iter().map(|action| action.put().map_or(0, |put| item_bytes(put.item()))).collect();
-        let result = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(actions))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        let error = match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                return Ok(());
-            }
-            Err(error) => error,
-        };
+        let result = self.client.transact_write_items().set_transact_items(Some(actions)).send().await;
+        let Err(error) = result else { return Ok(()) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
             return Err(match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionInProgressException(_)) => CommitError::Busy,
                 _ => store_error(error).into(),
             });
         };
-        for ((purpose, size), reason) in purposes.iter().zip(&sizes).zip(cancelled.cancellation_reasons()) {
-            let table = if matches!(purpose, Purpose::Segment) { &self.tables.log } else { &self.tables.registry };
-            if reason.code() == Some("ConditionalCheckFailed") {
-                self.meter.refused(table, (*size).max(reason.item().map_or(0, item_bytes)), 2.0);
-            }
-        }
         Err(match explain(&purposes, cancelled.cancellation_reasons()) {
             Some(why) => why,
             None => store_error(error).into(),
@@ -161,7 +127,8 @@ impl DynamoStore {
     }
 }
 
-/// Why a transaction was cancelled: a segment's place first, because a place taken by our own append means success.
+/// Returns why a transaction was cancelled. An occupied place comes first, because a place that is occupied by the same
+/// append means success.
 fn explain(purposes: &[Purpose<'_>], reasons: &[CancellationReason]) -> Option<CommitError> {
     let failed =
         |code: &'static str| purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code));
@@ -208,11 +175,9 @@ impl LogStore for DynamoStore {
             .scan_index_forward(false)
             .limit(1)
             .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().next().map(|item| read_tail(&Item(item))).transpose()
     }
 
@@ -224,35 +189,26 @@ impl LogStore for DynamoStore {
             .key(ORG, AttributeValue::S(organisation.to_string()))
             .key(SEQ, AttributeValue::N("0".to_owned()))
             .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         answer.item.map(|item| read_tail(&Item(item))).transpose()
     }
 
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
-        let item = anchor_item(organisation, to);
-        let size = item_bytes(&item);
         let result = self
             .client
             .put_item()
             .table_name(&self.tables.log)
-            .set_item(Some(item))
+            .set_item(Some(anchor_item(organisation, to)))
             .condition_expression("attribute_not_exists(org) OR #last < :last")
             .expression_attribute_names("#last", LAST)
             .expression_attribute_values(":last", AttributeValue::N(to.last.to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                self.meter.refused(&self.tables.log, size, 1.0);
                 Ok(false)
             }
             Err(error) => Err(store_error(error)),
@@ -274,7 +230,7 @@ impl LogStore for DynamoStore {
         limit: Option<usize>,
         consistency: Consistency,
     ) -> Result<Vec<Segment>, StoreError> {
-        // The anchor is at 0 and no segment.
+        // The item at 0 is the anchor.
         let (first, last) = ((*range.start()).max(1), *range.end());
         if first > last {
             return Ok(Vec::new());
@@ -293,11 +249,9 @@ impl LogStore for DynamoStore {
             .scan_index_forward(order == Order::Ascending)
             .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
             .consistent_read(consistency == Consistency::Strong)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().map(|item| read_segment(&Item(item))).collect()
     }
 }

@@ -30,10 +30,7 @@ use annals_core::{
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
-    types::{
-        AttributeValue, KeysAndAttributes, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem,
-    },
+    types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use futures_util::future::try_join_all;
 
@@ -41,7 +38,7 @@ use super::{
     DynamoStore, change,
     item::{
         Attributes, Builder, EXPIRES_AT, EXPIRY, FAILURE_CODE, GROUP, GROUP_SORT, Item, LAG_FROM, LAST_USED_AT,
-        LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, odd,
+        LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, malformed,
     },
     store_error,
 };
@@ -80,9 +77,9 @@ pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
 }
 
 fn read_organisation(item: &Item) -> Result<Organisation, StoreError> {
-    let days = |name: &str| RetentionDays::try_from(item.number(name)?).map_err(|_| odd(name));
+    let days = |name: &str| RetentionDays::try_from(item.number(name)?).map_err(|_| malformed(name));
     Ok(Organisation {
-        id: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        id: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| malformed(PK))?,
         name: item.text("name")?.to_owned(),
         plan: item.parsed("plan")?,
         retention: days("retentionDays")?,
@@ -117,7 +114,7 @@ pub(super) fn token_item(token: &Token) -> Attributes {
 
 fn read_token(item: &Item) -> Result<Token, StoreError> {
     Ok(Token {
-        id: item.text(PK)?.strip_prefix("token#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        id: item.text(PK)?.strip_prefix("token#").and_then(|id| id.parse().ok()).ok_or_else(|| malformed(PK))?,
         hash: TokenHash(item.array("hash")?),
         organisation: item.parsed(ORGANISATION)?,
         name: item.text("name")?.to_owned(),
@@ -261,7 +258,7 @@ fn advice_json(advice: &Advice) -> Result<Option<String>, StoreError> {
 /// Earlier versions stored only the text.
 fn read_advice(item: &Item) -> Result<Advice, StoreError> {
     match item.text("failureAdvice") {
-        Ok(json) => serde_json::from_str(json).map_err(|_| odd("failureAdvice")),
+        Ok(json) => serde_json::from_str(json).map_err(|_| malformed("failureAdvice")),
         Err(_) => Ok(item.text("failureFix")?.into()),
     }
 }
@@ -328,7 +325,7 @@ fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, Store
         key: item.text(names.key)?.to_owned(),
         prefix: item.parsed(names.prefix)?,
         compression: item.parsed(names.compression)?,
-        expired: read_ranges(item.text(names.expired)?).ok_or_else(|| odd(names.expired))?,
+        expired: read_ranges(item.text(names.expired)?).ok_or_else(|| malformed(names.expired))?,
     }))
 }
 
@@ -369,8 +366,12 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         None
     };
     Ok(Destination {
-        id: item.text(SK)?.strip_prefix("destination#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(SK))?,
-        organisation: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| odd(PK))?,
+        id: item.text(SK)?.strip_prefix("destination#").and_then(|id| id.parse().ok()).ok_or_else(|| malformed(SK))?,
+        organisation: item
+            .text(PK)?
+            .strip_prefix("org#")
+            .and_then(|id| id.parse().ok())
+            .ok_or_else(|| malformed(PK))?,
         bucket: item.parsed("bucket")?,
         role_arn: item.parsed("roleArn")?,
         settings: Settings {
@@ -397,10 +398,10 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
 }
 
 fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
-    let (organisation, id) = item.text(GROUP_SORT)?.split_once('#').ok_or_else(|| odd(GROUP_SORT))?;
+    let (organisation, id) = item.text(GROUP_SORT)?.split_once('#').ok_or_else(|| malformed(GROUP_SORT))?;
     Ok(ActiveDestination {
-        organisation: organisation.parse().map_err(|_| odd(GROUP_SORT))?,
-        id: id.parse().map_err(|_| odd(GROUP_SORT))?,
+        organisation: organisation.parse().map_err(|_| malformed(GROUP_SORT))?,
+        id: id.parse().map_err(|_| malformed(GROUP_SORT))?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
         pending: item.flag(PENDING)?,
         retry_at: item.time_if(RETRY_AT)?,
@@ -474,11 +475,9 @@ impl DynamoStore {
             .table_name(&self.tables.registry)
             .set_key(Some(key))
             .consistent_read(consistency == Consistency::Strong)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         Ok(answer.item.map(Item))
     }
 
@@ -494,8 +493,7 @@ impl DynamoStore {
                 .index_name(LISTING)
                 .expression_attribute_values(":group", AttributeValue::S(group.clone()))
                 .set_exclusive_start_key(start)
-                .set_limit(limit.map(|limit| i32::try_from(limit - items.len()).unwrap_or(i32::MAX)))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                .set_limit(limit.map(|limit| i32::try_from(limit - items.len()).unwrap_or(i32::MAX)));
             query = match after {
                 Some(after) => query
                     .key_condition_expression("g = :group AND gs > :after")
@@ -503,7 +501,6 @@ impl DynamoStore {
                 None => query.key_condition_expression("g = :group"),
             };
             let answer = query.send().await.map_err(store_error)?;
-            self.meter.read(answer.consumed_capacity());
             items.extend(answer.items.unwrap_or_default().into_iter().map(Item));
             start = answer.last_evaluated_key;
             if start.is_none() || limit.is_some_and(|limit| items.len() >= limit) {
@@ -530,11 +527,9 @@ impl DynamoStore {
                 .client
                 .batch_get_item()
                 .request_items(&self.tables.registry, keys.map_err(|error| StoreError::Broken(error.into()))?)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(store_error)?;
-            self.meter.read(answer.consumed_capacity());
             for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items) {
                 let item = Item(item);
                 found.insert(item.text(PK)?.to_owned(), item);
@@ -589,19 +584,12 @@ impl Registry for DynamoStore {
             .expression_attribute_names("#used", LAST_USED_AT)
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":after", millis(unless_after))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => {
-                    self.meter.refused(&self.tables.registry, 1, 1.0);
-                    Ok(())
-                }
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
                 _ => Err(store_error(error)),
             },
         }
@@ -635,11 +623,9 @@ impl Registry for DynamoStore {
             .expression_attribute_values(":pk", AttributeValue::S(format!("org#{organisation}")))
             .expression_attribute_values(":kind", AttributeValue::S("destination#".to_owned()))
             .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().map(|item| read_destination(&Item(item))).collect()
     }
 
@@ -662,14 +648,10 @@ impl Registry for DynamoStore {
                 .expression_attribute_names("#version", VERSION)
                 .expression_attribute_values(":before", before)
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await;
             return match result {
-                Ok(answer) => {
-                    self.meter.written(answer.consumed_capacity());
-                    Ok(true)
-                }
+                Ok(_) => Ok(true),
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                         // The same item is there if an earlier attempt succeeded and its answer was lost.
@@ -688,16 +670,9 @@ impl Registry for DynamoStore {
             .transact_write_items()
             .transact_items(destination_put)
             .transact_items(TransactWriteItem::builder().put(delivery_put.map_err(broken)?).build())
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        let error = match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                return Ok(true);
-            }
-            Err(error) => error,
-        };
+        let Err(error) = result else { return Ok(true) };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                 let reason = cancelled.cancellation_reasons().first();
@@ -727,11 +702,9 @@ impl Registry for DynamoStore {
             .expression_attribute_values(":pk", AttributeValue::S(deliveries_key(organisation, id)))
             .scan_index_forward(false)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(store_error)?;
-        self.meter.read(answer.consumed_capacity());
         answer.items.unwrap_or_default().into_iter().map(|item| read_delivery(&Item(item), organisation, id)).collect()
     }
 
@@ -755,14 +728,10 @@ impl Registry for DynamoStore {
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(testedAt) OR testedAt <= :testedAt")
             .expression_attribute_values(":testedAt", AttributeValue::N(report.tested_at.as_millis().to_string()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match result {
-            Ok(answer) => {
-                self.meter.written(answer.consumed_capacity());
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
                 _ => Err(store_error(error)),
@@ -778,7 +747,7 @@ impl Registry for DynamoStore {
         let item = self.get(connection_test_key(organisation, id), Consistency::Strong).await?;
         item.map(|item| {
             let json = item.text(CONNECTION_TEST_REPORT)?;
-            serde_json::from_str(json).map_err(|_| odd(CONNECTION_TEST_REPORT))
+            serde_json::from_str(json).map_err(|_| malformed(CONNECTION_TEST_REPORT))
         })
         .transpose()
     }

@@ -9,7 +9,7 @@ use annals_core::{
     organisation::OrganisationId,
 };
 
-use super::item::{Attributes, Builder, EXPIRY, Item, ORG, SEQ, odd};
+use super::item::{Attributes, Builder, EXPIRY, Item, ORG, SEQ, malformed};
 
 const COUNT: &str = "n";
 const RECORDED_AT: &str = "t";
@@ -18,7 +18,7 @@ const HASH: &str = "h";
 pub(super) const APPEND: &str = "a";
 const BODIES: &str = "z";
 const ORGANISATION_NAME: &str = "o";
-/// The anchor's: the tail's sequence, and the first sequence of its segment.
+/// Of an anchor: the tail's sequence and the first sequence of its segment.
 pub(super) const LAST: &str = "last";
 pub(super) const LAST_SEGMENT: &str = "segment";
 
@@ -41,7 +41,7 @@ pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
     let count = u16::try_from(item.number(COUNT)?).ok();
     Ok(Segment {
         first: item.number(SEQ)?,
-        count: count.filter(|count| (1..=MAX_EVENTS).contains(&usize::from(*count))).ok_or_else(|| odd(COUNT))?,
+        count: count.filter(|count| (1..=MAX_EVENTS).contains(&usize::from(*count))).ok_or_else(|| malformed(COUNT))?,
         recorded_at: item.time(RECORDED_AT)?,
         previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
         hash: LineHash(item.array(HASH)?),
@@ -63,7 +63,7 @@ pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attribu
         .build()
 }
 
-/// The tail that a segment's header, or the anchor, speaks of.
+/// Reads the tail from a segment's header or an anchor.
 pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
     let first = item.number(SEQ)?;
     let (last, segment) = match first {

@@ -1,4 +1,4 @@
-//! One conditional write of a transaction, and what its failure means.
+//! A conditional write of a transaction, and the meaning of its failure.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::item::{Attributes, ORG};
 
-/// One write of a transaction, and what must hold for it.
+/// A write of a transaction with its condition.
 #[derive(Debug)]
 pub(super) enum ConditionalWrite {
     Put {
@@ -60,20 +60,20 @@ impl ConditionalWrite {
         self.value(name, AttributeValue::S(value.to_string()))
     }
 
-    /// An alias for an attribute whose name may be a reserved word.
+    /// Adds an alias for an attribute whose name may be a reserved word.
     pub(super) fn alias(mut self, alias: &str, name: &str) -> Self {
         let (Self::Put { names, .. } | Self::Update { names, .. } | Self::Delete { names, .. }) = &mut self;
         names.get_or_insert_default().insert(alias.to_owned(), name.to_owned());
         self
     }
 
-    /// Whether it belongs to the log's table rather than the registry's.
+    /// Returns whether the write belongs to the table of the log instead of the registry.
     pub(super) fn is_of_log(&self) -> bool {
         let (Self::Put { item: key, .. } | Self::Update { key, .. } | Self::Delete { key, .. }) = self;
         key.contains_key(ORG)
     }
 
-    /// The transaction's action on `table`.
+    /// Returns the write as an action on `table`.
     pub(super) fn into_action(self, table: &str) -> Result<TransactWriteItem, StoreError> {
         let broken = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Broken(error.into());
         let all_old = ReturnValuesOnConditionCheckFailure::AllOld;
@@ -118,17 +118,16 @@ impl ConditionalWrite {
     }
 }
 
-/// What a write's failed condition means.
+/// The meaning of a write's failed condition.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Condition {
-    /// It means this.
     Means(Conflict),
-    /// [`Conflict::Changed`] where there is an item, [`Conflict::Missing`] where there is none.
+    /// [`Conflict::Changed`] if the item exists, otherwise [`Conflict::Missing`].
     Version,
 }
 
 impl Condition {
-    /// The conflict, given whether there is an item.
+    /// Returns the conflict, given whether the item exists.
     pub(super) fn conflict(self, exists: bool) -> Conflict {
         match self {
             Self::Means(conflict) => conflict,
