@@ -1,7 +1,6 @@
 //! Any text as an event's id, and any ids in a log.
 //!
-//! An id has two texts, either of which gives it back, and no third; ids sort by what is in them, and those of a log as
-//! the log does.
+//! An id has exactly two text forms, and both parse to it. Ids sort by their contents, and the ids of a log in log order.
 
 #![no_main]
 
@@ -15,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(id) = EventId::parse(text)
     {
-        assert!(text == id.short() || text.eq_ignore_ascii_case(&id.to_string()), "{text} is a third text of {id}");
+        assert!(text == id.short() || text.eq_ignore_ascii_case(&id.to_string()), "{text} is a third form of {id}");
         check(id);
     }
     let Some((first, rest)) = data.split_first_chunk::<16>() else { return };
@@ -29,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// `bytes` with the version and the variant of a UUIDv7.
+/// Returns `bytes` with the version and the variant of a UUIDv7.
 fn bits(bytes: [u8; 16]) -> u128 {
     u128::from_be_bytes(bytes) & !(0xf << 76 | 0b11 << 62) | 0x7 << 76 | 0b10 << 62
 }
@@ -46,7 +45,7 @@ fn check(id: EventId) {
     assert_eq!(EventId::parse(&id.to_string().to_uppercase()), Ok(id));
     let (short, long) = (id.short(), id.to_string());
     assert_eq!((short.len(), long.len()), (22, 36));
-    assert!(long[14..].starts_with('7') && long[19..].starts_with(['8', '9', 'a', 'b']), "{long} is no UUIDv7");
+    assert!(long[14..].starts_with('7') && long[19..].starts_with(['8', '9', 'a', 'b']), "{long} is not a UUIDv7");
     assert_eq!(id.sequence(), id.segment() + u64::from(id.index()));
     let again = EventId::new(&organisation(), id.recorded_at(), id.segment(), id.index());
     assert_eq!((again.segment(), again.index()), (id.segment(), id.index()));
@@ -54,7 +53,7 @@ fn check(id: EventId) {
     assert!(again.is_of(&organisation()));
 }
 
-/// Two segments, one behind the other, whose places and sizes are in the bytes.
+/// Checks the ids of two consecutive segments whose positions and sizes come from the bytes.
 fn check_log(first: [u8; 16], second: [u8; 16]) {
     let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let organisation = organisation();

@@ -1,7 +1,7 @@
-//! Any bytes as the body of `POST /events`, in both layouts.
+//! Any bytes as the body of `POST /events`, in both formats.
 //!
-//! What is accepted is kept: nothing dropped, nothing altered, in one line of JSON that would be accepted again as it is.
-//! What is refused says so in few words. Either takes memory in proportion to what was sent.
+//! The stored body of an accepted event has everything that was sent, unaltered, in one line of JSON that would be accepted
+//! again. A refusal is short. Both take memory in proportion to the size of the request.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|request: &[u8]| {
         MEMORY.reset_peak_usage();
         let before = MEMORY.current_usage();
         let outcome = event::parse(request, layout);
-        // An array's items, or an object's members, are 16 to 64 bytes each, and each takes at least two to send.
+        // An item of an array or a member of an object takes 16 to 64 bytes in memory and at least two in the request.
         let used = MEMORY.peak_usage().saturating_sub(before);
         assert!(used <= 256 * 1024 + 512 * request.len(), "{used} bytes for a request of {}", request.len());
         match outcome {
@@ -30,7 +30,7 @@ fuzz_target!(|request: &[u8]| {
 });
 
 fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
-    let text = std::str::from_utf8(request).expect("what is accepted is UTF-8");
+    let text = std::str::from_utf8(request).expect("an accepted request is UTF-8");
     let sent = events_in(text, layout);
     assert!((1..=MAX_EVENTS).contains(&bodies.len()));
     assert_eq!(sent.len(), bodies.len());
@@ -44,7 +44,7 @@ fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
         for name in kept.keys() {
             assert!(sent.get(name).is_some() || ["type", "clientType"].contains(&name.as_str()), "{name}");
         }
-        // Only what is filled in could make an event larger than one may be.
+        // Default values can make a stored body larger than the limit.
         if body.len() <= MAX_EVENT_BYTES {
             let again = event::parse(body.as_bytes(), Layout::Json);
             assert_eq!(again.as_deref().map(<[Body]>::len), Ok(1), "{body}");
@@ -56,9 +56,9 @@ fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
     assert_eq!(event::parse(format!("[{}]", texts.join(",")).as_bytes(), Layout::Json).as_deref(), Ok(bodies));
 }
 
-/// The events of a request, as a JSON parser that knows nothing of them reads them.
+/// Returns the events of a request as read by a general JSON parser.
 fn events_in(text: &str, layout: Layout) -> Vec<Value> {
-    let value = |text: &str| serde_json::from_str::<Value>(text).expect("what is accepted is JSON");
+    let value = |text: &str| serde_json::from_str::<Value>(text).expect("an accepted request is JSON");
     match layout {
         Layout::Ndjson => text.lines().filter(|line| !line.trim().is_empty()).map(value).collect(),
         Layout::Json => match value(text) {

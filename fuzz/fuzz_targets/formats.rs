@@ -1,10 +1,9 @@
-//! Any event that is accepted, as a line, in every format, and as `GET /audit` shows it.
+//! Any accepted event as a line, in every format, and as `GET /audit` shows it.
 //!
-//! All of it can be read by parsers that know nothing of Annals, says what the line says, and holds the line where it
-//! promises to.
+//! General parsers can read the output. It has the values of the line, and the line itself where the format promises it.
 //!
-//! An input is an event as it is posted; or, where it is none, the texts of its fields with U+001F between them, so that
-//! almost every input is an event that is accepted.
+//! An input is an event as posted. If it is not one, it is read as the texts of an event's fields separated by U+001F, so
+//! almost every input is an accepted event.
 
 #![no_main]
 
@@ -25,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let (segment, expected) = segment(bodies.iter().map(Body::as_str), EncodedBodies::encode(&bodies));
-    let lines = segment.lines(&organisation()).expect("what was encoded can be read");
+    let lines = segment.lines(&organisation()).expect("encoded bodies can be decoded");
     assert!(lines.iter().map(|line| &line.text).eq(&expected), "lines changed");
 
     let documents = Format::ALL.map(|format| (format, format.document(&lines)));
@@ -40,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// The event whose fields are the texts of `data`.
+/// Returns the event whose fields are the texts of `data`.
 fn event_of(data: &[u8]) -> Value {
     const NAMES: [&str; 4] = ["action", "type", "clientType", "occurredAt"];
     const THINGS: [&str; 4] = ["entity", "principal", "subject", "parentEntity"];
@@ -67,7 +66,7 @@ fn event_of(data: &[u8]) -> Value {
         put(name, text.or((name == "action").then_some("UPDATE")).map(Value::from));
     }
     for name in OBJECTS {
-        // `name=value` pairs, one a line; the last one wins.
+        // One `name=value` pair per line; the last one wins.
         let pairs = texts.next().unwrap_or_default().lines().filter_map(|line| line.split_once('='));
         let object: Map<String, Value> = pairs.map(|(name, value)| (name.to_owned(), value.into())).collect();
         put(name, (!object.is_empty()).then_some(object.into()));

@@ -1,7 +1,7 @@
-//! Any bytes as the body of what administrates: organisations, tokens, destinations, replays.
+//! Any bytes as the body of administrative requests: organisations, tokens, portal links, destinations, replays.
 //!
-//! What is accepted, written down as the documentation has it, reads back as the same; what is refused says so in few
-//! words. What is no JSON here is none elsewhere, but for its depth, and what is JSON here is JSON elsewhere.
+//! An accepted input, written in the documented form, parses to the same input. A refusal is short. Except for its depth, a
+//! text is JSON here if and only if it is JSON for a general parser.
 
 #![no_main]
 
@@ -107,18 +107,18 @@ fn settings_members(settings: &Settings) -> Map<String, Value> {
     members.as_object().cloned().unwrap_or_default()
 }
 
-/// What `parse` makes of `body`; what it refuses it refuses in few words.
+/// Parses `body` and checks the refusal, if there is one.
 fn read<T>(body: &[u8], parse: impl Fn(&[u8]) -> Result<T, Faults>) -> Option<T> {
     parse(body).map_err(|faults| check_refusal(&faults)).ok()
 }
 
-/// The object of the members that are given.
+/// Returns an object of the members that have a value.
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Vec<u8> {
     let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::from(given.collect::<Map<_, _>>()).to_string().into_bytes()
 }
 
-/// The check that every body goes through, held against a parser that takes more.
+/// Compares the check of bodies with a JSON parser that accepts more.
 fn check_json(body: &[u8]) {
     let Ok(text) = std::str::from_utf8(body) else { return };
     let mut faults = Vec::new();
@@ -130,7 +130,7 @@ fn check_json(body: &[u8]) {
         assert!(value.is_err() || faults.iter().any(too_deep), "refused without a reason: {text}");
         return;
     }
-    let Ok(value) = value else { panic!("accepted, and no JSON: {text}") };
+    let Ok(value) = value else { panic!("accepted, but not JSON: {text}") };
     assert!(depth(&value) <= MAX_DEPTH);
     let compact = raw.map(json::compact).unwrap_or_default();
     assert!(!compact.contains(['\n', '\r', '\t']) && compact.len() <= text.len());

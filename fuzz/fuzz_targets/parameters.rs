@@ -1,7 +1,7 @@
-//! Any text as a header's, a path's, a query's or a member's value: times, tokens, ids, buckets, roles, prefixes, regions.
+//! Any text as the value of a header, a path, a query or a member: times, tokens, ids, buckets, roles, prefixes, regions.
 //!
-//! What is accepted keeps its own rules, stated here a second time, and prints what reads back as the same. What goes into
-//! a policy, an ARN or a host name holds no character that means something there.
+//! Accepted values obey the rules, which are written here a second time, and parse again from their printed form. Values that
+//! become part of a policy, an ARN or a host name contain no character with a meaning there.
 
 #![no_main]
 
@@ -65,10 +65,10 @@ fn check_token(text: &str) {
 }
 
 fn check_names(text: &str) {
-    prints_what_it_reads::<OrganisationId>(text);
-    prints_what_it_reads::<TokenId>(text);
-    prints_what_it_reads::<DestinationId>(text);
-    prints_what_it_reads::<AccountId>(text);
+    parse_and_print::<OrganisationId>(text);
+    parse_and_print::<TokenId>(text);
+    parse_and_print::<DestinationId>(text);
+    parse_and_print::<AccountId>(text);
     for (name, printed) in [
         ("role", text.parse::<Role>().ok().map(Role::as_str)),
         ("plan", text.parse::<Plan>().ok().map(Plan::as_str)),
@@ -78,12 +78,12 @@ fn check_names(text: &str) {
         assert!(printed.is_none_or(|printed| printed == text), "{name}");
     }
 
-    if let Some(bucket) = prints_what_it_reads::<BucketName>(text) {
+    if let Some(bucket) = parse_and_print::<BucketName>(text) {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
         assert!((3..=63).contains(&text.len()) && text.bytes().all(fits));
         assert!(!bucket.as_str().contains(".."));
     }
-    if let Some(role) = prints_what_it_reads::<RoleArn>(text) {
+    if let Some(role) = parse_and_print::<RoleArn>(text) {
         assert!(["aws", "aws-cn", "aws-us-gov"].contains(&role.partition()));
         assert!(role.account().parse::<AccountId>().is_ok());
         assert!((1..=64).contains(&role.name().len()));
@@ -108,8 +108,8 @@ fn check_names(text: &str) {
     }
 }
 
-/// The `T` that `text` is, which prints as `text`.
-fn prints_what_it_reads<T: FromStr + Display + Debug + PartialEq>(text: &str) -> Option<T> {
+/// Parses a `T` and checks that it prints as `text`.
+fn parse_and_print<T: FromStr + Display + Debug + PartialEq>(text: &str) -> Option<T> {
     let value = text.parse::<T>().ok()?;
     assert_eq!(value.to_string(), text);
     assert_eq!(text.parse::<T>().ok().as_ref(), Some(&value));
@@ -118,11 +118,11 @@ fn prints_what_it_reads<T: FromStr + Display + Debug + PartialEq>(text: &str) ->
 
 fn check_accept(text: &str) {
     let format = Format::negotiate(text);
-    // What nobody can ask for changes nothing.
+    // A media type that is not offered changes nothing.
     assert_eq!(Format::negotiate(&format!("image/png, {text}")), format, "{text}");
     if let Some(format) = format {
         let essence = format.media_type().split(';').next().unwrap_or_default();
         let (kind, _) = essence.split_once('/').unwrap_or_default();
-        assert!(text.to_ascii_lowercase().contains(kind), "{text} asks for no {format:?}");
+        assert!(text.to_ascii_lowercase().contains(kind), "{text} does not accept {format:?}");
     }
 }

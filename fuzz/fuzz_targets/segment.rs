@@ -1,10 +1,10 @@
-//! Any bytes as the bodies of a segment that a store gave back, and what was written, damaged.
+//! Any bytes as the stored bodies of a segment, and damaged segments.
 //!
-//! Reading gives an error, or lines that add up to the segment's count and hash; never another line than was written, and
-//! never much memory, however much the bytes claim.
+//! Reading returns an error, or lines that match the segment's count and hash. It never returns a line that was not written,
+//! and never takes much memory, whatever size the bytes claim.
 //!
-//! An input begins with four bytes: whether the rest is what is stored or events that are written, then a number each
-//! for the count, and for the place and the kind of the damage.
+//! An input begins with four bytes: whether the rest is stored bodies or events to write, the count, and the place and kind
+//! of the damage.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// The text of a segment three times over, and what is in front of a body in each of a segment's lines.
+/// Three times the text of a segment, and the log's fields of each line.
 const MAX_MEMORY_BYTES: usize = 3 * MAX_TEXT_BYTES + 2 * 1024 * 1024;
 
 fuzz_target!(|data: &[u8]| {
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
 fn check_stored(bytes: &[u8], count: u8) {
     let stored = EncodedBodies::from_bytes(bytes.to_vec());
     assert_eq!(stored.as_bytes(), bytes);
-    // Plain text is all that can be understood without the domain.
+    // Only plain text can be decoded here without the domain.
     let text = bytes.strip_prefix(b"\0").and_then(|text| std::str::from_utf8(text).ok());
     let (segment, expected) = segment(text.unwrap_or_default().lines().take(1000), stored);
     if text.is_some_and(|text| text.lines().count() <= 1000) {
@@ -43,7 +43,7 @@ fn check_written(events: &[u8], place: u8, damage: u8) {
     let Ok(bodies) = event::parse(events, Layout::Ndjson) else { return };
     let stored = EncodedBodies::encode(&bodies);
     let size: usize = bodies.iter().map(|body| body.as_str().len() + 1).sum();
-    assert!(stored.as_bytes().len() <= size, "encoding enlarges");
+    assert!(stored.as_bytes().len() <= size, "encoded bodies are larger than the text");
     let mut damaged = stored.as_bytes().to_vec();
     let (segment, expected) = segment(bodies.iter().map(Body::as_str), stored);
     assert_eq!(texts(&segment).as_ref(), Some(&expected));
@@ -59,17 +59,17 @@ fn check_written(events: &[u8], place: u8, damage: u8) {
         _ => damaged[place] = damage,
     }
     if let Some(read) = texts(&Segment { bodies: EncodedBodies::from_bytes(damaged), ..segment }) {
-        assert_eq!(read, expected, "what was damaged reads as something else");
+        assert_eq!(read, expected, "a damaged segment has other lines");
     }
 }
 
-/// The texts of the segment's lines, where they add up.
+/// Returns the texts of the segment's lines, if it can be read.
 fn texts(segment: &Segment) -> Option<Vec<String>> {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
     let outcome = segment.lines(&organisation());
     let used = MEMORY.peak_usage().saturating_sub(before);
-    assert!(used <= MAX_MEMORY_BYTES, "{used} bytes for {} stored ones", segment.bodies.as_bytes().len());
+    assert!(used <= MAX_MEMORY_BYTES, "{used} bytes for {} stored bytes", segment.bodies.as_bytes().len());
 
     let lines = outcome.ok()?;
     assert_eq!(lines.len(), usize::from(segment.count));

@@ -1,5 +1,5 @@
-//! What the fuzz targets share: an organisation and its segments, told apart from the domain's own rendering, and the
-//! rules that every refusal keeps. Owns no target, and nothing that a target is to find out.
+//! What the fuzz targets share: an organisation, its segments and the lines expected of them, written independently of the
+//! domain's rendering, and the rules for refusals.
 
 use annals_core::{
     fault::{Faults, Place},
@@ -10,20 +10,20 @@ use annals_core::{
 };
 use serde_json::{Map, Value};
 
-/// The organisation whose log is fuzzed.
+/// Returns the organisation whose log is fuzzed.
 #[must_use]
 pub fn organisation() -> OrganisationId {
     "acme".parse().expect("it is an id")
 }
 
-/// What that organisation is called: a name that every format has to escape.
+/// The organisation's name, which every format has to escape.
 pub const ORGANISATION_NAME: &str = "Acme, \"Ltd\"; =1";
 
 /// The sequence of the first event of every segment.
 const FIRST: u64 = 7;
 
-/// The segment that has `texts` as its bodies and is stored as `stored`, and the lines that it must give: written down
-/// here a second time, because lines that were delivered can never change.
+/// Returns a segment with the bodies `texts`, stored as `stored`, and the expected lines. They are rendered here a second
+/// time, because delivered lines must never change.
 #[must_use]
 pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodies) -> (Segment, Vec<String>) {
     let organisation = organisation();
@@ -62,12 +62,12 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
     (segment, lines)
 }
 
-/// What a refusal may say: at least one fault, no more than are promised, none of them long.
+/// Checks that a refusal has at least one fault, not more than the maximum, and none that is long.
 ///
 /// # Panics
-/// Where it says more.
+/// Panics if it does not.
 pub fn check_refusal(faults: &Faults) {
-    // A pointer is cut at 256 bytes, and an ellipsis added; no detail repeats what was sent.
+    // A pointer is cut to 256 bytes plus an ellipsis. A detail does not repeat the input.
     const MAX_PLACE_BYTES: usize = 259;
     const MAX_DETAIL_BYTES: usize = 300;
     let faults = faults.as_slice();
@@ -79,11 +79,11 @@ pub fn check_refusal(faults: &Faults) {
     }
 }
 
-/// The members of the JSON object that `text` is.
+/// Returns the members of a JSON object.
 ///
 /// # Panics
-/// Where it is none.
+/// Panics if `text` is not a JSON object.
 #[must_use]
 pub fn members(text: &str) -> Map<String, Value> {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("no JSON object: {error}: {text}"))
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("not a JSON object: {error}: {text}"))
 }

@@ -1,5 +1,5 @@
-//! Changes of the registry that the log commits together with the event that records them. Owns what a change asks for
-//! and why it can be refused; storage adapters carry it out.
+//! Changes of the registry that are committed in one transaction with the event that records them. Owns what a change
+//! requires and why it is refused; storage adapters make it.
 
 use crate::{
     destination::Destination,
@@ -9,87 +9,66 @@ use crate::{
     token::{Token, TokenHash, TokenId},
 };
 
-/// A change that is committed together with the event that records it.
+/// A change that is committed in one transaction with the event that records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A new organisation, with the anchor of its log. [`Conflict::Exists`] where there is one.
+    /// Creates an organisation and the anchor of its log. [`Conflict::Exists`] if it exists.
     CreateOrganisation(Organisation),
-    /// An organisation as it is from now on. [`Conflict::Changed`] where the stored version is not the one before.
+    /// Replaces an organisation. [`Conflict::Changed`] if the stored version is not the previous one.
     UpdateOrganisation(Organisation),
-    /// A new token, at most `limit` for its organisation ([`Conflict::TokenLimit`]). [`Conflict::Changed`] where what
-    /// it replaces or clears away is not as it was read.
+    /// Creates a token. [`Conflict::TokenLimit`] if the organisation has `limit` tokens, [`Conflict::Changed`] if a
+    /// replaced or cleared token was changed since it was read.
     CreateToken {
-        /// The token.
         token: Box<Token>,
-        /// How many there may be.
         limit: usize,
-        /// The token that it replaces, as that is from now on: with its end, and its successor.
+        /// The new state of the token that it replaces.
         replaced: Option<Box<Replaced>>,
-        /// Tokens that have ended, to make room: deleted, where they have ended at the time that is given.
+        /// Tokens that expired before `now`, deleted to make room.
         cleared: Vec<TokenId>,
-        /// The present moment.
         now: Timestamp,
     },
-    /// Ends a token. [`Conflict::Missing`] where the organisation has no such token.
+    /// Deletes a token. [`Conflict::Missing`] if the organisation has no such token.
     RevokeToken(OrganisationId, TokenId),
-    /// A new destination, at most `limit` for its organisation ([`Conflict::Limit`]), its bucket and role claimed for
-    /// it ([`Conflict::BucketInUse`], [`Conflict::RoleInUse`]).
-    CreateDestination {
-        /// The destination.
-        destination: Box<Destination>,
-        /// How many the plan allows.
-        limit: usize,
-    },
-    /// A destination as it is from now on. [`Conflict::Changed`] where the stored version is not the one before.
+    /// Creates a destination and claims its bucket and role. [`Conflict::Limit`] if the organisation has `limit`
+    /// destinations, [`Conflict::BucketInUse`] or [`Conflict::RoleInUse`] if another organisation has claimed them.
+    CreateDestination { destination: Box<Destination>, limit: usize },
+    /// Replaces a destination. [`Conflict::Changed`] if the stored version is not the previous one.
     UpdateDestination(Box<Destination>),
-    /// Ends a destination and its claims. [`Conflict::Changed`] where the stored version is not this one.
+    /// Deletes a destination and its claims. [`Conflict::Changed`] if the stored version is not this one.
     DeleteDestination(Box<Destination>),
-    /// A new portal link. [`Conflict::Exists`] where there is one.
+    /// Creates a portal link. [`Conflict::Exists`] if it exists.
     CreatePortalLink(Box<PortalLink>),
-    /// Uses up a portal link for a session. [`Conflict::Missing`] where the link has been used, or is none.
-    StartSession {
-        /// The link.
-        link: TokenHash,
-        /// What it is used for.
-        session: Box<Session>,
-    },
-    /// Ends a session. [`Conflict::Missing`] where it has ended, or is none.
+    /// Deletes a portal link and creates a session. [`Conflict::Missing`] if the link does not exist or was used.
+    StartSession { link: TokenHash, session: Box<Session> },
+    /// Deletes a session. [`Conflict::Missing`] if it does not exist or has ended.
     EndSession(TokenHash),
 }
 
-/// A token that gets a successor.
+/// The new state of a token that gets a successor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {
-    /// Which one.
     pub id: TokenId,
-    /// Its successor until now: one that has ended or was revoked.
+    /// Its previous successor, which has expired or was revoked.
     pub replaced_by: Option<TokenId>,
-    /// From when on it is refused.
     pub expires_at: Timestamp,
 }
 
-/// Why a change was not made.
+/// Why a change was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// It is there already.
     #[error("it exists already")]
     Exists,
-    /// It is not there.
     #[error("it does not exist")]
     Missing,
-    /// Somebody else changed it in the meantime.
     #[error("it was changed in the meantime")]
     Changed,
-    /// The plan allows no more of them.
+    /// The number of destinations that the plan allows is reached.
     #[error("the plan allows no more")]
     Limit,
-    /// The organisation has as many tokens as it may have.
     #[error("there are too many tokens")]
     TokenLimit,
-    /// Another organisation delivers to this bucket.
     #[error("the bucket is in use by another organisation")]
     BucketInUse,
-    /// Another organisation uses this role.
     #[error("the role is in use by another organisation")]
     RoleInUse,
 }

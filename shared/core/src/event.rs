@@ -1,10 +1,10 @@
-//! Events: what a producer may send, what Annals records of itself, and the body that is kept of either.
+//! Events: what a producer may send, what Annals records about itself, and the body that is stored of either.
 //!
-//! A body is one compact JSON object, its fields in a fixed order; the log puts its own fields in front of it when it
-//! renders a line. Bodies are valid against WireMock Cloud's schema of audit events once so rendered.
+//! A body is a compact JSON object with its fields in a fixed order. When the log renders a line, it puts its own fields in
+//! front. The rendered line is valid against WireMock Cloud's schema of audit events.
 //!
-//! Strings are kept whatever they hold, `\u0000` among it: to refuse what somebody else can put into a name or a path would
-//! give them the means to keep an event out of the log.
+//! Strings may contain any character, including `\u0000`. If a character in a name or a path could make an event invalid,
+//! whoever controls that name or path could keep the event out of the log.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,42 +15,39 @@ use crate::{
     json::{self, Members},
 };
 
-/// The largest event, in bytes of the JSON text that was sent.
+/// The maximum size of an event's JSON text as sent.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The most events in one request.
+/// The maximum number of events in a request.
 pub const MAX_EVENTS: usize = 1000;
-/// The largest request, in bytes.
+/// The maximum size of a request.
 pub const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
-/// The longest name, id or type, in characters.
+/// The maximum length of a name, an id or a type, in characters.
 pub const MAX_NAME_CHARS: usize = 1024;
 
-/// What is kept of one event: a compact JSON object without the fields that the log adds. It holds no newline.
+/// The part of an event that is stored: a compact JSON object without the fields that the log adds and without a newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);
 
 impl Body {
-    /// The JSON text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// How the events of a request are laid out.
+/// The format of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// One JSON object, or an array of them.
     Json,
-    /// One JSON object a line (`application/x-ndjson`); blank lines are passed over.
+    /// One JSON object per line (`application/x-ndjson`). Blank lines are ignored.
     Ndjson,
 }
 
-/// Reads the events of one request: all of them, or none.
-///
-/// Faults of the n-th event of an array, or line of NDJSON, have pointers that begin with `/n`, counted from 0.
+/// Parses the events of a request. A batch is all or nothing.
 ///
 /// # Errors
-/// Every fault of every event, at its place.
+/// Returns every fault of every event. Pointers into event n of an array or NDJSON, counted from 0, begin with `/n`.
 pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
     if request.len() > MAX_REQUEST_BYTES {
         return Err(
@@ -99,7 +96,7 @@ fn too_many() -> Fault {
     Fault::at("", format!("holds more than {MAX_EVENTS} events: send them in several requests"))
 }
 
-/// One event, where it has no fault.
+/// Parses an event. Returns `None` and adds to `faults` if it is not valid.
 fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
     if text.trim().is_empty() {
         faults.push(Fault::at(pointer, "is empty: send an event as a JSON object, an array of them, or NDJSON"));
@@ -305,90 +302,77 @@ impl Kind for Permission {
     }
 }
 
-/// Something that an event is about, or that is near it.
+/// A thing that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {
-    /// Its id.
     pub id: String,
-    /// Its name, as people know it.
     pub name: String,
-    /// What kind of thing it is, in upper case.
+    /// In upper case.
     pub entity_type: &'static str,
 }
 
-/// Who did something.
+/// The person or program that acted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Principal {
-    /// Its id.
     pub id: String,
-    /// Its name, as people know it.
     pub name: String,
-    /// What kind of principal it is, in upper case.
+    /// In upper case.
     pub entity_type: &'static str,
-    /// Its e-mail address, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
 impl Principal {
-    /// A principal that is no person.
+    /// Creates a principal that is not a person.
     #[must_use]
     pub fn machine(id: impl Into<String>, name: impl Into<String>, entity_type: &'static str) -> Self {
         Self { id: id.into(), name: name.into(), entity_type, email: None }
     }
 }
 
-/// Where a request came from.
+/// The origin of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Context {
-    /// The address that the client had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_address: Option<String>,
-    /// What the client called itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
-    /// The request's id, as the logs have it.
+    /// The id under which the request is logged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
-/// An event that Annals records of itself.
+/// An event that Annals records about itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnEvent {
-    /// What was done.
     pub action: &'static str,
     /// The type, such as `audit.read`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// What it was done to.
     pub entity: Entity,
-    /// Who did it.
     pub principal: Principal,
-    /// The state before, where something changed.
+    /// The state before a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<serde_json::Value>,
-    /// The state after, where something changed.
+    /// The state after a change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<serde_json::Value>,
-    /// How it came: `API`, `UI` from the organisation's page, or `SYSTEM` where Annals acted by itself.
+    /// `API`, `UI` for the organisation's page, or `SYSTEM` if Annals acted without a request.
     pub client_type: &'static str,
-    /// Where the request came from, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<Context>,
-    /// Details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<serde_json::Value>,
 }
 
 impl OwnEvent {
-    /// What is kept of it.
     #[must_use]
     pub fn body(&self) -> Body {
-        // Every part is a string, an object of strings or a JSON value already: it cannot fail to be written.
+        // Every part is a string, an object of strings or a JSON value, so serialisation cannot fail.
         Body(serde_json::to_string(self).unwrap_or_else(|_| "{}".into()))
     }
 }
@@ -416,19 +400,19 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_kept_in_a_fixed_order_and_unaltered() {
+    fn fields_are_stored_unaltered_and_in_a_fixed_order() {
         insta::assert_snapshot!(parsed(FULL), @r#"{"action":"UPDATE","type":"mock.renamed","entity":{"id":"m1","name":"Payments","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER","email":"ada@example.com"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"u2","name":"Ben","entityType":"USER"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"before":{"name":"Pay","limit":12345678901234567890123},"after":{"name":"Payments"},"clientType":"UI","occurredAt":"2026-11-22T10:00:00Z","context":{"ipAddress":"192.0.2.1"},"payload":{"a":[1,2]},"metadata":{"k":"v"}}"#);
     }
 
     #[test]
-    fn the_type_defaults_to_entity_type_and_action_and_the_client_to_api() {
+    fn the_type_defaults_to_entity_type_and_action_and_the_client_type_to_api() {
         let text = r#"{"action":"CREATE","entity":{"id":"1","name":"","entityType":"MOCK_API"},
             "principal":{"id":"1","name":"Ada","entityType":"USER"}}"#;
         insta::assert_snapshot!(parsed(text), @r#"{"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"","entityType":"MOCK_API"},"principal":{"id":"1","name":"Ada","entityType":"USER"},"clientType":"API"}"#);
     }
 
     #[test]
-    fn a_type_that_is_filled_in_is_no_longer_than_one_that_is_given() {
+    fn a_default_type_is_as_limited_as_one_that_was_sent() {
         // `İ` is two characters in lower case.
         for (entity_type, action, fits) in
             [("T", 1022, true), ("T", 1023, false), ("İ", 1021, true), ("İ", 1022, false)]
@@ -439,7 +423,7 @@ mod tests {
             );
             let kept = parsed(&event);
             if fits {
-                assert_eq!(parsed(&kept), kept, "what is kept would not be accepted");
+                assert_eq!(parsed(&kept), kept, "the stored body is not accepted as an event");
             } else {
                 assert_eq!(
                     kept,
@@ -461,7 +445,7 @@ mod tests {
         Fault { place: Pointer("/0/principal"), detail: "must be an object, not a string" }
         Fault { place: Pointer("/0/permission"), detail: "must be \"ALL_PERMISSIONS\" or {\"permissions\":[{\"id\":\"…\",\"friendlyId\":\"…\"}]}" }
         Fault { place: Pointer("/0/before"), detail: "must be an object, not an array" }
-        Fault { place: Pointer("/0/occurredAt"), detail: "is no RFC 3339 date and time, such as 2026-11-22T10:00:00Z, between the years 1970 and 9999" }
+        Fault { place: Pointer("/0/occurredAt"), detail: "is not an RFC 3339 date and time such as 2026-11-22T10:00:00Z between the years 1970 and 9999" }
         Fault { place: Pointer("/0/metadata/a"), detail: "must be a string, not a number" }
         Fault { place: Pointer("/0/metadata/b~1c"), detail: "must be a string, not null" }
         Fault { place: Pointer("/0/colour"), detail: "is not a known field here" }
@@ -473,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn ndjson_passes_over_blank_lines_and_counts_events_not_lines() {
+    fn ndjson_ignores_blank_lines_and_counts_events_instead_of_lines() {
         let line = r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","name":"n","entityType":"T"}}"#;
         assert_eq!(parse(format!("\n{line}\r\n\n{line}\n").as_bytes(), Layout::Ndjson).unwrap().len(), 2);
         let faults = parse(format!("\n{line}\n\n{{\n").as_bytes(), Layout::Ndjson).unwrap_err();
@@ -481,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_event_or_too_many_is_refused() {
+    fn a_request_without_an_event_or_with_too_many_is_refused() {
         for (text, layout) in
             [("", Layout::Json), ("[]", Layout::Json), ("\n\n", Layout::Ndjson), ("null", Layout::Json)]
         {

@@ -1,4 +1,4 @@
-//! Event ids: UUIDv7s that say where in the log their event is, so that an id is its own cursor.
+//! Event ids: UUIDv7s that contain the position of their event in the log, so an id is also a cursor.
 
 use std::fmt;
 
@@ -10,21 +10,21 @@ use crate::{organisation::OrganisationId, time::Timestamp};
 
 /// The id of one event, a UUIDv7 (RFC 9562, section 5.7).
 ///
-/// From the most significant bit: 48 bits the segment's time in milliseconds; 4 bits the version, 7; 12 bits the
-/// event's index in its segment; 2 bits the variant; 40 bits the segment's first sequence; 22 bits a hash of the
-/// organisation's id. Ids of one organisation sort as its log does.
+/// From the most significant bit: 48 bits for the segment's time in milliseconds, 4 bits for the version (7), 12 bits for
+/// the event's index in its segment, 2 bits for the variant, 40 bits for the segment's first sequence, 22 bits for a hash
+/// of the organisation's id. The ids of one organisation sort in log order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; 16]);
 
-/// A text that is no event id.
+/// The text is not an event id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is no event's uuid: take one as an event, or a link, gave it (22 characters, or 36 with hyphens)")]
+#[error("is not an event's uuid (22 characters, or 36 with hyphens): take it from an event or a link")]
 pub struct EventIdError;
 
 const ORGANISATION_BITS: u32 = 22;
 
 impl EventId {
-    /// The id of the event at `index` of the segment that begins at sequence `segment` and was recorded at `at`.
+    /// Returns the id of the event at `index` of the segment that begins at sequence `segment` and was recorded at `at`.
     #[must_use]
     pub fn new(organisation: &OrganisationId, at: Timestamp, segment: u64, index: u16) -> Self {
         let high = at.as_millis() << 16 | 0x7 << 12 | u64::from(index & 0xfff);
@@ -32,10 +32,10 @@ impl EventId {
         Self(Uuid::from_u64_pair(high, low).into_bytes())
     }
 
-    /// Reads the 22 characters of unpadded base64url, or the canonical 36 with hyphens, in either case.
+    /// Parses 22 characters of unpadded base64url, or the canonical 36 characters with hyphens in either case.
     ///
     /// # Errors
-    /// [`EventIdError`] where it is neither, or no UUIDv7.
+    /// Returns an error if the text is neither, or is not a UUIDv7.
     pub fn parse(text: &str) -> Result<Self, EventIdError> {
         let uuid = match text.len() {
             22 => {
@@ -53,38 +53,37 @@ impl EventId {
         Uuid::from_bytes(self.0).as_u64_pair()
     }
 
-    /// When the event's segment was recorded.
+    /// Returns when the event's segment was recorded.
     #[must_use]
     pub fn recorded_at(self) -> Timestamp {
         Timestamp::from_millis(self.halves().0 >> 16)
     }
 
-    /// The event's index in its segment.
+    /// Returns the event's index in its segment.
     #[must_use]
     pub fn index(self) -> u16 {
         u16::try_from(self.halves().0 & 0xfff).unwrap_or(u16::MAX)
     }
 
-    /// The first sequence of the event's segment.
+    /// Returns the first sequence of the event's segment.
     #[must_use]
     pub fn segment(self) -> u64 {
         self.halves().1 >> ORGANISATION_BITS & 0xff_ffff_ffff
     }
 
-    /// The event's sequence.
     #[must_use]
     pub fn sequence(self) -> u64 {
         self.segment() + u64::from(self.index())
     }
 
-    /// Whether it can be an event of `organisation`. It refuses all but one in four million ids of another; what the
-    /// log holds at its place decides the rest.
+    /// Returns whether this can be an id of `organisation`. One of four million ids of another organisation passes; the
+    /// event stored at its position decides then.
     #[must_use]
     pub fn is_of(self, organisation: &OrganisationId) -> bool {
         self.halves().1 & ((1 << ORGANISATION_BITS) - 1) == tag(organisation)
     }
 
-    /// The 22 characters that PactFlow's clients know.
+    /// Returns the 22 characters that PactFlow's clients expect.
     #[must_use]
     pub fn short(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_7_uuid_is_refused() {
+    fn a_text_that_is_not_a_version_7_uuid_is_refused() {
         for text in ["", "x", "16WlpdLpDMzfMYxLTZYXYw", "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "ééééééééééé"]
         {
             assert_eq!(EventId::parse(text), Err(EventIdError), "{text}");
@@ -135,7 +134,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_gives_back_what_it_was_made_of(
+        fn an_id_contains_the_values_that_it_was_made_from(
             millis in 0u64..253_402_300_800_000, segment in 0u64..1 << 40, index in 0u16..1000,
         ) {
             let acme = organisation("acme");
@@ -152,7 +151,7 @@ mod tests {
         }
 
         #[test]
-        fn ids_sort_as_the_log_does(first in 1u64..1_000_000, steps in proptest::collection::vec((1u64..10_000, 1u16..1000), 1..20)) {
+        fn ids_sort_in_log_order(first in 1u64..1_000_000, steps in proptest::collection::vec((1u64..10_000, 1u16..1000), 1..20)) {
             let acme = organisation("acme");
             let (mut at, mut segment) = (Timestamp::from_millis(1_700_000_000_000), first);
             let mut ids = Vec::new();

@@ -1,4 +1,5 @@
-//! Points in time, to the millisecond, and the clock port. Owns no calendar arithmetic beyond parsing and printing.
+//! Points in time with millisecond precision, and the port to the clock. Owns no calendar arithmetic except parsing and
+//! printing.
 
 #![warn(missing_docs)]
 
@@ -7,62 +8,62 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// Milliseconds since the Unix epoch, UTC. The latest is the last millisecond of the year 9999, which fits the 48 bits
-/// that a UUIDv7 has for it (RFC 9562, section 5.7).
+/// Milliseconds since the Unix epoch, UTC. The latest is the last millisecond of the year 9999, which fits the 48 bits of a
+/// UUIDv7 (RFC 9562, section 5.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
-/// A text that is no point in time that Annals can keep.
+/// The text is not a date and time between the years 1970 and 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is no RFC 3339 date and time, such as 2026-11-22T10:00:00Z, between the years 1970 and 9999")]
+#[error("is not an RFC 3339 date and time such as 2026-11-22T10:00:00Z between the years 1970 and 9999")]
 pub struct TimestampError;
 
 impl Timestamp {
-    /// The epoch itself: before every recorded event.
+    /// The epoch, which is earlier than every recorded event.
     pub const EPOCH: Self = Self(0);
     const MAX_MILLIS: u64 = 253_402_300_799_999;
 
-    /// The moment `millis` milliseconds after the epoch; later than the year 9999 is cut to its end.
+    /// Returns the time `millis` milliseconds after the epoch, at most the end of the year 9999.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         if millis > Self::MAX_MILLIS { Self(Self::MAX_MILLIS) } else { Self(millis) }
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded up: what DynamoDB's time to live counts in.
+    /// Returns the seconds since the epoch, rounded up: the unit of DynamoDB's TTL.
     #[must_use]
     pub const fn as_secs_ceil(self) -> u64 {
         self.0.div_ceil(1000)
     }
 
-    /// This moment and `duration` more.
+    /// Returns the time `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_millis(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// This moment less `duration`, the epoch at the earliest.
+    /// Returns the time `duration` earlier, at the earliest the epoch.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; nothing where it lies ahead.
+    /// Returns the duration since `earlier`; zero if that is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Reads what a query string says: an RFC 3339 date and time, or a date alone, which is its first moment in UTC. A
-    /// space where the offset's `+` should be is taken for it: that is how a `+` that nobody escaped arrives.
+    /// Parses a value of a query string: an RFC 3339 date and time, or a date, which means its beginning in UTC. A space
+    /// is accepted for the `+` of the offset, because a `+` that was not escaped arrives as a space.
     ///
     /// # Errors
-    /// [`TimestampError`] where it is neither, or before 1970.
+    /// Returns an error if the text is neither, or is outside the supported years.
     pub fn parse_leniently(text: &str) -> Result<Self, TimestampError> {
         if text.len() == 10 {
             return Self::parse(&format!("{text}T00:00:00Z"));
@@ -73,12 +74,12 @@ impl Timestamp {
         }
     }
 
-    /// Reads an RFC 3339 date and time. A fraction finer than a millisecond is cut.
+    /// Parses an RFC 3339 date and time. Digits beyond milliseconds are cut off.
     ///
     /// # Errors
-    /// [`TimestampError`] where it is none, or before 1970.
+    /// Returns an error if the text is not one, or is outside the supported years.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        // The parser takes any character between date and time.
+        // The parser accepts any character between date and time.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
             return Err(TimestampError);
         }
@@ -93,7 +94,7 @@ impl Timestamp {
             .to_offset(UtcOffset::UTC)
     }
 
-    /// Year, month and day in UTC.
+    /// Returns year, month and day in UTC.
     #[must_use]
     pub fn date(self) -> (i32, u8, u8) {
         let (year, month, day) = self.to_utc().to_calendar_date();
@@ -123,13 +124,13 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where time comes from, and how to let some pass.
+/// The source of the current time.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The present moment.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Returns when `duration` has passed.
+    /// Returns after `duration` has passed.
     async fn sleep(&self, duration: Duration);
 }
 
@@ -138,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_prints_what_it_reads() {
+    fn a_timestamp_prints_the_text_that_it_was_parsed_from() {
         for text in ["1970-01-01T00:00:00.000Z", "2026-11-22T10:00:00.123Z", "9999-12-31T23:59:59.999Z"] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn offsets_dates_alone_and_lost_pluses_are_understood() {
+    fn offsets_dates_and_unescaped_plus_signs_are_understood() {
         let noon = Timestamp::parse("2026-11-22T12:00:00Z").unwrap();
         assert_eq!(Timestamp::parse("2026-11-22T23:00:00+11:00").unwrap(), noon);
         assert_eq!(Timestamp::parse_leniently("2026-11-22T23:00:00 11:00").unwrap(), noon);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn a_text_that_is_not_a_time_is_refused() {
         for text in ["", "now", "2026-13-01", "2026-11-22T10:00:00", "1969-12-31T23:59:59Z", "20261122", "２０２６"]
         {
             assert_eq!(Timestamp::parse_leniently(text), Err(TimestampError), "{text}");

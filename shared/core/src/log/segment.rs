@@ -1,7 +1,7 @@
-//! Segments: the events of one append, how they are encoded, chained by hash and rendered to lines.
+//! Segments: the events of one append, their encoding, hash chain and rendering to lines.
 //!
-//! Rendering is a pure function of the segment: every line that leaves the system, as an API answer, in a bucket or on a
-//! page, comes from [`Segment::lines`], so all of them agree byte for byte for ever.
+//! Rendering is a pure function of the segment. Every line that leaves the system comes from [`Segment::lines`], so the API,
+//! the delivered objects and the pages always agree byte for byte.
 
 use std::{fmt, io};
 
@@ -9,23 +9,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{event::Body, id::EventId, json, organisation::OrganisationId, time::Timestamp};
 
-/// The most bytes of encoded bodies that one segment holds. A DynamoDB item has at most 400 KB, keys, names and header
-/// included (AWS, "Service, account, and table quotas in Amazon DynamoDB").
+/// The maximum size of a segment's encoded bodies. A DynamoDB item has at most 400 KB, including attribute names and the
+/// header (AWS, "Service, account, and table quotas in Amazon DynamoDB").
 pub const MAX_ENCODED_BYTES: usize = 380 * 1024;
 
-/// The most bytes of bodies, before encoding, that one segment holds: what one read has to take in at the least. The
-/// largest event's body stays below it.
+/// The maximum size of a segment's bodies before encoding, which is the minimum that one read keeps in memory. The body of
+/// the largest event is smaller.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 
-/// SHA-256 of a line's bytes, without its newline.
+/// The SHA-256 of a line's bytes without its newline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LineHash(pub [u8; 32]);
 
 impl LineHash {
-    /// What the first line of a log has for the hash of the line before.
+    /// The previous hash of the first line of a log.
     pub const ORIGIN: Self = Self([0; 32]);
 
-    /// The hash of `line`.
     #[must_use]
     pub fn of(line: &str) -> Self {
         Self(Sha256::digest(line.as_bytes()).into())
@@ -45,16 +44,16 @@ impl fmt::Debug for LineHash {
     }
 }
 
-/// 16 random bytes that name one append: by them a writer knows its own write again after an answer that was lost.
+/// 16 random bytes that identify an append, so that a writer recognises its own write after the answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AppendId(pub [u8; 16]);
 
 /// The end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
-    /// The last event's sequence; 0 where there never was one.
+    /// The last event's sequence; 0 if the log never had an event.
     pub last: u64,
-    /// The first sequence of the last event's segment; 0 where there never was one.
+    /// The first sequence of the last event's segment; 0 if the log never had an event.
     pub segment: u64,
     /// When the last segment was recorded.
     pub recorded_at: Timestamp,
@@ -66,7 +65,7 @@ impl Tail {
     /// The end of a log without events.
     pub const ORIGIN: Self = Self { last: 0, segment: 0, recorded_at: Timestamp::EPOCH, hash: LineHash::ORIGIN };
 
-    /// The id of the last event, where there ever was one.
+    /// Returns the id of the last event; `None` if the log never had an event.
     #[must_use]
     pub fn event_id(&self, organisation: &OrganisationId) -> Option<EventId> {
         (self.last > 0)
@@ -74,69 +73,66 @@ impl Tail {
     }
 }
 
-/// An index in a segment. A segment has at most 1,000 events, so it always fits.
+/// Converts an index in a segment. A segment has at most 1,000 events, so it always fits.
 pub(crate) fn offset(index: u64) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
 
-/// The events of one append: one immutable item of the store.
+/// The events of one append, stored as one immutable item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// The sequence of its first event.
+    /// The sequence of the first event.
     pub first: u64,
-    /// How many events it holds, 1 to 1,000.
+    /// The number of events, 1 to 1,000.
     pub count: u16,
-    /// When it was recorded: strictly later than the segment before it.
+    /// Strictly later than the previous segment's.
     pub recorded_at: Timestamp,
-    /// The hash of the line before its first one.
+    /// The hash of the line before the first line.
     pub previous_hash: LineHash,
-    /// The hash of its last line.
+    /// The hash of the last line.
     pub hash: LineHash,
-    /// Whose append it is.
     pub append: AppendId,
-    /// What the organisation was called when it was recorded.
+    /// The organisation's name when the segment was recorded.
     pub organisation_name: String,
-    /// The bodies of its events.
     pub bodies: EncodedBodies,
-    /// From when on it counts as expired, in whole seconds since the epoch, whether or not it was deleted yet.
+    /// In whole seconds since the epoch. From then on the segment counts as expired, even if it is not deleted yet.
     pub expires_at: u64,
 }
 
 impl Segment {
-    /// The sequence of its last event.
+    /// Returns the sequence of the last event.
     #[must_use]
     pub fn last(&self) -> u64 {
         self.first + u64::from(self.count) - 1
     }
 
-    /// The log's tail, were this segment the last.
+    /// Returns the log's tail after this segment was written.
     #[must_use]
     pub fn tail(&self) -> Tail {
         Tail { last: self.last(), segment: self.first, recorded_at: self.recorded_at, hash: self.hash }
     }
 
-    /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at <= now.as_millis() / 1000
     }
 
-    /// Its lines, in order.
+    /// Renders the lines, in order.
     ///
     /// # Errors
-    /// Where the encoded bodies are damaged.
+    /// Returns an error if the lines cannot be decoded or do not match the segment's hash and count.
     pub fn lines(&self, organisation: &OrganisationId) -> Result<Vec<Line>, DamagedSegment> {
         let damaged = |source| DamagedSegment { organisation: organisation.clone(), first: self.first, source };
         let (lines, hash) = self.render(organisation, &self.bodies.decode().map_err(damaged)?);
         if lines.len() == usize::from(self.count) && hash == self.hash {
             Ok(lines)
         } else {
-            Err(damaged(io::Error::new(io::ErrorKind::InvalidData, "its lines do not add up to its hash and count")))
+            Err(damaged(io::Error::new(io::ErrorKind::InvalidData, "its lines do not match its hash and count")))
         }
     }
 
-    /// The lines of `bodies`, and the hash of the last. There is at most one more than there should be: it shows the
-    /// damage, and 50 stored bytes can claim a million.
+    /// Renders `bodies` and returns the hash of the last line. Renders at most one line more than `count`, which is enough
+    /// to show the damage: 50 damaged bytes can decode to a million lines.
     fn render(&self, organisation: &OrganisationId, bodies: &str) -> (Vec<Line>, LineHash) {
         let mut previous = self.previous_hash;
         let mut lines = Vec::with_capacity(usize::from(self.count));
@@ -149,7 +145,7 @@ impl Segment {
         (lines, previous)
     }
 
-    /// The hash of the last line, were it recorded at `recorded_at` behind a line with hash `previous`.
+    /// Returns the hash of the last line of `bodies` as a segment that follows a line with hash `previous`.
     pub(crate) fn chain(
         organisation: &OrganisationId,
         name: &str,
@@ -165,7 +161,7 @@ impl Segment {
     }
 }
 
-/// A segment that cannot be read back: its bytes were changed behind the log's back.
+/// A stored segment whose bytes were changed.
 #[derive(Debug, thiserror::Error)]
 #[error("the segment of {organisation} at sequence {first} is damaged")]
 pub struct DamagedSegment {
@@ -177,23 +173,20 @@ pub struct DamagedSegment {
 /// One event as it leaves the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Its id.
     pub id: EventId,
-    /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// The line itself, one JSON object without a newline at its end.
+    /// One JSON object, without a newline at the end.
     pub text: String,
 }
 
 impl Line {
-    /// Its sequence.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.id.sequence()
     }
 }
 
-/// The line of the event `id`: the log's own fields in front of the stored body.
+/// Renders a line: the log's own fields in front of the stored body.
 fn render(organisation: &OrganisationId, name: &str, id: EventId, previous: &LineHash, body: &str) -> String {
     format!(
         r#"{{"sequence":{},"eventId":"{id}","timestamp":"{}","previousHash":"{previous}","organisation":{{"id":"{organisation}","name":{},"entityType":"ORGANISATION"}},{}"#,
@@ -204,17 +197,17 @@ fn render(organisation: &OrganisationId, name: &str, id: EventId, previous: &Lin
     )
 }
 
-/// The bodies of a segment as they are stored: a byte that says how, then the newline-separated bodies.
+/// The bodies of a segment as stored: a byte for the encoding, then the newline-separated bodies in that encoding.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedBodies(Vec<u8>);
 
 impl EncodedBodies {
     const PLAIN: u8 = 0;
     const ZSTD_DICTIONARY_1: u8 = 1;
-    /// Levels from 15 on make events one to five in a hundred smaller, and take three to twenty times as long.
+    /// Levels from 15 up compress 1 to 5 % better and take 3 to 20 times as long.
     const LEVEL: i32 = 9;
 
-    /// Encodes `bodies`, compressed where that is smaller.
+    /// Encodes `bodies`, compressed if that is smaller.
     #[must_use]
     pub fn encode(bodies: &[Body]) -> Self {
         let text = bodies.iter().map(Body::as_str).collect::<Vec<_>>().join("\n");
@@ -232,13 +225,13 @@ impl EncodedBodies {
         Self(bytes)
     }
 
-    /// Bodies as a store gave them back.
+    /// Wraps bytes that a store returned.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// What a store keeps.
+    /// Returns the bytes to store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -250,13 +243,13 @@ impl EncodedBodies {
         let text = match *kind {
             Self::PLAIN => content.to_vec(),
             Self::ZSTD_DICTIONARY_1 => {
-                // The frame says how large its content is.
+                // The frame contains the size of its content.
                 let size = zstd::bulk::Decompressor::upper_bound(content)
                     .filter(|size| *size <= MAX_TEXT_BYTES)
                     .ok_or_else(|| invalid("it claims an impossible size"))?;
                 zstd::bulk::Decompressor::with_dictionary(DICTIONARY_1)?.decompress(content, size)?
             }
-            _ => return Err(invalid("its encoding is of a later version")),
+            _ => return Err(invalid("its encoding is unknown")),
         };
         String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
@@ -268,10 +261,10 @@ impl fmt::Debug for EncodedBodies {
     }
 }
 
-/// What zstd may refer back to before the first event: the keys and known words of an event, the likelier the later.
+/// The zstd dictionary: keys and frequent values of events, the most likely ones last.
 ///
-/// It makes a single event's segment about a third smaller, which is what a page of such events costs to read. Segments
-/// were written with it: it can never be changed, only joined by a second one under another first byte.
+/// It makes the segment of a single event, and so the price of reading it, about a third smaller. Stored segments need it,
+/// so it must never change. A new dictionary needs a new encoding byte.
 const DICTIONARY_1: &[u8] = br#""ADMIN""SYSTEM""CLI""SIGNUP""ACL_GRANT""ACL_REVOKE""INVITE""LOGIN""API_TEMPLATE_CATALOGUE""DATABASE_CONNECTION""OPENAPI_GIT_INTEGRATION""S3_AUDIT_SINK""SUBSCRIPTION""ORGANISATION""DATA_SOURCE""API_KEY""AUDIT_LOG""audit.read","subject":{"id":","permission":"ALL_PERMISSIONS","permission":{"permissions":[{"id":","friendlyId":"metadata":{"occurredAt":"2026-","queryString":"","method":"POST","method":"GET","params":{"status":"description":"enabled":true,"enabled":false,"version":"null,"location":"en-GB","https://www.","email":"@example.com","entityType":"USER","userAgent":"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/ Safari/537.36 Mozilla/5.0 (Windows NT 10.0; Win64; x64)","requestId":","payload":{"path":"/v1/api/{"action":"DELETE","type":".delete","action":"CREATE","type":".create","action":"UPDATE","type":"mock_api_settings.update","entity":{"id":"","name":"","entityType":"STUB_MAPPING"},"entityType":"MOCK_API"},"principal":{"id":"","name":"","entityType":"USER","email":"parentEntity":{"id":"","name":"","entityType":"TEAM"},"before":{"name":"},"after":{"name":"},"clientType":"UI","clientType":"API","context":{"ipAddress":"192.0.2.","userAgent":"#;
 
 #[cfg(test)]
@@ -303,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_the_logs_fields_in_front_of_the_body() {
+    fn a_line_is_the_fields_of_the_log_followed_by_the_body() {
         let lines = segment(7, LineHash::ORIGIN, &[body("a"), body("b")]).lines(&"acme".parse().unwrap()).unwrap();
         insta::assert_snapshot!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n"), @r#"
         {"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"a","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
@@ -314,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_segment_is_an_error_not_a_wrong_line() {
+    fn a_damaged_segment_is_an_error_and_not_a_wrong_line() {
         let acme = "acme".parse().unwrap();
         let good = segment(1, LineHash::ORIGIN, &[body("a")]);
         let with = |bytes: Vec<u8>| Segment { bodies: EncodedBodies::from_bytes(bytes), ..good.clone() };
@@ -330,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_segment_that_claims_a_million_lines_does_not_take_their_memory() {
+    fn a_damaged_segment_that_decodes_to_a_million_lines_does_not_render_them() {
         let acme = "acme".parse().unwrap();
         let good = segment(1, LineHash::ORIGIN, &[body("a")]);
         let newlines = "\n".repeat(MAX_TEXT_BYTES);
@@ -343,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_compression_would_enlarge_is_stored_plain_and_both_read_back() {
+    fn bodies_are_compressed_only_if_that_is_smaller_and_decode_either_way() {
         for bodies in [vec![body("a")], (0..1000).map(|i| body(&i.to_string())).collect()] {
             let text = bodies.iter().map(Body::as_str).collect::<Vec<_>>().join("\n");
             assert_eq!(EncodedBodies::encode(&bodies).decode().unwrap(), text);

@@ -1,8 +1,8 @@
-//! The port to where segments are kept. One contract suite (`tests/tests/contract.rs`) holds every implementation to it.
+//! The port to the storage of segments. One contract suite runs over every implementation.
 
 #![warn(missing_docs)]
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, ops::RangeInclusive};
 
 use async_trait::async_trait;
 
@@ -14,19 +14,19 @@ use crate::{
 
 use super::segment::{AppendId, Segment, Tail};
 
-/// An error of an adapter, for the logs; never for a caller's eyes.
+/// An adapter's error, to be logged; never shown to a caller of the API.
 pub type Source = Box<dyn Error + Send + Sync>;
 
-/// A store that could not do what it was asked.
+/// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It refused for load: it did nothing.
+    /// It rejected the request because of load and did nothing.
     #[error("the store is throttling")]
     Throttled(#[source] Source),
-    /// It did not answer, or not with an answer: whether it did what it was asked is unknown.
+    /// It did not answer. It is unknown whether it did what it was asked.
     #[error("the store did not answer")]
     Unavailable(#[source] Source),
-    /// It gave back what was never written there, or refuses what is right: retrying does not help.
+    /// It returned data that was never written, or rejected a valid request. A retry does not help.
     #[error("the store's answer makes no sense")]
     Broken(#[source] Source),
 }
@@ -37,130 +37,130 @@ impl From<super::segment::DamagedSegment> for StoreError {
     }
 }
 
-/// What is already at the place where a segment should go.
+/// The segment that is already stored where a segment should be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Occupant {
-    /// Whose append it is.
+    /// The append that wrote it.
     pub append: AppendId,
-    /// The log's tail when it was written.
+    /// The log's tail after it was written.
     pub tail: Tail,
 }
 
-/// Why a commit did not take place.
+/// Why a commit was not made. Only after [`StoreError::Unavailable`] may it have been made.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// There is a segment already: nothing was written.
+    /// A segment is already stored at one of the places.
     #[error("the place in the log is taken")]
     Occupied(Occupant),
-    /// What should be written beside the segments, at this index, was refused: nothing was written.
-    #[error("what should be written beside the segments was refused")]
+    /// The item of [`Commit::items`] with this index was refused.
+    #[error("an item of the transaction was refused")]
     Refused(usize, Refusal),
-    /// Another transaction touches the same items at this moment: nothing was written.
+    /// Another transaction is writing the same items.
     #[error("another transaction is in progress")]
     Busy,
-    /// Anything else. After [`StoreError::Unavailable`] it may have been written.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Where one request's events are within a segment.
+/// The position of one request's events within a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Span {
     /// The segment's first sequence.
     pub segment: u64,
     /// When the segment was recorded.
     pub recorded_at: Timestamp,
-    /// The index of the request's first event in it.
+    /// The index of the request's first event in the segment.
     pub index: u16,
-    /// How many of its events are the request's.
+    /// The number of the request's events in the segment.
     pub count: u16,
 }
 
-/// What an idempotency key was used for.
+/// The use of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRecord {
     /// SHA-256 of the key as the client sent it.
     pub key: [u8; 32],
     /// SHA-256 of the request's events.
     pub fingerprint: [u8; 32],
-    /// Where its events are.
+    /// The positions of the request's events.
     pub spans: Vec<Span>,
-    /// From when on the key may be used anew, in seconds since the epoch.
+    /// When the key may be used again, in seconds since the epoch.
     pub expires_at: u64,
 }
 
-/// Something that is written in the same transaction as segments.
+/// An item that is written in the same transaction as the segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransactItem {
-    /// An idempotency key that comes to be used.
+    /// The first use of an idempotency key.
     Key(IdempotencyRecord),
-    /// A change of the registry that the segments record.
+    /// The change of the registry that the segments record.
     Change(Change),
 }
 
-/// Why something could not be written beside segments.
+/// Why an item of a transaction was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// The idempotency key is in use.
     KeyInUse(Box<IdempotencyRecord>),
-    /// The registry is not as the change expects.
+    /// The registry is not in the state that the change requires.
     Conflict(Conflict),
 }
 
-/// Segments, one after the other, and what is written beside them: together or not at all.
+/// Segments and other items that are written together. A commit is all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// At least one; they follow one another without a gap and share one append id.
+    /// At least one. They follow one another without a gap and share one append id.
     pub segments: Vec<Segment>,
-    /// What is written beside them.
+    /// Written in the same transaction.
     pub items: Vec<TransactItem>,
-    /// The present moment, in seconds since the epoch: keys that expired before it count as free.
+    /// The current time in seconds since the epoch. Keys that expired before it are free.
     pub now: u64,
 }
 
 /// The order of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// By rising sequence: chronological.
+    /// By increasing sequence, which is chronological.
     Ascending,
-    /// By falling sequence.
+    /// By decreasing sequence.
     Descending,
 }
 
-/// How fresh a read must be.
+/// The consistency of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
-    /// It may miss the newest writes. Half the price.
+    /// May miss the newest writes. Costs half.
     Eventual,
-    /// It sees every write that was acknowledged before it.
+    /// Sees every write that was acknowledged before it.
     Strong,
 }
 
-/// Where segments are kept. Every call is for one organisation and can touch no other's.
+/// The storage of segments. Every call is for one organisation and cannot touch data of another.
 #[async_trait]
 pub trait LogStore: fmt::Debug + Send + Sync {
-    /// The tail that the item with the highest sequence speaks of: a segment's, or the anchor's where no segment is
-    /// left. Strongly consistent. `None` where there is neither.
+    /// Returns the tail according to the item with the highest sequence: the newest segment, or the anchor if no segment
+    /// is left. Strongly consistent. Returns `None` if there is neither.
     async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
 
-    /// The anchor, strongly consistent; `None` where the organisation has no log.
+    /// Returns the anchor, strongly consistent; `None` if the organisation has no log.
     async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
 
-    /// Writes the anchor, unless there is one that is as far along. Says whether it wrote.
+    /// Writes the anchor unless the stored one is as far or further. Returns whether it was written.
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError>;
 
-    /// Writes a commit whole, on condition that no segment is at any of its places and nothing beside
-    /// them is refused.
+    /// Writes a commit on the condition that no segment is stored at any of its places and none of its other items is
+    /// refused. An occupied place is reported before a refused item, and the first refused item before the others.
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError>;
 
-    /// The segments whose first sequence is in `from..=to`, at most `limit` of them, and perhaps fewer: a page ends at
-    /// the store's own bound. What is returned is a run without omissions from the range's beginning (in `order`) as
-    /// far as it goes, but for deleted segments and, where `consistency` is eventual, for the newest. Empty means that
-    /// there is none in the whole range.
+    /// Returns the segments whose first sequence is in `range`, in `order`: at most `limit`, and possibly fewer, because
+    /// a store limits the size of its answers. No stored segment is left out between the beginning of the range and the
+    /// last segment returned, except the newest ones if `consistency` is eventual. An empty answer means that no segment
+    /// begins in the range.
     async fn range(
         &self,
         organisation: &OrganisationId,
-        range: std::ops::RangeInclusive<u64>,
+        range: RangeInclusive<u64>,
         order: Order,
         limit: Option<usize>,
         consistency: Consistency,
