@@ -33,7 +33,7 @@ use tower::ServiceExt as _;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const LATENCY: Duration = Duration::from_millis(5);
 
-/// A deployment with an organisation, and an auditor's visit to its page.
+/// A deployment with an organisation, and a session of an auditor.
 struct World {
     store: Arc<MemoryStore>,
     clock: Arc<PausedClock>,
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Opens a new session, because sessions are short.
-    async fn enter(&mut self) {
+    async fn sign_in(&mut self) {
         let input = PortalLinkInput::parse(br#"{"role":"auditor","user":{"id":"7","name":"Ada"}}"#).unwrap();
         let administration = self.api(Arc::clone(&self.store)).administration;
         let (_, link) = administration.create_portal_link(&self.acme, input, &platform()).await.unwrap();
@@ -80,13 +80,13 @@ impl World {
         self.cookie = cookie.split(';').next().unwrap().to_owned();
     }
 
-    async fn answer<S: Store>(&self, store: Arc<S>, path: &str) -> Response {
+    async fn send<S: Store>(&self, store: Arc<S>, path: &str) -> Response {
         let request = Request::get(path).header(header::COOKIE, &self.cookie).body(Body::empty()).unwrap();
         self.console(store).oneshot(request).await.unwrap()
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
-        let answer = self.answer(Arc::clone(&self.store), path).await;
+        let answer = self.send(Arc::clone(&self.store), path).await;
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -132,7 +132,7 @@ fn listed(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn following_older_shows_every_event_once_the_newest_first() {
+fn the_pages_of_older_events_list_every_event_once() {
     in_virtual_time(async {
         let mut world = World::new().await;
         for number in 0..40 {
@@ -140,7 +140,7 @@ fn following_older_shows_every_event_once_the_newest_first() {
             world.append(labels.into()).await;
             world.clock.jump(HOUR);
         }
-        world.enter().await;
+        world.sign_in().await;
         for query in
             ["?range=all", "?range=24h", "", "?entityId=a1&range=7d", "?q=PAYMENTS&type=mock_api.update&range=all"]
         {
@@ -170,7 +170,7 @@ fn following_older_shows_every_event_once_the_newest_first() {
 }
 
 #[test]
-fn the_parts_of_an_export_are_all_that_is_filtered() {
+fn the_parts_of_an_export_contain_every_matching_event() {
     in_virtual_time(async {
         let mut world = World::new().await;
         for number in 0..90 {
@@ -178,7 +178,7 @@ fn the_parts_of_an_export_are_all_that_is_filtered() {
             world.append(vec![sample::body_with(&format!("n{}", number % 2), &ballast)]).await;
             world.clock.jump(Duration::from_secs(60));
         }
-        world.enter().await;
+        world.sign_in().await;
         for (format, query) in
             [("ndjson", "range=all&"), ("csv", "range=7d&entityId=n1&"), ("csv", "until=2000-01-01&")]
         {
@@ -191,7 +191,7 @@ fn the_parts_of_an_export_are_all_that_is_filtered() {
                 if let Some(file) = link(&plan, "download=") {
                     // Other events are recorded meanwhile.
                     world.append(vec![sample::body("n1")]).await;
-                    let answer = world.answer(Arc::clone(&world.store), &file).await;
+                    let answer = world.send(Arc::clone(&world.store), &file).await;
                     let headers = answer.headers().clone();
                     names.push(headers[header::CONTENT_DISPOSITION].to_str().unwrap().to_owned());
                     let content = answer.into_body().collect().await.unwrap().to_bytes();
@@ -226,7 +226,7 @@ fn the_parts_of_an_export_are_all_that_is_filtered() {
 }
 
 #[test]
-fn what_is_wrong_has_a_page_and_a_status_of_its_own_and_is_no_read() {
+fn every_fault_has_a_page_and_a_status_and_is_not_recorded_as_a_read() {
     in_virtual_time(async {
         let mut world = World::new().await;
         world.append(vec![sample::body("a")]).await;
@@ -234,8 +234,8 @@ fn what_is_wrong_has_a_page_and_a_status_of_its_own_and_is_no_read() {
         world.clock.jump(8 * 24 * HOUR);
         world.append(vec![sample::body("b")]).await;
         let event = world.lines().await.last().unwrap().clone();
-        world.enter().await;
-        for (path, status, told) in [
+        world.sign_in().await;
+        for (path, status, message) in [
             ("/console/events?since=yesterday", 422, "This is not a date and time."),
             ("/console/events?until=2026-01-01&since=2026-01-02", 422, "This lies before since."),
             ("/console/events?pageSize=7", 422, "pageSize is not a parameter of this page."),
@@ -251,7 +251,7 @@ fn what_is_wrong_has_a_page_and_a_status_of_its_own_and_is_no_read() {
         ] {
             let (answer, page) = world.get(path).await;
             assert_eq!(answer, status, "{path}");
-            assert!(page.contains(told), "{path}: {page}");
+            assert!(page.contains(message), "{path}: {page}");
         }
         assert_eq!(world.reads().await.len(), 0);
 
@@ -261,26 +261,26 @@ fn what_is_wrong_has_a_page_and_a_status_of_its_own_and_is_no_read() {
         assert_eq!((status, file), (StatusCode::OK, format!("{}\n", event.text)));
         world.page("/console/events?q=secret").await;
         let reads = world.reads().await;
-        let told: Vec<_> = reads
+        let recorded: Vec<_> = reads
             .iter()
             .map(|read| {
                 [&read["clientType"], &read["principal"]["name"], &read["payload"]["queryString"]].map(Value::as_str)
             })
             .collect();
-        assert_eq!(told[2], [Some("UI"), Some("Ada"), Some("q=secret")]);
-        assert_eq!(told.len(), 3, "each is one read");
+        assert_eq!(recorded[2], [Some("UI"), Some("Ada"), Some("q=secret")]);
+        assert_eq!(recorded.len(), 3, "each page is one read");
     });
 }
 
 #[test]
-fn a_page_takes_one_round_trip_more_than_the_calls_of_the_api_at_most() {
+fn a_page_takes_at_most_one_round_trip_more_than_the_api_calls() {
     in_virtual_time(async {
         let mut world = World::new().await;
         for number in 0..600 {
             world.append(vec![sample::body(&format!("n{}", number % 2))]).await;
             world.clock.jump(HOUR / 4);
         }
-        world.enter().await;
+        world.sign_in().await;
         let input = TokenInput::parse(br#"{"name":"SIEM","role":"auditor"}"#, world.clock.now()).unwrap();
         let administration = world.api(Arc::clone(&world.store)).administration;
         let (_, token) = administration.create_token(&world.acme, input, &platform()).await.unwrap();
@@ -291,7 +291,7 @@ fn a_page_takes_one_round_trip_more_than_the_calls_of_the_api_at_most() {
             let begun = world.clock.elapsed();
             let is_page = path.starts_with("/console");
             let answer = if is_page {
-                world.answer(Arc::clone(&slow), path).await
+                world.send(Arc::clone(&slow), path).await
             } else {
                 let authorization = format!("Bearer {}", token.reveal());
                 let request =

@@ -30,7 +30,7 @@ use tower::ServiceExt as _;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A deployment, and what its functions share.
+/// A deployment: what its functions share.
 struct World {
     store: Arc<MemoryStore>,
     clock: Arc<VirtualClock>,
@@ -69,28 +69,28 @@ impl World {
     }
 
     /// Answers a request in a new instance of the function.
-    async fn answer(&self, request: Builder, body: &str) -> Response {
-        self.answer_allowing("", request, body).await
+    async fn send(&self, request: Builder, body: &str) -> Response {
+        self.send_with_origins("", request, body).await
     }
 
-    async fn answer_allowing(&self, origins: &str, request: Builder, body: &str) -> Response {
+    async fn send_with_origins(&self, origins: &str, request: Builder, body: &str) -> Response {
         let console = Console { services: self.api(), embedding: origins.parse::<Embedding>().unwrap() };
         annals_console::router(console).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
-    async fn enter(&self, link: &str) -> Response {
-        self.answer(get(&format!("/console/enter/{link}")), "").await
+    async fn open_link(&self, link: &str) -> Response {
+        self.send(get(&format!("/console/enter/{link}")), "").await
     }
 
-    /// The cookie of a session that begins now.
+    /// Starts a session and returns its cookie.
     async fn session(&self, organisation: &Organisation, role: &str) -> String {
-        let answer = self.enter(&self.link(organisation, role).await).await;
+        let answer = self.open_link(&self.link(organisation, role).await).await;
         assert_eq!(answer.status(), 303);
         cookie(&answer)
     }
 
     async fn get(&self, path: &str, cookie: &str) -> Response {
-        self.answer(get(path).header(header::COOKIE, cookie), "").await
+        self.send(get(path).header(header::COOKIE, cookie), "").await
     }
 
     async fn lines(&self, organisation: &Organisation) -> Vec<Value> {
@@ -121,12 +121,12 @@ async fn text(answer: Response) -> String {
 }
 
 #[tokio::test]
-async fn a_link_starts_one_session_and_the_log_says_whose() {
+async fn a_link_starts_one_session_which_is_recorded_with_its_user() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     for (role, first_page, other) in [("admin", "/console/destinations", 200), ("auditor", "/console/events", 404)] {
         let link = world.link(&acme, role).await;
-        let answer = world.enter(&link).await;
+        let answer = world.open_link(&link).await;
         assert_eq!(
             (answer.status().as_u16(), &answer.headers()[header::LOCATION]),
             (303, &first_page.parse().unwrap())
@@ -135,7 +135,7 @@ async fn a_link_starts_one_session_and_the_log_says_whose() {
         assert_eq!(world.get(first_page, &cookie).await.status(), 200);
         assert_eq!(world.get("/console/destinations", &cookie).await.status(), other);
         assert_eq!(world.get("/console/tokens", &cookie).await.status(), other);
-        assert_eq!(world.enter(&link).await.status(), 410, "it works once");
+        assert_eq!(world.open_link(&link).await.status(), 410, "it works once");
         let line = world.lines(&acme).await.into_iter().rfind(|line| line["type"] == "console.sign_in").unwrap();
         assert_eq!((&line["action"], &line["clientType"]), (&"LOGIN".into(), &"UI".into()));
         assert_eq!(line["payload"]["role"], role);
@@ -147,44 +147,44 @@ async fn a_link_starts_one_session_and_the_log_says_whose() {
 }
 
 #[tokio::test]
-async fn of_many_who_open_a_link_at_once_one_gets_in() {
+async fn concurrent_requests_with_one_link_start_one_session() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let link = world.link(&acme, "admin").await;
-    let answers = futures_util::future::join_all((0..20).map(|_| world.enter(&link))).await;
+    let answers = futures_util::future::join_all((0..20).map(|_| world.open_link(&link))).await;
     let count = |status: u16| answers.iter().filter(|answer| answer.status() == status).count();
     assert_eq!((count(303), count(410)), (1, 19));
     assert_eq!(world.signed_in(&acme).await, 1);
 }
 
 #[tokio::test]
-async fn links_and_sessions_end() {
+async fn links_and_sessions_expire() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let (late, in_time) = (world.link(&acme, "admin").await, world.link(&acme, "admin").await);
     world.clock.advance(LINK_LIFE - SECOND);
-    let cookie = cookie(&world.enter(&in_time).await);
+    let cookie = cookie(&world.open_link(&in_time).await);
     world.clock.advance(SECOND);
-    assert_eq!(world.enter(&late).await.status(), 410);
+    assert_eq!(world.open_link(&late).await.status(), 410);
     world.clock.advance(SESSION_LIFE - 2 * SECOND);
     assert_eq!(world.get("/console/events", &cookie).await.status(), 200);
     world.clock.advance(SECOND);
     let ended = world.get("/console/events", &cookie).await;
     assert_eq!(ended.status(), 401);
     assert!(text(ended).await.contains("open the audit log there again"));
-    assert_eq!(world.enter("no-link").await.status(), 410);
-    assert_eq!(world.enter(TokenText::generate_plain(&*world.entropy).reveal()).await.status(), 410);
+    assert_eq!(world.open_link("no-link").await.status(), 410);
+    assert_eq!(world.open_link(TokenText::generate_plain(&*world.entropy).reveal()).await.status(), 410);
 }
 
 #[tokio::test]
-async fn who_signs_out_is_out_everywhere() {
+async fn signing_out_ends_only_that_session() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let (cookie, other) = (world.session(&acme, "auditor").await, world.session(&acme, "auditor").await);
     let page = text(world.get("/console/events", &cookie).await).await;
     let form_token = form_token(&page);
     let leave = || Request::post("/console/leave").header(header::COOKIE, &cookie);
-    let answer = world.answer(leave(), &format!("formToken={form_token}")).await;
+    let answer = world.send(leave(), &format!("formToken={form_token}")).await;
     assert_eq!(answer.status(), 200);
     assert!(answer.headers()[header::SET_COOKIE].to_str().unwrap().contains("annals=; Path=/; Max-Age=0"));
     assert_eq!(world.get("/console/events", &cookie).await.status(), 401);
@@ -199,22 +199,22 @@ fn form_token(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_only_looks_does_not_use_a_link_up() {
+async fn head_requests_prefetching_and_forbidden_frames_do_not_use_up_a_link() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let link = world.link(&acme, "admin").await;
     let path = format!("/console/enter/{link}");
-    assert_eq!(world.answer(Request::head(&path), "").await.status(), 405);
+    assert_eq!(world.send(Request::head(&path), "").await.status(), 405);
     for (name, value) in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch")] {
-        assert_eq!(world.answer(get(&path).header(name, value), "").await.status(), 403);
+        assert_eq!(world.send(get(&path).header(name, value), "").await.status(), 403);
     }
     // A frame in which the page may not be shown.
-    assert_eq!(world.answer(get(&path).header("sec-fetch-dest", "iframe"), "").await.status(), 403);
-    assert_eq!(world.enter(&link).await.status(), 303);
+    assert_eq!(world.send(get(&path).header("sec-fetch-dest", "iframe"), "").await.status(), 403);
+    assert_eq!(world.open_link(&link).await.status(), 303);
 }
 
 #[tokio::test]
-async fn a_form_from_elsewhere_changes_nothing() {
+async fn a_forged_form_changes_nothing() {
     let world = World::new();
     let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
     let (cookie, foreign) = (world.session(&acme, "admin").await, world.session(&other, "admin").await);
@@ -232,16 +232,16 @@ async fn a_form_from_elsewhere_changes_nothing() {
         ("same-site", format!("formToken={own}")),
         ("none", format!("formToken={own}")),
     ] {
-        let answer = world.answer(leave(site), &body).await;
+        let answer = world.send(leave(site), &body).await;
         assert_eq!(answer.status(), 403, "{site} {body}");
         assert!(text(answer).await.contains("Nothing was changed"));
         assert_eq!(world.get("/console/tokens", &cookie).await.status(), 200, "{site} {body}");
     }
-    assert_eq!(world.answer(leave("same-origin"), &format!("formToken={own}")).await.status(), 200);
+    assert_eq!(world.send(leave("same-origin"), &format!("formToken={own}")).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_session_is_for_its_organisation_alone() {
+async fn a_session_is_valid_only_for_the_console_of_its_organisation() {
     let world = World::new();
     let (acme, _) = (world.organisation("acme").await, world.organisation("other").await);
     let cookie = world.session(&acme, "admin").await;
@@ -256,36 +256,36 @@ async fn a_session_is_for_its_organisation_alone() {
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{value}");
     }
     for path in ["/console", "/console/events", "/console/destinations", "/console/tokens"] {
-        assert_eq!(world.answer(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(world.send(get(path), "").await.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_cookie_is_bound_to_https_and_to_where_the_page_may_be_embedded() {
+async fn the_attributes_of_the_cookie_depend_on_https_and_embedding() {
     let world = World::new();
     let acme = world.organisation("acme").await;
-    let enter = async |origins: &str, scheme: Option<&str>| {
+    let open_link = async |origins: &str, scheme: Option<&str>| {
         let request = get(&format!("/console/enter/{}", world.link(&acme, "admin").await));
         let request = scheme.iter().fold(request, |request, scheme| request.header("x-forwarded-proto", *scheme));
-        let answer = world.answer_allowing(origins, request, "").await;
+        let answer = world.send_with_origins(origins, request, "").await;
         let set = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
         let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
         let (name, rest) = set.split_once('=').unwrap();
         (name.to_owned(), rest.split_once("; ").unwrap().1.to_owned(), policy)
     };
-    let (name, attributes, policy) = enter("", Some("https")).await;
+    let (name, attributes, policy) = open_link("", Some("https")).await;
     assert_eq!(name, "__Host-annals");
     assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=Lax");
     assert!(policy.ends_with("frame-ancestors 'none'"));
-    let (_, attributes, policy) = enter("https://app.example.com", Some("https")).await;
+    let (_, attributes, policy) = open_link("https://app.example.com", Some("https")).await;
     assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=None; Partitioned");
     assert!(policy.ends_with("frame-ancestors https://app.example.com"));
-    let (name, attributes, _) = enter("https://app.example.com", None).await;
+    let (name, attributes, _) = open_link("https://app.example.com", None).await;
     assert_eq!((name.as_str(), attributes.as_str()), ("annals", "Path=/; Max-Age=1800; HttpOnly; SameSite=Lax"));
 }
 
 #[tokio::test]
-async fn every_answer_forbids_what_a_page_never_asks_for() {
+async fn every_response_has_the_security_headers() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let cookie = world.session(&acme, "admin").await;
@@ -311,7 +311,7 @@ async fn every_answer_forbids_what_a_page_never_asks_for() {
 }
 
 #[tokio::test]
-async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
+async fn guesses_are_limited_and_do_not_block_valid_sessions() {
     let mut world = World::new();
     world.limits = RateLimits { failed_authentications: "1/3".parse().unwrap(), ..RateLimits::NONE };
     let acme = world.organisation("acme").await;
@@ -330,13 +330,13 @@ async fn strangers_are_told_to_wait_and_do_not_keep_out_who_has_a_session() {
     let console = annals_console::router(Console { services: api, embedding: Embedding::default() });
     let guess = get(&format!("/console/enter/{}", TokenText::generate_plain(&*world.entropy).reveal()));
     let answer = console.oneshot(guess.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(answer.status(), 429, "guesses of links count, too");
+    assert_eq!(answer.status(), 429, "guessed links count too");
 }
 
 /// Opens a link while the `nth` call of the store fails in each possible way, and then again, as a browser that
 /// reloads.
 #[tokio::test(start_paused = true)]
-async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorded() {
+async fn no_failure_lets_a_link_start_two_sessions_or_an_unrecorded_one() {
     let faults = [
         Fault::Throttled,
         Fault::Busy,
@@ -366,7 +366,7 @@ async fn whatever_fails_while_a_link_is_opened_nobody_gets_in_twice_or_unrecorde
             let calls = store.calls();
             let context = format!("{fault:?} at call {nth}: {opened:?}");
             let recorded = world.signed_in(&acme).await;
-            let again = world.enter(&link).await.status().as_u16();
+            let again = world.open_link(&link).await.status().as_u16();
             match opened {
                 Some(Ok((session, token))) => {
                     assert_eq!((recorded, again), (1, 410), "{context}");
@@ -440,16 +440,16 @@ fn a_page_takes_at_most_one_round_trip_more_than_its_call_of_the_api() {
 }
 
 #[tokio::test]
-async fn cookies_of_other_applications_and_forms_of_any_size_are_in_nobodys_way() {
+async fn foreign_cookies_large_forms_and_invalid_paths_are_handled() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let cookie = world.session(&acme, "admin").await;
     let mut both = b"name=Jos\xe9; ".to_vec();
     both.extend(cookie.as_bytes());
     let both = http::HeaderValue::from_bytes(&both).unwrap();
-    assert_eq!(world.answer(get("/console/tokens").header(header::COOKIE, both), "").await.status(), 200);
+    assert_eq!(world.send(get("/console/tokens").header(header::COOKIE, both), "").await.status(), 200);
     let post = Request::post("/console/tokens").header(header::COOKIE, &cookie);
-    assert_eq!(world.answer(post, &"a&".repeat(1_000_000)).await.status(), 403);
+    assert_eq!(world.send(post, &"a&".repeat(1_000_000)).await.status(), 403);
     for path in ["/console/enter/%FF", "/console/assets/%FF", "/console/events/%FF", "/console/%FF"] {
         let answer = world.get(path, &cookie).await;
         assert!(answer.status().is_client_error(), "{path}");

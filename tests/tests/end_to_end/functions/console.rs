@@ -21,7 +21,7 @@ async fn call(function: &Function, request: &Request) -> Answer {
 }
 
 #[tokio::test]
-async fn a_link_is_opened_at_a_stage_and_its_session_sees_pages_and_sends_forms() {
+async fn a_session_reads_pages_and_sends_forms_behind_a_stage() {
     let deployment = Deployment::start().await;
     let acme = deployment.organisation("acme").await;
     let function = start(&deployment).await;
@@ -36,12 +36,12 @@ async fn a_link_is_opened_at_a_stage_and_its_session_sees_pages_and_sends_forms(
     let page = Request::new("GET", "/console/tokens").stage("prod").header("cookie", &format!("other=1; {cookie}"));
     let answer = call(&function, &page).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    assert!(answer.body.contains("href=\"/prod/console/events\""), "links lead to where the caller came in");
+    assert!(answer.body.contains("href=\"/prod/console/events\""), "links contain the stage");
 
     let token = form_token(cookie.split_once('=').unwrap().1);
     assert!(answer.body.contains(&token));
     let leave = |body: String| {
-        // API Gateway passes a form on in base64.
+        // API Gateway encodes forms in Base64.
         let request = Request::new("POST", "/console/leave").header("cookie", &cookie);
         request.body(FORM, body, Encoding::Base64)
     };
@@ -60,7 +60,7 @@ async fn a_link_is_opened_at_a_stage_and_its_session_sees_pages_and_sends_forms(
 }
 
 #[tokio::test]
-async fn a_refusal_tells_the_number_under_which_the_log_has_it() {
+async fn a_refusal_shows_the_request_id_of_the_log_line() {
     let deployment = Deployment::start().await;
     let function = start(&deployment).await;
     let answer = call(&function, &Request::new("GET", "/console/events")).await;
@@ -71,7 +71,7 @@ async fn a_refusal_tells_the_number_under_which_the_log_has_it() {
 }
 
 #[tokio::test]
-async fn the_page_is_embedded_where_the_environment_says() {
+async fn the_environment_allows_origins_to_embed_the_console() {
     let deployment = Deployment::start().await;
     let acme = deployment.organisation("acme").await;
     let mut environment = deployment.environment(FunctionRole::Console);
