@@ -55,7 +55,7 @@ for (const javaScript of [true, false]) {
     await testButton(page).click();
     await page.getByRole("heading", { name: "Test failed" }).waitFor();
     const step = page.getByRole("listitem").filter({ hasText: "Assume the role" }).first();
-    assert.match(await step.innerText(), /failed[\s\S]*role_not_assumable[\s\S]*cannot be assumed[\s\S]*AWS said/);
+    assert.match(await step.innerText(), /failed[\s\S]*role_not_assumable[\s\S]*cannot be assumed[\s\S]*AWS answered/);
     assert.equal(await isGreen(testButton(page)), false);
     if (javaScript) await look(page, "destinations-test-failed");
 

@@ -123,7 +123,7 @@ scene("an auditor reads events and cannot administer", async (scene) => {
   assert.equal(new URL(page.url()).pathname, "/console/events");
 });
 
-scene("a visit sees its own organisation alone", async (scene) => {
+scene("a session only sees its own organisation", async (scene) => {
   const [one, other] = await Promise.all([scene.system.organisation({ name: "One" }), scene.system.organisation({ name: "Other" })]);
   await other.record([{ action: "CREATE", entity: { id: "secret", name: "Secret", entityType: "KEY" }, principal: { id: "1", name: "P", entityType: "USER" } }]);
   const page = await scene.signedIn(one);
