@@ -76,6 +76,11 @@ for (const javaScript of [true, false]) {
     assert.equal(object.key, "test-wiremock-cloud-integration.txt");
     assert.match(object.text, new RegExp(new Date().toISOString().slice(0, 4)));
     assert.deepEqual(others, []);
+
+    // The result is stored.
+    await page.goto(`${scene.system.api}/console/destinations`);
+    await page.getByRole("heading", { name: "Test passed", exact: true }).waitFor();
+    assert.equal(await isGreen(testButton(page)), true);
   });
 
   scene(`an invalid form shows its values and faults${how}`, async (scene) => {

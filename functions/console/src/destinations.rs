@@ -26,7 +26,7 @@ pub mod setup;
 use annals_core::destination::DestinationId;
 use annals_http::{
     ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
+    console::{self, refusal::Refusal, session::ConsoleRequest},
     problem::Problem,
 };
 use axum::{
@@ -36,7 +36,7 @@ use axum::{
 };
 
 use self::page::Done;
-use crate::{Console, ui};
+use crate::Console;
 
 pub(crate) fn routes() -> Router<Console> {
     let one = |action: &str| format!("/console/destinations/{{destination}}/{action}");
@@ -70,7 +70,7 @@ async fn resume(request: ConsoleRequest) -> Result<Response, Refusal> {
 
 /// Redirects to the section's page, which says what was done.
 fn redirect(request: &ConsoleRequest, done: Done) -> Response {
-    ui::redirect(&format!("{}/console/destinations?done={}", request.call.base_path(), done.as_str()))
+    console::redirect(&format!("{}/console/destinations?done={}", request.call.base_path(), done.as_str()))
 }
 
 #[cfg(test)]

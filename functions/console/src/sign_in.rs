@@ -5,6 +5,7 @@ use annals_http::{
     READERS,
     call::{address, base_path, context},
     console::{
+        self,
         refusal::Refusal,
         session::{ConsoleRequest, session_cookie},
     },
@@ -34,7 +35,7 @@ pub(crate) fn routes() -> Router<Console> {
 
 /// `GET /console`: redirects to the user's first page.
 async fn start(request: ConsoleRequest) -> Response {
-    ui::redirect(&first_page(request.call.base_path(), request.session.role))
+    console::redirect(&first_page(request.call.base_path(), request.session.role))
 }
 
 /// An administrator sets up the destination first; an auditor reads events.
@@ -65,7 +66,7 @@ async fn open_link(
         }
         Err(error) => return Err(Problem::from(error).into()),
     };
-    let mut response = ui::redirect(&first_page(base_path(request.extensions()), session.role));
+    let mut response = console::redirect(&first_page(base_path(request.extensions()), session.role));
     let cookie = session_cookie(headers, &console.embedding, token.reveal(), SESSION_LIFE.as_secs());
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)

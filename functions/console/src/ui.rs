@@ -2,7 +2,7 @@
 
 use annals_core::time::Timestamp;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use maud::{Markup, html};
 
 pub(crate) fn page(markup: Markup) -> Response {
@@ -16,12 +16,6 @@ pub(crate) fn page_with_status(status: StatusCode, markup: Markup) -> Response {
 /// A page with a form that the user has to correct.
 pub(crate) fn invalid_form(markup: Markup) -> Response {
     page_with_status(StatusCode::UNPROCESSABLE_ENTITY, markup)
-}
-
-/// Sends the browser to another page, which it loads with GET.
-pub(crate) fn redirect(location: &str) -> Response {
-    let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/console"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 /// The colour of a badge, a notice or a bar.

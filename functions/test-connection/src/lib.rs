@@ -1,5 +1,5 @@
-//! The test-connection function: `POST …/destinations/{destination}/test`, and the button "Test" of the organisation's page.
-//! It is a separate function because only it, and not the API or the page, may assume customers' roles.
+//! The test-connection function: `POST …/destinations/{destination}/test`, and the Test button of the console.
+//! It is a separate function because only it, and not the API or the console, may assume customers' roles.
 
 mod page;
 mod test_connection;
@@ -10,7 +10,6 @@ use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     settings::{self, SettingError},
 };
-use annals_console::Console;
 use annals_core::{
     destination::{
         DestinationId,
@@ -21,7 +20,13 @@ use annals_core::{
     organisation::Organisation,
 };
 use annals_http::{
-    Services, call::Call, console::protected, endpoint::Endpoints, gateway::Paths, problem::Problem, with_fallbacks,
+    Services,
+    call::Call,
+    console::{Embedding, protected},
+    endpoint::Endpoints,
+    gateway::Paths,
+    problem::Problem,
+    with_fallbacks,
 };
 use axum::{Router, extract::FromRef};
 
@@ -30,7 +35,8 @@ use self::test_connection::TestConnection;
 /// What the function's handlers use.
 #[derive(Debug, Clone)]
 pub struct TestConnectionState {
-    pub console: Console,
+    pub services: Services,
+    pub embedding: Embedding,
     /// Writes the test object.
     pub sink: Arc<dyn ObjectSink>,
     /// The test object's name.
@@ -39,26 +45,23 @@ pub struct TestConnectionState {
 
 impl FromRef<TestConnectionState> for Services {
     fn from_ref(state: &TestConnectionState) -> Self {
-        state.console.services.clone()
-    }
-}
-
-impl FromRef<TestConnectionState> for Console {
-    fn from_ref(state: &TestConnectionState) -> Self {
-        state.console.clone()
+        state.services.clone()
     }
 }
 
 impl TestConnectionState {
-    /// Reads the environment: the variables of [`Console::from_environment`], and optionally `TEST_OBJECT_NAME`.
+    /// Reads the environment: the variables of [`Services::from_environment`], and optionally `CONSOLE_ORIGINS` and
+    /// `TEST_OBJECT_NAME`.
     ///
     /// # Errors
     /// Returns an error if a variable is missing or invalid.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
-        let console = Console::from_environment(config)?;
-        let clock = Arc::clone(&console.services.clock);
+        let services = Services::from_environment(config)?;
+        let embedding = settings::parsed_or("CONSOLE_ORIGINS", Embedding::default())?;
+        let clock = Arc::clone(&services.clock);
         let sink = Arc::new(S3ObjectSink::with_patience(config, clock, SinkPatience::interactive()));
-        Ok(Self { console, sink, object_name: settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME) })
+        let object_name = settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME);
+        Ok(Self { services, embedding, sink, object_name })
     }
 
     async fn test<T>(
@@ -67,7 +70,7 @@ impl TestConnectionState {
         id: &DestinationId,
         call: &Call<T>,
     ) -> Result<ConnectionTestReport, Problem> {
-        let administration = &self.console.services.administration;
+        let administration = &self.services.administration;
         let report =
             administration.test_connection(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
         let failed = report.steps.iter().find(|step| step.outcome == StepOutcome::Failed);
@@ -78,13 +81,13 @@ impl TestConnectionState {
 
 /// The router of the function.
 pub fn router(state: TestConnectionState) -> Router {
-    let services = state.console.services.clone();
-    with_fallbacks(routes(&state.console), &services).with_state(state)
+    let services = state.services.clone();
+    with_fallbacks(routes(&state.embedding), &services).with_state(state)
 }
 
 /// The function's routes without fallbacks, to be merged with those of other functions.
-pub fn routes(console: &Console) -> Router<TestConnectionState> {
-    add(Router::new()).merge(protected(page::routes(), &console.embedding))
+pub fn routes(embedding: &Embedding) -> Router<TestConnectionState> {
+    add(Router::new()).merge(protected(page::routes(), embedding))
 }
 
 /// Adds the function's endpoint.

@@ -1,9 +1,10 @@
-//! `POST /console/destinations/{destination}/test`: the button "Test" of the organisation's page.
+//! `POST /console/destinations/{destination}/test`: the Test button of the console. The console's page shows the result, which
+//! the test saves.
 
-use annals_console::destinations::page::show_tested;
+use annals_core::destination::DestinationId;
 use annals_http::{
     ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
+    console::{redirect, refusal::Refusal, session::ConsoleRequest},
 };
 use axum::{Router, extract::State, response::Response, routing::post};
 
@@ -15,10 +16,10 @@ pub(crate) fn routes() -> Router<TestConnectionState> {
     Router::new().route(PATH, post(test))
 }
 
-/// Tries the destination, and shows the page with what was found.
 async fn test(State(state): State<TestConnectionState>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let id = request.call.path_parameter("destination")?;
-    let report = state.test(&organisation, &id, &request.call).await?;
-    show_tested(&request, &organisation, &id, &report).await
+    let id: DestinationId = request.call.path_parameter("destination")?;
+    state.test(&organisation, &id, &request.call).await?;
+    let base = request.call.base_path();
+    Ok(redirect(&format!("{base}/console/destinations?destination={id}#test-{id}")))
 }

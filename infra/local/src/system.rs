@@ -107,7 +107,8 @@ impl System {
         let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
         let console = Console { services: api.clone(), embedding: options.embedding };
         let test_connection = TestConnectionState {
-            console: console.clone(),
+            services: api.clone(),
+            embedding: console.embedding.clone(),
             sink: Arc::new(S3ObjectSink::with_patience(&cloud.sdk_config(&tester), clock, SinkPatience::interactive())),
             object_name: TEST_OBJECT_NAME.to_owned(),
         };
@@ -120,7 +121,9 @@ impl System {
                 with_request_log(protected(annals_console::routes(), &console.embedding), &api)
                     .with_state(console.clone()),
             )
-            .merge(with_request_log(annals_test_connection::routes(&console), &api).with_state(test_connection))
+            .merge(
+                with_request_log(annals_test_connection::routes(&console.embedding), &api).with_state(test_connection),
+            )
             .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {

@@ -13,9 +13,9 @@ use axum::{
     Router,
     extract::{Request, State},
     middleware::{self, Next},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
 use self::refusal::Refusal;
@@ -109,6 +109,13 @@ async fn add_security_headers(State(policy): State<Arc<str>>, request: Request, 
     // A page belongs to one session.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Sends the browser to another page, which it loads with GET.
+#[must_use]
+pub fn redirect(location: &str) -> Response {
+    let location = HeaderValue::from_str(location).unwrap_or(HeaderValue::from_static("/console"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
 /// A complete HTML document. `links` are the elements of its head that load the style sheet, the icon and the script.

@@ -38,7 +38,7 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
             }
         }
     }
-    let mut page = page::read(&request, &organisation, None, None).await?;
+    let mut page = page::read(&request, &organisation, None).await?;
     match &mut page.new {
         NewDestination::Allowed(new) => new.form = form,
         // Another administrator was faster: the page shows what they saved.

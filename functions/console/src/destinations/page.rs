@@ -2,7 +2,7 @@
 
 use annals_core::{
     delivery::setup::Setup,
-    destination::{Destination, DestinationId, connection_test::ConnectionTestReport},
+    destination::{Destination, DestinationId},
     organisation::Organisation,
 };
 use annals_http::{
@@ -31,23 +31,9 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let query = request.call.query();
     let selected = parameter(query, "destination").parse().ok();
-    let page = read(&request, &organisation, selected.as_ref(), None).await?;
+    let page = read(&request, &organisation, selected.as_ref()).await?;
     let page = Page { done: Done::named(&parameter(query, "done")), ..page };
     Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Destinations))))
-}
-
-/// Responds with the page and the result of a connection test.
-///
-/// # Errors
-/// Returns an error if the destinations cannot be read.
-pub async fn show_tested(
-    request: &ConsoleRequest,
-    organisation: &Organisation,
-    id: &DestinationId,
-    report: &ConnectionTestReport,
-) -> Result<Response, Refusal> {
-    let page = read(request, organisation, Some(id), Some(report)).await?;
-    Ok(ui::page(page.render(&Shell::of(request, organisation, Section::Destinations))))
 }
 
 /// Reads the page. The destination `selected`, or else the first one, is shown in full.
@@ -55,24 +41,26 @@ pub(super) async fn read(
     request: &ConsoleRequest,
     organisation: &Organisation,
     selected: Option<&DestinationId>,
-    report: Option<&ConnectionTestReport>,
 ) -> Result<Page, Refusal> {
     let services = &request.call.services;
-    let destinations = services.administration.destinations(&organisation.id).await.map_err(Problem::from)?;
+    let administration = &services.administration;
+    let destinations = administration.destinations(&organisation.id).await.map_err(Problem::from)?;
     let selected = selected.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
     let selected = selected.or(destinations.first());
-    let deliveries = match selected {
-        Some(destination) => {
-            services.administration.deliveries(destination, deliveries::LIMIT).await.map_err(Problem::from)?
-        }
-        None => Vec::new(),
+    let (deliveries, report) = match selected {
+        Some(destination) => tokio::try_join!(
+            administration.deliveries(destination, deliveries::LIMIT),
+            administration.last_connection_test(destination),
+        )
+        .map_err(Problem::from)?,
+        None => (Vec::new(), None),
     };
     let card = |destination: &Destination| {
         let setup = Setup::of(&services.service, organisation, destination);
         let card = Card::of(organisation, destination, &setup);
         match selected {
             Some(selected) if selected.id == destination.id => {
-                let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
+                let connection_test = report.as_ref().map(|report| ConnectionTest::of(report, destination, &setup));
                 Card { connection_test, ..card }.with_details(destination, &setup, &deliveries)
             }
             _ => card,
@@ -89,7 +77,7 @@ pub(super) async fn show_invalid(
     id: &DestinationId,
     set_form: impl FnOnce(&mut Details),
 ) -> Result<Response, Refusal> {
-    let mut page = read(request, organisation, Some(id), None).await?;
+    let mut page = read(request, organisation, Some(id)).await?;
     let card = page.cards.iter_mut().find(|card| card.id == id.as_str());
     set_form(card.and_then(|card| card.details.as_mut()).ok_or(Refusal::NotFound)?);
     Ok(ui::invalid_form(page.render(&Shell::of(request, organisation, Section::Destinations))))

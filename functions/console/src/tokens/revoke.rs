@@ -3,7 +3,7 @@
 use annals_core::token::Token;
 use annals_http::{
     ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
+    console::{self, refusal::Refusal, session::ConsoleRequest},
     problem::Problem,
 };
 use axum::response::Response;
@@ -29,7 +29,7 @@ pub(super) async fn revoke(request: ConsoleRequest) -> Result<Response, Refusal>
     let administration = &request.call.services.administration;
     administration.revoke_token(&organisation, &token.id, &request.call.actor()).await.map_err(Problem::from)?;
     let base = request.call.base_path();
-    Ok(ui::redirect(&format!("{base}/console/tokens?done={}", Done::Revoked.as_str())))
+    Ok(console::redirect(&format!("{base}/console/tokens?done={}", Done::Revoked.as_str())))
 }
 
 fn confirmation(token: &Token) -> Confirmation {

@@ -110,7 +110,7 @@ async fn a_failing_test_says_what_to_mend_and_the_next_one_passes_once_it_is_men
 }
 
 #[tokio::test]
-async fn the_pages_button_tests_the_destination_and_shows_what_was_found() {
+async fn the_test_button_saves_the_result_and_redirects_to_the_page_that_shows_it() {
     let stage = Stage::start().await;
     let post = async |role: Role, form: &str| {
         let session = stage.deployment.session(&stage.acme, role).await;
@@ -119,12 +119,16 @@ async fn the_pages_button_tests_the_destination_and_shows_what_was_found() {
         let body = if form.is_empty() { format!("formToken={}", form_token(&session)) } else { form.to_owned() };
         stage.call(&request.body("application/x-www-form-urlencoded", body, Encoding::Base64)).await
     };
-    assert_eq!(post(Role::Auditor, "").await.status, 404, "it is for administrators");
-    assert_eq!(post(Role::Admin, "formToken=x").await.status, 403, "it is for the page's own forms");
+    assert_eq!(post(Role::Auditor, "").await.status, 404, "only administrators may test");
+    assert_eq!(post(Role::Admin, "formToken=x").await.status, 403, "the form is forged");
     assert!(stage.customer.objects(stage.deployment.cloud()).await.is_empty());
     let answer = post(Role::Admin, "").await;
-    assert_eq!((answer.status, answer.headers["content-type"].as_str()), (200, "text/html; charset=utf-8"));
-    assert!(answer.body.contains(TEST_OBJECT), "{}", answer.body);
+    let id = &stage.destination.id;
+    let page = format!("/console/destinations?destination={id}#test-{id}");
+    assert_eq!((answer.status, answer.headers["location"].as_str()), (303, page.as_str()));
+    let administration = &stage.deployment.api().administration;
+    let saved = administration.last_connection_test(&stage.destination).await.unwrap().unwrap();
+    assert_eq!((saved.passed, saved.key.as_str()), (true, TEST_OBJECT));
     let event = stage.last_event().await;
     assert_eq!((&event["type"], &event["clientType"]), (&json!("destination.test"), &json!("UI")));
     assert!(stage.customer.objects(stage.deployment.cloud()).await.contains_key(TEST_OBJECT));

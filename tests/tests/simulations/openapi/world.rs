@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::{Rate, RateLimits},
     delivery::{
@@ -217,7 +216,8 @@ impl World {
         let buckets = MemoryBuckets::new(clock.clone(), "us-east-1".parse().unwrap());
         let router = |api: Services| {
             let test = TestConnectionState {
-                console: Console { services: api.clone(), embedding: Embedding::default() },
+                services: api.clone(),
+                embedding: Embedding::default(),
                 sink: buckets.clone(),
                 object_name: TEST_OBJECT_NAME.to_owned(),
             };
