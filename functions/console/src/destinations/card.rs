@@ -31,7 +31,7 @@ pub struct Card {
     pub role_arn: String,
     pub external_id: String,
     pub badge: (Tone, &'static str),
-    /// The status line, and the time that it ends with.
+    /// The status as a sentence, and the time that it ends with.
     pub status: (&'static str, Option<Timestamp>),
     pub last_success: Option<Timestamp>,
     pub created_at: Timestamp,
@@ -101,7 +101,7 @@ impl Card {
             role_arn: destination.role_arn.to_string(),
             external_id: organisation.external_id.clone(),
             badge: badge(destination),
-            status: status(destination),
+            status: destination.state().sentence(),
             last_success: progress.last_success,
             created_at: destination.created_at,
             retention_days: organisation.retention.days(),
@@ -166,7 +166,7 @@ impl Card {
                     (ui::badge(self.badge.0, self.badge.1))
                 }
                 p .status {
-                    (self.status.0)
+                    "Status: " (self.status.0)
                     @if let Some(at) = self.status.1 { " " (ui::time(at)) }
                 }
                 (self.facts())
@@ -289,24 +289,6 @@ fn badge(destination: &Destination) -> (Tone, &'static str) {
         State::Pending => (Tone::Neutral, "New"),
         State::Sent { .. } => (Tone::Good, "Sending"),
         State::Failing { .. } => (Tone::Bad, "Failing"),
-    }
-}
-
-/// The status line of WireMock Cloud's page, without causes: [`FailingView`] and [`ExpiredView`] show them.
-fn status(destination: &Destination) -> (&'static str, Option<Timestamp>) {
-    match destination.state() {
-        State::Disabled => (
-            "Status: Sending audit events to this destination is disabled, because your plan does not include it",
-            None,
-        ),
-        State::Paused => ("Status: Sending audit events to this destination is paused", None),
-        State::Pending => ("Status: Audit events are yet to be sent to this destination", None),
-        State::Sent { last_success } => {
-            ("Status: Audit events were last sent to this destination at", Some(last_success))
-        }
-        State::Failing { failing, .. } => {
-            ("Status: Audit events could not be sent to this destination since", Some(failing.since))
-        }
     }
 }
 

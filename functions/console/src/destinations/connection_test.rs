@@ -20,6 +20,8 @@ pub struct ConnectionTest {
     /// Bucket and key of the test object.
     pub object: String,
     pub tested_at: Timestamp,
+    /// Whether the test failed, but a later delivery succeeded.
+    pub is_outdated: bool,
     pub steps: Vec<TestStep>,
 }
 
@@ -41,6 +43,7 @@ impl ConnectionTest {
             passed: report.passed,
             object: format!("{}/{}", destination.bucket, report.key),
             tested_at: report.tested_at,
+            is_outdated: !report.passed && destination.progress.last_success.is_some_and(|at| at > report.tested_at),
             steps: report.steps.iter().map(|step| TestStep::of(step, setup)).collect(),
         }
     }
@@ -51,12 +54,14 @@ impl ConnectionTest {
         let heading = format!("{id}-heading");
         let all_passed = self.steps.iter().all(|step| step.tone == Tone::Good);
         html! {
-            section #(id) .notice .long .connection-test .(if self.passed { "good" } else { "bad" }) tabindex="-1" aria-labelledby=(heading) {
+            section #(id) .notice .long .connection-test .(self.tone().class()) tabindex="-1" aria-labelledby=(heading) {
                 h3 #(heading) { (self.headline()) }
                 p {
                     "Tested at " (ui::time(self.tested_at)) ". "
                     @if self.passed {
                         "The test wrote the object " code { (self.object) } "."
+                    } @else if self.is_outdated {
+                        "Delivery has succeeded since then."
                     } @else {
                         "Fix the failed step, wait a minute until AWS applies the change, and test again."
                     }
@@ -67,6 +72,14 @@ impl ConnectionTest {
                     (self.steps())
                 }
             }
+        }
+    }
+
+    fn tone(&self) -> Tone {
+        match (self.passed, self.is_outdated) {
+            (true, _) => Tone::Good,
+            (false, true) => Tone::Neutral,
+            (false, false) => Tone::Bad,
         }
     }
 
@@ -135,7 +148,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use StepOutcome::{Failed, Passed, Skipped, Warning};
 
     use super::{
-        fixtures::{self, destination, working},
+        fixtures::{self, delivered_after, destination, failing},
         page::Page,
     };
     use crate::layout::{Section, Shell};
@@ -150,7 +163,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("destinations: test passed", destination(), passed, 0),
         ("destinations: test passed with a warning", destination(), with_warning, 0),
         ("destinations: test found no role", destination(), no_role, 0),
-        ("destinations: test was denied", working(destination()), denied, 2),
+        ("destinations: test was denied", failing(destination(), FailureCode::PutDenied, ""), denied.clone(), 2),
+        ("destinations: test failed before a delivery", delivered_after(&denied), denied, 2),
     ]
     .map(|(name, destination, report, deliveries)| {
         let card = fixtures::card(&destination, Some(&report), deliveries, true);

@@ -100,6 +100,12 @@ pub(super) fn failing(destination: Destination, code: FailureCode, aws: &str) ->
     Destination { progress, ..destination }
 }
 
+/// A destination to which a delivery succeeded after the test.
+pub(super) fn delivered_after(report: &ConnectionTestReport) -> Destination {
+    let last_success = Some(report.tested_at.plus(std::time::Duration::from_secs(60)));
+    Destination { progress: Progress { last_success, ..Progress::default() }, ..destination() }
+}
+
 pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Delivery> {
     let delivery = |index: u64| Delivery {
         organisation: "acme".parse().unwrap(),
