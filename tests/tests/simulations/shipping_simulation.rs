@@ -84,7 +84,7 @@ fn shipping_keeps_its_promises_through_weeks_of_trouble() {
             }
         }
         Err((seed, violation)) => panic!(
-            "seed {seed}: {violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations shipping_simulation::weeks"
+            "seed {seed}: {violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations weeks"
         ),
     }
 }
