@@ -21,7 +21,7 @@ use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::{Services, gateway::BasePath, problem::Problem, request_log::LogFields};
+use crate::{Services, problem::Problem, request_log::LogFields};
 
 /// The longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
 const MAX_URI_BYTES: usize = 8 * 1024;
@@ -330,7 +330,12 @@ pub fn request_id(extensions: &Extensions) -> Option<String> {
     }
 }
 
-/// What precedes our own paths in the URLs that callers see: a stage or the path of a custom domain's mapping.
+/// What precedes our own paths in the URLs that callers see: a stage such as `/prod`, or the path of a custom domain's
+/// mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasePath(pub String);
+
+/// The [`BasePath`] of a request, or an empty text.
 #[must_use]
 pub fn base_path(extensions: &Extensions) -> &str {
     extensions.get::<BasePath>().map_or("", |base| &base.0)

@@ -13,7 +13,10 @@ use http::{Request, Uri, uri::PathAndQuery};
 use lambda_http::{Body, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext, request::RequestContext};
 use tower::util::MapRequest;
 
-use crate::endpoint::{Endpoint, Endpoints, Scope, below_organisation};
+use crate::{
+    call::BasePath,
+    endpoint::{Endpoint, Endpoints, Scope, below_organisation},
+};
 
 /// Runs a function behind API Gateway until Lambda ends it. `read` reads the environment, `router` answers the requests
 /// for `paths`. The store's connection is made before the first request.
@@ -35,11 +38,6 @@ pub async fn run<S>(
     let strip = move |request: Request<Body>| strip_base_path(request, &paths);
     lambda_http::run(MapRequest::new(router(state), strip)).await
 }
-
-/// What precedes our own paths in the URLs that callers see: a stage such as `/prod`, or the path of a custom domain's
-/// mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BasePath(pub String);
 
 /// The paths that a function serves. A segment in braces stands for any segment, `{*rest}` for the rest of the path.
 #[derive(Debug, Clone, Default)]

@@ -218,7 +218,7 @@ impl Problem {
     fn too_many_requests(wait: Duration) -> Self {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, 3600);
         let detail = format!(
-            "The rate is exceeded. Send the request again after {seconds} s. Send events in batches rather than one by one."
+            "The rate is exceeded. Wait {seconds} s, then send the request again. Send events in batches rather than one by one."
         );
         let seconds = HeaderValue::from(u16::try_from(seconds).unwrap_or(u16::MAX));
         Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", seconds)

@@ -158,7 +158,8 @@ fn every_endpoint_may_be_called_by_these_and_records_this() {
     for Route { id, method, path, roles, is_for_platform, records, .. } in declared() {
         let platform = is_for_platform.then_some("platform");
         let callers: Vec<&str> = platform.into_iter().chain(roles.iter().map(|role| role.as_str())).collect();
-        writeln!(table, "{method} {path} {id}: [{}] {}", callers.join(" "), records.join(" ")).unwrap();
+        let line = format!("{method} {path} {id}: [{}] {}", callers.join(" "), records.join(" "));
+        writeln!(table, "{}", line.trim_end()).unwrap();
     }
     insta::assert_snapshot!(table);
 }

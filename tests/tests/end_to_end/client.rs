@@ -158,8 +158,8 @@ async fn a_wrong_token_organisation_or_url_is_reported_as_such() {
     }
     insta::assert_snapshot!(errors.join("\n"), @r"
     the token was refused (status 401): The token is missing, mistyped, revoked or expired. Send a valid one: Authorization: Bearer <token>.
-    the token was refused (status 403): The token's role is auditor; this call needs producer.
-    unexpected response (status 400): The platform's token acts for every organisation: use the path /organisations/{organisation}/….
+    the token was refused (status 403): The token's role is auditor; this call requires producer.
+    unexpected response (status 400): The platform's token acts for every organisation. Use the path /organisations/{organisation}/….
     unexpected response (status 404): The organisation, or the resource in it, does not exist for this token. Check the ids in the path, and which organisation the token belongs to.
     unexpected response (status 404): The API has no such path. Check it against /openapi.json.
     error sending request: client error
