@@ -16,7 +16,6 @@ use tokio::{
 
 use crate::{
     buffer::Buffer,
-    builder::Builder,
     event::Line,
     http::{InvalidToken, Token},
     report::{Loss, Receipt, Refused, ShutdownReport, Stats, Status},
@@ -43,12 +42,6 @@ impl Drop for Handle {
 }
 
 impl AuditLog {
-    /// Configures a client of the Annals deployment at `url`, such as `https://audit.example.com`. The token has the role
-    /// `producer`, or it is the platform token together with an [organisation](Builder::organisation).
-    pub fn builder(url: &str, token: &str) -> Builder {
-        Builder::new(url, token)
-    }
-
     pub(crate) fn new(buffer: Arc<Buffer>, token: Token, status: Arc<watch::Sender<Status>>) -> Self {
         Self(Arc::new(Handle { buffer, token, status }))
     }

@@ -77,6 +77,14 @@ pub struct Builder {
     observer: Option<Arc<dyn Observer>>,
 }
 
+impl AuditLog {
+    /// Configures a client of the Annals deployment at `url`, such as `https://audit.example.com`. The token has the role
+    /// `producer`, or it is the platform token together with an [organisation](Builder::organisation).
+    pub fn builder(url: &str, token: &str) -> Builder {
+        Builder::new(url, token)
+    }
+}
+
 impl Builder {
     pub(crate) fn new(url: &str, token: &str) -> Self {
         Self {
