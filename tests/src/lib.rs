@@ -35,4 +35,6 @@ pub mod sample;
 pub mod shipping;
 
 #[cfg(test)]
+mod architecture;
+#[cfg(test)]
 mod documents;
