@@ -68,7 +68,7 @@ impl AuditLog {
     /// Accepts an event like [`record`](Self::record), and returns a future that resolves when the event is in the log. The
     /// call itself accepts the event: it is delivered even if the future is dropped.
     ///
-    /// The event does not wait for the [linger time](Builder::linger). It is sent with all buffered events as soon as the
+    /// The event does not wait for the [linger time](crate::Builder::linger). It is sent with all buffered events as soon as the
     /// previous request is complete, so concurrent callers still share batches.
     ///
     /// # Errors
