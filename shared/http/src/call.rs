@@ -21,7 +21,11 @@ use lambda_http::request::RequestContext;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::{Services, problem::Problem, request_log::LogFields};
+use crate::{
+    Services,
+    problem::Problem,
+    request_log::{LogFields, request_id},
+};
 
 /// The longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
 const MAX_URI_BYTES: usize = 8 * 1024;
