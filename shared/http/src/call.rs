@@ -325,15 +325,6 @@ pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
     Context { ip_address, user_agent: user_agent.map(truncate), request_id: request_id(extensions) }
 }
 
-/// API Gateway's id of a request.
-#[must_use]
-pub fn request_id(extensions: &Extensions) -> Option<String> {
-    match extensions.get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
-        _ => None,
-    }
-}
-
 /// What precedes our own paths in the URLs that callers see: a stage such as `/prod`, or the path of a custom domain's
 /// mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,14 +12,11 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{StatusCode, header};
-use lambda_http::RequestExt as _;
+use http::{Extensions, StatusCode, header};
+use lambda_http::{RequestExt as _, request::RequestContext};
 use serde::Serialize;
 
-use crate::{
-    call::request_id,
-    problem::{PROBLEM, ProblemSummary},
-};
+use crate::problem::{PROBLEM, ProblemSummary};
 
 /// Fields of a request's log line that only its handler knows.
 #[derive(Debug, Clone, Default)]
@@ -155,6 +152,15 @@ pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Reques
         test: fields.test,
     });
     response
+}
+
+/// API Gateway's id of a request.
+#[must_use]
+pub fn request_id(extensions: &Extensions) -> Option<String> {
+    match extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.request_id.clone(),
+        _ => None,
+    }
 }
 
 fn status_class(status: StatusCode) -> &'static str {

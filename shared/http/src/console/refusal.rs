@@ -10,8 +10,9 @@ use maud::{Markup, html};
 
 use super::document;
 use crate::{
-    call::{base_path, request_id},
+    call::base_path,
     problem::{Problem, ProblemSummary},
+    request_log::request_id,
 };
 
 #[derive(Debug)]
