@@ -1,28 +1,27 @@
-//! Whether a request is permitted: which policies count and how they combine. Owns the decision and its reason in AWS's
-//! words; it reads policies, and knows nothing of where they are kept or of any protocol.
+//! Whether a request is allowed. Owns how policies combine, and the reason of a refusal in AWS's words; it does not know
+//! where policies are kept, nor any protocol.
 //!
-//! The order is the IAM User Guide's, *Policy evaluation logic*: an explicit deny anywhere ends it; in one account
-//! either the identity's or the resource's policy permits; across accounts both have to; a session policy narrows both,
-//! except where the resource's policy names that very session. Service control policies, permissions boundaries and
-//! resource control policies do not exist here.
+//! The order is that of the IAM User Guide, *Policy evaluation logic*. An explicit deny in any policy refuses the request.
+//! Within an account, the identity's or the resource's policy has to allow it; across accounts, both have to. A session policy
+//! restricts both, unless the resource's policy names that session. There are no service control policies, permissions
+//! boundaries or resource control policies.
 
 use super::policy::{Context, Effect, Policy, Reach, Who};
 
-/// A caller whose signature has been verified, with the policies that count for it.
+/// A caller whose signature has been verified, with its policies.
 #[derive(Debug, Clone)]
-pub struct Principal {
-    /// The account, 12 digits.
-    pub account: String,
+pub(crate) struct Principal {
+    /// 12 digits.
+    pub(crate) account: String,
     /// The user's ARN, or the session's.
-    pub arn: String,
+    pub(crate) arn: String,
     /// What `GetCallerIdentity` calls `UserId`: `AIDA…`, or `AROA…:session`.
-    pub user_id: String,
-    /// The role behind a session.
-    pub role_arn: Option<String>,
-    /// The policies of the user or of the role.
-    pub policies: Vec<Policy>,
-    /// The policy that the session was narrowed with.
-    pub session_policy: Option<Policy>,
+    pub(crate) user_id: String,
+    /// The role of a session.
+    pub(crate) role_arn: Option<String>,
+    pub(crate) policies: Vec<Policy>,
+    /// The policy that was passed to `AssumeRole`.
+    pub(crate) session_policy: Option<Policy>,
 }
 
 impl Principal {
@@ -31,76 +30,65 @@ impl Principal {
     }
 }
 
-/// Whether a resource has to agree to a request from its own account.
+/// Whether the resource's policy has to allow a request from its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consent {
-    /// The identity's policy is enough: buckets and queues.
+pub(crate) enum Consent {
+    /// Not if the identity's policy does: buckets and queues.
     Optional,
-    /// The resource's policy has to allow in any case: a role's trust policy.
+    /// In any case: roles, whose trust policy this is.
     Required,
 }
 
-/// One request, as policies see it.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// Who asks; `None` for a request without a signature.
-    pub principal: Option<&'a Principal>,
-    /// The action, such as `s3:PutObject`.
-    pub action: &'a str,
-    /// The resource's ARN.
-    pub resource: &'a str,
-    /// The account that owns the resource, 12 digits.
-    pub resource_account: &'a str,
-    /// The policy on the resource.
-    pub resource_policy: Option<&'a Policy>,
-    /// Whether that policy has to allow.
-    pub consent: Consent,
-    /// The values of the condition keys.
-    pub context: &'a Context,
+pub(crate) struct Request<'a> {
+    /// `None` for a request without a signature.
+    pub(crate) principal: Option<&'a Principal>,
+    /// Such as `s3:PutObject`.
+    pub(crate) action: &'a str,
+    /// An ARN.
+    pub(crate) resource: &'a str,
+    /// The owner of the resource, 12 digits.
+    pub(crate) resource_account: &'a str,
+    pub(crate) resource_policy: Option<&'a Policy>,
+    pub(crate) consent: Consent,
+    pub(crate) context: &'a Context,
 }
 
-/// The outcome, with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Permitted by the caller's own policies, or by the resource's alone.
+pub(crate) enum Decision {
     Allowed(Grant),
-    /// Refused.
     Denied(Denial),
 }
 
-/// What permits a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grant {
-    /// The caller's identity policy (and the resource's, where both have to).
+pub(crate) enum Grant {
+    /// The caller's identity policy, and the resource's if both have to allow.
     Identity,
-    /// The resource's policy, without the identity's.
+    /// The resource's policy alone.
     Resource,
 }
 
-/// What refuses a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denial {
-    /// A `Deny` statement of a policy.
+pub(crate) enum Denial {
+    /// A `Deny` statement.
     Explicit(Source),
-    /// That no policy of this sort allows it.
+    /// The lack of an `Allow` statement.
     Implicit(Source),
 }
 
-/// The sorts of policies, as refusals name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// Of the user or the role.
+pub(crate) enum Source {
+    /// A policy of the user or the role.
     Identity,
-    /// Handed to `AssumeRole`.
+    /// The policy passed to `AssumeRole`.
     Session,
-    /// On the resource: a bucket's policy, or a role's trust policy.
+    /// A bucket's policy, or a role's trust policy.
     Resource,
 }
 
 impl Denial {
-    /// The end of AWS's refusal (IAM User Guide, *Troubleshoot access denied error messages*).
-    #[must_use]
-    pub fn because(self, action: &str) -> String {
+    /// The end of AWS's message (IAM User Guide, *Troubleshoot access denied error messages*).
+    pub(crate) fn because(self, action: &str) -> String {
         match self {
             Self::Implicit(Source::Identity) => format!("because no identity-based policy allows the {action} action"),
             Self::Implicit(Source::Session) => format!("because no session policy allows the {action} action"),
@@ -113,9 +101,7 @@ impl Denial {
 }
 
 impl Request<'_> {
-    /// Decides.
-    #[must_use]
-    pub fn decide(self) -> Decision {
+    pub(crate) fn decide(self) -> Decision {
         let who = self.principal.map(Principal::who);
         let reach = |policy: &Policy, effect| policy.reach(effect, who, self.action, self.resource, self.context);
         let any = |policies: &[Policy], effect| policies.iter().any(|policy| reach(policy, effect).is_some());
@@ -205,13 +191,13 @@ mod tests {
             resource_account: owner,
             resource_policy: bucket.as_ref(),
             consent: Consent::Optional,
-            context: &Context::new(),
+            context: &Context::default(),
         }
         .decide()
     }
 
     #[test]
-    fn nothing_is_permitted_by_default() {
+    fn nothing_is_allowed_by_default() {
         let decision = decide(&session(None, None), ACCOUNT, None);
         assert_eq!(decision, Decision::Denied(Denial::Implicit(Source::Identity)));
         let Decision::Denied(denial) = decision else { unreachable!() };
@@ -219,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_policy_only_narrows() {
+    fn a_session_policy_only_restricts() {
         let role = Some(allow("arn:aws:s3:::logs/*"));
         let narrowed = |to: &str| decide(&session(role.clone(), Some(allow(to))), ACCOUNT, None);
         assert_eq!(narrowed("arn:aws:s3:::logs/audit/*"), Decision::Allowed(Grant::Identity));
@@ -229,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explicit_deny_wins_wherever_it_stands() {
+    fn an_explicit_deny_in_any_policy_wins() {
         let deny = json!([{"Effect": "Deny", "Action": "*", "Resource": "*"}]);
         let both = json!([allow("*")[0], deny[0]]);
         assert_eq!(
@@ -274,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_is_assumed_only_where_it_trusts() {
+    fn a_role_is_assumed_only_by_whom_it_trusts() {
         let caller = Principal {
             account: ACCOUNT.to_owned(),
             arn: format!("arn:aws:iam::{ACCOUNT}:user/shipper"),
@@ -298,7 +284,7 @@ mod tests {
                 resource_account: owner,
                 resource_policy: Some(&trust),
                 consent: Consent::Required,
-                context: &Context::new(),
+                context: &Context::default(),
             };
             matches!(request.decide(), Decision::Allowed(_))
         };
@@ -310,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unsigned_request_needs_a_bucket_policy_for_everybody() {
+    fn an_unsigned_request_needs_a_bucket_policy_for_everyone() {
         let decide = |bucket: Option<Policy>| {
-            let context = Context::new();
+            let context = Context::default();
             let request = Request {
                 principal: None,
                 action: "s3:GetObject",

@@ -1,48 +1,49 @@
-//! The embedded cloud's clock. Owns the only reading of the system's time in here, and an offset that a test moves
-//! instead of sleeping; it does not wait.
+//! The embedded cloud's time. Owns the only reading of the system's clock in this crate.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use time::OffsetDateTime;
-use tokio::sync::watch;
 
-/// The system's time plus an offset that only grows. Clones share the offset.
+/// The time that session credentials, queue messages and the items of an in-memory DynamoDB expire by. Clones share it.
 ///
-/// Session credentials, queue messages and an in-memory DynamoDB's time to live go by it. The freshness of a request's
-/// signature does not: the SDKs sign with the machine's own time.
+/// The age of a request's signature does not follow it: the SDKs sign with the system's time.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    offset: Arc<watch::Sender<Duration>>,
+    /// `None`: the system's time.
+    fixed_millis: Option<u64>,
+    advanced_millis: Arc<AtomicU64>,
 }
 
 impl Clock {
-    /// A clock that shows the system's time until it is advanced.
+    /// The system's time, plus what the clock is advanced by.
     #[must_use]
-    pub fn new() -> Self {
-        Self { offset: Arc::new(watch::Sender::new(Duration::ZERO)) }
+    pub fn system() -> Self {
+        Self { fixed_millis: None, advanced_millis: Arc::default() }
     }
 
-    /// Lets `duration` pass at once. Long polls that wait for a message to become visible look again.
+    /// A clock that stands still at `millis` since the Unix epoch until it is advanced.
+    #[must_use]
+    pub fn fixed(millis: u64) -> Self {
+        Self { fixed_millis: Some(millis), ..Self::system() }
+    }
+
+    /// Moves the clock forward.
     pub fn advance(&self, duration: Duration) {
-        self.offset.send_modify(|offset| *offset = offset.saturating_add(duration));
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.advanced_millis.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn now_millis(&self) -> u64 {
-        let offset = u64::try_from(self.offset.borrow().as_millis()).unwrap_or(u64::MAX);
-        system_millis().saturating_add(offset)
-    }
-
-    /// Changes whenever the clock is advanced.
-    pub(super) fn changes(&self) -> watch::Receiver<Duration> {
-        self.offset.subscribe()
-    }
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self::new()
+        let start = self.fixed_millis.unwrap_or_else(system_millis);
+        start.saturating_add(self.advanced_millis.load(Ordering::SeqCst))
     }
 }
 
@@ -56,8 +57,8 @@ impl dynoxide::storage_backend::Clock for Clock {
     }
 }
 
-/// The machine's time in milliseconds since the Unix epoch, whatever a [`Clock`] was advanced to.
+/// The system's time in milliseconds since the Unix epoch.
 #[allow(clippy::disallowed_methods, reason = "the one place where the embedded cloud reads the time")]
-pub(super) fn system_millis() -> u64 {
+pub(crate) fn system_millis() -> u64 {
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }

@@ -1,24 +1,22 @@
-//! Randomness for keys and identifiers. Owns the only use of the system's source of it in the embedded cloud.
+//! Randomness for keys and identifiers. Owns the only use of the system's random source in this crate.
 
-/// Random bytes.
 #[allow(clippy::disallowed_methods, reason = "the one place where the embedded cloud takes randomness")]
-pub(super) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A request's identifier, 32 hexadecimal digits. It only serves to find a request in a log, so a system without
-/// randomness gives zeros.
-pub(super) fn request_id() -> String {
+/// 32 hexadecimal digits. They only help to find a request in a log, so they are zeros if the random source fails.
+pub(crate) fn request_id() -> String {
     hex::encode(random::<16>().unwrap_or_default())
 }
 
 /// A message's identifier, in the form of a UUID.
 ///
 /// # Errors
-/// Where the system has no randomness: two messages must not have one identifier.
-pub(super) fn message_id() -> Result<String, getrandom::Error> {
+/// Returns an error if the random source fails: two messages must not have the same identifier.
+pub(crate) fn message_id() -> Result<String, getrandom::Error> {
     let id = hex::encode(random::<16>()?);
     Ok(format!("{}-{}-4{}-a{}-{}", &id[..8], &id[8..12], &id[13..16], &id[17..20], &id[20..]))
 }

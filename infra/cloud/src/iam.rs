@@ -1,10 +1,8 @@
-//! The accounts of the embedded AWS: users with access keys, roles, sessions and buckets. Owns them, and the file they
-//! are kept in; decisions are [`access`](super::access)'s and protocols the servers'.
+//! Users with access keys, roles, sessions and buckets of all accounts. Owns them and their file; [`access`](super::access)
+//! decides on requests.
 //!
-//! The file is `aws.json`, meant to be read and edited by hand: it is looked at again before each use, so a role or a
-//! policy that somebody changes counts from the next request on. An edit that cannot be understood is logged and what
-//! was known before goes on counting. Sessions are not in it: like a restart of a process, a restart of this cloud
-//! makes everybody assume roles anew.
+//! The file is `aws.json`. It can be edited by hand: a change has an effect from the next request on. If an edit is invalid, it
+//! is logged, and the previous content stays in effect. Sessions are not in the file: they end with the process.
 //!
 //! ```json
 //! {
@@ -35,89 +33,61 @@ use super::{
     policy::{self, Policy, PolicyError, PolicyKind},
 };
 
-/// What a role allows unless it says otherwise, in seconds.
 const DEFAULT_MAX_SESSION_SECONDS: u32 = 3600;
 
-/// Why something cannot be stored, or what is stored cannot be read.
+/// Why an entry cannot be stored or the file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IamError {
-    /// A policy that cannot be evaluated.
-    #[error("the policy of {of} is not understood")]
-    Policy {
-        /// The user, role or bucket.
-        of: String,
-        /// What is wrong with it.
-        source: PolicyError,
-    },
-    /// An account that is not 12 digits, or a name or ARN that AWS would refuse.
+    /// `of` is the ARN of a user or a role, or the name of a bucket.
+    #[error("the policy of {of} is invalid")]
+    Policy { of: String, source: PolicyError },
+    /// AWS would refuse this account, name or ARN.
     #[error("{what} is not {expected}")]
-    Name {
-        /// As it was given.
-        what: String,
-        /// What belongs there.
-        expected: &'static str,
-    },
-    /// The file cannot be read or written.
-    #[error("{}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not the JSON that belongs there.
-    #[error("{} is not understood", path.display())]
-    Format {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The system has no randomness to make a key from.
-    #[error("the system has no randomness")]
+    Name { what: String, expected: &'static str },
+    #[error("cannot access {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{} is not a valid file of accounts", path.display())]
+    Format { path: PathBuf, source: serde_json::Error },
+    #[error("the system's random source failed")]
     Randomness(#[from] getrandom::Error),
 }
 
-/// What signs requests: a user's long-term key, or a session's temporary one.
+/// The key that signs requests: a user's long-term key, or a session's temporary one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     /// `AKIA…` or `ASIA…`.
     pub id: String,
-    /// 40 characters.
     pub secret: String,
-    /// Of a session only.
+    /// Only a session has one.
     pub session_token: Option<String>,
 }
 
 impl AccessKey {
-    /// A long-term key.
     #[must_use]
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { id: id.into(), secret: secret.into(), session_token: None }
     }
 
-    /// A session's key.
     #[must_use]
     pub fn temporary(id: impl Into<String>, secret: impl Into<String>, session_token: impl Into<String>) -> Self {
         Self { id: id.into(), secret: secret.into(), session_token: Some(session_token.into()) }
     }
 }
 
-/// Without the secret.
+/// Does not show the secret.
 impl fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A role that can be assumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Role {
-    /// `arn:aws:iam::<account>:role/<name>`, with a path in front of the name where there is one.
+    /// `arn:aws:iam::<account>:role/<name>`; a path can precede the name.
     pub arn: String,
-    /// Who may assume it, an IAM policy document.
+    /// An IAM policy document: who may assume the role.
     pub trust_policy: Value,
-    /// What it may do, IAM policy documents.
+    /// IAM policy documents: what the role may do.
     pub policies: Vec<Value>,
     /// The longest session in seconds, 3,600 to 43,200.
     pub max_session_seconds: u32,
@@ -134,13 +104,13 @@ impl Role {
 /// A bucket, without its objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bucket {
-    /// The name, unique among all accounts.
+    /// Unique among all accounts.
     pub name: String,
     /// The owner, 12 digits.
     pub account: String,
-    /// Where it is; requests have to be signed for that region.
+    /// Requests have to be signed for this region.
     pub region: String,
-    /// The bucket policy, an IAM policy document.
+    /// An IAM policy document.
     pub policy: Option<Value>,
 }
 
@@ -152,41 +122,39 @@ impl Bucket {
     }
 }
 
-/// Why a key does not authenticate. The protocols have different words for each.
+/// Why a key does not authenticate. Each protocol has its own codes for this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeyFault {
-    /// No such key, or a session's key without its token.
+pub(crate) enum KeyFault {
+    /// The key does not exist, or it is a session's and the token is missing.
     Unknown,
-    /// The token is not the session's.
+    /// The token does not belong to the key.
     InvalidToken,
-    /// The session is over.
     Expired,
 }
 
-/// A session to be opened.
-pub(super) struct NewSession {
-    pub(super) role_arn: String,
-    pub(super) name: String,
-    pub(super) policy: Option<Policy>,
-    pub(super) expires_millis: u64,
+pub(crate) struct NewSession {
+    pub(crate) role_arn: String,
+    pub(crate) name: String,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) expires_millis: u64,
 }
 
-/// A role as it counts for `AssumeRole`.
-pub(super) struct TrustedRole {
-    pub(super) account: String,
-    pub(super) trust: Policy,
-    pub(super) max_session_seconds: u32,
+/// What `AssumeRole` needs of a role.
+pub(crate) struct TrustedRole {
+    pub(crate) account: String,
+    pub(crate) trust: Policy,
+    pub(crate) max_session_seconds: u32,
 }
 
-/// A bucket as it counts for S3 requests.
-pub(super) struct OwnedBucket {
-    pub(super) account: String,
-    pub(super) region: String,
-    pub(super) document: Option<Value>,
-    pub(super) policy: Option<Policy>,
+/// What an S3 request needs of a bucket.
+pub(crate) struct OwnedBucket {
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) document: Option<Value>,
+    pub(crate) policy: Option<Policy>,
 }
 
-/// Handle to the accounts. Clones share them.
+/// All accounts. Clones share them.
 #[derive(Clone)]
 pub struct Iam {
     shared: Arc<Shared>,
@@ -200,7 +168,7 @@ impl fmt::Debug for Iam {
 
 struct Shared {
     file: Option<PathBuf>,
-    /// Where each bucket has a directory.
+    /// The directory with one directory per bucket.
     objects: PathBuf,
     clock: Clock,
     state: Mutex<State>,
@@ -208,12 +176,12 @@ struct Shared {
 
 struct State {
     known: Known,
-    /// Of the file as it was last read or written.
+    /// The stamp of the file when it was last read or written.
     stamp: Option<Stamp>,
     sessions: HashMap<String, Session>,
 }
 
-/// When and how long: an edit changes one of the two.
+/// A file's time and length. An edit changes at least one of them.
 type Stamp = (SystemTime, u64);
 
 struct Session {
@@ -264,7 +232,7 @@ fn default_max_session_seconds() -> u32 {
     DEFAULT_MAX_SESSION_SECONDS
 }
 
-/// A document whose every part has been understood.
+/// A valid document, with its policies parsed.
 #[derive(Default)]
 struct Known {
     document: Document,
@@ -275,7 +243,7 @@ struct Known {
 }
 
 impl Known {
-    fn understand(document: Document) -> Result<Self, IamError> {
+    fn parse(document: Document) -> Result<Self, IamError> {
         let mut known = Self::default();
         for (arn, user) in &document.users {
             split_arn(arn, "user")?;
@@ -307,8 +275,8 @@ impl Known {
 }
 
 impl Iam {
-    /// Reads `file` where it is given and exists. Without one everything is in memory.
-    pub(super) fn open(file: Option<PathBuf>, objects: PathBuf, clock: Clock) -> Result<Self, IamError> {
+    /// Reads `file` if it exists. `None`: everything is in memory.
+    pub(crate) fn open(file: Option<PathBuf>, objects: PathBuf, clock: Clock) -> Result<Self, IamError> {
         let state = State { known: Known::default(), stamp: None, sessions: HashMap::new() };
         let iam = Self { shared: Arc::new(Shared { file, objects, clock, state: Mutex::new(state) }) };
         if let Some(path) = &iam.shared.file
@@ -322,11 +290,10 @@ impl Iam {
         Ok(iam)
     }
 
-    /// The user's access key, made on the first call. A later call replaces the policy and leaves the key as it is.
+    /// Creates a user, or replaces the policy of one that exists. Returns its access key, which stays the same.
     ///
     /// # Errors
-    /// [`IamError`] for an account that is not 12 digits, a name that IAM refuses, a policy that is not understood, or
-    /// a file that cannot be written.
+    /// Returns an error if the account, the name or the policy is invalid, or the file cannot be written.
     pub fn create_user(&self, account: &str, name: &str, policy: Value) -> Result<AccessKey, IamError> {
         let arn = format!("arn:aws:iam::{account}:user/{name}");
         let fresh = AccessKey::new(format!("AKIA{}", random_id()?), random_secret()?);
@@ -341,19 +308,19 @@ impl Iam {
         })
     }
 
-    /// Removes a user, and with it its key. Whether there was one.
+    /// Deletes a user with its key. Returns whether it existed.
     ///
     /// # Errors
-    /// [`IamError`] where the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn delete_user(&self, account: &str, name: &str) -> Result<bool, IamError> {
         let arn = format!("arn:aws:iam::{account}:user/{name}");
         self.change(|document| document.users.remove(&arn).is_some())
     }
 
-    /// Creates or replaces a role. Its sessions go on with its new policies.
+    /// Creates or replaces a role. Existing sessions continue with the new policies.
     ///
     /// # Errors
-    /// [`IamError`] for an ARN or a policy that is not understood, or a file that cannot be written.
+    /// Returns an error if the ARN or a policy is invalid, or the file cannot be written.
     pub fn put_role(&self, role: Role) -> Result<(), IamError> {
         self.change(|document| {
             let Role { arn, trust_policy, policies, max_session_seconds } = role;
@@ -361,7 +328,6 @@ impl Iam {
         })
     }
 
-    /// The role, where there is one.
     #[must_use]
     pub fn role(&self, arn: &str) -> Option<Role> {
         let state = self.shared.current();
@@ -374,20 +340,20 @@ impl Iam {
         })
     }
 
-    /// Removes a role and ends its sessions. Whether there was one.
+    /// Deletes a role and ends its sessions. Returns whether it existed.
     ///
     /// # Errors
-    /// [`IamError`] where the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn delete_role(&self, arn: &str) -> Result<bool, IamError> {
         let existed = self.change(|document| document.roles.remove(arn).is_some())?;
         self.shared.lock().sessions.retain(|_, session| session.role_arn != arn);
         Ok(existed)
     }
 
-    /// Creates a bucket, or replaces owner, region and policy of one that exists and keeps its objects.
+    /// Creates a bucket, or replaces the owner, region and policy of one that exists; its objects stay.
     ///
     /// # Errors
-    /// [`IamError`] for a name, an account or a policy that is not understood, or a file that cannot be written.
+    /// Returns an error if the name, the account or the policy is invalid, or the file cannot be written.
     pub fn put_bucket(&self, bucket: Bucket) -> Result<(), IamError> {
         self.change(|document| {
             let Bucket { name, account, region, policy } = bucket;
@@ -395,7 +361,6 @@ impl Iam {
         })
     }
 
-    /// The bucket, where there is one.
     #[must_use]
     pub fn bucket(&self, name: &str) -> Option<Bucket> {
         let state = self.shared.current();
@@ -408,10 +373,10 @@ impl Iam {
         })
     }
 
-    /// Removes a bucket *with its objects*. Whether there was one.
+    /// Deletes a bucket *with its objects*. Returns whether it existed.
     ///
     /// # Errors
-    /// [`IamError`] where the file cannot be written or the objects cannot be removed.
+    /// Returns an error if the file cannot be written or the objects cannot be deleted.
     pub fn delete_bucket(&self, name: &str) -> Result<bool, IamError> {
         let existed = self.change(|document| document.buckets.remove(name).is_some())?;
         let path = self.shared.objects.join(name);
@@ -421,8 +386,7 @@ impl Iam {
         Ok(existed)
     }
 
-    /// The secret behind a key, while the key is good for anything.
-    pub(super) fn secret(&self, key_id: &str) -> Option<String> {
+    pub(crate) fn secret(&self, key_id: &str) -> Option<String> {
         let state = self.shared.current();
         if let Some(session) = state.sessions.get(key_id) {
             return Some(session.secret.clone());
@@ -431,9 +395,8 @@ impl Iam {
         state.known.document.users.get(arn).map(|user| user.secret_access_key.clone())
     }
 
-    /// Who has this key, with the policies that count now. Whether the request is signed with its secret has to have
-    /// been verified.
-    pub(super) fn authenticate(&self, key_id: &str, token: Option<&str>) -> Result<Principal, KeyFault> {
+    /// Returns the owner of a key, with its current policies. The caller has to verify the signature.
+    pub(crate) fn authenticate(&self, key_id: &str, token: Option<&str>) -> Result<Principal, KeyFault> {
         let state = self.shared.current();
         if let Some(session) = state.sessions.get(key_id) {
             let Some(token) = token else { return Err(KeyFault::Unknown) };
@@ -469,8 +432,7 @@ impl Iam {
         })
     }
 
-    /// The role that somebody wants to assume.
-    pub(super) fn trusted_role(&self, arn: &str) -> Option<TrustedRole> {
+    pub(crate) fn trusted_role(&self, arn: &str) -> Option<TrustedRole> {
         let state = self.shared.current();
         let entry = state.known.document.roles.get(arn)?;
         let (trust, _) = state.known.role_policies.get(arn)?;
@@ -482,15 +444,15 @@ impl Iam {
         })
     }
 
-    /// Opens a session and hands out its credentials.
-    pub(super) fn open_session(&self, session: NewSession) -> Result<AccessKey, IamError> {
+    /// Starts a session and returns its credentials.
+    pub(crate) fn open_session(&self, session: NewSession) -> Result<AccessKey, IamError> {
         let id = format!("ASIA{}", random_id()?);
         let secret = random_secret()?;
-        // Tokens of AWS are opaque and long; this one is long enough that nobody takes it for an identifier.
+        // As long as a token of AWS, so that nobody takes it for an identifier.
         let token = format!("FwoGZXIvYXdzE{}", base64_of(&entropy::random::<132>()?));
         let mut state = self.shared.lock();
         let now = self.shared.clock.now_millis();
-        // Expired sessions are remembered for a day, to be told apart from keys that never were.
+        // An expired session is kept for a day: its error is not the one of an unknown key.
         state.sessions.retain(|_, session| session.expires_millis.saturating_add(86_400_000) > now);
         state.sessions.insert(
             id.clone(),
@@ -506,8 +468,7 @@ impl Iam {
         Ok(AccessKey::temporary(id, secret, token))
     }
 
-    /// The bucket that a request names.
-    pub(super) fn owned_bucket(&self, name: &str) -> Option<OwnedBucket> {
+    pub(crate) fn owned_bucket(&self, name: &str) -> Option<OwnedBucket> {
         let state = self.shared.current();
         let entry = state.known.document.buckets.get(name)?;
         Some(OwnedBucket {
@@ -522,7 +483,7 @@ impl Iam {
         let mut state = self.shared.current();
         let mut document = state.known.document.clone();
         let outcome = change(&mut document);
-        let known = Known::understand(document)?;
+        let known = Known::parse(document)?;
         self.shared.make_directories(&known)?;
         if let Some(path) = &self.shared.file {
             write(path, &known.document)?;
@@ -538,7 +499,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state, after another look at the file.
+    /// The state, read again if the file has changed.
     fn current(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         if let Some(path) = &self.file {
@@ -549,7 +510,7 @@ impl Shared {
                     Ok(known) => state.known = known,
                     Err(error) => {
                         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                        tracing::warn!(%error, cause, "the edited accounts are not understood; the former ones count");
+                        tracing::warn!(%error, cause, "the edited accounts are invalid; the previous ones stay in effect");
                     }
                 }
             }
@@ -561,7 +522,7 @@ impl Shared {
         let text = fs::read(path).map_err(|source| IamError::File { path: path.to_owned(), source })?;
         let document =
             serde_json::from_slice(&text).map_err(|source| IamError::Format { path: path.to_owned(), source })?;
-        let known = Known::understand(document)?;
+        let known = Known::parse(document)?;
         self.make_directories(&known)?;
         Ok(known)
     }
@@ -587,7 +548,7 @@ fn check_account(account: &str) -> Result<(), IamError> {
     }
 }
 
-/// Account and name (path included) of an IAM ARN.
+/// The account and the name, with its path, of an IAM ARN.
 fn split_arn<'a>(arn: &'a str, resource: &'static str) -> Result<(&'a str, &'a str), IamError> {
     let parts = || {
         let (account, rest) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
@@ -606,8 +567,8 @@ fn split_arn<'a>(arn: &'a str, resource: &'static str) -> Result<(&'a str, &'a s
     })
 }
 
-/// Account, ARN and user id of a role's session. The ARN has the role's name without its path.
-pub(super) fn assumed_role(role_arn: &str, session_name: &str) -> Option<(String, String, String)> {
+/// The account, ARN and user id of a role's session. The ARN has the role's name without its path, as on AWS.
+pub(crate) fn assumed_role(role_arn: &str, session_name: &str) -> Option<(String, String, String)> {
     let (account, name) = split_arn(role_arn, "role").ok()?;
     let name = name.rsplit('/').next()?;
     Some((
@@ -617,17 +578,16 @@ pub(super) fn assumed_role(role_arn: &str, session_name: &str) -> Option<(String
     ))
 }
 
-/// The id that AWS would have given: 21 characters, here derived from the ARN.
+/// An id in the form of AWS's, 21 characters. It is derived from the ARN.
 fn stable_id(prefix: &str, arn: &str) -> String {
     format!("{prefix}{}", &base32(&Sha256::digest(arn.as_bytes()))[..17])
 }
 
-/// 16 characters, as they follow `AKIA`.
+/// The 16 characters after `AKIA`.
 fn random_id() -> Result<String, IamError> {
     Ok(base32(&entropy::random::<10>()?))
 }
 
-/// 40 characters.
 fn random_secret() -> Result<String, IamError> {
     Ok(base64_of(&entropy::random::<30>()?))
 }
@@ -656,7 +616,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Replaces the file as a whole, so that nobody ever reads half of it.
+/// Replaces the whole file, so that nobody reads half of it.
 fn write(path: &Path, document: &Document) -> Result<(), IamError> {
     let fault = |source| IamError::File { path: path.to_owned(), source };
     let mut text =
@@ -678,7 +638,7 @@ mod tests {
     }
 
     fn iam(directory: &Path) -> Iam {
-        Iam::open(Some(directory.join("aws.json")), directory.join("s3"), Clock::new()).unwrap()
+        Iam::open(Some(directory.join("aws.json")), directory.join("s3"), Clock::system()).unwrap()
     }
 
     #[test]
@@ -698,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_changes_nothing() {
+    fn an_invalid_entry_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let iam = iam(directory.path());
         assert!(iam.create_user("1", "shipper", everything()).is_err());
@@ -706,12 +666,12 @@ mod tests {
         assert!(iam.put_role(Role::new("arn:aws:iam::111122223333:user/x", everything(), vec![])).is_err());
         assert!(iam.put_bucket(Bucket::new("No_Bucket", "111122223333", "us-east-1")).is_err());
         let fault = iam.create_user("111122223333", "shipper", json!({})).unwrap_err();
-        assert_eq!(fault.to_string(), "the policy of arn:aws:iam::111122223333:user/shipper is not understood");
+        assert_eq!(fault.to_string(), "the policy of arn:aws:iam::111122223333:user/shipper is invalid");
         assert!(!directory.path().join("aws.json").exists());
     }
 
     #[test]
-    fn an_edit_by_hand_counts_and_one_that_is_not_understood_does_not() {
+    fn an_edit_by_hand_has_an_effect_unless_it_is_invalid() {
         let directory = tempfile::tempdir().unwrap();
         let iam = iam(directory.path());
         let trust = json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}});

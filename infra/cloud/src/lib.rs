@@ -1,9 +1,8 @@
-//! The embedded AWS: DynamoDB, S3, STS and SQS in this process, spoken to over HTTP with the real SDKs. Owns the
-//! servers' lives, their addresses and where their data is; what each of them does is its own module's. Nothing of
-//! Annals is known in here.
+//! An embedded AWS: DynamoDB, S3, STS and SQS in this process, for the real SDKs over HTTP. Owns the lifetime of the servers,
+//! their addresses and the place of their data. It knows nothing about the system that uses it.
 //!
-//! Accounts are real enough to go wrong in the ways of AWS: keys, roles with trust policies, sessions that expire,
-//! bucket policies, regions. The one part without them is DynamoDB, which checks no signatures and no permissions.
+//! Accounts can fail in the same ways as on AWS: access keys, roles with trust policies, sessions that expire, bucket policies,
+//! regions. Only DynamoDB has no accounts: it checks neither signatures nor permissions.
 //!
 //! ```no_run
 //! use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
@@ -12,15 +11,15 @@
 //! # async fn example() -> anyhow::Result<()> {
 //! let cloud = Cloud::start(CloudOptions::default()).await?;
 //! let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
-//! let key = cloud.iam().create_user(cloud.account(), "shipper", everything.clone())?;
+//! let key = cloud.iam().create_user(cloud.account(), "worker", everything.clone())?;
 //! cloud.iam().put_bucket(Bucket::new("customer-logs", "444455556666", "eu-west-1"))?;
 //! cloud.iam().put_role(Role::new(
-//!     "arn:aws:iam::444455556666:role/annals-writer",
+//!     "arn:aws:iam::444455556666:role/writer",
 //!     json!({"Statement": [{
 //!         "Effect": "Allow",
 //!         "Principal": {"AWS": cloud.account()},
 //!         "Action": "sts:AssumeRole",
-//!         "Condition": {"StringEquals": {"sts:ExternalId": "north-1"}},
+//!         "Condition": {"StringEquals": {"sts:ExternalId": "customer-1"}},
 //!     }]}),
 //!     vec![everything],
 //! ))?;
@@ -29,17 +28,19 @@
 //! # }
 //! ```
 
-pub mod access;
+mod access;
 mod clock;
 mod entropy;
 mod iam;
-pub mod policy;
+mod policy;
 mod queue;
 mod s3;
 mod server;
 mod sigv4;
 mod sqs;
 mod sts;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs,
@@ -48,37 +49,36 @@ use std::{
 };
 
 use anyhow::Context as _;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, stalled_stream_protection::StalledStreamProtectionConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use dynoxide::Database;
 use tempfile::TempDir;
 use tokio::{sync::watch, task::JoinSet};
 
+use self::sqs::Sqs;
 pub use self::{
     clock::Clock,
     iam::{AccessKey, Bucket, Iam, IamError, Role},
     queue::{QueueOptions, Redrive},
 };
 
-/// How often DynamoDB forgets what has expired. AWS takes up to days; nobody waits that long for a local run.
+/// How often expired items are deleted from DynamoDB. AWS takes up to days.
 const TTL_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long [`Cloud::stop`] waits for running requests.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to start. The default keeps everything in memory, or in a temporary directory that goes with the cloud.
+/// How to start. By default nothing outlives the cloud: data is in memory or in a temporary directory.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
-    /// Where data is kept: `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. Created where it does not exist.
-    /// `None`: nothing outlives the cloud.
+    /// The directory of `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. It is created if it does not exist.
     pub data_dir: Option<PathBuf>,
-    /// The account that runs Annals, 12 digits: the owner of the queues. `111122223333` by default.
+    /// The cloud's own account, 12 digits: the owner of the queues. `111122223333` by default.
     pub account: String,
-    /// The region of the queues, and the one that [`Cloud::sdk_config`] signs for. `us-east-1` by default.
+    /// The region of the queues and of [`Cloud::sdk_config`]. `us-east-1` by default.
     pub region: String,
-    /// The servers' ports.
     pub ports: Ports,
-    /// The time that sessions and messages go by.
+    /// The system's by default.
     pub clock: Clock,
 }
 
@@ -89,38 +89,31 @@ impl Default for CloudOptions {
             account: "111122223333".to_owned(),
             region: "us-east-1".to_owned(),
             ports: Ports::default(),
-            clock: Clock::new(),
+            clock: Clock::system(),
         }
     }
 }
 
-/// The servers' ports on 127.0.0.1; 0, the default, is any free one.
+/// The servers' ports on 127.0.0.1. 0, the default, takes any free port.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ports {
-    /// DynamoDB's.
     pub dynamodb: u16,
-    /// S3's.
     pub s3: u16,
-    /// STS's.
     pub sts: u16,
-    /// SQS's.
     pub sqs: u16,
 }
 
 /// The servers' URLs, such as `http://127.0.0.1:41235`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// DynamoDB's.
     pub dynamodb: String,
-    /// S3's. The SDKs address buckets in its path by themselves, because the host is an IP address.
+    /// The SDKs put the bucket in the path, because the host is an IP address.
     pub s3: String,
-    /// STS's.
     pub sts: String,
-    /// SQS's.
     pub sqs: String,
 }
 
-/// The SDKs ask this for their endpoints, each by its service's id.
+/// An SDK client asks for its endpoint by its service's id.
 impl LoadServiceConfig for Endpoints {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         if key.env() != "AWS_ENDPOINT_URL" {
@@ -136,19 +129,19 @@ impl LoadServiceConfig for Endpoints {
     }
 }
 
-/// A running cloud. It ends when it is dropped, and its ports are free a moment later; [`stop`](Self::stop) lets running
-/// requests finish and returns when the ports are free.
+/// A running cloud. If it is dropped, its ports become free a moment later; [`stop`](Self::stop) lets running requests finish
+/// and returns when the ports are free.
 pub struct Cloud {
     account: String,
     region: String,
     endpoints: Endpoints,
     clock: Clock,
     iam: Iam,
-    broker: sqs::Broker,
+    sqs: Sqs,
     database: Database,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    // After the tasks: nothing shall write into it any more when it is removed.
+    // Dropped after the tasks, so that none of them writes into it any more.
     _temporary: Option<TempDir>,
 }
 
@@ -162,16 +155,18 @@ impl Cloud {
     /// Starts all servers, which takes milliseconds.
     ///
     /// # Errors
-    /// Where the data directory cannot be used or what is in it is not understood, an account is not 12 digits, or a
-    /// port is taken.
+    /// Returns an error if the data directory or a file in it cannot be read or written, the account does not have 12 digits,
+    /// or a port is taken.
     pub async fn start(options: CloudOptions) -> anyhow::Result<Self> {
         let CloudOptions { data_dir, account, region, ports, clock } = options;
         anyhow::ensure!(policy::is_account(&account), "{account} is not an account of 12 digits");
         let (directory, temporary) = match &data_dir {
             Some(path) => (path.clone(), None),
             None => {
-                let temporary =
-                    tempfile::Builder::new().prefix("annals-").tempdir().context("no temporary directory")?;
+                let temporary = tempfile::Builder::new()
+                    .prefix("cloud-")
+                    .tempdir()
+                    .context("cannot create a temporary directory")?;
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
@@ -206,57 +201,53 @@ impl Cloud {
         tasks.spawn(sweep_ttl_regularly(database.clone(), stopping.clone()));
         server::serve(&mut tasks, s3_listener, s3::router(iam.clone(), &objects)?, stopping.clone());
         server::serve(&mut tasks, sts_listener, sts::router(iam.clone(), clock.clone()), stopping.clone());
-        let broker = sqs::Broker::new(account.clone(), region.clone(), sqs.clone(), clock.clone());
-        let router = sqs::router(iam.clone(), broker.clone(), stopping.clone());
-        server::serve(&mut tasks, sqs_listener, router, stopping);
+        let queues = Sqs::new(iam.clone(), account.clone(), region.clone(), sqs.clone(), clock.clone());
+        server::serve(&mut tasks, sqs_listener, queues.router(), stopping);
 
         let endpoints = Endpoints { dynamodb, s3, sts, sqs };
-        Ok(Self { account, region, endpoints, clock, iam, broker, database, stop, tasks, _temporary: temporary })
+        Ok(Self { account, region, endpoints, clock, iam, sqs: queues, database, stop, tasks, _temporary: temporary })
     }
 
-    /// Where the servers are.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// The account that runs Annals, 12 digits.
+    /// The cloud's own account, 12 digits.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account
     }
 
-    /// The clock that sessions and messages go by.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Users, roles and buckets.
     #[must_use]
     pub fn iam(&self) -> &Iam {
         &self.iam
     }
 
-    /// Creates a standard queue in the cloud's own account, or finds the one with the same options. Its URL.
+    /// Creates a standard queue in the cloud's own account, or finds the one with the same options. Returns its URL.
     ///
     /// # Errors
-    /// For a name or an option that SQS refuses, a dead-letter queue that does not exist, or a queue of that name with
-    /// other options.
+    /// Returns an error if SQS would refuse the name or an option, the dead-letter queue does not exist, or a queue with this
+    /// name has other options.
     pub fn create_queue(&self, name: &str, options: QueueOptions) -> anyhow::Result<String> {
-        Ok(self.broker.create(name, options)?)
+        Ok(self.sqs.create(name, options)?)
     }
 
-    /// Forgets what has expired in DynamoDB now, and says how many items that were. It happens every minute by itself.
+    /// Deletes the items that have expired from DynamoDB and returns their number. This also happens every minute.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// Returns an error if the database fails.
     pub async fn sweep_ttl(&self) -> anyhow::Result<usize> {
         sweep_ttl(self.database.clone()).await
     }
 
-    /// What the SDKs' clients are made from: these credentials, the cloud's region, and each service's own endpoint.
-    /// The process's environment does not count.
+    /// The configuration of SDK clients: these credentials, the cloud's region, and the endpoints of its services. The
+    /// process's environment has no influence.
     #[must_use]
     pub fn sdk_config(&self, key: &AccessKey) -> SdkConfig {
         let AccessKey { id, secret, session_token } = key.clone();
@@ -271,21 +262,23 @@ impl Cloud {
                 "embedded",
             )))
             .service_config(self.endpoints.clone())
+            // On a busy machine a stream may pause for longer than the SDKs tolerate by default.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build()
     }
 
-    /// Stops taking requests, lets the running ones finish, and returns when all is closed, after five seconds at most.
+    /// Stops accepting requests and returns when the running ones have finished, after five seconds at most.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let finish = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_PATIENCE, finish).await.is_err() {
-            tracing::warn!("requests to the embedded cloud were cut off");
+        if tokio::time::timeout(STOP_TIMEOUT, finish).await.is_err() {
+            tracing::warn!("requests to the embedded cloud were cut off after {STOP_TIMEOUT:?}");
         }
     }
 }
 
 fn open_database(path: &Path) -> anyhow::Result<Database> {
-    let text = path.to_str().with_context(|| format!("{} is no UTF-8", path.display()))?;
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     Database::new(text).with_context(|| format!("cannot open {text}"))
 }
 
@@ -303,8 +296,8 @@ async fn sweep_ttl_regularly(database: Database, stop: server::Stop) {
         }
         match sweep_ttl(database.clone()).await {
             Ok(0) => {}
-            Ok(expired) => tracing::debug!(expired, "items expired in the embedded DynamoDB"),
-            Err(error) => tracing::warn!(%error, "the embedded DynamoDB could not forget what has expired"),
+            Ok(expired) => tracing::debug!(expired, "expired items were deleted from the embedded DynamoDB"),
+            Err(error) => tracing::warn!(%error, "expired items could not be deleted from the embedded DynamoDB"),
         }
     }
 }

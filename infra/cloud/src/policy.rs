@@ -1,19 +1,21 @@
-//! IAM policy documents: parsing, and whether one statement speaks about one request. Owns the grammar; which policies
-//! count for a request and how they combine is [`access`](super::access)'s.
+//! IAM policy documents. Owns their grammar, and whether a statement applies to a request; how the policies of a request
+//! combine is [`access`](super::access)'s.
 //!
-//! The grammar is the IAM User Guide's, *IAM JSON policy elements reference*. What is left out is refused when a policy
-//! is stored, never ignored: `NotPrincipal`, policy variables (`${…}`), numeric, date, IP address and set operators.
+//! The grammar is that of the IAM User Guide, *IAM JSON policy elements reference*. What is not supported is refused when a
+//! policy is stored, not ignored: `NotPrincipal`, policy variables (`${…}`), and numeric, date, IP address and set operators.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-/// What a policy is attached to. It decides which elements a statement must and can have.
+use super::access::Principal;
+
+/// What a policy is attached to. It decides which elements a statement has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PolicyKind {
+pub(crate) enum PolicyKind {
     /// Attached to a user or a role: no `Principal`.
     Identity,
-    /// Handed to `AssumeRole` to narrow the session: no `Principal`.
+    /// Passed to `AssumeRole` to restrict the session: no `Principal`.
     Session,
     /// A role's trust policy: a `Principal`, no `Resource`.
     Trust,
@@ -21,62 +23,42 @@ pub enum PolicyKind {
     Bucket,
 }
 
-/// What is wrong with a policy document. `at` is a JSON pointer into it.
+/// Why a policy document is invalid. `at` is a JSON pointer into it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// The value there has the wrong shape.
     #[error("policy at \"{at}\": expected {expected}")]
-    Expected {
-        /// Where.
-        at: String,
-        /// What belongs there.
-        expected: &'static str,
-    },
-    /// An element that IAM does not know, or that this kind of policy cannot have.
-    #[error("policy at \"{at}\": this element is not known here")]
-    UnknownElement {
-        /// Where.
-        at: String,
-    },
-    /// A condition operator that IAM does not know, or that is not evaluated here.
+    Expected { at: String, expected: &'static str },
+    /// Neither IAM nor this kind of policy has the element, or it is not supported.
+    #[error("policy at \"{at}\": this element is not supported here")]
+    UnknownElement { at: String },
     #[error("policy at \"{at}\": condition operator {operator} is not supported")]
-    UnknownOperator {
-        /// Where.
-        at: String,
-        /// As it was written.
-        operator: String,
-    },
-    /// A principal that is neither an account, a user, a role, a session nor `*`.
+    UnknownOperator { at: String, operator: String },
+    /// The principal is not an account, a user, a role, a session or `*`.
     #[error("policy at \"{at}\": Invalid principal in policy: {principal}")]
-    InvalidPrincipal {
-        /// Where.
-        at: String,
-        /// As it was written.
-        principal: String,
-    },
+    InvalidPrincipal { at: String, principal: String },
 }
 
-/// The values of the condition keys of one request, by the key in lower case: IAM does not tell cases of keys apart.
+/// The values of a request's condition keys, by the key in lower case: IAM ignores the case of keys.
 #[derive(Debug, Clone, Default)]
-pub struct Context(BTreeMap<String, String>);
+pub(crate) struct Context(BTreeMap<String, String>);
 
 impl Context {
-    /// No condition key has a value.
-    #[must_use]
-    pub fn new() -> Self {
+    /// The condition keys of every request. The embedded servers speak plain HTTP on one machine, and policies see a
+    /// secure transport as they would on AWS.
+    pub(crate) fn of(caller: Option<&Principal>) -> Self {
         Self::default()
+            .with("aws:SecureTransport", "true")
+            .with_some("aws:PrincipalArn", caller.map(|caller| caller.role_arn.as_deref().unwrap_or(&caller.arn)))
+            .with_some("aws:PrincipalAccount", caller.map(|caller| caller.account.as_str()))
+            .with_some("aws:userid", caller.map(|caller| caller.user_id.as_str()))
     }
 
-    /// This context with one more key.
-    #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.0.insert(key.to_ascii_lowercase(), value.into());
         self
     }
 
-    /// This context with one more key, where there is a value for it.
-    #[must_use]
-    pub fn with_some(self, key: &str, value: Option<impl Into<String>>) -> Self {
+    pub(crate) fn with_some(self, key: &str, value: Option<impl Into<String>>) -> Self {
         match value {
             Some(value) => self.with(key, value),
             None => self,
@@ -84,32 +66,29 @@ impl Context {
     }
 }
 
-/// Who makes a request, in the forms in which a policy can name it.
+/// A caller, in the forms in which a policy can name it.
 #[derive(Debug, Clone, Copy)]
-pub struct Who<'a> {
-    /// The account, 12 digits.
-    pub account: &'a str,
-    /// The user's ARN, or the session's (`arn:aws:sts::…:assumed-role/…`).
-    pub arn: &'a str,
-    /// The role behind a session.
-    pub role_arn: Option<&'a str>,
+pub(crate) struct Who<'a> {
+    pub(crate) account: &'a str,
+    /// The user's ARN, or the session's: `arn:aws:sts::…:assumed-role/…`.
+    pub(crate) arn: &'a str,
+    pub(crate) role_arn: Option<&'a str>,
 }
 
-/// How exactly a policy with a `Principal` names the caller, from the widest to the narrowest. What it says decides
-/// which other policies still have to agree.
+/// How precisely a policy's `Principal` names the caller, from the widest to the narrowest. This decides which other
+/// policies have to allow the request as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reach {
-    /// The account as a whole: it delegates to the identity policies there.
+pub(crate) enum Reach {
+    /// The whole account: its identity policies decide.
     Account,
-    /// The user, the role, or everybody.
+    /// The user, the role, or everyone.
     Principal,
-    /// This one session.
+    /// This session only.
     Session,
 }
 
-/// A policy whose every statement has been understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     statements: Vec<Statement>,
 }
 
@@ -122,12 +101,9 @@ struct Statement {
     conditions: Vec<Condition>,
 }
 
-/// What a statement does where it applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It permits, unless anything denies.
+pub(crate) enum Effect {
     Allow,
-    /// It forbids, whatever permits.
     Deny,
 }
 
@@ -142,7 +118,7 @@ enum PrincipalPattern {
     Anyone,
     Account(String),
     Arn(String),
-    /// A service or a federated identity: nothing here can be one.
+    /// A service or a federated identity: no caller here is one.
     Foreign,
 }
 
@@ -166,11 +142,9 @@ enum Test {
 }
 
 impl Policy {
-    /// Understands a policy document of a kind.
-    ///
     /// # Errors
-    /// [`PolicyError`] for the first thing in it that is not understood.
-    pub fn parse(kind: PolicyKind, document: &Value) -> Result<Self, PolicyError> {
+    /// Returns the first fault in the document.
+    pub(crate) fn parse(kind: PolicyKind, document: &Value) -> Result<Self, PolicyError> {
         let object = object(document, "")?;
         for (name, value) in object {
             match name.as_str() {
@@ -195,12 +169,11 @@ impl Policy {
         Ok(Self { statements })
     }
 
-    /// Whether any statement with this effect applies, and if so how exactly it names the caller. Statements without
-    /// `Principal` speak about whom the policy is attached to: [`Reach::Principal`].
+    /// Returns how precisely the policy names the caller, or `None` if no statement with this effect applies. A statement
+    /// without `Principal` is about the user or role that it is attached to: [`Reach::Principal`].
     ///
-    /// `who` is `None` for a request that nobody signed.
-    #[must_use]
-    pub fn reach(
+    /// `who` is `None` for a request without a signature.
+    pub(crate) fn reach(
         &self,
         effect: Effect,
         who: Option<Who<'_>>,
@@ -258,7 +231,7 @@ impl Statement {
     }
 
     fn reach(&self, who: Option<Who<'_>>, action: &str, resource: &str, context: &Context) -> Option<Reach> {
-        // Names of actions are the only part of a policy in which case does not count.
+        // The names of actions are the only part of a policy whose case does not matter.
         let action_matches =
             self.actions.covers(|pattern| wildcard(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase()));
         let resource_matches =
@@ -379,7 +352,7 @@ fn parse_conditions(value: &Value, at: &str) -> Result<Vec<Condition>, PolicyErr
             "StringNotEquals" => Test::NotEquals,
             "StringEqualsIgnoreCase" | "Bool" => Test::EqualsIgnoreCase,
             "StringNotEqualsIgnoreCase" => Test::NotEqualsIgnoreCase,
-            // "ArnEquals and ArnLike behave identically", and each part of an ARN is matched with wildcards.
+            // "ArnEquals and ArnLike behave identically" (IAM User Guide), with wildcards in each part of the ARN.
             "StringLike" | "ArnLike" | "ArnEquals" => Test::Like,
             "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => Test::NotLike,
             "Null" if !if_exists => Test::Null,
@@ -411,7 +384,7 @@ impl Condition {
         let any = |matches: &dyn Fn(&str, &str) -> bool| {
             value.map(|value| self.values.iter().any(|expected| matches(expected, value)))
         };
-        // A key without a value satisfies no positive operator and every negated one; IfExists satisfies both.
+        // A missing key fails positive operators and satisfies negated ones; with IfExists it satisfies both.
         match self.test {
             Test::Equals => any(&|expected, value| expected == value).unwrap_or(self.if_exists),
             Test::EqualsIgnoreCase => any(&str::eq_ignore_ascii_case).unwrap_or(self.if_exists),
@@ -424,16 +397,15 @@ impl Condition {
     }
 }
 
-/// Whether the text is an account number: 12 digits.
-pub(super) fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether `text` matches `pattern` as a whole, in which `*` stands for any characters and `?` for exactly one.
+/// Returns whether the whole `text` matches `pattern`: `*` stands for any characters, `?` for exactly one.
 fn wildcard(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at_pattern, mut at_text) = (0, 0);
-    // Where the last `*` stands, and how far it has swallowed: what to go back to on a mismatch.
+    // The position of the last `*` and the end of what it matched so far: where a mismatch continues.
     let mut star: Option<(usize, usize)> = None;
     while at_text < text.len() {
         match pattern.get(at_pattern) {
@@ -446,10 +418,10 @@ fn wildcard(pattern: &str, text: &str) -> bool {
                 at_text += 1;
             }
             _ => match star {
-                Some((position, swallowed)) => {
-                    star = Some((position, swallowed + 1));
+                Some((position, matched)) => {
+                    star = Some((position, matched + 1));
                     at_pattern = position + 1;
-                    at_text = swallowed + 1;
+                    at_text = matched + 1;
                 }
                 None => return false,
             },
@@ -474,7 +446,7 @@ fn strings(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// As [`strings`], and booleans: IAM takes `true` for `"true"`.
+/// Like [`strings`], and also takes booleans: for IAM, `true` is `"true"`.
 fn condition_values(value: &Value) -> Option<Vec<String>> {
     let one = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
@@ -516,7 +488,7 @@ mod tests {
     }
 
     fn allows(policy: &Policy, action: &str, resource: &str) -> bool {
-        policy.reach(Effect::Allow, Some(USER), action, resource, &Context::new()).is_some()
+        policy.reach(Effect::Allow, Some(USER), action, resource, &Context::default()).is_some()
     }
 
     fn condition_holds(condition: Value, context: &Context) -> bool {
@@ -543,9 +515,9 @@ mod tests {
     }
 
     #[test]
-    fn a_principal_is_an_account_an_arn_or_everybody() {
+    fn a_principal_is_an_account_an_arn_or_everyone() {
         let reach = |principal, who| {
-            trust(principal, json!({})).reach(Effect::Allow, Some(who), "sts:AssumeRole", "", &Context::new())
+            trust(principal, json!({})).reach(Effect::Allow, Some(who), "sts:AssumeRole", "", &Context::default())
         };
         assert_eq!(reach(json!({"AWS": "arn:aws:iam::111122223333:root"}), USER), Some(Reach::Account));
         assert_eq!(reach(json!({"AWS": ["444455556666", "111122223333"]}), USER), Some(Reach::Account));
@@ -559,8 +531,8 @@ mod tests {
 
     #[test]
     fn a_missing_key_fails_positive_operators_and_satisfies_negated_ones() {
-        let none = Context::new();
-        let sent = Context::new().with("sts:ExternalId", "north-1");
+        let none = Context::default();
+        let sent = Context::default().with("sts:ExternalId", "north-1");
         for (condition, without, with) in [
             (json!({"StringEquals": {"sts:ExternalId": "north-1"}}), false, true),
             (json!({"StringEquals": {"STS:externalid": ["x", "north-1"]}}), false, true),
@@ -582,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_when_the_policy_is_stored() {
+    fn what_is_not_supported_is_refused_when_the_policy_is_stored() {
         let fault = |kind, document: Value| Policy::parse(kind, &document).unwrap_err().to_string();
         let statement = |extra: Value| {
             let mut statement = json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"});
@@ -606,7 +578,7 @@ mod tests {
             (
                 PolicyKind::Identity,
                 statement(json!({"Principal": "*"})),
-                "policy at \"/Statement/0/Principal\": this element is not known here",
+                "policy at \"/Statement/0/Principal\": this element is not supported here",
             ),
             (
                 PolicyKind::Bucket,
@@ -621,7 +593,7 @@ mod tests {
             (
                 PolicyKind::Trust,
                 statement(json!({"Principal": "*"})),
-                "policy at \"/Statement/0/Resource\": this element is not known here",
+                "policy at \"/Statement/0/Resource\": this element is not supported here",
             ),
         ] {
             assert_eq!(fault(kind, document), says);

@@ -1,12 +1,12 @@
-//! S3: the `s3s` protocol server over files, with accounts. Owns what `s3s-fs` does not know: who may do what, which
-//! buckets exist and where, and one conditional write at a time for a key. The bytes are `s3s-fs`'s.
+//! S3: the `s3s` protocol server over files. Owns what `s3s-fs` does not have: accounts and permissions, which buckets exist
+//! in which region, listing, conditional reads, and that the writes to a key take turns. `s3s-fs` stores the bytes.
 //!
-//! Where it is narrower than S3: a key is a path of files, so no empty, `.` or `..` segment, none that is a directory
-//! already, and not much over a hundred characters ([`KEY_NAME_MAX_BYTES`]); requests of up to 256 MiB; no versions, no
-//! access control lists, no encryption.
-//!
-//! `aws:SecureTransport` is `true` in policies although this server speaks plain HTTP to its own machine: what stands
-//! in for S3 is asked what S3 would be asked.
+//! It has less than S3: a key is a file's path, so it has no empty, `.` or `..` segment, is not the directory of another
+//! key, and has not much more than a hundred characters ([`KEY_NAME_MAX_BYTES`]). A request has at most 256 MiB. There are
+//! no versions, access control lists or encryption.
+
+mod conditions;
+mod listing;
 
 use std::{
     collections::HashMap,
@@ -28,6 +28,7 @@ use s3s::{
 use s3s_fs::FileSystem;
 use serde_json::Value;
 
+use self::conditions::Conditions;
 use super::{
     access::{self, Consent, Decision, Principal},
     entropy,
@@ -38,23 +39,22 @@ use super::{
 
 /// Bytes of a request's body.
 const BODY_MAX_BYTES: usize = 256 * 1024 * 1024;
-/// Bytes of the name of the file that `s3s-fs` keeps an object's metadata in: bucket and key in base64, and 30 more.
-/// Linux allows 255.
+/// Bytes in the name of the file where `s3s-fs` keeps an object's metadata: bucket and key in base64, and 30 more. Linux
+/// allows 255.
 const KEY_NAME_MAX_BYTES: usize = 255;
 
-/// What a request wants, by the name that `s3s` has for the operation. What is not in here is denied.
+/// An operation, by its name in `s3s`. All others are denied.
 struct Operation {
     name: &'static str,
     action: &'static str,
     on: On,
 }
 
-/// What an operation's permission is about.
+/// The resource of an operation's permission.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum On {
-    /// No bucket in particular.
-    Everything,
-    /// A bucket that does not have to exist yet.
+    AllBuckets,
+    /// A bucket that does not need to exist.
     NewBucket,
     Bucket,
     Object,
@@ -62,7 +62,7 @@ enum On {
 
 #[rustfmt::skip]
 const OPERATIONS: &[Operation] = &[
-    Operation { name: "ListBuckets", action: "s3:ListAllMyBuckets", on: On::Everything },
+    Operation { name: "ListBuckets", action: "s3:ListAllMyBuckets", on: On::AllBuckets },
     Operation { name: "CreateBucket", action: "s3:CreateBucket", on: On::NewBucket },
     Operation { name: "DeleteBucket", action: "s3:DeleteBucket", on: On::Bucket },
     Operation { name: "HeadBucket", action: "s3:ListBucket", on: On::Bucket },
@@ -83,9 +83,7 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "ListParts", action: "s3:ListMultipartUploadParts", on: On::Object },
 ];
 
-/// # Errors
-/// Where the directory cannot be used.
-pub(super) fn router(iam: Iam, directory: &Path) -> anyhow::Result<Router> {
+pub(crate) fn router(iam: Iam, directory: &Path) -> anyhow::Result<Router> {
     let files = FileSystem::new(directory).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let buckets = Buckets { iam: iam.clone(), files, directory: directory.to_owned(), writes: Writes::default() };
     let mut builder = S3ServiceBuilder::new(buckets);
@@ -94,7 +92,7 @@ pub(super) fn router(iam: Iam, directory: &Path) -> anyhow::Result<Router> {
     Ok(Router::new().fallback(handle).with_state(Front { iam, service: builder.build() }))
 }
 
-/// What stands in front of the protocol server.
+/// Redirects to the bucket's region, and passes everything else to the protocol server.
 #[derive(Clone)]
 struct Front {
     iam: Iam,
@@ -111,8 +109,7 @@ async fn handle(State(front): State<Front>, request: axum::extract::Request) -> 
         _ => None,
     };
     let (parts, body) = request.into_parts();
-    // The body is read to its end before anything is answered. A refusal in the middle of it would reach most clients
-    // as a broken connection.
+    // The whole body is read before the response is sent. Most clients would see an earlier refusal as a broken connection.
     let mut response = match axum::body::to_bytes(body, BODY_MAX_BYTES).await {
         Err(_) => error_response(StatusCode::BAD_REQUEST, "EntityTooLarge", "Your proposed upload is too large.", ""),
         Ok(body) => match redirect {
@@ -138,8 +135,8 @@ async fn handle(State(front): State<Front>, request: axum::extract::Request) -> 
     response
 }
 
-/// S3's answer to a request that is signed for another region than the bucket's. It comes before any check of the
-/// signature, and its header is what clients learn the region from.
+/// S3's response to a request that is signed for another region than the bucket's. It comes before the signature is checked,
+/// and clients learn the region from its header.
 fn redirect(request: &axum::extract::Request, name: &str, bucket: &OwnedBucket, request_id: &str) -> Option<Response> {
     let region = signed_region(request)?;
     let query = request.uri().query().unwrap_or_default();
@@ -170,7 +167,7 @@ fn error_response(status: StatusCode, code: &str, message: &str, details: &str) 
     server::respond(status, "application/xml", body)
 }
 
-/// The region in the credential scope, of a header or of a presigned URL.
+/// The region in the credential scope of the header or of the presigned URL.
 fn signed_region(request: &axum::extract::Request) -> Option<String> {
     let scope = match request.headers().get(header::AUTHORIZATION) {
         Some(value) => value.to_str().ok()?.split_once("Credential=")?.1.split(',').next()?.to_owned(),
@@ -194,7 +191,6 @@ fn is_bucket_path(path: &str) -> bool {
     !name.is_empty() && !name.contains('/')
 }
 
-/// The secrets, for the check of signatures.
 struct Keys(Iam);
 
 #[async_trait::async_trait]
@@ -221,11 +217,10 @@ fn iam_fault(error: IamError) -> S3Error {
     }
 }
 
-/// Who has signed, once the request has passed the gate.
+/// Who signed a request that the gate let pass.
 #[derive(Clone)]
 struct Caller(Option<Principal>);
 
-/// Decides every request.
 struct Gate(Iam);
 
 #[async_trait::async_trait]
@@ -249,7 +244,7 @@ impl S3Access for Gate {
             check_key(bucket, key)?;
         }
         let owned = match (operation.on, bucket) {
-            (On::Everything | On::NewBucket, _) | (_, None) => None,
+            (On::AllBuckets | On::NewBucket, _) | (_, None) => None,
             (_, Some(name)) => Some(self.0.owned_bucket(name).ok_or_else(no_such_bucket)?),
         };
         if let (Some(expected), Some(owned)) = (cx.headers().get("x-amz-expected-bucket-owner"), &owned)
@@ -271,11 +266,7 @@ impl S3Access for Gate {
 
 fn context(caller: Option<&Principal>, headers: &HeaderMap, uri: &http::Uri) -> Context {
     let sent = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    Context::new()
-        .with("aws:SecureTransport", "true")
-        .with_some("aws:PrincipalArn", caller.map(|caller| caller.role_arn.as_deref().unwrap_or(&caller.arn)))
-        .with_some("aws:PrincipalAccount", caller.map(|caller| caller.account.as_str()))
-        .with_some("aws:userid", caller.map(|caller| caller.user_id.as_str()))
+    Context::of(caller)
         .with_some("s3:prefix", query_parameter(uri, "prefix"))
         .with_some("s3:x-amz-acl", sent("x-amz-acl"))
         .with_some("s3:x-amz-server-side-encryption", sent("x-amz-server-side-encryption"))
@@ -283,8 +274,8 @@ fn context(caller: Option<&Principal>, headers: &HeaderMap, uri: &http::Uri) -> 
         .with_some("s3:if-match", sent("if-match"))
 }
 
-/// Permits or refuses. The reason is told within an account only, as on S3: nobody learns from a refusal what another
-/// account's policies say.
+/// Returns an error if the request is not allowed. As on S3, the message has a reason only within an account: a refusal must
+/// not reveal another account's policies.
 fn authorize(
     caller: Option<&Principal>,
     action: &str,
@@ -319,15 +310,18 @@ fn authorize(
     }
 }
 
-/// Keys are paths beneath the bucket's directory: one that leads elsewhere would reach another bucket.
+/// A key is a path below the bucket's directory; `..` would lead into another bucket.
 fn check_key(bucket: &str, key: &str) -> S3Result<()> {
     let path = key.strip_suffix('/').unwrap_or(key);
     if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) || key.contains('\0') {
-        return Err(s3_error!(InvalidArgument, "The embedded S3 takes no key with an empty, '.' or '..' segment."));
+        return Err(s3_error!(
+            InvalidArgument,
+            "The embedded S3 does not support keys with an empty, '.' or '..' segment."
+        ));
     }
     let base64_bytes = |text: &str| (text.len() * 4).div_ceil(3);
     if base64_bytes(bucket) + base64_bytes(key) + 30 > KEY_NAME_MAX_BYTES {
-        return Err(s3_error!(KeyTooLongError, "The embedded S3 takes shorter keys than S3 does."));
+        return Err(s3_error!(KeyTooLongError, "The embedded S3 does not support keys of this length."));
     }
     Ok(())
 }
@@ -336,11 +330,14 @@ fn no_such_bucket() -> S3Error {
     s3_error!(NoSuchBucket, "The specified bucket does not exist")
 }
 
-/// One writer at a time for a key, so that of two conditional writes exactly one succeeds.
+fn no_such_key() -> S3Error {
+    s3_error!(NoSuchKey, "The specified key does not exist.")
+}
+
+/// One writer at a time per key, so that one of two conditional writes succeeds.
 #[derive(Default)]
 struct Writes(Mutex<HashMap<(String, String), Weak<Turn>>>);
 
-/// The right to write a key.
 type Turn = tokio::sync::Mutex<()>;
 
 impl Writes {
@@ -359,7 +356,6 @@ impl Writes {
     }
 }
 
-/// The operations, over files.
 struct Buckets {
     iam: Iam,
     files: FileSystem,
@@ -372,21 +368,26 @@ impl Buckets {
         self.iam.bucket(name).ok_or_else(no_such_bucket)
     }
 
-    /// S3 says that there is no such key only to those who might have listed the bucket.
+    /// A directory is not an object, although its path exists.
+    fn is_directory(&self, bucket: &str, key: &str) -> bool {
+        self.directory.join(bucket).join(key).is_dir()
+    }
+
+    /// As S3 does, says that a key does not exist only to callers that may list the bucket.
     fn hide_missing<T>(&self, result: S3Result<T>, request: &Asked) -> S3Result<T> {
         match result {
             Err(error) if matches!(error.code(), S3ErrorCode::NoSuchKey) => {
                 let bucket = self.iam.owned_bucket(&request.bucket).ok_or_else(no_such_bucket)?;
                 let resource = format!("arn:aws:s3:::{}", request.bucket);
                 authorize(request.caller.as_ref(), "s3:ListBucket", &resource, Some(&bucket), &request.context)?;
-                Err(s3_error!(NoSuchKey, "The specified key does not exist."))
+                Err(no_such_key())
             }
             result => result,
         }
     }
 }
 
-/// What is left to know of a request once the files have answered.
+/// What [`Buckets::hide_missing`] needs of a request that the files have already answered.
 struct Asked {
     bucket: String,
     caller: Option<Principal>,
@@ -480,7 +481,7 @@ impl S3 for Buckets {
         request: S3Request<dto::GetBucketLocationInput>,
     ) -> S3Result<S3Response<dto::GetBucketLocationOutput>> {
         let region = self.bucket(&request.input.bucket)?.region;
-        // The oldest region has no name here.
+        // us-east-1 has no location constraint.
         let location_constraint = (region != "us-east-1").then(|| BucketLocationConstraint::from(region));
         Ok(S3Response::new(dto::GetBucketLocationOutput { location_constraint }))
     }
@@ -520,19 +521,28 @@ impl S3 for Buckets {
         &self,
         request: S3Request<dto::ListObjectsInput>,
     ) -> S3Result<S3Response<dto::ListObjectsOutput>> {
-        self.files.list_objects(request).await
+        let directory = self.directory.join(&request.input.bucket);
+        listing::list(&directory, request.input).await.map(S3Response::new)
     }
 
     async fn list_objects_v2(
         &self,
         request: S3Request<dto::ListObjectsV2Input>,
     ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
-        self.files.list_objects_v2(request).await
+        let directory = self.directory.join(&request.input.bucket);
+        listing::list_v2(&directory, request.input).await.map(S3Response::new)
     }
 
     async fn get_object(&self, request: S3Request<dto::GetObjectInput>) -> S3Result<S3Response<dto::GetObjectOutput>> {
         let asked = Asked::of(&request, &request.input.bucket);
-        self.hide_missing(self.files.get_object(request).await, &asked)
+        let conditions = Conditions::from(&request.input);
+        let result = match self.is_directory(&request.input.bucket, &request.input.key) {
+            true => Err(no_such_key()),
+            false => self.files.get_object(request).await,
+        };
+        let response = self.hide_missing(result, &asked)?;
+        conditions.check(response.output.e_tag.as_ref(), response.output.last_modified.as_ref())?;
+        Ok(response)
     }
 
     async fn head_object(
@@ -540,7 +550,14 @@ impl S3 for Buckets {
         request: S3Request<dto::HeadObjectInput>,
     ) -> S3Result<S3Response<dto::HeadObjectOutput>> {
         let asked = Asked::of(&request, &request.input.bucket);
-        self.hide_missing(self.files.head_object(request).await, &asked)
+        let conditions = Conditions::from(&request.input);
+        let result = match self.is_directory(&request.input.bucket, &request.input.key) {
+            true => Err(no_such_key()),
+            false => self.files.head_object(request).await,
+        };
+        let response = self.hide_missing(result, &asked)?;
+        conditions.check(response.output.e_tag.as_ref(), response.output.last_modified.as_ref())?;
+        Ok(response)
     }
 
     async fn put_object(&self, request: S3Request<dto::PutObjectInput>) -> S3Result<S3Response<dto::PutObjectOutput>> {
@@ -548,7 +565,7 @@ impl S3 for Buckets {
         let _turn = self.writes.begin(bucket, key).await;
         let path = self.directory.join(bucket).join(key);
         if collides(&self.directory.join(bucket), key) {
-            return Err(s3_error!(InvalidArgument, "In the embedded S3 a key cannot be another key's directory."));
+            return Err(s3_error!(InvalidArgument, "In the embedded S3 a key cannot be the directory of another key."));
         }
         let existed = path.exists();
         let mut result = self.files.put_object(request).await;
@@ -557,10 +574,10 @@ impl S3 for Buckets {
                 S3ErrorCode::PreconditionFailed => {
                     error.set_message("At least one of the pre-conditions you specified did not hold");
                 }
-                // The file is there before its checksum is compared. S3 stores nothing then.
+                // `s3s-fs` writes the file before it compares the checksum. S3 would store nothing.
                 S3ErrorCode::BadDigest if !existed => {
                     if let Err(error) = std::fs::remove_file(&path) {
-                        tracing::warn!(%error, "an object that arrived broken is still there");
+                        tracing::warn!(%error, "an object with a wrong checksum could not be removed");
                     }
                 }
                 _ => {}
@@ -613,7 +630,7 @@ impl S3 for Buckets {
     }
 }
 
-/// Whether a directory stands where the object would, or an object where one of its directories would.
+/// Returns whether the key is the directory of another key, or another key is one of its directories.
 fn collides(bucket: &Path, key: &str) -> bool {
     let ends_of_directories = key.match_indices('/').map(|(end, _)| &key[..end]);
     (!key.ends_with('/') && bucket.join(key).is_dir())

@@ -1,47 +1,90 @@
-//! Verifies Signature Version 4 in the `Authorization` header of requests to STS and SQS. Owns the computation; whose
-//! key it is, is [`iam`](super::iam)'s, and S3 requests are verified by the S3 server's own implementation.
+//! Signature Version 4 in the `Authorization` header of requests to STS and SQS. Owns its verification; keys and sessions
+//! are [`iam`](super::iam)'s, and the S3 server verifies its requests by itself.
 //!
-//! The algorithm is *Create a signed AWS API request* of the IAM User Guide.
+//! The algorithm is the one in the IAM User Guide, *Create a signed AWS API request*.
 
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, Method, Uri, header};
+use http::{HeaderMap, header, request::Parts};
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Iso8601};
 
-use super::clock::system_millis;
+use super::{
+    access::Principal,
+    clock::system_millis,
+    iam::{Iam, KeyFault},
+};
 
-/// How far a signature's time may lie from the server's.
+/// How far a signature's time may be from the server's.
 const MAX_SKEW_MILLIS: u64 = 15 * 60 * 1000;
 
-/// Why a signature does not count.
+/// Why a request has no caller: the code and the message of STS's and SQS's 403.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unauthenticated {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl From<SignatureFault> for Unauthenticated {
+    fn from(fault: SignatureFault) -> Self {
+        let code = match fault {
+            SignatureFault::Missing => "MissingAuthenticationToken",
+            SignatureFault::Incomplete(_) => "IncompleteSignature",
+            SignatureFault::Mismatch | SignatureFault::Skewed(_) => "SignatureDoesNotMatch",
+        };
+        Self { code, message: fault.to_string() }
+    }
+}
+
+impl From<KeyFault> for Unauthenticated {
+    fn from(fault: KeyFault) -> Self {
+        let (code, message) = match fault {
+            KeyFault::Unknown | KeyFault::InvalidToken => {
+                ("InvalidClientTokenId", "The security token included in the request is invalid.")
+            }
+            KeyFault::Expired => ("ExpiredToken", "The security token included in the request is expired"),
+        };
+        Self { code, message: message.to_owned() }
+    }
+}
+
+/// Returns who signed a request to `service`.
+pub(crate) fn authenticate(
+    iam: &Iam,
+    service: &str,
+    request: &Parts,
+    body: &[u8],
+) -> Result<Principal, Unauthenticated> {
+    let authorization = Authorization::parse(&request.headers)?;
+    let key_id = &authorization.access_key_id;
+    let secret = iam.secret(key_id).ok_or(KeyFault::Unknown)?;
+    // The session token is checked before the signature, as on AWS.
+    let caller = iam.authenticate(key_id, authorization.session_token.as_deref())?;
+    authorization.verify(service, &secret, request, body)?;
+    Ok(caller)
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SignatureFault {
-    /// There is none.
+enum SignatureFault {
     #[error("Request is missing Authentication Token")]
     Missing,
-    /// The header, or one that it depends on, is not what the algorithm asks for.
     #[error("Authorization header requires {0}")]
     Incomplete(&'static str),
-    /// It was made with another secret, or for another request.
+    /// The signature was made with another secret, or for another request.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key \
          and signing method. Consult the service documentation for details."
     )]
     Mismatch,
-    /// It was made too long ago, or for the future.
     #[error("Signature expired: {0} is not within 15 min. of the current time")]
     Skewed(String),
 }
 
-/// A signature as it was sent, not yet verified.
+/// A signature that has not been verified yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Authorization {
-    /// The access key's id.
-    pub(super) access_key_id: String,
-    /// The session token beside it.
-    pub(super) session_token: Option<String>,
-    /// The region it is good for.
-    pub(super) region: String,
+struct Authorization {
+    access_key_id: String,
+    session_token: Option<String>,
+    region: String,
     date: String,
     service: String,
     moment: String,
@@ -50,8 +93,7 @@ pub(super) struct Authorization {
 }
 
 impl Authorization {
-    /// Reads the headers of a signed request.
-    pub(super) fn parse(headers: &HeaderMap) -> Result<Self, SignatureFault> {
+    fn parse(headers: &HeaderMap) -> Result<Self, SignatureFault> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let value = text(header::AUTHORIZATION.as_str()).ok_or(SignatureFault::Missing)?;
         let parameters =
@@ -82,16 +124,8 @@ impl Authorization {
         })
     }
 
-    /// Whether this is the signature of that request to `service` with `secret`, made within the last minutes.
-    pub(super) fn verify(
-        &self,
-        service: &str,
-        secret: &str,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<(), SignatureFault> {
+    /// Returns `Ok` if this is the signature of `request` to `service` with `secret`, at most 15 minutes old.
+    fn verify(&self, service: &str, secret: &str, request: &Parts, body: &[u8]) -> Result<(), SignatureFault> {
         if self.service != service || !self.moment.starts_with(&self.date) {
             return Err(SignatureFault::Mismatch);
         }
@@ -103,9 +137,11 @@ impl Authorization {
             return Err(SignatureFault::Skewed(self.moment.clone()));
         }
 
-        let mut canonical = format!("{method}\n{}\n{}\n", uri.path(), canonical_query(uri.query()));
+        let mut canonical =
+            format!("{}\n{}\n{}\n", request.method, request.uri.path(), canonical_query(request.uri.query()));
         for name in &self.signed_headers {
-            let values: Vec<String> = headers
+            let values: Vec<String> = request
+                .headers
                 .get_all(name)
                 .iter()
                 .filter_map(|value| value.to_str().ok())
@@ -136,7 +172,7 @@ fn mac(key: &[u8], message: &str) -> Result<Hmac<Sha256>, SignatureFault> {
     Ok(mac)
 }
 
-/// The parameters in order. They are taken as encoded: the SDKs encode them the way the algorithm asks for.
+/// Sorts the parameters. They stay as they are encoded: the SDKs encode them as the algorithm requires.
 fn canonical_query(query: Option<&str>) -> String {
     let mut pairs: Vec<String> = query
         .unwrap_or_default()
@@ -188,15 +224,9 @@ mod tests {
     fn an_old_signature_is_refused() {
         let value = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/sts/aws4_request, \
                      SignedHeaders=host;x-amz-date, Signature=5d67";
-        let headers = headers(value);
-        let outcome = Authorization::parse(&headers).unwrap().verify(
-            "sts",
-            "secret",
-            &Method::POST,
-            &Uri::from_static("/"),
-            &headers,
-            b"",
-        );
+        let (mut request, ()) = http::Request::post("/").body(()).unwrap().into_parts();
+        request.headers = headers(value);
+        let outcome = Authorization::parse(&request.headers).unwrap().verify("sts", "secret", &request, b"");
         assert_eq!(outcome, Err(SignatureFault::Skewed("20150830T123600Z".to_owned())));
     }
 

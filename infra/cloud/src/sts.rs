@@ -1,19 +1,18 @@
-//! STS: `AssumeRole` and `GetCallerIdentity` in the query protocol. Owns the checks of parameters, their refusals in
-//! AWS's words and the XML; trust is decided by [`access`](super::access) and sessions are kept by [`iam`](super::iam).
+//! STS over the query protocol: `AssumeRole` and `GetCallerIdentity`. Owns the parameters, the errors and their messages,
+//! and the XML; [`access`](super::access) decides on trust, and [`iam`](super::iam) keeps the sessions.
 //!
-//! One server answers for every region. Not here: managed session policies, session tags, source identities, MFA, and
-//! the other actions.
+//! One server answers for every region. A parameter that is not supported is refused, not ignored. Not supported: managed
+//! session policies, session tags, source identities, MFA, and the other actions.
 
 use std::collections::HashMap;
 
 use axum::{
     Router,
-    body::Body,
     extract::{Request, State},
     response::Response,
     routing::post,
 };
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -21,19 +20,19 @@ use super::{
     access::{self, Consent, Decision, Principal},
     clock::Clock,
     entropy,
-    iam::{self, Iam, KeyFault, NewSession},
+    iam::{self, Iam, NewSession},
     policy::{Context, Policy, PolicyKind},
     server,
-    sigv4::{Authorization, SignatureFault},
+    sigv4::{self, Unauthenticated},
 };
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const DEFAULT_DURATION_SECONDS: u32 = 3600;
-/// The longest session of a role that was assumed from another role's session.
+/// The longest session of a role that was assumed by another role's session.
 const CHAINED_DURATION_SECONDS: u32 = 3600;
-/// Characters of inline session policies (API reference of `AssumeRole`).
+/// Characters of an inline session policy (API reference of `AssumeRole`).
 const SESSION_POLICY_MAX_CHARS: usize = 2048;
-/// Bytes of a request: more than twice what all parameters can hold.
+/// Bytes of a request: more than twice the largest parameters.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]
@@ -42,11 +41,10 @@ struct Sts {
     clock: Clock,
 }
 
-pub(super) fn router(iam: Iam, clock: Clock) -> Router {
+pub(crate) fn router(iam: Iam, clock: Clock) -> Router {
     Router::new().route("/", post(handle)).with_state(Sts { iam, clock })
 }
 
-/// A refusal: HTTP status, code and message.
 #[derive(Debug, PartialEq, Eq)]
 struct Refusal {
     status: StatusCode,
@@ -74,6 +72,12 @@ impl Refusal {
     }
 }
 
+impl From<Unauthenticated> for Refusal {
+    fn from(Unauthenticated { code, message }: Unauthenticated) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+}
+
 async fn handle(State(sts): State<Sts>, request: Request) -> Response {
     let request_id = entropy::request_id();
     let (status, body) = match sts.answer(request).await {
@@ -96,9 +100,7 @@ async fn handle(State(sts): State<Sts>, request: Request) -> Response {
             )
         }
     };
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/xml"));
+    let mut response = server::respond(status, "text/xml", body);
     server::set_header(&mut response, "x-amzn-requestid", &request_id);
     response
 }
@@ -110,8 +112,8 @@ impl Sts {
             Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "The request is too large.")
         })?;
         let parameters: HashMap<String, String> = serde_urlencoded::from_bytes(&body)
-            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "MalformedQueryString", "The body is no form."))?;
-        let caller = self.authenticate(&parts, &body)?;
+            .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "MalformedQueryString", "The body is not a form."))?;
+        let caller = sigv4::authenticate(&self.iam, "sts", &parts, &body)?;
         match parameters.get("Action").map(String::as_str) {
             Some("GetCallerIdentity") => Ok(("GetCallerIdentity", caller_identity(&caller))),
             Some("AssumeRole") => Ok(("AssumeRole", self.assume_role(&caller, &parameters)?)),
@@ -123,35 +125,6 @@ impl Sts {
         }
     }
 
-    fn authenticate(&self, request: &http::request::Parts, body: &[u8]) -> Result<Principal, Refusal> {
-        let forbidden = |code, message: String| Refusal::new(StatusCode::FORBIDDEN, code, message);
-        let signature = |fault: SignatureFault| {
-            let code = match fault {
-                SignatureFault::Missing => "MissingAuthenticationToken",
-                SignatureFault::Incomplete(_) => "IncompleteSignature",
-                SignatureFault::Mismatch | SignatureFault::Skewed(_) => "SignatureDoesNotMatch",
-            };
-            forbidden(code, fault.to_string())
-        };
-        let key = |fault| match fault {
-            KeyFault::Unknown | KeyFault::InvalidToken => {
-                forbidden("InvalidClientTokenId", "The security token included in the request is invalid.".to_owned())
-            }
-            KeyFault::Expired => {
-                forbidden("ExpiredToken", "The security token included in the request is expired".to_owned())
-            }
-        };
-        let authorization = Authorization::parse(&request.headers).map_err(signature)?;
-        let key_id = &authorization.access_key_id;
-        let secret = self.iam.secret(key_id).ok_or_else(|| key(KeyFault::Unknown))?;
-        // The token first, as on AWS: who sends a broken token hears of the token and not of the signature.
-        let caller = self.iam.authenticate(key_id, authorization.session_token.as_deref()).map_err(key)?;
-        authorization
-            .verify("sts", &secret, &request.method, &request.uri, &request.headers, body)
-            .map_err(signature)?;
-        Ok(caller)
-    }
-
     fn assume_role(&self, caller: &Principal, parameters: &HashMap<String, String>) -> Result<String, Refusal> {
         let asked = AssumeRole::parse(parameters)?;
         let refuse = |why: &str| {
@@ -161,15 +134,11 @@ impl Sts {
             );
             Refusal::new(StatusCode::FORBIDDEN, "AccessDenied", message)
         };
-        // A role that does not exist is refused in the same words: who may not assume it shall not learn of it.
+        // The message is the same if the role does not exist: whoever may not assume a role must not learn about it.
         let role = self.iam.trusted_role(&asked.role_arn).ok_or_else(|| refuse(""))?;
-        let context = Context::new()
+        let context = Context::of(Some(caller))
             .with_some("sts:ExternalId", asked.external_id.as_deref())
-            .with("sts:RoleSessionName", &asked.session_name)
-            .with("aws:PrincipalArn", caller.role_arn.as_deref().unwrap_or(&caller.arn))
-            .with("aws:PrincipalAccount", &caller.account)
-            .with("aws:userid", &caller.user_id)
-            .with("aws:SecureTransport", "true");
+            .with("sts:RoleSessionName", &asked.session_name);
         let request = access::Request {
             principal: Some(caller),
             action: "sts:AssumeRole",
@@ -196,7 +165,7 @@ impl Sts {
             ));
         }
 
-        // Expiry is told in whole seconds.
+        // AWS states the expiry in whole seconds.
         let expires_seconds = self.clock.now_millis() / 1000 + u64::from(asked.duration_seconds);
         let expiration = i64::try_from(expires_seconds)
             .ok()
@@ -204,7 +173,7 @@ impl Sts {
             .and_then(|moment| moment.format(&Rfc3339).ok())
             .ok_or_else(|| Refusal::internal("the session would end outside the calendar"))?;
         let (_, arn, id) = iam::assumed_role(&asked.role_arn, &asked.session_name)
-            .ok_or_else(|| Refusal::internal("a stored role has an ARN that is none"))?;
+            .ok_or_else(|| Refusal::internal("a stored role has an invalid ARN"))?;
         let packed_size = asked
             .policy_chars
             .map(|chars| format!("<PackedPolicySize>{}</PackedPolicySize>", packed_percent(chars).max(1)));
@@ -242,7 +211,7 @@ fn packed_percent(chars: usize) -> usize {
     chars * 100 / SESSION_POLICY_MAX_CHARS
 }
 
-/// The parameters, understood. Bounds and patterns are the API reference's.
+/// The parameters of `AssumeRole`. Bounds and patterns are those of its API reference.
 #[derive(Debug, PartialEq, Eq)]
 struct AssumeRole {
     role_arn: String,
@@ -259,7 +228,7 @@ impl AssumeRole {
         for name in parameters.keys() {
             let known = ["Action", "Version", "RoleArn", "RoleSessionName", "ExternalId", "DurationSeconds", "Policy"];
             if !known.contains(&name.as_str()) {
-                // To ignore a parameter that restricts a session would hand out more than was asked for.
+                // Ignoring a parameter that restricts a session would grant more than was asked for.
                 return Err(Refusal::invalid(format!("{name} is not supported by the embedded STS")));
             }
         }
@@ -360,7 +329,7 @@ mod tests {
             ("Action", "AssumeRole"),
             ("Version", "2011-06-15"),
             ("RoleArn", "arn:aws:iam::111122223333:role/writer"),
-            ("RoleSessionName", "annals"),
+            ("RoleSessionName", "delivery"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -374,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_refused_in_the_words_of_aws() {
+    fn invalid_parameters_are_refused_with_the_messages_of_aws() {
         let long = "x".repeat(65);
         for (name, value, code, message) in [
             (
