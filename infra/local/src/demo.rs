@@ -1,55 +1,55 @@
-//! A week of audit events of an invented company, as its API mocking product would post them: for a demonstration, and
-//! for budgets that are stated for realistic events. It knows no clock and no chance: the seed decides everything.
+//! Weeks of audit events of an invented company, as its API mocking product would post them: for a demonstration, and for
+//! budgets that are stated for realistic events. The data is in `demo/company.json`. A seed decides everything; there is no
+//! clock.
 //!
-//! It does not post anything, and it does not set `occurredAt`: only who replays the week knows when it begins.
+//! Nothing is posted here, and `occurredAt` is not set: only the caller knows when a week begins.
 
 mod company;
-mod deeds;
 mod random;
-mod timetable;
+mod script;
+mod week;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use self::{company::Company, random::Random};
+use self::company::{Company, Task};
 
-/// How long a week is.
 pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The smallest event that [`realistic_events`] gives, in bytes of compact JSON.
+/// The smallest of the [`realistic_events`], in bytes of compact JSON.
 pub const REALISTIC_MIN_BYTES: usize = 600;
-/// The largest event that [`realistic_events`] gives, in bytes of compact JSON.
+/// The largest of the [`realistic_events`], in bytes of compact JSON.
 pub const REALISTIC_MAX_BYTES: usize = 900;
 
-/// One event of the week.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DemoEvent {
-    /// When it happens, counted from the first week's start: Monday, midnight UTC.
+    /// The time since the first week's start: Monday, midnight UTC.
     pub at: Duration,
-    /// What the producer posts: one JSON object.
+    /// The JSON object that the producer posts.
     pub body: Value,
 }
 
-/// A week of the company, a few thousand events in the order in which they happen. The same seed gives the same week.
+/// A week of the company: a few thousand events, in the order in which they happen.
 #[must_use]
 pub fn week(seed: u64) -> Vec<DemoEvent> {
     weeks(seed).take_while(|event| event.at < WEEK).collect()
 }
 
-/// Week after week of the company, without end. It lives on from week to week, so its people and things recur.
+/// One week after the other, without end, of the same people and things.
 pub fn weeks(seed: u64) -> impl Iterator<Item = DemoEvent> {
-    let mut random = Random::new(seed);
-    let mut company = Company::new(&mut random);
+    let mut company = Company::new(seed);
     (0..).flat_map(move |number| {
-        let mut week = live_a_week(&mut company, &mut random);
-        week.iter_mut().for_each(|event| event.at += WEEK * number);
-        week
+        // All is planned first and done afterwards, in the order of time, so that `before` is true.
+        let tasks = week::plan(&mut company);
+        let at = |millis| WEEK * number + Duration::from_millis(millis);
+        let happened = |task: &Task| Some(DemoEvent { at: at(task.at_millis), body: company.act(task)? });
+        tasks.iter().filter_map(happened).collect::<Vec<_>>()
     })
 }
 
-/// The first `count` events of as many weeks as it takes, in order, without those that are smaller than
-/// [`REALISTIC_MIN_BYTES`] or larger than [`REALISTIC_MAX_BYTES`].
+/// The first `count` events, without those that are smaller than [`REALISTIC_MIN_BYTES`] or larger than
+/// [`REALISTIC_MAX_BYTES`].
 #[must_use]
 pub fn realistic_events(seed: u64, count: usize) -> Vec<Value> {
     weeks(seed)
@@ -59,15 +59,6 @@ pub fn realistic_events(seed: u64, count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// Plans first and acts afterwards, in the order of time: so that what is changed exists by then, and `before` is true.
-fn live_a_week(company: &mut Company, random: &mut Random) -> Vec<DemoEvent> {
-    timetable::plan(company, random)
-        .into_iter()
-        .map(|task| DemoEvent { at: task.at, body: deeds::act(company, random, &task) })
-        .collect()
-}
-
-/// The length of the compact JSON text.
 fn compact_bytes(body: &Value) -> usize {
     body.to_string().len()
 }
@@ -81,7 +72,7 @@ mod tests {
     const SEEDS: [u64; 5] = [0, 1, 7, 2026, u64::MAX];
     const HOUR: u64 = 3600;
 
-    /// The values of one field over a week, `pointer` as in RFC 6901.
+    /// The values of a field, by its JSON pointer.
     fn values(week: &[DemoEvent], pointer: &str) -> BTreeSet<String> {
         week.iter().filter_map(|event| event.body.pointer(pointer)?.as_str().map(str::to_owned)).collect()
     }

@@ -1,7 +1,8 @@
-//! The chance of the demonstration: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-//! 2014). It is for believable data; it is no source of secrets.
+//! The demo's random choices. They make data look real and are not a source of secrets.
 
-/// A sequence of numbers that a seed decides.
+use serde_json::{Map, Value};
+
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 
@@ -10,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,58 +19,85 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `from` to `to`, both included.
-    pub(super) fn between(&mut self, from: u64, to: u64) -> u64 {
+    /// A number between the bounds, both included.
+    pub(super) fn between(&mut self, (from, to): (u64, u64)) -> u64 {
         from + self.next() % (to.saturating_sub(from) + 1)
     }
 
-    /// An index into something of `length`, which is not 0.
+    /// An index into `length` items, of which there is at least one.
     pub(super) fn index(&mut self, length: usize) -> usize {
-        let length = length.max(1) as u64;
-        usize::try_from(self.next() % length).unwrap_or_default()
+        usize::try_from(self.next() % length.max(1) as u64).unwrap_or_default()
     }
 
     pub(super) fn percent(&mut self, chance: u64) -> bool {
         self.next() % 100 < chance
     }
 
-    /// One of a choice that is not empty.
     pub(super) fn pick<'a, T>(&mut self, choice: &'a [T]) -> &'a T {
         &choice[self.index(choice.len())]
     }
 
-    /// One of a choice that has something other than `current`.
-    pub(super) fn pick_other<T: Copy + PartialEq>(&mut self, choice: &[T], current: T) -> T {
-        let others: Vec<T> = choice.iter().copied().filter(|other| *other != current).collect();
-        *self.pick(&others)
+    /// One of the items, each as often as its weight says.
+    pub(super) fn weighted<'a, T>(&mut self, choice: impl Iterator<Item = (usize, &'a T)> + Clone) -> Option<&'a T> {
+        let mut left = self.index(choice.clone().map(|(weight, _)| weight).sum());
+        choice.into_iter().find_map(|(weight, item)| match left.checked_sub(weight) {
+            Some(rest) => {
+                left = rest;
+                None
+            }
+            None => Some(item),
+        })
     }
 
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            let other = self.index(last + 1);
-            items.swap(last, other);
+    /// Replaces the placeholders in all texts of `template`. A text that is nothing but `<1-9>` becomes a number.
+    pub(super) fn fill(&mut self, template: &Value, variables: &Map<String, Value>) -> Value {
+        match template {
+            Value::String(text) => match text.strip_prefix('<').and_then(|rest| range(rest.strip_suffix('>')?)) {
+                Some(range) => self.between(range).into(),
+                None => self.fill_text(text, variables).into(),
+            },
+            Value::Array(items) => items.iter().map(|item| self.fill(item, variables)).collect(),
+            Value::Object(members) => {
+                Value::Object(members.iter().map(|(name, value)| (name.clone(), self.fill(value, variables))).collect())
+            }
+            other => other.clone(),
         }
     }
 
-    /// `length` letters and digits, as short ids have them.
-    pub(super) fn short_id(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(*self.pick(b"0123456789abcdefghijklmnopqrstuvwxyz"))).collect()
+    /// Replaces placeholders: the names of `variables`, `<uuid>`, `<hex:8>`, `<id:8>`, `<1-9>` and `<one|another>`.
+    pub(super) fn fill_text(&mut self, template: &str, variables: &Map<String, Value>) -> String {
+        let (mut text, mut rest) = (String::new(), template);
+        while let Some((before, (placeholder, after))) =
+            rest.split_once('<').and_then(|(before, tail)| Some((before, tail.split_once('>')?)))
+        {
+            text.push_str(before);
+            text.push_str(&self.replacement(placeholder, variables));
+            rest = after;
+        }
+        text + rest
     }
 
-    /// `length` hexadecimal digits, as a commit has them.
-    pub(super) fn hex(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(*self.pick(b"0123456789abcdef"))).collect()
+    fn replacement(&mut self, placeholder: &str, variables: &Map<String, Value>) -> String {
+        if let Some(Value::String(value)) = variables.get(placeholder) {
+            return value.clone();
+        }
+        if placeholder == "uuid" {
+            // RFC 9562, version 4.
+            return self.fill_text("<hex:8>-<hex:4>-4<hex:3>-<8|9|a|b><hex:3>-<hex:12>", &Map::new());
+        }
+        if let Some((kind @ ("hex" | "id"), length)) = placeholder.split_once(':') {
+            let alphabet = if kind == "hex" { 16 } else { 36 };
+            let digits = &b"0123456789abcdefghijklmnopqrstuvwxyz"[..alphabet];
+            return (0..length.parse().unwrap_or(8)).map(|_| char::from(*self.pick(digits))).collect();
+        }
+        match range(placeholder) {
+            Some(range) => self.between(range).to_string(),
+            None => (*self.pick(&placeholder.split('|').collect::<Vec<_>>())).to_owned(),
+        }
     }
+}
 
-    /// A random UUID (RFC 9562, version 4).
-    pub(super) fn uuid(&mut self) -> String {
-        let (high, low) = (self.next(), self.next());
-        let (version, variant) = (high & 0xfff | 0x4000, low >> 48 & 0x3fff | 0x8000);
-        format!(
-            "{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            low & 0xffff_ffff_ffff
-        )
-    }
+fn range(text: &str) -> Option<(u64, u64)> {
+    let (from, to) = text.split_once('-')?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
