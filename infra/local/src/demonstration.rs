@@ -1,5 +1,5 @@
-//! What a local run begins with: a platform token, an organisation with a token of each role, and, in another account, a
-//! customer's bucket with the role that opens it.
+//! What a local run begins with: a platform token, an organisation with a token of each role, and a customer's bucket and role
+//! in another account.
 
 use std::{
     collections::BTreeMap,
@@ -34,39 +34,36 @@ use annals_cloud::{Bucket, Role as IamRole};
 
 const ORGANISATION: &str = "demo";
 const NAME: &str = "Northwind Mills";
+/// One of its administrators.
+const EMAIL: &str = "ada.bell@northwindmills.example";
 /// The customer's account in the embedded cloud.
 const CUSTOMER: &str = "444455556666";
 const BUCKET: &str = "northwind-mills-audit-events";
 const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
-/// The file in the data directory that remembers what is shown only once.
+/// The file in the data directory that keeps the tokens, which are shown only once.
 const FILE: &str = "annals.json";
-/// The demonstration's events are recorded in batches, as a producer that collects them would: those of this long
-/// together.
+/// The events of this much time are recorded in one batch, as by a producer that collects them.
 const BATCH_WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// What is handed to the user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Demonstration {
-    /// The platform's token.
     pub platform_token: String,
-    /// The organisation's id.
     pub organisation: String,
-    /// A token of each role, by the role's name.
+    /// One token per role, by the role's name.
     pub tokens: BTreeMap<String, String>,
-    /// The customer's bucket.
     pub bucket: String,
-    /// The role that opens it.
+    /// The role that may write into the bucket.
     pub role_arn: String,
 }
 
 impl Demonstration {
-    /// A link to the organisation's page, for an administrator.
+    /// Creates a link to the organisation's page, for an administrator.
     ///
     /// # Errors
-    /// Where it cannot be made.
+    /// Returns an error if the store fails.
     pub async fn portal_link(&self, system: &System) -> anyhow::Result<String> {
-        let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some("ada@example.com".into()) };
+        let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some(EMAIL.into()) };
         let input = PortalLinkInput { role: Role::Admin, user };
         let administration = &system.api().administration;
         let organisation = administration.organisation(&self.organisation.parse()?).await?;
@@ -75,50 +72,49 @@ impl Demonstration {
     }
 }
 
-/// The platform's token: the one that the data directory remembers, or a new one.
+/// The platform's token: the one in the data directory, or a new one.
 ///
 /// # Errors
-/// Where the file cannot be understood.
+/// Returns an error if the file in the data directory is invalid.
 pub fn platform_token(data_dir: Option<&Path>) -> anyhow::Result<String> {
-    Ok(match remembered(data_dir)? {
+    Ok(match read(data_dir)? {
         Some(demonstration) => demonstration.platform_token,
         None => format!("annals_platform_{}", entropy::characters(&SystemEntropy, BASE62, 40)),
     })
 }
 
-fn remembered(data_dir: Option<&Path>) -> anyhow::Result<Option<Demonstration>> {
+fn read(data_dir: Option<&Path>) -> anyhow::Result<Option<Demonstration>> {
     let Some(path) = data_dir.map(|dir| dir.join(FILE)).filter(|path| path.exists()) else { return Ok(None) };
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
+    serde_json::from_str(&text).map(Some).with_context(|| format!("{} is not a valid file of tokens", path.display()))
 }
 
-/// Whether a new organisation begins with a week of events.
+/// The events with which a new organisation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// It begins empty.
     None,
-    /// Last week and this one up to now are already recorded: more than the seven days that a first delivery reaches back.
+    /// The events of last week and of this week up to now: more than the seven days of a first delivery.
     LastWeek,
 }
 
-/// Makes the demonstration's parts, or finds those of an earlier run.
+/// Creates all of it, or returns what an earlier run created in the data directory.
 ///
 /// # Errors
-/// Where a part cannot be made.
+/// Returns an error if the store or a file fails.
 pub async fn prepare(
     system: &System,
     data_dir: Option<&Path>,
     platform_token: String,
     history: History,
 ) -> anyhow::Result<Demonstration> {
-    if let Some(demonstration) = remembered(data_dir)? {
+    if let Some(demonstration) = read(data_dir)? {
         return Ok(demonstration);
     }
-    // All of it is made by the use cases, but for the hour.
-    let clock = match history {
-        History::None => Arc::new(WalkingClock::at(SystemClock.now())),
-        History::LastWeek => Arc::new(WalkingClock::at(last_monday(SystemClock.now()))),
+    let begin = match history {
+        History::None => SystemClock.now(),
+        History::LastWeek => last_monday(SystemClock.now()),
     };
+    let clock = Arc::new(HistoryClock(AtomicU64::new(begin.as_millis())));
     let api = Services::new(
         Arc::clone(system.store()),
         clock.clone(),
@@ -174,17 +170,17 @@ fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }
 }
 
-/// The beginning, in UTC, of the Monday of the week before `now`'s.
+/// Midnight UTC of the Monday in the week before the one of `now`.
 fn last_monday(now: Timestamp) -> Timestamp {
     const DAY: u64 = 24 * 60 * 60 * 1000;
-    // The epoch was a Thursday.
+    // The Unix epoch was a Thursday.
     let days = now.as_millis() / DAY;
     let monday = days - (days + 3) % 7;
     Timestamp::from_millis((monday - 7) * DAY)
 }
 
-/// Records the company's events up to now through the use case, the clock walking with them.
-async fn record_history(api: &Services, clock: &WalkingClock, organisation: &Organisation) -> anyhow::Result<()> {
+/// Records the company's events from the clock's time up to now, each batch at its own time.
+async fn record_history(api: &Services, clock: &HistoryClock, organisation: &Organisation) -> anyhow::Result<()> {
     let begin = clock.now();
     let length = SystemClock.now().since(begin);
     let history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
@@ -195,35 +191,25 @@ async fn record_history(api: &Services, clock: &WalkingClock, organisation: &Org
         rest = later;
         let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();
         let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson)?;
-        clock.walk_to(begin.plus(batch.last().map_or(first.at, |event| event.at)));
+        clock.0.store(begin.plus(batch.last().map_or(first.at, |event| event.at)).as_millis(), Ordering::Relaxed);
         api.log.append(organisation, bodies, None).await?;
     }
     Ok(())
 }
 
-/// The event as its producer posts it, who says when it happened.
+/// The event with the time at which it happened.
 fn with_time(event: &demo::DemoEvent, begin: Timestamp) -> serde_json::Value {
     let mut body = event.body.clone();
     body["occurredAt"] = begin.plus(event.at).to_string().into();
     body
 }
 
-/// A clock that is where it was put.
+/// Shows the time in milliseconds at which the history has arrived.
 #[derive(Debug)]
-struct WalkingClock(AtomicU64);
-
-impl WalkingClock {
-    fn at(moment: Timestamp) -> Self {
-        Self(AtomicU64::new(moment.as_millis()))
-    }
-
-    fn walk_to(&self, moment: Timestamp) {
-        self.0.fetch_max(moment.as_millis(), Ordering::Relaxed);
-    }
-}
+struct HistoryClock(AtomicU64);
 
 #[async_trait]
-impl Clock for WalkingClock {
+impl Clock for HistoryClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::Relaxed))
     }

@@ -1,9 +1,8 @@
-//! The whole system in one process, on embedded parts. Owns what stands in for AWS, and what starts and joins the
-//! functions; nothing in here is deployed.
+//! The whole system in one process, on an embedded AWS. Owns the wiring; nothing in here is deployed.
 //!
-//! - [`system`]: the functions over them, the schedule and the queue's poller, behind one address
+//! - [`system`]: the functions, the schedule and the queue behind one address
 //! - [`demonstration`]: the organisation, tokens, bucket and role to begin with
-//! - [`demo`]: weeks of a company's events
+//! - [`demo`]: weeks of an invented company's events
 
 pub mod demo;
 pub mod demonstration;

@@ -1,4 +1,4 @@
-//! `cargo run`: the whole system in one process, ready to be tried.
+//! `cargo run`: starts the whole system in one process and prints how to try it.
 
 use std::{
     fs,
@@ -19,31 +19,31 @@ use clap::Parser;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Annals on this machine: the API, DynamoDB, S3, STS, the queue and the schedule in one process, on 127.0.0.1.
+/// Runs Annals on this machine, on 127.0.0.1: the API, the schedule, and an embedded AWS in one process
 #[derive(Debug, Parser)]
 struct Options {
-    /// The API's port; 0 takes any free one
+    /// Port of the API; 0 takes any free port
     #[arg(long, value_name = "N", default_value_t = 8700)]
     port: u16,
-    /// Where data is kept: dynamodb.sqlite, s3/BUCKET/KEY, and the roles and buckets in aws.json
+    /// Directory of the data: dynamodb.sqlite, s3/BUCKET/KEY, aws.json (roles and buckets) and annals.json (tokens)
     #[arg(long, value_name = "DIR", default_value = ".annals")]
     data_dir: PathBuf,
-    /// Keep nothing: all data goes when the program ends
+    /// Keep data in memory; it is lost when the program ends
     #[arg(long)]
     in_memory: bool,
-    /// How often new events are shipped
+    /// Seconds between two runs of the schedule, which ships new events
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     tick_seconds: u64,
-    /// Write what is printed to FILE as JSON, once everything is ready
+    /// Write the printed addresses and tokens to FILE as JSON once everything is ready
     #[arg(long, value_name = "FILE")]
     info_file: Option<PathBuf>,
-    /// Origins whose pages may embed the organisation's page, with commas between them
+    /// Origins that may embed the organisation's page, separated by commas
     #[arg(long, value_name = "ORIGINS", default_value = "", value_parser = str::parse::<Embedding>)]
     console_origins: Embedding,
-    /// Open the organisation's page in the browser
+    /// Open the organisation's page in a browser
     #[arg(long)]
     open: bool,
-    /// Begin with a company's events already recorded: last week's, and this week's up to now
+    /// Begin with the events of a company: those of last week, and of this week up to now
     #[arg(long)]
     demo: bool,
 }
@@ -52,7 +52,7 @@ struct Options {
 async fn main() -> anyhow::Result<()> {
     telemetry::start_text();
     let options = Options::parse();
-    // Somebody may wait for this file to appear: one of an earlier run says nothing true.
+    // Other programs wait for this file. One of an earlier run would mislead them.
     if let Some(file) = options.info_file.as_deref().filter(|file| file.exists()) {
         fs::remove_file(file).with_context(|| format!("cannot replace {}", file.display()))?;
     }
@@ -86,7 +86,7 @@ async fn main() -> anyhow::Result<()> {
     if options.open
         && let Err(error) = open::that_detached(&page)
     {
-        tracing::warn!(%error, "cannot open a browser: open the page's link yourself");
+        tracing::warn!(%error, "cannot open a browser; open the link to the page yourself");
     }
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file so that whoever waits for it never sees half of it.
+/// Writes a file so that a program that waits for it never reads half of it.
 fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     let beside = file.with_extension("partial");
     fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;
@@ -134,7 +134,7 @@ fn greeting(
     let (producer, auditor, admin) = (token("producer"), token("auditor"), token("admin"));
     let (data, objects) = match data_dir {
         Some(dir) => (dir.display().to_string(), format!("find '{}' -type f", dir.join("s3").join(bucket).display())),
-        None => ("in memory".to_owned(), "# objects are kept in memory's temporary folder".to_owned()),
+        None => ("in memory".to_owned(), "# with --in-memory, objects are in a temporary folder".to_owned()),
     };
     format!(
         r#"
@@ -152,11 +152,11 @@ Annals is ready.
     producer     {producer}
     auditor      {auditor}
     admin        {admin}
-  a customer's bucket and role
+  customer's account
     bucket       {bucket}
     role         {role_arn}
 
-The organisation's page, for its administrator. The link works once and for five minutes; the second line makes another:
+Open the organisation's page as an administrator. The link works once, within five minutes; the command creates another:
 
   {page}
   curl -s {api}/organisations/{organisation}/portal-links -H 'Authorization: Bearer {platform_token}' -H 'Content-Type: application/json' -d '{{"role": "admin"}}'
@@ -166,20 +166,20 @@ Record an event:
   curl -s {api}/events -H 'Authorization: Bearer {producer}' -H 'Content-Type: application/json' -d '{{
     "action": "CREATE",
     "entity": {{"id": "m-1", "name": "Payments", "entityType": "MOCK_API"}},
-    "principal": {{"id": "42", "name": "Ada Bell", "entityType": "USER", "email": "ada@example.com"}}
+    "principal": {{"id": "42", "name": "Ada Bell", "entityType": "USER", "email": "ada.bell@northwindmills.example"}}
   }}'
 
 Read the audit log:
 
   curl -s {api}/audit -H 'Authorization: Bearer {auditor}'
 
-Send it to the customer's bucket; the answer's id is the destination's:
+Deliver it to the customer's bucket. Replace ID in the second command with the id in the first response:
 
   curl -s {api}/organisations/{organisation}/destinations -H 'Authorization: Bearer {admin}' -H 'Content-Type: application/json' \
     -d '{{"bucket": "{bucket}", "roleArn": "{role_arn}"}}'
   curl -s -X POST {api}/organisations/{organisation}/destinations/ID/test -H 'Authorization: Bearer {admin}'
 
-Ship now instead of waiting for the schedule, and look at what arrived:
+Ship now instead of waiting for the schedule, and list what has arrived:
 
   curl -s -X POST {api}/_local/tick
   {objects}
