@@ -686,9 +686,9 @@ async fn a_bucket_of_another_partition_is_refused_with_the_reason() {
         format!("{}: {} {}", failure.code.as_str(), failure.cause, failure.fix)
     });
     insta::assert_snapshot!(told.join("\n"), @r#"
-    wrong_region: The bucket amzn-s3-demo-bucket is in us-gov-west-1, in the partition aws-us-gov, but the role is in aws. Save the destination with a bucket of the partition aws: partitions do not reach each other. The role of another partition would not do either, as we are in aws.
-    wrong_region: The bucket amzn-s3-demo-bucket is in eu-central-1, in the partition aws, but the role is in aws-us-gov. Save the destination with a bucket of the partition aws-us-gov: partitions do not reach each other. The role of another partition would not do either, as we are in aws-us-gov.
-    wrong_region: The bucket amzn-s3-demo-bucket is in cn-north-1, in the partition aws-cn, but the role is in aws. Save the destination with a bucket of the partition aws: partitions do not reach each other. The role of another partition would not do either, as we are in aws.
+    wrong_region: The bucket amzn-s3-demo-bucket is in us-gov-west-1, in the partition aws-us-gov, but the role is in aws. Save the destination with a bucket in the partition aws, in which we run. A role cannot write to another partition.
+    wrong_region: The bucket amzn-s3-demo-bucket is in eu-central-1, in the partition aws, but the role is in aws-us-gov. Save the destination with a bucket in the partition aws-us-gov, in which we run. A role cannot write to another partition.
+    wrong_region: The bucket amzn-s3-demo-bucket is in cn-north-1, in the partition aws-cn, but the role is in aws. Save the destination with a bucket in the partition aws, in which we run. A role cannot write to another partition.
     "#);
 }
 
@@ -724,30 +724,30 @@ async fn the_messages_of_the_most_common_failures() {
     insta::assert_snapshot!(told("sts:AssumeRole on resource").await, @r#"
     role_not_assumable
     The role arn:aws:iam::123456789012:role/annals cannot be assumed. It does not exist, does not trust us, or requires another external ID; AWS does not say which.
-    In account 123456789012, in this order: (1) Is there the role annals? IAM console, Roles; or: aws iam get-role --role-name annals. Its ARN must be arn:aws:iam::123456789012:role/annals, any path included. (2) Does it trust us, and if it requires an external ID, is it annals-7f3kq9? IAM console, Roles, annals, Trust relationships, Edit trust policy: paste exactly this: {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"annals-7f3kq9"}}}]}. Or save that as trust.json and run: aws iam update-assume-role-policy --role-name annals --policy-document file://trust.json. Where others use the role too, add the statement to theirs. (3) If all of that is right, a resource control policy of your AWS organization may deny sts:AssumeRole.
+    In account 123456789012, in this order: (1) Does the role annals exist? IAM console, Roles; or: aws iam get-role --role-name annals. Its ARN must be arn:aws:iam::123456789012:role/annals, including any path. (2) Does it trust us? If it requires an external ID, is it annals-7f3kq9? IAM console, Roles, annals, Trust relationships, Edit trust policy: paste exactly this: {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"annals-7f3kq9"}}}]}. Or save it as trust.json and run: aws iam update-assume-role-policy --role-name annals --policy-document file://trust.json. If others use the role too, add the statement to their policy. (3) If all of this is right, a resource control policy of your AWS organization may deny sts:AssumeRole.
     AccessDenied: User: arn:aws:sts::111122223333:assumed-role/annals-shipper/annals-shipper is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::123456789012:role/annals (request c6104cbe-af31-11e0-8154-cbc7ccf896c7)
     "#);
     insta::assert_snapshot!(told("The specified bucket does not exist").await, @r#"
     bucket_missing
     There is no bucket amzn-s3-demo-bucket.
-    (1) Compare the name: S3 console of account 123456789012, Buckets. If it is another, save the destination with it. (2) If the bucket was deleted, create it again: aws s3 mb s3://amzn-s3-demo-bucket. Events wait for it; they are kept for your retention.
+    (1) Compare the name: S3 console of account 123456789012, Buckets. If it differs, save the destination with the right name. (2) If the bucket was deleted, create it again: aws s3 mb s3://amzn-s3-demo-bucket. Events wait for it until they expire.
     NoSuchBucket: The specified bucket does not exist (request 4442587FB7D0A2F9)
     "#);
     insta::assert_snapshot!(told("no identity-based policy allows the s3").await, @r#"
     put_denied
     No policy of the role arn:aws:iam::123456789012:role/annals allows it to write to the bucket amzn-s3-demo-bucket.
-    In account 123456789012: IAM console, Roles, annals, Permissions, Add permissions, Create inline policy, JSON: paste {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::amzn-s3-demo-bucket/audit/*"}]}. Or save that as put.json and run: aws iam put-role-policy --role-name annals --policy-name annals-put --policy-document file://put.json.
+    In account 123456789012: IAM console, Roles, annals, Permissions, Add permissions, Create inline policy, JSON: paste {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::amzn-s3-demo-bucket/audit/*"}]}. Or save it as put.json and run: aws iam put-role-policy --role-name annals --policy-name annals-put --policy-document file://put.json.
     AccessDenied: User: arn:aws:sts::123456789012:assumed-role/annals/annals-acme is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::amzn-s3-demo-bucket/audit/2026-11/22/x.json" because no identity-based policy allows the s3:PutObject action (request 4442587FB7D0A2F9)
     "#);
     insta::assert_snapshot!(told("explicit deny in a resource-based policy").await, @r#"
     put_denied_by_bucket_policy
-    The policy of the bucket amzn-s3-demo-bucket denies what the role arn:aws:iam::123456789012:role/annals writes.
-    In the account that owns the bucket: S3 console, Buckets, amzn-s3-demo-bucket, Permissions, Bucket policy; or: aws s3api get-bucket-policy --bucket amzn-s3-demo-bucket. Find the Deny that applies to s3:PutObject on arn:aws:s3:::amzn-s3-demo-bucket/audit/* and add to its Condition {"ArnNotEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/annals"}}. Usual ones: it requires an ACL (s3:x-amz-acl) or an encryption header (s3:x-amz-server-side-encryption), and we send neither: set the bucket's Object Ownership to Bucket owner enforced and its default encryption instead. Or it requires a network or an organization (aws:SourceIp, aws:SourceVpce, aws:PrincipalOrgID), and we call from ours.
+    The policy of the bucket amzn-s3-demo-bucket prevents the role arn:aws:iam::123456789012:role/annals from writing.
+    In the account that owns the bucket: S3 console, Buckets, amzn-s3-demo-bucket, Permissions, Bucket policy; or: aws s3api get-bucket-policy --bucket amzn-s3-demo-bucket. Find the Deny that applies to s3:PutObject on arn:aws:s3:::amzn-s3-demo-bucket/audit/*, and add this to its Condition: {"ArnNotEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/annals"}}. Usual reasons: the Deny requires an ACL (s3:x-amz-acl) or an encryption header (s3:x-amz-server-side-encryption), and we send neither: set the bucket's Object Ownership to Bucket owner enforced, and its default encryption, instead. Or it requires your network or organization (aws:SourceIp, aws:SourceVpce, aws:PrincipalOrgID), and we call from ours.
     AccessDenied: User: arn:aws:sts::123456789012:assumed-role/annals/annals-acme is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::amzn-s3-demo-bucket/audit/2026-11/22/x.json" with an explicit deny in a resource-based policy (request 4442587FB7D0A2F9)
     "#);
     insta::assert_snapshot!(told("kms:GenerateDataKey on resource").await, @r#"
     kms_denied
-    The role arn:aws:iam::123456789012:role/annals may not encrypt with the KMS key arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab, which the bucket amzn-s3-demo-bucket requires.
+    The role arn:aws:iam::123456789012:role/annals cannot encrypt with the KMS key arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab, which the bucket amzn-s3-demo-bucket requires.
     In account 123456789012: IAM console, Roles, annals, Permissions, Add permissions, Create inline policy, JSON: paste {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:GenerateDataKey","Resource":"arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab","Condition":{"StringLike":{"kms:ViaService":"s3.*.amazonaws.com"}}}]}. If the key is in another account, its key policy must allow the role too.
     AccessDenied: User: arn:aws:sts::123456789012:assumed-role/annals/annals-acme is not authorized to perform: kms:GenerateDataKey on resource: arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab because no identity-based policy allows the kms:GenerateDataKey action (request 4442587FB7D0A2F9)
     "#);

@@ -407,7 +407,7 @@ async fn the_answer_names_everything_and_says_what_it_cannot_fill_in() {
     let note = answer["cloudFormation"]["note"].as_str().unwrap();
     assert!(note.contains("CustomerTemplateUrl"), "{note}");
     let note = answer["kms"]["note"].as_str().unwrap();
-    assert!(note.contains("We do not know the key"), "{note}");
+    assert!(note.contains("Replace KMS_KEY_ARN with the key's ARN"), "{note}");
     fixture.system.stop().await;
 }
 
