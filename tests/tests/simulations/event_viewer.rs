@@ -237,9 +237,9 @@ fn every_fault_has_a_page_and_a_status_and_is_not_recorded_as_a_read() {
         world.sign_in().await;
         for (path, status, message) in [
             ("/console/events?since=yesterday", 422, "This is not a date and time."),
-            ("/console/events?until=2026-01-01&since=2026-01-02", 422, "This lies before since."),
+            ("/console/events?until=2026-01-01&since=2026-01-02", 422, "This is before since."),
             ("/console/events?pageSize=7", 422, "pageSize is not a parameter of this page."),
-            ("/console/events?from=x", 422, "from is no event"),
+            ("/console/events?from=x", 422, "from is not an event"),
             ("/console/events?from=AaICssV7cACAAAAAAeCKzA", 422, "from is not an event of your organisation."),
             ("/console/events/export?format=pdf", 422, "format must be ndjson or csv."),
             ("/console/events/export", 422, "format must be ndjson or csv."),

@@ -354,7 +354,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(faults("since=yesterday"), ["since is not a date and time"]);
-        assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until lies before since"]);
+        assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until is before since"]);
         assert_eq!(
             faults("range=2h&sort=asc"),
             ["range must be 1h, 24h, 7d, 30d or all", "sort is not a parameter of this page"]
