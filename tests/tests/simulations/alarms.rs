@@ -200,7 +200,7 @@ fn every_log_line_of_the_functions_is_documented_and_every_documented_one_is_the
     let mut text = String::new();
     let functions =
         ["api", "console", "shipper", "test-connection"].map(|function| format!("functions/{function}/src"));
-    for folder in functions.iter().map(String::as_str).chain(["shared/core/src"]) {
+    for folder in functions.iter().map(String::as_str).chain(["shared/core/src", "shared/http/src"]) {
         sources(&root.join(folder), &mut text);
     }
     // Of the adapters' only what no function of its own says.
