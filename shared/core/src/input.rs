@@ -442,7 +442,12 @@ impl Kind for WholeNumber {
     }
 
     fn schema(&self) -> Value {
-        json!({"type": "integer", "minimum": self.min, "maximum": self.max})
+        let mut schema = json!({"type": "integer", "minimum": self.min, "maximum": self.max});
+        // Without it, generated clients use 32 bits.
+        if self.max > i32::MAX as u64 {
+            schema["format"] = "int64".into();
+        }
+        schema
     }
 }
 

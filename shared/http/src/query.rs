@@ -226,7 +226,14 @@ fn whole_number<const MIN: u64, const MAX: u64>() -> Kind<u64> {
             let number = text.parse().ok().filter(|number| (MIN..=MAX).contains(number));
             number.ok_or_else(|| format!("must be a whole number from {MIN} to {MAX}"))
         },
-        schema: || json!({"type": "integer", "minimum": MIN, "maximum": MAX}),
+        schema: || {
+            let mut schema = json!({"type": "integer", "minimum": MIN, "maximum": MAX});
+            // Without it, generated clients use 32 bits.
+            if MAX > i32::MAX as u64 {
+                schema["format"] = "int64".into();
+            }
+            schema
+        },
     }
 }
 
