@@ -1,5 +1,5 @@
-//! The functions over the embedded cloud: one HTTP address, the schedule, and what carries messages from the queue to
-//! the shipper. The use cases and adapters are those of Lambda.
+//! The functions on the embedded cloud: one HTTP address, the schedule, and the queue. The use cases and adapters are the same
+//! as on Lambda.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,23 +30,22 @@ use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
 
 use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 
-/// How often the queue is looked at between ticks: for messages that come again after a failure.
+/// How often the queue is polled between ticks, for messages that become visible again after a failure.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often anchors are brought up to date.
+/// How often maintenance runs.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How to start the system.
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
-    /// The port of the API's address; 0 for any free one.
+    /// 0 takes any free port.
     pub port: u16,
-    /// Where data is kept; `None`: in memory.
+    /// `None`: data is in memory.
     pub data_dir: Option<PathBuf>,
-    /// How often a tick is planned.
+    /// The time between two ticks of the schedule.
     pub tick: Duration,
     /// The hash of the platform's token.
     pub platform: TokenHash,
-    /// Where the organisation's page may be embedded.
+    /// The origins that may embed the organisation's page.
     pub embedding: Embedding,
 }
 
@@ -62,10 +61,10 @@ pub struct System {
 }
 
 impl System {
-    /// Starts everything; when this returns, all of it answers.
+    /// Starts everything. When this returns, all of it responds.
     ///
     /// # Errors
-    /// Where a port is taken, or the data cannot be read.
+    /// Returns an error if a port is taken or the data cannot be read.
     pub async fn start(options: SystemOptions) -> anyhow::Result<Self> {
         let cloud = Cloud::start(CloudOptions { data_dir: options.data_dir, ..CloudOptions::default() }).await?;
         let account = cloud.account().to_owned();
@@ -93,7 +92,7 @@ impl System {
         let entropy = Arc::new(SystemEntropy);
         let store = Arc::new(DynamoStore::new(client, tables.clone()));
         let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
-        // Who started it has it to themselves.
+        // There is one user, so nothing needs to be limited.
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
             .with_rate_limits(RateLimits::NONE);
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
@@ -104,7 +103,7 @@ impl System {
             clock.clone(),
             entropy,
         );
-        let conveyor = Arc::new(Conveyor { shipper, queue, queue_url, turn: Mutex::new(()) });
+        let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Mutex::new(()) });
         let console = Console { services: api.clone(), embedding: options.embedding };
         let test_connection = TestConnectionState {
             services: api.clone(),
@@ -124,7 +123,7 @@ impl System {
             .merge(
                 with_request_log(annals_test_connection::routes(&console.embedding), &api).with_state(test_connection),
             )
-            .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&conveyor)));
+            .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&triggers)));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -132,8 +131,8 @@ impl System {
                 tracing::error!(%error, "the API ended");
             }
         });
-        tasks.spawn(Arc::clone(&conveyor).run_schedule(options.tick));
-        tasks.spawn(conveyor.run_queue());
+        tasks.spawn(Arc::clone(&triggers).run_schedule(options.tick));
+        tasks.spawn(triggers.run_queue());
         Ok(Self { cloud, api, store, tables, address, tasks })
     }
 
@@ -143,48 +142,43 @@ impl System {
         format!("http://{}", self.address)
     }
 
-    /// The API's use cases.
     #[must_use]
     pub fn api(&self) -> &Services {
         &self.api
     }
 
-    /// The embedded cloud.
     #[must_use]
     pub fn cloud(&self) -> &Cloud {
         &self.cloud
     }
 
-    /// The store behind the use cases.
     #[must_use]
     pub fn store(&self) -> &Arc<DynamoStore> {
         &self.store
     }
 
-    /// The names of its tables.
     #[must_use]
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    /// Stops everything.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
         self.cloud.stop().await;
     }
 }
 
-/// Carries messages from the queue to the shipper, as Lambda's event source mapping does, and runs the schedule.
+/// Stands in for the schedule and for Lambda's event source mapping of the queue.
 #[derive(Debug)]
-struct Conveyor {
+struct Triggers {
     shipper: Shipper,
     queue: aws_sdk_sqs::Client,
     queue_url: String,
-    /// Held by who receives, so that a tick that was asked for reports all that it caused.
+    /// Held while receiving, so that a requested tick reports everything that it caused.
     turn: Mutex<()>,
 }
 
-impl Conveyor {
+impl Triggers {
     async fn run_schedule(self: Arc<Self>, period: Duration) {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
         let mut maintenance = tokio::time::interval(MAINTENANCE_INTERVAL);
@@ -211,14 +205,14 @@ impl Conveyor {
         }
     }
 
-    /// Plans, and ships all that was planned.
+    /// Plans, and ships everything that was planned.
     async fn tick(&self) -> anyhow::Result<(PlanReport, Vec<Shipped>)> {
         let _turn = self.turn.lock().await;
         let plan = self.shipper.plan().await?;
         Ok((plan, self.drain().await?))
     }
 
-    /// Ships until the queue has nothing to give.
+    /// Ships until the queue has no visible message.
     async fn drain(&self) -> anyhow::Result<Vec<Shipped>> {
         let mut all = Vec::new();
         loop {
@@ -253,7 +247,6 @@ impl Conveyor {
     }
 }
 
-/// `POST /_local/tick`: plans and ships now; answers with what that did. It exists in this process only.
 /// `config` with time limits that only a call that hangs reaches: the embedded AWS shares the processor with everything
 /// else on this machine.
 fn patient(config: SdkConfig) -> SdkConfig {
@@ -262,8 +255,9 @@ fn patient(config: SdkConfig) -> SdkConfig {
     config.into_builder().timeout_config(timeouts).build()
 }
 
-async fn tick(State(conveyor): State<Arc<Conveyor>>) -> Response {
-    let (status, body) = match conveyor.tick().await {
+/// `POST /_local/tick`: plans and ships now, and responds with a report. It exists in this process only.
+async fn tick(State(triggers): State<Arc<Triggers>>) -> Response {
+    let (status, body) = match triggers.tick().await {
         Ok((plan, shipped)) => {
             let shipped: Vec<Value> = shipped.iter().map(report).collect();
             (StatusCode::OK, json!({"planned": plan.planned, "deferred": plan.deferred, "shipped": shipped}))
