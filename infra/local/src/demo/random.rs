@@ -38,9 +38,12 @@ impl Random {
     }
 
     /// One of the items, each as often as its weight says.
-    pub(super) fn weighted<'a, T>(&mut self, choice: impl Iterator<Item = (usize, &'a T)> + Clone) -> Option<&'a T> {
+    pub(super) fn weighted<'a, T>(
+        &mut self,
+        mut choice: impl Iterator<Item = (usize, &'a T)> + Clone,
+    ) -> Option<&'a T> {
         let mut left = self.index(choice.clone().map(|(weight, _)| weight).sum());
-        choice.into_iter().find_map(|(weight, item)| match left.checked_sub(weight) {
+        choice.find_map(|(weight, item)| match left.checked_sub(weight) {
             Some(rest) => {
                 left = rest;
                 None
