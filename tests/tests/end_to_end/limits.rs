@@ -178,11 +178,11 @@ fn the_documents_numbers_are_the_codes() {
     for text in [
         "100 a second and 1,000 at once",
         "for 500 ms",
-        "noted once an hour",
-        "(a day; 0 to 604,800)",
+        "is updated at most once an hour",
+        "(default one day; 0 to 604,800)",
         "5 MiB (413); 1,000 events of 256 KiB; any other body 64 KiB",
         &format!("{MAX_DEPTH} levels"),
-        &format!("at most {MAX_TOKENS} tokens"),
+        &format!("at most {MAX_TOKENS} valid tokens"),
     ] {
         assert!(DOCUMENT.contains(text), "{text}");
     }
