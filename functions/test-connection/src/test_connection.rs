@@ -3,21 +3,10 @@ use annals_core::{
         connection_test::{ConnectionTestReport, Step, StepOutcome},
         failure::FailureCode,
     },
-    organisation::Organisation,
     time::Timestamp,
 };
-use annals_http::{
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-    schema::Moment,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_http::prelude::*;
+use annals_http::schema::Moment;
 
 use crate::TestConnectionState;
 

@@ -9,6 +9,7 @@
 //! - [`query`]: the query parameters of reads of the log
 //! - [`openapi`]: the OpenAPI document, made of endpoints and [`schema`]s
 //! - [`gateway`]: the function behind API Gateway, and the base path that API Gateway puts before our paths
+//! - [`prelude`]: what every endpoint's file imports
 //! - [`request_log`]: the log line of a request
 //! - [`console`]: sessions, refusals and response headers of the console's addresses
 
@@ -18,6 +19,7 @@ pub mod console;
 pub mod endpoint;
 pub mod gateway;
 pub mod openapi;
+pub mod prelude;
 pub mod problem;
 pub mod query;
 pub mod request_log;

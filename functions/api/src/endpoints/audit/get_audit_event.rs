@@ -1,20 +1,9 @@
-use std::{borrow::Cow, collections::BTreeMap};
-
-use annals_core::{audit::view, event, id::EventId, input::Kind as _, organisation::Organisation};
-use annals_http::{
-    Services,
-    access::Readers,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
-    inline_schemas,
-    problem::{Problem, kind},
-    response,
-    schema::{EventIdText, Moment, Sequence, Sha256, Uuid, from_value},
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use annals_core::{audit::view, event, id::EventId, input::Kind as _};
+use annals_http::prelude::*;
+use annals_http::schema::{EventIdText, Moment, Sequence, Sha256, Uuid, from_value};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::HAL;
 

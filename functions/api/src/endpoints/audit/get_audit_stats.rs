@@ -1,20 +1,10 @@
-use std::collections::BTreeMap;
-
-use annals_core::{audit::stats::StatsRequest, organisation::Organisation, time::Timestamp};
+use annals_core::{audit::stats::StatsRequest, time::Timestamp};
+use annals_http::prelude::*;
 use annals_http::{
-    Services,
-    access::Readers,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
-    problem::{Problem, kind},
-    query::{QuerySchema, StatsQuery},
-    response,
+    query::StatsQuery,
     schema::{Moment, Sequence},
 };
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::{HAL, Link, link, link_to_self};
 

@@ -1,17 +1,6 @@
-use annals_core::{log::segment::Tail, organisation::Organisation, time::Timestamp};
-use annals_http::{
-    Services,
-    access::Readers,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
-    problem::Problem,
-    response,
-    schema::{EventIdText, Moment, Sha256},
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_core::{log::segment::Tail, time::Timestamp};
+use annals_http::prelude::*;
+use annals_http::schema::{EventIdText, Moment, Sha256};
 
 pub(super) struct GetAuditTail;
 

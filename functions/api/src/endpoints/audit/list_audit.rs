@@ -1,22 +1,10 @@
 use annals_core::{
     audit::{PageRequest, Shape, Start},
     format::Format,
-    organisation::Organisation,
 };
-use annals_http::{
-    Services,
-    access::Readers,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Scope, Tag},
-    inline_schemas,
-    problem::{Problem, kind},
-    query::{PageQuery, QuerySchema},
-    response,
-};
-use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_http::prelude::*;
+use annals_http::query::PageQuery;
+use http::{HeaderValue, header};
 
 use super::{HAL, Link, get_audit_event::AuditEvent, link, link_to_self};
 

@@ -1,15 +1,5 @@
-use annals_core::{administration::DestinationInput, organisation::Organisation};
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::{Problem, kind},
-    response,
-    schema::InputSchema,
-};
-use axum::response::Response;
-use http::StatusCode;
+use annals_core::administration::DestinationInput;
+use annals_http::prelude::*;
 
 use super::DestinationView;
 

@@ -1,19 +1,7 @@
+use annals_core::{delivery::setup::Setup, destination::policy::Policy};
+use annals_http::prelude::*;
+use annals_http::schema::Account;
 use std::collections::BTreeMap;
-
-use annals_core::{delivery::setup::Setup, destination::policy::Policy, organisation::Organisation};
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-    schema::Account,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 pub(super) struct GetSetup;
 

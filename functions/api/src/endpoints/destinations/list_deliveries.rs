@@ -1,17 +1,6 @@
-use annals_core::{destination::Delivery, organisation::Organisation, time::Timestamp};
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-    schema::{Moment, Sequence, Sha256},
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_core::{destination::Delivery, time::Timestamp};
+use annals_http::prelude::*;
+use annals_http::schema::{Moment, Sequence, Sha256};
 
 const MAX_DELIVERIES: usize = 100;
 

@@ -1,26 +1,17 @@
-use std::borrow::Cow;
-
 use annals_core::{
     event::{self, EventInput, Layout, MAX_EVENTS},
     fault::Fault,
     id::EventId,
     log::append::{IdempotencyKey, Outcome},
-    organisation::Organisation,
 };
+use annals_http::prelude::*;
 use annals_http::{
-    Services,
-    access::Producers,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, POSTED, Scope, Tag},
-    inline_schemas,
-    problem::{Problem, kind},
-    response,
-    schema::{EventIdText, InputSchema, Sequence, Uuid},
+    endpoint::POSTED,
+    schema::{EventIdText, Sequence, Uuid},
 };
-use axum::response::Response;
-use http::{HeaderValue, StatusCode};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
+use http::HeaderValue;
+use schemars::{Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
 
 pub(super) struct RecordEvents;
 

@@ -1,17 +1,9 @@
-use annals_core::{organisation::Organisation, portal::PortalLinkInput, time::Timestamp};
+use annals_core::{portal::PortalLinkInput, time::Timestamp};
+use annals_http::prelude::*;
 use annals_http::{
-    Services,
     access::PlatformForOrganisation,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-    schema::{Href, InputSchema, Moment},
+    schema::{Href, Moment},
 };
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 pub(super) struct CreatePortalLink;
 

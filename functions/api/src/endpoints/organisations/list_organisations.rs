@@ -1,17 +1,6 @@
 use annals_core::organisation::OrganisationId;
-use annals_http::{
-    Services,
-    access::Platform,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    query::{Describer, Parameters, Query, QuerySchema, Reader, organisation_id},
-    response,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_http::prelude::*;
+use annals_http::query::{Describer, Parameters, Query, Reader, organisation_id};
 
 use super::OrganisationView;
 use crate::endpoints::Link;

@@ -1,15 +1,5 @@
 use annals_core::{administration::Put, organisation::OrganisationInput};
-use annals_http::{
-    Services,
-    access::Platform,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::{Problem, kind},
-    response,
-    schema::InputSchema,
-};
-use axum::response::Response;
-use http::StatusCode;
+use annals_http::prelude::*;
 
 use super::OrganisationView;
 

@@ -1,14 +1,4 @@
-use annals_http::{
-    Services,
-    access::Anyone,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_http::prelude::*;
 
 pub(super) struct GetHealth;
 

@@ -1,13 +1,5 @@
-use annals_http::{
-    Services,
-    access::Anyone,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    inline_schemas,
-    problem::Problem,
-    response,
-};
-use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use annals_http::prelude::*;
+use http::{HeaderValue, header};
 
 /// The document changes only with a deployment, so clients may keep it for an hour.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=3600");

@@ -1,20 +1,5 @@
-use annals_core::{
-    organisation::Organisation,
-    token::{Role, TokenInput},
-};
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::{Problem, kind},
-    response,
-    schema::InputSchema,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_core::token::{Role, TokenInput};
+use annals_http::prelude::*;
 
 use super::{TEXT, TokenView};
 

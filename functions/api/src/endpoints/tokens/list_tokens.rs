@@ -1,16 +1,4 @@
-use annals_core::organisation::Organisation;
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-};
-use axum::response::Response;
-use http::StatusCode;
-use schemars::JsonSchema;
-use serde::Serialize;
+use annals_http::prelude::*;
 
 use super::TokenView;
 

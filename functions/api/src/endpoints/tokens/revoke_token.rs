@@ -1,13 +1,4 @@
-use annals_core::organisation::Organisation;
-use annals_http::{
-    Services,
-    access::Administrators,
-    call::Call,
-    endpoint::{Documentation, Endpoint, Method, Tag},
-    problem::Problem,
-    response,
-};
-use axum::response::Response;
+use annals_http::prelude::*;
 
 use super::changeable;
 
