@@ -26,17 +26,15 @@ pub mod setup;
 use annals_core::destination::DestinationId;
 use annals_http::{
     ADMINISTRATORS,
-    console::{self, refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
+    console::{self},
 };
 use axum::{
     Router,
-    response::Response,
     routing::{get, post},
 };
 
 use self::page::Done;
-use crate::Console;
+use crate::{Console, prelude::*};
 
 pub(crate) fn routes() -> Router<Console> {
     let one = |action: &str| format!("/console/destinations/{{destination}}/{action}");

@@ -24,24 +24,12 @@ mod timeline;
 mod xss;
 
 use annals_core::{audit::AuditError, log::read::PlaceError, organisation::Organisation};
-use annals_http::{
-    READERS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::{
-    Router,
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
+use annals_http::READERS;
+use axum::{Router, response::IntoResponse as _, routing::get};
 use http::{HeaderValue, StatusCode, header};
 
 use self::detail::MissingEvent;
-use crate::{
-    Console,
-    layout::{Section, Shell},
-    ui,
-};
+use crate::{Console, prelude::*};
 
 pub(crate) fn routes() -> Router<Console> {
     Router::new()

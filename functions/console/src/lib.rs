@@ -18,6 +18,7 @@ pub mod destinations;
 pub mod events;
 pub mod fields;
 pub mod layout;
+mod prelude;
 pub mod sign_in;
 pub mod tokens;
 pub mod ui;

@@ -21,13 +21,9 @@ use annals_core::{
     organisation::Organisation,
     token::{MAX_TOKENS, Role, Token, TokenId},
 };
-use annals_http::{
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
 use axum::{Router, routing::get};
 
-use crate::Console;
+use crate::{Console, prelude::*};
 
 pub(crate) fn routes() -> Router<Console> {
     Router::new()

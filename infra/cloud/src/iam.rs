@@ -308,15 +308,6 @@ impl Iam {
         })
     }
 
-    /// Deletes a user with its key. Returns whether it existed.
-    ///
-    /// # Errors
-    /// Returns an error if the file cannot be written.
-    pub fn delete_user(&self, account: &str, name: &str) -> Result<bool, IamError> {
-        let arn = format!("arn:aws:iam::{account}:user/{name}");
-        self.change(|document| document.users.remove(&arn).is_some())
-    }
-
     /// Creates or replaces a role. Existing sessions continue with the new policies.
     ///
     /// # Errors

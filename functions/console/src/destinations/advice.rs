@@ -8,9 +8,8 @@ use annals_core::{
         policy,
     },
 };
-use maud::{Markup, html};
 
-use crate::ui;
+use crate::prelude::*;
 
 /// A policy to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use annals_core::{
     organisation::Organisation,
     time::Timestamp,
 };
-use maud::{Markup, html};
 
 use super::{
     advice::{AdviceView, Policy, aws_message},
@@ -18,11 +17,7 @@ use super::{
     replay, settings,
     setup::SetupView,
 };
-use crate::{
-    fields::Fields,
-    layout::{Section, Shell},
-    ui::{self, Tone},
-};
+use crate::{prelude::*, ui::Tone};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Card {

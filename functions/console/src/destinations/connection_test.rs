@@ -9,10 +9,9 @@ use annals_core::{
     },
     time::Timestamp,
 };
-use maud::{Markup, html};
 
 use super::advice::{AdviceView, Policy, aws_message};
-use crate::ui::{self, Tone};
+use crate::{prelude::*, ui::Tone};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionTest {

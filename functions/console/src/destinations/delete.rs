@@ -1,19 +1,10 @@
 //! Deleting a destination, after a question.
 
 use annals_core::destination::{Destination, DestinationId};
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
+use annals_http::ADMINISTRATORS;
 
 use super::{page::Done, redirect};
-use crate::{
-    confirmation::Confirmation,
-    layout::{Section, Shell},
-    ui,
-};
+use crate::{confirmation::Confirmation, prelude::*};
 
 /// `GET /console/destinations/{destination}/delete`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {

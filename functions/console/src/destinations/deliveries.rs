@@ -4,18 +4,12 @@ use annals_core::{
     destination::{Delivery, Destination},
     time::Timestamp,
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 
 use crate::{
     chart::{Bar, BarChart, Tick},
-    layout::{Section, Shell},
-    ui::{self, Tone},
+    prelude::*,
+    ui::Tone,
 };
 
 /// The most deliveries that are shown.

@@ -6,21 +6,14 @@ use annals_core::{
     organisation::{Organisation, Plan},
     service::ServiceSettings,
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 use serde_json::Value;
 
-use super::{page, page::Done, redirect};
-use crate::{
-    fields::{Control, Field, Fields},
-    layout::{Section, Shell},
-    ui,
+use super::{
+    page::{self, Done},
+    redirect,
 };
+use crate::prelude::*;
 
 /// `POST /console/destinations`
 pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {

@@ -5,13 +5,7 @@ use annals_core::{
     destination::{Destination, DestinationId},
     organisation::Organisation,
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 
 use super::{
     card::{Card, Details},
@@ -19,11 +13,7 @@ use super::{
     deliveries,
     new::NewDestination,
 };
-use crate::{
-    fields::parameter,
-    layout::{Section, Shell},
-    ui::{self, Tone},
-};
+use crate::{fields::parameter, prelude::*, ui::Tone};
 
 /// `GET /console/destinations`. The parameter `done` names the last change; `destination` selects the destination that is
 /// shown in full if there are several.

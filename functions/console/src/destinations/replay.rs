@@ -6,13 +6,7 @@ use annals_core::{
     fault::Faults,
     time::Timestamp,
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 use serde_json::Value;
 
 use super::{
@@ -21,8 +15,8 @@ use super::{
     redirect,
 };
 use crate::{
-    fields::{Control, Field, Fields, to_rfc3339, whole_number},
-    layout::Shell,
+    fields::{to_rfc3339, whole_number},
+    prelude::*,
 };
 
 /// `POST /console/destinations/{destination}/replay`

@@ -4,23 +4,14 @@ use annals_core::{
     administration::SettingsPatch,
     destination::{Compression, Destination, DestinationId, KeyLayout, Settings},
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 use serde_json::Value;
 
 use super::{
     page::{Done, show_invalid},
     redirect,
 };
-use crate::{
-    fields::{Control, Field, Fields},
-    layout::Shell,
-};
+use crate::prelude::*;
 
 /// `POST /console/destinations/{destination}/settings`
 pub(super) async fn change(request: ConsoleRequest) -> Result<Response, Refusal> {

@@ -1,9 +1,8 @@
 //! What to set up in AWS for a destination: the two policies, a CloudFormation template, a script and a Terraform module.
 
 use annals_core::delivery::setup::Setup;
-use maud::{Markup, html};
 
-use crate::ui;
+use crate::prelude::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupView {

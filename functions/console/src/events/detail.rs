@@ -1,9 +1,6 @@
 //! The page of one event: a sentence, the changes, all values, and the position in the log.
 
 use annals_core::{audit::browse::Detail, id::EventId, log::read::PlaceError, time::Timestamp};
-use annals_http::console::{refusal::Refusal, session::ConsoleRequest};
-use axum::response::Response;
-use maud::{Markup, html};
 
 use super::{
     diff::{Change, Difference, Path},
@@ -12,10 +9,7 @@ use super::{
     query::View,
     text::{Cut, short},
 };
-use crate::{
-    layout::Shell,
-    ui::{self, Tone},
-};
+use crate::{prelude::*, ui::Tone};
 
 /// The most rows of the difference, and of the unchanged values.
 const MAX_ROWS: usize = 60;

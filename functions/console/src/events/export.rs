@@ -9,15 +9,12 @@ use annals_core::{
     organisation::OrganisationId,
     time::Timestamp,
 };
-use annals_http::console::{refusal::Refusal, session::ConsoleRequest};
-use axum::response::Response;
-use maud::{Markup, html};
 
 use super::{
     list::List,
     query::{LIST_PARAMETERS, Range, View},
 };
-use crate::{layout::Shell, ui};
+use crate::prelude::*;
 
 /// More than fit into a part, so that only its size limits a part.
 const MAX_EVENTS: usize = 100_000;

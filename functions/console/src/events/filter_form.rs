@@ -1,17 +1,13 @@
 //! The form that filters events.
 
 use annals_core::{fault::Fault, time::Timestamp};
-use maud::{Markup, html};
 
 use super::{
     event::Event,
     query::{Range, RecentPeriod, View, message},
     text::short,
 };
-use crate::{
-    layout::Shell,
-    ui::{self, Tone},
-};
+use crate::{prelude::*, ui::Tone};
 
 /// The type of the events that record reads of the log.
 const READS: &str = "audit.read";

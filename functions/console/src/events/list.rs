@@ -9,12 +9,6 @@ use annals_core::{
     log::{read::PlaceError, store::Order},
     time::Timestamp,
 };
-use annals_http::{
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
 
 use super::{
     event::{Event, Reference, Sentence},
@@ -23,11 +17,7 @@ use super::{
     text::short,
     timeline,
 };
-use crate::{
-    chart::BarChart,
-    layout::{Section, Shell},
-    ui::{self, Tone},
-};
+use crate::{chart::BarChart, prelude::*, ui::Tone};
 
 const PAGE_SIZE: usize = 50;
 /// The longest query string in the links of rows and bars. A page has many of them.

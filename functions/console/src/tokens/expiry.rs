@@ -1,11 +1,10 @@
 //! The two fields that say when a new token expires: after a while, or at a date.
 
-use std::time::Duration;
-
 use annals_core::{fault::Faults, time::Timestamp};
 use serde_json::Value;
+use std::time::Duration;
 
-use crate::fields::{Control, Field, Fields, to_rfc3339};
+use crate::{fields::to_rfc3339, prelude::*};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The value of `expiresAt` that means the field `date`.

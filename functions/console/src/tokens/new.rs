@@ -6,23 +6,14 @@ use annals_core::{
     time::Timestamp,
     token::{Role, TokenInput},
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
+use annals_http::ADMINISTRATORS;
 use serde_json::{Value, json};
 
 use super::{
     expiry, limit_reached,
     page::{self, CreatedToken, Page},
 };
-use crate::{
-    fields::{Control, Field, Fields},
-    layout::{Section, Shell},
-    ui,
-};
+use crate::prelude::*;
 
 /// `POST /console/tokens`. Only this response contains the token's text.
 pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {

@@ -5,20 +5,10 @@ use annals_core::{
     time::Timestamp,
     token::{MAX_TOKENS, Role, Token, TokenText},
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 
 use super::{limit_reached, new};
-use crate::{
-    fields::{Fields, parameter},
-    layout::{Section, Shell},
-    ui::{self, Tone},
-};
+use crate::{fields::parameter, prelude::*, ui::Tone};
 
 /// The longest part of a name that the list shows, in characters.
 const MAX_NAME_CHARS: usize = 60;

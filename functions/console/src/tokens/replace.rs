@@ -6,24 +6,14 @@ use annals_core::{
     time::Timestamp,
     token::{DEFAULT_OVERLAP, RotationInput, Token},
 };
-use annals_http::{
-    ADMINISTRATORS,
-    console::{refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
-};
-use axum::response::Response;
-use maud::{Markup, html};
+use annals_http::ADMINISTRATORS;
 use serde_json::{Value, json};
 
 use super::{
     expiry, limit_reached, new,
     page::{self, CreatedToken, Page},
 };
-use crate::{
-    fields::{Control, Field, Fields, whole_number},
-    layout::{Section, Shell},
-    ui,
-};
+use crate::{fields::whole_number, prelude::*};
 
 /// `GET /console/tokens/{token}/replace`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {

@@ -3,17 +3,11 @@
 use annals_core::token::Token;
 use annals_http::{
     ADMINISTRATORS,
-    console::{self, refusal::Refusal, session::ConsoleRequest},
-    problem::Problem,
+    console::{self},
 };
-use axum::response::Response;
 
 use super::page::Done;
-use crate::{
-    confirmation::Confirmation,
-    layout::{Section, Shell},
-    ui,
-};
+use crate::{confirmation::Confirmation, prelude::*};
 
 /// `GET /console/tokens/{token}/revoke`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
