@@ -143,7 +143,7 @@ impl Environment {
     }
 
     /// Lets a customer's role put all objects.
-    async fn mend(&self, customer: &Customer, external_id: &str) {
+    async fn repair_role(&self, customer: &Customer, external_id: &str) {
         let policy = customer.put_policy("*");
         match &self.place {
             Place::Local(system) => {
@@ -366,7 +366,7 @@ async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_no
         assert!(status.ends_with("None has been sent so far."), "{status}");
         assert!(environment.objects(&party.customer).await.is_empty());
     }
-    environment.mend(&narrow.customer, &narrow.org.external_id).await;
+    environment.repair_role(&narrow.customer, &narrow.org.external_id).await;
     assert_eq!(narrow.tested(environment).await["outcome"], "passed");
     let shown = narrow.shown(environment).await;
     assert_eq!(shown["failing"]["retryAt"], shown["failing"]["since"], "it is not waited for any longer: {shown}");

@@ -194,14 +194,14 @@ fn bodies() -> Vec<Case> {
         Case::payload("single quotes", "'a'"),
         Case::payload("a NUL in a string", "\"a\0b\""),
         Case::payload("a newline in a string", "\"a\nb\""),
-        Case::payload("an escape that is none", r#""\x41""#),
+        Case::payload("an invalid escape", r#""\x41""#),
         Case::payload("a string without an end", "\"a"),
         Case::posted("more than JSON", format!("{} {{}}", event("a"))),
         Case::posted("an array cut off", format!("[{},", event("a"))),
         Case::payload("a key twice", r#"{"b":1,"b":2}"#).at("/payload/a/b"),
         Case::payload("a key twice, once with an escape", r#"{"b":1,"\u0062":2}"#).at("/payload/a/b"),
         Case::posted("a key twice at the top", with_member(r#""action":"DELETE""#)).at("/action"),
-        Case::posted("a field that is none", with_member(r#""__proto__":{}"#)).at("/__proto__"),
+        Case::posted("an unknown field", with_member(r#""__proto__":{}"#)).at("/__proto__"),
         Case::posted("a field in another case", with_member(r#""Payload":{}"#)).at("/Payload"),
         Case::posted("more members than anybody meant", with_member(&members(5000))).at("/x0"),
         Case::posted("an event beyond its bytes", with_payload(&format!("\"{}\"", "x".repeat(256 * 1024)))),
@@ -215,7 +215,7 @@ fn bodies() -> Vec<Case> {
         ),
         Case::posted("a thousand and one lines", format!("{}\n", event("a")).repeat(1001))
             .media_type("application/jsonl"),
-        Case::posted("a line that is none", format!("{}\n\u{0}\n", event("a")))
+        Case::posted("an invalid line", format!("{}\n\u{0}\n", event("a")))
             .media_type("application/jsonl")
             .at("/1"),
         Case::posted("more than five megabytes", vec![b' '; 5 * 1024 * 1024 + 1]).answered(413, "body_too_large"),
@@ -261,7 +261,7 @@ fn bodies() -> Vec<Case> {
         ("a role twice", r#"{"name":"a","role":"auditor","role":"admin"}"#.into(), "/role"),
         ("an array", "[]".into(), ""),
         (
-            "a year that is none",
+            "an invalid year",
             r#"{"name":"a","role":"auditor","expiresAt":"99999-01-01T00:00:00Z"}"#.into(),
             "/expiresAt",
         ),
@@ -270,7 +270,7 @@ fn bodies() -> Vec<Case> {
     }
     let days = |text: &str| format!(r#"{{"name":"a","retentionDays":{text}}}"#);
     for number in ["6.0", "-0", "90.5", "99999999999999999999", "\"90\"", "3651", "1e999"] {
-        let case = Case::new("a number of days that is none", Sender::Platform, "PUT /organisations/{org}");
+        let case = Case::new("an invalid number of days", Sender::Platform, "PUT /organisations/{org}");
         cases.push(case.body(days(number)).at(if number == "1e999" { "" } else { "/retentionDays" }));
     }
     cases
@@ -287,7 +287,7 @@ fn heads() -> Vec<Case> {
             .body(gzipped(&good))
             .answered(415, "unsupported_content_encoding"),
         posted("gzip twice").header("content-encoding", "gzip, gzip").answered(415, "unsupported_content_encoding"),
-        posted("an encoding that is none")
+        posted("an unknown encoding")
             .header("content-encoding", b"\xff".as_slice())
             .answered(415, "unsupported_content_encoding"),
         posted("gzip without saying so").body(gzipped(&good)),
@@ -309,7 +309,7 @@ fn heads() -> Vec<Case> {
         read("invalid UTF-8 in a value", "since=%ff").at("since"),
         read("an overlong encoding in a value", "type=%c0%80").at("type"),
         read("more parameters than there are", &many).at("query"),
-        read("a parameter that is none", "%24where=1").at("$where"),
+        read("an unknown parameter", "%24where=1").at("$where"),
         read("a page size beyond numbers", &format!("pageSize={}", "9".repeat(1000))).at("pageSize"),
         read("a negative page size", "pageSize=-1").at("pageSize"),
         read("an address beyond its bytes", &format!("since={}", "x".repeat(8200))).answered(414, "uri_too_long"),
@@ -328,19 +328,19 @@ fn heads() -> Vec<Case> {
         .at("organisation"),
     ];
     for path in ["/audit/%00", "/audit/%ff", "/audit/..%2f", "/audit/%", "/audit/%zz", "/organisations/%2e%2e/audit"] {
-        cases.push(Case::new("an id that is none", Sender::Auditor, format!("GET {path}")).answered(404, "not_found"));
+        cases.push(Case::new("an invalid id", Sender::Auditor, format!("GET {path}")).answered(404, "not_found"));
     }
     for path in ["//audit", "/audit/", "/AUDIT", "/audit%00", "/./audit", "/%61udit"] {
         cases.push(
-            Case::new("a path that is none", Sender::Auditor, format!("GET {path}")).answered(404, "no_such_route"),
+            Case::new("an unknown path", Sender::Auditor, format!("GET {path}")).answered(404, "no_such_route"),
         );
     }
     for method in ["TRACE", "CONNECTION", "get", "OPTIONS"] {
-        let case = Case::new("a method that is none", Sender::Auditor, format!("{method} /audit"));
+        let case = Case::new("an unsupported method", Sender::Auditor, format!("{method} /audit"));
         cases.push(case.answered(405, "method_not_allowed"));
     }
     for value in [b"Bearer \xff\xfe".as_slice(), b"Bearer", b"\x80", b"Bearer annals_\xc3\xbc"] {
-        let case = Case::new("a token that is none", Sender::Nobody, "GET /audit").header("authorization", value);
+        let case = Case::new("an invalid token", Sender::Nobody, "GET /audit").header("authorization", value);
         cases.push(case.answered(401, "unauthorized"));
     }
     cases
@@ -443,7 +443,7 @@ async fn what_makes_no_difference_makes_none() {
         posted("no encoding").header("content-encoding", "Identity"),
         posted("a key of any bytes").header("idempotency-key", b"\xff\x80\t".as_slice()),
         posted("a header that nobody knows").header("x-forwarded-for", "10.0.0.1, \u{fc}"),
-        posted("Accept that is none").header("accept", b"\xff/\x80;q=2".as_slice()),
+        posted("an invalid Accept").header("accept", b"\xff/\x80;q=2".as_slice()),
         posted("a user agent of any bytes").header("user-agent", b"\xff\x80".as_slice()),
         posted("a hundred headers less those that are there").header("x-long", "x".repeat(8000)),
         read("a body where none belongs").body("\0\0\0"),

@@ -296,7 +296,7 @@ impl Days {
             self.break_it().await;
         }
         if minute == fault.end() {
-            self.mend_it().await;
+            self.repair().await;
         }
         let is_wrong = (BEGIN..fault.end()).contains(&minute);
         if fault != Fault::Quiet && minute.is_multiple_of(2) {
@@ -399,7 +399,7 @@ impl Days {
         }
     }
 
-    async fn mend_it(&mut self) {
+    async fn repair(&mut self) {
         *self.to_shipper.0.trouble() = Trouble::default();
         *self.to_api.0.trouble() = Trouble::default();
         for destination in &self.destinations {
