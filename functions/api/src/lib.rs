@@ -10,7 +10,7 @@ use axum::Router;
 /// The OpenAPI document that is served, with its examples.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
 
-/// The router of the API function.
+/// Returns the router of the API function.
 pub fn router(services: Services) -> Router {
     with_fallbacks(endpoints::add(Router::new()), &services).with_state(services)
 }

@@ -76,7 +76,7 @@ impl BarChart {
     }
 }
 
-/// A bar, and a transparent rectangle over the whole slot, which is easier to point at.
+/// Writes a bar, and a transparent rectangle over the whole slot, which is easier to point at.
 fn shape(index: usize, bar: &Bar, height: f64) -> Markup {
     let left = index as f64 + (1.0 - BAR_WIDTH) / 2.0;
     html! {

@@ -67,7 +67,7 @@ fn not_readable(error: AuditError, shell: &Shell) -> Result<Response, Refusal> {
     }
 }
 
-/// A file to download. `name` contains no characters that the header would have to escape.
+/// Returns a file to download. `name` contains no characters that the header would have to escape.
 fn attachment(media_type: &'static str, name: &str, content: String) -> Response {
     let mut response = ([(header::CONTENT_TYPE, media_type)], content).into_response();
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")).ok();

@@ -74,7 +74,7 @@ fn check(name: &str, html: &str) {
     assert_eq!(open, Vec::<String>::new(), "{name}: not closed");
 }
 
-/// The texts between `<` and `>`. Texts and attribute values contain neither, because they are escaped.
+/// Returns the texts between `<` and `>`. Texts and attribute values contain neither, because they are escaped.
 fn tags(html: &str) -> impl Iterator<Item = &str> {
     let parts = html.split('<').skip(1).filter_map(|part| part.split('>').next());
     parts.filter(|tag| !tag.starts_with('!'))

@@ -41,7 +41,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// An empty, optional field.
+    /// Creates an empty, optional field.
     #[must_use]
     pub fn new(name: &'static str, label: &'static str, control: Control) -> Self {
         Self { name, label, hint: None, value: String::new(), fault: None, control, required: false }
@@ -147,14 +147,14 @@ impl Fields {
         field.map(|field| field.fault = Some(format!("{} {detail}.", field.label))).is_some()
     }
 
-    /// The fields `names` that are not empty, as a JSON object.
+    /// Returns the fields `names` that are not empty, as a JSON object.
     #[must_use]
     pub fn non_empty(&self, names: &[&str]) -> Value {
         let pairs = names.iter().map(|name| (*name, self.get(name))).filter(|(_, value)| !value.is_empty());
         Value::Object(pairs.map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
 
-    /// The names of the fields that have a fault.
+    /// Returns the names of the fields that have a fault.
     #[must_use]
     pub fn invalid_names(&self) -> Vec<&'static str> {
         self.fields.iter().filter(|field| field.fault.is_some()).map(|field| field.name).collect()
@@ -174,7 +174,7 @@ impl Fields {
         !self.faults.is_empty() || self.fields.iter().any(|field| field.fault.is_some())
     }
 
-    /// The value of the field `name`; empty if there is no such field.
+    /// Returns the value of the field `name`; empty if there is no such field.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {
         self.fields.iter().find(|field| field.name == name).map_or("", |field| &field.value)
@@ -202,13 +202,13 @@ impl Fields {
     }
 }
 
-/// The first value of `name` in a query string; empty if there is none.
+/// Returns the first value of `name` in a query string; empty if there is none.
 pub(crate) fn parameter(query: &str, name: &str) -> String {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
-/// A whole number as JSON. Any other text becomes a JSON string, which the API's input refuses with a fault.
+/// Returns a whole number as JSON. Any other text becomes a JSON string, which the API's input refuses with a fault.
 #[must_use]
 pub(crate) fn whole_number(text: &str) -> Value {
     let digits = text.replace(['\u{202f}', '\u{a0}', ' '], "");

@@ -85,19 +85,19 @@ impl Shell {
         }
     }
 
-    /// The address of a path of the console.
+    /// Returns the address of a path of the console.
     #[must_use]
     pub fn href(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The hidden field of every form with `method="post"`.
+    /// Writes the hidden field of every form with `method="post"`.
     #[must_use]
     pub fn form_token(&self) -> Markup {
         html! { input type="hidden" name=(FORM_TOKEN) value=(self.form_token); }
     }
 
-    /// A page with `content` inside this frame.
+    /// Writes a page with `content` inside this frame.
     #[must_use]
     pub fn page(&self, title: &str, content: &Markup) -> Markup {
         let body = html! {
@@ -137,7 +137,7 @@ impl Shell {
     }
 }
 
-/// A document with the console's style sheet, icon and script.
+/// Writes a document with the console's style sheet, icon and script.
 #[must_use]
 pub fn document(base: &str, title: &str, body: &Markup) -> Markup {
     let links = html! {

@@ -58,13 +58,13 @@ impl Console {
     }
 }
 
-/// All routes of the console, complete with their layers.
+/// Returns all routes of the console, complete with their layers.
 pub fn router(console: Console) -> Router {
     let services = console.services.clone();
     with_request_log(protected(routes(), &console.embedding), &services).with_state(console)
 }
 
-/// The routes alone, to be merged with others.
+/// Returns the routes alone, to be merged with others.
 pub fn routes() -> Router<Console> {
     Router::new()
         .merge(sign_in::routes())

@@ -13,7 +13,7 @@ pub(crate) fn page_with_status(status: StatusCode, markup: Markup) -> Response {
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response()
 }
 
-/// A page with a form that the user has to correct.
+/// Returns a page with a form that the user has to correct.
 pub(crate) fn invalid_form(markup: Markup) -> Response {
     page_with_status(StatusCode::UNPROCESSABLE_ENTITY, markup)
 }
@@ -29,7 +29,7 @@ pub enum Tone {
 }
 
 impl Tone {
-    /// The class in the style sheet.
+    /// Returns the class in the style sheet.
     #[must_use]
     pub fn class(self) -> &'static str {
         match self {
@@ -41,19 +41,19 @@ impl Tone {
     }
 }
 
-/// A status in one or two words.
+/// Returns a status in one or two words.
 #[must_use]
 pub fn badge(tone: Tone, text: &str) -> Markup {
     html! { span class={ "badge " (tone.class()) } { (text) } }
 }
 
-/// A message to the user. Screen readers announce it because of `role="status"`.
+/// Writes a message to the user. Screen readers announce it because of `role="status"`.
 #[must_use]
 pub fn notice(tone: Tone, content: &Markup) -> Markup {
     html! { div class={ "notice " (tone.class()) } role="status" { (content) } }
 }
 
-/// A time in UTC, to the second. The script converts it to the user's time zone and keeps UTC as its title.
+/// Writes a time in UTC, to the second. The script converts it to the user's time zone and keeps UTC as its title.
 #[must_use]
 pub fn time(at: Timestamp) -> Markup {
     let text = at.to_string();
@@ -62,13 +62,13 @@ pub fn time(at: Timestamp) -> Markup {
     html! { time datetime=(text) { (date) " " (clock) } }
 }
 
-/// A time in UTC to the minute, as plain text.
+/// Formats a time in UTC to the minute, as plain text.
 #[must_use]
 pub fn minute(at: Timestamp) -> String {
     at.to_string().replace('T', " ").chars().take(16).collect()
 }
 
-/// A text with a button that copies it. The button needs the script; without it, the user selects the text.
+/// Writes a text with a button that copies it. The button needs the script; without it, the user selects the text.
 #[must_use]
 pub fn copyable(label: &str, text: &str) -> Markup {
     html! {
@@ -80,7 +80,7 @@ pub fn copyable(label: &str, text: &str) -> Markup {
     }
 }
 
-/// A whole number with spaces between thousands.
+/// Formats a whole number with spaces between thousands.
 #[must_use]
 pub fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -100,7 +100,7 @@ pub fn count(number_of: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(number_of), if number_of == 1 { one } else { many })
 }
 
-/// A size with three significant digits and a unit.
+/// Formats a size with three significant digits and a unit.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
@@ -119,7 +119,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{size:.decimals$} {unit}")
 }
 
-/// A duration with its unit.
+/// Formats a duration with its unit.
 #[must_use]
 pub fn seconds(seconds: u64) -> String {
     match seconds {
@@ -130,7 +130,7 @@ pub fn seconds(seconds: u64) -> String {
     }
 }
 
-/// The length of a character after escaping, in bytes.
+/// Returns the length of a character after escaping, in bytes.
 #[must_use]
 pub fn html_bytes(character: char) -> usize {
     match character {

@@ -186,7 +186,7 @@ impl Shipper {
     }
 }
 
-/// The name of the outcome in logs. For a failure, its code.
+/// Returns the name of the outcome in logs. For a failure, its code.
 #[must_use]
 pub fn outcome(outcome: &ShipOutcome) -> &'static str {
     match outcome {

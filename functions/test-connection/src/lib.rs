@@ -79,13 +79,13 @@ impl TestConnectionState {
     }
 }
 
-/// The router of the function.
+/// Returns the router of the function.
 pub fn router(state: TestConnectionState) -> Router {
     let services = state.services.clone();
     with_fallbacks(routes(&state.embedding), &services).with_state(state)
 }
 
-/// The function's routes without fallbacks, to be merged with those of other functions.
+/// Returns the function's routes without fallbacks, to be merged with those of other functions.
 pub fn routes(embedding: &Embedding) -> Router<TestConnectionState> {
     add(Router::new()).merge(protected(page::routes(), embedding))
 }
@@ -96,7 +96,7 @@ pub fn add<E: Endpoints<TestConnectionState>>(endpoints: E) -> E {
     endpoints.endpoint::<TestConnection>()
 }
 
-/// The paths that the function serves.
+/// Returns the paths that the function serves.
 #[must_use]
 pub fn paths() -> Paths {
     add(Paths::default()).and(page::PATH)

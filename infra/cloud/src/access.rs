@@ -87,7 +87,7 @@ pub(crate) enum Source {
 }
 
 impl Denial {
-    /// The end of AWS's message (IAM User Guide, *Troubleshoot access denied error messages*).
+    /// Returns the end of AWS's message (IAM User Guide, *Troubleshoot access denied error messages*).
     pub(crate) fn because(self, action: &str) -> String {
         match self {
             Self::Implicit(Source::Identity) => format!("because no identity-based policy allows the {action} action"),

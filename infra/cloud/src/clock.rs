@@ -21,13 +21,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The system's time, plus what the clock is advanced by.
+    /// Creates the system's time, plus what the clock is advanced by.
     #[must_use]
     pub fn system() -> Self {
         Self { fixed_millis: None, advanced_millis: Arc::default() }
     }
 
-    /// A clock that stands still at `millis` since the Unix epoch until it is advanced.
+    /// Creates a clock that stands still at `millis` since the Unix epoch until it is advanced.
     #[must_use]
     pub fn fixed(millis: u64) -> Self {
         Self { fixed_millis: Some(millis), ..Self::system() }
@@ -57,7 +57,7 @@ impl dynoxide::storage_backend::Clock for Clock {
     }
 }
 
-/// The system's time in milliseconds since the Unix epoch.
+/// Returns the system's time in milliseconds since the Unix epoch.
 #[allow(clippy::disallowed_methods, reason = "the one place where the embedded cloud reads the time")]
 pub(crate) fn system_millis() -> u64 {
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)

@@ -12,7 +12,7 @@ pub(crate) fn request_id() -> String {
     hex::encode(random::<16>().unwrap_or_default())
 }
 
-/// A message's identifier, in the form of a UUID.
+/// Creates a message's identifier, in the form of a UUID.
 ///
 /// # Errors
 /// Returns an error if the random source fails: two messages must not have the same identifier.

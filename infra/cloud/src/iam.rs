@@ -94,7 +94,7 @@ pub struct Role {
 }
 
 impl Role {
-    /// A role with sessions of up to an hour.
+    /// Creates a role with sessions of up to an hour.
     #[must_use]
     pub fn new(arn: impl Into<String>, trust_policy: Value, policies: Vec<Value>) -> Self {
         Self { arn: arn.into(), trust_policy, policies, max_session_seconds: DEFAULT_MAX_SESSION_SECONDS }
@@ -115,7 +115,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A bucket without a bucket policy.
+    /// Creates a bucket without a bucket policy.
     #[must_use]
     pub fn new(name: impl Into<String>, account: impl Into<String>, region: impl Into<String>) -> Self {
         Self { name: name.into(), account: account.into(), region: region.into(), policy: None }
@@ -490,7 +490,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state, read again if the file has changed.
+    /// Returns the state, read again if the file has changed.
     fn current(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         if let Some(path) = &self.file {
@@ -539,7 +539,7 @@ fn check_account(account: &str) -> Result<(), IamError> {
     }
 }
 
-/// The account and the name, with its path, of an IAM ARN.
+/// Returns the account and the name, with its path, of an IAM ARN.
 fn split_arn<'a>(arn: &'a str, resource: &'static str) -> Result<(&'a str, &'a str), IamError> {
     let parts = || {
         let (account, rest) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
@@ -558,7 +558,7 @@ fn split_arn<'a>(arn: &'a str, resource: &'static str) -> Result<(&'a str, &'a s
     })
 }
 
-/// The account, ARN and user id of a role's session. The ARN has the role's name without its path, as on AWS.
+/// Returns the account, ARN and user id of a role's session. The ARN has the role's name without its path, as on AWS.
 pub(crate) fn assumed_role(role_arn: &str, session_name: &str) -> Option<(String, String, String)> {
     let (account, name) = split_arn(role_arn, "role").ok()?;
     let name = name.rsplit('/').next()?;
@@ -569,12 +569,12 @@ pub(crate) fn assumed_role(role_arn: &str, session_name: &str) -> Option<(String
     ))
 }
 
-/// An id in the form of AWS's, 21 characters. It is derived from the ARN.
+/// Returns an id in the form of AWS's, 21 characters. It is derived from the ARN.
 fn stable_id(prefix: &str, arn: &str) -> String {
     format!("{prefix}{}", &base32(&Sha256::digest(arn.as_bytes()))[..17])
 }
 
-/// The 16 characters after `AKIA`.
+/// Returns the 16 characters after `AKIA`.
 fn random_id() -> Result<String, IamError> {
     Ok(base32(&entropy::random::<10>()?))
 }

@@ -213,7 +213,7 @@ impl Cloud {
         &self.endpoints
     }
 
-    /// The cloud's own account, 12 digits.
+    /// Returns the cloud's own account, 12 digits.
     #[must_use]
     pub fn account(&self) -> &str {
         &self.account

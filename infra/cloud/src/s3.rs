@@ -167,7 +167,7 @@ fn error_response(status: StatusCode, code: &str, message: &str, details: &str) 
     server::respond(status, "application/xml", body)
 }
 
-/// The region in the credential scope of the header or of the presigned URL.
+/// Returns the region in the credential scope of the header or of the presigned URL.
 fn signed_region(request: &axum::extract::Request) -> Option<String> {
     let scope = match request.headers().get(header::AUTHORIZATION) {
         Some(value) => value.to_str().ok()?.split_once("Credential=")?.1.split(',').next()?.to_owned(),

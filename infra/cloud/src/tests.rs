@@ -28,7 +28,7 @@ const ROLE: &str = "arn:aws:iam::444455556666:role/delivery/writer";
 const BUCKET: &str = "customer-logs";
 const EXTERNAL_ID: &str = "north-1";
 
-/// A cloud whose time stands still: tests advance it.
+/// Starts a cloud whose time stands still: tests advance it.
 async fn cloud() -> Cloud {
     Cloud::start(CloudOptions { clock: Clock::fixed(NOW_MILLIS), ..CloudOptions::default() }).await.unwrap()
 }
@@ -50,19 +50,19 @@ fn requires_external_id() -> Value {
     json!({"StringEquals": {"sts:ExternalId": EXTERNAL_ID}})
 }
 
-/// A customer's bucket, and a role that may write into it and trusts the cloud's account.
+/// Creates a customer's bucket, and a role that may write into it and trusts the cloud's account.
 fn set_up_customer(cloud: &Cloud) {
     cloud.iam().put_bucket(Bucket::new(BUCKET, CUSTOMER, "us-east-1")).unwrap();
     let writes = policy("Allow", json!(["s3:PutObject"]), "arn:aws:s3:::customer-logs/*");
     cloud.iam().put_role(Role::new(ROLE, trust(cloud.account(), requires_external_id()), vec![writes])).unwrap();
 }
 
-/// A user of the cloud's own account that may assume roles.
+/// Creates a user of the cloud's own account that may assume roles.
 fn shipper(cloud: &Cloud) -> AccessKey {
     cloud.iam().create_user(cloud.account(), "shipper", policy("Allow", json!("sts:AssumeRole"), "*")).unwrap()
 }
 
-/// The customer's administrator.
+/// Returns the customer's administrator.
 fn administrator(cloud: &Cloud) -> aws_sdk_s3::Client {
     s3_client(cloud, &cloud.iam().create_user(CUSTOMER, "administrator", everything()).unwrap())
 }

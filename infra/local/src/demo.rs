@@ -30,7 +30,7 @@ pub struct DemoEvent {
     pub body: Value,
 }
 
-/// A week of the company: a few thousand events, in the order in which they happen.
+/// Returns a week of the company: a few thousand events, in the order in which they happen.
 #[must_use]
 pub fn week(seed: u64) -> Vec<DemoEvent> {
     weeks(seed).take_while(|event| event.at < WEEK).collect()
@@ -48,7 +48,7 @@ pub fn weeks(seed: u64) -> impl Iterator<Item = DemoEvent> {
     })
 }
 
-/// The first `count` events, without those that are smaller than [`REALISTIC_MIN_BYTES`] or larger than
+/// Returns the first `count` events, without those that are smaller than [`REALISTIC_MIN_BYTES`] or larger than
 /// [`REALISTIC_MAX_BYTES`].
 #[must_use]
 pub fn realistic_events(seed: u64, count: usize) -> Vec<Value> {
@@ -72,7 +72,7 @@ mod tests {
     const SEEDS: [u64; 5] = [0, 1, 7, 2026, u64::MAX];
     const HOUR: u64 = 3600;
 
-    /// The values of a field, by its JSON pointer.
+    /// Returns the values of a field, by its JSON pointer.
     fn values(week: &[DemoEvent], pointer: &str) -> BTreeSet<String> {
         week.iter().filter_map(|event| event.body.pointer(pointer)?.as_str().map(str::to_owned)).collect()
     }

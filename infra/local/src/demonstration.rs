@@ -72,7 +72,7 @@ impl Demonstration {
     }
 }
 
-/// The platform's token: the one in the data directory, or a new one.
+/// Returns the platform's token: the one in the data directory, or a new one.
 ///
 /// # Errors
 /// Returns an error if the file in the data directory is invalid.
@@ -170,7 +170,7 @@ fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }
 }
 
-/// Midnight UTC of the Monday in the week before the one of `now`.
+/// Returns midnight UTC of the Monday in the week before the one of `now`.
 fn last_monday(now: Timestamp) -> Timestamp {
     const DAY: u64 = 24 * 60 * 60 * 1000;
     // The Unix epoch was a Thursday.
@@ -197,7 +197,7 @@ async fn record_history(api: &Services, clock: &HistoryClock, organisation: &Org
     Ok(())
 }
 
-/// The event with the time at which it happened.
+/// Returns the event with the time at which it happened.
 fn with_time(event: &demo::DemoEvent, begin: Timestamp) -> serde_json::Value {
     let mut body = event.body.clone();
     body["occurredAt"] = begin.plus(event.at).to_string().into();

@@ -136,7 +136,7 @@ impl System {
         Ok(Self { cloud, api, store, tables, address, tasks })
     }
 
-    /// The API's address, such as `http://127.0.0.1:8080`.
+    /// Returns the API's address, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -247,8 +247,8 @@ impl Triggers {
     }
 }
 
-/// `config` with time limits that only a call that hangs reaches: the embedded AWS shares the processor with everything
-/// else on this machine.
+/// Returns `config` with time limits that only a call that hangs reaches: the embedded AWS shares the processor with
+/// everything else on this machine.
 fn patient(config: SdkConfig) -> SdkConfig {
     const LIMIT: Duration = Duration::from_secs(60);
     let timeouts = TimeoutConfig::builder().connect_timeout(LIMIT).operation_timeout(LIMIT).build();

@@ -83,7 +83,7 @@ pub enum Level {
 
 /// A unit of work of a function. Its members are the members of its line.
 pub trait UnitOfWork: Serialize {
-    /// The message of the line: one word or two.
+    /// Returns the message of the line: one word or two.
     fn message(&self) -> &'static str;
 
     fn level(&self) -> Level;
@@ -121,7 +121,7 @@ impl NotDone {
     }
 }
 
-/// An error with all its causes.
+/// Returns an error with all its causes.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
@@ -178,7 +178,7 @@ pub fn emit(unit: &impl UnitOfWork) {
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
-/// The line of a unit of work of `function` at `at`, without a newline.
+/// Returns the line of a unit of work of `function` at `at`, without a newline.
 #[must_use]
 pub fn line(unit: &impl UnitOfWork, function: &str, at: Timestamp) -> String {
     render(unit, fields(unit), function, at)

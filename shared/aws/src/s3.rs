@@ -252,7 +252,7 @@ impl ObjectSink for S3ObjectSink {
     }
 }
 
-/// The session's name in the customer's CloudTrail: `annals-` and the organisation's id, at most 64 characters.
+/// Returns the session's name in the customer's CloudTrail: `annals-` and the organisation's id, at most 64 characters.
 fn session_name(target: &Target) -> String {
     format!("annals-{}", target.organisation).chars().take(64).collect()
 }
@@ -296,8 +296,8 @@ fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
     Reason::NotConnected
 }
 
-/// The bucket's region, if the answer has it: in a header, or in the body as the endpoint of a redirect or the region of a
-/// correct signature ("Error responses", Amazon S3 API Reference).
+/// Returns the bucket's region, if the answer has it: in a header, or in the body as the endpoint of a redirect or the
+/// region of a correct signature ("Error responses", Amazon S3 API Reference).
 fn bucket_region(answer: &HttpResponse) -> Option<String> {
     if let Some(region) = answer.headers().get("x-amz-bucket-region") {
         return Some(region.to_owned());

@@ -24,7 +24,7 @@ pub struct SettingError {
     reason: String,
 }
 
-/// The value of an environment variable.
+/// Returns the value of an environment variable.
 ///
 /// # Errors
 /// Returns an error if it is not set.
@@ -32,7 +32,7 @@ pub fn required(name: &'static str) -> Result<String, SettingError> {
     std::env::var(name).map_err(|error| SettingError { name, reason: format!("is required: {error}") })
 }
 
-/// The value of an environment variable, parsed as a `T`.
+/// Returns the value of an environment variable, parsed as a `T`.
 ///
 /// # Errors
 /// Returns an error if it is not set or cannot be parsed.
@@ -43,7 +43,7 @@ where
     required(name)?.parse().map_err(|error: T::Err| SettingError { name, reason: error.to_string() })
 }
 
-/// The value of an environment variable, parsed as a `T`, or `default` if it is not set or empty.
+/// Returns the value of an environment variable, parsed as a `T`, or `default` if it is not set or empty.
 ///
 /// # Errors
 /// Returns an error if it cannot be parsed.
@@ -54,15 +54,15 @@ where
     if or(name, "").is_empty() { Ok(default) } else { parsed(name) }
 }
 
-/// The value of an environment variable, or `default` if it is not set.
+/// Returns the value of an environment variable, or `default` if it is not set.
 #[must_use]
 pub fn or(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// The SDK's configuration from the region and credentials in a Lambda function's environment, with the time-outs of
-/// [`patience`]. `AWS_ENDPOINT_URL`, or for one service a variable such as `AWS_ENDPOINT_URL_DYNAMODB`, sets another
-/// endpoint.
+/// Returns the SDK's configuration from the region and credentials in a Lambda function's environment, with the
+/// time-outs of [`patience`]. `AWS_ENDPOINT_URL`, or for one service a variable such as `AWS_ENDPOINT_URL_DYNAMODB`,
+/// sets another endpoint.
 ///
 /// This leaves out the other sources of the SDK's default chain: profiles, the metadata services of EC2 and ECS, web
 /// identities, proxies. Lambda has none of them, and they add 0.3 MB to a zipped package.
@@ -81,7 +81,7 @@ pub fn sdk_config() -> Result<SdkConfig, SettingError> {
     Ok(patience(config))
 }
 
-/// The HTTPS client of all of a function's clients. Clients with equal time-outs share connections.
+/// Returns the HTTPS client of all of a function's clients. Clients with equal time-outs share connections.
 ///
 /// TLS is rustls with ring. Measured for the first handshake and request of a program that does nothing else (x86-64,
 /// optimised for size; instructions in user space; zipped package):
@@ -103,15 +103,16 @@ fn https_client(trust_store: TrustStore) -> SharedHttpClient {
         .build_https()
 }
 
-/// The trusted root certificates: Amazon's own if they sign all endpoints of the region; the machine's in other partitions,
-/// or if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set. Reading a machine's 145 certificates takes 29 M instructions and 2.7 ms,
-/// reading these five 0.03 ms. And none of the other 140 can impersonate AWS.
+/// Returns the trusted root certificates: Amazon's own if they sign all endpoints of the region; the machine's in other
+/// partitions, or if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set. Reading a machine's 145 certificates takes 29 M
+/// instructions and 2.7 ms, reading these five 0.03 ms. And none of the other 140 can impersonate AWS.
 fn trust_store(region: &str) -> TrustStore {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| !or(name, "").is_empty());
     if named || !is_amazons(region) { TrustStore::default() } else { amazons() }
 }
 
-/// Whether Amazon signs the certificates of a region's endpoints: everywhere but in China and the isolated regions.
+/// Returns whether Amazon signs the certificates of a region's endpoints: everywhere but in China and the isolated
+/// regions.
 fn is_amazons(region: &str) -> bool {
     !region.starts_with("cn-") && !region.contains("-iso")
 }
@@ -139,8 +140,8 @@ impl LoadServiceConfig for EndpointVariables {
     }
 }
 
-/// `config` with time-outs for calls to DynamoDB and SQS from a function: an attempt without an answer for 1.5 seconds is
-/// probably lost, and is better repeated while the caller still waits.
+/// Returns `config` with time-outs for calls to DynamoDB and SQS from a function: an attempt without an answer for 1.5
+/// seconds is probably lost, and is better repeated while the caller still waits.
 #[must_use]
 pub fn patience(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()

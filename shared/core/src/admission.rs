@@ -185,7 +185,8 @@ fn bucket(caller: &Caller) -> Bucket {
     }
 }
 
-/// The network of one customer of an internet provider: an IPv4 address, or the first 64 bits of an IPv6 address.
+/// Returns the network of one customer of an internet provider: an IPv4 address, or the first 64 bits of an IPv6
+/// address.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -12,7 +12,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The principal of events that the caller causes.
+    /// Returns the principal of events that the caller causes.
     #[must_use]
     pub fn principal(&self) -> Principal {
         match self {
@@ -22,7 +22,7 @@ impl Caller {
         }
     }
 
-    /// The `clientType` of events that the caller causes.
+    /// Returns the `clientType` of events that the caller causes.
     #[must_use]
     pub fn client_type(&self) -> &'static str {
         match self {

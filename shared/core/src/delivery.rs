@@ -22,9 +22,10 @@ use crate::{
     time::Timestamp,
 };
 
-/// The key of the object with the events `first` to `last` whose delivery began at `at`: the destination's prefix,
-/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, a suffix of eight letters and digits, and `.json` (WireMock Cloud's layout). The
-/// Hive layout has `dt=YYYY-MM-DD/hour=HH/` instead of month and day. The keys of a replay are below `replay/` and its id.
+/// Returns the key of the object with the events `first` to `last` whose delivery began at `at`: the destination's
+/// prefix, `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, a suffix of eight letters and digits, and `.json` (WireMock Cloud's
+/// layout). The Hive layout has `dt=YYYY-MM-DD/hour=HH/` instead of month and day. The keys of a replay are below
+/// `replay/` and its id.
 ///
 /// The suffix is derived from the content, so that two deliveries that begin in the same millisecond differ.
 #[must_use]

@@ -96,19 +96,20 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Whether delivery to it is on.
+    /// Returns whether delivery to it is on.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.paused && !self.disabled
     }
 
-    /// The 12 digits of the account that must own the bucket.
+    /// Returns the 12 digits of the account that must own the bucket.
     #[must_use]
     pub fn bucket_owner(&self) -> &str {
         self.settings.bucket_owner.as_ref().map_or_else(|| self.role_arn.account(), AccountId::as_str)
     }
 
-    /// The entity of events about this destination. The entity type is WireMock Cloud's for an audit destination.
+    /// Returns the entity of events about this destination. The entity type is WireMock Cloud's for an audit
+    /// destination.
     #[must_use]
     pub fn entity(&self) -> Entity {
         Entity { id: self.id.to_string(), name: self.bucket.to_string(), entity_type: "S3_AUDIT_SINK" }

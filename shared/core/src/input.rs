@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         Self { members, faults }
     }
 
-    /// Whether one of these members is there and was not read yet.
+    /// Returns whether one of these members is there and was not read yet.
     #[must_use]
     pub fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.members.contains(name))
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         self.members.refuse_others(&mut self.faults);
     }
 
-    /// All faults.
+    /// Returns all faults.
     #[must_use]
     pub fn into_faults(mut self) -> Vec<Fault> {
         self.refuse_others();
@@ -202,7 +202,7 @@ pub struct Describer {
 }
 
 impl Describer {
-    /// The schema of `I`, and the schemas that it refers to, by their names. References begin with
+    /// Returns the schema of `I`, and the schemas that it refers to, by their names. References begin with
     /// `#/components/schemas/`.
     #[must_use]
     pub fn describe<I: Input>() -> (Value, BTreeMap<&'static str, Value>) {

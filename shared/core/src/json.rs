@@ -252,7 +252,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Whether member `key` is there and was not taken out.
+    /// Returns whether member `key` is there and was not taken out.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.members.iter().any(|(name, _)| name == key)

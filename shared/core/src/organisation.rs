@@ -59,7 +59,7 @@ pub struct PlanError;
 impl Plan {
     pub const ALL: &'static [Self] = &[Self::Free, Self::Team, Self::Enterprise, Self::EnterpriseTrial];
 
-    /// The number of destinations that it allows.
+    /// Returns the number of destinations that it allows.
     #[must_use]
     pub fn destinations(self) -> usize {
         match self {
@@ -188,7 +188,7 @@ impl OrganisationInput {
         Some(Self { name: name?, plan, retention })
     }
 
-    /// The new organisation. Its retention is `default` if the input has none.
+    /// Returns the new organisation. Its retention is `default` if the input has none.
     #[must_use]
     pub fn create(
         self,

@@ -39,7 +39,7 @@ impl User {
         Self { id: format!("portal-{}", role.as_str()), name: name.to_owned(), email: None }
     }
 
-    /// The principal of events that the user causes.
+    /// Returns the principal of events that the user causes.
     #[must_use]
     pub fn principal(&self) -> Principal {
         Principal { id: self.id.clone(), name: self.name.clone(), entity_type: "USER", email: self.email.clone() }
@@ -57,13 +57,13 @@ pub struct PortalLink {
 }
 
 impl PortalLink {
-    /// The id in events. It does not reveal the token.
+    /// Returns the id in events. It does not reveal the token.
     #[must_use]
     pub fn id(&self) -> String {
         hex::encode(&self.hash.0[..6])
     }
 
-    /// Whether it has not expired. A used link is deleted.
+    /// Returns whether it has not expired. A used link is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now
@@ -81,7 +81,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether it has not expired. An ended session is deleted.
+    /// Returns whether it has not expired. An ended session is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now

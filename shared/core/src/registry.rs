@@ -59,27 +59,27 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// A token of any organisation. The token determines the organisation.
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError>;
 
-    /// All tokens of an organisation.
+    /// Returns all tokens of an organisation.
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError>;
 
     /// Saves that a token was used at `at`, unless a later use than `unless_after` is saved. Does nothing if the token does
     /// not exist.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
 
-    /// A portal link that has not been used, strongly consistent. It can be expired.
+    /// Returns a portal link that has not been used, strongly consistent. It can be expired.
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError>;
 
-    /// A session that has not been ended, strongly consistent. It can be expired.
+    /// Returns a session that has not been ended, strongly consistent. It can be expired.
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError>;
 
-    /// A destination, strongly consistent.
+    /// Returns a destination, strongly consistent.
     async fn destination(
         &self,
         organisation: &OrganisationId,
         id: &DestinationId,
     ) -> Result<Option<Destination>, StoreError>;
 
-    /// All destinations of an organisation, strongly consistent.
+    /// Returns all destinations of an organisation, strongly consistent.
     async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError>;
 
     /// All active destinations, eventually consistent. A call of the platform.
@@ -89,7 +89,7 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// one. Returns whether it was.
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError>;
 
-    /// The last `limit` deliveries to a destination, the newest first.
+    /// Returns the last `limit` deliveries to a destination, the newest first.
     async fn deliveries(
         &self,
         organisation: &OrganisationId,
@@ -106,7 +106,7 @@ pub trait Registry: fmt::Debug + Send + Sync {
         report: &ConnectionTestReport,
     ) -> Result<(), StoreError>;
 
-    /// The result of a destination's last connection test, strongly consistent.
+    /// Returns the result of a destination's last connection test, strongly consistent.
     async fn last_connection_test(
         &self,
         organisation: &OrganisationId,

@@ -25,7 +25,7 @@ pub struct ServiceSettings {
 }
 
 impl ServiceSettings {
-    /// A service in `account`, in an unknown region, that can assume any role of another account.
+    /// Creates a service in `account`, in an unknown region, that can assume any role of another account.
     #[must_use]
     pub fn of(account: AccountId) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl ServiceSettings {
         }
     }
 
-    /// The partition in which it runs: `aws` if its region is unknown.
+    /// Returns the partition in which it runs: `aws` if its region is unknown.
     #[must_use]
     pub fn partition(&self) -> &'static str {
         self.region.as_ref().map_or("aws", Region::partition)

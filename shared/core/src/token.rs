@@ -141,7 +141,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether it has not expired. A revoked token is deleted.
+    /// Returns whether it has not expired. A revoked token is deleted.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| at > now)
@@ -153,8 +153,8 @@ impl Token {
 pub struct TokenText(String);
 
 impl TokenText {
-    /// A new random token and its id: `annals_<id>_<secret><checksum>`. The secret has 190 bits. The checksum lets secret
-    /// scanners and Annals recognise a mistyped token without a request.
+    /// Creates a new random token and its id: `annals_<id>_<secret><checksum>`. The secret has 190 bits. The checksum
+    /// lets secret scanners and Annals recognise a mistyped token without a request.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> (TokenId, Self) {
         let id = entropy::characters(entropy, BASE62, ID_CHARS);
@@ -164,7 +164,7 @@ impl TokenText {
         (TokenId(id), Self(text + &checksum))
     }
 
-    /// The id in `text`. `None` if it is not a token.
+    /// Returns the id in `text`. `None` if it is not a token.
     #[must_use]
     pub fn id_in(text: &str) -> Option<TokenId> {
         let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
@@ -173,20 +173,20 @@ impl TokenText {
         if text.len() == length && given == checksum(body) { id.parse().ok() } else { None }
     }
 
-    /// A new random token without an id, for a portal link or a session: 256 bits.
+    /// Creates a new random token without an id, for a portal link or a session: 256 bits.
     #[must_use]
     pub fn generate_plain(entropy: &dyn Entropy) -> Self {
         Self(entropy::characters(entropy, BASE62, PLAIN_CHARS))
     }
 
-    /// The hash of `text`. `None` if it does not have the form of a plain token.
+    /// Returns the hash of `text`. `None` if it does not have the form of a plain token.
     #[must_use]
     pub fn hash_of_plain(text: &str) -> Option<TokenHash> {
         let fits = text.len() == PLAIN_CHARS && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         fits.then(|| TokenHash::of(text))
     }
 
-    /// The text, to show it to its owner.
+    /// Returns the text, to show it to its owner.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -204,7 +204,7 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// The CRC-32 of `text` in six base-62 digits.
+/// Returns the CRC-32 of `text` in six base-62 digits.
 fn checksum(text: &str) -> String {
     let mut rest = crc32fast::hash(text.as_bytes()) as usize;
     let mut digits = [b'0'; CHECKSUM_CHARS];

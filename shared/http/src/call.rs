@@ -117,7 +117,7 @@ impl Call {
         Ok(organisation)
     }
 
-    /// The organisation's id in the path of a call that may create the organisation.
+    /// Returns the organisation's id in the path of a call that may create the organisation.
     ///
     /// # Errors
     /// Returns a fault if it is not a valid id.
@@ -149,13 +149,13 @@ impl<T> Call<T> {
         Ok(self.services.admission.charge(&self.caller, events)?)
     }
 
-    /// The fields of the request's log line, for its handler to set.
+    /// Returns the fields of the request's log line, for its handler to set.
     #[must_use]
     pub fn log_fields(&self) -> LogFields {
         self.parts.extensions.get::<LogFields>().cloned().unwrap_or_default()
     }
 
-    /// A parameter of the path, decoded.
+    /// Returns a parameter of the path, decoded.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
@@ -174,13 +174,13 @@ impl<T> Call<T> {
         &self.parts.headers
     }
 
-    /// The text of a header.
+    /// Returns the text of a header.
     #[must_use]
     pub fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.parts.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The bytes of a header, which need not be text.
+    /// Returns the bytes of a header, which need not be text.
     ///
     /// # Errors
     /// Returns a fault if the header is given more than once.
@@ -190,7 +190,7 @@ impl<T> Call<T> {
         if values.next().is_some() { Err(Fault::parameter(name, "is given more than once")) } else { Ok(value) }
     }
 
-    /// The `Content-Type` header.
+    /// Returns the `Content-Type` header.
     ///
     /// # Errors
     /// [`Problem::unsupported_media_type`] if it is given twice or is not text.
@@ -200,13 +200,13 @@ impl<T> Call<T> {
         if values.next().is_some() { Err(Problem::unsupported_media_type()) } else { value.transpose() }
     }
 
-    /// The query string as it was sent.
+    /// Returns the query string as it was sent.
     #[must_use]
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()
     }
 
-    /// The path as it was sent, without the base path.
+    /// Returns the path as it was sent, without the base path.
     #[must_use]
     pub fn path(&self) -> &str {
         self.parts.uri.path()
@@ -217,13 +217,13 @@ impl<T> Call<T> {
         self.parts.method.as_str()
     }
 
-    /// The URL of the call without its query, for links.
+    /// Returns the URL of the call without its query, for links.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}{}", self.root_url(), self.path())
     }
 
-    /// The URL that all paths of the service follow: scheme, host and base path.
+    /// Returns the URL that all paths of the service follow: scheme, host and base path.
     #[must_use]
     pub fn root_url(&self) -> String {
         let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
@@ -246,7 +246,7 @@ impl<T> Call<T> {
         context(&self.parts.headers, &self.parts.extensions)
     }
 
-    /// The caller, with the call as PactFlow's audit events describe one.
+    /// Returns the caller, with the call as PactFlow's audit events describe one.
     pub fn reader(&self) -> Reader {
         let params: Map<String, Value> = form_urlencoded::parse(self.query().as_bytes())
             .map(|(name, value)| (name.into_owned(), truncate(&value).into()))
@@ -276,7 +276,7 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// The token of the only `Authorization: Bearer` header. Of two headers it is unclear which one counts.
+/// Returns the token of the only `Authorization: Bearer` header. Of two headers it is unclear which one counts.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -304,8 +304,8 @@ fn check_query(query: &str) -> Result<(), Faults> {
     Faults::none_or(faults)
 }
 
-/// The client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that anybody
-/// can send.
+/// Returns the client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that
+/// anybody can send.
 #[must_use]
 pub fn address(extensions: &Extensions) -> Option<IpAddr> {
     match extensions.get::<RequestContext>() {
@@ -314,7 +314,7 @@ pub fn address(extensions: &Extensions) -> Option<IpAddr> {
     }
 }
 
-/// Where a request came from: from API Gateway on Lambda, from the connection locally.
+/// Returns where a request came from: from API Gateway on Lambda, from the connection locally.
 #[must_use]
 pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
     let ip_address = match extensions.get::<RequestContext>() {
@@ -330,19 +330,19 @@ pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePath(pub String);
 
-/// The [`BasePath`] of a request, or an empty text.
+/// Returns the [`BasePath`] of a request, or an empty text.
 #[must_use]
 pub fn base_path(extensions: &Extensions) -> &str {
     extensions.get::<BasePath>().map_or("", |base| &base.0)
 }
 
-/// Whether the caller used HTTPS. API Gateway accepts nothing else, and says so in this header.
+/// Returns whether the caller used HTTPS. API Gateway accepts nothing else, and says so in this header.
 #[must_use]
 pub fn is_https(headers: &HeaderMap) -> bool {
     headers.get("x-forwarded-proto").is_some_and(|scheme| scheme != "http")
 }
 
-/// The first kilobyte of a text that the caller chose, for audit events.
+/// Returns the first kilobyte of a text that the caller chose, for audit events.
 fn truncate(text: &str) -> String {
     const MAX_BYTES: usize = 1024;
     text[..text.floor_char_boundary(MAX_BYTES)].to_owned()

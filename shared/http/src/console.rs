@@ -32,7 +32,7 @@ impl Embedding {
         !self.origins.is_empty()
     }
 
-    /// The sources of the directive `frame-ancestors` (Content Security Policy Level 3).
+    /// Returns the sources of the directive `frame-ancestors` (Content Security Policy Level 3).
     fn sources(&self) -> String {
         if self.origins.is_empty() { "'none'".to_owned() } else { self.origins.join(" ") }
     }
@@ -118,7 +118,8 @@ pub fn redirect(location: &str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
 }
 
-/// A complete HTML document. `links` are the elements of its head that load the style sheet, the icon and the script.
+/// Writes a complete HTML document. `links` are the elements of its head that load the style sheet, the icon and the
+/// script.
 #[must_use]
 pub fn document(title: &str, links: &Markup, body: &Markup) -> Markup {
     html! {

@@ -87,7 +87,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The name as OpenAPI writes it, in lower case.
+    /// Returns the name as OpenAPI writes it, in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

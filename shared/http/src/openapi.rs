@@ -91,7 +91,7 @@ pub struct Document {
 }
 
 impl Description {
-    /// The document, without examples.
+    /// Returns the document, without examples.
     #[must_use]
     pub fn document(self) -> Document {
         let mut schemas = Schemas::new();
@@ -148,14 +148,14 @@ impl Schemas {
         }
     }
 
-    /// The schema of a part of a request, in which an optional member may be left out, but not be null.
+    /// Returns the schema of a part of a request, in which an optional member may be left out, but not be null.
     fn sent(&mut self, schema: SchemaOf) -> Value {
         let mut schema = schema(&mut self.sent);
         RecursiveTransform(refuse_null).transform(&mut schema);
         schema.to_value()
     }
 
-    /// The same schema itself instead of a reference to it.
+    /// Returns the same schema itself instead of a reference to it.
     fn inlined(&mut self, of: SchemaOf) -> Value {
         let schema = self.sent(of);
         let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
@@ -241,7 +241,7 @@ fn content(types: &[(&'static str, SchemaOf)], mut schema: impl FnMut(SchemaOf) 
     Value::Object(each.collect())
 }
 
-/// The parameters in the path, then the others.
+/// Returns the parameters in the path, then the others.
 fn parameters(endpoint: &Described, schemas: &mut Schemas) -> Vec<Value> {
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path.map(path_parameter).collect();
@@ -308,7 +308,7 @@ fn responses(endpoint: &Described, schemas: &mut Schemas) -> Value {
     Value::Object(responses)
 }
 
-/// The problems of an endpoint: its own, and those that follow from its access, method and scope.
+/// Returns the problems of an endpoint: its own, and those that follow from its access, method and scope.
 fn problems(endpoint: &Described) -> Vec<&'static Kind> {
     let mut problems = endpoint.documentation.problems.clone();
     if endpoint.callers == Callers::Anyone {
@@ -335,7 +335,7 @@ fn problems(endpoint: &Described) -> Vec<&'static Kind> {
     problems
 }
 
-/// The response with a status that problems of these kinds have.
+/// Returns the response with a status that problems of these kinds have.
 fn problem_response(status: u16, kinds: &[&Kind], schemas: &mut Schemas) -> Value {
     let meaning: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.code, kind.meaning)).collect();
     let codes: Vec<&str> = kinds.iter().map(|kind| kind.code).collect();

@@ -464,7 +464,7 @@ impl ProblemSummary {
         self.body.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The problem as JSON, with the request's id.
+    /// Returns the problem as JSON, with the request's id.
     pub(crate) fn with_request_id(&self, id: &str) -> axum::body::Body {
         let mut body = self.body.clone();
         body.insert("requestId".into(), id.into());

@@ -156,12 +156,12 @@ impl Reader {
         self.given.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// A parameter as it was given, for links.
+    /// Returns a parameter as it was given, for links.
     fn given(&self, name: &'static str) -> Option<(&'static str, String)> {
         self.given.iter().find(|(key, _)| key == name).map(|(_, value)| (name, value.clone()))
     }
 
-    /// The parameters of the filter as they were given, for links.
+    /// Returns the parameters of the filter as they were given, for links.
     fn given_filter(&self) -> Vec<(&'static str, String)> {
         let names = FILTERS.into_iter().chain(["q"]);
         names
@@ -408,13 +408,13 @@ impl PageQuery {
         })
     }
 
-    /// The parameters of the next page beside its cursor.
+    /// Returns the parameters of the next page beside its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let others = [&self.since, &self.until, &self.sort, &self.page_size];
         others.into_iter().flatten().chain(&self.filter).cloned()
     }
 
-    /// The parameters of a later read, which continues in chronological order, beside its cursor.
+    /// Returns the parameters of a later read, which continues in chronological order, beside its cursor.
     pub fn resumed_with(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.until.iter().chain(&self.page_size).chain(&self.filter).cloned()
     }
@@ -493,7 +493,7 @@ impl StatsQuery {
         Ok(Self { request, filter: reader.given_filter() })
     }
 
-    /// The parameters of the next part beside its cursor.
+    /// Returns the parameters of the next part beside its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let StatsRequest { since, until, interval, by, .. } = &self.request;
         let own = [

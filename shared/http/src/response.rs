@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-/// A response that is not cached.
+/// Creates a response that is not cached.
 pub fn with_body(status: StatusCode, media_type: &'static str, body: String) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -15,12 +15,12 @@ pub fn with_body(status: StatusCode, media_type: &'static str, body: String) -> 
     response
 }
 
-/// `value` as JSON, the members of each object in alphabetical order.
+/// Returns `value` as JSON, the members of each object in alphabetical order.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     json_as("application/json", status, value)
 }
 
-/// `value` in a media type that is written as JSON.
+/// Returns `value` in a media type that is written as JSON.
 pub fn json_as(media_type: &'static str, status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_value(value) {
         Ok(value) => with_body(status, media_type, value.to_string()),

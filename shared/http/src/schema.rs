@@ -23,7 +23,7 @@ impl<I: Input> JsonSchema for InputSchema<I> {
     }
 }
 
-/// A schema that is written as JSON.
+/// Returns a schema that is written as JSON.
 #[must_use]
 pub fn from_value(schema: Value) -> Schema {
     schema.try_into().unwrap_or_default()

@@ -20,7 +20,7 @@ pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
 /// The media type of JSON with links ("JSON Hypertext Application Language").
 const HAL: &str = "application/hal+json";
 
-/// A link to `url` with these query parameters.
+/// Returns a link to `url` with these query parameters.
 fn link(url: &str, parameters: &[(&str, String)]) -> Link {
     if parameters.is_empty() {
         return Link { href: url.to_owned() };
@@ -29,7 +29,7 @@ fn link(url: &str, parameters: &[(&str, String)]) -> Link {
     Link { href: format!("{url}?{query}") }
 }
 
-/// A link to the call itself.
+/// Returns a link to the call itself.
 fn link_to_self(call: &Call<Organisation>) -> Link {
     let query = if call.query().is_empty() { String::new() } else { format!("?{}", call.query()) };
     Link { href: call.url() + &query }

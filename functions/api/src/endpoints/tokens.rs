@@ -23,7 +23,7 @@ pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
     endpoints.endpoint::<CreateToken>().endpoint::<ListTokens>().endpoint::<RevokeToken>().endpoint::<RotateToken>()
 }
 
-/// The id of the token in the path, if the caller may change tokens of its role.
+/// Returns the id of the token in the path, if the caller may change tokens of its role.
 async fn changeable(services: &Services, call: &Call<Organisation>) -> Result<TokenId, Problem> {
     let id = call.path_parameter("token")?;
     let token = services.administration.token(&call.organisation.id, &id).await?;

@@ -24,7 +24,7 @@ impl Policy {
         Self { label, text: policy.pretty() }
     }
 
-    /// The policy that fixes a failure, if there is one.
+    /// Returns the policy that fixes a failure, if there is one.
     #[must_use]
     pub fn for_failure(code: FailureCode, setup: &Setup) -> Option<Self> {
         match code {
@@ -36,7 +36,7 @@ impl Policy {
     }
 }
 
-/// A message of AWS as a quotation.
+/// Writes a message of AWS as a quotation.
 pub(super) fn aws_message(message: &str) -> Markup {
     html! { p .hint .aws-message { "AWS answered: " q { bdi { (message) } } } }
 }

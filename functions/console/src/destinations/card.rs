@@ -135,7 +135,7 @@ impl Card {
         Self { details: Some(details), ..self }
     }
 
-    /// Whether the last test passed, and delivery has not started to fail since then.
+    /// Returns whether the last test passed, and delivery has not started to fail since then.
     fn passes_test(&self) -> bool {
         self.connection_test.as_ref().is_some_and(|test| test.passed) && self.has_current_test()
     }
@@ -145,7 +145,7 @@ impl Card {
         self.connection_test.as_ref().is_some_and(|test| test.tested_at >= failing_since)
     }
 
-    /// The address of an action on this destination.
+    /// Returns the address of an action on this destination.
     fn href(&self, action: &str, shell: &Shell) -> String {
         shell.href(&format!("/console/destinations/{}/{action}", self.id))
     }

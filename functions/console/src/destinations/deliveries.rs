@@ -193,7 +193,7 @@ fn is_late(delivery: &Delivery, destination: &Destination) -> bool {
     delivery.replay.is_none() && lag_seconds(delivery, destination) > MAX_USUAL_LAG_SECONDS
 }
 
-/// The end of a key. The key prefix is shown elsewhere.
+/// Returns the end of a key. The key prefix is shown elsewhere.
 fn end_of(key: &str) -> String {
     match key.char_indices().rev().nth(MAX_KEY_CHARS) {
         Some((index, _)) => format!("…{}", key.get(index..).unwrap_or(key)),

@@ -47,7 +47,7 @@ pub(super) fn service(is_published: bool) -> ServiceSettings {
     }
 }
 
-/// A destination that was just saved.
+/// Returns a destination that was just saved.
 pub(super) fn destination() -> Destination {
     Destination {
         id: "d00000000001".parse().unwrap(),
@@ -66,7 +66,7 @@ pub(super) fn destination() -> Destination {
     }
 }
 
-/// A destination whose values are as long as possible.
+/// Returns a destination whose values are as long as possible.
 pub(super) fn longest() -> Destination {
     let path = "!\"'&<>".repeat(70);
     Destination {
@@ -82,7 +82,7 @@ pub(super) fn working(destination: Destination) -> Destination {
     Destination { progress, ..destination }
 }
 
-/// The longest message of AWS that is stored.
+/// Returns the longest message of AWS that is stored.
 pub(super) fn longest_aws_message() -> String {
     format!("{HOSTILE}{}", "<".repeat(AWS_MAX_BYTES - HOSTILE.len()))
 }
@@ -100,7 +100,7 @@ pub(super) fn failing(destination: Destination, code: FailureCode, aws: &str) ->
     Destination { progress, ..destination }
 }
 
-/// A destination to which a delivery succeeded after the test.
+/// Returns a destination to which a delivery succeeded after the test.
 pub(super) fn delivered_after(report: &ConnectionTestReport) -> Destination {
     let last_success = Some(report.tested_at.plus(std::time::Duration::from_secs(60)));
     Destination { progress: Progress { last_success, ..Progress::default() }, ..destination() }
@@ -149,7 +149,7 @@ pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &s
     }
 }
 
-/// The card in full. `count` is the number of deliveries.
+/// Returns the card in full. `count` is the number of deliveries.
 pub(super) fn card(
     destination: &Destination,
     report: Option<&ConnectionTestReport>,

@@ -62,7 +62,7 @@ pub fn fields(destination: &Destination) -> Fields {
     ])
 }
 
-/// The input of the API. An empty region is detected; an empty owner is the role's account.
+/// Returns the input of the API. An empty region is detected; an empty owner is the role's account.
 fn body(form: &Fields) -> Value {
     let nullable = |name: &str| match form.get(name) {
         "" => Value::Null,

@@ -27,7 +27,7 @@ impl Reference {
         Self { id, name, entity_type, email }
     }
 
-    /// The name, or the id if there is no name, cut to `max` characters.
+    /// Returns the name, or the id if there is no name, cut to `max` characters.
     pub(super) fn label(&self, max: usize) -> String {
         let text = if self.name.trim().is_empty() { &self.id } else { &self.name };
         short(text, max)
@@ -97,7 +97,7 @@ impl Sentence {
         }
     }
 
-    /// The sentence as plain text.
+    /// Returns the sentence as plain text.
     #[must_use]
     pub(super) fn text(&self) -> String {
         let mut text = format!("{} {}", self.principal, self.verb);

@@ -78,7 +78,7 @@ pub(super) struct Part {
     pub(super) file_name: String,
 }
 
-/// The format with this name, and the name.
+/// Returns the format with this name, and the name.
 fn format(name: &str) -> Option<(Format, &'static str)> {
     match name {
         "ndjson" => Some((Format::Lines, "ndjson")),
@@ -87,7 +87,7 @@ fn format(name: &str) -> Option<(Format, &'static str)> {
     }
 }
 
-/// The number of the part that a view asks for.
+/// Returns the number of the part that a view asks for.
 fn part(view: &View) -> u64 {
     view.other("part").and_then(|part| part.parse().ok()).filter(|part| (1..1_000_000).contains(part)).unwrap_or(1)
 }

@@ -27,7 +27,7 @@ pub(super) fn organisation() -> OrganisationId {
     "acme".parse().unwrap()
 }
 
-/// A line with the members of Annals and then `members`.
+/// Returns a line with the members of Annals and then `members`.
 pub(super) fn line(sequence: u64, members: &str) -> Line {
     let at = NOW.minus(Duration::from_secs(100_000)).plus(Duration::from_secs(sequence));
     let id = EventId::new(&organisation(), at, sequence, 0);
@@ -38,7 +38,7 @@ pub(super) fn line(sequence: u64, members: &str) -> Line {
     Line { id, recorded_at: at, text }
 }
 
-/// A line with the members of `event`.
+/// Returns a line with the members of `event`.
 pub(super) fn line_of(sequence: u64, event: &Value) -> Line {
     let text = event.to_string();
     line(sequence, text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap())
@@ -63,7 +63,7 @@ pub(super) fn update() -> Value {
     })
 }
 
-/// An event that contains `text` everywhere.
+/// Returns an event that contains `text` everywhere.
 pub(super) fn hostile(text: &str) -> Value {
     let thing = json!({"id": text, "name": text, "entityType": text, "email": text});
     let state = |other: &str| json!({text: text, "same": {text: [text]}, "a": {format!("{text}{other}"): other}});

@@ -39,7 +39,7 @@ impl Node {
         }
     }
 
-    /// The member `key` of an object.
+    /// Returns the member `key` of an object.
     pub(super) fn member(&self, key: &str) -> Option<&Self> {
         let Self::Object(members) = self else { return None };
         members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
@@ -50,12 +50,12 @@ impl Node {
         serde_json::from_str(json).ok()
     }
 
-    /// The string member `key` of an object; empty if there is none.
+    /// Returns the string member `key` of an object; empty if there is none.
     pub(super) fn text_of(&self, key: &str) -> String {
         self.member(key).and_then(Self::text).unwrap_or_default()
     }
 
-    /// Whether it is null, or an array or object without elements.
+    /// Returns whether it is null, or an array or object without elements.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Scalar(json) => json == "null",
@@ -125,7 +125,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// A JSON string with invisible characters escaped.
+/// Returns a JSON string with invisible characters escaped.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     for (character, hidden) in invisible::characters(&json::quote(text)) {

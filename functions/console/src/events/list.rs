@@ -124,7 +124,7 @@ impl Row {
 }
 
 impl List {
-    /// The filter with its faults, without events.
+    /// Returns the filter with its faults, without events.
     pub(super) fn invalid(view: &View, faults: &[Fault]) -> Self {
         let form = FilterForm::of(view, faults, &[]);
         Self { form, chart: None, counted_since: None, content: Content::Invalid }
@@ -134,7 +134,7 @@ impl List {
         Self::invalid(view, &[Fault::parameter("from", "is not an event of your organisation")])
     }
 
-    /// The response with an invalid filter.
+    /// Returns the response with an invalid filter.
     pub(super) fn respond(&self, shell: &Shell) -> Response {
         ui::invalid_form(self.render(shell))
     }

@@ -155,7 +155,7 @@ impl View {
         (view, request)
     }
 
-    /// The query string for the API.
+    /// Returns the query string for the API.
     fn api_query(&self, own: &[&str]) -> String {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, false);
@@ -165,7 +165,7 @@ impl View {
         pairs.to_string()
     }
 
-    /// A parameter other than range and filter.
+    /// Returns a parameter other than range and filter.
     pub(super) fn other(&self, name: &str) -> Option<&str> {
         self.others.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -175,29 +175,30 @@ impl View {
         self.other("from").is_some()
     }
 
-    /// Whether there is a filter other than the range.
+    /// Returns whether there is a filter other than the range.
     pub(super) fn is_filtered(&self) -> bool {
         !self.filter.is_empty()
     }
 
-    /// The values of a filter parameter.
+    /// Returns the values of a filter parameter.
     pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.filter.iter().filter(move |(key, _)| *key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The query string of the newest events of this view.
+    /// Returns the query string of the newest events of this view.
     #[must_use]
     pub(super) fn query(&self) -> String {
         self.query_with(&[])
     }
 
-    /// The query string with its question mark, for links to the events of this view; empty if it is longer than `max` bytes.
+    /// Returns the query string with its question mark, for links to the events of this view; empty if it is longer
+    /// than `max` bytes.
     pub(super) fn suffix(&self, max: usize) -> String {
         let query = self.query();
         if query.is_empty() || query.len() > max { String::new() } else { format!("?{query}") }
     }
 
-    /// The query string with further parameters.
+    /// Returns the query string with further parameters.
     pub(super) fn query_with(&self, others: &[(&str, String)]) -> String {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, true);
@@ -206,7 +207,7 @@ impl View {
         pairs.to_string()
     }
 
-    /// The query string of a page of older events.
+    /// Returns the query string of a page of older events.
     pub(super) fn query_from(&self, start: &PageStart) -> String {
         let mut others = vec![("from", start.from.short())];
         others.extend(start.through.map(|through| ("through", through.short())));
@@ -214,23 +215,23 @@ impl View {
         self.query_with(&others)
     }
 
-    /// The same filter with another range.
+    /// Returns the same filter with another range.
     pub(super) fn with_range(&self, range: Range) -> Self {
         Self { range, filter: self.filter.clone(), others: Vec::new() }
     }
 
-    /// The same range without a filter.
+    /// Returns the same range without a filter.
     pub(super) fn unfiltered(&self) -> Self {
         Self { range: self.range.clone(), filter: Vec::new(), others: Vec::new() }
     }
 }
 
-/// The filter parameters, in the API's order.
+/// Returns the filter parameters, in the API's order.
 fn filter_names() -> impl Iterator<Item = &'static str> {
     FILTERS.into_iter().chain(["q"])
 }
 
-/// The parameter of a fault, and the rest of a sentence that begins with it.
+/// Returns the parameter of a fault, and the rest of a sentence that begins with it.
 pub(super) fn message(fault: &Fault) -> (&str, &str) {
     let (Place::Parameter(name) | Place::Pointer(name)) = &fault.place;
     match name.as_str() {

@@ -66,7 +66,7 @@ const CORPUS: &[&str] = &[
     "<x contenteditable onblur=alert(1)>lose focus!",
 ];
 
-/// The tags of a page without attribute values, and the values of all attributes that hold an address.
+/// Returns the tags of a page without attribute values, and the values of all attributes that hold an address.
 fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
     let (mut tags, mut addresses) = (Vec::new(), BTreeSet::new());
     for tag in html.split('<').skip(1).filter_map(|part| part.split('>').next()) {

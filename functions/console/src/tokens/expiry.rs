@@ -25,8 +25,8 @@ pub fn fields() -> [Field; 2] {
     ]
 }
 
-/// The member `expiresAt` of the API's input; `None` if the token does not expire. An invalid date stays as it is, so that the
-/// API's input refuses it.
+/// Returns the member `expiresAt` of the API's input; `None` if the token does not expire. An invalid date stays as it
+/// is, so that the API's input refuses it.
 pub(super) fn value(form: &Fields, now: Timestamp) -> Option<Value> {
     match form.get("expiresAt") {
         "never" => None,

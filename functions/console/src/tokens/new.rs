@@ -15,7 +15,7 @@ use super::{
 };
 use crate::prelude::*;
 
-/// `POST /console/tokens`. Only this response contains the token's text.
+/// Returns `POST /console/tokens`. Only this response contains the token's text.
 pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let services = &request.call.services;

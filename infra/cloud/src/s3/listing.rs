@@ -70,7 +70,7 @@ impl Query {
         })
     }
 
-    /// The part of the key up to the first delimiter behind the prefix, if there is one.
+    /// Returns the part of the key up to the first delimiter behind the prefix, if there is one.
     fn common_prefix<'a>(&self, key: &'a str) -> Option<&'a str> {
         let rest = key.strip_prefix(&self.prefix).filter(|_| !self.delimiter.is_empty())?;
         let end = self.prefix.len() + rest.find(&self.delimiter)? + self.delimiter.len();

@@ -223,7 +223,8 @@ async fn a_key_cannot_reach_into_another_bucket() {
     assert!(listed.contents().is_empty());
 }
 
-/// A bucket that everyone may read and list, with these keys, for requests without a signature. Returns its URL.
+/// Creates a bucket that everyone may read and list, with these keys, for requests without a signature. Returns its
+/// URL.
 async fn public_bucket(cloud: &Cloud, keys: &[&str]) -> String {
     let everyone = json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}});
     let bucket = Bucket { policy: Some(everyone), ..Bucket::new("public", CUSTOMER, "us-east-1") };
@@ -234,7 +235,7 @@ async fn public_bucket(cloud: &Cloud, keys: &[&str]) -> String {
     format!("{}/public", cloud.endpoints().s3)
 }
 
-/// The texts of all elements with this name, in order.
+/// Returns the texts of all elements with this name, in order.
 fn texts<'a>(xml: &'a str, element: &str) -> Vec<&'a str> {
     let (start, end) = (format!("<{element}>"), format!("</{element}>"));
     xml.split(&start).skip(1).filter_map(|rest| rest.split(&end).next()).collect()

@@ -58,7 +58,7 @@ impl Thing {
     }
 }
 
-/// A value of a member, other than `old` if it has a choice.
+/// Returns a value of a member, other than `old` if it has a choice.
 fn value(member: &Member, old: &Value, variables: &Map<String, Value>, random: &mut Random) -> Value {
     match member {
         Member::Preset => old.clone(),
@@ -108,7 +108,7 @@ impl Company {
         company
     }
 
-    /// The ids of all things of these kinds.
+    /// Returns the ids of all things of these kinds.
     pub(super) fn ids(&self, kinds: &[String]) -> Vec<String> {
         let things = kinds.iter().filter_map(|kind| self.things.get(kind.as_str())).flatten();
         things.map(|thing| thing.id.clone()).collect()
@@ -118,7 +118,7 @@ impl Company {
         self.things[self.kinds.get(id)?].iter().find(|thing| thing.id == id)
     }
 
-    /// One thing of these kinds and with this parent, as kind and index. The oldest are chosen most.
+    /// Chooses one thing of these kinds and with this parent, as kind and index. The oldest are chosen most.
     fn pick(&mut self, kinds: &[String], parent: Option<&str>) -> Option<(&'static str, usize)> {
         let groups = kinds.iter().filter_map(|kind| self.things.get_key_value(kind.as_str()));
         let groups: Vec<(&'static str, Vec<usize>)> = match parent {

@@ -19,12 +19,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number between the bounds, both included.
+    /// Returns a number between the bounds, both included.
     pub(super) fn between(&mut self, (from, to): (u64, u64)) -> u64 {
         from + self.next() % (to.saturating_sub(from) + 1)
     }
 
-    /// An index into `length` items, of which there is at least one.
+    /// Returns an index into `length` items, of which there is at least one.
     pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.next() % length.max(1) as u64).unwrap_or_default()
     }
@@ -37,7 +37,7 @@ impl Random {
         &choice[self.index(choice.len())]
     }
 
-    /// One of the items, each as often as its weight says.
+    /// Chooses one of the items, each as often as its weight says.
     pub(super) fn weighted<'a, T>(
         &mut self,
         mut choice: impl Iterator<Item = (usize, &'a T)> + Clone,

@@ -48,7 +48,7 @@ fn replace_token(successor: &Token, replaced: &Replaced) -> ConditionalWrite {
     }
 }
 
-/// The writes of `change`, each with the meaning of its failure.
+/// Returns the writes of `change`, each with the meaning of its failure.
 pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition)>, StoreError> {
     const NEW: &str = "attribute_not_exists(pk)";
     const FREE_OR_OURS: &str = "attribute_not_exists(pk) OR #organisation = :organisation";

@@ -182,7 +182,7 @@ pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId)
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("destination#{id}")).build()
 }
 
-/// The shard of a destination, one of [`SHARDS`].
+/// Returns the shard of a destination, one of [`SHARDS`].
 fn shard(id: &DestinationId) -> u64 {
     id.as_str().bytes().fold(0, |sum, byte| sum + u64::from(byte)) % SHARDS
 }
@@ -247,7 +247,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     Ok(item)
 }
 
-/// The parts of `advice` as JSON. `None` if its text says everything.
+/// Returns the parts of `advice` as JSON. `None` if its text says everything.
 fn advice_json(advice: &Advice) -> Result<Option<String>, StoreError> {
     if Advice::from(advice.to_string()) == *advice {
         return Ok(None);
@@ -481,7 +481,7 @@ impl DynamoStore {
         Ok(answer.item.map(Item))
     }
 
-    /// The index entries of `group` behind `after`, at most `limit`.
+    /// Returns the index entries of `group` behind `after`, at most `limit`.
     async fn listed(&self, group: String, after: Option<&str>, limit: Option<usize>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -509,7 +509,8 @@ impl DynamoStore {
         }
     }
 
-    /// The whole items of the index entries, in the same order, strongly consistent. Deleted items are left out.
+    /// Returns the whole items of the index entries, in the same order, strongly consistent. Deleted items are left
+    /// out.
     async fn whole(&self, listed: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut found = HashMap::new();
         let mut order = Vec::new();

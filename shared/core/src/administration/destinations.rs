@@ -268,7 +268,7 @@ impl Administration {
         Err(AdministrationError::Conflict(Conflict::Changed))
     }
 
-    /// The last `limit` deliveries to a destination, the newest first.
+    /// Returns the last `limit` deliveries to a destination, the newest first.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -280,7 +280,7 @@ impl Administration {
         Ok(self.registry.deliveries(&destination.organisation, &destination.id, limit).await?)
     }
 
-    /// The result of the last connection test, if it is not older than about 30 days.
+    /// Returns the result of the last connection test, if it is not older than about 30 days.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -343,7 +343,7 @@ fn due_at_once(mut destination: Destination) -> Destination {
     destination
 }
 
-/// A step of a connection test, as events record it: with the advice as text.
+/// Returns a step of a connection test, as events record it: with the advice as text.
 fn step_state(step: &Step) -> Value {
     let mut state = json!({"name": step.name, "outcome": step.outcome, "detail": step.detail});
     let optional = [

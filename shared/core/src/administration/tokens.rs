@@ -29,8 +29,8 @@ pub struct Rotation {
 }
 
 impl Administration {
-    /// The admission of callers with these tokens. It refuses a token that is revoked here at once; other processes refuse
-    /// it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
+    /// Returns the admission of callers with these tokens. It refuses a token that is revoked here at once; other
+    /// processes refuse it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
     #[must_use]
     pub fn admission(&self, platform: TokenHash, limits: RateLimits) -> Admission {
         Admission::new(self.registry.clone(), self.clock.clone(), self.known.clone(), platform, limits)
@@ -112,7 +112,7 @@ impl Administration {
         Ok(Rotation { token, text, replaced })
     }
 
-    /// An organisation's tokens, the oldest first. Expired tokens are included until their room is needed.
+    /// Returns an organisation's tokens, the oldest first. Expired tokens are included until their room is needed.
     ///
     /// # Errors
     /// Returns an error if the store fails.

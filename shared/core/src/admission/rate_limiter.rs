@@ -54,8 +54,8 @@ impl Rate {
         Ok(Self { per_second, burst })
     }
 
-    /// The time in which a bucket gains `units`, in nanoseconds. A multiple of the time for one unit, so that taking units
-    /// one by one makes no difference.
+    /// Returns the time in which a bucket gains `units`, in nanoseconds. A multiple of the time for one unit, so that
+    /// taking units one by one makes no difference.
     fn nanos(self, units: u32) -> u128 {
         u128::from(units) * 1_000_000_000_u128.div_ceil(self.per_second.into())
     }
@@ -184,8 +184,8 @@ fn duration(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// The time at which a bucket will be full: now or later, but never later than an empty one, even if the clock was set
-/// back.
+/// Returns the time at which a bucket will be full: now or later, but never later than an empty one, even if the clock
+/// was set back.
 fn full_at(all: &mut HashMap<Bucket, u128>, bucket: &Bucket, rate: Rate, now: Timestamp) -> u128 {
     let Some(full_at) = all.get_mut(bucket) else { return nanos(now) };
     *full_at = (*full_at).min(nanos(now) + rate.nanos(rate.burst));

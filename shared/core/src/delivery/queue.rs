@@ -41,6 +41,6 @@ pub trait ShipQueue: fmt::Debug + Send + Sync {
     /// Sends all of `orders`. After an error, some may have been sent.
     async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError>;
 
-    /// Whether orders wait or are being processed. Approximate.
+    /// Returns whether orders wait or are being processed. Approximate.
     async fn is_busy(&self) -> Result<bool, StoreError>;
 }

@@ -216,7 +216,7 @@ impl<'a> DestinationRun<'a> {
         Ok(Begun { lane: Lane::Replay, intent, load })
     }
 
-    /// The last sequence of the log, at the last delivery or now.
+    /// Returns the last sequence of the log, at the last delivery or now.
     async fn tail(&mut self) -> Result<u64, StoreError> {
         if let Some(tail) = self.tail {
             return Ok(tail);
@@ -303,7 +303,7 @@ impl<'a> DestinationRun<'a> {
         Ok(())
     }
 
-    /// The target of an intent's object, with the prefix that was in force when it began.
+    /// Returns the target of an intent's object, with the prefix that was in force when it began.
     fn target(&self, intent: &Intent) -> Target {
         Target { prefix: intent.prefix.clone(), ..Target::of(&self.organisation, &self.destination) }
     }
@@ -405,12 +405,12 @@ fn advance(destination: &mut Destination, lane: Lane, last: u64) {
     }
 }
 
-/// The number of sequences in a range.
+/// Returns the number of sequences in a range.
 fn length(range: &RangeInclusive<u64>) -> u64 {
     range.end() - range.start() + 1
 }
 
-/// What is left of `range` without `parts`, in order.
+/// Returns what is left of `range` without `parts`, in order.
 fn without(range: RangeInclusive<u64>, mut parts: Vec<RangeInclusive<u64>>) -> Vec<RangeInclusive<u64>> {
     parts.sort_by_key(|part| *part.start());
     let (mut next, last) = range.into_inner();

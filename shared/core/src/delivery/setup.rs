@@ -161,7 +161,7 @@ impl Setup {
     }
 }
 
-/// The parameters of the CloudFormation template that have a value.
+/// Returns the parameters of the CloudFormation template that have a value.
 fn parameters(values: &Values) -> [(&'static str, &str); 6] {
     [
         ("BucketName", &values.bucket),
@@ -173,7 +173,7 @@ fn parameters(values: &Values) -> [(&'static str, &str); 6] {
     ]
 }
 
-/// The template with each value as the `Default` of its parameter.
+/// Returns the template with each value as the `Default` of its parameter.
 fn template(values: &Values) -> String {
     let parameters = parameters(values);
     let mut filled = String::with_capacity(TEMPLATE.len() + 512);
@@ -201,7 +201,7 @@ fn template(values: &Values) -> String {
     filled
 }
 
-/// The script with the lines replaced that set the values.
+/// Returns the script with the lines replaced that set the values.
 fn script(values: &Values) -> String {
     let settings = [
         ("BUCKET", &values.bucket),
@@ -229,7 +229,7 @@ fn script(values: &Values) -> String {
     filled
 }
 
-/// The module's files, and the values of its variables.
+/// Returns the module's files, and the values of its variables.
 fn terraform(values: &Values) -> Vec<(&'static str, String)> {
     let variables = [
         ("bucket", &values.bucket),
@@ -268,7 +268,7 @@ fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     url
 }
 
-/// The region of a partition's global services.
+/// Returns the region of a partition's global services.
 fn main_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",
@@ -277,24 +277,24 @@ fn main_region(partition: &str) -> &'static str {
     }
 }
 
-/// `text` as one word of the shell (POSIX Shell Command Language, 2.2.2 "Single-Quotes").
+/// Returns `text` as one word of the shell (POSIX Shell Command Language, 2.2.2 "Single-Quotes").
 fn quote_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// `text` as a double-quoted YAML scalar (YAML 1.2, 5.7 "Escaped Characters"). Everything but printable ASCII is escaped,
-/// because parsers of YAML 1.1, such as CloudFormation's, break lines at more characters than others.
+/// Returns `text` as a double-quoted YAML scalar (YAML 1.2, 5.7 "Escaped Characters"). Everything but printable ASCII
+/// is escaped, because parsers of YAML 1.1, such as CloudFormation's, break lines at more characters than others.
 fn quote_yaml(text: &str) -> String {
     quote(text, |_, _| false)
 }
 
-/// `text` as an HCL string (HCL Native Syntax Specification, "Quoted Template"). Characters that would start an
+/// Returns `text` as an HCL string (HCL Native Syntax Specification, "Quoted Template"). Characters that would start an
 /// interpolation or a directive are escaped by number, which works after any character.
 fn quote_hcl(text: &str) -> String {
     quote(text, |character, next| matches!(character, '$' | '%') && next == Some('{'))
 }
 
-/// `text` as a double-quoted string, with the escapes that YAML and HCL have in common.
+/// Returns `text` as a double-quoted string, with the escapes that YAML and HCL have in common.
 fn quote(text: &str, is_special: impl Fn(char, Option<char>) -> bool) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -321,7 +321,7 @@ fn quote(text: &str, is_special: impl Fn(char, Option<char>) -> bool) -> String 
     quoted
 }
 
-/// `text` percent-encoded for a query string (RFC 3986, "Unreserved Characters").
+/// Returns `text` percent-encoded for a query string (RFC 3986, "Unreserved Characters").
 fn encode_query(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

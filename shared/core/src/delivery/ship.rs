@@ -155,8 +155,8 @@ impl Shipping {
         Ok(ShipReport { outcome, deliveries, lag_seconds })
     }
 
-    /// The age of the event at `next_sequence`, in seconds, counted from `from` at the earliest. `None` if there is no
-    /// such event or the log cannot be read.
+    /// Returns the age of the event at `next_sequence`, in seconds, counted from `from` at the earliest. `None` if
+    /// there is no such event or the log cannot be read.
     pub(super) async fn lag(
         &self,
         organisation: &OrganisationId,
@@ -168,7 +168,7 @@ impl Shipping {
     }
 }
 
-/// Whether delivery waits for the customer or for AWS, so that the operator of Annals can do nothing.
+/// Returns whether delivery waits for the customer or for AWS, so that the operator of Annals can do nothing.
 pub(super) fn is_outside_annals(code: FailureCode) -> bool {
     code.remedied_by() != RemediedBy::Operator
 }

@@ -55,7 +55,7 @@ pub enum SnippetKind {
 }
 
 impl SnippetKind {
-    /// A heading for the policy.
+    /// Returns a heading for the policy.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Advice {
         Self { lead: lead.into(), steps: steps.into() }
     }
 
-    /// All policies in it, in order.
+    /// Returns all policies in it, in order.
     pub fn snippets(&self) -> impl Iterator<Item = &Snippet> {
         std::iter::once(&self.lead).chain(&self.steps).flat_map(|prose| &prose.0).filter_map(|span| match span {
             Span::Policy(snippet) => Some(snippet),
@@ -164,12 +164,12 @@ impl From<Statement> for Prose {
     }
 }
 
-/// `text` as code.
+/// Returns `text` as code.
 pub(super) fn code(text: impl fmt::Display) -> Prose {
     Span::Code(text.to_string()).into()
 }
 
-/// `policy` as a policy to copy.
+/// Returns `policy` as a policy to copy.
 pub(super) fn snippet(kind: SnippetKind, policy: Policy) -> Prose {
     Span::Policy(Snippet { kind, policy }).into()
 }

@@ -68,7 +68,7 @@ pub enum StepName {
 }
 
 impl StepName {
-    /// The name in the API and in events.
+    /// Returns the name in the API and in events.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -189,7 +189,7 @@ fn test_object(key: &str, now: Timestamp) -> Object {
     }
 }
 
-/// Whether the put reached the bucket and was refused there.
+/// Returns whether the put reached the bucket and was refused there.
 fn has_reached_the_bucket(error: &SinkError) -> bool {
     let unreached = [
         FailureCode::BucketMissing,

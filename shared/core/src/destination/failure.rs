@@ -160,7 +160,7 @@ codes! {
 }
 
 impl FailureCode {
-    /// The code with this name. [`Self::Unknown`] if there is none, as for a code of a later version.
+    /// Returns the code with this name. [`Self::Unknown`] if there is none, as for a code of a later version.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::ALL.iter().copied().find(|code| code.as_str() == name).unwrap_or(Self::Unknown)
@@ -325,7 +325,7 @@ impl Failure {
     }
 }
 
-/// The answer from AWS. It always ends with the whole request id, because AWS Support asks for it.
+/// Returns the answer from AWS. It always ends with the whole request id, because AWS Support asks for it.
 fn answer(error: &SinkError) -> Option<String> {
     let Reason::Answered { status, code, message, .. } = &error.reason else { return None };
     let id = error.request_id.as_deref().map(|id| printable(id, 128)).filter(|id| !id.is_empty());

@@ -51,19 +51,19 @@ impl RoleArn {
         &self.0
     }
 
-    /// `aws`, `aws-cn` or `aws-us-gov`.
+    /// Returns `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
     pub fn partition(&self) -> &str {
         self.0.split(':').nth(1).unwrap_or_default()
     }
 
-    /// The 12 digits of the account.
+    /// Returns the 12 digits of the account.
     #[must_use]
     pub fn account(&self) -> &str {
         self.0.split(':').nth(4).unwrap_or_default()
     }
 
-    /// The role's name, without its path.
+    /// Returns the role's name, without its path.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
@@ -167,7 +167,7 @@ impl Region {
         &self.0
     }
 
-    /// `aws`, `aws-cn` or `aws-us-gov`.
+    /// Returns `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
     pub fn partition(&self) -> &'static str {
         match self.0.split('-').collect::<Vec<_>>().as_slice() {

@@ -62,20 +62,21 @@ enum Values {
 }
 
 impl Policy {
-    /// The permission of the role: put objects below `prefix` of `bucket`, and nothing else.
+    /// Returns the permission of the role: put objects below `prefix` of `bucket`, and nothing else.
     #[must_use]
     pub fn put_objects(partition: &str, bucket: &str, prefix: &str) -> Self {
         Statement::allow("s3:PutObject").on(objects(partition, bucket, prefix)).into()
     }
 
-    /// The trust of the role: `account` can assume it, with `external_id`.
+    /// Returns the trust of the role: `account` can assume it, with `external_id`.
     #[must_use]
     pub fn trust(partition: &str, account: &str, external_id: &str) -> Self {
         let root = format!("arn:{partition}:iam::{account}:root");
         Statement::allow("sts:AssumeRole").to(root).provided(Condition::external_id(external_id)).into()
     }
 
-    /// The permission of the role for a bucket with a KMS key: encrypt with `key` (an ARN, or `*`), through S3 only.
+    /// Returns the permission of the role for a bucket with a KMS key: encrypt with `key` (an ARN, or `*`), through S3
+    /// only.
     #[must_use]
     pub fn encrypt(partition: &str, key: &str) -> Self {
         let suffix = if partition == "aws-cn" { ".cn" } else { "" };
@@ -83,13 +84,14 @@ impl Policy {
         Statement::allow("kms:GenerateDataKey").on(key).provided(Condition::via(via)).into()
     }
 
-    /// The policy of a bucket in another account than the role's.
+    /// Returns the policy of a bucket in another account than the role's.
     #[must_use]
     pub fn bucket(target: &Target) -> Self {
         Statement::allow("s3:PutObject").to(target.role_arn.as_str()).on(target_objects(target)).into()
     }
 
-    /// The policy that narrows a session to the bucket and prefix, and to the key of the bucket, whatever the role allows.
+    /// Returns the policy that narrows a session to the bucket and prefix, and to the key of the bucket, whatever the
+    /// role allows.
     #[must_use]
     pub fn session(target: &Target) -> Self {
         let via = Values::Many(["s3.*.amazonaws.com", "s3.*.amazonaws.com.cn"].map(str::to_owned).into());
@@ -178,12 +180,12 @@ impl Condition {
     }
 }
 
-/// The ARN pattern of the objects below `prefix` of `bucket`.
+/// Returns the ARN pattern of the objects below `prefix` of `bucket`.
 fn objects(partition: &str, bucket: &str, prefix: &str) -> String {
     format!("arn:{partition}:s3:::{bucket}/{prefix}*")
 }
 
-/// The ARN pattern of the objects that are delivered to `target`.
+/// Returns the ARN pattern of the objects that are delivered to `target`.
 #[must_use]
 pub fn target_objects(target: &Target) -> String {
     objects(target.role_arn.partition(), target.bucket.as_str(), target.prefix.as_str())

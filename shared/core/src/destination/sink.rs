@@ -33,7 +33,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of `destination`.
+    /// Returns the target of `destination`.
     #[must_use]
     pub fn of(organisation: &Organisation, destination: &Destination) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Reason {
     /// The longest error code that is kept, in bytes.
     pub const CODE_MAX_BYTES: usize = 64;
 
-    /// An answer from AWS, with its texts bounded and without control characters.
+    /// Returns an answer from AWS, with its texts bounded and without control characters.
     #[must_use]
     pub fn answered(status: u16, code: &str, message: &str, bucket_region: Option<String>) -> Self {
         Self::Answered {
@@ -165,7 +165,7 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    /// The bucket's region, if the answer names another one than `target`, in the role's partition.
+    /// Returns the bucket's region, if the answer names another one than `target`, in the role's partition.
     #[must_use]
     pub fn learnt_region(&self, target: &Target) -> Option<Region> {
         let Reason::Answered { bucket_region: Some(name), .. } = &self.reason else { return None };

@@ -54,7 +54,7 @@ impl Destination {
 }
 
 impl State<'_> {
-    /// The state's name in the API.
+    /// Returns the state's name in the API.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -66,8 +66,8 @@ impl State<'_> {
         }
     }
 
-    /// A sentence without its full stop, and the time with which it ends, if any. These are WireMock Cloud's words as far
-    /// as it documents them.
+    /// Returns a sentence without its full stop, and the time with which it ends, if any. These are WireMock Cloud's
+    /// words as far as it documents them.
     #[must_use]
     pub fn sentence(&self) -> (&'static str, Option<Timestamp>) {
         match *self {

@@ -196,7 +196,7 @@ enum Extra {
 }
 
 impl Extra {
-    /// Whether the two must not be in one transaction.
+    /// Returns whether the two must not be in one transaction.
     fn collides_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Key { key, .. }, Self::Key { key: other, .. }) => key == other,

@@ -111,7 +111,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The detail of an API problem, worded for the user of a page.
+/// Returns the detail of an API problem, worded for the user of a page.
 fn detail(told: &ProblemSummary) -> &str {
     match told.code {
         "not_found" => "It does not exist any more, or it belongs to another organisation.",
@@ -143,7 +143,7 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     response
 }
 
-/// The page of a refusal. `has_link` adds a link to the console, for users whose session may still be valid.
+/// Writes the page of a refusal. `has_link` adds a link to the console, for users whose session may still be valid.
 #[must_use]
 pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, has_link: bool) -> Markup {
     let links = html! {

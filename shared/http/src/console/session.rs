@@ -80,15 +80,15 @@ impl FormData {
         Self(form_urlencoded::parse(&call.body).into_owned().take(MAX_FIELDS).collect())
     }
 
-    /// The value of a field without surrounding white space; empty if the form does not have the field.
+    /// Returns the value of a field without surrounding white space; empty if the form does not have the field.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim())
     }
 }
 
-/// The name of the session's cookie. The prefix binds it to this host and to HTTPS (RFC 6265bis, section 4.1.3.2). A local
-/// program has no HTTPS.
+/// Returns the name of the session's cookie. The prefix binds it to this host and to HTTPS (RFC 6265bis, section
+/// 4.1.3.2). A local program has no HTTPS.
 fn cookie_name(is_https: bool) -> &'static str {
     if is_https { "__Host-annals" } else { "annals" }
 }
@@ -101,8 +101,8 @@ fn session_token(headers: &HeaderMap) -> Option<&str> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// The `Set-Cookie` header of a new session. In an iframe of another site the cookie is a third-party cookie, so it is
-/// partitioned by that site (CHIPS).
+/// Returns the `Set-Cookie` header of a new session. In an iframe of another site the cookie is a third-party cookie,
+/// so it is partitioned by that site (CHIPS).
 #[must_use]
 pub fn session_cookie(headers: &HeaderMap, embedding: &Embedding, token: &str, seconds: u64) -> Option<HeaderValue> {
     let is_https = is_https(headers);
@@ -115,7 +115,8 @@ pub fn session_cookie(headers: &HeaderMap, embedding: &Embedding, token: &str, s
     HeaderValue::from_str(&format!("{name}={token}; Path=/; Max-Age={seconds}; HttpOnly{site}")).ok()
 }
 
-/// The value of [`FORM_TOKEN`] for a session. It cannot be computed without the cookie, and does not reveal the cookie.
+/// Returns the value of [`FORM_TOKEN`] for a session. It cannot be computed without the cookie, and does not reveal the
+/// cookie.
 #[must_use]
 pub fn form_token(session_token: &str) -> String {
     hex::encode(TokenHash::of(&format!("form of {session_token}")).0)
@@ -126,7 +127,7 @@ fn is_equal(given: &str, expected: &str) -> bool {
     TokenHash::of(given) == TokenHash::of(expected)
 }
 
-/// Whether the browser says that a page of another origin caused the request.
+/// Returns whether the browser says that a page of another origin caused the request.
 fn is_cross_origin(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
 }

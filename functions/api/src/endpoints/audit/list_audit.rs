@@ -78,7 +78,7 @@ impl Endpoint<Services> for ListAudit {
     }
 }
 
-/// The parameter of the cursor that a page begins with.
+/// Returns the parameter of the cursor that a page begins with.
 fn cursor_parameter(request: &PageRequest) -> &'static str {
     match request.start {
         Start::From(_) => "from",
@@ -111,7 +111,7 @@ struct AuditLinks {
 }
 
 impl AuditLinks {
-    /// The links as a `Link` header (RFC 8288). Values that callers sent are percent-encoded in them.
+    /// Returns the links as a `Link` header (RFC 8288). Values that callers sent are percent-encoded in them.
     fn header(&self) -> Option<HeaderValue> {
         let links = [("self", Some(&self.this)), ("next", self.next.as_ref()), ("resume", Some(&self.resume))];
         let links = links.into_iter().filter_map(|(name, link)| Some(format!("<{}>; rel=\"{name}\"", link?.href)));

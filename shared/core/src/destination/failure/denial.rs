@@ -70,13 +70,13 @@ impl Denial {
     }
 }
 
-/// The ARN of whoever was denied, from `User: arn:… is not authorized …`.
+/// Returns the ARN of whoever was denied, from `User: arn:… is not authorized …`.
 pub(super) fn caller(message: &str) -> Option<&str> {
     let arn = message.strip_prefix("User: ")?.split(' ').next()?;
     arn.starts_with("arn:").then_some(arn)
 }
 
-/// The ARN of the KMS key that `message` is about.
+/// Returns the ARN of the KMS key that `message` is about.
 pub(super) fn kms_key(message: &str) -> Option<&str> {
     let arn = message.split([' ', '"', '\'', ',']).find(|word| word.starts_with("arn:") && word.contains(":kms:"))?;
     let arn = arn.trim_end_matches('.');

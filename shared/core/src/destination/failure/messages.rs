@@ -661,7 +661,7 @@ impl Context<'_> {
         )
     }
 
-    /// The account that we call from, as AWS names it in its refusal.
+    /// Returns the account that we call from, as AWS names it in its refusal.
     fn our_account(&self) -> Option<String> {
         let account = denial::caller(self.answer)?.split(':').nth(4)?;
         let fits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
