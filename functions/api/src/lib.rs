@@ -1,6 +1,6 @@
-//! The HTTP API: which use case answers which request. [`endpoints`] has one file per endpoint.
+//! The HTTP API: it maps requests to use cases. [`endpoints`] has one file per endpoint.
 //!
-//! Architecture invariant: handlers are wiring. What is allowed and what is recorded is decided in the domain.
+//! Architecture invariant: handlers are wiring. The domain decides what is allowed and what is recorded.
 
 pub mod endpoints;
 

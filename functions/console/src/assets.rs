@@ -1,5 +1,5 @@
-//! The style sheet, the script and the icon. Each has a versioned address, which contains a hash of the content, so that
-//! browsers may keep the file for ever; and a fixed address, for pages that other functions render.
+//! The style sheet, the script and the icon. Each has a versioned address, which contains a hash of the content, so
+//! that browsers may cache the file forever, and a fixed address, for pages that other functions render.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Bar charts as SVG. Only the bars are SVG. Texts are HTML around it, so that they keep their size at any width.
+//! Bar charts as SVG. Only the bars are SVG. The texts around them are HTML, so that they keep their size at any width.
 
 use annals_core::time::Timestamp;
 use maud::{Markup, html};

@@ -1,6 +1,7 @@
 //! The fields of a form, with their values and faults.
 //!
-//! A field has the name of the member of the API's input that its value becomes, so the pointer of a fault names its field.
+//! A field has the same name as the member of the API's input that contains its value. So the pointer of a fault
+//! identifies the field.
 
 use annals_core::fault::{Faults, Place};
 use annals_http::console::session::FormData;

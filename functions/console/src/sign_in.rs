@@ -38,7 +38,7 @@ async fn start(request: ConsoleRequest) -> Response {
     console::redirect(&first_page(request.call.base_path(), request.session.role))
 }
 
-/// An administrator sets up the destination first; an auditor reads events.
+/// Returns the address of the user's first page: the destinations for an administrator, the events for an auditor.
 fn first_page(base: &str, role: Role) -> String {
     let section = if role == Role::Admin { Section::Destinations } else { Section::Events };
     format!("{base}{}", section.path())

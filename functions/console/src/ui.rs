@@ -94,7 +94,7 @@ pub fn number(number: u64) -> String {
     text
 }
 
-/// `1 event`, `2 events`.
+/// Returns the number with its noun, such as `1 event` or `2 events`.
 #[must_use]
 pub fn count(number_of: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(number_of), if number_of == 1 { one } else { many })

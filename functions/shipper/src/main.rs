@@ -1,4 +1,4 @@
-//! The shipper function. It does not connect before its first event, because nobody waits for its answer.
+//! The shipper function. It opens no connection before its first event, because no user waits for its answer.
 
 use annals_aws::{
     metrics::{self, NotDone},

@@ -118,7 +118,7 @@ struct Refused {
 }
 
 impl Shipment {
-    /// `appended` is what the shipment recorded in audit logs.
+    /// Creates the unit of a shipment. `appended` is what the shipment recorded in audit logs.
     #[must_use]
     pub fn of(order: Option<&ShipOrder>, result: &Result<ShipReport, ShipError>, appended: Appended) -> Self {
         let report = result.as_ref().ok();
@@ -154,7 +154,7 @@ impl UnitOfWork for Shipment {
 fn delivered(deliveries: &[Delivery]) -> Option<Delivered> {
     let sum =
         |of: fn(&Content) -> u64| deliveries.iter().filter_map(|delivery| delivery.content.as_ref()).map(of).sum();
-    // Replayed events are old by intent.
+    // Replayed events are always old, so they do not count as lag.
     let new = || deliveries.iter().filter(|delivery| delivery.replay.is_none());
     (!deliveries.is_empty()).then(|| Delivered {
         objects_delivered: deliveries.len(),

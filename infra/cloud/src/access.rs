@@ -1,5 +1,5 @@
-//! Whether a request is allowed. Owns how policies combine, and the reason of a refusal in AWS's words; it does not know
-//! where policies are kept, nor any protocol.
+//! Whether a request is allowed. Owns how policies combine, and the reason for a refusal in AWS's words. It does not
+//! know where policies are stored, and knows no protocol.
 //!
 //! The order is that of the IAM User Guide, *Policy evaluation logic*. An explicit deny in any policy refuses the request.
 //! Within an account, the identity's or the resource's policy has to allow it; across accounts, both have to. A session policy
@@ -33,9 +33,9 @@ impl Principal {
 /// Whether the resource's policy has to allow a request from its own account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consent {
-    /// Not if the identity's policy does: buckets and queues.
+    /// It need not allow the request if the identity's policy does: buckets and queues.
     Optional,
-    /// In any case: roles, whose trust policy this is.
+    /// It must always allow the request: roles, whose resource policy is the trust policy.
     Required,
 }
 

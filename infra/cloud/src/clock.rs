@@ -10,9 +10,10 @@ use std::{
 
 use time::OffsetDateTime;
 
-/// The time that session credentials, queue messages and the items of an in-memory DynamoDB expire by. Clones share it.
+/// The time that decides when session credentials, queue messages and the items of an in-memory DynamoDB expire. Clones
+/// share it.
 ///
-/// The age of a request's signature does not follow it: the SDKs sign with the system's time.
+/// It does not affect the age of a request's signature, because the SDKs sign with the system's time.
 #[derive(Debug, Clone)]
 pub struct Clock {
     /// `None`: the system's time.
@@ -21,7 +22,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Creates the system's time, plus what the clock is advanced by.
+    /// Creates a clock that shows the system's time, plus the time by which it is advanced.
     #[must_use]
     pub fn system() -> Self {
         Self { fixed_millis: None, advanced_millis: Arc::default() }

@@ -1,8 +1,8 @@
 //! Users with access keys, roles, sessions and buckets of all accounts. Owns them and their file; [`access`](super::access)
 //! decides on requests.
 //!
-//! The file is `aws.json`. It can be edited by hand: a change has an effect from the next request on. If an edit is invalid, it
-//! is logged, and the previous content stays in effect. Sessions are not in the file: they end with the process.
+//! The file is `aws.json`. It can be edited by hand: a change takes effect at the next request. If an edit is invalid,
+//! it is logged, and the previous content stays in effect. Sessions are not in the file: they end with the process.
 //!
 //! ```json
 //! {
@@ -58,7 +58,7 @@ pub struct AccessKey {
     /// `AKIA…` or `ASIA…`.
     pub id: String,
     pub secret: String,
-    /// Only a session has one.
+    /// `None` for a user's long-term key.
     pub session_token: Option<String>,
 }
 
@@ -439,11 +439,11 @@ impl Iam {
     pub(crate) fn open_session(&self, session: NewSession) -> Result<AccessKey, IamError> {
         let id = format!("ASIA{}", random_id()?);
         let secret = random_secret()?;
-        // As long as a token of AWS, so that nobody takes it for an identifier.
+        // The token is as long as one of AWS, so that programs do not use it as an identifier.
         let token = format!("FwoGZXIvYXdzE{}", base64_of(&entropy::random::<132>()?));
         let mut state = self.shared.lock();
         let now = self.shared.clock.now_millis();
-        // An expired session is kept for a day: its error is not the one of an unknown key.
+        // An expired session is kept for a day, because its error differs from that of an unknown key.
         state.sessions.retain(|_, session| session.expires_millis.saturating_add(86_400_000) > now);
         state.sessions.insert(
             id.clone(),
@@ -607,7 +607,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// Replaces the whole file, so that nobody reads half of it.
+/// Replaces the file as a whole, so that no reader sees a half-written file.
 fn write(path: &Path, document: &Document) -> Result<(), IamError> {
     let fault = |source| IamError::File { path: path.to_owned(), source };
     let mut text =

@@ -68,7 +68,8 @@ const TTL_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long [`Cloud::stop`] waits for running requests.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to start. By default nothing outlives the cloud: data is in memory or in a temporary directory.
+/// The options of a cloud. By default no data remains when the cloud stops: data is in memory or in a temporary
+/// directory.
 #[derive(Debug, Clone)]
 pub struct CloudOptions {
     /// The directory of `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. It is created if it does not exist.
@@ -78,7 +79,7 @@ pub struct CloudOptions {
     /// The region of the queues and of [`Cloud::sdk_config`]. `us-east-1` by default.
     pub region: String,
     pub ports: Ports,
-    /// The system's by default.
+    /// The system's clock by default.
     pub clock: Clock,
 }
 
@@ -141,7 +142,7 @@ pub struct Cloud {
     database: Database,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
-    // Dropped after the tasks, so that none of them writes into it any more.
+    // Dropped after the tasks, so that no task still writes into it.
     _temporary: Option<TempDir>,
 }
 
@@ -246,8 +247,8 @@ impl Cloud {
         sweep_ttl(self.database.clone()).await
     }
 
-    /// The configuration of SDK clients: these credentials, the cloud's region, and the endpoints of its services. The
-    /// process's environment has no influence.
+    /// Returns the configuration of SDK clients: these credentials, the cloud's region, and the endpoints of its
+    /// services. It does not depend on the process's environment.
     #[must_use]
     pub fn sdk_config(&self, key: &AccessKey) -> SdkConfig {
         let AccessKey { id, secret, session_token } = key.clone();

@@ -1,5 +1,5 @@
-//! IAM policy documents. Owns their grammar, and whether a statement applies to a request; how the policies of a request
-//! combine is [`access`](super::access)'s.
+//! IAM policy documents. Owns their grammar, and decides whether a statement applies to a request.
+//! [`access`](super::access) combines the policies of a request.
 //!
 //! The grammar is that of the IAM User Guide, *IAM JSON policy elements reference*. What is not supported is refused when a
 //! policy is stored, not ignored: `NotPrincipal`, policy variables (`${…}`), and numeric, date, IP address and set operators.
@@ -43,8 +43,8 @@ pub enum PolicyError {
 pub(crate) struct Context(BTreeMap<String, String>);
 
 impl Context {
-    /// The condition keys of every request. The embedded servers speak plain HTTP on one machine, and policies see a
-    /// secure transport as they would on AWS.
+    /// Returns the condition keys that every request has. The embedded servers use plain HTTP on one machine, but
+    /// policies see a secure transport, as they would on AWS.
     pub(crate) fn of(caller: Option<&Principal>) -> Self {
         Self::default()
             .with("aws:SecureTransport", "true")
@@ -118,7 +118,7 @@ enum PrincipalPattern {
     Anyone,
     Account(String),
     Arn(String),
-    /// A service or a federated identity: no caller here is one.
+    /// A service or a federated identity. No caller of the embedded cloud is one.
     Foreign,
 }
 
@@ -231,7 +231,7 @@ impl Statement {
     }
 
     fn reach(&self, who: Option<Who<'_>>, action: &str, resource: &str, context: &Context) -> Option<Reach> {
-        // The names of actions are the only part of a policy whose case does not matter.
+        // Action names are the only part of a policy that is compared without regard to case.
         let action_matches =
             self.actions.covers(|pattern| wildcard(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase()));
         let resource_matches =

@@ -1,16 +1,16 @@
-//! Standard queues: visibility timeouts, receive counts and dead letters. Owns their semantics as plain data that is
-//! handed the time; the protocol is [`sqs`](super::sqs)'s.
+//! Standard queues: visibility timeouts, receive counts and dead letters. Owns their semantics as plain data; callers
+//! pass the current time. [`sqs`](super::sqs) owns the protocol.
 //!
 //! Messages are in memory only: they are lost when the process ends.
 
 use std::collections::BTreeMap;
 
-/// How a queue behaves.
+/// The options of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueOptions {
     /// How long a received message stays invisible to others, in seconds, 0 to 43,200. 30 by default.
     pub visibility_timeout_seconds: u32,
-    /// Where a message goes that was received too often. `None`, the default: it stays.
+    /// Where a message is moved after it was received too often. `None`, the default: it stays in the queue.
     pub redrive: Option<Redrive>,
 }
 
@@ -20,7 +20,6 @@ impl Default for QueueOptions {
     }
 }
 
-/// A redrive policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redrive {
     /// The name of the dead-letter queue.
@@ -38,11 +37,11 @@ pub(crate) struct Message {
     pub(crate) receive_count: u32,
     /// The queue that the message was moved from.
     pub(crate) dead_letter_source: Option<String>,
-    /// When the message can be received. Until then it is in flight: there are no delayed messages here.
+    /// When the message can be received. Until then it is in flight, because these queues have no delayed messages.
     visible_millis: u64,
 }
 
-/// Names one receipt of one message.
+/// Identifies one receipt of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Handle {
     pub(crate) position: u64,
@@ -78,7 +77,7 @@ impl Queues {
         self.queues.insert(name.to_owned(), Queue { options, messages: BTreeMap::new() });
     }
 
-    /// Does nothing if there is no such queue, as the other operations.
+    /// Sends a message. Like the other operations, does nothing if there is no such queue.
     pub(crate) fn send(&mut self, name: &str, id: String, body: String, now_millis: u64) {
         let Some(queue) = self.queues.get_mut(name) else { return };
         let message = Message {
@@ -130,8 +129,8 @@ impl Queues {
         received
     }
 
-    /// Deletes a message if the handle is of its latest receipt. An older handle deletes nothing, and neither that nor
-    /// deleting twice is an error.
+    /// Deletes a message if the handle is from its latest receipt. An older handle deletes nothing. It is not an error
+    /// to use an older handle or to delete a message twice.
     pub(crate) fn delete(&mut self, name: &str, handle: &Handle) {
         let Some(queue) = self.queues.get_mut(name) else { return };
         if queue.messages.get(&handle.position).is_some_and(|message| message.receive_count == handle.receive_count) {

@@ -1,9 +1,10 @@
-//! S3: the `s3s` protocol server over files. Owns what `s3s-fs` does not have: accounts and permissions, which buckets exist
-//! in which region, listing, conditional reads, and that the writes to a key take turns. `s3s-fs` stores the bytes.
+//! S3: the `s3s` protocol server over files. Owns what `s3s-fs` does not have: accounts and permissions, which buckets
+//! exist in which region, listing, conditional reads, and that writes to a key happen one after the other. `s3s-fs`
+//! stores the bytes.
 //!
-//! It has less than S3: a key is a file's path, so it has no empty, `.` or `..` segment, is not the directory of another
-//! key, and has not much more than a hundred characters ([`KEY_NAME_MAX_BYTES`]). A request has at most 256 MiB. There are
-//! no versions, access control lists or encryption.
+//! It has limits that S3 does not have. A key is a file's path, so it cannot have an empty, `.` or `..` segment, cannot
+//! be the directory of another key, and cannot be much longer than a hundred characters ([`KEY_NAME_MAX_BYTES`]). A
+//! request has at most 256 MiB. There are no versions, access control lists or encryption.
 
 mod conditions;
 mod listing;
@@ -217,7 +218,7 @@ fn iam_fault(error: IamError) -> S3Error {
     }
 }
 
-/// Who signed a request that the gate let pass.
+/// The caller who signed a request that was allowed.
 #[derive(Clone)]
 struct Caller(Option<Principal>);
 
@@ -310,7 +311,7 @@ fn authorize(
     }
 }
 
-/// A key is a path below the bucket's directory; `..` would lead into another bucket.
+/// Checks that the key is a path below the bucket's directory. `..` would lead into another bucket.
 fn check_key(bucket: &str, key: &str) -> S3Result<()> {
     let path = key.strip_suffix('/').unwrap_or(key);
     if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) || key.contains('\0') {
@@ -368,12 +369,12 @@ impl Buckets {
         self.iam.bucket(name).ok_or_else(no_such_bucket)
     }
 
-    /// A directory is not an object, although its path exists.
+    /// Returns whether the key's path is a directory. A directory is not an object.
     fn is_directory(&self, bucket: &str, key: &str) -> bool {
         self.directory.join(bucket).join(key).is_dir()
     }
 
-    /// As S3 does, says that a key does not exist only to callers that may list the bucket.
+    /// Reports that a key does not exist only to callers that may list the bucket, as S3 does.
     fn hide_missing<T>(&self, result: S3Result<T>, request: &Asked) -> S3Result<T> {
         match result {
             Err(error) if matches!(error.code(), S3ErrorCode::NoSuchKey) => {

@@ -1,5 +1,5 @@
 //! SQS over the AWS JSON 1.0 protocol: sending in batches, receiving, deleting, and a queue's attributes. Owns the
-//! parameters and the permissions; how a queue behaves is [`queue`](super::queue)'s.
+//! parameters and the permissions. [`queue`](super::queue) owns the behaviour of a queue.
 //!
 //! A parameter that is not supported is refused, not ignored. Not supported: creating queues over HTTP, FIFO queues, queue
 //! policies (so requests from other accounts are denied), long polling, delays, message attributes, changing a message's
@@ -222,7 +222,7 @@ impl Sqs {
             ));
         }
         Ok(input.answer(|body| {
-            // The characters of XML 1.0. SQS refuses the others.
+            // The characters that XML 1.0 allows. SQS refuses all others.
             let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..);
             if body.is_empty() || !body.chars().all(is_allowed) {
                 let name = "InvalidMessageContents";
@@ -325,7 +325,7 @@ fn is_wanted(wanted: &[String], name: &str) -> bool {
     wanted.iter().any(|wanted| wanted == "All" || wanted == name)
 }
 
-/// By this the sender checks that the body arrived unchanged.
+/// Returns the MD5 of a body. With it the sender checks that the body arrived unchanged.
 fn md5(body: &str) -> String {
     hex::encode(Md5::checksum(body.as_bytes()))
 }

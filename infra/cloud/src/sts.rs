@@ -134,7 +134,8 @@ impl Sts {
             );
             Refusal::new(StatusCode::FORBIDDEN, "AccessDenied", message)
         };
-        // The message is the same if the role does not exist: whoever may not assume a role must not learn about it.
+        // The message is the same if the role does not exist: a caller that may not assume a role must not learn
+        // whether it exists.
         let role = self.iam.trusted_role(&asked.role_arn).ok_or_else(|| refuse(""))?;
         let context = Context::of(Some(caller))
             .with_some("sts:ExternalId", asked.external_id.as_deref())

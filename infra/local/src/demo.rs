@@ -1,8 +1,9 @@
-//! Weeks of audit events of an invented company, as its API mocking product would post them: for a demonstration, and for
-//! budgets that are stated for realistic events. The data is in `demo/company.json`. A seed decides everything; there is no
-//! clock.
+//! Weeks of audit events of an invented company, as its API mocking product would post them: for a demonstration, and
+//! for budgets that are stated for realistic events. The data is in `demo/company.json`. The events depend only on a
+//! seed, not on a clock.
 //!
-//! Nothing is posted here, and `occurredAt` is not set: only the caller knows when a week begins.
+//! This module does not post the events and does not set `occurredAt`, because only the caller knows when a week
+//! begins.
 
 mod company;
 mod random;
@@ -36,11 +37,12 @@ pub fn week(seed: u64) -> Vec<DemoEvent> {
     weeks(seed).take_while(|event| event.at < WEEK).collect()
 }
 
-/// One week after the other, without end, of the same people and things.
+/// Returns an endless sequence of weeks of the same company.
 pub fn weeks(seed: u64) -> impl Iterator<Item = DemoEvent> {
     let mut company = Company::new(seed);
     (0..).flat_map(move |number| {
-        // All is planned first and done afterwards, in the order of time, so that `before` is true.
+        // All tasks are planned first and then done in chronological order, so that `before` contains the actual
+        // earlier state.
         let tasks = week::plan(&mut company);
         let at = |millis| WEEK * number + Duration::from_millis(millis);
         let happened = |task: &Task| Some(DemoEvent { at: at(task.at_millis), body: company.act(task)? });

@@ -1,5 +1,5 @@
-//! What a local run begins with: a platform token, an organisation with a token of each role, and a customer's bucket and role
-//! in another account.
+//! The content that a local run begins with: a platform token, an organisation with a token of each role, and a
+//! customer's bucket and role in another account.
 
 use std::{
     collections::BTreeMap,
@@ -97,7 +97,7 @@ pub enum History {
     LastWeek,
 }
 
-/// Creates all of it, or returns what an earlier run created in the data directory.
+/// Creates the demonstration, or returns the one that an earlier run created in the data directory.
 ///
 /// # Errors
 /// Returns an error if the store or a file fails.
@@ -170,7 +170,7 @@ fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }
 }
 
-/// Returns midnight UTC of the Monday in the week before the one of `now`.
+/// Returns midnight UTC on Monday of the week before that of `now`.
 fn last_monday(now: Timestamp) -> Timestamp {
     const DAY: u64 = 24 * 60 * 60 * 1000;
     // The Unix epoch was a Thursday.
@@ -204,7 +204,7 @@ fn with_time(event: &demo::DemoEvent, begin: Timestamp) -> serde_json::Value {
     body
 }
 
-/// Shows the time in milliseconds at which the history has arrived.
+/// A clock that shows the current time of the recorded history, in milliseconds since the epoch.
 #[derive(Debug)]
 struct HistoryClock(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! The whole system in one process, on an embedded AWS. Owns the wiring; nothing in here is deployed.
+//! The whole system in one process, on an embedded AWS. Owns the wiring. This crate is not deployed.
 //!
 //! - [`system`]: the functions, the schedule and the queue behind one address
 //! - [`demonstration`]: the organisation, tokens, bucket and role to begin with

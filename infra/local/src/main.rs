@@ -52,7 +52,7 @@ struct Options {
 async fn main() -> anyhow::Result<()> {
     telemetry::start_text();
     let options = Options::parse();
-    // Other programs wait for this file. One of an earlier run would mislead them.
+    // Other programs wait for this file. A file from an earlier run would mislead them.
     if let Some(file) = options.info_file.as_deref().filter(|file| file.exists()) {
         fs::remove_file(file).with_context(|| format!("cannot replace {}", file.display()))?;
     }
@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file so that a program that waits for it never reads half of it.
+/// Writes a file in one step, so that a program that waits for it never reads a half-written file.
 fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     let beside = file.with_extension("partial");
     fs::write(&beside, text).with_context(|| format!("cannot write {}", beside.display()))?;

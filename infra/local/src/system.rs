@@ -61,7 +61,7 @@ pub struct System {
 }
 
 impl System {
-    /// Starts everything. When this returns, all of it responds.
+    /// Starts all parts of the system. When this returns, all of them respond.
     ///
     /// # Errors
     /// Returns an error if a port is taken or the data cannot be read.
@@ -174,7 +174,7 @@ struct Triggers {
     shipper: Shipper,
     queue: aws_sdk_sqs::Client,
     queue_url: String,
-    /// Held while receiving, so that a requested tick reports everything that it caused.
+    /// Held while messages are received, so that a requested tick reports everything that it caused.
     turn: Mutex<()>,
 }
 
@@ -247,8 +247,8 @@ impl Triggers {
     }
 }
 
-/// Returns `config` with time limits that only a call that hangs reaches: the embedded AWS shares the processor with
-/// everything else on this machine.
+/// Returns `config` with long time limits, which only a call that hangs reaches: the embedded AWS shares the processor
+/// with everything else on this machine.
 fn patient(config: SdkConfig) -> SdkConfig {
     const LIMIT: Duration = Duration::from_secs(60);
     let timeouts = TimeoutConfig::builder().connect_timeout(LIMIT).operation_timeout(LIMIT).build();

@@ -99,7 +99,7 @@ pub struct Appends {
 }
 
 impl Appends {
-    /// `None` if nothing was appended or attempted.
+    /// Returns `None` if nothing was appended and no append was attempted.
     #[must_use]
     pub fn of(appended: Appended) -> Option<Self> {
         let Appended { events, bytes, retries } = appended;
@@ -147,7 +147,7 @@ tokio::task_local! {
     static INVOCATION: String;
 }
 
-/// From now on [`emit`] writes to standard output, with the function's name from Lambda's environment.
+/// Makes [`emit`] write to standard output, with the function's name from Lambda's environment.
 pub(crate) fn start() {
     THIS_FUNCTION.get_or_init(|| crate::settings::or("AWS_LAMBDA_FUNCTION_NAME", "annals"));
 }

@@ -26,7 +26,7 @@ use aws_sdk_s3::{
     types::ChecksumAlgorithm,
 };
 
-/// Credentials are not used any more this long before their end.
+/// Credentials are no longer used from this long before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
 /// The most retries of a put that collides with another put of the same key (S3's ConditionalRequestConflict).
 const CONFLICT_RETRIES: u32 = 3;
@@ -53,8 +53,8 @@ pub struct SinkPatience {
 }
 
 impl SinkPatience {
-    /// For a caller who waits. A connection test calls AssumeRole and PutObject at most twice each, which takes at most 22
-    /// seconds; API Gateway allows 30.
+    /// Returns the limits for a caller who waits. A connection test calls AssumeRole and PutObject at most twice each,
+    /// which takes at most 22 seconds; API Gateway allows 30.
     #[must_use]
     pub fn interactive() -> Self {
         Self {
@@ -117,7 +117,7 @@ struct Session {
 }
 
 impl S3ObjectSink {
-    /// `config` has Annals' own identity, region and endpoints.
+    /// Creates a sink. `config` contains Annals' own identity, region and endpoints.
     #[must_use]
     pub fn new(config: &SdkConfig, clock: Arc<dyn Clock>) -> Self {
         Self::with_patience(config, clock, SinkPatience::default())
@@ -245,7 +245,7 @@ impl ObjectSink for S3ObjectSink {
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
         let session = self.open_session(target, external_id).await?;
         if external_id == target.external_id {
-            // The next put uses what the role allows now.
+            // Keep the new session, so that the next put uses the current permissions of the role.
             self.keep(SessionKey::of(target), session);
         }
         Ok(())
@@ -311,7 +311,7 @@ fn bucket_region(answer: &HttpResponse) -> Option<String> {
     if let Some(region) = element("Region").filter(|name| is_region(name)) {
         return Some(region.to_owned());
     }
-    // The last label that is a region: the labels before can belong to the bucket's name.
+    // Take the last label that is a region, because the labels before it can belong to the bucket's name.
     let endpoint = element("Endpoint")?;
     let labels = endpoint.rsplit('.').map(|label| label.strip_prefix("s3-").unwrap_or(label));
     labels.into_iter().find(|label| is_region(label)).map(str::to_owned)

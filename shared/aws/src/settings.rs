@@ -105,13 +105,13 @@ fn https_client(trust_store: TrustStore) -> SharedHttpClient {
 
 /// Returns the trusted root certificates: Amazon's own if they sign all endpoints of the region; the machine's in other
 /// partitions, or if `SSL_CERT_FILE` or `SSL_CERT_DIR` is set. Reading a machine's 145 certificates takes 29 M
-/// instructions and 2.7 ms, reading these five 0.03 ms. And none of the other 140 can impersonate AWS.
+/// instructions and 2.7 ms, reading these five 0.03 ms. Also, the owners of the other 140 cannot impersonate AWS.
 fn trust_store(region: &str) -> TrustStore {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| !or(name, "").is_empty());
     if named || !is_amazons(region) { TrustStore::default() } else { amazons() }
 }
 
-/// Returns whether Amazon signs the certificates of a region's endpoints: everywhere but in China and the isolated
+/// Returns whether Amazon signs the certificates of a region's endpoints: everywhere except in China and the isolated
 /// regions.
 fn is_amazons(region: &str) -> bool {
     !region.starts_with("cn-") && !region.contains("-iso")
@@ -140,8 +140,8 @@ impl LoadServiceConfig for EndpointVariables {
     }
 }
 
-/// Returns `config` with time-outs for calls to DynamoDB and SQS from a function: an attempt without an answer for 1.5
-/// seconds is probably lost, and is better repeated while the caller still waits.
+/// Returns `config` with time-outs for calls to DynamoDB and SQS from a function: an attempt without an answer after
+/// 1.5 seconds is probably lost, so it is repeated while the caller still waits.
 #[must_use]
 pub fn patience(config: SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()

@@ -1,7 +1,8 @@
 //! The use cases of the platform and of an organisation's administrators. Every change is committed with the event that
 //! records it.
 //!
-//! This file has the organisations. [`tokens`], `destinations` and [`portal`] (links and sessions) have the rest.
+//! This file contains the use cases of organisations. The others are in [`tokens`], `destinations` and [`portal`]
+//! (links and sessions).
 
 mod destination_input;
 mod destinations;
@@ -43,7 +44,7 @@ pub enum AdministrationError {
     /// The input contradicts what is stored.
     #[error("the input contradicts what is stored")]
     Input(Fault),
-    /// The token's predecessor or successor, which is this token, is still valid.
+    /// A rotation cannot begin, because this token, the predecessor or successor of the token, is still valid.
     #[error("a rotation is in progress: token {0} is valid too")]
     RotationInProgress(TokenId),
     /// Another replay to the same destination is unfinished.
@@ -76,7 +77,6 @@ pub struct Actor {
     pub context: Context,
 }
 
-/// The use cases of administration.
 #[derive(Debug, Clone)]
 pub struct Administration {
     log: Arc<Log>,
@@ -109,7 +109,7 @@ impl Administration {
         organisation.ok_or(AdministrationError::NotFound)
     }
 
-    /// At most `limit` organisations behind `after`, in the order of their ids.
+    /// Returns at most `limit` organisations whose ids follow `after`, in the order of their ids.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -122,7 +122,7 @@ impl Administration {
     }
 
     /// Creates or changes an organisation, and disables or enables its destinations according to its plan. A request
-    /// without a change changes and records nothing.
+    /// that changes nothing is not recorded.
     ///
     /// # Errors
     /// Returns a conflict if somebody else changes it at the same time, or an error if the store fails.
@@ -176,7 +176,6 @@ impl Administration {
     }
 }
 
-/// The result of a put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
     Created(Organisation),

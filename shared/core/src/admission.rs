@@ -1,9 +1,10 @@
 //! Admission: authenticates bearer tokens and limits the rate of callers. It does not authorise, and knows nothing about
 //! requests.
 //!
-//! Every process refuses a revoked token within [`KNOWN_FOR`] of the answer that confirmed the revocation: it knows a token
-//! for that long from *before* a strongly consistent read began, and such a read sees every revocation confirmed before
-//! it. This costs one read unit for each token, process and half second of use. Failed authentications are not cached.
+//! Every process refuses a revoked token within [`KNOWN_FOR`] of the answer that confirmed the revocation: it keeps a
+//! token for that long, counted from a time *before* a strongly consistent read of the token began. Such a read sees
+//! every revocation that was confirmed before it began. This costs one read unit for each token, process and half
+//! second of use. Failed authentications are not cached.
 //!
 //! - [`known_tokens`]: a cache of tokens
 //! - [`rate_limiter`]: token buckets, in the networking sense
@@ -38,9 +39,9 @@ pub use known_tokens::KNOWN_FOR;
 
 /// The precision of a token's last use: it is saved again when the saved time is this old.
 pub const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
-/// The longest time that a request waits for saving its token's use.
+/// The longest time that a request waits while the use of its token is saved.
 const NOTE_PATIENCE: Duration = Duration::from_millis(100);
-/// How long no use is saved after a failure, to spare a registry that has problems.
+/// After a failure, no use is saved for this time, so that a registry with problems gets less load.
 const NOTE_REST: Duration = Duration::from_secs(60);
 /// A batch costs one unit for this many events. Any other request costs one unit.
 const EVENTS_A_UNIT: usize = 10;
@@ -92,8 +93,8 @@ impl Admission {
     /// Authenticates a bearer token of the platform or of an organisation, and counts one request. `address` is the address
     /// of the caller, if it can be trusted.
     ///
-    /// A text without the form of a token is refused without a read. A wrong token costs a read, so these have a rate for
-    /// each address.
+    /// A text without the form of a token is refused without a read. A wrong token costs a read, so failed
+    /// authentications have a rate limit for each address.
     ///
     /// # Errors
     /// Returns an error if the token is not valid, too many requests were made, or the store fails.
@@ -129,7 +130,8 @@ impl Admission {
         }
     }
 
-    /// Counts the `events` of an admitted request: a batch costs one unit for ten events, the unit of the request included.
+    /// Counts the `events` of an admitted request: a batch costs one unit for ten events, including the unit that the
+    /// request has already cost.
     ///
     /// # Errors
     /// Returns [`AdmissionError::TooMany`] with the time after which the whole request would be accepted.
@@ -144,7 +146,7 @@ impl Admission {
             return Ok(Caller::Platform);
         }
         let id = TokenText::id_in(bearer).ok_or(AdmissionError::Unknown)?;
-        // Before the read, which can miss later revocations.
+        // The time is taken before the read, because the read can miss later revocations.
         let begun = self.clock.now();
         if let Some(token) = self.known.get(&hash, begun) {
             return if token.is_live(begun) { Ok(Caller::Token(token)) } else { Err(AdmissionError::Unknown) };
@@ -154,7 +156,7 @@ impl Admission {
         let token = self.registry.token(&id, Consistency::Strong).await?;
         let now = self.clock.now();
         let Some(token) = token.filter(|token| token.hash == hash && token.is_live(now)) else {
-            // The check before the next read enforces the limit.
+            // The result is ignored, because the check before the next read enforces the limit.
             let _ = self.limiter.spend(stranger, 1, now);
             return Err(AdmissionError::Unknown);
         };

@@ -4,8 +4,9 @@
 //! - [`filter`]: which events match
 //! - [`stats`]: counts of events over time
 //!
-//! A page is read first, so an invalid cursor changes nothing. Then the read is recorded, and the page is completed up to
-//! the event before that record. So a page never shows its own read and misses no event recorded before it.
+//! A page is read first, so an invalid cursor changes nothing. Then the read is recorded as an event. Then the page is
+//! completed with the events before that record. So a page never shows its own read and misses no event recorded before
+//! it.
 
 pub mod browse;
 pub mod filter;
@@ -41,7 +42,7 @@ use crate::{
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Sequences have 40 bits in event ids.
 const MAX_SEQUENCE: u64 = (1 << 40) - 1;
-/// The maximum that is read for one filtered page. The page ends there, with a `next`.
+/// The maximum that is read for one filtered page. A page that reaches it ends there and has a `next`.
 const MAX_SCAN: Budget = Budget { events: 10_000, bytes: 8 * 1024 * 1024 };
 
 /// Where a page begins.
@@ -126,7 +127,7 @@ pub struct Page {
     pub skip: u64,
     /// The bound for the next page.
     pub through: Option<EventId>,
-    /// Where to continue, in chronological order, after the last page: at events that are recorded later.
+    /// Where to continue in chronological order after the last page, to read events that are recorded later.
     pub resume: Start,
 }
 
@@ -169,8 +170,8 @@ impl Audit {
         Self { log }
     }
 
-    /// Returns a page. It may have fewer events than requested, or none, and still a `next`: if events are large, or if so
-    /// few match the filter that the read reached its limit.
+    /// Returns a page. A page with a `next` may have fewer events than requested, or no events at all: if events are
+    /// large, or if the read reached its limit because few events match the filter.
     ///
     /// # Errors
     /// Returns an error if a cursor is invalid (nothing is recorded then), or if the read fails or cannot be recorded.
@@ -230,7 +231,8 @@ impl Audit {
         }
 
         let (before, own) = self.record(organisation, reader).await?;
-        // A bound beyond the tail must be forged. With it the pages would never end, because each records an event.
+        // A bound beyond the tail must be forged. With such a bound the pages would never end, because each read
+        // records an event.
         let through = request
             .through
             .filter(|through| before.is_none_or(|before| through.sequence() <= before.sequence()))
@@ -310,7 +312,7 @@ impl Audit {
             Err(expired @ PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => expired,
             other => return other.map(drop),
         };
-        // A reader that continues after an expired event has missed nothing if the next event has not expired.
+        // A reader that continues after an expired event misses no event if the next event has not expired.
         let tail = self.log.tail(&organisation.id).await?;
         let next = id.sequence() + 1;
         let limit = ReadLimit { events: 1, bytes: usize::MAX };

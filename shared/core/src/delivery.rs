@@ -1,4 +1,5 @@
-//! Delivery: putting new events into customers' buckets, each exactly once, however often it is attempted.
+//! Delivery: putting new events into customers' buckets. Each event is delivered exactly once, even if its delivery is
+//! attempted several times.
 //!
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`plan`]: which destinations are due at a tick

@@ -81,7 +81,7 @@ pub struct Destination {
     pub settings: Settings,
     /// Paused by its owner.
     pub paused: bool,
-    /// Not included in the organisation's plan any more.
+    /// No longer included in the organisation's plan.
     pub disabled: bool,
     pub created_at: Timestamp,
     /// The sequence to deliver next: always the first of a segment.

@@ -23,7 +23,8 @@ pub fn jitter(entropy: &dyn Entropy, limit: Duration) -> Duration {
     limit.mul_f64(fraction)
 }
 
-/// Returns `length` random characters of `alphabet`, all equally likely: bytes that would favour some are discarded.
+/// Returns `length` random characters of `alphabet`, all equally likely. Bytes that would make some characters more
+/// likely are discarded.
 pub fn characters(entropy: &dyn Entropy, alphabet: &[u8], length: usize) -> String {
     let fair = 256 / alphabet.len() * alphabet.len();
     let mut text = String::with_capacity(length);

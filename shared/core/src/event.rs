@@ -1,10 +1,10 @@
-//! Events: what a producer may send, what Annals records about itself, and the body that is stored of either.
+//! Events: those that a producer may send, those that Annals records about itself, and the body that is stored of each.
 //!
 //! A body is a compact JSON object with its fields in a fixed order. When the log renders a line, it puts its own fields in
 //! front. The rendered line is valid against WireMock Cloud's schema of audit events.
 //!
-//! Strings may contain any character, including `\u0000`. If a character in a name or a path could make an event invalid,
-//! whoever controls that name or path could keep the event out of the log.
+//! Strings may contain any character, including `\u0000`. If such a character made an event invalid, a person who
+//! controls a name or a path could keep events about it out of the log.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -146,7 +146,7 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
     Some(Body(body))
 }
 
-/// An event as it is sent: its parts as JSON, except those that the type's default is made of.
+/// An event as it was sent. Its parts are JSON text, except those from which the default of the type is made.
 #[derive(Debug)]
 pub struct EventInput {
     action: String,
@@ -220,7 +220,7 @@ impl Input for EventInput {
     }
 }
 
-/// An entity type, and the text of the entity.
+/// Reads or describes an entity. Returns its entity type and its text.
 fn entity_member<F: Fields>(
     fields: &mut F,
     name: &'static str,
@@ -240,7 +240,7 @@ fn entity_member<F: Fields>(
     })
 }
 
-/// A time, which is kept as it was sent.
+/// A time. Its text is stored as it was sent.
 #[derive(Debug, Clone, Copy)]
 struct TimeAsSent;
 

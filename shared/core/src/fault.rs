@@ -20,7 +20,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Creates a fault at a JSON Pointer, which is cut to 256 bytes: the sender finds the place anyway.
+    /// Creates a fault at a JSON Pointer, which is cut to 256 bytes. That is enough for the sender to find the place.
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         const MAX_BYTES: usize = 256;
         let mut pointer = pointer.into();

@@ -59,9 +59,9 @@ impl Format {
     /// Returns the format that an `Accept` header prefers. Returns `None` if it prefers the page (`application/hal+json`),
     /// has no preference, or accepts nothing that is offered (RFC 9110, section 12.5.1, lets a server ignore such a header).
     ///
-    /// The highest `q` wins. Among equals a full name wins over `text/*`, that over `*/*`, and then the first one wins.
-    /// Names and parameters are compared in lower case. Parameters other than `profile` and `q` are ignored; a media type
-    /// with an unknown `profile` matches no format.
+    /// The highest `q` wins. If several have the same `q`, a full name wins over `text/*`, and `text/*` wins over
+    /// `*/*`. Otherwise the first one wins. Names and parameters are compared in lower case. Parameters other than
+    /// `profile` and `q` are ignored; a media type with an unknown `profile` matches no format.
     #[must_use]
     pub fn negotiate(accept: &str) -> Option<Self> {
         accept::negotiate(accept)

@@ -76,8 +76,8 @@ impl EventId {
         self.segment() + u64::from(self.index())
     }
 
-    /// Returns whether this can be an id of `organisation`. One of four million ids of another organisation passes; the
-    /// event stored at its position decides then.
+    /// Returns whether this can be an id of `organisation`. About one of four million ids of other organisations passes
+    /// this check; the caller then has to compare the id with the event stored at that position.
     #[must_use]
     pub fn is_of(self, organisation: &OrganisationId) -> bool {
         self.halves().1 & ((1 << ORGANISATION_BITS) - 1) == tag(organisation)

@@ -1,8 +1,8 @@
 //! Inputs: what callers send, each described once.
 //!
 //! The description of an input is a function over [`Fields`] that lists every member with its documentation and its
-//! [`Kind`]. A [`Reader`] runs it over a body, and collects the value and all faults. A [`Describer`] runs it over
-//! nothing, and collects the JSON schema. So the parser and the schema cannot differ.
+//! [`Kind`]. A [`Reader`] runs it over a body, and collects the value and all faults. A [`Describer`] runs it without a
+//! body, and collects the JSON schema. So the parser and the schema cannot differ.
 //!
 //! Architecture invariant: a reader uses neither documentation nor schemas, so functions do not link them.
 
@@ -28,23 +28,24 @@ pub trait Input {
 
 /// The members of an object, each of which is read or described.
 pub trait Fields: Sized {
-    /// A member that must be there.
+    /// Reads or describes a required member.
     fn required<K: Kind>(&mut self, name: &'static str, description: &'static str, kind: K) -> Option<K::Value>;
 
-    /// A member that may be missing.
+    /// Reads or describes an optional member.
     fn optional<K: Kind>(&mut self, name: &'static str, description: &'static str, kind: K) -> Option<K::Value>;
 
-    /// A member that is an object without other members than those that `read` reads.
+    /// Reads or describes a member that is an object and has only the members that `read` reads.
     fn object<T>(&mut self, member: ObjectMember, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T>;
 
-    /// A member that is an object, which may have other members than those that `read` reads. Also returns its text.
+    /// Reads or describes a member that is an object and may have more members than `read` reads. Also returns its
+    /// text.
     fn open_object<T>(
         &mut self,
         member: ObjectMember,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<(T, String)>;
 
-    /// A member that is an object of strings. Returns its text.
+    /// Reads or describes a member that is an object of strings. Returns its text.
     fn string_map(&mut self, name: &'static str, description: &'static str) -> Option<String>;
 }
 
@@ -81,7 +82,7 @@ pub trait Kind {
     fn schema(&self) -> Value;
 }
 
-/// Reads the object that `body` is.
+/// Reads `body`, which must be a JSON object.
 ///
 /// # Errors
 /// Returns every fault with its place.
@@ -110,7 +111,7 @@ impl<'a> Reader<'a> {
         Self { members, faults }
     }
 
-    /// Returns whether one of these members is there and was not read yet.
+    /// Returns whether one of these members is present and was not read yet.
     #[must_use]
     pub fn has_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.members.contains(name))
@@ -127,7 +128,6 @@ impl<'a> Reader<'a> {
         self.members.refuse_others(&mut self.faults);
     }
 
-    /// Returns all faults.
     #[must_use]
     pub fn into_faults(mut self) -> Vec<Fault> {
         self.refuse_others();
@@ -443,7 +443,7 @@ impl Kind for WholeNumber {
 
     fn schema(&self) -> Value {
         let mut schema = json!({"type": "integer", "minimum": self.min, "maximum": self.max});
-        // Without it, generated clients use 32 bits.
+        // Without this format, generated clients use 32 bits.
         if self.max > i32::MAX as u64 {
             schema["format"] = "int64".into();
         }

@@ -1,5 +1,5 @@
-//! Characters that people cannot see. Owns the one set of them, the places where one of them is part of a visible
-//! character, and the pattern that says the same to clients.
+//! Characters that people cannot see. Owns the set of these characters, the places where one of them is part of a
+//! visible character, and a pattern for clients with the same meaning.
 //!
 //! The set has control characters, line and paragraph separators, all code points with the Unicode property
 //! `Default_Ignorable_Code_Point`, the format characters of interlinear annotations and hieroglyphs, and the two symbols

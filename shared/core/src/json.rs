@@ -1,7 +1,7 @@
 //! Reading untrusted JSON: every fault is reported with its pointer, and no value is altered or dropped.
 //!
-//! A value that is only passed on stays the text that was sent, without the white space between its tokens, so numbers keep
-//! all digits and escapes their spelling. This module does not know events.
+//! A value that is only passed on stays the text that was sent, without the white space between its tokens, so numbers
+//! keep all their digits, and escapes stay as they were written. This module does not know events.
 
 use std::{collections::HashSet, fmt};
 
@@ -104,8 +104,8 @@ pub fn name(value: &RawValue, max: usize) -> Result<String, String> {
     Ok(text)
 }
 
-/// Reads a [`name`] that people are shown: without hidden characters, so that it cannot pass for another name in a list, a
-/// log or a terminal.
+/// Reads a [`name`] that people are shown: without hidden characters, so that it cannot look like another name in a
+/// list, a log or a terminal.
 ///
 /// # Errors
 /// Returns what the value must be.
@@ -252,7 +252,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Returns whether member `key` is there and was not taken out.
+    /// Returns whether member `key` is present and was not taken out.
     #[must_use]
     pub fn contains(&self, key: &str) -> bool {
         self.members.iter().any(|(name, _)| name == key)

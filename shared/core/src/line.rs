@@ -77,7 +77,7 @@ pub struct Call<'a> {
     pub user_agent: Text<'a>,
     #[serde(borrow)]
     pub referer: Text<'a>,
-    /// Not PactFlow's: the result of a connection test.
+    /// The result of a connection test. PactFlow's format does not have it.
     #[serde(borrow)]
     pub outcome: Text<'a>,
 }
@@ -146,7 +146,7 @@ impl<'a> Fields<'a> {
 
 /// Reads a value, or returns the default if the value is of another type.
 fn read<'a, T: Deserialize<'a> + Default>(text: &'a str) -> T {
-    // A derived `Deserialize` would take the items of an array for the members of an object, in their order.
+    // A derived `Deserialize` would read the items of an array as the members of an object, in order.
     if text.trim_start().starts_with('[') { T::default() } else { serde_json::from_str(text).unwrap_or_default() }
 }
 

@@ -36,7 +36,7 @@ use self::{
 };
 
 /// While the newest segment is younger than this, nothing newer can have expired, so it is the tail. It is the shortest
-/// retention minus one day for differences between clocks. Once it is older, the anchor counts too.
+/// retention minus one day for differences between clocks. If it is older, the anchor must be read too.
 const NOTHING_EXPIRES_WITHIN: Duration = Duration::from_secs(6 * 24 * 60 * 60);
 
 /// The logs of all organisations.
@@ -57,7 +57,7 @@ pub struct Appended {
     pub events: u64,
     /// Size of the event bodies, with one newline each.
     pub bytes: u64,
-    /// Attempts after the first of each append.
+    /// The number of retries: all attempts of each append except its first.
     pub retries: u64,
 }
 
@@ -89,8 +89,8 @@ impl Log {
 
     /// Returns the tail, strongly consistent; [`Tail::ORIGIN`] if nothing was recorded yet.
     ///
-    /// TTL deletes late and in any order, so the newest segment left may not be the last one written. If it is older than
-    /// six days, or none is left, the later of it and the anchor is the tail.
+    /// TTL deletes late and in any order, so the newest segment left may not be the last one written. If it is older
+    /// than six days, or no segment is left, the tail is the later of that segment and the anchor.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -118,7 +118,7 @@ impl Log {
     }
 
     /// Returns what was appended since the last call. If requests run concurrently, one of them may get the counts of
-    /// all; the sums are correct.
+    /// the others too. The sums are correct.
     #[must_use]
     pub fn take_appended(&self) -> Appended {
         Appended {

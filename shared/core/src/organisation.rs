@@ -96,7 +96,7 @@ pub struct RetentionDays(u16);
 pub struct RetentionError;
 
 impl RetentionDays {
-    /// The shortest retention. Nothing newer than an event of this age can have expired; the log's tail relies on it.
+    /// The shortest retention. An event younger than this cannot have expired. Finding the log's tail depends on it.
     pub const MIN: Self = Self(7);
     pub const MAX: Self = Self(3650);
     /// The default of deployments that do not set another.
@@ -137,7 +137,7 @@ impl FromStr for RetentionDays {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Organisation {
     pub id: OrganisationId,
-    /// Every event carries the name at its recording.
+    /// Every event contains the name at the time when it was recorded.
     pub name: String,
     pub plan: Plan,
     /// The retention of events that are recorded from now on.
@@ -152,7 +152,8 @@ pub struct Organisation {
     pub version: u64,
 }
 
-/// The body of `PUT /organisations/{org}`. A missing member keeps its value, or gets its default.
+/// The body of `PUT /organisations/{org}`. A missing member keeps its value, or gets its default if the organisation is
+/// new.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganisationInput {
     pub name: String,

@@ -1,4 +1,4 @@
-//! Portal links and sessions: the product requests a link, and whoever opens it gets a session in the console.
+//! Portal links and sessions: the product requests a link, and the person who opens it gets a session in the console.
 //!
 //! A link works once, for five minutes. A session lasts half an hour and is for one organisation and role. Only the hashes
 //! of their tokens are stored.
@@ -32,7 +32,7 @@ pub struct User {
 }
 
 impl User {
-    /// The user if the product does not name one.
+    /// Returns the user of a link for which the product names no user.
     #[must_use]
     pub fn unnamed(role: Role) -> Self {
         let name = if role == Role::Admin { "Administrator" } else { "Auditor" };

@@ -1,8 +1,8 @@
 //! The port to the registry: organisations, tokens, destinations and deliveries.
 //!
-//! Changes on request of people are not methods here, but [`Change`](crate::change::Change)s, which the log
-//! commits in one transaction with the event that records them. So there is no change without its event, and no event
-//! without its change.
+//! Changes that people request are not methods of the registry. They are [`Change`](crate::change::Change)s, which the
+//! log commits in one transaction with the event that records them. So a change is never stored without its event, and
+//! an event never without its change.
 
 #![warn(missing_docs)]
 
@@ -38,32 +38,33 @@ pub struct ActiveDestination {
     pub lag_from: Option<Timestamp>,
 }
 
-/// The store of everything but events. Every call is for one organisation and cannot touch another's data, except for the
-/// platform's own calls.
+/// The store of everything except events. Every call is for one organisation and cannot touch the data of another
+/// organisation, except for the platform's own calls.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync {
-    /// The organisation with this id.
+    /// Returns the organisation with this id.
     async fn organisation(
         &self,
         id: &OrganisationId,
         consistency: Consistency,
     ) -> Result<Option<Organisation>, StoreError>;
 
-    /// At most `limit` organisations behind `after`, in the order of their ids. A call of the platform.
+    /// Returns at most `limit` organisations whose ids follow `after`, in the order of their ids. Only the platform
+    /// needs it.
     async fn organisations(
         &self,
         after: Option<&OrganisationId>,
         limit: usize,
     ) -> Result<Vec<Organisation>, StoreError>;
 
-    /// A token of any organisation. The token determines the organisation.
+    /// Returns a token of any organisation. The token determines the organisation.
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError>;
 
     /// Returns all tokens of an organisation.
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError>;
 
-    /// Saves that a token was used at `at`, unless a later use than `unless_after` is saved. Does nothing if the token does
-    /// not exist.
+    /// Saves that a token was used at `at`, unless a use after `unless_after` is already saved. Does nothing if the
+    /// token does not exist.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
 
     /// Returns a portal link that has not been used, strongly consistent. It can be expired.
@@ -82,11 +83,11 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Returns all destinations of an organisation, strongly consistent.
     async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError>;
 
-    /// All active destinations, eventually consistent. A call of the platform.
+    /// Returns the active destinations of all organisations, eventually consistent.
     async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError>;
 
-    /// Saves a destination, together with a delivery if there was one, on condition that the stored version is the previous
-    /// one. Returns whether it was.
+    /// Saves a destination, together with a delivery if there was one, on condition that the stored version is the
+    /// previous one. Returns whether the destination was saved.
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError>;
 
     /// Returns the last `limit` deliveries to a destination, the newest first.
@@ -97,8 +98,8 @@ pub trait Registry: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Saves the result of a destination's connection test, unless a later one is saved. It can be deleted after 30 days,
-    /// and is deleted with the destination.
+    /// Saves the result of a destination's connection test, unless a later one is saved. The store may delete it after
+    /// 30 days, and deletes it with the destination.
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,

@@ -70,7 +70,8 @@ impl ServiceSettings {
     }
 }
 
-/// A pattern for paths and names of roles, as in an IAM policy behind `role/`: `*` matches any characters, `?` matches one.
+/// A pattern for paths and names of roles, as in an IAM policy after `role/`: `*` matches any characters, `?` matches
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolePattern(String);
 

@@ -47,13 +47,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// Returns the time `duration` earlier, at the earliest the epoch.
+    /// Returns the time `duration` earlier, but not earlier than the epoch.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// Returns the duration since `earlier`; zero if that is later.
+    /// Returns the duration since `earlier`, or zero if `earlier` is the later time.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -79,7 +79,7 @@ impl Timestamp {
     /// # Errors
     /// Returns an error if the text is not one, or is outside the supported years.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        // The parser accepts any character between date and time.
+        // The parser would accept any character between date and time.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't')) {
             return Err(TimestampError);
         }

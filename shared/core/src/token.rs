@@ -130,9 +130,9 @@ pub struct Token {
     pub name: String,
     pub role: Role,
     pub created_at: Timestamp,
-    /// It is refused from this time on. `None`: it does not expire.
+    /// The time from which the token is refused. `None`: it does not expire.
     pub expires_at: Option<Timestamp>,
-    /// The time of the last use, up to an hour too early. `None` before the first use.
+    /// The time of the last use. The actual last use can be up to an hour later. `None` before the first use.
     pub last_used_at: Option<Timestamp>,
     /// Its predecessor.
     pub replaces: Option<TokenId>,
@@ -148,7 +148,7 @@ impl Token {
     }
 }
 
-/// The text of a token: shown once, never stored, and never printed by accident.
+/// The text of a token: shown once, never stored, and cannot be printed by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenText(String);
 

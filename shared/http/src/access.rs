@@ -1,5 +1,5 @@
-//! Who may call an endpoint. The access of an endpoint is a type that also says what its handler receives, so that a
-//! handler cannot run, or see an organisation, before the caller was checked.
+//! Who may call an endpoint. The access of an endpoint is a type that also says what its handler receives, so a handler
+//! cannot run, or see an organisation, before the caller has been checked.
 
 use annals_core::{
     organisation::Organisation,
@@ -28,7 +28,7 @@ pub trait Access {
     /// What the handler receives.
     type Call: Send;
     const CALLERS: Callers;
-    /// Whether an organisation is loaded, so that it may be found missing.
+    /// Whether the organisation is loaded. If so, a call can fail because it does not exist.
     const NEEDS_ORGANISATION: bool;
 
     /// Authenticates the caller and checks that it may call the endpoint.
@@ -56,7 +56,7 @@ impl Access for Anyone {
     }
 }
 
-/// The platform, in a call that is for no organisation, or for one that need not exist.
+/// The platform, in a call without an organisation, or for an organisation that may not exist yet.
 #[derive(Debug)]
 pub struct Platform;
 

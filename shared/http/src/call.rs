@@ -44,7 +44,7 @@ pub struct Call<T = ()> {
 }
 
 impl Call {
-    /// The request of whoever holds the token in its `Authorization` header.
+    /// Authenticates the caller by the token in the `Authorization` header.
     ///
     /// # Errors
     /// Returns the problem if the token is missing or invalid, the caller exceeds a rate, or the request is malformed.
@@ -54,7 +54,7 @@ impl Call {
         Self::of(request, services, caller).await
     }
 
-    /// The request of an authenticated caller.
+    /// Reads the request of an authenticated caller.
     ///
     /// # Errors
     /// Returns the problem if the request is too large, encoded or malformed.
@@ -71,15 +71,16 @@ impl Call {
         let path = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| Problem::not_found())?;
         let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let body = match parts.method {
-            // Content has no meaning in these methods (RFC 9110, section 9.3), so it cannot be wrong either.
+            // A body has no meaning in these methods (RFC 9110, section 9.3), so it is not checked.
             Method::GET | Method::HEAD | Method::DELETE => Bytes::new(),
             _ => read(body).await?,
         };
         Ok(Self { services, caller, organisation: (), body, parts, path })
     }
 
-    /// The call with the organisation that it is for: the one in the path, which must be the token's own unless the
-    /// platform calls, or else the token's own.
+    /// Checks that the caller may make the call, and returns the call with its organisation. This is the organisation
+    /// in the path. If the path has none, it is the token's own organisation. Only the platform may call for an
+    /// organisation other than its token's own.
     ///
     /// # Errors
     /// Returns the problem if the caller's role is not one of `roles`, or the organisation does not exist or is not the
@@ -90,10 +91,10 @@ impl Call {
         Ok(Call { services, caller, organisation, body, parts, path })
     }
 
-    /// The organisation that [`authorise`](Self::authorise) finds.
+    /// Does the same checks as [`authorise`](Self::authorise), and returns only the organisation.
     ///
     /// # Errors
-    /// The same.
+    /// Returns the same problems as [`authorise`](Self::authorise).
     pub async fn organisation_for(&self, roles: &[Role]) -> Result<Organisation, Problem> {
         let named = self.parameter("organisation");
         let id = match (&self.caller, named) {
@@ -128,10 +129,10 @@ impl Call {
 }
 
 impl<T> Call<T> {
-    /// Returns `Ok` if the platform calls.
+    /// Returns `Ok` if the caller is the platform.
     ///
     /// # Errors
-    /// [`Problem::forbidden`] for any other caller.
+    /// Returns [`Problem::forbidden`] for any other caller.
     pub fn require_platform(&self) -> Result<(), Problem> {
         let role = match &self.caller {
             Caller::Platform => return Ok(()),
@@ -141,7 +142,7 @@ impl<T> Call<T> {
         Err(Problem::forbidden(role.as_str(), "the platform's token"))
     }
 
-    /// Counts the events of the request against the caller's rate.
+    /// Counts the events of the request towards the caller's rate limit.
     ///
     /// # Errors
     /// Returns a problem if there are too many.
@@ -161,10 +162,10 @@ impl<T> Call<T> {
         self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter of the path. A value that cannot be parsed names nothing that exists.
+    /// Returns a parameter of the path, parsed.
     ///
     /// # Errors
-    /// [`Problem::not_found`].
+    /// Returns [`Problem::not_found`] if the value cannot be parsed, because such a resource cannot exist.
     pub fn path_parameter<P: std::str::FromStr>(&self, name: &str) -> Result<P, Problem> {
         self.parameter(name).and_then(|value| value.parse().ok()).ok_or_else(Problem::not_found)
     }
@@ -193,7 +194,7 @@ impl<T> Call<T> {
     /// Returns the `Content-Type` header.
     ///
     /// # Errors
-    /// [`Problem::unsupported_media_type`] if it is given twice or is not text.
+    /// Returns [`Problem::unsupported_media_type`] if the header is given more than once or is not text.
     pub fn content_type(&self) -> Result<Option<&str>, Problem> {
         let mut values = self.parts.headers.get_all(header::CONTENT_TYPE).iter();
         let value = values.next().map(|value| value.to_str().map_err(|_| Problem::unsupported_media_type()));
@@ -223,7 +224,7 @@ impl<T> Call<T> {
         format!("{}{}", self.root_url(), self.path())
     }
 
-    /// Returns the URL that all paths of the service follow: scheme, host and base path.
+    /// Returns the part of the URL before the service's own paths: scheme, host and base path.
     #[must_use]
     pub fn root_url(&self) -> String {
         let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
@@ -276,7 +277,8 @@ async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Returns the token of the only `Authorization: Bearer` header. Of two headers it is unclear which one counts.
+/// Returns the token of the only `Authorization: Bearer` header. Returns `None` if there are two such headers, because
+/// it is unclear which one is valid.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -305,7 +307,7 @@ fn check_query(query: &str) -> Result<(), Faults> {
 }
 
 /// Returns the client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that
-/// anybody can send.
+/// any client can set.
 #[must_use]
 pub fn address(extensions: &Extensions) -> Option<IpAddr> {
     match extensions.get::<RequestContext>() {
@@ -325,8 +327,8 @@ pub fn context(headers: &HeaderMap, extensions: &Extensions) -> Context {
     Context { ip_address, user_agent: user_agent.map(truncate), request_id: request_id(extensions) }
 }
 
-/// What precedes our own paths in the URLs that callers see: a stage such as `/prod`, or the path of a custom domain's
-/// mapping.
+/// The part of a URL before the service's own paths, as callers see it: a stage such as `/prod`, or the path of a
+/// custom domain's mapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BasePath(pub String);
 

@@ -1,5 +1,5 @@
-//! What functions that answer the console's addresses share: sessions, refusals as pages, and response headers. Knows none
-//! of the console's own pages.
+//! What functions that answer the console's addresses share: sessions, refusals as pages, and response headers. It does
+//! not know the console's own pages.
 //!
 //! - [`session`]: a request with a session, and a form that is not forged
 //! - [`refusal`]: the page that is shown when a request is refused
@@ -65,8 +65,8 @@ fn is_origin(text: &str) -> bool {
     is_secure && is_name && port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// `routes` of the console: refusals become pages, requests that no user made are refused, and every response has the
-/// security headers.
+/// Protects `routes` of the console: shows refusals as pages, refuses requests that no user made, and adds the security
+/// headers to every response.
 pub fn protected<S: Clone + Send + Sync + 'static>(routes: Router<S>, embedding: &Embedding) -> Router<S> {
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \

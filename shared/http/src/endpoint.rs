@@ -1,8 +1,8 @@
-//! Endpoints: each is declared once, with its route, its callers, its documentation and its handler. A router is made of
-//! them, and so is the [OpenAPI document](crate::openapi), so that neither has an endpoint that the other lacks.
+//! Endpoints: each is declared once, with its route, its callers, its documentation and its handler. The router and the
+//! [OpenAPI document](crate::openapi) are both made from these declarations, so they always have the same endpoints.
 //!
-//! Architecture invariant: a router never calls [`Endpoint::documentation`], so nothing of a description is built, or even
-//! linked, in a function.
+//! Architecture invariant: a router never calls [`Endpoint::documentation`], so functions neither build nor link
+//! descriptions.
 
 use axum::{
     Router,
@@ -66,10 +66,10 @@ where
 /// How an endpoint learns which organisation it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The path names it, or the endpoint is for none.
+    /// The path names the organisation, or the endpoint is not for an organisation.
     Path,
-    /// It is the token's own. The endpoint also exists below `/organisations/{organisation}`, where the platform can call
-    /// it, too.
+    /// The endpoint is for the token's own organisation. It also exists below `/organisations/{organisation}`, where
+    /// the platform can call it.
     TokenOrPath,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct Success {
     pub(crate) headers: Vec<(&'static str, &'static str, SchemaOf)>,
 }
 
-/// What the OpenAPI document says about an endpoint beside its declaration.
+/// What the OpenAPI document says about an endpoint in addition to its declaration.
 #[derive(Debug, Clone)]
 pub struct Documentation {
     pub(crate) tag: Tag,
@@ -201,53 +201,53 @@ impl Documentation {
         self
     }
 
-    /// The query parameters: the members of `T`.
+    /// Adds query parameters: the members of `T`.
     #[must_use]
     pub fn query<T: JsonSchema>(mut self) -> Self {
         self.parameters.push(("query", schema_of::<T>));
         self
     }
 
-    /// The request headers: the members of `T`.
+    /// Adds request headers: the members of `T`.
     #[must_use]
     pub fn headers<T: JsonSchema>(mut self) -> Self {
         self.parameters.push(("header", schema_of::<T>));
         self
     }
 
-    /// The body: a `T` as JSON.
+    /// Sets the request body: a `T` as JSON.
     #[must_use]
     pub fn request<T: JsonSchema>(self) -> Self {
         self.request_as::<T>("application/json")
     }
 
-    /// The body, which may be missing: a `T` as JSON.
+    /// Sets the request body, which may be missing: a `T` as JSON.
     #[must_use]
     pub fn optional_request<T: JsonSchema>(self) -> Self {
         Self { is_request_required: false, ..self }.request::<T>()
     }
 
-    /// The body: a `T` in this media type. Each call adds an alternative.
+    /// Adds a request body: a `T` in this media type. Each call adds an alternative.
     #[must_use]
     pub fn request_as<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
         self.request.push((media_type, schema_of::<T>));
         self
     }
 
-    /// A successful response: a `T` as JSON.
+    /// Adds a successful response: a `T` as JSON.
     #[must_use]
     pub fn response<T: JsonSchema>(self, status: u16, description: &'static str) -> Self {
         self.empty_response(status, description).response_as::<T>("application/json")
     }
 
-    /// A successful response without a body, unless [`response_as`](Self::response_as) follows.
+    /// Adds a successful response without a body. [`response_as`](Self::response_as) can add a body.
     #[must_use]
     pub fn empty_response(mut self, status: u16, description: &'static str) -> Self {
         self.responses.push(Success { status, description, content: Vec::new(), headers: Vec::new() });
         self
     }
 
-    /// The response added last may be a `T` in this media type.
+    /// Adds a body to the last response: a `T` in this media type. Each call adds an alternative.
     #[must_use]
     pub fn response_as<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
         if let Some(response) = self.responses.last_mut() {
@@ -256,7 +256,7 @@ impl Documentation {
         self
     }
 
-    /// The response added last may have this header.
+    /// Adds a header to the last response.
     #[must_use]
     pub fn response_header<T: JsonSchema>(mut self, name: &'static str, description: &'static str) -> Self {
         if let Some(response) = self.responses.last_mut() {
@@ -265,15 +265,15 @@ impl Documentation {
         self
     }
 
-    /// The problems beside those of every call with a token and of every call with a body.
+    /// Adds problems, in addition to those of every call with a token and of every call with a body.
     #[must_use]
     pub fn problems(mut self, problems: &[&'static Kind]) -> Self {
         self.problems.extend(problems);
         self
     }
 
-    /// The types of the audit events of which a successful call records one; [`POSTED`] for the types of the events in
-    /// the request.
+    /// Sets the types of audit events. A successful call records one event of one of these types. [`POSTED`] stands for
+    /// the types of the events in the request.
     #[must_use]
     pub fn records(mut self, types: &'static [&'static str]) -> Self {
         self.records = types;

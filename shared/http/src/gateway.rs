@@ -95,9 +95,9 @@ fn strip_base_path<B>(mut request: Request<B>, paths: &Paths) -> Request<B> {
     request
 }
 
-/// At API Gateway's own domain the base path is the stage, unless that is `$default`. At a custom domain it is the path of
-/// the mapping, which the request does not tell: the longest tail of the path that is one of ours ends it. So a mapping
-/// must not begin like one of our paths.
+/// At API Gateway's own domain the base path is the stage, unless that is `$default`. At a custom domain it is the path
+/// of the mapping. The request does not contain it, so it is computed: the longest end of the path that is one of the
+/// function's own paths is removed, and the rest is the base path. So a mapping must not begin like one of these paths.
 fn base_path_length(context: &ApiGatewayV2httpRequestContext, path: &str, paths: &Paths) -> usize {
     let stage = context.stage.as_deref().filter(|stage| *stage != "$default");
     let length_of_stage = stage.map_or(0, |stage| {

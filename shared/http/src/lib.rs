@@ -126,7 +126,7 @@ impl Services {
     }
 }
 
-/// `router` with problems for unknown paths and unsupported methods, and with a log line for each request.
+/// Adds to `router` the problems for unknown paths and unsupported methods, and a log line for each request.
 pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
     let router = router
         .fallback(async || Problem::no_such_route())
@@ -134,7 +134,7 @@ pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>, servi
     with_request_log(router, services)
 }
 
-/// `router` with a log line for each request.
+/// Adds to `router` a log line for each request.
 pub fn with_request_log<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
     router.layer(axum::middleware::from_fn_with_state(Arc::clone(&services.log), request_log::log_request))
 }

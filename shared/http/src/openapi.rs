@@ -1,8 +1,8 @@
-//! The OpenAPI 3.1 document of the API: made of the same endpoints as the router, of the types that serde writes, and of
-//! the table of problems. Owns the document's form; the documentation of an endpoint is part of its declaration.
+//! The OpenAPI 3.1 document of the API: generated from the same endpoints as the router, the types that serde writes,
+//! and the table of problems. Owns the document's form; the documentation of an endpoint is part of its declaration.
 //!
-//! No function makes it: a test writes `openapi.json`, adds the examples, which the program's own answers are, and the
-//! API function serves that file.
+//! No function generates it at run time. A test writes `openapi.json` and adds real responses of the program as
+//! examples. The API function serves that file.
 
 use std::collections::BTreeMap;
 
@@ -128,7 +128,7 @@ impl Description {
 }
 
 /// The schemas that the document refers to. Requests and responses are separate: an optional member of a request may be
-/// left out, one of a response is always there unless serde skips it.
+/// left out; an optional member of a response is always present unless serde skips it.
 struct Schemas {
     sent: SchemaGenerator,
     answered: SchemaGenerator,

@@ -1,5 +1,5 @@
 //! Errors as `application/problem+json` (RFC 9457): a stable `code`, a `detail` that says what to do, and `errors`, the
-//! faults of an input with their places. The only file that knows which error has which status.
+//! faults of an input with their places. Only this file maps errors to HTTP statuses.
 //!
 //! [`kind`] is the table of all problems, from which both the responses and the OpenAPI document are made.
 
@@ -111,7 +111,7 @@ kinds! {
     UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Service unavailable";
 }
 
-/// An error as its caller reads it.
+/// An error as the caller of the API sees it.
 #[derive(Debug)]
 pub struct Problem {
     kind: &'static Kind,
@@ -434,7 +434,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// An extension of a response that is an error, for the log and for whoever shows the error otherwise than as JSON.
+/// An extension of a response that is an error, for the log and for code that shows the error in another form than
+/// JSON.
 #[derive(Debug, Clone)]
 pub struct ProblemSummary {
     pub code: &'static str,

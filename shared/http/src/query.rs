@@ -1,6 +1,6 @@
 //! Query parameters, each described once: the parser and the schema of a query come from one function over
-//! [`Parameters`]. A [`Reader`] runs it over a query string and collects all faults, a [`Describer`] collects the schema.
-//! Also owns the queries of reads of the log, and what their links carry on.
+//! [`Parameters`]. A [`Reader`] runs it over a query string and collects all faults, a [`Describer`] collects the
+//! schema. Also owns the queries for reads of the log, and the parameters that links to further pages repeat.
 
 use std::{borrow::Cow, marker::PhantomData};
 
@@ -22,9 +22,9 @@ use crate::schema::{Cursor, from_value};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
-/// No log has more events than this number of pages with one event each.
+/// The highest page number. Even with one event per page, no log has more pages.
 const MAX_PAGE_NUMBER: u64 = 1 << 40;
-/// The longest value of a filter, in characters: the length limit of what it is compared with.
+/// The longest value of a filter, in characters: the same limit as that of the values in events.
 const MAX_VALUE_CHARS: usize = 1024;
 /// The most values of one filter.
 const MAX_VALUES: usize = 20;
@@ -53,10 +53,10 @@ pub const FILTERS: [&str; 7] = {
 
 /// The parameters of a query, each of which is read or described.
 pub trait Parameters {
-    /// A parameter that may be missing, but not be given twice.
+    /// Reads or describes an optional parameter, which may be given at most once.
     fn optional<T>(&mut self, name: &'static str, description: &'static str, kind: Kind<T>) -> Option<T>;
 
-    /// A parameter that may be given up to [`MAX_VALUES`] times.
+    /// Reads or describes a parameter that may be given up to [`MAX_VALUES`] times.
     fn repeated(&mut self, name: &'static str, description: &'static str, kind: Kind<String>) -> Vec<String>;
 }
 
@@ -134,7 +134,7 @@ impl Reader {
     }
 
     /// # Errors
-    /// Returns every fault with its parameter, unknown parameters among them.
+    /// Returns every fault with its parameter, including unknown parameters.
     pub fn finish(&mut self) -> Result<(), Faults> {
         // Only links set these two.
         let mut names: Vec<&str> =
@@ -207,7 +207,7 @@ fn cursor() -> Kind<EventId> {
     }
 }
 
-/// RFC 3339, or a date alone, which stands for its beginning in UTC.
+/// Accepts a date and time in RFC 3339, or a date, which means the beginning of that day in UTC.
 fn time_or_date() -> Kind<Timestamp> {
     Kind {
         parse: |text| Timestamp::parse_leniently(text).map_err(|error| error.to_string()),
@@ -228,7 +228,7 @@ fn whole_number<const MIN: u64, const MAX: u64>() -> Kind<u64> {
         },
         schema: || {
             let mut schema = json!({"type": "integer", "minimum": MIN, "maximum": MAX});
-            // Without it, generated clients use 32 bits.
+            // Without this format, generated clients use 32 bits.
             if MAX > i32::MAX as u64 {
                 schema["format"] = "int64".into();
             }
@@ -400,7 +400,8 @@ impl PageQuery {
         Ok(Self {
             request: PageRequest { start, since, until, filter, skip, through, order, page_size, shape },
             filter: reader.given_filter(),
-            // Going forward, the next page begins after `since` anyway; going back, it still bounds the end.
+            // In ascending order the next page begins after `since` anyway. In descending order `since` still limits
+            // where the pages end.
             since: reader.given("since").filter(|_| order == Order::Descending),
             until: reader.given("until"),
             sort: reader.given("sort"),
@@ -408,13 +409,13 @@ impl PageQuery {
         })
     }
 
-    /// Returns the parameters of the next page beside its cursor.
+    /// Returns the parameters of the next page, without its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let others = [&self.since, &self.until, &self.sort, &self.page_size];
         others.into_iter().flatten().chain(&self.filter).cloned()
     }
 
-    /// Returns the parameters of a later read, which continues in chronological order, beside its cursor.
+    /// Returns the parameters of a later read that continues in chronological order, without its cursor.
     pub fn resumed_with(&self) -> impl Iterator<Item = (&'static str, String)> {
         self.until.iter().chain(&self.page_size).chain(&self.filter).cloned()
     }
@@ -493,7 +494,7 @@ impl StatsQuery {
         Ok(Self { request, filter: reader.given_filter() })
     }
 
-    /// Returns the parameters of the next part beside its cursor.
+    /// Returns the parameters of the next part, without its cursor.
     pub fn carried_on(&self) -> impl Iterator<Item = (&'static str, String)> {
         let StatsRequest { since, until, interval, by, .. } = &self.request;
         let own = [

@@ -62,7 +62,7 @@ impl LogFields {
         self.set(|fields| fields.page = Some(Page { pages_read: 1, events_read: events }));
     }
 
-    /// A connection test, which may have failed with this code.
+    /// Adds the result of a connection test. `failure_code` is set if the test failed.
     pub fn test(&self, failure_code: Option<&'static str>) {
         let failure = failure_code.map(|failure_code| TestFailure { test_failures: 1, failure_code });
         self.set(|fields| fields.test = Some(Test { tests: 1, failure }));
@@ -77,7 +77,7 @@ impl LogFields {
     }
 }
 
-/// The log line. Of what the caller chose it has only the declared path.
+/// The log line. It contains no text that the caller chose, only the declared path of the endpoint.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     method: &'a str,
@@ -116,9 +116,9 @@ impl UnitOfWork for Line<'_> {
     }
 }
 
-/// Answers a request, writes its log line, and adds its id to a problem. The id is API Gateway's, which also sends it in
-/// the header `apigw-requestid` of every response. Gateway makes it before it looks at the request, so that it reveals
-/// nothing.
+/// Answers a request, writes its log line, and adds its id to a problem. The id is API Gateway's, which also sends it
+/// in the header `apigw-requestid` of every response. API Gateway creates the id before it reads the request, so the id
+/// reveals nothing.
 pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());

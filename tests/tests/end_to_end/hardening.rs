@@ -215,9 +215,7 @@ fn bodies() -> Vec<Case> {
         ),
         Case::posted("a thousand and one lines", format!("{}\n", event("a")).repeat(1001))
             .media_type("application/jsonl"),
-        Case::posted("an invalid line", format!("{}\n\u{0}\n", event("a")))
-            .media_type("application/jsonl")
-            .at("/1"),
+        Case::posted("an invalid line", format!("{}\n\u{0}\n", event("a"))).media_type("application/jsonl").at("/1"),
         Case::posted("more than five megabytes", vec![b' '; 5 * 1024 * 1024 + 1]).answered(413, "body_too_large"),
     ];
     let deep = with_member(&format!(r#""payload":{}"#, nested(64)));
@@ -331,9 +329,7 @@ fn heads() -> Vec<Case> {
         cases.push(Case::new("an invalid id", Sender::Auditor, format!("GET {path}")).answered(404, "not_found"));
     }
     for path in ["//audit", "/audit/", "/AUDIT", "/audit%00", "/./audit", "/%61udit"] {
-        cases.push(
-            Case::new("an unknown path", Sender::Auditor, format!("GET {path}")).answered(404, "no_such_route"),
-        );
+        cases.push(Case::new("an unknown path", Sender::Auditor, format!("GET {path}")).answered(404, "no_such_route"));
     }
     for method in ["TRACE", "CONNECTION", "get", "OPTIONS"] {
         let case = Case::new("an unsupported method", Sender::Auditor, format!("{method} /audit"));

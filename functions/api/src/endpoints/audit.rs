@@ -1,4 +1,4 @@
-//! Reading the log as PactFlow's audit API presents one: chronological pages, links, cursors that are event ids.
+//! Reading the log in the form of PactFlow's audit API: chronological pages, links, and event ids as cursors.
 
 mod get_audit_event;
 mod get_audit_stats;

@@ -1,7 +1,7 @@
 //! An organisation's tokens.
 //!
-//! Only the platform creates, replaces and revokes producers' tokens: an administrator, whom the log is to watch, could
-//! otherwise silence it, or write into it.
+//! Only the platform creates, replaces and revokes producers' tokens. The log also records what administrators do. If
+//! they controlled these tokens, they could stop the recording or write false events.
 
 mod create_token;
 mod list_tokens;

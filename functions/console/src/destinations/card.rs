@@ -33,13 +33,13 @@ pub struct Card {
     /// How many days events wait while nothing can be sent.
     pub retention_days: u16,
     pub is_paused: bool,
-    /// Whether the plan does not include delivery any more.
+    /// Whether the plan no longer includes delivery.
     pub is_disabled: bool,
     pub failing: Option<FailingView>,
     pub expired: Option<ExpiredView>,
     pub replay: Option<ReplayView>,
     pub connection_test: Option<ConnectionTest>,
-    /// What is shown of the selected destination only.
+    /// The details, which are shown only for the selected destination.
     pub details: Option<Details>,
 }
 
@@ -70,7 +70,7 @@ pub struct FailingView {
 pub struct ExpiredView {
     /// `1 event`, `2 events`.
     pub events: String,
-    /// The sequences that expired last.
+    /// The last range of sequences that expired.
     pub last: String,
     pub noticed_at: Timestamp,
 }

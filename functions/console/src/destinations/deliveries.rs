@@ -60,7 +60,7 @@ pub struct Row {
     pub lag: (String, bool),
     /// The key, or its end if it is long.
     pub key: String,
-    /// The SHA-256 of the object; unknown if only a conditional write that failed proved that the object is there.
+    /// The SHA-256 of the object; unknown if only a failed conditional write proved that the object exists.
     pub sha256: Option<String>,
     pub is_replay: bool,
 }
@@ -188,7 +188,7 @@ fn lag_seconds(delivery: &Delivery, destination: &Destination) -> u64 {
     delivery.lag_seconds.min(delivery.delivered_at.since(destination.created_at).as_secs())
 }
 
-/// A replay is never late: its events are old.
+/// Returns whether the lag is unusually long. A replay is never late, because its events are old.
 fn is_late(delivery: &Delivery, destination: &Destination) -> bool {
     delivery.replay.is_none() && lag_seconds(delivery, destination) > MAX_USUAL_LAG_SECONDS
 }
@@ -201,7 +201,7 @@ fn end_of(key: &str) -> String {
     }
 }
 
-/// The charts leave out replays, because their events are old.
+/// Returns the charts. They leave out replays, because the events of replays are old.
 fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
     let regular = deliveries.iter().filter(|delivery| delivery.replay.is_none());
     let mut shown: Vec<&Delivery> = regular.take(MAX_BARS).collect();

@@ -115,7 +115,7 @@ impl Sentence {
 struct Verb {
     past: &'static str,
     preposition: &'static str,
-    /// Whether the sentence has no object if the principal is the entity.
+    /// Whether the sentence has no object when the principal is also the entity.
     is_intransitive: bool,
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::prelude::*;
 
-/// More than fit into a part, so that only its size limits a part.
+/// More events than fit into a part, so that only the size limits a part.
 const MAX_EVENTS: usize = 100_000;
 /// The parameters that the API does not have.
 pub(super) const OWN_PARAMETERS: &[&str] = &["format", "part", "download"];

@@ -40,7 +40,7 @@ pub(super) struct Field {
     /// At least one value, which may be empty.
     pub(super) values: Vec<String>,
     pub(super) error: Option<String>,
-    /// Values of the events that are shown.
+    /// Suggested values, from the events that are shown.
     pub(super) suggestions: Vec<String>,
 }
 

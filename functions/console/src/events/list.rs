@@ -59,8 +59,8 @@ pub(super) struct List {
     pub(super) form: FilterForm,
     /// Event counts over time, on the first page only.
     pub(super) chart: Option<BarChart>,
-    /// If the chart does not cover its whole period: since when its counts are complete, and the address of the view of the time
-    /// before.
+    /// If the chart does not cover its whole period: the time from which its counts are complete, and the address of
+    /// the view of earlier events.
     pub(super) counted_since: Option<(Timestamp, String)>,
     pub(super) content: Content,
 }
@@ -81,7 +81,7 @@ pub(super) struct Rows {
     /// The address of the newest events, if these are older ones.
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
-    /// How far back the search went, if it stopped before it had found enough events for a page.
+    /// The time back to which the search went, if it stopped before it had found enough events for a page.
     pub(super) searched_back_to: Option<Timestamp>,
     /// The address of the view without the filter, if there is a filter.
     pub(super) unfiltered: Option<String>,

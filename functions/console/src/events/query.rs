@@ -20,7 +20,7 @@ pub(super) enum RecentPeriod {
     Week,
     /// 30 days.
     Month,
-    /// As long as events are kept.
+    /// The whole time for which events are kept.
     All,
 }
 
@@ -64,7 +64,7 @@ impl RecentPeriod {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Range {
     Recent(RecentPeriod),
-    /// Two times as they were given. Either may be empty.
+    /// Two times, as they were given. Each of them may be empty.
     Between {
         since: String,
         until: String,

@@ -1,4 +1,5 @@
-//! Values of events and addresses are always text: they never become a tag, an attribute or a link of a page.
+//! Tests that values of events and addresses are always shown as text, and never become a tag, an attribute or a link
+//! of a page.
 
 use std::collections::BTreeSet;
 

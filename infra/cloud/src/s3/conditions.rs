@@ -1,5 +1,5 @@
-//! The conditions of GET and HEAD: `If-Match`, `If-None-Match`, `If-Modified-Since` and `If-Unmodified-Since`. Writes have
-//! theirs from `s3s-fs`.
+//! The conditions of GET and HEAD: `If-Match`, `If-None-Match`, `If-Modified-Since` and `If-Unmodified-Since`. `s3s-fs`
+//! checks the conditions of writes.
 
 use http::{HeaderMap, HeaderValue, header};
 use s3s::{

@@ -16,7 +16,7 @@ use s3s::{
 
 /// Objects and common prefixes in a page.
 const PAGE_MAX: i32 = 1000;
-/// What `encoding-type=url` leaves as it is.
+/// The characters that `encoding-type=url` does not encode.
 const UNENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ struct Page {
     next: Option<String>,
 }
 
-/// An empty text is the same as a missing one.
+/// The parameters of a listing. An empty text means the same as a missing one.
 #[derive(Debug, Default)]
 struct Query {
     prefix: String,
@@ -70,7 +70,7 @@ impl Query {
         })
     }
 
-    /// Returns the part of the key up to the first delimiter behind the prefix, if there is one.
+    /// Returns the part of the key up to the first delimiter after the prefix, if there is one.
     fn common_prefix<'a>(&self, key: &'a str) -> Option<&'a str> {
         let rest = key.strip_prefix(&self.prefix).filter(|_| !self.delimiter.is_empty())?;
         let end = self.prefix.len() + rest.find(&self.delimiter)? + self.delimiter.len();

@@ -1,5 +1,5 @@
-//! The demo company at a moment of its life: people, services, and what they have in their API mocking product. Owns what a
-//! deed changes and how the producer reports it; [`week`](super::week) decides when something is done.
+//! The current state of the demo company: people, services, and what they have in their API mocking product. Owns what
+//! a deed changes and how the producer reports it. [`week`](super::week) decides when something is done.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Thing {
         json!({"id": self.id, "name": self.members["name"], "entityType": SCRIPT.kinds[self.kind].entity_type})
     }
 
-    /// What is shown when it is created or deleted.
+    /// Returns the members that an event shows when the thing is created or deleted.
     fn whole(&self) -> Value {
         let members = &SCRIPT.kinds[self.kind].members;
         let is_shown = |name: &str| matches!(members.get(name), Some(Member::Choice(_) | Member::Preset));
@@ -31,7 +31,8 @@ impl Thing {
         shown.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// Changes these members, or one or two of those with a choice. Returns them as they were and as they are now.
+    /// Changes these members. If `names` is empty, changes one or two members that have a choice. Returns the old and
+    /// the new values.
     fn change(&mut self, names: &[String], random: &mut Random) -> (Map<String, Value>, Map<String, Value>) {
         let members = &SCRIPT.kinds[self.kind].members;
         let mut names: Vec<&String> = names.iter().collect();
@@ -58,7 +59,7 @@ impl Thing {
     }
 }
 
-/// Returns a value of a member, other than `old` if it has a choice.
+/// Returns a new value of a member. A member with a choice gets a value other than `old`.
 fn value(member: &Member, old: &Value, variables: &Map<String, Value>, random: &mut Random) -> Value {
     match member {
         Member::Preset => old.clone(),
@@ -71,13 +72,13 @@ fn value(member: &Member, old: &Value, variables: &Map<String, Value>, random: &
     }
 }
 
-/// Something that is going to be done.
+/// A deed that is planned.
 pub(super) struct Task {
     pub(super) at_millis: u64,
-    /// The id of who does it. `None`: whoever signs up.
+    /// The id of the actor. `None`: the person who signs up.
     pub(super) actor: Option<String>,
     pub(super) deed: &'static Deed,
-    /// The id of the parent to whose children it is done. `None`: any.
+    /// The id of the parent of the things that the deed may change. `None`: any parent.
     pub(super) parent: Option<String>,
     /// More fields of the event.
     pub(super) event: Map<String, Value>,
@@ -86,12 +87,12 @@ pub(super) struct Task {
 pub(super) struct Company {
     pub(super) random: Random,
     things: BTreeMap<&'static str, Vec<Thing>>,
-    /// How many things of each kind there have ever been.
+    /// The number of things of each kind that were ever added.
     counts: BTreeMap<&'static str, usize>,
     /// The kind of each id.
     kinds: BTreeMap<String, &'static str>,
     invited: Option<Thing>,
-    /// The events of the rights that nobody has revoked.
+    /// The events that granted rights that have not been revoked.
     grants: Vec<Value>,
 }
 
@@ -118,7 +119,7 @@ impl Company {
         self.things[self.kinds.get(id)?].iter().find(|thing| thing.id == id)
     }
 
-    /// Chooses one thing of these kinds and with this parent, as kind and index. The oldest are chosen most.
+    /// Chooses one thing of these kinds and with this parent, as kind and index. Older things are chosen more often.
     fn pick(&mut self, kinds: &[String], parent: Option<&str>) -> Option<(&'static str, usize)> {
         let groups = kinds.iter().filter_map(|kind| self.things.get_key_value(kind.as_str()));
         let groups: Vec<(&'static str, Vec<usize>)> = match parent {
@@ -173,7 +174,7 @@ impl Company {
         thing
     }
 
-    /// Does what the task says. Returns the event that the producer posts, or `None` if the actor has left.
+    /// Does the task. Returns the event that the producer posts, or `None` if the actor has left.
     pub(super) fn act(&mut self, task: &Task) -> Option<Value> {
         let mut event = Map::new();
         let actor = match &task.actor {
@@ -270,7 +271,7 @@ impl Company {
         })
     }
 
-    /// Whoever was invited becomes one of the people.
+    /// Adds the invited person to the people.
     fn sign_up(&mut self) -> Thing {
         let Some(person) = self.invited.take() else { return self.add("person", None) };
         self.things.entry("person").or_default().push(person.clone());

@@ -52,7 +52,7 @@ impl Random {
         })
     }
 
-    /// Replaces the placeholders in all texts of `template`. A text that is nothing but `<1-9>` becomes a number.
+    /// Replaces the placeholders in all texts of `template`. A text that consists only of `<1-9>` becomes a number.
     pub(super) fn fill(&mut self, template: &Value, variables: &Map<String, Value>) -> Value {
         match template {
             Value::String(text) => match text.strip_prefix('<').and_then(|rest| range(rest.strip_suffix('>')?)) {

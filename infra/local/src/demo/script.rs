@@ -14,7 +14,7 @@ pub(super) static SCRIPT: LazyLock<Script> =
 #[serde(deny_unknown_fields)]
 pub(super) struct Script {
     pub(super) kinds: BTreeMap<String, Kind>,
-    /// How many things of each kind there are in the beginning; parents come first.
+    /// The number of things of each kind at the beginning. Parents come before their children.
     pub(super) beginning: Vec<(String, usize)>,
     pub(super) deeds: BTreeMap<String, Deed>,
     pub(super) routines: Vec<Routine>,
@@ -26,17 +26,17 @@ pub(super) struct Script {
 pub(super) struct Kind {
     pub(super) entity_type: String,
     pub(super) id: String,
-    /// Names, each with the members that belong to it. The first things get them in this order.
+    /// Names, each with the members that belong to it. The first things get the names in this order.
     pub(super) names: Vec<(String, Map<String, Value>)>,
-    /// The kinds of which one is the parent.
+    /// The possible kinds of the parent.
     #[serde(default)]
     pub(super) parents: Vec<String>,
     #[serde(default)]
     pub(super) members: BTreeMap<String, Member>,
-    /// What a new thing has inside: kinds, and how many of each.
+    /// The children of a new thing: their kinds, and the minimum and maximum number of each.
     #[serde(default)]
     pub(super) children: BTreeMap<String, (u64, u64)>,
-    /// The fields of an event that say from where an actor of this kind acts, with their relative frequency.
+    /// The event fields that describe the client of an actor of this kind, each set with its relative frequency.
     #[serde(default)]
     pub(super) acts: Vec<(usize, Map<String, Value>)>,
 }
@@ -48,31 +48,32 @@ pub(super) enum Member {
     Preset,
     /// One of these values.
     Choice(Vec<Value>),
-    /// Each value exceeds the last one by a number between the bounds. Creating and deleting does not show it.
+    /// Each value exceeds the last one by a number between the bounds. Events that create or delete the thing do not
+    /// show it.
     Counter { add: (u64, u64) },
-    /// Not shown either.
+    /// A text with placeholders. Events that create or delete the thing do not show it.
     Template(String),
 }
 
-/// Something that is done, recorded as one event.
+/// An action that is recorded as one event.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deed {
     #[serde(rename = "do")]
     pub(super) effect: Effect,
-    /// The kinds of things that it is done to.
+    /// The kinds of things that the deed acts on.
     #[serde(default)]
     pub(super) to: Vec<String>,
     /// The kinds of the event's subject.
     #[serde(default)]
     pub(super) subject: Vec<String>,
-    /// The members that change. None: one or two of those with a choice.
+    /// The members that change. If empty, one or two members that have a choice.
     #[serde(default)]
     pub(super) members: Vec<String>,
     /// More fields of the event.
     #[serde(default)]
     pub(super) event: Map<String, Value>,
-    /// How often it is done at a desk, relative to the other deeds.
+    /// How often the step `desk` chooses this deed, relative to the other deeds.
     #[serde(default)]
     pub(super) weight: usize,
 }
@@ -87,7 +88,7 @@ pub(super) enum Effect {
     Revoke,
     SignIn,
     Invite,
-    /// Done by whoever was invited.
+    /// Done by the person who was invited.
     SignUp,
 }
 
@@ -98,12 +99,12 @@ pub(super) struct Routine {
     /// The kinds of the actor.
     #[serde(default)]
     pub(super) who: Vec<String>,
-    /// All of these kinds act, not one of them.
+    /// Whether all people of these kinds act, not only one of them.
     #[serde(default)]
     pub(super) everyone: bool,
     /// 0 is Monday.
     pub(super) days: Vec<u64>,
-    /// The hours UTC at which it may begin, and how many hours later it begins at most.
+    /// The hours in UTC at which it may begin. It begins at most `spread` hours later.
     pub(super) hours: Vec<u64>,
     pub(super) spread: f64,
     /// How often it happens at such an hour.
@@ -112,7 +113,8 @@ pub(super) struct Routine {
     /// More fields of its events, the same for a whole run.
     #[serde(default)]
     pub(super) event: Map<String, Value>,
-    /// The kind of the one thing to whose children all is done that has a parent of this kind.
+    /// The kind of a parent. All deeds of a run on things with a parent of this kind choose children of the same
+    /// parent.
     pub(super) within: Option<String>,
     pub(super) steps: Vec<Step>,
 }
@@ -121,7 +123,7 @@ pub(super) struct Routine {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Step {
-    /// `desk` is any of the deeds with a weight.
+    /// The name of a deed. `desk` means any of the deeds with a weight.
     pub(super) deed: String,
     #[serde(default = "once")]
     pub(super) times: (u64, u64),

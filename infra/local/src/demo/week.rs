@@ -9,7 +9,7 @@ use super::{
 
 const HOUR_MILLIS: u64 = 3_600_000;
 
-/// Returns all that happens in the week, in order.
+/// Returns all tasks of the week, in chronological order.
 pub(super) fn plan(company: &mut Company) -> Vec<Task> {
     let mut tasks = Vec::new();
     for routine in &SCRIPT.routines {

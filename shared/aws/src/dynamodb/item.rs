@@ -1,4 +1,4 @@
-//! Names of attributes, and building and reading items. An error of reading names the attribute.
+//! Names of attributes, and building and reading items. If an item cannot be read, the error names the attribute.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -43,7 +43,7 @@ pub(super) const REPLACED_BY: &str = "replacedBy";
 /// The number of an organisation's tokens.
 pub(super) const TOKENS: &str = "tokens";
 
-/// An item of the SDK.
+/// An item in the SDK's representation.
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 /// An item being built.

@@ -127,8 +127,8 @@ impl DynamoStore {
     }
 }
 
-/// Returns why a transaction was cancelled. An occupied place comes first, because a place that is occupied by the same
-/// append means success.
+/// Returns why a transaction was cancelled. Checks for an occupied place first, because a place that is occupied by the
+/// same append means success.
 fn explain(purposes: &[Purpose<'_>], reasons: &[CancellationReason]) -> Option<CommitError> {
     let failed =
         |code: &'static str| purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code));

@@ -127,7 +127,7 @@ fn read_token(item: &Item) -> Result<Token, StoreError> {
     })
 }
 
-/// A portal link and a session have the same attributes, under different keys.
+/// Returns the item of a portal link or a session. Both have the same attributes, under different keys.
 fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user: &User, end: Timestamp) -> Attributes {
     let mut item = Builder::default()
         .text(ORGANISATION, organisation)
@@ -247,7 +247,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     Ok(item)
 }
 
-/// Returns the parts of `advice` as JSON. `None` if its text says everything.
+/// Returns the parts of `advice` as JSON. Returns `None` if the advice is only text.
 fn advice_json(advice: &Advice) -> Result<Option<String>, StoreError> {
     if Advice::from(advice.to_string()) == *advice {
         return Ok(None);
@@ -481,7 +481,7 @@ impl DynamoStore {
         Ok(answer.item.map(Item))
     }
 
-    /// Returns the index entries of `group` behind `after`, at most `limit`.
+    /// Returns at most `limit` index entries of `group` that follow `after`.
     async fn listed(&self, group: String, after: Option<&str>, limit: Option<usize>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -655,7 +655,7 @@ impl Registry for DynamoStore {
                 Ok(_) => Ok(true),
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                        // The same item is there if an earlier attempt succeeded and its answer was lost.
+                        // The same item is stored if an earlier attempt succeeded and its answer was lost.
                         Ok(failed.item() == Some(&item))
                     }
                     Some(PutItemError::TransactionConflictException(_)) => Ok(false),

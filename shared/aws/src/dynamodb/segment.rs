@@ -18,7 +18,7 @@ const HASH: &str = "h";
 pub(super) const APPEND: &str = "a";
 const BODIES: &str = "z";
 const ORGANISATION_NAME: &str = "o";
-/// Of an anchor: the tail's sequence and the first sequence of its segment.
+/// Attributes of an anchor: the sequence of the tail, and the first sequence of its segment.
 pub(super) const LAST: &str = "last";
 pub(super) const LAST_SEGMENT: &str = "segment";
 

@@ -14,13 +14,13 @@ use super::{
 /// The maximum time that a function's start waits for the connection.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens a TLS connection to DynamoDB for the clients that are created from the same `config`. Call it before the function
-/// takes its first event: until then it has a whole processor, afterwards only the share that its memory gives it. With it
-/// the API function starts in 4.5 ms instead of 2.3 ms and makes its first append in 3.4 ms instead of 5.2 ms
-/// (`tests/benches/cold_start`, with a whole processor throughout).
+/// Opens a TLS connection to DynamoDB for the clients that are created from the same `config`. Call it before the
+/// function takes its first event. Until then the function has a whole processor; afterwards it has only the share that
+/// belongs to its memory size. With this call the API function starts in 4.5 ms instead of 2.3 ms and makes its first
+/// append in 3.4 ms instead of 5.2 ms (`tests/benches/cold_start`, with a whole processor throughout).
 ///
-/// It requests an item of `registry` that never exists. Every role that may use the table may do that, it costs half a read
-/// unit, and DynamoDB then has the table's encryption key at hand.
+/// It requests an item of `registry` that never exists. Every role that may use the table may do that, it costs half a
+/// read unit, and afterwards DynamoDB has the table's encryption key in its cache.
 ///
 /// # Errors
 /// Returns an error if there was no answer. The function works without it.

@@ -87,7 +87,7 @@ impl SettingsPatch {
     }
 
     fn fields<F: Fields>(fields: &mut F) -> Self {
-        /// Segments of some printable ASCII characters between slashes, none of them `.` or `..`.
+        /// Segments of the allowed printable ASCII characters, separated by slashes. No segment is `.` or `..`.
         const PREFIX: &str =
             r"^$|^/$|^(?!.*//)(?!(.*/)?\.\.?(/|$))(?!/)[!#%&'()+,./0-9:;<=>@A-Z\[\]^_`a-z|~-]{1,512}/?$";
         const REGION: &str = r"^[a-z]{2}(-[a-z]+){1,2}-\d$";

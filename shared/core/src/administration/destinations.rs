@@ -43,7 +43,7 @@ impl Administration {
             return Err(AdministrationError::Conflict(Conflict::Limit));
         }
         let now = self.clock.now();
-        // Events that expire before the first tick would only be reported as lost.
+        // Events that expire before the first tick cannot be delivered and would be reported as lost.
         let reach = LOOKBACK.min(organisation.retention.duration() - MARGIN);
         let next_sequence = self.log.first_since(organisation, now.minus(reach)).await?;
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
@@ -199,8 +199,8 @@ impl Administration {
         Ok(())
     }
 
-    /// Applies `change` to a destination, repeatedly if a delivery is committed at the same time, and records it as `what`:
-    /// action and type. A change without effect is not recorded.
+    /// Applies `change` to a destination and records it. `what` contains the action and the type of the event. If a
+    /// delivery is committed at the same time, applies the change again. A change without effect is not recorded.
     async fn change(
         &self,
         organisation: &Organisation,
@@ -328,14 +328,14 @@ impl Administration {
         }
         if after != destination {
             after.version += 1;
-            // If this fails, or somebody else changed the destination, the next put learns the same.
+            // If this fails, or somebody else changed the destination, the next put learns the region again.
             let _ = self.registry.save_progress(&after, None).await;
         }
         Ok(report)
     }
 }
 
-/// Ends the pause of a failing destination, because its owner has just changed something.
+/// Ends the pause before the next attempt of a failing destination, because its owner has just changed something.
 fn due_at_once(mut destination: Destination) -> Destination {
     if let Some(failing) = &mut destination.progress.failing {
         failing.retry_at = failing.since;

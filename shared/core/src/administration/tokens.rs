@@ -29,8 +29,8 @@ pub struct Rotation {
 }
 
 impl Administration {
-    /// Returns the admission of callers with these tokens. It refuses a token that is revoked here at once; other
-    /// processes refuse it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
+    /// Returns the admission of callers with these tokens. It refuses a token immediately after this process has
+    /// revoked it. Other processes refuse it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
     #[must_use]
     pub fn admission(&self, platform: TokenHash, limits: RateLimits) -> Admission {
         Admission::new(self.registry.clone(), self.clock.clone(), self.known.clone(), platform, limits)
@@ -67,7 +67,7 @@ impl Administration {
     /// Returns [`AdministrationError::NotFound`] if the organisation has no such token,
     /// [`AdministrationError::RotationInProgress`] if its predecessor or its successor is valid,
     /// [`AdministrationError::Input`] if the token expires and the input does not say when its successor expires, and
-    /// [`Conflict::TokenLimit`] as [`create_token`](Self::create_token) does.
+    /// [`Conflict::TokenLimit`] in the same case as [`create_token`](Self::create_token).
     pub async fn rotate_token(
         &self,
         organisation: &Organisation,
@@ -112,7 +112,8 @@ impl Administration {
         Ok(Rotation { token, text, replaced })
     }
 
-    /// Returns an organisation's tokens, the oldest first. Expired tokens are included until their room is needed.
+    /// Returns an organisation's tokens, the oldest first. Expired tokens are included until they are deleted to make
+    /// room for new ones.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -150,7 +151,7 @@ impl Administration {
         };
         let change = Change::RevokeToken(organisation.id.clone(), id.clone());
         let result = self.record(organisation, event, actor, change).await;
-        // Even after an error: the token may have been revoked.
+        // Forget it even after an error, because the token may have been revoked.
         self.known.forget(id);
         result
     }

@@ -22,8 +22,8 @@ const MANY: usize = 1024;
 pub struct KnownTokens(Mutex<HashMap<TokenHash, (Token, Timestamp)>>);
 
 impl KnownTokens {
-    /// Returns the token with this hash, if it was read less than [`KNOWN_FOR`] ago. A read in the future does not
-    /// count, because the clock was set back and the age is unknown.
+    /// Returns the token with this hash, if it was read less than [`KNOWN_FOR`] ago. A read whose time is in the future
+    /// does not count: the clock was set back, so the age of the read is unknown.
     pub(super) fn get(&self, hash: &TokenHash, now: Timestamp) -> Option<Token> {
         self.lock().get(hash).filter(|(_, begun)| is_fresh(*begun, now)).map(|(token, _)| token.clone())
     }

@@ -54,8 +54,8 @@ impl Rate {
         Ok(Self { per_second, burst })
     }
 
-    /// Returns the time in which a bucket gains `units`, in nanoseconds. A multiple of the time for one unit, so that
-    /// taking units one by one makes no difference.
+    /// Returns the time in which a bucket gains `units`, in nanoseconds. This is a multiple of the time for one unit,
+    /// so units that are taken one by one take the same time.
     fn nanos(self, units: u32) -> u128 {
         u128::from(units) * 1_000_000_000_u128.div_ceil(self.per_second.into())
     }
@@ -116,13 +116,14 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// All buckets are full.
+    /// Creates a limiter whose buckets are all full.
     #[must_use]
     pub fn new(limits: RateLimits) -> Self {
         Self { limits, full_at: Mutex::default() }
     }
 
-    /// Takes `units` out of a bucket, all or none. More units than the bucket can hold count as a full bucket.
+    /// Takes either all `units` out of a bucket or none of them. If `units` is more than the bucket can hold, takes a
+    /// full bucket.
     ///
     /// # Errors
     /// Returns the time after which there will be enough units.
@@ -184,15 +185,15 @@ fn duration(nanos: u128) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Returns the time at which a bucket will be full: now or later, but never later than an empty one, even if the clock
-/// was set back.
+/// Returns the time at which a bucket will be full: at the earliest now, and at the latest when an empty bucket would
+/// be full, even if the clock was set back.
 fn full_at(all: &mut HashMap<Bucket, u128>, bucket: &Bucket, rate: Rate, now: Timestamp) -> u128 {
     let Some(full_at) = all.get_mut(bucket) else { return nanos(now) };
     *full_at = (*full_at).min(nanos(now) + rate.nanos(rate.burst));
     (*full_at).max(nanos(now))
 }
 
-/// If there are too many buckets, removes the full ones, or else the fullest.
+/// If there are too many buckets, removes the full ones. If no bucket is full, removes the fullest.
 fn make_room(all: &mut HashMap<Bucket, u128>, bucket: &Bucket, now: Timestamp) {
     if all.len() < MANY || all.contains_key(bucket) {
         return;
@@ -255,7 +256,7 @@ mod tests {
             while send(NOW).is_ok() {}
             let (mut now, mut refused) = (NOW, 0);
             while let Err(wait) = send(now) {
-                // Once because there is not room for the first unit, once for the whole.
+                // At most one refusal for the first unit, and one for the whole request.
                 refused += 1;
                 assert!(refused <= 2, "{per_second}/{burst}: {wait:?}");
                 now = now.plus(wait + Duration::from_millis(1));

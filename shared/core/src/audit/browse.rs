@@ -1,5 +1,5 @@
-//! Browsing the log: the newest events of a period with counts over time, and one event with its neighbours. Each view is
-//! one read and is recorded as one.
+//! Browsing the log: the newest events of a period with counts over time, and one event with its neighbours. Each view
+//! is one read, and is recorded as one read.
 //!
 //! # Cost
 //! Counting by reading costs 0.03 to 0.09 read units per event and one round trip per megabyte: at least 1,500 read units
@@ -136,7 +136,7 @@ impl Timeline {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detail {
     pub line: Line,
-    /// `None` if there is none or it has expired.
+    /// `None` if there is no previous event, or it has expired.
     pub previous: Option<EventId>,
     pub next: Option<EventId>,
 }
@@ -248,7 +248,7 @@ impl Audit {
         let limit = ReadLimit { events: 1, bytes: usize::MAX };
         match self.log.read(&organisation.id, range, segment, order, limit).await {
             Ok(run) => Ok(run.lines.first().map(|line| line.id)),
-            // A forged id may point to a place that cannot be read. The read of the event itself reports it.
+            // A forged id may point to a place that cannot be read. The read of the event itself reports the error.
             Err(StoreError::Broken(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }

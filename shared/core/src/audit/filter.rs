@@ -6,7 +6,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::{line::Fields, log::segment::Line};
 
-/// Conditions that an event must all meet. A field without values is no condition; of several values, one must be equal.
+/// Conditions that an event must all meet. A field without values is not a condition. If a field has several values,
+/// the event must equal one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     pub types: Vec<String>,

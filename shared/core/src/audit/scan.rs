@@ -112,7 +112,8 @@ impl<'a> Scan<'a> {
         segment_of_start: Option<u64>,
     ) -> Result<(), StoreError> {
         let (mut rest, mut within) = (range, segment_of_start);
-        // If every event matches, no more is read than needed. If few match, each read takes in twice as much.
+        // Unless the scan counts, the first read is as small as possible, in case every event matches. If few events
+        // match, each read is twice as large as the one before.
         let mut stretch = if self.counting { self.left.events } else { self.want - self.lines.len() };
         self.ended = false;
         self.at = match self.order {

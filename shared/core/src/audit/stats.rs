@@ -1,5 +1,6 @@
 //! Counts of events over time, for charts and to compare a copy with the log. Counting reads the events. A call that
-//! reaches its limit returns where the next call continues; the counts of the calls add up.
+//! reaches its limit returns the position where the next call continues. The total is the sum of the counts of all
+//! calls.
 
 use std::{
     collections::BTreeMap,

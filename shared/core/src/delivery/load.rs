@@ -7,10 +7,10 @@ use flate2::write::GzEncoder;
 
 use crate::{destination::Compression, log::segment::Line, time::Timestamp};
 
-/// What to do at a hole in the sequence of lines, which means that events have expired.
+/// What to do at a gap in the sequence of lines. A gap means that events have expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Holes {
-    /// End the object. The next one begins behind the hole.
+    /// End the object. The next one begins after the gap.
     End,
     /// Leave the expired events out: they belong to an object that has already begun.
     Skip,
@@ -36,7 +36,7 @@ enum Writer {
 pub(super) struct Load {
     /// The bytes to put, compressed if the destination compresses.
     pub(super) content: Bytes,
-    /// The sequences of its events: ranges without a hole, in order.
+    /// The sequences of its events: ranges without a gap, in order.
     pub(super) stretches: Vec<RangeInclusive<u64>>,
     /// When its first event was recorded. `None` if it has no event.
     pub(super) oldest: Option<Timestamp>,

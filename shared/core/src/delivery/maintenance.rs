@@ -8,9 +8,9 @@ use super::{queue::ShipOrder, ship::Shipping};
 const MAINTAINED_AT_ONCE: usize = 8;
 
 impl Shipping {
-    /// Advances the anchor of every organisation's log to its tail, and sends an order for every destination whose waiting
-    /// events have all expired: planning skips those, because there is nothing to read. Returns the number of
-    /// organisations.
+    /// Advances the anchor of every organisation's log to its tail, and sends an order for every destination whose
+    /// waiting events have all expired: planning skips such destinations, because it finds no event to read. Returns
+    /// the number of organisations.
     ///
     /// # Errors
     /// Returns an error if the store or the queue fails. A failure of one organisation does not stop the others.

@@ -17,8 +17,8 @@ pub struct PlanReport {
     pub planned: usize,
     /// The number of failing destinations whose pause is not over.
     pub deferred: usize,
-    /// The highest lag of all destinations that wait for nothing outside Annals, in seconds. Measured only while orders of
-    /// earlier plans are unfinished.
+    /// The highest lag in seconds, without destinations that wait for something outside Annals. Measured only while
+    /// orders of earlier plans are unfinished.
     pub lag_seconds: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Shipping {
     pub async fn plan(&self) -> Result<PlanReport, StoreError> {
         let now = self.clock.now();
         let active = self.registry.active_destinations().await?;
-        // A clock that was ahead can have set a longer pause than the longest.
+        // If the clock was ahead when a pause was set, the pause can seem longer than the maximum.
         let latest = now.plus(self.policy.backoff_cap);
         let is_due = |retry_at: Option<Timestamp>| retry_at.is_none_or(|at| at <= now || at > latest);
         let mut planned: Vec<&ActiveDestination> =
@@ -38,15 +38,15 @@ impl Shipping {
         // Destinations that failed last time may be slow: the others go first.
         planned.sort_by_key(|destination| destination.retry_at.is_some());
         let orders: Vec<ShipOrder> = planned.into_iter().map(ShipOrder::from).collect();
-        // A shipper reports the lag of the destinations that it ships. Reading every log pays off only while shippers are
-        // behind or do not run at all, or if the queue does not tell.
+        // A shipper reports the lag of the destinations that it ships. So every log is read only while shippers are
+        // behind or do not run, or if the state of the queue is unknown.
         let is_busy = self.queue.is_busy().await.unwrap_or(true);
         self.queue.send(&orders).await?;
         let lag_seconds = if is_busy { self.worst_lag(&active).await } else { None };
         Ok(PlanReport { planned: orders.len(), deferred: active.len() - orders.len(), lag_seconds })
     }
 
-    /// Skips logs that cannot be read: a plan does not fail because of one.
+    /// Returns the highest lag. Skips logs that cannot be read, so that one of them does not make the plan fail.
     async fn worst_lag(&self, active: &[ActiveDestination]) -> Option<u64> {
         let mut worst = None;
         let measured: Vec<_> = active.iter().filter(|one| !one.failure.is_some_and(is_outside_annals)).collect();

@@ -118,7 +118,8 @@ impl<'a> DestinationRun<'a> {
         }
     }
 
-    /// The unfinished object, or else the next one: first of the new events, then of a replay.
+    /// Resumes the unfinished object. If there is no unfinished object, begins the next one: new events first, then a
+    /// replay.
     async fn resume_or_begin(&mut self, deadline: Timestamp) -> Result<Begun, Stop> {
         let replay_intent = self.destination.replay.as_ref().and_then(|replay| replay.intent.clone());
         let unfinished = match (self.destination.intent.clone(), replay_intent) {
@@ -150,7 +151,7 @@ impl<'a> DestinationRun<'a> {
         compression: Compression,
         max_bytes: usize,
     ) -> Result<Load, StoreError> {
-        // No limit by number: a page of the store ends earlier.
+        // In practice this does not limit the number of events, because a page of the store ends earlier.
         let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
         let log = &self.shipping.log;
         let id = &self.organisation.id;
@@ -216,7 +217,7 @@ impl<'a> DestinationRun<'a> {
         Ok(Begun { lane: Lane::Replay, intent, load })
     }
 
-    /// Returns the last sequence of the log, at the last delivery or now.
+    /// Returns the last sequence of the log. It may have been read earlier in this run.
     async fn tail(&mut self) -> Result<u64, StoreError> {
         if let Some(tail) = self.tail {
             return Ok(tail);
@@ -255,7 +256,7 @@ impl<'a> DestinationRun<'a> {
     async fn deliver(&mut self, begun: Begun) -> Result<(), Stop> {
         let Begun { lane, intent, load } = begun;
         let Some(oldest) = load.oldest else {
-            // Every event has expired: continue behind the intent, and keep the status.
+            // Every event has expired: continue after the intent, and keep the status.
             let mut destination = self.next_version();
             advance(&mut destination, lane, intent.last);
             return self.save(destination, None).await;
@@ -279,8 +280,8 @@ impl<'a> DestinationRun<'a> {
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
         advance(&mut destination, lane, intent.last);
         destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
-        // A backlog from outside Annals ends with the first object whose events were all recorded after the object before
-        // it. Until then only a standstill counts as lag.
+        // A backlog from outside Annals ends with the first object whose events were all recorded after the object
+        // before it. Until then lag counts from the last delivered object.
         if lane == Lane::New && self.lag_from.is_some_and(|from| oldest < from) {
             self.lag_from = Some(now);
             destination.progress.lag_from = self.lag_from;
@@ -389,7 +390,7 @@ impl<'a> DestinationRun<'a> {
     }
 }
 
-/// Lets the destination continue behind the event `last`.
+/// Lets the destination continue after the event `last`.
 fn advance(destination: &mut Destination, lane: Lane, last: u64) {
     match lane {
         Lane::New => {

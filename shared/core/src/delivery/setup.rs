@@ -3,8 +3,8 @@
 //! the files in `infra/customer`, which also work by hand; the policies are those of
 //! [`policy`](crate::destination::policy).
 //!
-//! People choose the values. So each value is quoted for the language of its file, even if its type leaves nothing to
-//! quote.
+//! People choose the values. So each value is quoted for the language of its file, even if its type allows no character
+//! that needs quoting.
 
 use std::fmt::Write as _;
 
@@ -201,7 +201,7 @@ fn template(values: &Values) -> String {
     filled
 }
 
-/// Returns the script with the lines replaced that set the values.
+/// Returns the script. The lines that set the values are replaced.
 fn script(values: &Values) -> String {
     let settings = [
         ("BUCKET", &values.bucket),

@@ -1,7 +1,8 @@
 //! Shipping: delivering the new events of one destination.
 //!
-//! Each step is conditional on the destination's version, and the object's key and content follow from the stored intent
-//! alone. Whatever crashes or runs twice puts the same bytes under the same key: no event is lost or delivered twice.
+//! Each step is conditional on the destination's version, and the object's key and content follow from the stored
+//! intent alone. So a run after a crash, or a second run at the same time, puts the same bytes under the same key: no
+//! event is lost or delivered twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +33,7 @@ use super::{
 pub struct ShipPolicy {
     /// An object ends with the segment that reaches this size, in bytes.
     pub object_bytes: usize,
-    /// No object begins after this time. What is left waits for the next tick.
+    /// No object begins after this time. The remaining events wait for the next tick.
     pub time_budget: Duration,
     /// The longest pause after the first failure: about the period of ticks.
     pub backoff_first: Duration,
@@ -69,9 +70,9 @@ pub enum ShipOutcome {
     UpToDate,
     /// The time budget is used up. The next tick continues.
     OutOfTime,
-    /// The destination is deleted, paused, or not included in the plan any more.
+    /// The destination is deleted, paused, or no longer included in the plan.
     Gone,
-    /// Another shipper or a change by the owner came first, and continues.
+    /// Another shipper or a change by the owner has updated the destination. A later run continues.
     Superseded,
     /// AWS or the customer's settings refused the object. The status says why.
     Failing(FailureCode),
@@ -155,8 +156,8 @@ impl Shipping {
         Ok(ShipReport { outcome, deliveries, lag_seconds })
     }
 
-    /// Returns the age of the event at `next_sequence`, in seconds, counted from `from` at the earliest. `None` if
-    /// there is no such event or the log cannot be read.
+    /// Returns the age of the event at `next_sequence`, in seconds, counted from the later of its recording and `from`.
+    /// `None` if there is no such event or the log cannot be read.
     pub(super) async fn lag(
         &self,
         organisation: &OrganisationId,

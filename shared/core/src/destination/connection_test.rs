@@ -31,7 +31,7 @@ pub struct ConnectionTestReport {
     /// The key of the test object, whether or not it was written.
     pub key: String,
     pub tested_at: Timestamp,
-    /// The bucket's region, if the test learnt it. It is stored with the destination instead.
+    /// The bucket's region, if the test learnt it. It is stored with the destination, not with the result.
     #[serde(skip)]
     pub learnt_region: Option<Region>,
 }

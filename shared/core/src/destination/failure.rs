@@ -1,8 +1,8 @@
 //! Failures of delivery: a stable code, the cause in plain words, and advice.
 //!
-//! AWS answers `AccessDenied` in many cases. The rest of its message, and the call, tell them apart. If AWS gives the same
-//! answer for several causes, there is one code, and the advice lists the checks in order. A test replays the answers that
-//! AWS documents, and writes `infra/docs/failures.md` from the results.
+//! AWS answers `AccessDenied` in many cases. The rest of the message and the name of the call distinguish these cases.
+//! If AWS gives the same answer for several causes, there is one code, and the advice lists the checks in order. A test
+//! replays the answers that AWS documents, and writes `infra/docs/failures.md` from the results.
 
 mod denial;
 mod messages;
@@ -40,7 +40,7 @@ pub enum RemediedBy {
     Customer,
     /// The operator of Annals.
     Operator,
-    /// Nobody: it ends without action, and delivery continues.
+    /// Nobody. The failure ends without action, and delivery continues.
     Time,
 }
 
@@ -160,7 +160,8 @@ codes! {
 }
 
 impl FailureCode {
-    /// Returns the code with this name. [`Self::Unknown`] if there is none, as for a code of a later version.
+    /// Returns the code with this name. Returns [`Self::Unknown`] if there is no such code, for example if a later
+    /// version wrote it.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::ALL.iter().copied().find(|code| code.as_str() == name).unwrap_or(Self::Unknown)
@@ -220,7 +221,7 @@ impl FailureCode {
             "AccessDenied" | "AccessDeniedException" => match Denial::read(message).map(|denial| denial.by) {
                 Some(PolicyKind::ResourceControl) => Self::RoleDeniedByResourceControlPolicy,
                 Some(PolicyKind::Resource) | None => Self::RoleNotAssumable,
-                // All others are policies of the caller, which is us.
+                // All other kinds are policies of the caller, which is Annals.
                 Some(_) => Self::OperatorNotAuthorized,
             },
             "ValidationError" | "ValidationException" => Self::RoleArnInvalid,

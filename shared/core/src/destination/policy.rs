@@ -1,5 +1,5 @@
-//! The IAM policies that delivery needs. Each is written down here once. `Display` writes a policy as one line of JSON,
-//! with its members in the order of AWS's own examples.
+//! The IAM policies that delivery needs. Each is defined here once. `Display` writes a policy as one line of JSON, with
+//! its members in the order of AWS's own examples.
 //!
 //! The files in `infra/customer` contain the customer's policies in the languages of their tools; a test compares them
 //! with these.

@@ -20,7 +20,8 @@ pub struct Replay {
     pub intent: Option<Intent>,
 }
 
-/// The intent to deliver one object: exactly these events under this key, whatever happens in between.
+/// The intent to deliver one object: exactly these events under this key, even after a crash or a change of the
+/// settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// The sequence of the first event.
@@ -52,7 +53,7 @@ pub struct Progress {
 /// Events that expired before their delivery was confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// The number of events in the destination's whole life.
+    /// The number of such events since the destination was created.
     pub events: u64,
     /// The sequences of the last such range, both ends included.
     pub last: RangeInclusive<u64>,

@@ -165,7 +165,7 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    /// Returns the bucket's region, if the answer names another one than `target`, in the role's partition.
+    /// Returns the bucket's region, if the answer names a region in the role's partition other than that of `target`.
     #[must_use]
     pub fn learnt_region(&self, target: &Target) -> Option<Region> {
         let Reason::Answered { bucket_region: Some(name), .. } = &self.reason else { return None };

@@ -66,8 +66,8 @@ impl State<'_> {
         }
     }
 
-    /// Returns a sentence without its full stop, and the time with which it ends, if any. These are WireMock Cloud's
-    /// words as far as it documents them.
+    /// Returns a sentence without its full stop, and the time with which it ends, if any. The words are WireMock
+    /// Cloud's, if it documents the state.
     #[must_use]
     pub fn sentence(&self) -> (&'static str, Option<Timestamp>) {
         match *self {

@@ -1,5 +1,5 @@
-//! CSV (RFC 4180, UTF-8 without a byte order mark) in which a spreadsheet finds no formulas. Owns the columns, the quoting
-//! and the escaping of formulas. Each free-form object of an event is one cell of compact JSON.
+//! CSV (RFC 4180, UTF-8 without a byte order mark) that a spreadsheet can open without executing formulas. Owns the
+//! columns, the quoting and the escaping of formulas. Each free-form object of an event is one cell of compact JSON.
 //!
 //! # Escaping
 //! A spreadsheet treats a cell as a formula if it begins with `=`, `+`, `-` or `@`, or with a character that is normalised
@@ -12,9 +12,9 @@
 //! - In a cell of JSON (`permission`, `before`, `after`, `context`, `payload`, `metadata`) the semicolon before such a
 //!   beginning is written as `\u003b`, which is the same JSON.
 //!
-//! To restore a cell of text, remove one apostrophe at its beginning and after each `;`, tab, CR and LF if the text without
-//! it would be escaped there. This restores every text, because an apostrophe before a formula is escaped as well. JSON
-//! needs no restoring.
+//! To restore a cell of text, look at its beginning and after each `;`, tab, CR and LF. Remove one apostrophe there if
+//! the text without it would be escaped at that place. This restores every text, because an apostrophe before a formula
+//! is escaped as well. JSON needs no restoring.
 
 use std::borrow::Cow;
 
@@ -182,7 +182,8 @@ fn is_line_or_tab(character: char) -> bool {
     matches!(character, '\t' | '\r' | '\n')
 }
 
-/// The four characters and their small and full-width forms (Unicode, "Small Form Variants", "Halfwidth and Fullwidth Forms").
+/// Returns whether `character` is one of the four characters or one of their small and full-width forms (Unicode,
+/// "Small Form Variants", "Halfwidth and Fullwidth Forms").
 fn is_formula(character: char) -> bool {
     matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫')
 }

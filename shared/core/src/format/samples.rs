@@ -209,6 +209,6 @@ pub(super) fn expected(column: &str, original: &Value, line: &Line) -> Value {
         Some(value) => value,
         None => &original[column],
     };
-    // What is not a string has no cell of its own, and an empty text is an empty cell.
+    // A value that is not a string has no cell of its own, and an empty text is an empty cell.
     if value == "" || in_context && !value.is_string() { Value::Null } else { value.clone() }
 }

@@ -2,7 +2,7 @@
 //!
 //! Concurrent appends to one organisation within a process are merged: the caller that holds the organisation's turn
 //! writes for all callers that wait. The group being written is stored in the turn, not in the writer's future. If that
-//! future is dropped, the next caller continues with the same group, so every waiting caller gets a correct answer.
+//! future is dropped, the next caller continues with the same group. So every waiting caller gets a correct answer.
 
 use std::{
     collections::VecDeque,
@@ -33,7 +33,7 @@ pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum total size of the encoded bodies in one commit. A transaction holds at most 4 MB (AWS,
 /// "TransactWriteItems").
 const MAX_COMMIT_BYTES: usize = 3_900_000;
-/// Requests are merged up to this many bytes of bodies, so that a merged segment fits one item even if it does not
+/// The maximum total size of the bodies of merged requests. With it, a merged segment fits one item even if it does not
 /// compress.
 const MAX_MERGED_BYTES: usize = 256 * 1024;
 
@@ -42,9 +42,9 @@ const MAX_MERGED_BYTES: usize = 256 * 1024;
 pub struct AppendPolicy {
     /// An append that has not succeeded after this long fails.
     pub deadline: Duration,
-    /// How long the tail that this process wrote itself is used instead of reading the tail.
+    /// How long an append uses the tail that this process last wrote, instead of reading the tail from the store.
     pub tail_ttl: Duration,
-    /// Immediate retries after losing the conditional write. Each starts from the segment that took the place.
+    /// Immediate retries after losing the conditional write. Each continues after the segment that took the place.
     pub immediate_retries: u32,
     /// Maximum length of the first pause, in round trips to the store. A pause has a random length. After it the tail is
     /// read again. The maximum doubles with each pause.
@@ -53,7 +53,7 @@ pub struct AppendPolicy {
     pub max_pause_round_trips: u32,
     /// Immediate retries after losing the conditional write that followed a pause.
     pub immediate_retries_after_pause: u32,
-    /// Lower bound for a measured round trip, because clocks are no more precise.
+    /// Lower bound for a measured round trip, because the clock cannot measure shorter times precisely.
     pub min_round_trip: Duration,
 }
 
@@ -164,7 +164,7 @@ struct Turn {
     own_tail: OwnTail,
 }
 
-/// The last tail that this process wrote or was shown, and when.
+/// The last tail that this process wrote or read, and when.
 type OwnTail = Option<(Tail, Timestamp)>;
 
 /// A request that waits to be written.
@@ -188,7 +188,7 @@ impl Pending {
     }
 }
 
-/// What is committed together with a request's events.
+/// What the transaction contains besides a request's events.
 #[derive(Debug, Clone)]
 enum Extra {
     Key { key: IdempotencyKey, fingerprint: [u8; 32] },
@@ -223,7 +223,7 @@ struct Group {
     /// The commit to send: chained to a tail and not refused so far. It is repeated unchanged, because an earlier
     /// attempt may have arrived.
     placed: Option<Placed>,
-    /// The last error of the store, if its outcome still matters.
+    /// The last error of the store, if it is still unknown whether that attempt wrote the events.
     failure: Option<Arc<StoreError>>,
 }
 
@@ -418,7 +418,7 @@ impl Log {
     fn recorded(&self, organisation: &OrganisationId, current: &mut Option<Group>, own_tail: &mut OwnTail) {
         let Some(Group { requests, placed: Some(placed), attempts, .. }) = current.take() else { return };
         let segments = &placed.commit.segments;
-        // After several attempts other writers are active: the next append had better read the tail.
+        // After several attempts, other writers are probably active, so the next append reads the tail from the store.
         let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
         *own_tail = tail.map(|tail| (tail, self.clock.now()));
         self.tally.add(Appended {
@@ -460,7 +460,7 @@ impl Log {
         }
     }
 
-    /// Handles a failure of the store: pauses, or lets the group give up if a retry cannot help.
+    /// Handles a failure of the store: pauses before a retry, or lets the group give up if a retry cannot help.
     async fn failed(&self, group: &mut Group, error: StoreError) {
         let is_permanent = matches!(error, StoreError::Broken(_));
         group.failure = Some(Arc::new(error));
@@ -483,7 +483,7 @@ impl Log {
 /// Returns the answer to this caller's request, if there is one.
 fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
     receiver.try_recv().unwrap_or_else(|oneshot::Canceled| {
-        // Only a panic while the group was being answered gets here.
+        // This happens only after a panic while the group was being answered.
         let error = StoreError::Unavailable("the request was dropped without an answer".into());
         Some(Err(AppendError::Unavailable(Arc::new(error))))
     })

@@ -71,7 +71,7 @@ impl Passed {
     }
 }
 
-/// Why no event can be found by its id.
+/// Why an event cannot be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     #[error("is not an event of this organisation")]
@@ -109,8 +109,8 @@ impl Log {
         Ok(Run { lines, at: read.at, ended: read.ended })
     }
 
-    /// Passes the events that [`read`](Self::read) would return to `take`, one by one, until it breaks. At most one answer
-    /// of the store, encoded, and the lines of one segment are in memory.
+    /// Passes the events that [`read`](Self::read) would return to `take`, one by one, until it breaks. Memory holds at
+    /// most one encoded answer of the store and the lines of one segment.
     ///
     /// # Errors
     /// Returns an error if the store fails or a segment is missing or damaged; `take` may have been called before.
@@ -156,7 +156,7 @@ impl Log {
         Ok(Reached { at: walk.at, ended: walk.at_end, first })
     }
 
-    /// Returns the next segments of the walk, without a gap; none at its end.
+    /// Returns the next segments of the walk, without a gap. The result is empty at the end of the walk.
     async fn step(&self, organisation: &OrganisationId, walk: &Walk, want: usize) -> Result<Vec<Segment>, StoreError> {
         // Sequences have no gaps, so a stretch of `want` sequences holds at most `want` events, and no more is read than
         // needed. If no segment begins in it (a large segment, or expired ones), the next segment is read instead.
@@ -198,7 +198,7 @@ impl Log {
     }
 
     /// Returns whether an eventually consistent read finds an event at or after `sequence`. Costs half a read unit if
-    /// there is none, which is the price of an idle destination per tick.
+    /// there is no such event. An idle destination costs this at each tick.
     ///
     /// # Errors
     /// Returns an error if the store fails.
@@ -255,7 +255,7 @@ impl Log {
         if id.sequence() > tail.last || id.recorded_at() > tail.recorded_at || young {
             return PlaceError::Unknown;
         }
-        // The segment at or before its place may show that the event cannot have existed.
+        // The segment at or before the event's place may show that the event cannot have existed.
         let nearest =
             self.fetch(&organisation.id, 1..=id.segment(), Order::Descending, Some(1), Consistency::Strong).await;
         match nearest {

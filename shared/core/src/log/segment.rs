@@ -263,8 +263,8 @@ impl fmt::Debug for EncodedBodies {
 
 /// The zstd dictionary: keys and frequent values of events, the most likely ones last.
 ///
-/// It makes the segment of a single event, and so the price of reading it, about a third smaller. Stored segments need it,
-/// so it must never change. A new dictionary needs a new encoding byte.
+/// It makes the segment of a single event about a third smaller, and reading it about a third cheaper. Stored segments
+/// need it, so it must never change. A new dictionary needs a new encoding byte.
 const DICTIONARY_1: &[u8] = br#""ADMIN""SYSTEM""CLI""SIGNUP""ACL_GRANT""ACL_REVOKE""INVITE""LOGIN""API_TEMPLATE_CATALOGUE""DATABASE_CONNECTION""OPENAPI_GIT_INTEGRATION""S3_AUDIT_SINK""SUBSCRIPTION""ORGANISATION""DATA_SOURCE""API_KEY""AUDIT_LOG""audit.read","subject":{"id":","permission":"ALL_PERMISSIONS","permission":{"permissions":[{"id":","friendlyId":"metadata":{"occurredAt":"2026-","queryString":"","method":"POST","method":"GET","params":{"status":"description":"enabled":true,"enabled":false,"version":"null,"location":"en-GB","https://www.","email":"@example.com","entityType":"USER","userAgent":"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/ Safari/537.36 Mozilla/5.0 (Windows NT 10.0; Win64; x64)","requestId":","payload":{"path":"/v1/api/{"action":"DELETE","type":".delete","action":"CREATE","type":".create","action":"UPDATE","type":"mock_api_settings.update","entity":{"id":"","name":"","entityType":"STUB_MAPPING"},"entityType":"MOCK_API"},"principal":{"id":"","name":"","entityType":"USER","email":"parentEntity":{"id":"","name":"","entityType":"TEAM"},"before":{"name":"},"after":{"name":"},"clientType":"UI","clientType":"API","context":{"ipAddress":"192.0.2.","userAgent":"#;
 
 #[cfg(test)]

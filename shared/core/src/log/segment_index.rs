@@ -70,8 +70,8 @@ impl SegmentIndex {
         self.around(time).1.map_or(self.tail.last + 1, |(first, _)| first)
     }
 
-    /// Returns where to look next for the position of `time`: the place expected if events are spread evenly, and the
-    /// middle, in case they are not. Returns `None` if the position is known.
+    /// Returns where to look next for the position of `time`: the position expected if events are spread evenly, and
+    /// the middle of the range in case they are not. Returns `None` if the position is known.
     fn guesses(&self, time: Timestamp) -> Option<[u64; 2]> {
         let (Some(before), Some((_, after))) = self.around(time) else { return None };
         let start = before.last + 1;

@@ -139,18 +139,18 @@ pub enum Consistency {
 /// The storage of segments. Every call is for one organisation and cannot touch data of another.
 #[async_trait]
 pub trait LogStore: fmt::Debug + Send + Sync {
-    /// Returns the tail according to the item with the highest sequence: the newest segment, or the anchor if no segment
-    /// is left. Strongly consistent. Returns `None` if there is neither.
+    /// Returns the tail, read from the item with the highest sequence: the newest segment, or the anchor if all
+    /// segments have expired. Strongly consistent. Returns `None` if there is no segment and no anchor.
     async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
 
     /// Returns the anchor, strongly consistent; `None` if the organisation has no log.
     async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
 
-    /// Writes the anchor unless the stored one is as far or further. Returns whether it was written.
+    /// Writes the anchor, unless the stored anchor has the same or a later sequence. Returns whether it was written.
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError>;
 
     /// Writes a commit on the condition that no segment is stored at any of its places and none of its other items is
-    /// refused. An occupied place is reported before a refused item, and the first refused item before the others.
+    /// refused. If several conditions fail, reports an occupied place first, then the first refused item.
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError>;
 
     /// Returns the segments whose first sequence is in `range`, in `order`: at most `limit`, and possibly fewer, because

@@ -25,11 +25,11 @@ pub enum Refusal {
     ForgedForm,
     /// The page does not exist, or the session's role does not include it.
     NotFound,
-    /// The browser asked for the page before its user did.
+    /// The browser requested the page before the user opened it.
     Prefetch,
     /// The page would be shown in an iframe, and the deployment allows none.
     Framed,
-    /// The address only takes forms.
+    /// The address only accepts forms.
     MethodNotAllowed,
     /// The API would refuse the request with the same problem.
     Problem(Box<Problem>),

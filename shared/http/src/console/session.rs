@@ -122,7 +122,7 @@ pub fn form_token(session_token: &str) -> String {
     hex::encode(TokenHash::of(&format!("form of {session_token}")).0)
 }
 
-/// Compares hashes, so that the time it takes reveals nothing.
+/// Compares hashes, so that the duration of the comparison reveals nothing about the values.
 fn is_equal(given: &str, expected: &str) -> bool {
     TokenHash::of(given) == TokenHash::of(expected)
 }

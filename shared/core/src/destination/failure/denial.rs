@@ -7,17 +7,17 @@
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PolicyKind {
-    /// Attached to the role, or to us if the call is AssumeRole.
+    /// Attached to the role, or to Annals' own identity if the call is AssumeRole.
     Identity,
     /// The role's permissions boundary.
     Boundary,
-    /// Sent with AssumeRole, by us.
+    /// The session policy that Annals sends with AssumeRole.
     Session,
     /// The bucket's policy, the key's policy, or the role's trust policy.
     Resource,
-    /// The AWS organization's, for the roles and users of its accounts.
+    /// A policy of the AWS organization, for the roles and users of its accounts.
     ServiceControl,
-    /// The AWS organization's, for the resources of its accounts.
+    /// A policy of the AWS organization, for the resources of its accounts.
     ResourceControl,
     /// The policy of the VPC endpoint that the call used.
     VpcEndpoint,
@@ -51,9 +51,10 @@ pub(super) enum How {
 }
 
 impl Denial {
-    /// Reads it from AWS's `message`. `None` if the message does not name the policy.
+    /// Reads the denial from AWS's `message`. `None` if the message does not name the policy.
     pub(super) fn read(message: &str) -> Option<Self> {
-        // "… in a VPC endpoint policy transitively through a service control policy" is remedied there.
+        // The fix for "… in a VPC endpoint policy transitively through a service control policy" is in the service
+        // control policy.
         if message.contains("transitively through a service control policy") {
             return Some(Self { by: PolicyKind::ServiceControl, how: How::Explicitly });
         }
@@ -70,7 +71,7 @@ impl Denial {
     }
 }
 
-/// Returns the ARN of whoever was denied, from `User: arn:… is not authorized …`.
+/// Returns the ARN of the denied caller, from `User: arn:… is not authorized …`.
 pub(super) fn caller(message: &str) -> Option<&str> {
     let arn = message.strip_prefix("User: ")?.split(' ').next()?;
     arn.starts_with("arn:").then_some(arn)
