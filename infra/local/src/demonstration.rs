@@ -16,6 +16,7 @@ use annals_aws::system::{SystemClock, SystemEntropy};
 use annals_core::{
     administration::{Actor, Put},
     caller::Caller,
+    destination::policy::Policy,
     entropy::{self, BASE62},
     event::{self, Context, Layout},
     organisation::{Organisation, OrganisationInput},
@@ -138,18 +139,10 @@ pub async fn prepare(
     }
 
     system.cloud().iam().put_bucket(Bucket::new(BUCKET, CUSTOMER, "us-east-1"))?;
-    let trust = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow",
-        "Principal": {"AWS": format!("arn:aws:iam::{}:root", system.cloud().account())},
-        "Action": "sts:AssumeRole",
-        "Condition": {"StringEquals": {"sts:ExternalId": organisation.external_id}},
-    }]});
-    let put = json!({"Version": "2012-10-17", "Statement": [{
-        "Effect": "Allow",
-        "Action": "s3:PutObject",
-        "Resource": format!("arn:aws:s3:::{BUCKET}/*"),
-    }]});
-    system.cloud().iam().put_role(IamRole::new(ROLE, trust, vec![put]))?;
+    let trust = Policy::trust("aws", system.cloud().account(), &organisation.external_id);
+    let put = Policy::put_objects("aws", BUCKET, "");
+    let role = IamRole::new(ROLE, serde_json::to_value(trust)?, vec![serde_json::to_value(put)?]);
+    system.cloud().iam().put_role(role)?;
 
     let demonstration = Demonstration {
         platform_token,

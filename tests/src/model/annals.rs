@@ -494,7 +494,7 @@ impl Annals {
         for id in [foreign, future] {
             let single = self.inspector.event(&organisation, id).await;
             if !matches!(single, Err(PlaceError::Unknown)) {
-                return Err(misjudged(format!("{id} is none of ours and gives {single:?}")));
+                return Err(misjudged(format!("{id} is no event of this log, but the read returned {single:?}")));
             }
             for (start, order) in [
                 (Start::From(id), Order::Ascending),
@@ -505,7 +505,9 @@ impl Annals {
                 let request = PageRequest { start, order, page_size: 3, ..PageRequest::default() };
                 let page = audit.page(&organisation, &request, &sample::reader()).await;
                 if !matches!(page, Err(AuditError::Place(PlaceError::Unknown))) {
-                    return Err(misjudged(format!("{start:?} {order:?} is none of ours and gives {page:?}")));
+                    return Err(misjudged(format!(
+                        "{start:?} {order:?} is no place of this log, but the page is {page:?}"
+                    )));
                 }
             }
         }

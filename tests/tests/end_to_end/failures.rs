@@ -872,7 +872,7 @@ async fn the_page_for_customers_says_what_the_code_says() {
         std::fs::write(&path, &page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "infra/docs/failures.md is not what the code says: ANNALS_WRITE_DOCS=1 writes it anew");
+    assert!(written == page, "infra/docs/failures.md is not what the code says: `just docs` regenerates it");
 }
 
 /// The page: an entry for each code, with its answers from AWS.

@@ -1,8 +1,7 @@
-//! The API's description: it is what the code says, every answer that it names has an example that the program gave,
-//! and every example is as it says.
+//! The OpenAPI document: it equals what the code declares, every response has an example from the running program, and
+//! every example matches its schema.
 //!
-//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` writes `functions/api/openapi.json`
-//! anew.
+//! `ANNALS_WRITE_DOCS=1 cargo test -p annals-tests --test simulations openapi::` regenerates `functions/api/openapi.json`.
 
 mod document;
 mod scenario;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 
 use self::document::{Described, operations};
 
-/// Statuses and codes that no operation can have: they say that there is none.
+/// Codes that belong to no operation, because the request matched none.
 const OF_NO_OPERATION: [&str; 2] = ["no_such_route", "method_not_allowed"];
 
 /// The description as the code makes it, with the examples that the program gives now.
@@ -41,7 +40,7 @@ fn the_committed_description_is_what_the_code_says() {
     let differs = written.lines().zip(MADE.lines()).position(|(written, made)| written != made);
     assert!(
         written == *MADE,
-        "functions/api/openapi.json is not what the code says, from line {:?} on: ANNALS_WRITE_DOCS=1 writes it anew",
+        "functions/api/openapi.json is not what the code says, from line {:?} on: `just docs` regenerates it",
         differs.map(|index| index + 1)
     );
     assert!(std::env::var_os("ANNALS_WRITE_DOCS").is_some() || annals_api::DOCUMENT == *MADE, "what is served");

@@ -7,7 +7,7 @@ use annals_core::{
     audit::{PageRequest, Shape},
     fault::{Fault, Place},
     id::EventId,
-    time::Timestamp,
+    time::{Timestamp, TimestampError},
 };
 use annals_http::query::{FILTERS, PageQuery};
 
@@ -236,7 +236,7 @@ pub(super) fn message(fault: &Fault) -> (&str, &str) {
     let (Place::Parameter(name) | Place::Pointer(name)) = &fault.place;
     match name.as_str() {
         // The API's message asks for RFC 3339, which the user of a form need not know.
-        "since" | "until" if fault.detail.contains("RFC 3339") => (name, "is not a date and time"),
+        "since" | "until" if fault.detail == TimestampError.to_string() => (name, "is not a date and time"),
         _ => (name, &fault.detail),
     }
 }
