@@ -34,8 +34,10 @@ def before_call(context, case, kwargs):
                 query[cursor] = uuid  # a cursor is an event of this organisation
         if "from" in query:
             query.pop("after", None)  # a page begins with an event or after one
-        if "since" in query and "until" in query:
-            query["since"] = "2020-01-01"  # a period does not end before it begins
+        # A period does not end before it begins; without an end it ends now.
+        if "since" in query:
+            query["since"] = "2020-01-01"
+        if "until" in query:
             query["until"] = "2999-01-01"
     headers = case.headers or {}
     if "Idempotency-Key" in headers:
