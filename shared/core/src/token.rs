@@ -134,9 +134,9 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// The time of the last use. The actual last use can be up to an hour later. `None` before the first use.
     pub last_used_at: Option<Timestamp>,
-    /// Its predecessor.
+    /// The token that this one replaced in a rotation.
     pub replaces: Option<TokenId>,
-    /// Its successor.
+    /// The token that replaced this one in a rotation.
     pub replaced_by: Option<TokenId>,
 }
 

@@ -380,7 +380,7 @@ async fn a_test_warns_where_any_external_id_is_accepted(environment: &Environmen
     use StepOutcome::{Passed, Warning};
     let report = environment.test_connection(environment.trusting(None).await.target()).await;
     assert_steps(&report, [Passed, Warning, Passed, Passed]);
-    assert!(report.passed, "a role as the seed sets it up works");
+    assert!(report.passed, "a role without an external id works, with a warning");
     assert!(report.steps[1].fix.as_ref().unwrap().to_string().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
 }
 

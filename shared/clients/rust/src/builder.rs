@@ -165,7 +165,7 @@ impl Builder {
         self
     }
 
-    /// Gives up a batch when all its events are older than this, so that a batch that can never be delivered does not block
+    /// Drops a batch when all its events are older than this, so that a batch that can never be delivered does not block
     /// the others. Default: none; then only the bounds of the buffer limit what is kept. Below 24 hours, no batch is sent
     /// again after the server has forgotten its key.
     #[must_use]

@@ -253,14 +253,14 @@ impl<T: Transport> Sender<T> {
         }
     }
 
-    /// Gives up all events of a batch for the same reason.
+    /// Drops all events of a batch for the same reason.
     fn lose_all(&self, entries: Vec<Entry>, fate: Fate, loss: &Loss) {
         self.lose(entries.into_iter().map(|entry| (entry, loss.clone())).collect(), fate);
     }
 }
 
 impl<T> Sender<T> {
-    /// Gives up events, and reports that to the log, the observer and the waiting callers. Returns the events.
+    /// Drops events, and reports that to the log, the observer and the waiting callers. Returns the events.
     fn lose(&self, lost: Vec<(Entry, Loss)>, fate: Fate) -> Vec<String> {
         if lost.is_empty() {
             return Vec::new();
