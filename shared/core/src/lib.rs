@@ -25,6 +25,7 @@ pub mod line;
 pub mod log;
 pub mod organisation;
 pub mod portal;
+pub mod proof;
 pub mod registry;
 pub mod service;
 pub mod time;
