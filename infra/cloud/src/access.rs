@@ -35,7 +35,7 @@ impl Principal {
 pub(crate) enum Consent {
     /// It need not allow the request if the identity's policy does: buckets and queues.
     Optional,
-    /// It must always allow the request: roles, whose resource policy is the trust policy.
+    /// It must always allow the request: roles, whose resource policy is the trust policy, and KMS keys.
     Required,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Source {
     Identity,
     /// The policy passed to `AssumeRole`.
     Session,
-    /// A bucket's policy, or a role's trust policy.
+    /// A bucket's or a key's policy, or a role's trust policy.
     Resource,
 }
 

@@ -1,4 +1,4 @@
-//! Users with access keys, roles, sessions and buckets of all accounts. Owns them and their file; [`access`](super::access)
+//! Users with access keys, roles, sessions, buckets and KMS keys of all accounts. Owns them and their file; [`access`](super::access)
 //! decides on requests.
 //!
 //! The file is `aws.json`. It can be edited by hand: a change takes effect at the next request. If an edit is invalid,
@@ -13,6 +13,10 @@
 //!   "buckets": {"customer-logs": {"account": "444455556666", "region": "eu-west-1", "policy": {"Statement": []}}}
 //! }
 //! ```
+//!
+//! [`keys`] shows the entries of KMS keys.
+
+mod keys;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::keys::OwnedKey;
+pub use self::keys::{Key, KeyState};
 use super::{
     access::Principal,
     clock::Clock,
@@ -38,7 +44,7 @@ const DEFAULT_MAX_SESSION_SECONDS: u32 = 3600;
 /// Why an entry cannot be stored or the file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum IamError {
-    /// `of` is the ARN of a user or a role, or the name of a bucket.
+    /// `of` is the ARN of a user, a role or a key, or the name of a bucket.
     #[error("the policy of {of} is invalid")]
     Policy { of: String, source: PolicyError },
     /// AWS would refuse this account, name or ARN.
@@ -179,6 +185,8 @@ struct State {
     /// The stamp of the file when it was last read or written.
     stamp: Option<Stamp>,
     sessions: HashMap<String, Session>,
+    /// The number of coming requests to throttle, by the key's ARN.
+    throttled_keys: HashMap<String, u32>,
 }
 
 /// A file's time and length. An edit changes at least one of them.
@@ -199,6 +207,11 @@ struct Document {
     users: BTreeMap<String, UserEntry>,
     roles: BTreeMap<String, RoleEntry>,
     buckets: BTreeMap<String, BucketEntry>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    keys: BTreeMap<String, keys::KeyEntry>,
+    /// The ARN of each alias, with that of its key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    aliases: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -240,6 +253,7 @@ struct Known {
     user_policies: HashMap<String, Policy>,
     role_policies: HashMap<String, (Policy, Vec<Policy>)>,
     bucket_policies: HashMap<String, Policy>,
+    keys: HashMap<String, OwnedKey>,
 }
 
 impl Known {
@@ -269,6 +283,7 @@ impl Known {
                 known.bucket_policies.insert(name.clone(), parse(name, PolicyKind::Bucket, policy)?);
             }
         }
+        keys::parse_keys(&document, &mut known)?;
         known.document = document;
         Ok(known)
     }
@@ -277,7 +292,8 @@ impl Known {
 impl Iam {
     /// Reads `file` if it exists. `None`: everything is in memory.
     pub(crate) fn open(file: Option<PathBuf>, objects: PathBuf, clock: Clock) -> Result<Self, IamError> {
-        let state = State { known: Known::default(), stamp: None, sessions: HashMap::new() };
+        let state =
+            State { known: Known::default(), stamp: None, sessions: HashMap::new(), throttled_keys: HashMap::new() };
         let iam = Self { shared: Arc::new(Shared { file, objects, clock, state: Mutex::new(state) }) };
         if let Some(path) = &iam.shared.file
             && let Some(stamp) = stamp(path)

@@ -1,4 +1,4 @@
-//! An embedded AWS: DynamoDB, S3, STS and SQS in this process, for the real SDKs over HTTP. Owns the lifetime of the servers,
+//! An embedded AWS: DynamoDB, S3, STS, SQS and KMS in this process, for the real SDKs over HTTP. Owns the lifetime of the servers,
 //! their addresses and the place of their data. It knows nothing about the system that uses it.
 //!
 //! Accounts can fail in the same ways as on AWS: access keys, roles with trust policies, sessions that expire, bucket policies,
@@ -32,6 +32,7 @@ mod access;
 mod clock;
 mod entropy;
 mod iam;
+mod kms;
 mod policy;
 mod queue;
 mod s3;
@@ -59,7 +60,7 @@ use tokio::{sync::watch, task::JoinSet};
 use self::sqs::Sqs;
 pub use self::{
     clock::Clock,
-    iam::{AccessKey, Bucket, Iam, IamError, Role},
+    iam::{AccessKey, Bucket, Iam, IamError, Key, KeyState, Role},
     queue::{QueueOptions, Redrive},
 };
 
@@ -74,9 +75,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CloudOptions {
     /// The directory of `dynamodb.sqlite`, `s3/<bucket>/<key>` and `aws.json`. It is created if it does not exist.
     pub data_dir: Option<PathBuf>,
-    /// The cloud's own account, 12 digits: the owner of the queues. `111122223333` by default.
+    /// The cloud's own account, 12 digits: the owner of the queues and of keys. `111122223333` by default.
     pub account: String,
-    /// The region of the queues and of [`Cloud::sdk_config`]. `us-east-1` by default.
+    /// The region of the queues, of KMS and of [`Cloud::sdk_config`]. `us-east-1` by default.
     pub region: String,
     pub ports: Ports,
     /// The system's clock by default.
@@ -102,6 +103,7 @@ pub struct Ports {
     pub s3: u16,
     pub sts: u16,
     pub sqs: u16,
+    pub kms: u16,
 }
 
 /// The servers' URLs, such as `http://127.0.0.1:41235`.
@@ -112,6 +114,7 @@ pub struct Endpoints {
     pub s3: String,
     pub sts: String,
     pub sqs: String,
+    pub kms: String,
 }
 
 /// An SDK client asks for its endpoint by its service's id.
@@ -125,6 +128,7 @@ impl LoadServiceConfig for Endpoints {
             "S3" => Some(self.s3.clone()),
             "STS" => Some(self.sts.clone()),
             "SQS" => Some(self.sqs.clone()),
+            "KMS" => Some(self.kms.clone()),
             _ => None,
         }
     }
@@ -191,6 +195,7 @@ impl Cloud {
         let (s3_listener, s3) = listen("S3", ports.s3).await?;
         let (sts_listener, sts) = listen("STS", ports.sts).await?;
         let (sqs_listener, sqs) = listen("SQS", ports.sqs).await?;
+        let (kms_listener, kms) = listen("KMS", ports.kms).await?;
 
         let shutdown = server::stopped(stopping.clone());
         let served = dynoxide::server::serve_with_shutdown(dynamodb_listener, database.clone(), shutdown);
@@ -202,10 +207,11 @@ impl Cloud {
         tasks.spawn(sweep_ttl_regularly(database.clone(), stopping.clone()));
         server::serve(&mut tasks, s3_listener, s3::router(iam.clone(), &objects)?, stopping.clone());
         server::serve(&mut tasks, sts_listener, sts::router(iam.clone(), clock.clone()), stopping.clone());
+        server::serve(&mut tasks, kms_listener, kms::router(iam.clone(), region.clone()), stopping.clone());
         let queues = Sqs::new(iam.clone(), account.clone(), region.clone(), sqs.clone(), clock.clone());
         server::serve(&mut tasks, sqs_listener, queues.router(), stopping);
 
-        let endpoints = Endpoints { dynamodb, s3, sts, sqs };
+        let endpoints = Endpoints { dynamodb, s3, sts, sqs, kms };
         Ok(Self { account, region, endpoints, clock, iam, sqs: queues, database, stop, tasks, _temporary: temporary })
     }
 
@@ -237,6 +243,18 @@ impl Cloud {
     /// name has other options.
     pub fn create_queue(&self, name: &str, options: QueueOptions) -> anyhow::Result<String> {
         Ok(self.sqs.create(name, options)?)
+    }
+
+    /// Creates an Ed25519 signing key in the cloud's own account and region, or finds the one with this alias, such as
+    /// `alias/signer`. Returns its ARN. `seed` is 32 random bytes; it has no effect if the key exists.
+    ///
+    /// [`Iam::create_key`] creates keys of other accounts, and [`Iam::set_key_state`] and [`Iam::throttle_key`] make them
+    /// fail.
+    ///
+    /// # Errors
+    /// Returns an error if the alias is invalid, or the file of accounts cannot be written.
+    pub fn create_key(&self, alias: &str, seed: [u8; 32]) -> anyhow::Result<String> {
+        Ok(self.iam.create_key(Key::new(alias, &self.account, &self.region, seed))?)
     }
 
     /// Deletes the items that have expired from DynamoDB and returns their number. This also happens every minute.

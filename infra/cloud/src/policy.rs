@@ -21,6 +21,8 @@ pub(crate) enum PolicyKind {
     Trust,
     /// A bucket's policy: a `Principal` and a `Resource`.
     Bucket,
+    /// A KMS key's policy, with the same elements.
+    Key,
 }
 
 /// Why a policy document is invalid. `at` is a JSON pointer into it.
@@ -192,7 +194,7 @@ impl Policy {
 impl Statement {
     fn parse(kind: PolicyKind, value: &Value, at: &str) -> Result<Self, PolicyError> {
         let object = object(value, at)?;
-        let has_principal = matches!(kind, PolicyKind::Trust | PolicyKind::Bucket);
+        let has_principal = matches!(kind, PolicyKind::Trust | PolicyKind::Bucket | PolicyKind::Key);
         let has_resource = kind != PolicyKind::Trust;
         for name in object.keys() {
             match name.as_str() {

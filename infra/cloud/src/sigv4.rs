@@ -1,4 +1,4 @@
-//! Signature Version 4 in the `Authorization` header of requests to STS and SQS. Owns its verification.
+//! Signature Version 4 in the `Authorization` header of requests to STS, SQS and KMS. Owns its verification.
 //! [`iam`](super::iam) owns keys and sessions, and the S3 server verifies its requests itself.
 //!
 //! The algorithm is the one in the IAM User Guide, *Create a signed AWS API request*.
@@ -17,7 +17,8 @@ use super::{
 /// How far a signature's time may be from the server's.
 const MAX_SKEW_MILLIS: u64 = 15 * 60 * 1000;
 
-/// Why the caller of a request is not authenticated: the code and the message of the 403 response of STS and SQS.
+/// Why the caller of a request is not authenticated: the code and the message of the 403 response of STS and SQS. KMS has
+/// other codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unauthenticated {
     pub(crate) code: &'static str,

@@ -1,5 +1,6 @@
 //! The embedded cloud, called through the real SDKs over HTTP.
 
+mod keys;
 mod queues;
 mod roles;
 mod s3;
@@ -18,7 +19,7 @@ use aws_sdk_s3::{
 };
 use serde_json::{Value, json};
 
-use super::{AccessKey, Bucket, Clock, Cloud, CloudOptions, Ports, QueueOptions, Role};
+use super::{AccessKey, Bucket, Clock, Cloud, CloudOptions, Key, KeyState, Ports, QueueOptions, Role};
 
 /// 2026-12-01, midnight UTC.
 const NOW_MILLIS: u64 = 1_796_083_200_000;
@@ -141,7 +142,7 @@ async fn put(client: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<(),
 async fn each_server_listens_on_the_loopback_interface_on_a_free_port() {
     let cloud = cloud().await;
     let endpoints = cloud.endpoints();
-    for url in [&endpoints.dynamodb, &endpoints.s3, &endpoints.sts, &endpoints.sqs] {
+    for url in [&endpoints.dynamodb, &endpoints.s3, &endpoints.sts, &endpoints.sqs, &endpoints.kms] {
         assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     }
     let taken: u16 = endpoints.s3.rsplit(':').next().unwrap().parse().unwrap();
