@@ -310,6 +310,15 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("deliveries", self.store.deliveries(organisation, id, limit)).await
     }
 
+    async fn deliveries_numbered(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        range: RangeInclusive<u64>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.call("deliveries_numbered", self.store.deliveries_numbered(organisation, id, range)).await
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,

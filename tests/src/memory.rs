@@ -558,6 +558,23 @@ impl Registry for MemoryStore {
         Ok(of_it.rev().take(limit).cloned().collect())
     }
 
+    async fn deliveries_numbered(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        range: RangeInclusive<u64>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let world = self.lock();
+        let of_it = world.deliveries.iter().filter(|delivery| {
+            delivery.organisation == *organisation
+                && delivery.destination == *id
+                && delivery.number.is_some_and(|number| range.contains(&number))
+        });
+        let mut found: Vec<_> = of_it.cloned().collect();
+        found.sort_by_key(|delivery| delivery.number);
+        Ok(found)
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,

@@ -84,8 +84,13 @@ pub struct Destination {
     /// No longer included in the organisation's plan.
     pub disabled: bool,
     pub created_at: Timestamp,
+    /// The sequence of the first event that it gets. `None` if an earlier version created the destination and nothing
+    /// has been delivered since.
+    pub first_sequence: Option<u64>,
     /// The sequence to deliver next: always the first of a segment.
     pub next_sequence: u64,
+    /// The number of numbered deliveries, which is the number of the last one.
+    pub deliveries: u64,
     /// The delivery that has begun and is not finished.
     pub intent: Option<Intent>,
     /// The replay in progress.

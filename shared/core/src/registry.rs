@@ -6,7 +6,7 @@
 
 #![warn(missing_docs)]
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use async_trait::async_trait;
 
@@ -96,6 +96,16 @@ pub trait Registry: fmt::Debug + Send + Sync {
         organisation: &OrganisationId,
         id: &DestinationId,
         limit: usize,
+    ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Returns the deliveries to a destination whose [numbers](Delivery::number) are in `range`, in the order of their
+    /// numbers, strongly consistent. Leaves out deliveries whose records have expired. Reads back in time until all
+    /// are found, so recent ones are found fastest.
+    async fn deliveries_numbered(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        range: RangeInclusive<u64>,
     ) -> Result<Vec<Delivery>, StoreError>;
 
     /// Saves the result of a destination's connection test, unless a later one is saved. The store may delete it after

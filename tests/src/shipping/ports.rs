@@ -208,6 +208,16 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("deliveries", self.0.below().registry.deliveries(organisation, id, limit)).await
     }
 
+    async fn deliveries_numbered(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        range: RangeInclusive<u64>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let call = self.0.below().registry.deliveries_numbered(organisation, id, range);
+        self.0.store_call("deliveries_numbered", call).await
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,

@@ -894,6 +894,36 @@ contract! {
         assert_eq!(environment.deliveries(&acme.id, &one.id, 7).await.unwrap(), saved[..7]);
         assert_eq!(environment.deliveries(&acme.id, &two.id, 7).await.unwrap(), []);
     }
+
+    async fn numbered_deliveries_are_found_although_the_clock_was_off(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
+        let [one, two] = ["d1", "d2"].map(|id| sample::destination(&acme, id));
+        let found = async |destination: &Destination, range| {
+            environment.deliveries_numbered(&acme.id, &destination.id, range).await.unwrap()
+        };
+        environment.make(&acme, create(&one, 2)).await;
+        environment.make(&acme, create(&two, 2)).await;
+        assert_eq!(found(&one, 1..=5).await, []);
+        let mut saved = Vec::new();
+        for version in 2..=60 {
+            let next = Destination { version, ..one.clone() };
+            // The first ten have no numbers. Of the others, each seventh was recorded with a clock that was behind.
+            let millis = (version * 1000).saturating_sub(if version % 7 == 0 { 30_500 } else { 0 });
+            let number = version.checked_sub(11).filter(|number| *number > 0);
+            let delivery = Delivery { number, ..delivery(&one, version, millis.max(1)) };
+            assert!(environment.save_progress(&next, Some(&delivery)).await.unwrap());
+            saved.extend(number.map(|_| delivery));
+        }
+        assert_eq!(saved.len(), 49);
+        for (first, last) in [(1, 49), (49, 49), (1, 1), (17, 33), (45, 49)] {
+            assert_eq!(found(&one, first..=last).await, saved[first as usize - 1..last as usize], "{first} to {last}");
+        }
+        assert_eq!(found(&one, 40..=1000).await, saved[39..], "what is there");
+        assert_eq!(found(&one, 50..=60).await, []);
+        assert_eq!(found(&one, RangeInclusive::new(5, 4)).await, []);
+        assert_eq!(found(&two, 1..=49).await, [], "another destination's");
+        assert_eq!(environment.deliveries_numbered(&other.id, &one.id, 1..=49).await.unwrap(), []);
+    }
 }
 
 async fn organisation(
@@ -1016,7 +1046,9 @@ fn full_destination(destination: &Destination) -> Destination {
         },
         paused: true,
         disabled: true,
+        first_sequence: Some(2),
         next_sequence: 12,
+        deliveries: 8,
         intent: Some(intent(3)),
         replay: Some(Replay { id: "r1".into(), next: 20, last: 30, started_at: at(5), intent: Some(intent(20)) }),
         progress: Progress {
@@ -1033,8 +1065,11 @@ fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
     Delivery {
         organisation: destination.organisation.clone(),
         destination: destination.id.clone(),
+        number: None,
         first,
         last: first + 9,
+        last_hash: (first > 1).then_some(LineHash([7; 32])),
+        expired: if first > 1 { vec![first..=first, first + 3..=first + 5] } else { Vec::new() },
         key: format!("audit/2026-11/22/{first}.json"),
         replay: None,
         content: (first > 1).then(|| Content { events: 10, bytes: 12_345, sha256: "ab".repeat(32) }),

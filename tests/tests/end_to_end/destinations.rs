@@ -28,6 +28,7 @@ async fn a_new_destination_shows_what_was_asked_for_and_that_nothing_was_sent_ye
     assert_eq!(created["externalId"], acme.external_id, "what the role may ask for");
     assert_eq!(created["status"], YET_TO_BE_SENT);
     assert_eq!(created["state"], "pending");
+    assert_eq!((&created["firstSequence"], &created["nextSequence"]), (&json!(1), &json!(1)));
     assert_eq!((&created["lastSuccess"], &created["failing"]), (&Value::Null, &Value::Null));
     let path = format!("{}/{}", under(&acme), text(&created["id"]));
     assert_eq!(admin.get(&path).await.expect(200), created);

@@ -36,6 +36,7 @@ async fn the_demonstrations_history_is_there_and_the_first_tick_delivers_its_las
     let all = fixture.lines_behind(&ready.organisation, 0).await;
     let expected: Vec<&Value> = all.iter().filter(|line| time(&line["timestamp"]) >= beginning).collect();
     assert_eq!(chain.lines.len(), expected.len());
+    assert_eq!(created["firstSequence"], expected[0]["sequence"]);
     assert!(chain.lines.iter().eq(expected), "exactly those of the last seven days");
     assert_eq!(chain.types().last(), Some(&"destination.test"));
 }

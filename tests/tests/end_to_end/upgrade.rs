@@ -240,17 +240,26 @@ async fn reads(release: &Release) {
     let acme = world.acme().await;
     let before = world.api.administration.destinations(&acme.id).await.unwrap().remove(0);
     assert!(before.intent.is_some() && before.replay.is_some() && before.progress.failing.is_some());
+    let known = before.first_sequence;
     world.buckets.open(&before.bucket, "eu-central-1".parse().unwrap());
     assert_eq!(world.ship().await, ShipOutcome::UpToDate);
     let after = world.api.administration.destinations(&acme.id).await.unwrap().remove(0);
     let tail = world.api.log.tail(&acme.id).await.unwrap();
     assert_eq!((after.next_sequence, &after.replay), (tail.last + 1, &None));
     let intent = before.intent.unwrap();
+    assert_eq!(after.first_sequence, known.or(Some(intent.first)));
+    let numbered = world.store.deliveries_numbered(&acme.id, &after.id, before.deliveries + 1..=after.deliveries);
+    let numbered = numbered.await.unwrap();
+    assert_eq!(numbered.len() as u64, after.deliveries - before.deliveries);
+    assert_eq!((numbered[0].first, numbered[0].last), (intent.first, intent.last));
     let object = world.buckets.object(&before.bucket, &intent.key).expect("what was begun is delivered under its key");
     let text = String::from_utf8(object.content.to_vec()).unwrap();
     let first = &release.lines[usize::try_from(intent.first).unwrap() - 1];
     assert!(text.starts_with(first.as_str()));
     let lines = world.lines().await;
+    for delivery in numbered {
+        assert_eq!(delivery.last_hash, Some(LineHash::of(&lines[usize::try_from(delivery.last).unwrap() - 1])));
+    }
     let hashes = lines.windows(2).all(|pair| pair[1].contains(&LineHash::of(&pair[0]).to_string()));
     assert!(hashes, "one chain across releases");
 }

@@ -86,6 +86,10 @@ struct DestinationView<'a> {
     failing: Option<FailingView<'a>>,
     /// Events that expired before their delivery was confirmed; null: none.
     lost: Option<LostView>,
+    /// The sequence of the first event that the destination gets: the first event of the last seven days when it was
+    /// created. null: an earlier version created the destination and nothing has been delivered since.
+    #[schemars(with = "Option<Sequence>")]
+    first_sequence: Option<u64>,
     /// The sequence of the event that is delivered next.
     #[schemars(with = "Sequence")]
     next_sequence: u64,
@@ -132,6 +136,7 @@ impl<'a> DestinationView<'a> {
             last_success: destination.progress.last_success,
             failing,
             lost,
+            first_sequence: destination.first_sequence,
             next_sequence: destination.next_sequence,
             replay,
         }

@@ -30,6 +30,8 @@ pub struct Card {
     pub status: (&'static str, Option<Timestamp>),
     pub last_success: Option<Timestamp>,
     pub created_at: Timestamp,
+    /// The sequence of the first event that it gets, if known.
+    pub first_sequence: Option<String>,
     /// How many days events wait while nothing can be sent.
     pub retention_days: u16,
     pub is_paused: bool,
@@ -99,6 +101,7 @@ impl Card {
             status: destination.state().sentence(),
             last_success: progress.last_success,
             created_at: destination.created_at,
+            first_sequence: destination.first_sequence.map(ui::number),
             retention_days: organisation.retention.days(),
             is_paused: destination.paused,
             is_disabled: destination.disabled,
@@ -201,6 +204,7 @@ impl Card {
                     dd { @match self.last_success { Some(at) => (ui::time(at)), None => "None yet" } }
                 }
                 div { dt { "Saved" } dd { (ui::time(self.created_at)) } }
+                @if let Some(first) = &self.first_sequence { div { dt { "First event" } dd { "Sequence " (first) } } }
             }
         }
     }

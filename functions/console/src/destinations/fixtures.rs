@@ -58,7 +58,9 @@ pub(super) fn destination() -> Destination {
         paused: false,
         disabled: false,
         created_at: at(60 * 24 * 3),
+        first_sequence: Some(1),
         next_sequence: 1,
+        deliveries: 0,
         intent: None,
         replay: None,
         progress: Progress::default(),
@@ -110,8 +112,11 @@ pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Deliver
     let delivery = |index: u64| Delivery {
         organisation: "acme".parse().unwrap(),
         destination: destination.id.clone(),
+        number: Some(1 + count as u64 - index),
         first: (1 << 40) - 1 - index * 1000,
         last: (1 << 40) - 1 - index * 1000 + 999,
+        last_hash: None,
+        expired: Vec::new(),
         key: format!("{}2026-11/22/2026-11-22T10-00-00-000Z-abcdefgh.json.gz", destination.settings.prefix.as_str()),
         replay: (index % 10 == 5).then(|| "abcdefgh".to_owned()),
         content: (index % 7 != 3).then(|| Content {

@@ -68,6 +68,13 @@ impl Builder {
         self
     }
 
+    pub(super) fn number_if(self, name: &str, value: Option<u64>) -> Self {
+        match value {
+            Some(value) => self.number(name, value),
+            None => self,
+        }
+    }
+
     pub(super) fn time(self, name: &str, value: Timestamp) -> Self {
         self.number(name, value.as_millis())
     }
@@ -118,6 +125,10 @@ impl Item {
     pub(super) fn number(&self, name: &str) -> Result<u64, StoreError> {
         let digits = self.0.get(name).and_then(|value| value.as_n().ok());
         digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| malformed(name))
+    }
+
+    pub(super) fn number_if(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        if self.has(name) { self.number(name).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn time(&self, name: &str) -> Result<Timestamp, StoreError> {

@@ -11,7 +11,11 @@
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
 
-use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use annals_core::{
     destination::{
@@ -20,7 +24,10 @@ use annals_core::{
         connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
     },
-    log::store::{Consistency, StoreError},
+    log::{
+        segment::LineHash,
+        store::{Consistency, StoreError},
+    },
     organisation::{Organisation, OrganisationId, RetentionDays},
     portal::{PortalLink, Session, User},
     registry::{ActiveDestination, Registry},
@@ -53,6 +60,8 @@ const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const CONNECTION_TEST_REPORT: &str = "report";
 /// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
 const BATCH_GET: usize = 100;
+/// How many more records than wanted are read to find numbered deliveries, because the clock that sorts them may be off.
+const NEIGHBOURS: u64 = 8;
 
 pub(super) fn organisation_key(id: &OrganisationId) -> Attributes {
     Builder::default().text(PK, format!("org#{id}")).text(SK, "organisation").build()
@@ -204,6 +213,8 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .flag("paused", destination.paused)
         .flag("disabled", destination.disabled)
         .time("createdAt", destination.created_at)
+        .number_if("firstSequence", destination.first_sequence)
+        .number("deliveries", destination.deliveries)
         .time_if("lastSuccess", destination.progress.last_success)
         .time_if(LAG_FROM, destination.progress.lag_from)
         .number(VERSION, destination.version);
@@ -384,7 +395,10 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         paused: item.flag("paused")?,
         disabled: item.flag("disabled")?,
         created_at: item.time("createdAt")?,
+        first_sequence: item.number_if("firstSequence")?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
+        // Earlier versions did not number deliveries.
+        deliveries: item.number_if("deliveries")?.unwrap_or(0),
         intent: read_intent(item, &INTENT)?,
         replay,
         progress: Progress {
@@ -426,14 +440,19 @@ fn delivery_item(delivery: &Delivery) -> Attributes {
                 delivery.replay.as_deref().unwrap_or_default(),
             ),
         )
+        .number_if("number", delivery.number)
         .number("firstSequence", delivery.first)
         .number("lastSequence", delivery.last)
+        .text("expired", ranges_text(&delivery.expired))
         .text("key", &delivery.key)
         .text_if("replay", delivery.replay.as_ref())
         .number("lagSeconds", delivery.lag_seconds)
         .number("lagEvents", delivery.lag_events)
         .time("deliveredAt", delivery.delivered_at)
         .number(EXPIRY, delivery.delivered_at.plus(DELIVERY_TTL).as_secs_ceil());
+    if let Some(LineHash(hash)) = &delivery.last_hash {
+        item = item.bytes("lastHash", hash);
+    }
     if let Some(content) = &delivery.content {
         item = item.number("events", content.events).number("bytes", content.bytes).text("sha256", &content.sha256);
     }
@@ -444,8 +463,16 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
     Ok(Delivery {
         organisation: organisation.clone(),
         destination: id.clone(),
+        number: item.number_if("number")?,
         first: item.number("firstSequence")?,
         last: item.number("lastSequence")?,
+        last_hash: if item.has("lastHash") { Some(LineHash(item.array("lastHash")?)) } else { None },
+        // Earlier versions did not store it.
+        expired: if item.has("expired") {
+            read_ranges(item.text("expired")?).ok_or_else(|| malformed("expired"))?
+        } else {
+            Vec::new()
+        },
         key: item.text("key")?.to_owned(),
         replay: item.text("replay").ok().map(str::to_owned),
         content: if item.has("sha256") {
@@ -707,6 +734,44 @@ impl Registry for DynamoStore {
             .await
             .map_err(store_error)?;
         answer.items.unwrap_or_default().into_iter().map(|item| read_delivery(&Item(item), organisation, id)).collect()
+    }
+
+    async fn deliveries_numbered(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        range: RangeInclusive<u64>,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let mut found = BTreeMap::new();
+        let mut start = None;
+        let wanted = if range.is_empty() { 0 } else { (range.end() - range.start()).saturating_add(1) };
+        while (found.len() as u64) < wanted {
+            let missing = wanted - found.len() as u64;
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.registry)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", AttributeValue::S(deliveries_key(organisation, id)))
+                .scan_index_forward(false)
+                .consistent_read(true)
+                .limit(i32::try_from(missing.saturating_add(NEIGHBOURS)).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(store_error)?;
+            for item in answer.items.unwrap_or_default() {
+                let delivery = read_delivery(&Item(item), organisation, id)?;
+                if let Some(number) = delivery.number.filter(|number| range.contains(number)) {
+                    found.insert(number, delivery);
+                }
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     async fn save_connection_test(

@@ -45,7 +45,7 @@ impl Administration {
         let now = self.clock.now();
         // Events that expire before the first tick cannot be delivered and would be reported as lost.
         let reach = LOOKBACK.min(organisation.retention.duration() - MARGIN);
-        let next_sequence = self.log.first_since(organisation, now.minus(reach)).await?;
+        let first_sequence = self.log.first_since(organisation, now.minus(reach)).await?.max(1);
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
         let destination = Destination {
             id: id.parse().map_err(|_| AdministrationError::NotFound)?,
@@ -56,7 +56,9 @@ impl Administration {
             paused: false,
             disabled: false,
             created_at: now,
-            next_sequence: next_sequence.max(1),
+            first_sequence: Some(first_sequence),
+            next_sequence: first_sequence,
+            deliveries: 0,
             intent: None,
             replay: None,
             progress: Progress { lag_from: Some(now), ..Progress::default() },

@@ -5,7 +5,11 @@ use std::{io::Write as _, ops::RangeInclusive};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 
-use crate::{destination::Compression, log::segment::Line, time::Timestamp};
+use crate::{
+    destination::Compression,
+    log::segment::{Line, LineHash},
+    time::Timestamp,
+};
 
 /// What to do at a gap in the sequence of lines. A gap means that events have expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,7 @@ pub(super) struct Loading {
     writer: Writer,
     stretches: Vec<RangeInclusive<u64>>,
     oldest: Option<Timestamp>,
+    newest: Option<Line>,
 }
 
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub(super) struct Load {
     pub(super) stretches: Vec<RangeInclusive<u64>>,
     /// When its first event was recorded. `None` if it has no event.
     pub(super) oldest: Option<Timestamp>,
+    /// The hash of its last line. `None` if it has no event.
+    pub(super) last_hash: Option<LineHash>,
 }
 
 impl Loading {
@@ -48,11 +55,11 @@ impl Loading {
             Compression::None => Writer::Plain(Vec::new()),
             Compression::Gzip => Writer::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
         };
-        Self { holes, writer, stretches: Vec::new(), oldest: None }
+        Self { holes, writer, stretches: Vec::new(), oldest: None, newest: None }
     }
 
     /// Adds the next line.
-    pub(super) fn take(&mut self, line: &Line) {
+    pub(super) fn take(&mut self, line: Line) {
         let sequence = line.sequence();
         match self.stretches.last_mut() {
             Some(stretch) if stretch.end() + 1 == sequence => *stretch = *stretch.start()..=sequence,
@@ -68,6 +75,7 @@ impl Loading {
             // A write to a vector does not fail.
             Writer::Gzip(gzip) => drop(gzip.write_all(line.text.as_bytes()).and_then(|()| gzip.write_all(b"\n"))),
         }
+        self.newest = Some(line);
     }
 
     pub(super) fn finish(self) -> Load {
@@ -77,7 +85,12 @@ impl Loading {
         };
         // The vector grew by doubling.
         content.shrink_to_fit();
-        Load { content: content.into(), stretches: self.stretches, oldest: self.oldest }
+        Load {
+            content: content.into(),
+            stretches: self.stretches,
+            oldest: self.oldest,
+            last_hash: self.newest.map(|line| LineHash::of(&line.text)),
+        }
     }
 }
 

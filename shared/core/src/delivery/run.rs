@@ -162,7 +162,7 @@ impl<'a> DestinationRun<'a> {
         };
         let mut loading = Loading::new(compression, holes);
         let take = |line| {
-            loading.take(&line);
+            loading.take(line);
             ControlFlow::Continue(())
         };
         log.each(id, range, within, Order::Ascending, limit, take).await?;
@@ -272,12 +272,20 @@ impl<'a> DestinationRun<'a> {
             Compression::Gzip => "application/gzip",
         };
         let object = Object { key: intent.key.clone(), content_type, content: load.content, existing: Existing::Keep };
+        let last_hash = load.last_hash.filter(|_| load.stretches.last().is_some_and(|end| *end.end() == intent.last));
+        let whole = intent.first..=intent.last;
+        let mut gone = without(whole.clone(), load.stretches.clone());
+        gone.extend_from_slice(&intent.expired);
+        // What the two have in common counts once.
+        let expired = without(whole.clone(), without(whole, gone));
         let stored = self.put(object, &intent).await?;
         let now = self.shipping.clock.now();
         let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
         self.tail = Some(tail);
         let mut destination = self.next_version();
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
+        destination.first_sequence.get_or_insert(destination.next_sequence);
+        destination.deliveries += 1;
         advance(&mut destination, lane, intent.last);
         destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
         // A backlog from outside Annals ends with the first object whose events were all recorded after the object
@@ -289,8 +297,11 @@ impl<'a> DestinationRun<'a> {
         let delivery = Delivery {
             organisation: self.organisation.id.clone(),
             destination: self.destination.id.clone(),
+            number: Some(destination.deliveries),
             first: intent.first,
             last: intent.last,
+            last_hash,
+            expired,
             key: intent.key,
             replay,
             // As long as no event has expired, every attempt puts the same bytes.

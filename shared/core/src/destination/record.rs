@@ -1,17 +1,27 @@
 //! The record of one delivered object.
 
+use std::ops::RangeInclusive;
+
 use super::DestinationId;
-use crate::{organisation::OrganisationId, time::Timestamp};
+use crate::{log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
 
 /// One object that was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub organisation: OrganisationId,
     pub destination: DestinationId,
+    /// 1, 2, 3, … per destination, replays included. `None` if an earlier version recorded it.
+    pub number: Option<u64>,
     /// The sequence of its first event.
     pub first: u64,
     /// The sequence of its last event.
     pub last: u64,
+    /// The hash of the line with the sequence `last`. `None` if that event expired before it was delivered, or if an
+    /// earlier version recorded the delivery.
+    pub last_hash: Option<LineHash>,
+    /// The events from `first` to `last` that expired before they were delivered: ranges of sequences, both ends
+    /// included, in order and apart. Empty if an earlier version recorded the delivery.
+    pub expired: Vec<RangeInclusive<u64>>,
     /// The object's key, prefix included.
     pub key: String,
     /// The id of the replay that delivered it. `None` for a regular delivery.
