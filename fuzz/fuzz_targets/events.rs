@@ -5,7 +5,11 @@
 
 #![no_main]
 
-use annals_core::event::{self, Body, Layout, MAX_EVENT_BYTES, MAX_EVENTS};
+use annals_core::{
+    event::{self, Body, Layout, MAX_EVENT_BYTES, MAX_EVENTS},
+    fault::Faults,
+    recorded_by::RecordedBy,
+};
 use annals_fuzz::{check_refusal, members};
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
@@ -18,7 +22,7 @@ fuzz_target!(|request: &[u8]| {
     for layout in [Layout::Json, Layout::Ndjson] {
         MEMORY.reset_peak_usage();
         let before = MEMORY.current_usage();
-        let outcome = event::parse(request, layout);
+        let outcome = parse(request, layout);
         // An item of an array or a member of an object takes 16 to 64 bytes in memory and at least two in the request.
         let used = MEMORY.peak_usage().saturating_sub(before);
         assert!(used <= 256 * 1024 + 512 * request.len(), "{used} bytes for a request of {}", request.len());
@@ -29,13 +33,19 @@ fuzz_target!(|request: &[u8]| {
     }
 });
 
+fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
+    event::parse(request, layout, &RecordedBy::Platform)
+}
+
 fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
     let text = std::str::from_utf8(request).expect("an accepted request is UTF-8");
     let sent = events_in(text, layout);
     assert!((1..=MAX_EVENTS).contains(&bodies.len()));
     assert_eq!(sent.len(), bodies.len());
     for (sent, body) in sent.iter().zip(bodies) {
-        let body = body.as_str();
+        let event = body.event();
+        assert_eq!(body.as_str(), event.replacen('{', r#"{"recordedBy":"platform","#, 1));
+        let body = &*event;
         assert!(!body.bytes().any(|byte| byte < b' '), "white space or an end of line in {body}");
         let kept = members(body);
         for (name, value) in sent.as_object().expect("an event is an object") {
@@ -46,14 +56,14 @@ fn check_accepted(request: &[u8], layout: Layout, bodies: &[Body]) {
         }
         // Default values can make a stored body larger than the limit.
         if body.len() <= MAX_EVENT_BYTES {
-            let again = event::parse(body.as_bytes(), Layout::Json);
+            let again = parse(body.as_bytes(), Layout::Json);
             assert_eq!(again.as_deref().map(<[Body]>::len), Ok(1), "{body}");
-            assert_eq!(again.as_deref().ok().and_then(<[Body]>::first).map(Body::as_str), Some(body));
+            assert_eq!(again.as_deref().ok().and_then(<[Body]>::first).map(Body::event).as_deref(), Some(body));
         }
     }
-    let texts: Vec<&str> = bodies.iter().map(Body::as_str).collect();
-    assert_eq!(event::parse(texts.join("\n").as_bytes(), Layout::Ndjson).as_deref(), Ok(bodies));
-    assert_eq!(event::parse(format!("[{}]", texts.join(",")).as_bytes(), Layout::Json).as_deref(), Ok(bodies));
+    let texts: Vec<String> = bodies.iter().map(Body::event).collect();
+    assert_eq!(parse(texts.join("\n").as_bytes(), Layout::Ndjson).as_deref(), Ok(bodies));
+    assert_eq!(parse(format!("[{}]", texts.join(",")).as_bytes(), Layout::Json).as_deref(), Ok(bodies));
 }
 
 /// Returns the events of a request as read by a general JSON parser.

@@ -13,14 +13,15 @@ use annals_core::{
     format::Format,
     id::EventId,
     log::segment::{EncodedBodies, Line, LineHash},
+    recorded_by::RecordedBy,
 };
 use annals_fuzz::{members, organisation, segment};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};
 
 fuzz_target!(|data: &[u8]| {
-    let posted = event::parse(data, Layout::Json);
-    let Ok(bodies) = posted.or_else(|_| event::parse(event_of(data).to_string().as_bytes(), Layout::Json)) else {
+    let parse = |event: &[u8]| event::parse(event, Layout::Json, &RecordedBy::Platform);
+    let Ok(bodies) = parse(data).or_else(|_| parse(event_of(data).to_string().as_bytes())) else {
         return;
     };
     let (segment, expected) = segment(bodies.iter().map(Body::as_str), EncodedBodies::encode(&bodies));

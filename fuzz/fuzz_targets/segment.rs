@@ -11,6 +11,7 @@
 use annals_core::{
     event::{self, Body, Layout},
     log::segment::{EncodedBodies, LineHash, MAX_TEXT_BYTES, Segment},
+    recorded_by::RecordedBy,
 };
 use annals_fuzz::{organisation, segment};
 use libfuzzer_sys::fuzz_target;
@@ -40,7 +41,7 @@ fn check_stored(bytes: &[u8], count: u8) {
 }
 
 fn check_written(events: &[u8], place: u8, damage: u8) {
-    let Ok(bodies) = event::parse(events, Layout::Ndjson) else { return };
+    let Ok(bodies) = event::parse(events, Layout::Ndjson, &RecordedBy::Platform) else { return };
     let stored = EncodedBodies::encode(&bodies);
     let size: usize = bodies.iter().map(|body| body.as_str().len() + 1).sum();
     assert!(stored.as_bytes().len() <= size, "encoded bodies are larger than the text");

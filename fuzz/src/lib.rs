@@ -33,17 +33,24 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
     let mut lines = Vec::new();
     for (index, body) in (0..).zip(texts) {
         let id = EventId::new(&organisation, recorded_at, FIRST, index);
+        // Any other beginning is a body of a version that did not store who recorded it.
+        let recorded_by = body.find(r#"","#).filter(|_| body.starts_with(r#"{"recordedBy":""#));
+        let (recorded_by, event) = match recorded_by {
+            Some(end) => (&body[1..end + 2], &body[end + 2..]),
+            None => ("", body.strip_prefix('{').unwrap_or(body)),
+        };
         let line = format!(
             concat!(
-                r#"{{"sequence":{},"eventId":"{}","timestamp":"{}","previousHash":"{}","#,
+                r#"{{"sequence":{},"eventId":"{}","timestamp":"{}","previousHash":"{}",{}"#,
                 r#""organisation":{{"id":"acme","name":{},"entityType":"ORGANISATION"}},{}"#
             ),
             FIRST + u64::from(index),
             id,
             recorded_at,
             previous,
+            recorded_by,
             name,
-            body.strip_prefix('{').unwrap_or(body),
+            event,
         );
         previous = LineHash::of(&line);
         lines.push(line);

@@ -5,7 +5,10 @@
 
 use std::time::Instant;
 
-use annals_core::event::{Layout, parse};
+use annals_core::{
+    event::{Layout, parse},
+    recorded_by::RecordedBy,
+};
 use annals_tests::{
     customer::Customer,
     deployment::{Deployment, FunctionRole},
@@ -83,7 +86,7 @@ async fn append(
         "principal": {"id": "42", "name": "Ada", "entityType": "USER"},
         "payload": {"text": payload},
     });
-    let body = parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0);
+    let body = parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0);
     let bytes = EVENTS * body.as_str().len();
     deployment.api().log.append(organisation, vec![body; EVENTS], None).await.unwrap();
     bytes as u64

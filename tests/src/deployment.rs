@@ -16,6 +16,7 @@ use annals_core::{
     log::{segment::Tail, store::LogStore as _},
     organisation::{Organisation, OrganisationId, OrganisationInput},
     portal::{PortalLinkInput, User},
+    recorded_by::RecordedBy,
     service::ServiceSettings,
     token::{Role, TokenHash, TokenInput},
 };
@@ -182,7 +183,7 @@ impl Deployment {
 
     /// Records events as a producer does.
     pub async fn record(&self, organisation: &Organisation, events: &Value) {
-        let bodies = parse(events.to_string().as_bytes(), Layout::Json).unwrap();
+        let bodies = parse(events.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap();
         self.api.log.append(organisation, bodies, None).await.unwrap();
     }
 

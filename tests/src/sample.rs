@@ -5,6 +5,7 @@ use annals_core::{
     destination::{Destination, DestinationId, Progress, Settings},
     event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
+    recorded_by::RecordedBy,
     service::ServiceSettings,
     time::Timestamp,
 };
@@ -43,13 +44,19 @@ pub fn body_with(label: &str, ballast: &str) -> Body {
         "principal": {"id": "7", "name": "Ada", "entityType": "USER"},
         "payload": {"ballast": ballast},
     });
-    parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0)
+    parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0)
+}
+
+/// A small event about the thing `label` that `caller` recorded.
+#[must_use]
+pub fn recorded_by(caller: &RecordedBy, label: &str) -> Body {
+    parse(body(label).event().as_bytes(), Layout::Json, caller).unwrap().remove(0)
 }
 
 /// What an event as a producer posts it is kept as.
 #[must_use]
 pub fn posted(event: &serde_json::Value) -> Body {
-    parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0)
+    parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0)
 }
 
 /// The label of the event that a line is of; `None` for an event of Annals' own.

@@ -69,6 +69,8 @@ fn compact_bytes(body: &Value) -> usize {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use annals_core::{event, recorded_by::RecordedBy};
+
     use super::*;
 
     const SEEDS: [u64; 5] = [0, 1, 7, 2026, u64::MAX];
@@ -143,7 +145,8 @@ mod tests {
         for seed in SEEDS {
             for event in week(seed) {
                 let text = event.body.to_string();
-                if let Err(faults) = annals_core::event::parse(text.as_bytes(), annals_core::event::Layout::Json) {
+                let parsed = event::parse(text.as_bytes(), event::Layout::Json, &RecordedBy::Platform);
+                if let Err(faults) = parsed {
                     panic!("{faults:?} in {text}");
                 }
             }

@@ -21,6 +21,7 @@ use annals_core::{
     event::{self, Context, Layout},
     organisation::{Organisation, OrganisationInput},
     portal::{PortalLinkInput, User},
+    recorded_by::RecordedBy,
     time::{Clock, Timestamp},
     token::{Role, TokenHash, TokenInput},
 };
@@ -183,7 +184,7 @@ async fn record_history(api: &Services, clock: &HistoryClock, organisation: &Org
         let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
         rest = later;
         let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();
-        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson)?;
+        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson, &RecordedBy::Platform)?;
         clock.0.store(begin.plus(batch.last().map_or(first.at, |event| event.at)).as_millis(), Ordering::Relaxed);
         api.log.append(organisation, bodies, None).await?;
     }

@@ -1,7 +1,9 @@
 //! Parses one line as strictly as Annals renders it: the log's own fields in their order and spelling, then the body. Does
 //! not compare lines: that is [`crate::check`](mod@crate::check).
 
-use annals_core::{id::EventId, log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
+use annals_core::{
+    id::EventId, log::segment::LineHash, organisation::OrganisationId, recorded_by::RecordedBy, time::Timestamp,
+};
 use serde::de::IgnoredAny;
 
 /// The largest index of an event in its append (`annals_core::log::append`).
@@ -14,6 +16,8 @@ pub struct Header<'a> {
     pub id: EventId,
     pub timestamp: &'a str,
     pub previous: LineHash,
+    /// `None` in lines that were recorded before there was this field.
+    pub recorded_by: Option<RecordedBy>,
     pub organisation: &'a str,
     /// The rest of the line: the event's body without its first brace.
     pub body: &'a str,
@@ -108,6 +112,8 @@ impl<'a> Rest<'a> {
         let timestamp = self.after(r#"","timestamp":""#).and_then(|()| self.take(24)).ok_or("timestamp")?;
         let previous = self.after(r#"","previousHash":""#).and_then(|()| self.take(64)).ok_or("previousHash")?;
         let previous = hash(previous).ok_or("previousHash")?;
+        let recorded_by = self.after(r#"","recordedBy":""#).and_then(|()| self.until_quote());
+        let recorded_by = recorded_by.map(|text| text.parse().map_err(|_| "recordedBy")).transpose()?;
         let organisation = self.after(r#"","organisation":{"id":""#).and_then(|()| self.until_quote());
         let organisation = organisation.ok_or("organisation.id")?;
         self.after(r#"","name":""#).and_then(|()| self.until_quote()).ok_or("organisation.name")?;
@@ -115,7 +121,7 @@ impl<'a> Rest<'a> {
         if !self.0.starts_with('"') || !self.0.ends_with('}') {
             return Err("the event's body");
         }
-        Ok(Header { sequence, id, timestamp, previous, organisation, body: self.0 })
+        Ok(Header { sequence, id, timestamp, previous, recorded_by, organisation, body: self.0 })
     }
 
     fn after(&mut self, expected: &str) -> Option<()> {
@@ -187,6 +193,27 @@ mod tests {
         assert_eq!((header.sequence, header.organisation), (7, "acme"));
         assert_eq!(header.previous.0[31], 0xab);
         assert_eq!(header.body, r#""action":"CREATE","type":"mock_api.create"}"#);
+        assert_eq!(header.recorded_by, None);
+    }
+
+    #[test]
+    fn a_line_may_tell_who_recorded_it() {
+        let with =
+            |recorded_by: &str| LINE.replacen(r#","organisation""#, &format!(r#"{recorded_by},"organisation""#), 1);
+        for text in ["annals", "platform", "token/0123456789AB", "session/0123456789ab"] {
+            let line = with(&format!(r#","recordedBy":"{text}""#));
+            let header = LineReader::default().header(line.as_bytes()).unwrap();
+            assert_eq!(header.recorded_by.unwrap().to_string(), text);
+            assert_eq!(header.body, r#""action":"CREATE","type":"mock_api.create"}"#);
+        }
+        for wrong in [r#","recordedBy":"somebody""#, r#","recordedBy":"""#, r#","recordedBy":"annals\u0020""#] {
+            let error = LineReader::default().header(with(wrong).as_bytes()).unwrap_err();
+            assert_eq!(error, LineError::Field("recordedBy"), "{wrong}");
+        }
+        for wrong in [r#","recordedBy":null"#, r#","recordedBy": "annals""#, r#","recordedBy":7"#] {
+            let error = LineReader::default().header(with(wrong).as_bytes()).unwrap_err();
+            assert_eq!(error, LineError::Field("organisation.id"), "{wrong}");
+        }
     }
 
     #[test]

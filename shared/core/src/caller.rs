@@ -1,6 +1,6 @@
 //! Who makes a request.
 
-use crate::{event::Principal, portal::Session, token::Token};
+use crate::{event::Principal, portal::Session, recorded_by::RecordedBy, token::Token};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -28,6 +28,16 @@ impl Caller {
         match self {
             Self::Platform | Self::Token(_) => "API",
             Self::Session(_) => "UI",
+        }
+    }
+
+    /// Returns who records the events that the caller sends.
+    #[must_use]
+    pub fn recorded_by(&self) -> RecordedBy {
+        match self {
+            Self::Platform => RecordedBy::Platform,
+            Self::Token(token) => RecordedBy::Token(token.id.clone()),
+            Self::Session(session) => RecordedBy::Session(session.id()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Events: those that a producer may send, those that Annals records about itself, and the body that is stored of each.
 //!
-//! A body is a compact JSON object with its fields in a fixed order. When the log renders a line, it puts its own fields in
-//! front. The rendered line is valid against WireMock Cloud's schema of audit events.
+//! A body is a compact JSON object with its fields in a fixed order, after the field `recordedBy`, which Annals sets and
+//! producers cannot. When the log renders a line, it puts its own fields in front. The rendered line is valid against
+//! WireMock Cloud's schema of audit events.
 //!
 //! Strings may contain any character, including `\u0000`. If such a character made an event invalid, a person who
 //! controls a name or a path could keep events about it out of the log.
@@ -13,6 +14,7 @@ use crate::{
     fault::{Fault, Faults},
     input::{AnyObject, Describer, Fields, Input, Kind, Name, ObjectMember, Presence, Reader, Schema, Text, Time},
     json::{self, Members},
+    recorded_by::RecordedBy,
 };
 
 /// The maximum size of an event's JSON text as sent.
@@ -25,14 +27,46 @@ pub const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
 pub const MAX_NAME_CHARS: usize = 1024;
 
 /// The part of an event that is stored: a compact JSON object without the fields that the log adds and without a newline.
+/// Its first field is `recordedBy`. Bodies that were stored before there was this field begin with the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body(String);
 
 impl Body {
+    /// Creates a body from `event`, a JSON object with at least one field.
+    fn new(recorded_by: &RecordedBy, event: &str) -> Self {
+        let members = event.strip_prefix('{').unwrap_or(event);
+        // None of the forms has a character that JSON escapes.
+        Self(format!("{RECORDED_BY}{recorded_by}\",{members}"))
+    }
+
+    /// Returns the text that is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the event without who recorded it.
+    #[must_use]
+    pub fn event(&self) -> String {
+        format!("{{{}", split(&self.0).1)
+    }
+
+    /// Returns the size of the event without who recorded it, in bytes.
+    pub(crate) fn event_bytes(&self) -> usize {
+        split(&self.0).1.len() + 1
+    }
+}
+
+/// How a stored body begins, up to who recorded it.
+const RECORDED_BY: &str = r#"{"recordedBy":""#;
+
+/// Splits a stored body into who recorded it, if it says so, and the event without its first brace.
+pub(crate) fn split(body: &str) -> (Option<&str>, &str) {
+    let split = body.strip_prefix(RECORDED_BY).and_then(|rest| rest.split_once("\","));
+    split.map_or_else(
+        || (None, body.strip_prefix('{').unwrap_or(body)),
+        |(recorded_by, members)| (Some(recorded_by), members),
+    )
 }
 
 /// The format of a request.
@@ -44,11 +78,11 @@ pub enum Layout {
     Ndjson,
 }
 
-/// Parses the events of a request. A batch is all or nothing.
+/// Parses the events of a request by `recorded_by`. A batch is all or nothing.
 ///
 /// # Errors
 /// Returns every fault of every event. Pointers into event n of an array or NDJSON, counted from 0, begin with `/n`.
-pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
+pub fn parse(request: &[u8], layout: Layout, recorded_by: &RecordedBy) -> Result<Vec<Body>, Faults> {
     if request.len() > MAX_REQUEST_BYTES {
         return Err(
             Fault::at("", format!("is larger than {MAX_REQUEST_BYTES} bytes: send fewer events at once")).into()
@@ -56,14 +90,14 @@ pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
     }
     let text = json::utf8(request)?;
     let mut faults = Vec::new();
-    let mut bodies = Vec::new();
+    let mut events = Vec::new();
     match layout {
         Layout::Ndjson => {
             for (index, line) in text.lines().filter(|line| !line.trim().is_empty()).enumerate() {
                 if index >= MAX_EVENTS || faults.len() >= Faults::MAX {
                     break;
                 }
-                bodies.extend(event(line, &format!("/{index}"), &mut faults));
+                events.extend(event(line, &format!("/{index}"), &mut faults));
             }
         }
         Layout::Json if text.trim_start().starts_with('[') => match serde_json::from_str::<Vec<&RawValue>>(text) {
@@ -72,7 +106,7 @@ pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
                     if faults.len() >= Faults::MAX {
                         break;
                     }
-                    bodies.extend(event(item.get(), &format!("/{index}"), &mut faults));
+                    events.extend(event(item.get(), &format!("/{index}"), &mut faults));
                 }
                 if items.len() > MAX_EVENTS {
                     faults.insert(0, too_many());
@@ -80,24 +114,25 @@ pub fn parse(request: &[u8], layout: Layout) -> Result<Vec<Body>, Faults> {
             }
             Err(error) => faults.push(Fault::at("", format!("is not valid JSON: {error}"))),
         },
-        Layout::Json => bodies.extend(event(text, "", &mut faults)),
+        Layout::Json => events.extend(event(text, "", &mut faults)),
     }
     if layout == Layout::Ndjson && text.lines().filter(|line| !line.trim().is_empty()).count() > MAX_EVENTS {
         faults.insert(0, too_many());
     }
-    if bodies.is_empty() && faults.is_empty() {
+    if events.is_empty() && faults.is_empty() {
         faults.push(Fault::at("", "holds no event: send at least one"));
     }
     Faults::none_or(faults)?;
-    Ok(bodies)
+    Ok(events.iter().map(|event| Body::new(recorded_by, event)).collect())
 }
 
 fn too_many() -> Fault {
     Fault::at("", format!("holds more than {MAX_EVENTS} events: send them in several requests"))
 }
 
-/// Parses an event. Returns `None` and adds to `faults` if it is not valid.
-fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
+/// Parses an event and returns it as compact JSON with its fields in order. Returns `None` and adds to `faults` if it is not
+/// valid.
+fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<String> {
     if text.trim().is_empty() {
         faults.push(Fault::at(pointer, "is empty: send an event as a JSON object, an array of them, or NDJSON"));
         return None;
@@ -143,7 +178,7 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Body> {
         }
     }
     body.push('}');
-    Some(Body(body))
+    Some(body)
 }
 
 /// An event as it was sent. Its parts are JSON text, except those from which the default of the type is made.
@@ -373,7 +408,7 @@ impl OwnEvent {
     #[must_use]
     pub fn body(&self) -> Body {
         // Every part is a string, an object of strings or a JSON value, so serialisation cannot fail.
-        Body(serde_json::to_string(self).unwrap_or_else(|_| "{}".into()))
+        Body::new(&RecordedBy::Annals, &serde_json::to_string(self).unwrap_or_else(|_| "{}".into()))
     }
 }
 
@@ -393,8 +428,8 @@ mod tests {
     }"#;
 
     fn parsed(text: &str) -> String {
-        match parse(text.as_bytes(), Layout::Json) {
-            Ok(bodies) => bodies.iter().map(Body::as_str).collect::<Vec<_>>().join("\n"),
+        match parse(text.as_bytes(), Layout::Json, &RecordedBy::Platform) {
+            Ok(bodies) => bodies.iter().map(Body::event).collect::<Vec<_>>().join("\n"),
             Err(faults) => faults.as_slice().iter().map(|fault| format!("{fault:?}\n")).collect(),
         }
     }
@@ -459,8 +494,11 @@ mod tests {
     #[test]
     fn ndjson_ignores_blank_lines_and_counts_events_instead_of_lines() {
         let line = r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","name":"n","entityType":"T"}}"#;
-        assert_eq!(parse(format!("\n{line}\r\n\n{line}\n").as_bytes(), Layout::Ndjson).unwrap().len(), 2);
-        let faults = parse(format!("\n{line}\n\n{{\n").as_bytes(), Layout::Ndjson).unwrap_err();
+        assert_eq!(
+            parse(format!("\n{line}\r\n\n{line}\n").as_bytes(), Layout::Ndjson, &RecordedBy::Platform).unwrap().len(),
+            2
+        );
+        let faults = parse(format!("\n{line}\n\n{{\n").as_bytes(), Layout::Ndjson, &RecordedBy::Platform).unwrap_err();
         assert!(faults.to_string().starts_with("/1 is not valid JSON"), "{faults}");
     }
 
@@ -469,21 +507,21 @@ mod tests {
         for (text, layout) in
             [("", Layout::Json), ("[]", Layout::Json), ("\n\n", Layout::Ndjson), ("null", Layout::Json)]
         {
-            assert!(parse(text.as_bytes(), layout).is_err(), "{text:?}");
+            assert!(parse(text.as_bytes(), layout, &RecordedBy::Platform).is_err(), "{text:?}");
         }
         let line = r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","name":"n","entityType":"T"}}"#;
         for (text, layout) in [
             (format!("[{}{line}]", format!("{line},").repeat(MAX_EVENTS)), Layout::Json),
             (format!("{line}\n").repeat(MAX_EVENTS + 1), Layout::Ndjson),
         ] {
-            let faults = parse(text.as_bytes(), layout).unwrap_err();
+            let faults = parse(text.as_bytes(), layout, &RecordedBy::Platform).unwrap_err();
             assert!(faults.to_string().contains("more than 1000 events"), "{faults}");
         }
         let large = format!(r#"{{"action":"{}"}}"#, "x".repeat(MAX_EVENT_BYTES));
         assert!(parsed(&large).contains("larger than 262144 bytes"));
         assert!(parsed("\u{feff}{}").contains("not valid JSON"));
         assert!(
-            parse(b"{\"action\":\"\xff\"}", Layout::Json)
+            parse(b"{\"action\":\"\xff\"}", Layout::Json, &RecordedBy::Platform)
                 .unwrap_err()
                 .to_string()
                 .contains("not UTF-8: see its byte 12")

@@ -26,6 +26,7 @@ pub mod log;
 pub mod organisation;
 pub mod portal;
 pub mod proof;
+pub mod recorded_by;
 pub mod registry;
 pub mod service;
 pub mod time;

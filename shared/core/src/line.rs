@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{log::segment::Line, time::Timestamp};
+use crate::{log::segment::Line, recorded_by::RecordedBy, time::Timestamp};
 
 /// A string, or absent.
 #[derive(Debug, Default, Clone)]
@@ -88,6 +88,9 @@ pub struct Call<'a> {
 pub struct Fields<'a> {
     #[serde(borrow)]
     pub previous_hash: Text<'a>,
+    /// Absent in lines that were recorded before there was this field.
+    #[serde(borrow)]
+    pub recorded_by: Text<'a>,
     #[serde(borrow, deserialize_with = "or_absent")]
     pub organisation: Reference<'a>,
     #[serde(borrow)]
@@ -124,6 +127,13 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn of(line: &'a Line) -> Self {
         read(&line.text)
+    }
+
+    /// Returns whether the event is one of Annals' own. Only then do its type and its payload mean what they mean in
+    /// Annals' own events: a producer may send the same.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.recorded_by.as_str() == RecordedBy::ANNALS
     }
 
     #[must_use]

@@ -55,7 +55,7 @@ pub struct Log {
 pub struct Appended {
     /// Includes Annals' own events.
     pub events: u64,
-    /// Size of the event bodies, with one newline each.
+    /// Size of the events, with one newline each.
     pub bytes: u64,
     /// The number of retries: all attempts of each append except its first.
     pub retries: u64,

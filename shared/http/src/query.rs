@@ -13,12 +13,13 @@ use annals_core::{
     fault::{Fault, Faults},
     id::EventId,
     log::store::Order,
+    recorded_by::RecordedBy,
     time::Timestamp,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Cursor, from_value};
+use crate::schema::{Cursor, RecordedByText, from_value};
 
 const DEFAULT_PAGE_SIZE: usize = 100;
 const MAX_PAGE_SIZE: usize = 1000;
@@ -29,20 +30,34 @@ const MAX_VALUE_CHARS: usize = 1024;
 /// The most values of one filter.
 const MAX_VALUES: usize = 20;
 
-/// The parameters of a filter, with their descriptions. Each may be given several times, for any of its values.
-const FILTER_PARAMETERS: [(&str, &str); 7] = [
-    ("type", "Only events of this type, such as `token.create`."),
-    ("excludeType", "No events of this type, such as `audit.read`."),
-    ("userUuid", "Only events of this principal: another name of `principalId`."),
-    ("action", "Only events with this action."),
-    ("entityType", "Only events whose entity is of this type."),
-    ("entityId", "Only events about the entity with this id."),
-    ("principalId", "Only events of the principal with this id."),
+type KindOfTexts = fn() -> Kind<String>;
+
+/// The parameters of a filter, with their descriptions and values. Each may be given several times, for any of its values.
+const FILTER_PARAMETERS: [(&str, &str, KindOfTexts); 9] = [
+    ("type", "Only events of this type, such as `token.create`.", value),
+    ("excludeType", "No events of this type.", value),
+    (
+        "excludeOwnType",
+        "No events of this type that Annals recorded itself, such as `audit.read`. Events of the same type that a producer \
+         sent are kept.",
+        value,
+    ),
+    ("userUuid", "Only events of this principal: another name of `principalId`.", value),
+    ("action", "Only events with this action.", value),
+    ("entityType", "Only events whose entity is of this type.", value),
+    ("entityId", "Only events about the entity with this id.", value),
+    ("principalId", "Only events of the principal with this id.", value),
+    (
+        "recordedBy",
+        "Only events that this caller recorded: `annals` (Annals' own events), `platform`, `token/` and the token's id, or \
+         `session/` and the id of a session in the console.",
+        recorded_by,
+    ),
 ];
 
 /// The names of the parameters of a filter.
-pub const FILTERS: [&str; 7] = {
-    let mut names = [""; 7];
+pub const FILTERS: [&str; 9] = {
+    let mut names = [""; 9];
     let mut index = 0;
     while index < names.len() {
         names[index] = FILTER_PARAMETERS[index].0;
@@ -251,6 +266,14 @@ fn value() -> Kind<String> {
     }
 }
 
+/// Who recorded an event.
+fn recorded_by() -> Kind<String> {
+    Kind {
+        parse: |text| text.parse::<RecordedBy>().map(|_| text.to_owned()).map_err(|error| error.to_string()),
+        schema: || RecordedByText::json_schema(&mut SchemaGenerator::default()).to_value(),
+    }
+}
+
 /// An organisation's id.
 #[must_use]
 pub fn organisation_id() -> Kind<annals_core::organisation::OrganisationId> {
@@ -282,23 +305,25 @@ fn interval() -> Kind<Interval> {
 fn by() -> Kind<By> {
     Kind {
         parse: |text| text.parse().map_err(str::to_owned),
-        schema: || json!({"type": "string", "enum": ["type", "action", "entityType", "principal"]}),
+        schema: || json!({"type": "string", "enum": ["type", "action", "entityType", "principal", "recordedBy"]}),
     }
 }
 
 fn filter<P: Parameters>(parameters: &mut P) -> Filter {
     let mut values =
-        FILTER_PARAMETERS.map(|(name, description)| parameters.repeated(name, description, value())).into_iter();
+        FILTER_PARAMETERS.map(|(name, description, kind)| parameters.repeated(name, description, kind())).into_iter();
     let mut next = || values.next().unwrap_or_default();
     let text = parameters.optional("q", "Only events that contain this text, in upper or lower case.", value());
     Filter {
         types: next(),
         excluded_types: next(),
+        excluded_own_types: next(),
         user_ids: next(),
         actions: next(),
         entity_types: next(),
         entity_ids: next(),
         principal_ids: next(),
+        recorders: next(),
         text: text.map(|text| SearchText::new(&text)),
     }
 }

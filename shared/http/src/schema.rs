@@ -34,6 +34,9 @@ const SHORT_ID: &str = "^[A-Za-z0-9_-]{8}[c-f][A-Za-z0-9_-][CGKOSWaeimquy26-][A-
 /// An event's id in 36 characters.
 const LONG_ID: &str = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$";
 
+/// Who recorded an event ([`annals_core::recorded_by::RecordedBy`]).
+const RECORDED_BY: &str = "^(annals|platform|token/[0-9A-Za-z]{12}|session/[0-9a-f]{12})$";
+
 /// Types whose schemas are written where they are used.
 #[macro_export]
 macro_rules! inline_schemas {
@@ -73,6 +76,8 @@ inline_schemas! {
     pub Uuid = {"type": "string", "pattern": SHORT_ID};
     /// An event's id in either form, in a request.
     pub Cursor = {"type": "string", "anyOf": [{"pattern": SHORT_ID}, {"pattern": LONG_ID}]};
+    /// Who recorded an event.
+    pub RecordedByText = {"type": "string", "pattern": RECORDED_BY};
     /// SHA-256 in hexadecimal digits.
     pub Sha256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"};
     /// The twelve digits of an AWS account.

@@ -6,6 +6,7 @@ use annals_core::{
     administration::Put,
     event::{Layout, parse},
     organisation::OrganisationInput,
+    recorded_by::RecordedBy,
     time::Timestamp,
     token::{Role, TokenInput},
 };
@@ -121,7 +122,8 @@ async fn the_first_delivery_reaches_back_seven_days_and_no_further() {
     let (_, admin) = earlier.administration.create_token(&organisation, admin, &platform()).await.unwrap();
     for hour in 0..288 {
         clock.advance(HOUR);
-        let bodies = parse(event(&hour.to_string()).to_string().as_bytes(), Layout::Json).unwrap();
+        let bodies =
+            parse(event(&hour.to_string()).to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap();
         earlier.log.append(&organisation, bodies, None).await.unwrap();
     }
 

@@ -17,6 +17,7 @@ mod limits;
 mod local_program;
 mod organisations;
 mod reading;
+mod recorded_by;
 mod recording;
 mod restarting;
 mod setup;

@@ -26,6 +26,7 @@ use annals_core::{
     event::{Layout, parse},
     log::segment::LineHash,
     organisation::{Organisation, OrganisationInput},
+    recorded_by::RecordedBy,
     registry::Registry,
     time::{Clock as _, Timestamp},
     token::{Role, TokenHash, TokenInput},
@@ -92,7 +93,7 @@ impl World {
             })
         };
         let events: Value = (0..count).map(event).collect();
-        let bodies = parse(events.to_string().as_bytes(), Layout::Json).unwrap();
+        let bodies = parse(events.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap();
         self.api.log.append(&self.acme().await, bodies, None).await.unwrap();
         self.clock.jump(Duration::from_secs(60));
     }

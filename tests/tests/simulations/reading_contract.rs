@@ -19,6 +19,7 @@ use annals_core::{
         store::{LogStore, Order},
     },
     organisation::{Organisation, OrganisationInput},
+    recorded_by::RecordedBy,
     time::Clock as _,
     token::{Role, TokenHash, TokenInput},
 };
@@ -91,7 +92,7 @@ fn body(action: &str, entity: &str, principal: &str, note: &str) -> Body {
         "principal": {"id": principal, "name": "x", "entityType": "USER"},
         "payload": {"note": note},
     });
-    parse(event.to_string().as_bytes(), Layout::Json).unwrap().remove(0)
+    parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0)
 }
 
 #[test]
@@ -120,11 +121,13 @@ fn whatever_is_asked_for_following_next_shows_exactly_what_matches() {
                 let filter = Filter {
                     types: some(&["mock_api.create", "mock_api.update", "audit.read"]),
                     excluded_types: some(&["audit.read", "mock_api.delete"]),
+                    excluded_own_types: some(&["audit.read", "mock_api.create"]),
                     actions: some(&["CREATE", "READ"]),
                     entity_types: some(&["MOCK_API"]),
                     entity_ids: some(&["a", "b"]),
                     principal_ids: some(&["7"]),
                     user_ids: some(&["7", "42"]),
+                    recorders: some(&["annals", "platform", "token/0123456789AB"]),
                     text: entropy.happens(0.3).then(|| SearchText::new("two")),
                 };
                 let before = world.follow(PageRequest { page_size: 1000, ..PageRequest::default() }).await.0;

@@ -256,7 +256,10 @@ impl io::Write for Bounded {
 mod tests {
     use std::time::Duration;
 
-    use annals_core::event::{Layout, parse};
+    use annals_core::{
+        event::{Layout, parse},
+        recorded_by::RecordedBy,
+    };
     use serde_json::{json, value::RawValue};
 
     use super::*;
@@ -286,7 +289,7 @@ mod tests {
         insta::assert_snapshot!(Line::of(&full()).unwrap().as_str(), @r#"{"action":"CREATE","type":"mock.created","entity":{"id":"m1","name":"Payments","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"u2","name":"Ben","entityType":"USER","email":"ben@example.com"},"permission":"ALL_PERMISSIONS","before":{},"after":{"name":"Payments","note":"two\nlines"},"clientType":"UI","occurredAt":"2026-11-22T10:00:00.123Z","context":{"ipAddress":"192.0.2.1"},"payload":{"a":[1,2]},"metadata":{"k":"v"}}"#);
         for event in [minimal(), full(), Event::new("A", Entity::new("1", "", "T"), Entity::new("1", "n", "T"))] {
             let line = Line::of(&event).unwrap();
-            assert_eq!(parse(line.as_str().as_bytes(), Layout::Ndjson).unwrap().len(), 1);
+            assert_eq!(parse(line.as_str().as_bytes(), Layout::Ndjson, &RecordedBy::Platform).unwrap().len(), 1);
         }
     }
 
@@ -297,7 +300,7 @@ mod tests {
         let sized = |size: usize| Line::of(&minimal().payload(json!({"x": "x".repeat(size - empty)})));
         let largest = sized(MAX_EVENT_BYTES).unwrap();
         assert_eq!(largest.as_str().len(), MAX_EVENT_BYTES);
-        parse(largest.as_str().as_bytes(), Layout::Ndjson).unwrap();
+        parse(largest.as_str().as_bytes(), Layout::Ndjson, &RecordedBy::Platform).unwrap();
         assert!(matches!(sized(MAX_EVENT_BYTES + 1), Err(Refused::TooLarge)));
     }
 

@@ -12,12 +12,17 @@ use crate::{line::Fields, log::segment::Line};
 pub struct Filter {
     pub types: Vec<String>,
     pub excluded_types: Vec<String>,
+    /// Types of Annals' own events that do not match. An event of such a type that Annals did not record matches, so a
+    /// producer cannot hide an event by its type.
+    pub excluded_own_types: Vec<String>,
     pub actions: Vec<String>,
     pub entity_types: Vec<String>,
     pub entity_ids: Vec<String>,
     pub principal_ids: Vec<String>,
     /// A second condition for the principal's id, under PactFlow's name.
     pub user_ids: Vec<String>,
+    /// Who recorded the event, as text. An event without this field meets no condition.
+    pub recorders: Vec<String>,
     /// A text that a value contains, ignoring case. Values are strings, and numbers as printed; names of fields and fields
     /// added by the log are not searched.
     pub text: Option<SearchText>,
@@ -57,11 +62,13 @@ impl Filter {
         let (kind, entity, principal) = (fields.kind.as_str(), &fields.entity, fields.principal.id.as_str());
         among(&self.types, kind)
             && !self.excluded_types.iter().any(|one| one == kind)
+            && !(fields.is_own() && self.excluded_own_types.iter().any(|one| one == kind))
             && among(&self.actions, fields.action.as_str())
             && among(&self.entity_types, entity.entity_type.as_str())
             && among(&self.entity_ids, entity.id.as_str())
             && among(&self.principal_ids, principal)
             && among(&self.user_ids, principal)
+            && among(&self.recorders, fields.recorded_by.as_str())
             && self.text.as_ref().is_none_or(|text| contains(line, text))
     }
 }
@@ -75,7 +82,8 @@ fn contains(line: &Line, text: &SearchText) -> bool {
             f.write_str("an event")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
-            const OF_THE_LOG: [&str; 5] = ["sequence", "eventId", "timestamp", "previousHash", "organisation"];
+            const OF_THE_LOG: [&str; 6] =
+                ["sequence", "eventId", "timestamp", "previousHash", "recordedBy", "organisation"];
             let mut found = false;
             while let Some(key) = members.next_key::<Cow<'_, str>>()? {
                 if found || OF_THE_LOG.contains(&&*key) {
@@ -146,7 +154,7 @@ mod tests {
     use crate::{id::EventId, time::Timestamp};
 
     fn line() -> Line {
-        let text = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
+        let text = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
         let id = EventId::new(&"acme".parse().unwrap(), Timestamp::EPOCH, 7, 0);
         Line { id, recorded_at: Timestamp::EPOCH, text: text.into() }
     }
@@ -160,13 +168,14 @@ mod tests {
     #[test]
     fn each_condition_compares_one_field_exactly() {
         type Set = fn(&mut Filter, String);
-        let cases: [(Set, &str, &str); 6] = [
+        let cases: [(Set, &str, &str); 7] = [
             (|filter, value| filter.types.push(value), "mock.renamed", "mock"),
             (|filter, value| filter.actions.push(value), "UPDATE", "update"),
             (|filter, value| filter.entity_types.push(value), "MOCK_API", "USER"),
             (|filter, value| filter.entity_ids.push(value), "m-1", "42"),
             (|filter, value| filter.principal_ids.push(value), "42", "m-1"),
             (|filter, value| filter.user_ids.push(value), "42", "m-1"),
+            (|filter, value| filter.recorders.push(value), "token/0123456789AB", "annals"),
         ];
         for (set, right, wrong) in cases {
             assert!(matches(|filter| set(filter, right.into())), "{right}");
@@ -179,6 +188,20 @@ mod tests {
         }
         assert!(!matches(|filter| filter.excluded_types.push("mock.renamed".into())));
         assert!(matches(|filter| filter.excluded_types.push("audit.read".into())));
+    }
+
+    #[test]
+    fn only_annals_own_events_are_excluded_by_their_own_type() {
+        let excluded = Filter { excluded_own_types: vec!["mock.renamed".into()], ..Filter::default() };
+        let by = |recorded_by: &str| {
+            let text = line().text.replacen(r#""recordedBy":"token/0123456789AB","#, recorded_by, 1);
+            excluded.matches(&Line { text, ..line() })
+        };
+        assert!(!by(r#""recordedBy":"annals","#));
+        assert!(by(r#""recordedBy":"token/0123456789AB","#) && by(r#""recordedBy":"platform","#));
+        assert!(by(""), "it is not known whether an event without the field is Annals' own");
+        let other = Filter { excluded_own_types: vec!["audit.read".into()], ..Filter::default() };
+        assert!(other.matches(&line()));
     }
 
     #[test]
@@ -198,7 +221,7 @@ mod tests {
         for text in ["züRICH", "h \"pay\"", "/v1/tills", "1750", "ada", "update"] {
             assert!(found(text), "{text}");
         }
-        for text in ["path", "Acme", "2026-11", "true", "v1 tills", "previousHash"] {
+        for text in ["path", "Acme", "2026-11", "true", "v1 tills", "previousHash", "token/"] {
             assert!(!found(text), "{text} is not in a value of the event");
         }
     }

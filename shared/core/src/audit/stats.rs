@@ -77,6 +77,8 @@ pub enum By {
     EntityType,
     /// The principal's id.
     Principal,
+    /// Who recorded the events.
+    RecordedBy,
 }
 
 impl By {
@@ -88,6 +90,7 @@ impl By {
             Self::Action => "action",
             Self::EntityType => "entityType",
             Self::Principal => "principal",
+            Self::RecordedBy => "recordedBy",
         }
     }
 
@@ -97,6 +100,7 @@ impl By {
             Self::Action => fields.action.as_str(),
             Self::EntityType => fields.entity.entity_type.as_str(),
             Self::Principal => fields.principal.id.as_str(),
+            Self::RecordedBy => fields.recorded_by.as_str(),
         }
     }
 }
@@ -105,8 +109,9 @@ impl FromStr for By {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let all = [Self::Type, Self::Action, Self::EntityType, Self::Principal];
-        all.into_iter().find(|by| by.as_str() == text).ok_or("must be type, action, entityType or principal")
+        let all = [Self::Type, Self::Action, Self::EntityType, Self::Principal, Self::RecordedBy];
+        let by = all.into_iter().find(|by| by.as_str() == text);
+        by.ok_or("must be type, action, entityType, principal or recordedBy")
     }
 }
 

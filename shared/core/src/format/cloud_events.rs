@@ -13,6 +13,7 @@
 //! | `partitionkey` ("Partitioning") | the organisation's id, so that a broker keeps the order of its events |
 //! | `recordedtime` ("Recorded Time") | `timestamp` |
 //! | `authtype`, `authid` ("Auth Context") | the principal's type and id |
+//! | `recordedby` (extension of Annals) | `recordedBy`; left out if the line does not have it |
 //!
 //! There is no `sequencetype`, because `Integer` means 32 bits with wrap-around. There is no `dataschema`, because the schema
 //! has no address that is the same in every deployment. A character that is not allowed in a CloudEvents string (core
@@ -43,6 +44,8 @@ struct CloudEvent<'a> {
     authtype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     authid: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recordedby: Option<Cow<'a, str>>,
     data: Data<'a>,
 }
 
@@ -72,6 +75,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
         recordedtime: line.recorded_at,
         authtype: auth_type(principal.entity_type.as_str()),
         authid: principal.id.not_blank().map(allowed),
+        recordedby: fields.recorded_by.not_blank().map(allowed),
         data: serde_json::from_str(&line.text).map_or(Data::Text(&line.text), Data::Json),
     };
     // Every part is a string or JSON, so serialisation cannot fail.
@@ -107,8 +111,8 @@ mod tests {
     #[test]
     fn an_event_is_an_envelope_around_its_line() {
         insta::assert_snapshot!(Format::CloudEvents.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
-        {"specversion":"1.0","id":"01a202b2-c57b-7000-8000-000001e08acc","source":"/organisations/acme","type":"user.role_changed","subject":"USER/u2","time":"2026-11-22T09:59:58.500Z","datacontenttype":"application/json","sequence":"0000000000007","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"app_user","authid":"7","data":{"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"UPDATE","type":"user.role_changed","entity":{"id":"u2","name":"=Ben; \"the\" Builder, 日本","entityType":"USER","email":"ben@example.com"},"principal":{"id":"7","name":"Ada","entityType":"USER","email":"ada@example.com"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"before":{"role":"editor","limit":12345678901234567890123},"after":{"role":"owner;=1+1"},"clientType":"UI","occurredAt":"2026-11-22T11:59:58.5+02:00","context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}}}
-        {"specversion":"1.0","id":"01a202b2-c57b-7001-8000-000001e08acc","source":"/organisations/acme","type":"mock_api.create","subject":"MOCK_API/m1","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","sequence":"0000000000008","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"unknown","authid":"ci","data":{"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"m1","name":"","entityType":"MOCK_API"},"principal":{"id":"ci","name":"","entityType":"ROBOT"},"clientType":"API"}}
+        {"specversion":"1.0","id":"01a202b2-c57b-7000-8000-000001e08acc","source":"/organisations/acme","type":"user.role_changed","subject":"USER/u2","time":"2026-11-22T09:59:58.500Z","datacontenttype":"application/json","sequence":"0000000000007","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"app_user","authid":"7","recordedby":"token/0123456789AB","data":{"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"UPDATE","type":"user.role_changed","entity":{"id":"u2","name":"=Ben; \"the\" Builder, 日本","entityType":"USER","email":"ben@example.com"},"principal":{"id":"7","name":"Ada","entityType":"USER","email":"ada@example.com"},"parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"before":{"role":"editor","limit":12345678901234567890123},"after":{"role":"owner;=1+1"},"clientType":"UI","occurredAt":"2026-11-22T11:59:58.5+02:00","context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}}}
+        {"specversion":"1.0","id":"01a202b2-c57b-7001-8000-000001e08acc","source":"/organisations/acme","type":"mock_api.create","subject":"MOCK_API/m1","time":"2026-11-22T10:00:00.123Z","datacontenttype":"application/json","sequence":"0000000000008","partitionkey":"acme","recordedtime":"2026-11-22T10:00:00.123Z","authtype":"unknown","authid":"ci","recordedby":"token/0123456789AB","data":{"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme, \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"m1","name":"","entityType":"MOCK_API"},"principal":{"id":"ci","name":"","entityType":"ROBOT"},"clientType":"API"}}
         "#);
     }
 

@@ -13,7 +13,8 @@
 //! | API Activity (6003) | any | `CREATE`: Create · `READ`: Read · `UPDATE`: Update · `DELETE`: Delete · any other: Other, with the action as its name |
 //!
 //! Annals' own events about destinations, tokens and organisations are Entity Management, `audit.read` is API Activity: Read,
-//! and `destination.test`, `.replay` and `.gap` are API Activity: Other.
+//! and `destination.test`, `.replay` and `.gap` are API Activity: Other. An event is Annals' own if its `recordedBy` is
+//! `annals`: a producer may send the same types.
 //!
 //! # Attributes
 //! | attribute | from |
@@ -21,6 +22,7 @@
 //! | `time` | `occurredAt`; `timestamp` if the producer did not send it |
 //! | `metadata.uid`, `.sequence`, `.event_code`, `.tenant_uid` | `eventId`, `sequence`, `type`, the organisation's id |
 //! | `metadata.logged_time`, `.original_time` | `timestamp`; `occurredAt` as sent |
+//! | `metadata.reporter.uid` | `recordedBy`; left out if the line does not have it |
 //! | `actor.user`, `actor.app_name` | `principal`, `clientType` |
 //! | `user` | the entity (3001); the entity if it is a user, otherwise the principal (3002); the subject (3005) |
 //! | `entity`, `entity_result` (3004) | the entity, with `before` and `after` as `data` |
@@ -31,12 +33,13 @@
 //! | `src_endpoint` | `context.ipAddress` if it is valid, otherwise `clientType` as the name |
 //! | `http_request` | `context.requestId`, `.userAgent`, and PactFlow's description of a call in `payload`: `method`, `path`, `queryString`, `userAgent`, `referer` |
 //! | `status_id` | see below |
-//! | `severity_id` | Medium for `destination.gap` (events that were never delivered), otherwise Informational |
+//! | `severity_id` | Medium for Annals' own `destination.gap` (events that were never delivered), otherwise Informational |
 //! | `unmapped` | members without an attribute in the class, unaltered: `clientType`, `previousHash`, `parentEntity`, `subject`, `permission`, `before`, `after`, `context`, `payload`, `metadata` |
 //! | `raw_data`, `raw_data_hash`, `raw_data_size` | the line, its SHA-256 (the next line's `previousHash`), its size in bytes |
 //!
 //! **Status.** An audit event records that something was done, so the status is Success. It is Failure if a word of `type`
-//! or `action` says so (`failed`, `failure`, `denied`), for a `destination.test` that failed, and for a `destination.gap`.
+//! or `action` says so (`failed`, `failure`, `denied`), for Annals' own `destination.test` that failed, and for its own
+//! `destination.gap`.
 //! It is Unknown if the action has no activity in the table, except for `INVITE`, `ACL_GRANT`, `ACL_REVOKE` and Annals'
 //! own events.
 //!
@@ -173,15 +176,16 @@ fn status(fields: &Fields<'_>, action: &str, activity: Option<Activity>) -> (u32
     const FAILURES: [&str; 3] = ["failed", "failure", "denied"];
     let kind = fields.kind.as_str();
     let mut words = [kind, action].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
-    let test_failed = kind == "destination.test" && fields.call().outcome.as_str() == "failed";
+    let own_kind = if fields.is_own() { kind } else { "" };
+    let test_failed = own_kind == "destination.test" && fields.call().outcome.as_str() == "failed";
     // A gap means that events were never delivered.
     if test_failed
-        || kind == "destination.gap"
+        || own_kind == "destination.gap"
         || words.any(|word| FAILURES.iter().any(|failure| word.eq_ignore_ascii_case(failure)))
     {
         return (2, "Failure");
     }
-    let own = fields.entity.entity_type.as_str() == "S3_AUDIT_SINK" && kind.starts_with("destination.");
+    let own = fields.entity.entity_type.as_str() == "S3_AUDIT_SINK" && own_kind.starts_with("destination.");
     if activity.is_some() || own || matches!(action, "INVITE" | "ACL_GRANT" | "ACL_REVOKE") {
         (1, "Success")
     } else {
@@ -242,7 +246,14 @@ struct Metadata<'a> {
     original_time: Option<&'a str>,
     log_name: &'static str,
     log_provider: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reporter: Option<Reporter<'a>>,
     tenant_uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct Reporter<'a> {
+    uid: &'a str,
 }
 
 #[derive(Serialize)]
@@ -437,7 +448,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
     };
     let type_name = format!("{}: {}", class.name, if activity.is_some() { activity_name } else { "Other" });
     let (severity_id, severity) = match fields.kind.as_str() {
-        "destination.gap" => (3, "Medium"),
+        "destination.gap" if fields.is_own() => (3, "Medium"),
         _ => (1, "Informational"),
     };
     let (status_id, status) = status(&fields, &action, activity);
@@ -475,6 +486,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
             original_time: fields.occurred_at.not_blank(),
             log_name: "audit",
             log_provider: "Annals",
+            reporter: fields.recorded_by.not_blank().map(|uid| Reporter { uid }),
             tenant_uid: organisation.uid,
         },
         time: fields.event_time(line).as_millis(),
@@ -593,7 +605,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn rendered(event: &Value) -> Value {
-        let lines = samples::lines(&[&event.to_string()]);
+        rendered_by(samples::RECORDED_BY, event)
+    }
+
+    fn rendered_by(recorded_by: &str, event: &Value) -> Value {
+        let lines = samples::lines_by(recorded_by, &[&event.to_string()]);
         serde_json::from_str(&Format::Ocsf.document(&lines)).unwrap()
     }
 
@@ -608,8 +624,8 @@ mod tests {
     #[test]
     fn a_rich_event_fills_every_attribute_and_a_minimal_one_only_the_required_ones() {
         insta::assert_snapshot!(Format::Ocsf.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
-        {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7000-8000-000001e08acc","event_code":"user.role_changed","sequence":7,"logged_time":1795341600123,"original_time":"2026-11-22T11:59:58.5+02:00","log_name":"audit","log_provider":"Annals","tenant_uid":"acme"},"time":1795341598500,"category_uid":3,"category_name":"Identity & Access Management","class_uid":3004,"class_name":"Entity Management","activity_id":3,"activity_name":"Update","type_uid":300403,"type_name":"Entity Management: Update","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"Ada: user.role_changed USER =Ben; \"the\" Builder, 日本","actor":{"user":{"uid":"7","name":"Ada","email_addr":"ada@example.com","type_id":1,"type":"User"},"app_name":"UI"},"entity":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"editor","limit":12345678901234567890123}},"entity_result":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"owner;=1+1"}},"src_endpoint":{"ip":"192.0.2.1"},"http_request":{"uid":"r-1","http_method":"PUT","url":{"path":"/users/u2","query_string":"a=1"},"user_agent":"Mozilla/5.0 (X11; Linux)","referrer":"https://app.example/"},"unmapped":{"clientType":"UI","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}},"raw_data":"{\"sequence\":7,\"eventId\":\"01a202b2-c57b-7000-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"UPDATE\",\"type\":\"user.role_changed\",\"entity\":{\"id\":\"u2\",\"name\":\"=Ben; \\\"the\\\" Builder, 日本\",\"entityType\":\"USER\",\"email\":\"ben@example.com\"},\"principal\":{\"id\":\"7\",\"name\":\"Ada\",\"entityType\":\"USER\",\"email\":\"ada@example.com\"},\"parentEntity\":{\"id\":\"t1\",\"name\":\"Core\",\"entityType\":\"TEAM\"},\"subject\":{\"id\":\"k1\",\"name\":\"Key\",\"entityType\":\"API_KEY\"},\"permission\":{\"permissions\":[{\"id\":\"p1\",\"friendlyId\":\"read\"}]},\"before\":{\"role\":\"editor\",\"limit\":12345678901234567890123},\"after\":{\"role\":\"owner;=1+1\"},\"clientType\":\"UI\",\"occurredAt\":\"2026-11-22T11:59:58.5+02:00\",\"context\":{\"ipAddress\":\"192.0.2.1\",\"userAgent\":\"Mozilla/5.0 (X11; Linux)\",\"requestId\":\"r-1\",\"location\":\"Oslo\"},\"payload\":{\"method\":\"PUT\",\"path\":\"/users/u2\",\"queryString\":\"a=1\",\"referer\":\"https://app.example/\",\"n\":1.50},\"metadata\":{\"ticket\":\"T-1\"}}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb"},"raw_data_size":1076}
-        {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7001-8000-000001e08acc","event_code":"mock_api.create","sequence":8,"logged_time":1795341600123,"log_name":"audit","log_provider":"Annals","tenant_uid":"acme"},"time":1795341600123,"category_uid":6,"category_name":"Application Activity","class_uid":6003,"class_name":"API Activity","activity_id":1,"activity_name":"Create","type_uid":600301,"type_name":"API Activity: Create","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"ci: mock_api.create MOCK_API m1","actor":{"user":{"uid":"ci","type_id":99,"type":"ROBOT"},"app_name":"API"},"api":{"operation":"mock_api.create"},"resources":[{"uid":"m1","type":"MOCK_API","role_id":1,"role":"Target"}],"src_endpoint":{"name":"API"},"unmapped":{"clientType":"API","previousHash":"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb"},"raw_data":"{\"sequence\":8,\"eventId\":\"01a202b2-c57b-7001-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"fdb97f4b4728aee5913a5511fc4e2d5d16abe3b5b75cfec0b2749107dc1197cb\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"CREATE\",\"type\":\"mock_api.create\",\"entity\":{\"id\":\"m1\",\"name\":\"\",\"entityType\":\"MOCK_API\"},\"principal\":{\"id\":\"ci\",\"name\":\"\",\"entityType\":\"ROBOT\"},\"clientType\":\"API\"}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"4303f06daa05f071c6b0d6162aeaf4149b7a4cfa981af85233c9065a0a2ac08a"},"raw_data_size":436}
+        {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7000-8000-000001e08acc","event_code":"user.role_changed","sequence":7,"logged_time":1795341600123,"original_time":"2026-11-22T11:59:58.5+02:00","log_name":"audit","log_provider":"Annals","reporter":{"uid":"token/0123456789AB"},"tenant_uid":"acme"},"time":1795341598500,"category_uid":3,"category_name":"Identity & Access Management","class_uid":3004,"class_name":"Entity Management","activity_id":3,"activity_name":"Update","type_uid":300403,"type_name":"Entity Management: Update","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"Ada: user.role_changed USER =Ben; \"the\" Builder, 日本","actor":{"user":{"uid":"7","name":"Ada","email_addr":"ada@example.com","type_id":1,"type":"User"},"app_name":"UI"},"entity":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"editor","limit":12345678901234567890123}},"entity_result":{"uid":"u2","name":"=Ben; \"the\" Builder, 日本","type_id":2,"type":"User","data":{"role":"owner;=1+1"}},"src_endpoint":{"ip":"192.0.2.1"},"http_request":{"uid":"r-1","http_method":"PUT","url":{"path":"/users/u2","query_string":"a=1"},"user_agent":"Mozilla/5.0 (X11; Linux)","referrer":"https://app.example/"},"unmapped":{"clientType":"UI","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","parentEntity":{"id":"t1","name":"Core","entityType":"TEAM"},"subject":{"id":"k1","name":"Key","entityType":"API_KEY"},"permission":{"permissions":[{"id":"p1","friendlyId":"read"}]},"context":{"ipAddress":"192.0.2.1","userAgent":"Mozilla/5.0 (X11; Linux)","requestId":"r-1","location":"Oslo"},"payload":{"method":"PUT","path":"/users/u2","queryString":"a=1","referer":"https://app.example/","n":1.50},"metadata":{"ticket":"T-1"}},"raw_data":"{\"sequence\":7,\"eventId\":\"01a202b2-c57b-7000-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"0000000000000000000000000000000000000000000000000000000000000000\",\"recordedBy\":\"token/0123456789AB\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"UPDATE\",\"type\":\"user.role_changed\",\"entity\":{\"id\":\"u2\",\"name\":\"=Ben; \\\"the\\\" Builder, 日本\",\"entityType\":\"USER\",\"email\":\"ben@example.com\"},\"principal\":{\"id\":\"7\",\"name\":\"Ada\",\"entityType\":\"USER\",\"email\":\"ada@example.com\"},\"parentEntity\":{\"id\":\"t1\",\"name\":\"Core\",\"entityType\":\"TEAM\"},\"subject\":{\"id\":\"k1\",\"name\":\"Key\",\"entityType\":\"API_KEY\"},\"permission\":{\"permissions\":[{\"id\":\"p1\",\"friendlyId\":\"read\"}]},\"before\":{\"role\":\"editor\",\"limit\":12345678901234567890123},\"after\":{\"role\":\"owner;=1+1\"},\"clientType\":\"UI\",\"occurredAt\":\"2026-11-22T11:59:58.5+02:00\",\"context\":{\"ipAddress\":\"192.0.2.1\",\"userAgent\":\"Mozilla/5.0 (X11; Linux)\",\"requestId\":\"r-1\",\"location\":\"Oslo\"},\"payload\":{\"method\":\"PUT\",\"path\":\"/users/u2\",\"queryString\":\"a=1\",\"referer\":\"https://app.example/\",\"n\":1.50},\"metadata\":{\"ticket\":\"T-1\"}}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a"},"raw_data_size":1110}
+        {"metadata":{"version":"1.8.0","product":{"name":"Annals","vendor_name":"Annals"},"uid":"01a202b2-c57b-7001-8000-000001e08acc","event_code":"mock_api.create","sequence":8,"logged_time":1795341600123,"log_name":"audit","log_provider":"Annals","reporter":{"uid":"token/0123456789AB"},"tenant_uid":"acme"},"time":1795341600123,"category_uid":6,"category_name":"Application Activity","class_uid":6003,"class_name":"API Activity","activity_id":1,"activity_name":"Create","type_uid":600301,"type_name":"API Activity: Create","severity_id":1,"severity":"Informational","status_id":1,"status":"Success","message":"ci: mock_api.create MOCK_API m1","actor":{"user":{"uid":"ci","type_id":99,"type":"ROBOT"},"app_name":"API"},"api":{"operation":"mock_api.create"},"resources":[{"uid":"m1","type":"MOCK_API","role_id":1,"role":"Target"}],"src_endpoint":{"name":"API"},"unmapped":{"clientType":"API","previousHash":"6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a"},"raw_data":"{\"sequence\":8,\"eventId\":\"01a202b2-c57b-7001-8000-000001e08acc\",\"timestamp\":\"2026-11-22T10:00:00.123Z\",\"previousHash\":\"6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a\",\"recordedBy\":\"token/0123456789AB\",\"organisation\":{\"id\":\"acme\",\"name\":\"Acme, \\\"Ltd\\\"\",\"entityType\":\"ORGANISATION\"},\"action\":\"CREATE\",\"type\":\"mock_api.create\",\"entity\":{\"id\":\"m1\",\"name\":\"\",\"entityType\":\"MOCK_API\"},\"principal\":{\"id\":\"ci\",\"name\":\"\",\"entityType\":\"ROBOT\"},\"clientType\":\"API\"}","raw_data_hash":{"algorithm_id":3,"algorithm":"SHA-256","value":"635c44c12cf4a6ab95ee5ae3f7f0bd7bdbcf89046cdf74cf4ca9a3502ba53d88"},"raw_data_size":470}
         "#);
     }
 
@@ -720,21 +736,29 @@ mod tests {
 
     #[test]
     fn annals_own_events_have_the_status_of_what_they_record() {
-        let status = |kind: &str, payload: Value| {
+        let status = |recorded_by: &str, kind: &str, payload: Value| {
             let mut event = event("TEST", "S3_AUDIT_SINK");
             event["type"] = kind.into();
             event["payload"] = payload;
-            let rendered = rendered(&event);
+            let rendered = rendered_by(recorded_by, &event);
             format!("{} {} {}", rendered["type_name"], rendered["status"], rendered["severity"])
         };
         insta::assert_snapshot!([
-            status("destination.test", json!({"outcome": "passed"})),
-            status("destination.test", json!({"outcome": "failed"})),
-            status("destination.gap", json!({"lost": []})),
+            status("annals", "destination.test", json!({"outcome": "passed"})),
+            status("annals", "destination.test", json!({"outcome": "failed"})),
+            status("annals", "destination.gap", json!({"lost": []})),
         ].join("\n"), @r#"
         "API Activity: Other" "Success" "Informational"
         "API Activity: Other" "Failure" "Informational"
         "API Activity: Other" "Failure" "Medium"
         "#);
+        for (kind, payload) in
+            [("destination.test", json!({"outcome": "failed"})), ("destination.gap", json!({"lost": []}))]
+        {
+            for producer in [samples::RECORDED_BY, "platform"] {
+                let forged = status(producer, kind, payload.clone());
+                assert_eq!(forged, r#""API Activity: Other" "Unknown" "Informational""#, "{producer}: {kind}");
+            }
+        }
     }
 }

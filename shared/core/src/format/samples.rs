@@ -28,10 +28,20 @@ pub(super) const RICH: &str = r#"{
 pub(super) const MINIMAL: &str = r#"{"action":"CREATE","entity":{"id":"m1","name":"","entityType":"MOCK_API"},
     "principal":{"id":"ci","name":"","entityType":"ROBOT"}}"#;
 
+/// Who records the events of [`lines`].
+pub(super) const RECORDED_BY: &str = "token/0123456789AB";
+
 /// Returns the lines of events as producers post them.
 pub(super) fn lines(events: &[&str]) -> Vec<Line> {
+    lines_by(RECORDED_BY, events)
+}
+
+/// Returns the lines of events that `recorded_by` posts.
+pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
     let acme = "acme".parse().unwrap();
-    let bodies: Vec<_> = events.iter().flat_map(|event| parse(event.as_bytes(), Layout::Json).expect(event)).collect();
+    let recorded_by = recorded_by.parse().unwrap();
+    let bodies: Vec<_> =
+        events.iter().flat_map(|event| parse(event.as_bytes(), Layout::Json, &recorded_by).expect(event)).collect();
     let recorded_at = Timestamp::parse("2026-11-22T10:00:00.123Z").unwrap();
     let segment = Segment {
         first: 7,

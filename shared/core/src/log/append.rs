@@ -267,7 +267,7 @@ impl Log {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
         committer.queue().push_back(Pending {
-            bytes: bodies.iter().map(|body| body.as_str().len() + 1).sum(),
+            bytes: bodies.iter().map(|body| body.event_bytes() + 1).sum(),
             bodies,
             extra,
             organisation: organisation.clone(),
@@ -555,10 +555,12 @@ fn spans(segments: &[Segment], first: usize, count: usize) -> Vec<Span> {
     spans
 }
 
+/// Returns the hash of the events alone, without who sent them: after a rotation a producer repeats its requests with the
+/// new token.
 fn fingerprint(bodies: &[Body]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for body in bodies {
-        hash.update(body.as_str().as_bytes());
+        hash.update(body.event().as_bytes());
         hash.update(b"\n");
     }
     hash.finalize().into()

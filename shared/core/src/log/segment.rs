@@ -7,7 +7,13 @@ use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{event::Body, id::EventId, json, organisation::OrganisationId, time::Timestamp};
+use crate::{
+    event::{self, Body},
+    id::EventId,
+    json,
+    organisation::OrganisationId,
+    time::Timestamp,
+};
 
 /// The maximum size of a segment's encoded bodies. A DynamoDB item has at most 400 KB, including attribute names and the
 /// header (AWS, "Service, account, and table quotas in Amazon DynamoDB").
@@ -186,14 +192,15 @@ impl Line {
     }
 }
 
-/// Renders a line: the log's own fields in front of the stored body.
+/// Renders a line: the log's own fields in front of the stored event, with who recorded it among them.
 fn render(organisation: &OrganisationId, name: &str, id: EventId, previous: &LineHash, body: &str) -> String {
+    let (recorded_by, event) = event::split(body);
+    let recorded_by = recorded_by.map(|recorded_by| format!(r#""recordedBy":"{recorded_by}","#)).unwrap_or_default();
     format!(
-        r#"{{"sequence":{},"eventId":"{id}","timestamp":"{}","previousHash":"{previous}","organisation":{{"id":"{organisation}","name":{},"entityType":"ORGANISATION"}},{}"#,
+        r#"{{"sequence":{},"eventId":"{id}","timestamp":"{}","previousHash":"{previous}",{recorded_by}"organisation":{{"id":"{organisation}","name":{},"entityType":"ORGANISATION"}},{event}"#,
         id.sequence(),
         id.recorded_at(),
         json::quote(name),
-        body.strip_prefix('{').unwrap_or(body),
     )
 }
 
@@ -269,14 +276,22 @@ const DICTIONARY_1: &[u8] = br#""ADMIN""SYSTEM""CLI""SIGNUP""ACL_GRANT""ACL_REVO
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::event::{Layout, parse};
+    use crate::{
+        event::{Layout, MAX_EVENT_BYTES, parse},
+        recorded_by::RecordedBy,
+    };
+
+    /// Every form of who records an event.
+    const FORMS: &str = "annals|platform|token/[A-Za-z0-9]{12}|session/[0-9a-f]{12}";
 
     fn body(name: &str) -> Body {
         let text = format!(
             r#"{{"action":"CREATE","entity":{{"id":"1","name":"{name}","entityType":"MOCK_API"}},"principal":{{"id":"7","name":"Ada","entityType":"USER"}}}}"#
         );
-        parse(text.as_bytes(), Layout::Json).unwrap().remove(0)
+        parse(text.as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0)
     }
 
     fn segment(first: u64, previous: LineHash, bodies: &[Body]) -> Segment {
@@ -299,11 +314,71 @@ mod tests {
     fn a_line_is_the_fields_of_the_log_followed_by_the_body() {
         let lines = segment(7, LineHash::ORIGIN, &[body("a"), body("b")]).lines(&"acme".parse().unwrap()).unwrap();
         insta::assert_snapshot!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n"), @r#"
-        {"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"a","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
-        {"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"ea8fc60f32c7ac8938268975b30dd50553f0e78fbb2dcd4d1e4efb84dc65d30c","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"b","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        {"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","recordedBy":"platform","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"a","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        {"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"f517249584f50d17d54167029ac1c3b0e6df2bdad3db56d43e73a6fea9e2f5de","recordedBy":"platform","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"b","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
         "#);
         assert!(lines[1].text.contains(&LineHash::of(&lines[0].text).to_string()));
         assert!(serde_json::from_str::<serde_json::Value>(&lines[0].text).is_ok());
+    }
+
+    #[test]
+    fn bodies_that_were_stored_without_who_recorded_them_keep_their_lines() {
+        let bodies = [body("a"), body("b")];
+        let stored = bodies.iter().map(Body::event).collect::<Vec<_>>().join("\n");
+        let (lines, hash) = segment(7, LineHash::ORIGIN, &bodies).render(&"acme".parse().unwrap(), &stored);
+        insta::assert_snapshot!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n"), @r#"
+        {"sequence":7,"eventId":"01a202b2-c57b-7000-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"0000000000000000000000000000000000000000000000000000000000000000","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"a","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        {"sequence":8,"eventId":"01a202b2-c57b-7001-8000-000001e08acc","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"ea8fc60f32c7ac8938268975b30dd50553f0e78fbb2dcd4d1e4efb84dc65d30c","organisation":{"id":"acme","name":"Acme \"Ltd\"","entityType":"ORGANISATION"},"action":"CREATE","type":"mock_api.create","entity":{"id":"1","name":"b","entityType":"MOCK_API"},"principal":{"id":"7","name":"Ada","entityType":"USER"},"clientType":"API"}
+        "#);
+        assert_eq!(hash, LineHash::of(&lines[1].text));
+    }
+
+    #[test]
+    fn the_largest_event_fits_a_segment_although_it_does_not_compress() {
+        let event = |reason: &str| {
+            format!(
+                r#"{{"action":"A","entity":{{"id":"1","name":"n","entityType":"T"}},"principal":{{"id":"1","name":"n","entityType":"T"}},"payload":{{"p":"{reason}"}}}}"#
+            )
+        };
+        let mut state = 1_u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'#' + (state >> 58) as u8)
+        };
+        let noise: String = (0..MAX_EVENT_BYTES - event("").len()).map(|_| noise()).collect();
+        let text = event(&noise.replace('\\', "!"));
+        assert_eq!(text.len(), MAX_EVENT_BYTES);
+        let longest = RecordedBy::Session("0123456789ab".parse().unwrap());
+        let bodies = parse(text.as_bytes(), Layout::Json, &longest).unwrap();
+        let segment = segment(1, LineHash::ORIGIN, &bodies);
+        assert!(segment.bodies.as_bytes().len() <= MAX_ENCODED_BYTES);
+        assert_eq!(segment.lines(&"acme".parse().unwrap()).unwrap().len(), 1);
+    }
+
+    proptest! {
+        /// A name may look like the beginning of a body, and a segment may mix callers: group commit merges their requests.
+        #[test]
+        fn each_event_of_a_segment_keeps_its_members_and_who_recorded_it(
+            events in prop::collection::vec((".{0,20}|[{\",]{0,3}recordedBy[\":,]{0,3}", FORMS), 1..20)
+        ) {
+            let body = |(name, recorded_by): &(String, String)| {
+                let name = json::quote(name);
+                let event = format!(
+                    r#"{{"action":"A","entity":{{"id":"1","name":{name},"entityType":"T"}},"principal":{{"id":"1","name":"n","entityType":"T"}}}}"#
+                );
+                parse(event.as_bytes(), Layout::Json, &recorded_by.parse().unwrap()).unwrap().remove(0)
+            };
+            let bodies: Vec<Body> = events.iter().map(body).collect();
+            let lines = segment(7, LineHash::ORIGIN, &bodies).lines(&"acme".parse().unwrap()).unwrap();
+            prop_assert_eq!(lines.len(), events.len());
+            for (line, ((name, recorded_by), body)) in lines.iter().zip(events.iter().zip(&bodies)) {
+                let read: serde_json::Value = serde_json::from_str(&line.text).unwrap();
+                prop_assert_eq!(read["recordedBy"].as_str(), Some(recorded_by.as_str()));
+                prop_assert_eq!(read["entity"]["name"].as_str(), Some(name.as_str()));
+                prop_assert!(line.text.ends_with(&body.event()[1..]));
+                prop_assert_eq!(body.event_bytes(), body.event().len());
+            }
+        }
     }
 
     #[test]

@@ -222,5 +222,6 @@ pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
         payload: Some(json!({"reason": "", "lost": [{"firstSequence": first, "lastSequence": last}]})),
     };
     let (header, _) = line.split_once(r#","action":"#).unwrap();
-    format!("{header},{}", event.body().as_str().strip_prefix('{').unwrap())
+    let header = header.replacen(r#""recordedBy":"platform""#, r#""recordedBy":"annals""#, 1);
+    format!("{header},{}", event.body().event().strip_prefix('{').unwrap())
 }

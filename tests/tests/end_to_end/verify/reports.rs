@@ -447,7 +447,7 @@ async fn the_report_as_json() {
       "events": 8,
       "firstSequence": 1,
       "lastSequence": 9,
-      "lastHash": "f87d5962796b20b209a82c71b25f963a1ac0e65d8ceb54565da11f875f51f774",
+      "lastHash": "faea95e68eac2655456febe102d62e5068254bcaf1968367009ce6711c2b3b35",
       "tailSequence": 9,
       "behind": 0,
       "problems": [

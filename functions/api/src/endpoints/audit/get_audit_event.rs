@@ -1,6 +1,6 @@
 use annals_core::{audit::view, event, id::EventId, input::Kind as _};
 use annals_http::prelude::*;
-use annals_http::schema::{EventIdText, Moment, Sequence, Sha256, Uuid, from_value};
+use annals_http::schema::{EventIdText, Moment, RecordedByText, Sequence, Sha256, Uuid, from_value};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap};
@@ -51,6 +51,11 @@ pub(super) struct AuditEvent {
     /// SHA-256 of the previous line, which makes changed or missing lines detectable.
     #[schemars(with = "Sha256")]
     previous_hash: String,
+    /// Who recorded the event: `annals` for Annals' own events, else `platform`, `token/` and the token's id, or `session/`
+    /// and the id of a session in the console. Annals sets it, and producers cannot. Events of a version before 0.2 do not
+    /// have it.
+    #[schemars(skip_serializing_if = "Option::is_none", with = "RecordedByText")]
+    recorded_by: Option<()>,
     /// The organisation, with its name at the time.
     organisation: Entity,
     /// What was done.

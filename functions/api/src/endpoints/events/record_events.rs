@@ -46,7 +46,7 @@ impl Endpoint<Services> for RecordEvents {
         let layout = layout(call.content_type()?)?;
         let key = call.header_bytes("idempotency-key")?.map(IdempotencyKey::parse).transpose();
         let key = key.map_err(|detail| Fault::parameter("Idempotency-Key", detail))?;
-        let bodies = event::parse(&call.body, layout)?;
+        let bodies = event::parse(&call.body, layout, &call.caller.recorded_by())?;
         call.charge(bodies.len())?;
         let receipt = services.log.append(&call.organisation, bodies, key).await?;
         let recorded = |id: EventId| Recorded { event_id: id.to_string(), uuid: id.short(), sequence: id.sequence() };

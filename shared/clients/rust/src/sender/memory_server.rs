@@ -9,6 +9,7 @@ use std::{
 use annals_core::{
     event::{Layout, parse},
     fault::{Faults, Place},
+    recorded_by::RecordedBy,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -143,7 +144,7 @@ impl MemoryServer {
             let errors = json!([{"pointer": "", "detail": "is odd"}]);
             return respond(400, json!({"code": "invalid_input", "detail": "is odd", "errors": errors}));
         }
-        if let Err(faults) = parse(&request.body, Layout::Ndjson) {
+        if let Err(faults) = parse(&request.body, Layout::Ndjson, &RecordedBy::Platform) {
             return respond(400, problem(&faults));
         }
         let first = state.log.len() + 1;
