@@ -1,6 +1,8 @@
 //! The page of one event: a sentence, the changes, all values, and the position in the log.
 
-use annals_core::{audit::browse::Detail, id::EventId, log::read::PlaceError, time::Timestamp};
+use annals_core::{
+    audit::browse::Detail, id::EventId, log::read::PlaceError, recorded_by::RecordedBy, time::Timestamp,
+};
 
 use super::{
     diff::{Change, Difference, Path},
@@ -61,6 +63,8 @@ pub(super) struct EventPage {
     pub(super) file: String,
     /// The paths of all events of this principal and of this entity; `None` if the id is too long for an address.
     pub(super) related: [Option<String>; 2],
+    /// `None` if the event does not say who recorded it; with the path of all events that it recorded.
+    pub(super) recorded_by: Option<(RecordedBy, String)>,
     pub(super) sentence: Sentence,
     pub(super) recorded_at: Timestamp,
     pub(super) occurred_at: Option<OccurredAt>,
@@ -203,6 +207,10 @@ impl EventPage {
             neighbours: [detail.previous, detail.next].map(|id| id.map(href)),
             file: format!("/console/events/{}/json", event.id.short()),
             related: [all_of("principalId", &event.principal.id), all_of("entityId", &event.entity.id)],
+            recorded_by: event
+                .recorded_by
+                .clone()
+                .and_then(|by| Some((by.clone(), all_of("recordedBy", &by.to_string())?))),
             sentence: event.sentence(),
             recorded_at: event.at,
             occurred_at: (!occurred_at.is_empty()).then(|| match Timestamp::parse(&occurred_at) {
@@ -299,6 +307,19 @@ impl EventPage {
                         dt { (title) }
                         dd { (reference(other)) }
                     }
+                    dt { "Recorded by" }
+                    dd {
+                        @match &self.recorded_by {
+                            Some((recorded_by, href)) => {
+                                code { (recorded_by) }
+                                p .hint { (explanation(recorded_by)) }
+                                a .target.hint href=(shell.href(href)) { "All events that it recorded" }
+                            },
+                            None => {
+                                span .hint { "Unknown: the event was recorded by a version that did not store this." }
+                            },
+                        }
+                    }
                     dt { "Type" }
                     dd { code { bdi { (self.event_type) } } }
                     dt { "Action" }
@@ -340,6 +361,15 @@ impl EventPage {
                 }
             }
         }
+    }
+}
+
+fn explanation(recorded_by: &RecordedBy) -> &'static str {
+    match recorded_by {
+        RecordedBy::Annals => "Annals itself: this is one of its own events.",
+        RecordedBy::Platform => "The platform sent this event with its own token.",
+        RecordedBy::Token(_) => "A producer sent this event with the token of this ID.",
+        RecordedBy::Session(_) => "A person sent this event in this session of the console.",
     }
 }
 
@@ -494,6 +524,13 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     almost_equal["new"] = json!(1);
     let mut samples = vec![
         ("event", event(&update())),
+        (
+            "event: recorded by Annals",
+            event(&json!({"recordedBy": "annals", "action": "READ", "type": "audit.read",
+            "entity": {"id": "acme", "name": "Acme", "entityType": "AUDIT_LOG"},
+            "principal": {"id": "siem", "name": "SIEM", "entityType": "API_KEY"}, "clientType": "API"})),
+        ),
+        ("event: recorded before this was stored", with(&|event| drop(event.remove("recordedBy")))),
         ("event: created", with(&|event| drop(event.remove("before")))),
         ("event: deleted", with(&|event| drop(event.remove("after")))),
         ("event: nothing changed", with(&|event| drop(event.insert("after".into(), event["before"].clone())))),

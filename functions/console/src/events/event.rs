@@ -4,6 +4,7 @@ use annals_core::{
     id::EventId,
     line::{self, Fields},
     log::segment::Line,
+    recorded_by::RecordedBy,
     time::Timestamp,
 };
 use maud::{Markup, html};
@@ -44,6 +45,8 @@ pub(super) struct Event {
     pub(super) principal: Reference,
     pub(super) subject: Option<Reference>,
     pub(super) client: String,
+    /// `None` if the event was recorded before Annals stored this.
+    pub(super) recorded_by: Option<RecordedBy>,
     pub(super) whole: Node,
 }
 
@@ -59,6 +62,7 @@ impl Event {
             principal: Reference::of(&fields.principal),
             subject: fields.subject.as_ref().map(Reference::of),
             client: fields.client_type.as_str().to_owned(),
+            recorded_by: fields.recorded_by.as_str().parse().ok(),
             whole: Node::parse(&line.text).unwrap_or(Node::Object(Vec::new())),
         }
     }

@@ -1,6 +1,8 @@
 //! The form that filters events.
 
-use annals_core::{fault::Fault, time::Timestamp};
+use std::borrow::Cow;
+
+use annals_core::{fault::Fault, recorded_by::RecordedBy, time::Timestamp};
 
 use super::{
     event::Event,
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{prelude::*, ui::Tone};
 
-/// The type of the events that record reads of the log.
+/// The type of Annals' own events that record reads of the log. A producer's events of this type are never hidden.
 const READS: &str = "audit.read";
 const MAX_SUGGESTIONS: usize = 12;
 
@@ -44,6 +46,11 @@ pub(super) struct Field {
     pub(super) suggestions: Vec<String>,
 }
 
+/// Returns who recorded an event; empty if the event does not say.
+fn recorded_by(event: &Event) -> Cow<'_, str> {
+    event.recorded_by.as_ref().map(RecordedBy::to_string).unwrap_or_default().into()
+}
+
 impl FilterForm {
     /// `events` are the events that the view shows.
     pub(super) fn of(view: &View, faults: &[Fault], events: &[Event]) -> Self {
@@ -52,7 +59,7 @@ impl FilterForm {
             let index = faults.iter().position(|(fault, _)| *fault == name)?;
             Some(format!("This {}.", faults.remove(index).1))
         };
-        let mut field = |name: &'static str, label: &'static str, read: Option<fn(&Event) -> &str>| {
+        let mut field = |name: &'static str, label: &'static str, read: Option<fn(&Event) -> Cow<'_, str>>| {
             let mut values: Vec<String> = view.values(name).map(str::to_owned).collect();
             if values.is_empty() {
                 values.push(String::new());
@@ -60,20 +67,21 @@ impl FilterForm {
             let mut suggestions: Vec<String> = Vec::new();
             for value in read.into_iter().flat_map(|read| events.iter().map(read)) {
                 // A value that is too long to show is not suggested.
-                let is_new = !value.is_empty() && suggestions.iter().all(|other| other != value);
-                if is_new && short(value, 40) == value && suggestions.len() < MAX_SUGGESTIONS {
-                    suggestions.push(value.to_owned());
+                let is_new = !value.is_empty() && suggestions.iter().all(|other| *other != value);
+                if is_new && short(&value, 40) == value && suggestions.len() < MAX_SUGGESTIONS {
+                    suggestions.push(value.into_owned());
                 }
             }
             Field { name, label, values, error: error(name), suggestions }
         };
         let text = field("q", "Text", None);
         let fields = vec![
-            field("type", "Type", Some(|event| &event.event_type)),
-            field("action", "Action", Some(|event| &event.action)),
-            field("principalId", "Principal ID", Some(|event| &event.principal.id)),
-            field("entityType", "Entity type", Some(|event| &event.entity.entity_type)),
-            field("entityId", "Entity ID", Some(|event| &event.entity.id)),
+            field("type", "Type", Some(|event| event.event_type.as_str().into())),
+            field("action", "Action", Some(|event| event.action.as_str().into())),
+            field("principalId", "Principal ID", Some(|event| event.principal.id.as_str().into())),
+            field("entityType", "Entity type", Some(|event| event.entity.entity_type.as_str().into())),
+            field("entityId", "Entity ID", Some(|event| event.entity.id.as_str().into())),
+            field("recordedBy", "Recorded by", Some(recorded_by)),
         ];
         let (period, since, until) = match &view.range {
             Range::Recent(period) => (Some(*period), "", ""),
@@ -89,8 +97,8 @@ impl FilterForm {
         let times = [time("since", "From", since), time("until", "To", until)];
         let href = |range: Range| format!("/console/events?{}", view.with_range(range).query());
         let hidden = view.filter.iter().filter(|(name, value)| match *name {
-            "userUuid" => true,
-            "excludeType" => value != READS,
+            "userUuid" | "excludeType" => true,
+            "excludeOwnType" => value != READS,
             _ => false,
         });
         Self {
@@ -99,7 +107,7 @@ impl FilterForm {
             times,
             text,
             fields,
-            hides_reads: view.values("excludeType").any(|value| value == READS),
+            hides_reads: view.values("excludeOwnType").any(|value| value == READS),
             hidden: hidden.cloned().collect(),
             clear: view.is_filtered().then(|| format!("/console/events?{}", view.unfiltered().query())),
             faults: faults.iter().map(|(name, detail)| format!("{} {detail}.", short(name, 40))).collect(),
@@ -137,7 +145,7 @@ impl FilterForm {
                     div .filter-fields {
                         @for field in &self.fields { (field.render("text")) }
                         p .check {
-                            input #hide-reads type="checkbox" name="excludeType" value=(READS) checked[self.hides_reads];
+                            input #hide-reads type="checkbox" name="excludeOwnType" value=(READS) checked[self.hides_reads];
                             label for="hide-reads" { "Hide reads of this log" }
                         }
                     }

@@ -46,6 +46,7 @@ pub(super) fn line_of(sequence: u64, event: &Value) -> Line {
 
 pub(super) fn update() -> Value {
     json!({
+        "recordedBy": "token/0123456789AB",
         "action": "UPDATE",
         "type": "mock_api.update",
         "entity": {"id": "m-1", "name": "Payments", "entityType": "MOCK_API"},

@@ -7,6 +7,7 @@ use annals_core::{
     },
     fault::Fault,
     log::{read::PlaceError, store::Order},
+    recorded_by::RecordedBy,
     time::Timestamp,
 };
 
@@ -94,6 +95,8 @@ pub(super) struct Row {
     pub(super) href: String,
     pub(super) at: Timestamp,
     pub(super) event_type: String,
+    /// `None` if the event does not say who recorded it.
+    pub(super) recorded_by: Option<RecordedBy>,
     pub(super) sentence: Sentence,
     /// The principal's name, and the e-mail address or else the type.
     pub(super) principal: (String, String),
@@ -108,6 +111,7 @@ impl Row {
             href: format!("/console/events/{}{suffix}", event.id.short()),
             at: event.at,
             event_type: short(&event.event_type, 48),
+            recorded_by: event.recorded_by.clone(),
             sentence: Sentence {
                 principal: event.principal.label(48),
                 object: sentence.object.map(|(entity_type, _)| (entity_type, event.entity.label(64))),
@@ -277,7 +281,18 @@ impl Rows {
                         tr {
                             td .when { (ui::time(row.at)) }
                             td .what { a href=(shell.href(&row.href)) { (row.sentence.render()) } }
-                            td .type { (ui::badge(Tone::Neutral, &row.event_type)) }
+                            td .type {
+                                (ui::badge(Tone::Neutral, &row.event_type))
+                                @if let Some(recorded_by) = &row.recorded_by {
+                                    span .hint {
+                                        "recorded by "
+                                        @match recorded_by {
+                                            RecordedBy::Annals => "Annals",
+                                            recorded_by => (recorded_by),
+                                        }
+                                    }
+                                }
+                            }
                             td .who {
                                 bdi { (row.principal.0) }
                                 span .hint { bdi { (row.principal.1) } }
@@ -326,8 +341,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     let shell = Shell::sample(Section::Events);
     let empty_timeline = Timeline { stretches: Vec::new(), ..timeline(24, None) };
     let empty_log = Browsed { page: page(vec![], false), timeline: empty_timeline.clone(), log_is_empty: true };
-    let all = "range=30d&type=a&type=b&excludeType=audit.read&excludeType=c&action=UPDATE&entityType=MOCK_API\
-               &entityId=m-1&principalId=42&userUuid=7&q=pay";
+    let all = "range=30d&type=a&type=b&excludeOwnType=audit.read&excludeType=c&action=UPDATE&entityType=MOCK_API\
+               &entityId=m-1&principalId=42&userUuid=7&recordedBy=annals&recordedBy=token/0123456789AB&q=pay";
     let times = "since=2026-11-20T10:00&until=2026-11-22T10:00:30";
     let older = format!("range=7d&from={}", line(1, "").id.short());
     let older_list = |query: &str, lines, has_more| List::of(&view(query), &page(lines, has_more));
@@ -352,6 +367,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("events: search stopped", older_list(&format!("{older}&q=x"), one(), true)),
         ("events: invalid times", invalid("since=yesterday&until=%22%3E%3Cscript%3E")),
         ("events: the end before the start", invalid("since=2026-11-22&until=2026-11-21&q=x")),
+        ("events: recorded by nobody", invalid("recordedBy=%3Cscript%3E&range=7d")),
         ("events: unknown parameters", invalid("%3Cscript%3E=1&sort=asc&range=2h&from=x&skip=y")),
         ("events: a long filter", newest(&long, fifty(&hostile("日本\"\"")), true, timeline(61, None))),
         ("events: too long a filter", invalid(&format!("{long}&{long}&{long}&{long}"))),

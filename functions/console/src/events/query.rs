@@ -302,7 +302,7 @@ mod tests {
             "range=24h",
             "range=all&type=a.b&type=c&q=%3Cscript%3E%26+%2B",
             "q=x&type=y&since=2026-11-22T10:00&until=2026-11-22T11:00:30Z&action=&entityId=",
-            "since=2026-11-22&excludeType=audit.read&userUuid=7",
+            "since=2026-11-22&excludeType=audit.read&excludeOwnType=audit.read&userUuid=7&recordedBy=annals",
             "until=2026-11-22T10%3A00%3A00.123%2B02%3A00&principalId=%F0%9F%92%A5&entityType=A+B",
         ] {
             let (view, request) = parse(query);
