@@ -1,6 +1,8 @@
 //! Signing in and out: a portal link starts a session, and "Sign out" ends it.
 
-use annals_core::{administration::AdministrationError, admission::AdmissionError, portal::SESSION_LIFE, token::Role};
+use annals_core::{
+    administration::AdministrationError, admission::AdmissionError, caller::Caller, portal::SESSION_LIFE, token::Role,
+};
 use annals_http::{
     READERS,
     call::{address, base_path, context},
@@ -10,6 +12,7 @@ use annals_http::{
         session::{ConsoleRequest, session_cookie},
     },
     problem::Problem,
+    request_log::LogFields,
 };
 use axum::{
     Router,
@@ -66,6 +69,7 @@ async fn open_link(
         }
         Err(error) => return Err(Problem::from(error).into()),
     };
+    LogFields::of(request.extensions()).caller(&Caller::Session(session.clone()));
     let mut response = console::redirect(&first_page(base_path(request.extensions()), session.role));
     let cookie = session_cookie(headers, &console.embedding, token.reveal(), SESSION_LIFE.as_secs());
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));

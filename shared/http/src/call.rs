@@ -9,7 +9,7 @@ use annals_core::{
     event::{Context, MAX_REQUEST_BYTES},
     fault::{Fault, Faults},
     organisation::{Organisation, OrganisationId},
-    token::Role,
+    token::{Role, TokenText},
 };
 use axum::{
     body::{Body, Bytes},
@@ -50,7 +50,11 @@ impl Call {
     /// Returns the problem if the token is missing or invalid, the caller exceeds a rate, or the request is malformed.
     pub async fn authenticate(request: Request, services: Services) -> Result<Self, Problem> {
         let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
-        let caller = services.admission.admit(bearer, address(request.extensions())).await?;
+        let caller = services.admission.admit(bearer, address(request.extensions())).await.inspect_err(|_| {
+            if let Some(id) = TokenText::id_in(bearer) {
+                LogFields::of(request.extensions()).claimed_token(id);
+            }
+        })?;
         Self::of(request, services, caller).await
     }
 
@@ -59,6 +63,7 @@ impl Call {
     /// # Errors
     /// Returns the problem if the request is too large, encoded or malformed.
     pub async fn of(request: Request, services: Services, caller: Caller) -> Result<Self, Problem> {
+        LogFields::of(request.extensions()).caller(&caller);
         let (mut parts, body) = request.into_parts();
         if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
             return Err(Problem::uri_too_long(MAX_URI_BYTES));
@@ -153,7 +158,7 @@ impl<T> Call<T> {
     /// Returns the fields of the request's log line, for its handler to set.
     #[must_use]
     pub fn log_fields(&self) -> LogFields {
-        self.parts.extensions.get::<LogFields>().cloned().unwrap_or_default()
+        LogFields::of(&self.parts.extensions)
     }
 
     /// Returns a parameter of the path, decoded.

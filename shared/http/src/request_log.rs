@@ -1,12 +1,13 @@
 //! The log line of a request, with its metrics; and the request's id in the problem that it ends with.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
-use annals_core::{log::Log, organisation::OrganisationId};
+use annals_core::{caller::Caller, log::Log, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
@@ -16,7 +17,10 @@ use http::{Extensions, StatusCode, header};
 use lambda_http::{RequestExt as _, request::RequestContext};
 use serde::Serialize;
 
-use crate::problem::{PROBLEM, ProblemSummary};
+use crate::{
+    call::address,
+    problem::{PROBLEM, ProblemSummary},
+};
 
 /// Fields of a request's log line that only its handler knows.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +28,8 @@ pub struct LogFields(Arc<Mutex<Fields>>);
 
 #[derive(Debug, Clone, Default)]
 struct Fields {
+    caller: Option<RecordedBy>,
+    claimed_token: Option<TokenId>,
     organisation: Option<OrganisationId>,
     page: Option<Page>,
     test: Option<Test>,
@@ -54,6 +60,21 @@ struct TestFailure {
 }
 
 impl LogFields {
+    /// Returns the fields of the request with these extensions.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    pub fn caller(&self, caller: &Caller) {
+        self.set(|fields| fields.caller = Some(caller.recorded_by()));
+    }
+
+    /// Adds the token that a refused caller claimed to have. Anyone can claim any token's id: it is no secret.
+    pub fn claimed_token(&self, id: TokenId) {
+        self.set(|fields| fields.claimed_token = Some(id));
+    }
+
     pub fn organisation(&self, organisation: &OrganisationId) {
         self.set(|fields| fields.organisation = Some(organisation.clone()));
     }
@@ -77,7 +98,8 @@ impl LogFields {
     }
 }
 
-/// The log line. It contains no text that the caller chose, only the declared path of the endpoint.
+/// The log line. It contains no text that the caller chose, only the declared path of the endpoint, and ids and an address that
+/// have been parsed.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     method: &'a str,
@@ -90,6 +112,13 @@ struct Line<'a> {
     lambda_request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     organisation: Option<String>,
+    /// In the form of [`RecordedBy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +152,7 @@ pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Reques
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let request_id = request_id(request.extensions());
+    let ip_address = address(request.extensions());
     let lambda_request_id = request.lambda_context_ref().map(|context| context.request_id.clone());
     let fields = LogFields::default();
     request.extensions_mut().insert(fields.clone());
@@ -143,6 +173,9 @@ pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Reques
         request_id: request_id.as_deref(),
         lambda_request_id: lambda_request_id.as_deref(),
         organisation: fields.organisation.map(|organisation| organisation.to_string()),
+        caller: fields.caller.map(|caller| caller.to_string()),
+        claimed_token: fields.claimed_token.map(|id| id.to_string()),
+        ip_address,
         code: problem.as_ref().map(|problem| problem.code),
         error: problem.and_then(|problem| problem.cause),
         requests: 1,

@@ -228,6 +228,55 @@ async fn logs_are_json_lines_without_tokens_and_without_events() {
 }
 
 #[tokio::test]
+async fn each_request_is_logged_with_its_caller_and_its_address() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let producer = deployment.token(&acme, Role::Producer).await;
+    let auditor = deployment.token(&acme, Role::Auditor).await;
+    let revoked = deployment.token(&acme, Role::Auditor).await;
+    let id = |token: &str| token.split('_').nth(1).unwrap().to_owned();
+    let function = start(&deployment).await;
+    let revoke = format!("/organisations/acme/tokens/{}", id(&revoked));
+    let mistyped = format!("{}-", &revoked[..revoked.len() - 1]);
+    let event = json!(event("a"));
+    let requests = [
+        (Request::new("POST", "/events").token(&producer).json(&event), 201),
+        (Request::new("POST", "/organisations/acme/events").token(PLATFORM_TOKEN).json(&event), 201),
+        (Request::new("POST", "/events").token(&auditor).json(&event), 403),
+        (Request::new("GET", "/audit?q=secret-query").token(&auditor), 200),
+        (Request::new("DELETE", &revoke).token(PLATFORM_TOKEN), 204),
+        (Request::new("GET", "/audit?q=secret-query").token(&revoked), 401),
+        (Request::new("GET", "/audit").token(&mistyped), 401),
+        (Request::new("GET", "/audit"), 401),
+        (Request::new("GET", "/health"), 200),
+    ];
+    for (request, status) in &requests {
+        assert_eq!(call(&function, request).await.status, *status);
+    }
+    let logs = function.stop();
+    logs.assert_without(&[&producer, &auditor, &revoked, &mistyped, PLATFORM_TOKEN, "secret-query", "Bearer"]);
+    let lines = logs.lines();
+    let told = lines.iter().map(|line| (line["caller"].as_str(), line["claimed_token"].as_str()));
+    let (sent, read) = (format!("token/{}", id(&producer)), format!("token/{}", id(&auditor)));
+    let claimed = id(&revoked);
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (Some(&*sent), None),
+            (Some("platform"), None),
+            (Some(&*read), None),
+            (Some(&*read), None),
+            (Some("platform"), None),
+            (None, Some(&*claimed)),
+            (None, None),
+            (None, None),
+            (None, None),
+        ]
+    );
+    assert!(lines.iter().all(|line| line["ip_address"] == SOURCE_IP), "{lines:?}");
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
     let deployment = Deployment::start().await;
     let mut environment = deployment.environment(FunctionRole::Api);

@@ -4,10 +4,10 @@ use annals_core::token::Role;
 use annals_http::console::session::form_token;
 use annals_tests::{
     deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
-    gateway::{Answer, Encoding, REQUEST_ID, Request},
+    gateway::{Answer, Encoding, REQUEST_ID, Request, SOURCE_IP},
     runtime_api::Function,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_console-under-test");
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -57,6 +57,16 @@ async fn a_session_reads_pages_and_sends_forms_behind_a_stage() {
     assert_eq!((&answered[0]["route"], &answered[0]["status"]), (&json!("/console/enter/{link}"), &json!(303)));
     assert_eq!((&answered[1]["code"], &answered[1]["requestId"]), (&json!("link_used"), &json!(null)));
     assert_eq!((&answered[2]["organisation"], &answered[2]["Requests"]), (&json!("acme"), &json!(1)));
+    let session = answered[0]["caller"].as_str().unwrap();
+    assert!(session.strip_prefix("session/").is_some_and(|id| id.len() == 12), "{session}");
+    let callers: Vec<&Value> = answered.iter().map(|line| &line["caller"]).collect();
+    let [none, session] = [Value::Null, json!(session)];
+    assert_eq!(
+        callers,
+        [&session, &none, &session, &session, &session, &none],
+        "the link was used, the session has ended"
+    );
+    assert!(answered.iter().all(|line| line["ip_address"] == SOURCE_IP), "{answered:?}");
 }
 
 #[tokio::test]
