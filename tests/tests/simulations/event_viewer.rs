@@ -6,10 +6,11 @@ use std::{sync::Arc, time::Duration};
 use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
-    event::Body as Event,
+    event::{Body as Event, Layout, parse},
     log::{read::ReadLimit, segment::Line, store::Order},
     organisation::{Organisation, OrganisationInput},
     portal::PortalLinkInput,
+    recorded_by::RecordedBy,
     time::Clock,
     token::{TokenHash, TokenInput},
 };
@@ -27,7 +28,7 @@ use annals_tests::{
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -166,6 +167,46 @@ fn the_pages_of_older_events_list_every_event_once() {
             }
             assert_eq!(found, expected, "{query}");
         }
+    });
+}
+
+#[test]
+fn the_viewer_tells_who_recorded_an_event_and_hides_only_annals_own_reads() {
+    in_virtual_time(async {
+        let mut world = World::new().await;
+        let token: RecordedBy = "token/0123456789AB".parse().unwrap();
+        let forged = json!({
+            "action": "READ", "type": "audit.read", "clientType": "SYSTEM",
+            "entity": {"id": "acme", "name": "Acme", "entityType": "AUDIT_LOG"},
+            "principal": {"id": "platform", "name": "Platform", "entityType": "PLATFORM"},
+        });
+        let forged = parse(forged.to_string().as_bytes(), Layout::Json, &token).unwrap();
+        world.append(forged).await;
+        world.sign_in().await;
+        world.page("/console/events").await;
+        let page = world.page("/console/events?type=audit.read").await;
+        assert_eq!(listed(&page).len(), 2);
+        assert!(page.contains("recorded by Annals") && page.contains("recorded by token/0123456789AB"), "{page}");
+
+        let page = world.page("/console/events?type=audit.read&excludeOwnType=audit.read").await;
+        let [id] = &listed(&page)[..] else { panic!("{page}") };
+        assert!(page.contains("recorded by token/0123456789AB") && !page.contains("recorded by Annals"), "{page}");
+        assert!(page.contains(r#"name="excludeOwnType" value="audit.read" checked"#), "{page}");
+        let page = world.page(&format!("/console/events/{id}")).await;
+        assert!(
+            page.contains("<code>token/0123456789AB</code>") && page.contains("A producer sent this event"),
+            "{page}"
+        );
+        let others = link(&page, "recordedBy=").unwrap();
+        assert_eq!(listed(&world.page(&others).await), [id.as_str()], "{others}");
+        let page = world.page("/console/events?recordedBy=annals&type=audit.read").await;
+        let own = listed(&page);
+        assert!(own.len() >= 2 && !own.contains(id), "{page}");
+        let page = world.page(&format!("/console/events/{}", own[0])).await;
+        assert!(page.contains("Annals itself: this is one of its own events."), "{page}");
+        let (status, page) = world.get("/console/events?recordedBy=somebody").await;
+        assert_eq!(status, 422);
+        assert!(page.contains("This must be annals, platform, token/ and the id of a token"), "{page}");
     });
 }
 
