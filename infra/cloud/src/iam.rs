@@ -118,14 +118,50 @@ pub struct Bucket {
     pub region: String,
     /// An IAM policy document.
     pub policy: Option<Value>,
+    pub versioning: Versioning,
+    /// The default retention of Object Lock. `None`: no Object Lock.
+    pub retention: Option<Retention>,
 }
 
 impl Bucket {
-    /// Creates a bucket without a bucket policy.
+    /// Creates a bucket without a bucket policy, versioning and Object Lock.
     #[must_use]
     pub fn new(name: impl Into<String>, account: impl Into<String>, region: impl Into<String>) -> Self {
-        Self { name: name.into(), account: account.into(), region: region.into(), policy: None }
+        Self {
+            name: name.into(),
+            account: account.into(),
+            region: region.into(),
+            policy: None,
+            versioning: Versioning::Off,
+            retention: None,
+        }
     }
+}
+
+/// The state of a bucket's versioning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Versioning {
+    #[default]
+    Off,
+    Enabled,
+    Suspended,
+}
+
+/// The default retention of a bucket with Object Lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    pub mode: RetentionMode,
+    /// Counted from when the object was put.
+    pub days: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RetentionMode {
+    Governance,
+    Compliance,
 }
 
 /// Why a key does not authenticate. Each protocol has its own codes for this.
@@ -239,6 +275,14 @@ struct BucketEntry {
     region: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<Value>,
+    #[serde(default, skip_serializing_if = "is_off")]
+    versioning: Versioning,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
+}
+
+fn is_off(versioning: &Versioning) -> bool {
+    *versioning == Versioning::Off
 }
 
 fn default_max_session_seconds() -> u32 {
@@ -357,14 +401,14 @@ impl Iam {
         Ok(existed)
     }
 
-    /// Creates a bucket, or replaces the owner, region and policy of one that exists; its objects stay.
+    /// Creates a bucket, or replaces all but the objects of one that exists.
     ///
     /// # Errors
     /// Returns an error if the name, the account or the policy is invalid, or the file cannot be written.
     pub fn put_bucket(&self, bucket: Bucket) -> Result<(), IamError> {
         self.change(|document| {
-            let Bucket { name, account, region, policy } = bucket;
-            document.buckets.insert(name, BucketEntry { account, region, policy });
+            let Bucket { name, account, region, policy, versioning, retention } = bucket;
+            document.buckets.insert(name, BucketEntry { account, region, policy, versioning, retention });
         })
     }
 
@@ -377,7 +421,13 @@ impl Iam {
             account: entry.account.clone(),
             region: entry.region.clone(),
             policy: entry.policy.clone(),
+            versioning: entry.versioning,
+            retention: entry.retention,
         })
+    }
+
+    pub(crate) fn now_millis(&self) -> u64 {
+        self.shared.clock.now_millis()
     }
 
     /// Deletes a bucket *with its objects*. Returns whether it existed.

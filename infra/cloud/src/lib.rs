@@ -60,7 +60,7 @@ use tokio::{sync::watch, task::JoinSet};
 use self::sqs::Sqs;
 pub use self::{
     clock::Clock,
-    iam::{AccessKey, Bucket, Iam, IamError, Key, KeyState, Role},
+    iam::{AccessKey, Bucket, Iam, IamError, Key, KeyState, Retention, RetentionMode, Role, Versioning},
     queue::{QueueOptions, Redrive},
 };
 

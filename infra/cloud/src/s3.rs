@@ -4,10 +4,12 @@
 //!
 //! It has limits that S3 does not have. A key is a file's path, so it cannot have an empty, `.` or `..` segment, cannot
 //! be the directory of another key, and cannot be much longer than a hundred characters ([`KEY_NAME_MAX_BYTES`]). A
-//! request has at most 256 MiB. There are no versions, access control lists or encryption.
+//! request has at most 256 MiB. There are no versions, access control lists or encryption; [`protection`] says what versioning
+//! and Object Lock do without versions.
 
 mod conditions;
 mod listing;
+mod protection;
 
 use std::{
     collections::HashMap,
@@ -73,6 +75,10 @@ const OPERATIONS: &[Operation] = &[
     Operation { name: "GetBucketPolicy", action: "s3:GetBucketPolicy", on: On::Bucket },
     Operation { name: "PutBucketPolicy", action: "s3:PutBucketPolicy", on: On::Bucket },
     Operation { name: "DeleteBucketPolicy", action: "s3:DeleteBucketPolicy", on: On::Bucket },
+    Operation { name: "GetBucketVersioning", action: "s3:GetBucketVersioning", on: On::Bucket },
+    Operation { name: "PutBucketVersioning", action: "s3:PutBucketVersioning", on: On::Bucket },
+    Operation { name: "GetObjectLockConfiguration", action: "s3:GetBucketObjectLockConfiguration", on: On::Bucket },
+    Operation { name: "PutObjectLockConfiguration", action: "s3:PutBucketObjectLockConfiguration", on: On::Bucket },
     Operation { name: "GetObject", action: "s3:GetObject", on: On::Object },
     Operation { name: "HeadObject", action: "s3:GetObject", on: On::Object },
     Operation { name: "PutObject", action: "s3:PutObject", on: On::Object },
@@ -369,6 +375,11 @@ impl Buckets {
         self.iam.bucket(name).ok_or_else(no_such_bucket)
     }
 
+    fn check_unlocked(&self, bucket: &str, key: &str) -> S3Result<()> {
+        let path = self.directory.join(bucket).join(key);
+        protection::check_unlocked(&self.bucket(bucket)?, &path, self.iam.now_millis())
+    }
+
     /// Returns whether the key's path is a directory. A directory is not an object.
     fn is_directory(&self, bucket: &str, key: &str) -> bool {
         self.directory.join(bucket).join(key).is_dir()
@@ -518,6 +529,42 @@ impl S3 for Buckets {
         Ok(S3Response::with_status(dto::DeleteBucketPolicyOutput::default(), StatusCode::NO_CONTENT))
     }
 
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<dto::GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<dto::GetBucketVersioningOutput>> {
+        let bucket = self.bucket(&request.input.bucket)?;
+        Ok(S3Response::new(protection::versioning_output(&bucket)))
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        request: S3Request<dto::PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<dto::PutBucketVersioningOutput>> {
+        let bucket = self.bucket(&request.input.bucket)?;
+        let bucket = protection::with_versioning(bucket, &request.input.versioning_configuration)?;
+        self.iam.put_bucket(bucket).map_err(iam_fault)?;
+        Ok(S3Response::new(dto::PutBucketVersioningOutput::default()))
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<dto::GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<dto::GetObjectLockConfigurationOutput>> {
+        let bucket = self.bucket(&request.input.bucket)?;
+        protection::object_lock_output(&bucket).map(S3Response::new)
+    }
+
+    async fn put_object_lock_configuration(
+        &self,
+        request: S3Request<dto::PutObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<dto::PutObjectLockConfigurationOutput>> {
+        let bucket = self.bucket(&request.input.bucket)?;
+        let bucket = protection::with_object_lock(bucket, request.input.object_lock_configuration.as_ref())?;
+        self.iam.put_bucket(bucket).map_err(iam_fault)?;
+        Ok(S3Response::new(dto::PutObjectLockConfigurationOutput::default()))
+    }
+
     async fn list_objects(
         &self,
         request: S3Request<dto::ListObjectsInput>,
@@ -568,6 +615,12 @@ impl S3 for Buckets {
         if collides(&self.directory.join(bucket), key) {
             return Err(s3_error!(InvalidArgument, "In the embedded S3 a key cannot be the directory of another key."));
         }
+        let owned = self.bucket(bucket)?;
+        protection::check_checksum(&owned, &request.headers)?;
+        // With the header, an object that exists is the reason for another refusal.
+        if request.input.if_none_match.is_none() {
+            protection::check_unlocked(&owned, &path, self.iam.now_millis())?;
+        }
         let existed = path.exists();
         let mut result = self.files.put_object(request).await;
         if let Err(error) = &mut result {
@@ -592,6 +645,7 @@ impl S3 for Buckets {
         request: S3Request<dto::DeleteObjectInput>,
     ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
         let _turn = self.writes.begin(&request.input.bucket, &request.input.key).await;
+        self.check_unlocked(&request.input.bucket, &request.input.key)?;
         let mut response = self.files.delete_object(request).await?;
         response.status = Some(StatusCode::NO_CONTENT);
         Ok(response)
@@ -616,6 +670,9 @@ impl S3 for Buckets {
         request: S3Request<dto::CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<dto::CompleteMultipartUploadOutput>> {
         let _turn = self.writes.begin(&request.input.bucket, &request.input.key).await;
+        if request.input.if_none_match.is_none() {
+            self.check_unlocked(&request.input.bucket, &request.input.key)?;
+        }
         self.files.complete_multipart_upload(request).await
     }
 

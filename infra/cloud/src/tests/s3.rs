@@ -1,5 +1,9 @@
 //! S3.
 
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, DefaultRetention, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockRetentionMode,
+    ObjectLockRule, VersioningConfiguration,
+};
 use reqwest::header::{ETAG, LAST_MODIFIED};
 
 use super::*;
@@ -90,6 +94,133 @@ async fn an_object_with_a_wrong_checksum_is_not_stored() {
     let refusal = put("AAAAAA==").await.map(|_| ()).map_err(refused).unwrap_err();
     assert_eq!((refusal.status, refusal.code.as_str()), (400, "BadDigest"));
     put("NhCmhg==").await.unwrap();
+}
+
+/// A bucket policy that denies `s3:PutObject` in folders under this condition.
+fn denies_put(condition: Value) -> String {
+    let statement = json!({"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::customer-logs/*/*", "Condition": condition});
+    json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+}
+
+#[tokio::test]
+async fn a_policy_can_require_conditional_writes() {
+    let cloud = cloud().await;
+    set_up_customer(&cloud);
+    let administrator = administrator(&cloud);
+    let client = s3_client(&cloud, &assume(&cloud, &shipper(&cloud), Some(EXTERNAL_ID), None).await.unwrap());
+    let put = async |key: &str, condition: Option<&str>| {
+        let put = client.put_object().bucket(BUCKET).key(key).set_if_none_match(condition.map(str::to_owned));
+        put.body(ByteStream::from_static(b"x")).send().await.map(drop).map_err(|error| refused(error).code)
+    };
+    let denied = Err("AccessDenied".to_owned());
+    for (condition, without, with) in [
+        (json!({"Null": {"s3:if-none-match": "true"}}), denied.clone(), Ok(())),
+        (json!({"StringNotEquals": {"s3:if-none-match": "*"}}), denied.clone(), Ok(())),
+        (json!({"StringEquals": {"s3:if-none-match": "*"}}), Ok(()), denied.clone()),
+        (
+            json!({"Null": {"s3:if-none-match": "true"}, "ArnEquals": {"aws:PrincipalArn": ROLE}}),
+            denied.clone(),
+            Ok(()),
+        ),
+        (
+            json!({"Null": {"s3:if-none-match": "true"}, "ArnEquals": {"aws:PrincipalArn": format!("{ROLE}2")}}),
+            Ok(()),
+            Ok(()),
+        ),
+        (json!({"Bool": {"aws:SecureTransport": "false"}}), Ok(()), Ok(())),
+    ] {
+        administrator.put_bucket_policy().bucket(BUCKET).policy(denies_put(condition.clone())).send().await.unwrap();
+        assert_eq!(put("folder/without", None).await, without, "{condition}");
+        assert_eq!(put("folder/with", Some("*")).await, with, "{condition}");
+        assert_eq!(put("no-folder", None).await, Ok(()), "{condition}");
+        administrator.delete_object().bucket(BUCKET).key("folder/with").send().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_requires_conditional_writes_denies_multipart_uploads() {
+    let cloud = cloud().await;
+    set_up_customer(&cloud);
+    let policy = denies_put(json!({"Null": {"s3:if-none-match": "true"}}));
+    administrator(&cloud).put_bucket_policy().bucket(BUCKET).policy(policy).send().await.unwrap();
+    let client = s3_client(&cloud, &assume(&cloud, &shipper(&cloud), Some(EXTERNAL_ID), None).await.unwrap());
+    let begun = client.create_multipart_upload().bucket(BUCKET).key("folder/a").send().await;
+    assert_eq!(begun.map(drop).map_err(refused).unwrap_err().code, "AccessDenied");
+    client.create_multipart_upload().bucket(BUCKET).key("a").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn versioning_is_stored_and_a_put_over_a_key_succeeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = || CloudOptions { data_dir: Some(directory.path().to_owned()), ..CloudOptions::default() };
+    let cloud = Cloud::start(options()).await.unwrap();
+    set_up_customer(&cloud);
+    let client = administrator(&cloud);
+    let status = async |client: &aws_sdk_s3::Client| {
+        client.get_bucket_versioning().bucket(BUCKET).send().await.unwrap().status().cloned()
+    };
+    assert_eq!(status(&client).await, None);
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    client.put_bucket_versioning().bucket(BUCKET).versioning_configuration(enabled).send().await.unwrap();
+    assert_eq!(status(&client).await, Some(BucketVersioningStatus::Enabled));
+    for body in [&b"first"[..], b"second"] {
+        client.put_object().bucket(BUCKET).key("a").body(ByteStream::from_static(body)).send().await.unwrap();
+        let object = client.get_object().bucket(BUCKET).key("a").send().await.unwrap();
+        assert_eq!(object.body.collect().await.unwrap().to_vec(), body);
+    }
+    client.delete_object().bucket(BUCKET).key("a").send().await.unwrap();
+    cloud.stop().await;
+    let cloud = Cloud::start(options()).await.unwrap();
+    assert_eq!(status(&administrator(&cloud)).await, Some(BucketVersioningStatus::Enabled));
+}
+
+#[tokio::test]
+async fn a_locked_object_is_neither_replaced_nor_deleted_until_its_retention_ends() {
+    let cloud = Cloud::start(CloudOptions::default()).await.unwrap();
+    set_up_customer(&cloud);
+    let client = administrator(&cloud);
+    let retention = DefaultRetention::builder().mode(ObjectLockRetentionMode::Governance).days(2).build();
+    let rule = ObjectLockRule::builder().default_retention(retention).build();
+    let locks = ObjectLockConfiguration::builder().object_lock_enabled(ObjectLockEnabled::Enabled).rule(rule).build();
+    let lock = async || {
+        let put = client.put_object_lock_configuration().bucket(BUCKET).object_lock_configuration(locks.clone());
+        put.send().await.map(drop).map_err(|error| refused(error).code)
+    };
+    let missing = client.get_object_lock_configuration().bucket(BUCKET).send().await.map_err(refused).unwrap_err();
+    assert_eq!((missing.status, missing.code.as_str()), (404, "ObjectLockConfigurationNotFoundError"));
+    assert_eq!(lock().await, Err("InvalidBucketState".to_owned()), "Object Lock needs versioning");
+    let version = async |status: BucketVersioningStatus| {
+        let versioning = VersioningConfiguration::builder().status(status).build();
+        let put = client.put_bucket_versioning().bucket(BUCKET).versioning_configuration(versioning);
+        put.send().await.map(drop).map_err(|error| refused(error).code)
+    };
+    version(BucketVersioningStatus::Enabled).await.unwrap();
+    lock().await.unwrap();
+    let found = client.get_object_lock_configuration().bucket(BUCKET).send().await.unwrap();
+    assert_eq!(found.object_lock_configuration(), Some(&locks));
+    assert_eq!(version(BucketVersioningStatus::Suspended).await, Err("InvalidBucketState".to_owned()));
+
+    let without_checksum = aws_sdk_s3::config::Builder::from(
+        &cloud.sdk_config(&cloud.iam().create_user(CUSTOMER, "administrator", everything()).unwrap()),
+    )
+    .request_checksum_calculation(aws_sdk_s3::config::RequestChecksumCalculation::WhenRequired)
+    .build();
+    assert_eq!(
+        put(&aws_sdk_s3::Client::from_conf(without_checksum), BUCKET, "a").await.unwrap_err().code,
+        "InvalidRequest"
+    );
+    put(&client, BUCKET, "a").await.unwrap();
+    let delete = async || {
+        client.delete_object().bucket(BUCKET).key("a").send().await.map(drop).map_err(|error| refused(error).message)
+    };
+    let protected = "Access Denied because object protected by object lock.";
+    assert_refused(put(&client, BUCKET, "a").await, 403, "AccessDenied", protected);
+    assert_eq!(delete().await, Err(protected.to_owned()));
+    let conditional = client.put_object().bucket(BUCKET).key("a").if_none_match("*").send().await.map(drop);
+    assert_eq!(conditional.map_err(refused).unwrap_err().code, "PreconditionFailed");
+    cloud.clock().advance(Duration::from_secs(2 * 86_400 + 60));
+    put(&client, BUCKET, "a").await.unwrap();
 }
 
 #[tokio::test]
