@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Allows Annals to put audit events into a bucket of this account, and nothing else. It creates a role that only the account
-# of Annals can assume, with this external ID, and the bucket if it does not exist.
+# of Annals can assume, with this external ID, and the bucket if it does not exist. The role cannot replace what it put.
 #
 #   BUCKET=… ROLE_NAME=… SERVICE_ACCOUNT_ID=… EXTERNAL_ID=… REGION=… bash setup.sh
 #
 # It needs the AWS CLI with an administrator's credentials, for example in AWS CloudShell. It can run more than once: it
-# updates the role's trust policy and its two policies, and changes nothing else.
+# updates the role's trust policy and its two policies, and changes nothing else. It never replaces a bucket's policy.
 set -euo pipefail
 export LC_ALL=C AWS_PAGER=""
 
@@ -13,6 +13,13 @@ export LC_ALL=C AWS_PAGER=""
 BUCKET="${BUCKET:-}"
 REGION="${REGION:-}"
 CREATE_BUCKET="${CREATE_BUCKET:-true}"
+# A new bucket gets versioning, and a policy that requires TLS and denies replacing audit events. PROTECT_BUCKET=true: so does
+# a bucket that exists, unless it has a policy.
+PROTECT_BUCKET="${PROTECT_BUCKET:-false}"
+# S3 Object Lock of a new bucket, and how many days it keeps each object. GOVERNANCE can be bypassed with a special permission,
+# COMPLIANCE cannot be bypassed by anyone. Empty: no Object Lock.
+OBJECT_LOCK_MODE="${OBJECT_LOCK_MODE:-}"
+OBJECT_LOCK_DAYS="${OBJECT_LOCK_DAYS:-365}"
 # The prefix of all object keys, such as audit/annals/. Empty: no prefix.
 PREFIX="${PREFIX:-}"
 # The ARN of the bucket's KMS key. Empty: the bucket encrypts with S3's own keys.
@@ -38,10 +45,13 @@ check() {
 check BUCKET '^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$' "a bucket's name"
 check REGION '^([a-z0-9-]+)?$' "an AWS region"
 check CREATE_BUCKET '^(true|false)$' "true or false"
+check PROTECT_BUCKET '^(true|false)$' "true or false"
+check OBJECT_LOCK_MODE '^(GOVERNANCE|COMPLIANCE)?$' "empty, GOVERNANCE or COMPLIANCE"
+check OBJECT_LOCK_DAYS '^[1-9][0-9]{0,4}$' "a number of days"
 check PREFIX '^([]!#%-)+-.0->@-[^-z|~]+/)*$' "empty, or a path that ends with a slash, without * ? \$ \" \\ { } and spaces"
 check KMS_KEY_ARN '^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+)?$' "empty, or the ARN of a KMS key"
 check ROLE_NAME '^[A-Za-z0-9+=,.@_-]{1,64}$' "the name of an IAM role"
-check ROLE_PATH '^/([!-~]+/)?$' "a path that begins and ends with a slash"
+check ROLE_PATH '^/([!-#%-)+->@-~]+/)?$' "a path that begins and ends with a slash, without * ? \$"
 check ACCOUNT_ID '^([0-9]{12})?$' "empty, or 12 digits"
 check SERVICE_ACCOUNT_ID '^[0-9]{12}$' "12 digits"
 check EXTERNAL_ID '^[A-Za-z0-9+=,.@:/_-]{2,}$' "the external ID that is shown with the destination"
@@ -53,6 +63,8 @@ IFS=: read -r _ PARTITION _ _ account _ <<<"$identity"
 DNS_SUFFIX=amazonaws.com
 [[ $PARTITION != aws-cn ]] || DNS_SUFFIX=amazonaws.com.cn
 role_arn="arn:$PARTITION:iam::$account:role$ROLE_PATH$ROLE_NAME"
+# A role's path can have characters that JSON escapes.
+json_role_arn=$(printf '%s' "$role_arn" | sed 's/["\\]/\\&/g')
 
 trust_policy() {
   cat <<TRUST_POLICY
@@ -79,10 +91,45 @@ permission_policy() {
       "Effect": "Allow",
       "Action": "s3:PutObject",
       "Resource": "arn:${PARTITION}:s3:::${BUCKET}/${PREFIX}*"
+    },
+    {
+      "Effect": "Deny",
+      "Action": "s3:PutObject",
+      "Resource": "arn:${PARTITION}:s3:::${BUCKET}/${PREFIX}*/*",
+      "Condition": {"Null": {"s3:if-none-match": "true"}}
     }
   ]
 }
 PERMISSION_POLICY
+}
+
+# Keys of audit events have a folder below the prefix. The object of a connection test has none, and is replaced. A condition
+# names the role, because a principal would not apply to a role that is deleted and created again.
+bucket_policy() {
+  cat <<BUCKET_POLICY
+{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Deny",
+      "Principal": {"AWS": "*"},
+      "Action": "s3:*",
+      "Resource": ["arn:${PARTITION}:s3:::${BUCKET}", "arn:${PARTITION}:s3:::${BUCKET}/*"],
+      "Condition": {"Bool": {"aws:SecureTransport": "false"}}
+    },
+    {
+      "Effect": "Deny",
+      "Principal": {"AWS": "*"},
+      "Action": "s3:PutObject",
+      "Resource": "arn:${PARTITION}:s3:::${BUCKET}/${PREFIX}*/*",
+      "Condition": {
+        "ArnEquals": {"aws:PrincipalArn": "${json_role_arn}"},
+        "Null": {"s3:if-none-match": "true"}
+      }
+    }
+  ]
+}
+BUCKET_POLICY
 }
 
 kms_policy() {
@@ -113,7 +160,27 @@ if [[ $CREATE_BUCKET == true ]] &&
     aws s3api put-bucket-encryption --bucket "$BUCKET" --region "$REGION" --server-side-encryption-configuration \
       "Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=aws:kms,KMSMasterKeyID=$KMS_KEY_ARN},BucketKeyEnabled=true}]"
   fi
+  aws s3api put-bucket-versioning --bucket "$BUCKET" --region "$REGION" --versioning-configuration Status=Enabled
+  aws s3api put-bucket-policy --bucket "$BUCKET" --region "$REGION" --policy "$(bucket_policy)"
+  if [[ -n $OBJECT_LOCK_MODE ]]; then
+    aws s3api put-object-lock-configuration --bucket "$BUCKET" --region "$REGION" --object-lock-configuration \
+      "ObjectLockEnabled=Enabled,Rule={DefaultRetention={Mode=$OBJECT_LOCK_MODE,Days=$OBJECT_LOCK_DAYS}}"
+  fi
   echo "Created the bucket $BUCKET."
+else
+  if [[ -n $OBJECT_LOCK_MODE ]] && ! aws s3api get-object-lock-configuration --bucket "$BUCKET" >/dev/null 2>&1; then
+    fail "The bucket $BUCKET exists without Object Lock, and this script sets it only for new buckets. Set it yourself, or set OBJECT_LOCK_MODE to an empty text."
+  fi
+  if [[ $PROTECT_BUCKET == true ]]; then
+    if ! policy=$(aws s3api get-bucket-policy --bucket "$BUCKET" --query Policy --output text 2>&1); then
+      [[ $policy == *NoSuchBucketPolicy* ]] || fail "The policy of the bucket $BUCKET cannot be read: $policy"
+      aws s3api put-bucket-policy --bucket "$BUCKET" --policy "$(bucket_policy)"
+    elif [[ $policy != *s3:if-none-match* || $policy != *"$json_role_arn"* ]]; then
+      fail "The bucket $BUCKET has a policy, and this script does not change it. Add these statements to it, and run this again:
+$(bucket_policy)"
+    fi
+    aws s3api put-bucket-versioning --bucket "$BUCKET" --versioning-configuration Status=Enabled
+  fi
 fi
 
 if existing=$(aws iam get-role --role-name "$ROLE_NAME" --query Role.Arn --output text 2>/dev/null); then

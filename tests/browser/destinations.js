@@ -183,6 +183,7 @@ scene("policies and templates are copied as the API returns them", async (scene)
   // Every way to set it up has the values filled in.
   for (const [way, label, expected] of [
     ["Policies", "Permission policy", JSON.stringify(setup.permissionPolicy, null, 2)],
+    ["Policies", "Bucket policy", JSON.stringify(setup.bucketPolicy, null, 2)],
     ["AWS CLI", "setup.sh", setup.awsCli.script],
     ["Terraform", "main.tf", setup.terraform.files["main.tf"]],
     ["CloudFormation", "destination.yaml", setup.cloudFormation.template],

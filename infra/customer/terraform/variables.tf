@@ -36,6 +36,34 @@ variable "kms_key_arn" {
   }
 }
 
+variable "create_bucket_policy" {
+  description = "Whether a new bucket gets a policy that requires TLS and denies replacing audit events. It replaces any policy that the bucket has: choose false if you manage the bucket's policy elsewhere, and add the statements of the output bucket_policy to it."
+  type        = bool
+  default     = true
+}
+
+variable "object_lock_mode" {
+  description = "S3 Object Lock of a new bucket. Empty for none. GOVERNANCE can be bypassed with a special permission, COMPLIANCE cannot be bypassed by anyone."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = contains(["", "GOVERNANCE", "COMPLIANCE"], var.object_lock_mode)
+    error_message = "Must be empty, GOVERNANCE or COMPLIANCE."
+  }
+}
+
+variable "object_lock_days" {
+  description = "How many days Object Lock keeps each object. It has no effect without object_lock_mode."
+  type        = number
+  default     = 365
+
+  validation {
+    condition     = var.object_lock_days >= 1 && var.object_lock_days <= 36500
+    error_message = "Must be between 1 and 36500."
+  }
+}
+
 variable "role_name" {
   description = "The name of the role."
   type        = string
@@ -52,8 +80,8 @@ variable "role_path" {
   default     = "/"
 
   validation {
-    condition     = can(regex("^/([!-~]+/)?$", var.role_path))
-    error_message = "Must begin and end with a slash."
+    condition     = can(regex("^/([!-#%-)+->@-~]+/)?$", var.role_path))
+    error_message = "Must begin and end with a slash, without * ? $."
   }
 }
 

@@ -13,6 +13,7 @@ pub struct SetupView {
     pub external_id: String,
     pub permission_policy: String,
     pub trust_policy: String,
+    pub bucket_policy: String,
     /// The permission policy for a KMS key, and when it is needed.
     pub kms: (String, String),
     /// The address that opens CloudFormation with the template, if the deployment publishes it.
@@ -36,6 +37,7 @@ impl SetupView {
             external_id: setup.values.external_id.clone(),
             permission_policy: setup.permission_policy.pretty(),
             trust_policy: setup.trust_policy.pretty(),
+            bucket_policy: setup.bucket_policy.pretty(),
             kms: (setup.kms_policy.pretty(), Setup::kms_note()),
             link: setup.quick_create_url.clone(),
             cloud_formation: (setup.template.clone(), setup.cloud_formation_command(), setup.cloud_formation_note()),
@@ -126,6 +128,8 @@ impl SetupView {
             (ui::copyable("Permission policy", &self.permission_policy))
             (ui::copyable("Trust policy", &self.trust_policy))
             p .hint { (Setup::TRUST_POLICY_NOTE) }
+            (ui::copyable("Bucket policy", &self.bucket_policy))
+            p .hint { (Setup::BUCKET_POLICY_NOTE) }
             (ui::copyable("Permission policy for a KMS key", kms_policy))
             p .hint { (kms_note) }
         }

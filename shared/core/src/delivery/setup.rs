@@ -67,6 +67,10 @@ impl Values {
             stack: format!("annals-{}", destination.id),
         }
     }
+
+    fn role_arn(&self) -> String {
+        format!("arn:{}:iam::{}:role{}{}", self.partition, self.account, self.role_path, self.role_name)
+    }
 }
 
 /// What a customer sets up in AWS, filled in.
@@ -75,6 +79,8 @@ pub struct Setup {
     pub values: Values,
     pub permission_policy: Policy,
     pub trust_policy: Policy,
+    /// The policy of a bucket that is created for the destination.
+    pub bucket_policy: Policy,
     /// The role's permission to use the bucket's KMS key, if it has one. The key is [`KEY_PLACEHOLDER`], because only the
     /// customer knows it.
     pub kms_policy: Policy,
@@ -101,8 +107,9 @@ impl Setup {
     #[must_use]
     pub fn fill(values: Values, template_url: Option<&TemplateUrl>) -> Self {
         Self {
-            permission_policy: Policy::put_objects(&values.partition, &values.bucket, &values.prefix),
+            permission_policy: Policy::deliver(&values.partition, &values.bucket, &values.prefix),
             trust_policy: Policy::trust(&values.partition, &values.service_account, &values.external_id),
+            bucket_policy: Policy::protect(&values.partition, &values.bucket, &values.prefix, &values.role_arn()),
             kms_policy: Policy::encrypt(&values.partition, KEY_PLACEHOLDER),
             template: template(&values),
             quick_create_url: template_url.map(|url| quick_create_url(url, &values)),
@@ -114,6 +121,13 @@ impl Setup {
 
     pub const TRUST_POLICY_NOTE: &str = "A trust policy without the Condition works too, but the Condition protects you: we \
                                          send this external ID only for you, so nobody else can have us use your role.";
+    pub const BUCKET_POLICY_NOTE: &str = "With any of the ways, a new bucket gets versioning and this policy: it requires TLS, \
+                                          and even the role cannot replace audit events. A bucket that exists stays as it \
+                                          is. Add both statements to its policy and enable versioning yourself, or set \
+                                          PROTECT_BUCKET=true for the script. The role's own policy also denies replacing \
+                                          audit events. For S3 Object Lock on a new bucket, set ObjectLockMode \
+                                          (CloudFormation), object_lock_mode (Terraform) or OBJECT_LOCK_MODE (script) to \
+                                          GOVERNANCE or COMPLIANCE.";
     pub const TERRAFORM_NOTE: &str = "Save the files in a folder, and run terraform init and terraform apply there. Your \
                                       provider configuration or AWS_REGION determines the region of the bucket. If the \
                                       bucket exists, set create_bucket to false. If the role exists, import it.";
@@ -404,6 +418,55 @@ mod tests {
               "Effect": "Allow",
               "Action": "s3:PutObject",
               "Resource": "arn:aws:s3:::acme-audit/audit/annals/*"
+            },
+            {
+              "Effect": "Deny",
+              "Action": "s3:PutObject",
+              "Resource": "arn:aws:s3:::acme-audit/audit/annals/*/*",
+              "Condition": {
+                "Null": {
+                  "s3:if-none-match": "true"
+                }
+              }
+            }
+          ]
+        }
+        "#);
+        insta::assert_json_snapshot!(setup.bucket_policy, @r#"
+        {
+          "Version": "2012-10-17",
+          "Statement": [
+            {
+              "Effect": "Deny",
+              "Principal": {
+                "AWS": "*"
+              },
+              "Action": "s3:*",
+              "Resource": [
+                "arn:aws:s3:::acme-audit",
+                "arn:aws:s3:::acme-audit/*"
+              ],
+              "Condition": {
+                "Bool": {
+                  "aws:SecureTransport": "false"
+                }
+              }
+            },
+            {
+              "Effect": "Deny",
+              "Principal": {
+                "AWS": "*"
+              },
+              "Action": "s3:PutObject",
+              "Resource": "arn:aws:s3:::acme-audit/audit/annals/*/*",
+              "Condition": {
+                "ArnEquals": {
+                  "aws:PrincipalArn": "arn:aws:iam::444455556666:role/security/annals"
+                },
+                "Null": {
+                  "s3:if-none-match": "true"
+                }
+              }
             }
           ]
         }
@@ -504,6 +567,9 @@ mod tests {
         Default: "true"
         Default: "audit/"
         Default: ""
+        Default: "true"
+        Default: ""
+        Default: 365
         Default: "annals"
         Default: "/security/"
         Default: "111122223333"

@@ -33,7 +33,7 @@ pub struct Statement {
     pub principal: Option<Principal>,
     pub action: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
+    pub resource: Option<Values>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
@@ -41,6 +41,7 @@ pub struct Statement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     Allow,
+    Deny,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +55,10 @@ pub struct Principal {
 #[serde(transparent)]
 pub struct Condition(BTreeMap<String, BTreeMap<String, Values>>);
 
+/// The resources of a statement, or the values of a condition key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Values {
+pub enum Values {
     One(String),
     Many(Vec<String>),
 }
@@ -66,6 +68,43 @@ impl Policy {
     #[must_use]
     pub fn put_objects(partition: &str, bucket: &str, prefix: &str) -> Self {
         Statement::allow("s3:PutObject").on(objects(partition, bucket, prefix)).into()
+    }
+
+    /// Returns the permission of a role that our setup creates: [`put_objects`](Self::put_objects), but never replace audit
+    /// events.
+    #[must_use]
+    pub fn deliver(partition: &str, bucket: &str, prefix: &str) -> Self {
+        Self {
+            version: Version::Current,
+            statement: vec![
+                Statement::allow("s3:PutObject").on(objects(partition, bucket, prefix)),
+                Statement::deny("s3:PutObject")
+                    .on(audit_events(partition, bucket, prefix))
+                    .provided(Condition::unconditional_put()),
+            ],
+        }
+    }
+
+    /// Returns the policy of a bucket that our setup creates: only TLS, and the role `role_arn` never replaces audit events.
+    ///
+    /// A condition names the role, because a principal would not apply to a role that is deleted and created again.
+    #[must_use]
+    pub fn protect(partition: &str, bucket: &str, prefix: &str, role_arn: &str) -> Self {
+        let everything = ["", "/*"].map(|objects| format!("arn:{partition}:s3:::{bucket}{objects}"));
+        Self {
+            version: Version::Current,
+            statement: vec![
+                Statement::deny("s3:*").to("*").on(Values::Many(everything.into())).provided(Condition::one(
+                    "Bool",
+                    "aws:SecureTransport",
+                    "false",
+                )),
+                Statement::deny("s3:PutObject")
+                    .to("*")
+                    .on(audit_events(partition, bucket, prefix))
+                    .provided(Condition::unconditional_put().and("ArnEquals", "aws:PrincipalArn", role_arn)),
+            ],
+        }
     }
 
     /// Returns the trust of the role: `account` can assume it, with `external_id`.
@@ -135,11 +174,15 @@ impl Statement {
         Self { effect: Effect::Allow, principal: None, action: action.to_owned(), resource: None, condition: None }
     }
 
+    fn deny(action: &str) -> Self {
+        Self { effect: Effect::Deny, ..Self::allow(action) }
+    }
+
     fn to(self, aws: impl Into<String>) -> Self {
         Self { principal: Some(Principal { aws: aws.into() }), ..self }
     }
 
-    fn on(self, resource: impl Into<String>) -> Self {
+    fn on(self, resource: impl Into<Values>) -> Self {
         Self { resource: Some(resource.into()), ..self }
     }
 
@@ -167,6 +210,18 @@ impl Condition {
         Self::one("StringNotEquals", "aws:PrincipalAccount", account)
     }
 
+    /// Applies to a put without `If-None-Match`, which could replace an object. The requests of a multipart upload before
+    /// the last one have no such header, so they are included (S3 User Guide, *Enforce conditional writes*).
+    fn unconditional_put() -> Self {
+        Self::one("Null", "s3:if-none-match", "true")
+    }
+
+    fn and(mut self, operator: &str, key: &str, value: &str) -> Self {
+        let keys = self.0.entry(operator.to_owned()).or_default();
+        keys.insert(key.to_owned(), Values::One(value.to_owned()));
+        self
+    }
+
     fn via(services: Values) -> Self {
         Self::new("StringLike", "kms:ViaService", services)
     }
@@ -178,6 +233,24 @@ impl Condition {
     fn new(operator: &str, key: &str, values: Values) -> Self {
         Self(BTreeMap::from([(operator.to_owned(), BTreeMap::from([(key.to_owned(), values)]))]))
     }
+}
+
+impl From<String> for Values {
+    fn from(value: String) -> Self {
+        Self::One(value)
+    }
+}
+
+impl From<&str> for Values {
+    fn from(value: &str) -> Self {
+        Self::One(value.to_owned())
+    }
+}
+
+/// Returns the ARN pattern of the audit events below `prefix` of `bucket`. Their keys have a folder below the prefix. The
+/// object of a connection test has none, and is replaced by the next test.
+fn audit_events(partition: &str, bucket: &str, prefix: &str) -> String {
+    format!("{}/*", objects(partition, bucket, prefix))
 }
 
 /// Returns the ARN pattern of the objects below `prefix` of `bucket`.
@@ -224,6 +297,8 @@ mod tests {
         let target = target();
         let written = [
             Policy::put_objects("aws-us-gov", "bucket", "audit/").to_string(),
+            Policy::deliver("aws", "bucket", "audit/").to_string(),
+            Policy::protect("aws", "bucket", "audit/", "arn:aws:iam::123456789012:role/annals").to_string(),
             Policy::trust("aws", "111122223333", "annals-7f3kq9").to_string(),
             Policy::encrypt("aws-cn", "*").to_string(),
             Policy::bucket(&target).to_string(),
@@ -233,6 +308,8 @@ mod tests {
         ];
         insta::assert_snapshot!(written.join("\n"), @r#"
         {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws-us-gov:s3:::bucket/audit/*"}]}
+        {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/audit/*"},{"Effect":"Deny","Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/audit/*/*","Condition":{"Null":{"s3:if-none-match":"true"}}}]}
+        {"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":{"AWS":"*"},"Action":"s3:*","Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"],"Condition":{"Bool":{"aws:SecureTransport":"false"}}},{"Effect":"Deny","Principal":{"AWS":"*"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::bucket/audit/*/*","Condition":{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/annals"},"Null":{"s3:if-none-match":"true"}}}]}
         {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"annals-7f3kq9"}}}]}
         {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:GenerateDataKey","Resource":"*","Condition":{"StringLike":{"kms:ViaService":"s3.*.amazonaws.com.cn"}}}]}
         {"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/annals"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::amzn-s3-demo-bucket/audit/*"}]}
@@ -244,7 +321,11 @@ mod tests {
 
     #[test]
     fn a_policy_survives_storage() {
-        for policy in [Policy::session(&target()), Policy::trust("aws", "111122223333", "\"${x}\"")] {
+        for policy in [
+            Policy::session(&target()),
+            Policy::trust("aws", "111122223333", "\"${x}\""),
+            Policy::protect("aws", "bucket", "", "arn:aws:iam::123456789012:role/annals"),
+        ] {
             assert_eq!(serde_json::from_str::<Policy>(&policy.pretty()).unwrap(), policy);
         }
     }

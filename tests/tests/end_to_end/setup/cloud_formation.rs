@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-use super::{Choices, Made};
+use super::{Choices, Made, MadeBucket};
 
 /// The resources of a stack of `template` in the account and partition of `choices`.
 pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {
@@ -19,12 +19,31 @@ pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {
     }
     parameters.insert("CreateBucket", choices.create_bucket.to_string().into());
     parameters.insert("KmsKeyArn", choices.kms_key.into());
+    if let Some((mode, days)) = choices.object_lock {
+        parameters.insert("ObjectLockMode", mode.into());
+        parameters.insert("ObjectLockDays", days.into());
+    }
     let missing: Vec<&String> =
         members(&template["Parameters"]).keys().filter(|name| !parameters.contains_key(name.as_str())).collect();
     assert!(missing.is_empty(), "without a value: {missing:?}");
     let stack = Stack { template: &template, parameters, choices };
 
+    for (name, rule) in members(&template["Rules"]) {
+        assert_eq!(members(rule).len(), 2, "{name}: {rule}");
+        if stack.resolve(&rule["RuleCondition"]) == Some(json!(true)) {
+            for assertion in rule["Assertions"].as_array().unwrap() {
+                assert_eq!(
+                    stack.resolve(&assertion["Assert"]),
+                    Some(json!(true)),
+                    "{}",
+                    assertion["AssertDescription"]
+                );
+            }
+        }
+    }
+
     let mut bucket = None;
+    let mut bucket_policy = None;
     let mut role = None;
     for (name, resource) in members(&template["Resources"]) {
         let known = ["Type", "Condition", "DeletionPolicy", "UpdateReplacePolicy", "Properties"];
@@ -35,6 +54,7 @@ pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {
         let properties = stack.resolve(&resource["Properties"]).unwrap();
         let one = match resource["Type"].as_str().unwrap() {
             "AWS::S3::Bucket" => &mut bucket,
+            "AWS::S3::BucketPolicy" => &mut bucket_policy,
             "AWS::IAM::Role" => &mut role,
             other => panic!("{other} is none that the template should make"),
         };
@@ -55,13 +75,36 @@ pub(crate) fn make(template: &str, choices: &Choices<'_>) -> Made {
     assert!(role.is_empty(), "what else the role has: {role:?}");
 
     let bucket = bucket.map(|bucket| {
+        let known = [
+            "BucketName",
+            "PublicAccessBlockConfiguration",
+            "BucketEncryption",
+            "VersioningConfiguration",
+            "ObjectLockEnabled",
+            "ObjectLockConfiguration",
+        ];
+        assert!(members(&bucket).keys().all(|key| known.contains(&key.as_str())), "{bucket}");
+        assert_eq!(bucket["VersioningConfiguration"], json!({"Status": "Enabled"}));
+        let lock = bucket.get("ObjectLockConfiguration");
+        assert_eq!(bucket.get("ObjectLockEnabled"), lock.map(|_| &json!(true)));
+        let object_lock = lock.map(|lock| {
+            assert_eq!(lock["ObjectLockEnabled"], "Enabled");
+            let retention = &lock["Rule"]["DefaultRetention"];
+            let days = retention["Days"].as_u64().unwrap();
+            (retention["Mode"].as_str().unwrap().to_owned(), u32::try_from(days).unwrap())
+        });
+        let policy = bucket_policy.take().map(|policy| {
+            assert_eq!((members(&policy).len(), &policy["Bucket"]), (2, &bucket["BucketName"]));
+            policy["PolicyDocument"].clone()
+        });
         let blocked = &bucket["PublicAccessBlockConfiguration"];
         assert!(members(blocked).len() == 4 && members(blocked).values().all(|value| *value == json!(true)));
         let rules =
             bucket.pointer("/BucketEncryption/ServerSideEncryptionConfiguration/0/ServerSideEncryptionByDefault");
-        let key = rules.map(|rule| rule["KMSMasterKeyID"].as_str().unwrap().to_owned());
-        (bucket["BucketName"].as_str().unwrap().to_owned(), key)
+        let kms_key = rules.map(|rule| rule["KMSMasterKeyID"].as_str().unwrap().to_owned());
+        MadeBucket { name: bucket["BucketName"].as_str().unwrap().to_owned(), kms_key, policy, object_lock }
     });
+    assert_eq!(bucket_policy, None, "a policy, where no bucket is made");
     let role_arn = format!("arn:{}:iam::{}:role{path}{name}", choices.partition, choices.account);
     Made { bucket, role_arn, trust_policy, policies }
 }
@@ -109,6 +152,11 @@ impl Stack<'_> {
             }
             "!If" => self.resolve(&arguments[if self.condition(&arguments[0]) { 1 } else { 2 }]),
             "!Equals" => Some((self.resolve(&arguments[0]) == self.resolve(&arguments[1])).into()),
+            "!And" => {
+                let all = arguments.as_array().unwrap();
+                Some(all.iter().all(|argument| self.resolve(argument) == Some(json!(true))).into())
+            }
+            "!Condition" => Some(self.condition(arguments).into()),
             "!Not" => Some((self.resolve(&arguments[0]) == Some(json!(false))).into()),
             other => panic!("{other} is not known here"),
         }
@@ -121,8 +169,10 @@ impl Stack<'_> {
 
     fn reference(&self, name: &str) -> Value {
         match name {
+            "AWS::AccountId" => self.choices.account.into(),
             "AWS::Partition" => self.choices.partition.into(),
             "AWS::URLSuffix" => self.choices.dns_suffix().into(),
+            "Bucket" => self.parameters["BucketName"].clone(),
             name => self.parameters[name].clone(),
         }
     }

@@ -8,7 +8,7 @@ use hcl::{
 };
 use serde_json::{Value, json};
 
-use super::{Choices, Made};
+use super::{Choices, Made, MadeBucket};
 
 /// The resources of the module with these files in the account and partition of `choices`.
 pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> Made {
@@ -20,6 +20,10 @@ pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> M
     let mut given = values(&files["terraform.tfvars"]);
     given.insert("create_bucket".into(), choices.create_bucket.into());
     given.insert("kms_key_arn".into(), choices.kms_key.into());
+    if let Some((mode, days)) = choices.object_lock {
+        given.insert("object_lock_mode".into(), mode.into());
+        given.insert("object_lock_days".into(), days.into());
+    }
     let mut variables = BTreeMap::new();
     for variable in blocks.iter().filter(|block| block.identifier() == "variable") {
         let name = variable.labels()[0].as_str().to_owned();
@@ -37,17 +41,32 @@ pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> M
     let partition = json!({"partition": choices.partition, "dns_suffix": choices.dns_suffix()});
     declare("data", json!({"aws_partition": {"current": partition}}));
     declare("aws_s3_bucket", json!({"audit_events": [{"id": bucket_name}]}));
-    declare("aws_iam_role", json!({"annals": {"id": role_name}}));
+    declare("aws_s3_bucket_versioning", json!({"audit_events": [{"id": bucket_name}]}));
+    let path = variables["role_path"].as_str().unwrap();
+    let role_arn = format!("arn:{}:iam::{}:role{path}{role_name}", choices.partition, choices.account);
+    declare("aws_iam_role", json!({"annals": {"id": role_name, "arn": role_arn}}));
     context.declare_func("jsonencode", FuncDef::builder().param(ParamType::Any).build(jsonencode));
+
+    // Locals may use those above them.
+    let mut locals = BTreeMap::new();
+    for block in blocks.iter().filter(|block| block.identifier() == "locals") {
+        for local in block.body.attributes() {
+            locals.insert(local.key().to_owned(), evaluate(local.expr(), &context));
+            context.declare_var("local", hcl::to_value(&locals).unwrap());
+        }
+    }
 
     let mut bucket = None;
     let mut blocked = None;
+    let mut versioned = None;
+    let mut bucket_policy = None;
+    let mut object_lock = None;
     let mut key = None;
     let mut role = None;
     let mut policies = BTreeMap::new();
     for block in &blocks {
         match (block.identifier(), block.labels().first().map_or("", |label| label.as_str())) {
-            ("terraform" | "variable" | "output", _) | ("data", "aws_partition") => {}
+            ("terraform" | "variable" | "locals" | "output", _) | ("data", "aws_partition") => {}
             ("resource", kind) => {
                 let mut resource = attributes(&block.body, &context);
                 if resource.remove("count").is_some_and(|count| count == 0) {
@@ -71,6 +90,21 @@ pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> M
                         assert_eq!(text(take("bucket")), bucket_name);
                         let default = &rule["apply_server_side_encryption_by_default"];
                         key = Some(text(default["kms_master_key_id"].clone()));
+                    }
+                    "aws_s3_bucket_versioning" => {
+                        versioned = Some(text(take("bucket")));
+                        assert_eq!(take("versioning_configuration"), json!({"status": "Enabled"}));
+                    }
+                    "aws_s3_bucket_object_lock_configuration" => {
+                        assert_eq!(text(take("bucket")), bucket_name);
+                        let rule = take("rule");
+                        let retention = &rule["default_retention"];
+                        let days = u32::try_from(retention["days"].as_u64().unwrap()).unwrap();
+                        object_lock = Some((text(retention["mode"].clone()), days));
+                    }
+                    "aws_s3_bucket_policy" => {
+                        assert_eq!(text(take("bucket")), bucket_name);
+                        bucket_policy = Some(serde_json::from_str(&text(take("policy"))).unwrap());
                     }
                     "aws_iam_role" => {
                         let _ = take("description");
@@ -97,8 +131,10 @@ pub(crate) fn make(files: &BTreeMap<String, String>, choices: &Choices<'_>) -> M
         }
     }
     assert_eq!(blocked, bucket, "no public access, where the bucket is made");
+    assert_eq!(versioned, bucket, "versioning, where the bucket is made");
+    let bucket = bucket.map(|name| MadeBucket { name, kms_key: key, policy: bucket_policy, object_lock });
     let (role_arn, trust_policy) = role.unwrap();
-    Made { bucket: bucket.map(|bucket| (bucket, key)), role_arn, trust_policy, policies }
+    Made { bucket, role_arn, trust_policy, policies }
 }
 
 /// The values in a `.tfvars` file.

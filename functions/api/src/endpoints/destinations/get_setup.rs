@@ -61,6 +61,11 @@ struct SetupView<'a> {
     trust_policy: &'a Policy,
     /// Which parts of the trust policy may differ.
     trust_policy_note: &'static str,
+    /// The policy of a bucket that is created for the destination, a bucket policy document.
+    #[schemars(with = "serde_json::Value", extend("type" = "object"))]
+    bucket_policy: &'a Policy,
+    /// What else a new bucket gets, and what to do for a bucket that exists.
+    bucket_policy_note: &'static str,
     /// For a bucket that is encrypted with one of the customer's KMS keys.
     kms: KmsView<'a>,
     cloud_formation: CloudFormationView<'a>,
@@ -84,6 +89,8 @@ impl<'a> From<&'a Setup> for SetupView<'a> {
             permission_policy: &setup.permission_policy,
             trust_policy: &setup.trust_policy,
             trust_policy_note: Setup::TRUST_POLICY_NOTE,
+            bucket_policy: &setup.bucket_policy,
+            bucket_policy_note: Setup::BUCKET_POLICY_NOTE,
             kms: KmsView { policy: &setup.kms_policy, note: Setup::kms_note() },
             cloud_formation: CloudFormationView {
                 template: &setup.template,
