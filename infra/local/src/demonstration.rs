@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{demo, system::System};
-use annals_cloud::{Bucket, Role as IamRole};
+use annals_cloud::{Bucket, Role as IamRole, Versioning};
 
 const ORGANISATION: &str = "demo";
 const NAME: &str = "Northwind Mills";
@@ -139,9 +139,14 @@ pub async fn prepare(
         record_history(&api, &clock, &organisation).await?;
     }
 
-    system.cloud().iam().put_bucket(Bucket::new(BUCKET, CUSTOMER, "us-east-1"))?;
+    let protect = Policy::protect("aws", BUCKET, "", ROLE);
+    system.cloud().iam().put_bucket(Bucket {
+        policy: Some(serde_json::to_value(protect)?),
+        versioning: Versioning::Enabled,
+        ..Bucket::new(BUCKET, CUSTOMER, "us-east-1")
+    })?;
     let trust = Policy::trust("aws", system.cloud().account(), &organisation.external_id);
-    let put = Policy::put_objects("aws", BUCKET, "");
+    let put = Policy::deliver("aws", BUCKET, "");
     let role = IamRole::new(ROLE, serde_json::to_value(trust)?, vec![serde_json::to_value(put)?]);
     system.cloud().iam().put_role(role)?;
 
