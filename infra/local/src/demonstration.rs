@@ -130,13 +130,17 @@ pub async fn prepare(
     let (Put::Created(organisation) | Put::Updated(organisation)) =
         api.administration.put_organisation(&ORGANISATION.parse()?, input, &actor).await?;
     let mut tokens = BTreeMap::new();
+    let mut producer = RecordedBy::Platform;
     for role in [Role::Producer, Role::Auditor, Role::Admin] {
         let input = TokenInput { name: format!("Demonstration {}", role.as_str()), role, expires_at: None };
-        let (_, text) = api.administration.create_token(&organisation, input, &actor).await?;
+        let (token, text) = api.administration.create_token(&organisation, input, &actor).await?;
         tokens.insert(role.as_str().to_owned(), text.reveal().to_owned());
+        if role == Role::Producer {
+            producer = RecordedBy::Token(token.id);
+        }
     }
     if history == History::LastWeek {
-        record_history(&api, &clock, &organisation).await?;
+        record_history(&api, &clock, &organisation, &producer).await?;
     }
 
     let protect = Policy::protect("aws", BUCKET, "", ROLE);
@@ -179,7 +183,12 @@ fn last_monday(now: Timestamp) -> Timestamp {
 }
 
 /// Records the company's events from the clock's time up to now, each batch at its own time.
-async fn record_history(api: &Services, clock: &HistoryClock, organisation: &Organisation) -> anyhow::Result<()> {
+async fn record_history(
+    api: &Services,
+    clock: &HistoryClock,
+    organisation: &Organisation,
+    producer: &RecordedBy,
+) -> anyhow::Result<()> {
     let begin = clock.now();
     let length = SystemClock.now().since(begin);
     let history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
@@ -189,7 +198,7 @@ async fn record_history(api: &Services, clock: &HistoryClock, organisation: &Org
         let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
         rest = later;
         let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();
-        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson, &RecordedBy::Platform)?;
+        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson, producer)?;
         clock.0.store(begin.plus(batch.last().map_or(first.at, |event| event.at)).as_millis(), Ordering::Relaxed);
         api.log.append(organisation, bodies, None).await?;
     }
