@@ -6,6 +6,7 @@ use std::sync::Arc;
 use annals_api::router;
 use annals_aws::{
     dynamodb::{DynamoStore, Tables, create_tables},
+    kms::KmsSigner,
     sqs::SqsShipQueue,
     system::SystemEntropy,
 };
@@ -13,6 +14,7 @@ use annals_core::{
     administration::DestinationInput,
     admission::rate_limiter::RateLimits,
     organisation::OrganisationInput,
+    proof::signing::{Signing, SigningKey},
     service::ServiceSettings,
     token::{Role, TokenHash, TokenInput},
 };
@@ -28,11 +30,14 @@ use serde_json::{Value, json};
 use tower::util::ServiceExt as _;
 
 use crate::{
+    PART,
     company::{COMPANY, Tenant},
     tally::Item,
     test_bed::{Design, TestBed},
 };
 
+/// The signing key of the whole company for a day, scaled as maintenance is.
+const KEY_MONTHS: f64 = 1.0 / 30.4375 / PART as f64;
 const LINES: &str = "application/x-ndjson";
 const PAGE: &str = "application/hal+json";
 
@@ -68,7 +73,12 @@ impl Annals {
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), TokenHash([0; 32]), service)
             .with_rate_limits(RateLimits::NONE);
         let queue = SqsShipQueue::new(test_bed.queue.clone(), test_bed.queue_url.clone());
-        let shipper = Shipper::new(store, Arc::new(queue), Arc::new(test_bed.sink()), clock, entropy);
+        let reference = test_bed.cloud.create_key("alias/checkpoints", [7; 32]).unwrap();
+        let key = SigningKey { name: "annals.example.com".parse().unwrap(), reference };
+        let signer = Arc::new(KmsSigner::new(&test_bed.config));
+        let signing = Arc::new(Signing::new(key, signer, store.clone(), clock.clone()));
+        let shipper =
+            Shipper::new(store, Arc::new(queue), Arc::new(test_bed.sink()), clock, entropy).with_signing(Some(signing));
         let mut annals =
             Self { router: router(api.clone()), shipper, tables, meter, tenants: Vec::new(), posts: 0, test_bed };
         for (number, tenant) in tenants.iter().enumerate() {
@@ -199,6 +209,7 @@ impl Design for Annals {
     async fn maintain(&mut self) {
         self.shipper.handle(json!({"task": "maintain"})).await.unwrap();
         self.test_bed.shipped(COMPANY.durations.maintain);
+        self.test_bed.tally.add(Item::SigningKeyMonth, KEY_MONTHS);
         self.settle();
     }
 

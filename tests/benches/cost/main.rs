@@ -4,7 +4,7 @@
 //! queue, objects into buckets. DynamoDB reports request units, and calls are counted where they leave the SDK. The
 //! counts are scaled to the whole company and the whole day and multiplied by `infra/prices.toml`. The duration and the
 //! log volume of invocations are assumed, the same for both designs: see [`company`]. Not included are small costs that
-//! both designs share (KMS, alarms, the schedule's 145 events), and contention, which `benches/contention.rs` measures.
+//! both designs share (alarms, the schedule's 145 events), and contention, which `benches/contention.rs` measures.
 //!
 //! The bench fails if Annals costs more than its budget.
 

@@ -30,12 +30,14 @@ pub(crate) enum Item {
     QueueRequest,
     SentGigabyte,
     AssumedRole,
+    Signature,
+    SigningKeyMonth,
     ObjectPut,
 }
 
 impl Item {
     /// All of them, in the order of the report.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::ApiRequest,
         Self::Invocation,
         Self::GigabyteSecond,
@@ -47,6 +49,8 @@ impl Item {
         Self::QueueRequest,
         Self::SentGigabyte,
         Self::AssumedRole,
+        Self::Signature,
+        Self::SigningKeyMonth,
         Self::ObjectPut,
     ];
 }
@@ -161,6 +165,8 @@ impl HttpConnector for CountingConnector {
             self.tally.add(Item::ObjectPut, 1.0);
         } else if at(&self.endpoints.sts) {
             self.tally.add(Item::AssumedRole, 1.0);
+        } else if at(&self.endpoints.kms) {
+            self.tally.add(Item::Signature, 1.0);
         } else {
             self.tally.add(Item::QueueRequest, 1.0);
         }
