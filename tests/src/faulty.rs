@@ -20,6 +20,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
+    proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
@@ -30,9 +31,9 @@ use tokio::sync::Notify;
 use crate::entropy::SeededEntropy;
 
 /// A store of log and registry.
-pub trait Store: LogStore + Registry + 'static {}
+pub trait Store: LogStore + Registry + ProofStore + 'static {}
 
-impl<S: LogStore + Registry + 'static> Store for S {}
+impl<S: LogStore + Registry + ProofStore + 'static> Store for S {}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -319,6 +320,16 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("deliveries_numbered", self.store.deliveries_numbered(organisation, id, range)).await
     }
 
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.call("delivery_of", self.store.delivery_of(organisation, id, sequence, recorded_at)).await
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,
@@ -334,5 +345,29 @@ impl<S: Store> Registry for FaultyStore<S> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.call("last_connection_test", self.store.last_connection_test(organisation, id)).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> ProofStore for FaultyStore<S> {
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
+        self.call("signing_keys", self.store.signing_keys()).await
+    }
+
+    async fn publish_signing_key(&self, number: u64, key: &PublishedKey) -> Result<bool, StoreError> {
+        self.call("publish_signing_key", self.store.publish_signing_key(number, key)).await
+    }
+
+    async fn log_checkpoint(&self, organisation: &OrganisationId) -> Result<Option<LogCheckpoint>, StoreError> {
+        self.call("log_checkpoint", self.store.log_checkpoint(organisation)).await
+    }
+
+    async fn save_log_checkpoint(
+        &self,
+        organisation: &OrganisationId,
+        before: Option<Timestamp>,
+        checkpoint: &LogCheckpoint,
+    ) -> Result<bool, StoreError> {
+        self.call("save_log_checkpoint", self.store.save_log_checkpoint(organisation, before, checkpoint)).await
     }
 }

@@ -11,6 +11,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
+    proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
@@ -161,6 +162,16 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.deliveries_numbered(organisation, id, range)).await
     }
 
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.around(self.store.delivery_of(organisation, id, sequence, recorded_at)).await
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,
@@ -176,5 +187,29 @@ impl<S: Store> Registry for LatencyStore<S> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.around(self.store.last_connection_test(organisation, id)).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> ProofStore for LatencyStore<S> {
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
+        self.around(self.store.signing_keys()).await
+    }
+
+    async fn publish_signing_key(&self, number: u64, key: &PublishedKey) -> Result<bool, StoreError> {
+        self.around(self.store.publish_signing_key(number, key)).await
+    }
+
+    async fn log_checkpoint(&self, organisation: &OrganisationId) -> Result<Option<LogCheckpoint>, StoreError> {
+        self.around(self.store.log_checkpoint(organisation)).await
+    }
+
+    async fn save_log_checkpoint(
+        &self,
+        organisation: &OrganisationId,
+        before: Option<Timestamp>,
+        checkpoint: &LogCheckpoint,
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.save_log_checkpoint(organisation, before, checkpoint)).await
     }
 }

@@ -6,6 +6,7 @@
 //! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time
 //! - [`capacity`]: the request units that DynamoDB reports
 //! - [`sample`]: organisations, events and destinations
+//! - [`signer`]: keys that sign checkpoints, and fail
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
 //! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`lines`]: checks of delivered lines
 //! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
@@ -33,6 +34,7 @@ pub mod queue;
 pub mod runtime_api;
 pub mod sample;
 pub mod shipping;
+pub mod signer;
 
 #[cfg(test)]
 mod architecture;

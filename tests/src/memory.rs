@@ -20,6 +20,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
+    proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{ActiveDestination, Registry},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
@@ -81,6 +82,8 @@ struct World {
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
+    signing_keys: Vec<PublishedKey>,
+    log_checkpoints: HashMap<OrganisationId, LogCheckpoint>,
     meter: Meter,
 }
 
@@ -523,6 +526,10 @@ impl Registry for MemoryStore {
             id: destination.id.clone(),
             next_sequence: destination.next_sequence,
             pending: destination.intent.is_some() || destination.replay.is_some(),
+            checkpoint_due: destination
+                .checkpoints
+                .due_at
+                .filter(|_| destination.intent.is_none() && destination.replay.is_none()),
             retry_at: destination.progress.failing.as_ref().map(|failing| failing.retry_at),
             failure: destination.progress.failing.as_ref().map(|failing| failing.failure.code),
             lag_from: destination.progress.lag_from,
@@ -575,6 +582,23 @@ impl Registry for MemoryStore {
         Ok(found)
     }
 
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        _recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let world = self.lock();
+        let found = world.deliveries.iter().find(|delivery| {
+            delivery.organisation == *organisation
+                && delivery.destination == *id
+                && delivery.replay.is_none()
+                && (delivery.first..=delivery.last).contains(&sequence)
+        });
+        Ok(found.cloned())
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,
@@ -596,5 +620,37 @@ impl Registry for MemoryStore {
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         let world = self.lock();
         Ok(world.connection_tests.get(&(organisation.clone(), id.clone())).cloned())
+    }
+}
+
+#[async_trait]
+impl ProofStore for MemoryStore {
+    async fn signing_keys(&self) -> Result<Vec<PublishedKey>, StoreError> {
+        Ok(self.lock().signing_keys.clone())
+    }
+
+    async fn publish_signing_key(&self, number: u64, key: &PublishedKey) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let is_next = number == world.signing_keys.len() as u64 + 1;
+        world.signing_keys.extend(is_next.then(|| key.clone()));
+        Ok(is_next)
+    }
+
+    async fn log_checkpoint(&self, organisation: &OrganisationId) -> Result<Option<LogCheckpoint>, StoreError> {
+        Ok(self.lock().log_checkpoints.get(organisation).cloned())
+    }
+
+    async fn save_log_checkpoint(
+        &self,
+        organisation: &OrganisationId,
+        before: Option<Timestamp>,
+        checkpoint: &LogCheckpoint,
+    ) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let is_expected = world.log_checkpoints.get(organisation).map(|stored| stored.at) == before;
+        if is_expected {
+            world.log_checkpoints.insert(organisation.clone(), checkpoint.clone());
+        }
+        Ok(is_expected)
     }
 }

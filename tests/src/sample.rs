@@ -2,7 +2,7 @@
 
 use annals_core::{
     audit::Reader,
-    destination::{Destination, DestinationId, Progress, Settings},
+    destination::{Checkpoints, Destination, DestinationId, Progress, Settings},
     event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
     recorded_by::RecordedBy,
@@ -97,6 +97,7 @@ pub fn destination(organisation: &Organisation, id: &str) -> Destination {
         intent: None,
         replay: None,
         progress: Progress::default(),
+        checkpoints: Checkpoints::default(),
         version: 1,
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
-    metrics,
+    kms, metrics,
     s3::S3ObjectSink,
     settings::{self, SettingError},
     sqs::SqsShipQueue,
@@ -26,6 +26,7 @@ use annals_core::{
         append::AppendPolicy,
         store::{LogStore, StoreError},
     },
+    proof::signing::Signing,
     registry::Registry,
     time::Clock,
 };
@@ -100,7 +101,14 @@ impl Shipper {
         Self { shipping, log }
     }
 
-    /// Reads `LOG_TABLE`, `REGISTRY_TABLE` and `SHIP_QUEUE_URL` from the environment.
+    /// Signs checkpoints. Without it, the deployment signs none.
+    #[must_use]
+    pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
+        Self { shipping: self.shipping.with_signing(signing), ..self }
+    }
+
+    /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL` and, to sign checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from
+    /// the environment.
     ///
     /// # Errors
     /// Returns an error if a variable is missing.
@@ -108,9 +116,11 @@ impl Shipper {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables);
         let queue = SqsShipQueue::new(aws_sdk_sqs::Client::new(config), settings::required("SHIP_QUEUE_URL")?);
-        let clock = Arc::new(SystemClock);
+        let (store, clock) = (Arc::new(store), Arc::new(SystemClock));
         let sink = S3ObjectSink::new(config, clock.clone());
-        Ok(Self::new(Arc::new(store), Arc::new(queue), Arc::new(sink), clock, Arc::new(SystemEntropy)))
+        let signing = kms::signing(config, store.clone(), clock.clone())?;
+        let shipper = Self::new(store, Arc::new(queue), Arc::new(sink), clock, Arc::new(SystemEntropy));
+        Ok(shipper.with_signing(signing))
     }
 
     /// Handles an event of Lambda: messages of the queue, or an event of the schedule. EventBridge's own scheduled event is a

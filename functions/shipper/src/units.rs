@@ -5,7 +5,7 @@ use annals_core::{
     delivery::{
         plan::PlanReport,
         queue::ShipOrder,
-        ship::{ShipError, ShipOutcome, ShipReport},
+        ship::{ShipError, ShipOutcome, ShipReport, Signed},
     },
     destination::{Content, Delivery},
     log::Appended,
@@ -90,6 +90,8 @@ pub struct Shipment {
     healthy_lag_seconds: Option<u64>,
     #[serde(flatten)]
     failure: Option<Refused>,
+    #[serde(flatten)]
+    checkpoint: Option<Checkpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ship_errors: Option<u64>,
     #[serde(flatten)]
@@ -117,6 +119,38 @@ struct Refused {
     failure_code: &'static str,
 }
 
+/// What became of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Checkpoint {
+    #[serde(rename_all = "PascalCase")]
+    Put { checkpoints_signed: u64 },
+    #[serde(rename_all = "PascalCase")]
+    Failed {
+        checkpoints_failed: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unsigned_seconds: Option<u64>,
+        #[serde(rename = "checkpoint_failure")]
+        code: String,
+        #[serde(rename = "checkpoint_failure_detail")]
+        detail: String,
+    },
+}
+
+impl From<&Signed> for Checkpoint {
+    fn from(signed: &Signed) -> Self {
+        match signed {
+            Signed::Put(_) => Self::Put { checkpoints_signed: 1 },
+            Signed::Failed { unsigned, seconds } => Self::Failed {
+                checkpoints_failed: 1,
+                unsigned_seconds: *seconds,
+                code: unsigned.code.clone(),
+                detail: unsigned.detail.clone(),
+            },
+        }
+    }
+}
+
 impl Shipment {
     /// Creates the unit of a shipment. `appended` is what the shipment recorded in audit logs.
     #[must_use]
@@ -134,6 +168,7 @@ impl Shipment {
             delivered: report.and_then(|report| delivered(&report.deliveries)),
             healthy_lag_seconds: report.and_then(|report| report.lag_seconds),
             failure: failing.map(|failure_code| Refused { delivery_failures: 1, failure_code }),
+            checkpoint: report.and_then(|report| report.checkpoint.as_ref()).map(Checkpoint::from),
             ship_errors: result.is_err().then_some(1),
             appends: Appends::of(appended),
         }
@@ -146,7 +181,11 @@ impl UnitOfWork for Shipment {
     }
 
     fn level(&self) -> Level {
-        if self.error.is_some() { Level::Error } else { Level::Info }
+        match (&self.error, &self.checkpoint) {
+            (Some(_), _) => Level::Error,
+            (None, Some(Checkpoint::Failed { .. })) => Level::Error,
+            (None, _) => Level::Info,
+        }
     }
 }
 

@@ -78,11 +78,14 @@ async fn main() -> anyhow::Result<()> {
     let history = if options.demo { History::LastWeek } else { History::None };
     let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
     let page = demonstration.portal_link(&system).await?;
-    let info = info(&system, &demonstration, &page, data_dir);
+    let verifier_key = system.verifier_key().await?;
+    let info = info(&system, &demonstration, &page, &verifier_key, data_dir);
     if let Some(file) = &options.info_file {
         write_whole(file, &serde_json::to_string_pretty(&info)?)?;
     }
-    std::io::stdout().write_all(greeting(&system, &demonstration, &page, data_dir, options.tick_seconds).as_bytes())?;
+    std::io::stdout().write_all(
+        greeting(&system, &demonstration, &page, &verifier_key, data_dir, options.tick_seconds).as_bytes(),
+    )?;
     if options.open
         && let Err(error) = open::that_detached(&page)
     {
@@ -103,13 +106,20 @@ fn write_whole(file: &Path, text: &str) -> anyhow::Result<()> {
     fs::rename(&beside, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn info(system: &System, demonstration: &Demonstration, page: &str, data_dir: Option<&Path>) -> serde_json::Value {
+fn info(
+    system: &System,
+    demonstration: &Demonstration,
+    page: &str,
+    verifier_key: &str,
+    data_dir: Option<&Path>,
+) -> serde_json::Value {
     let endpoints = system.cloud().endpoints();
     json!({
         "api": system.url(),
         "dynamodb": endpoints.dynamodb,
         "s3": endpoints.s3,
         "sts": endpoints.sts,
+        "verifyKey": verifier_key,
         "platformToken": demonstration.platform_token,
         "organisation": demonstration.organisation,
         "portalLink": page,
@@ -124,6 +134,7 @@ fn greeting(
     system: &System,
     demonstration: &Demonstration,
     page: &str,
+    verifier_key: &str,
     data_dir: Option<&Path>,
     tick_seconds: u64,
 ) -> String {
@@ -146,6 +157,7 @@ Annals is ready.
   STS            {sts}
   data           {data}
   schedule       every {tick_seconds} s
+  checkpoints    signed by {verifier_key}
 
   platform token {platform_token}
   organisation   {organisation}

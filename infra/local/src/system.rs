@@ -5,14 +5,20 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use annals_aws::{
     dynamodb::{self, DynamoStore, Tables},
+    kms::KmsSigner,
     s3::{S3ObjectSink, SinkPatience},
     sqs::SqsShipQueue,
     system::{SystemClock, SystemEntropy},
 };
 use annals_console::Console;
 use annals_core::{
-    admission::rate_limiter::RateLimits, delivery::plan::PlanReport, destination::connection_test::TEST_OBJECT_NAME,
-    service::ServiceSettings, token::TokenHash,
+    admission::rate_limiter::RateLimits,
+    delivery::plan::PlanReport,
+    destination::connection_test::TEST_OBJECT_NAME,
+    entropy,
+    proof::signing::{Signing, SigningKey},
+    service::ServiceSettings,
+    token::TokenHash,
 };
 use annals_http::{
     Services,
@@ -35,6 +41,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often maintenance runs.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The name in the checkpoints of a local run.
+const SIGNER_NAME: &str = "annals.localhost";
+const SIGNING_KEY_ALIAS: &str = "alias/annals-checkpoints";
+
 #[derive(Debug, Clone)]
 pub struct SystemOptions {
     /// 0 takes any free port.
@@ -56,6 +66,7 @@ pub struct System {
     api: Services,
     store: Arc<DynamoStore>,
     tables: Tables,
+    signing: Arc<Signing>,
     address: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -71,11 +82,15 @@ impl System {
         let allow = |statements: Value| json!({"Version": "2012-10-17", "Statement": statements});
         let tables_use = json!({"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"});
         let assume = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"});
+        let keys_use = json!({"Effect": "Allow", "Action": ["kms:Sign", "kms:GetPublicKey"], "Resource": "*"});
         let queue_use = json!({"Effect": "Allow", "Action": "sqs:*", "Resource": "*"});
-        let api = cloud.iam().create_user(&account, "annals-api", allow(json!([tables_use])))?;
+        let api = cloud.iam().create_user(&account, "annals-api", allow(json!([tables_use, keys_use])))?;
         let tester = cloud.iam().create_user(&account, "annals-test-connection", allow(json!([tables_use, assume])))?;
-        let shipper =
-            cloud.iam().create_user(&account, "annals-shipper", allow(json!([tables_use, assume, queue_use])))?;
+        let shipper = cloud.iam().create_user(
+            &account,
+            "annals-shipper",
+            allow(json!([tables_use, assume, queue_use, keys_use])),
+        )?;
 
         let api_config = patient(cloud.sdk_config(&api));
         let shipper_config = patient(cloud.sdk_config(&shipper));
@@ -91,10 +106,16 @@ impl System {
         let clock = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy);
         let store = Arc::new(DynamoStore::new(client, tables.clone()));
+        let reference = cloud.create_key(SIGNING_KEY_ALIAS, entropy::bytes(&SystemEntropy))?;
+        let key = SigningKey { name: SIGNER_NAME.parse().map_err(anyhow::Error::msg)?, reference };
+        let signing =
+            |config| Signing::new(key.clone(), Arc::new(KmsSigner::new(config)), store.clone(), clock.clone());
+        let api_signing = Arc::new(signing(&api_config));
         let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
         // There is one user, so nothing needs to be limited.
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
-            .with_rate_limits(RateLimits::NONE);
+            .with_rate_limits(RateLimits::NONE)
+            .with_signing(Some(Arc::clone(&api_signing)));
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(
             Arc::clone(&store),
@@ -102,7 +123,8 @@ impl System {
             Arc::new(S3ObjectSink::new(&shipper_config, clock.clone())),
             clock.clone(),
             entropy,
-        );
+        )
+        .with_signing(Some(Arc::new(signing(&shipper_config))));
         let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Mutex::new(()) });
         let console = Console { services: api.clone(), embedding: options.embedding };
         let test_connection = TestConnectionState {
@@ -133,7 +155,7 @@ impl System {
         });
         tasks.spawn(Arc::clone(&triggers).run_schedule(options.tick));
         tasks.spawn(triggers.run_queue());
-        Ok(Self { cloud, api, store, tables, address, tasks })
+        Ok(Self { cloud, api, store, tables, signing: api_signing, address, tasks })
     }
 
     /// Returns the API's address, such as `http://127.0.0.1:8080`.
@@ -155,6 +177,14 @@ impl System {
     #[must_use]
     pub fn store(&self) -> &Arc<DynamoStore> {
         &self.store
+    }
+
+    /// Returns the public key that verifies checkpoints.
+    ///
+    /// # Errors
+    /// Returns an error if the embedded KMS or DynamoDB fails.
+    pub async fn verifier_key(&self) -> anyhow::Result<String> {
+        Ok(self.signing.current().await?.key.to_string())
     }
 
     #[must_use]

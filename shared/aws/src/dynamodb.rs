@@ -2,6 +2,7 @@
 //!
 //! - [`item`]: names of attributes, building and reading items
 //! - [`segment`]: segments and anchors as items; [`log`]: the calls that read and write them
+//! - [`proof`]: published keys and logs' checkpoints
 //! - [`registry`]: organisations, tokens, destinations, deliveries
 //! - [`change`]: changes of the registry as writes of a transaction; [`write`](mod@write): one such write
 //! - [`warming`]: opening the connection before the first request
@@ -11,6 +12,7 @@
 mod change;
 mod item;
 mod log;
+mod proof;
 mod registry;
 mod segment;
 mod warming;

@@ -1,4 +1,4 @@
-//! Adapters of the domain's ports to AWS: DynamoDB, S3 with STS, SQS, the clock and the random generator. Also the settings,
+//! Adapters of the domain's ports to AWS: DynamoDB, S3 with STS, SQS, KMS, the clock and the random generator. Also the settings,
 //! logs and metrics of functions.
 //!
 //! The same adapters run on Lambda and on a developer's machine; only the endpoints in the SDK's configuration differ.
@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate knows the names of DynamoDB's attributes.
 
 pub mod dynamodb;
+pub mod kms;
 pub mod metrics;
 pub mod s3;
 pub mod settings;

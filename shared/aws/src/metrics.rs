@@ -52,6 +52,8 @@ pub const METRICS: &[Metric] = &[
     metric("AppendRetries", "Count", None),
     metric("BytesDelivered", "Bytes", None),
     metric("BytesRecorded", "Bytes", None),
+    metric("CheckpointsFailed", "Count", None),
+    metric("CheckpointsSigned", "Count", None),
     metric("ColdStarts", "Count", None),
     metric("DeliveryFailures", "Count", Some(FAILURE_CODE)),
     metric("DestinationsDeferred", "Count", None),
@@ -71,6 +73,7 @@ pub const METRICS: &[Metric] = &[
     metric("ShipErrors", "Count", None),
     metric("TestFailures", "Count", Some(FAILURE_CODE)),
     metric("Tests", "Count", None),
+    metric("UnsignedSeconds", "Seconds", None),
 ];
 
 /// The log level of a unit of work.

@@ -345,6 +345,14 @@ impl Audit {
         Ok(tail)
     }
 
+    /// Records a read of something else than events, such as a checkpoint.
+    ///
+    /// # Errors
+    /// Returns an error if the read cannot be recorded.
+    pub async fn record_read(&self, organisation: &Organisation, reader: &Reader) -> Result<(), AuditError> {
+        self.record(organisation, reader).await.map(drop)
+    }
+
     /// Records a read. Returns the event before the record, and the record.
     async fn record(
         &self,

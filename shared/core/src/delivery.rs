@@ -7,6 +7,7 @@
 //! - [`maintenance`]: the daily maintenance
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
 
+mod checkpoint;
 mod load;
 pub mod maintenance;
 pub mod plan;

@@ -2,6 +2,7 @@
 //! delivery to it.
 //!
 //! - [`advice`]: what to change to remedy a failure
+//! - `checkpoints`: what is signed of the deliveries
 //! - `names`: buckets, roles, accounts, prefixes and regions, as AWS names them
 //! - `settings`: what the owner of a destination can change
 //! - `progress`: how far delivery has come, and what it is doing now
@@ -13,6 +14,7 @@
 //! - [`connection_test`]: the test of a destination
 
 pub mod advice;
+mod checkpoints;
 pub mod connection_test;
 pub mod failure;
 mod names;
@@ -28,6 +30,7 @@ use std::{fmt, str::FromStr};
 use crate::{event::Entity, organisation::OrganisationId, time::Timestamp};
 
 pub use self::{
+    checkpoints::{BegunCheckpoint, Checkpoints, LastCheckpoint, Unsigned},
     names::{AccountId, BucketName, KeyPrefix, Region, RoleArn},
     progress::{Failing, Intent, Lost, Progress, Replay},
     record::{Content, Delivery},
@@ -96,6 +99,7 @@ pub struct Destination {
     /// The replay in progress.
     pub replay: Option<Replay>,
     pub progress: Progress,
+    pub checkpoints: Checkpoints,
     /// The number of changes. Each change is conditional on it.
     pub version: u64,
 }

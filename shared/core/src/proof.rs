@@ -6,8 +6,14 @@
 //!
 //! - [`checkpoint`]: what a checkpoint says, and its text
 //! - [`key`]: the names and public keys of signers
+//! - [`log_checkpoint`]: the newest checkpoint of a log
 //! - [`signer`]: the port to the private keys
+//! - [`signing`]: the current key, and publishing it
+//! - [`store`]: the port to the storage of keys and of logs' checkpoints
 
 pub mod checkpoint;
 pub mod key;
+pub mod log_checkpoint;
 pub mod signer;
+pub mod signing;
+pub mod store;

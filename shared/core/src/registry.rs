@@ -30,6 +30,8 @@ pub struct ActiveDestination {
     pub next_sequence: u64,
     /// Whether a delivery has begun and is not finished.
     pub pending: bool,
+    /// When a checkpoint is due, if none is delivered until then. Unknown while `pending`.
+    pub checkpoint_due: Option<Timestamp>,
     /// The earliest time of the next attempt, if it is failing.
     pub retry_at: Option<Timestamp>,
     /// Why it is failing, if it is.
@@ -97,6 +99,16 @@ pub trait Registry: fmt::Debug + Send + Sync {
         id: &DestinationId,
         limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Returns the regular delivery to a destination that contains the event `sequence`, which was recorded at
+    /// `recorded_at`, eventually consistent. `None` if it is not delivered, or the record has expired.
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError>;
 
     /// Returns the deliveries to a destination whose [numbers](Delivery::number) are in `range`, in the order of their
     /// numbers, strongly consistent. Leaves out deliveries whose records have expired. Reads back in time until all

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
+    kms,
     settings::{self, SettingError},
     system::{SystemClock, SystemEntropy},
 };
@@ -41,6 +42,7 @@ use annals_core::{
     entropy::Entropy,
     log::{Log, append::AppendPolicy, store::LogStore},
     organisation::RetentionDays,
+    proof::{log_checkpoint::LogCheckpoints, signing::Signing},
     registry::Registry,
     service::{RolePattern, ServiceSettings, TemplateUrl},
     time::Clock,
@@ -60,6 +62,8 @@ pub struct Services {
     pub admission: Admission,
     pub clock: Arc<dyn Clock>,
     pub service: ServiceSettings,
+    /// `None` if the deployment does not sign checkpoints.
+    pub checkpoints: Option<LogCheckpoints>,
 }
 
 impl Services {
@@ -86,7 +90,15 @@ impl Services {
             log,
             clock,
             service,
+            checkpoints: None,
         }
+    }
+
+    /// Signs checkpoints. Without it, the deployment signs none.
+    #[must_use]
+    pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
+        let checkpoints = signing.map(|signing| LogCheckpoints::new(Arc::clone(&self.log), signing));
+        Self { checkpoints, ..self }
     }
 
     #[must_use]
@@ -96,7 +108,7 @@ impl Services {
 
     /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
     /// `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`,
-    /// `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE` are optional.
+    /// `SIGNING_KEY` with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
     /// Returns an error if a variable is missing or invalid.
@@ -121,8 +133,9 @@ impl Services {
             platform: settings::parsed_or("PLATFORM_RATE", default.platform)?,
             failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
         };
+        let signing = kms::signing(config, store.clone(), Arc::new(SystemClock))?;
         let services = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
-        Ok(services.with_rate_limits(limits))
+        Ok(services.with_rate_limits(limits).with_signing(signing))
     }
 }
 

@@ -13,6 +13,7 @@ use annals_core::{
     change::Conflict,
     fault::{Fault, Faults, Place},
     log::{append::AppendError, read::PlaceError, store::StoreError},
+    proof::signing::SigningError,
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -70,6 +71,8 @@ kinds! {
     PLAN_LIMIT = FORBIDDEN, "plan_limit", "Not included in the plan";
     /// The resource does not exist, or belongs to another organisation. The response is the same.
     NOT_FOUND = NOT_FOUND, "not_found", "Not found";
+    /// This deployment does not sign checkpoints.
+    SIGNING_OFF = NOT_FOUND, "signing_off", "Checkpoints are not signed";
     /// The API has no such path.
     NO_SUCH_ROUTE = NOT_FOUND, "no_such_route", "Unknown path";
     /// The path exists, but does not support this method; `Allow` lists the methods that it supports.
@@ -109,6 +112,8 @@ kinds! {
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal error";
     /// The store is too slow or too busy; `Retry-After` is the number of seconds to wait.
     UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Service unavailable";
+    /// The key that signs checkpoints cannot be used at present; `Retry-After` is the number of seconds to wait.
+    SIGNING_UNAVAILABLE = SERVICE_UNAVAILABLE, "signing_unavailable", "Signing unavailable";
 }
 
 /// An error as the caller of the API sees it.
@@ -161,6 +166,13 @@ impl Problem {
         let detail = "The organisation, or the resource in it, does not exist for this token. Check the ids in the path, \
                       and which organisation the token belongs to.";
         Self::new(kind::NOT_FOUND, detail)
+    }
+
+    /// The deployment does not sign checkpoints.
+    #[must_use]
+    pub fn signing_off() -> Self {
+        let detail = "This deployment does not sign checkpoints. Its operator can turn signing on.";
+        Self::new(kind::SIGNING_OFF, detail)
     }
 
     #[must_use]
@@ -371,6 +383,24 @@ impl From<AppendError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::store(&error)
+    }
+}
+
+impl From<SigningError> for Problem {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Signer(error) => {
+                let detail = format!(
+                    "{} Send the request again in a minute. If this lasts, report it to the operator of this service.",
+                    error.fault.cause()
+                );
+                Self::new(kind::SIGNING_UNAVAILABLE, detail)
+                    .header("retry-after", HeaderValue::from_static("60"))
+                    .caused_by(&error)
+            }
+            SigningError::Store(error) => Self::store(&error),
+            SigningError::Note(error) => Self::internal().caused_by(&error),
+        }
     }
 }
 

@@ -218,6 +218,17 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("deliveries_numbered", call).await
     }
 
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let call = self.0.below().registry.delivery_of(organisation, id, sequence, recorded_at);
+        self.0.store_call("delivery_of", call).await
+    }
+
     async fn save_connection_test(
         &self,
         organisation: &OrganisationId,

@@ -12,7 +12,8 @@ use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     change::{Change, Conflict, Replaced},
     destination::{
-        Compression, Content, Delivery, Destination, Failing, Intent, KeyLayout, Lost, Progress, Replay, Settings,
+        BegunCheckpoint, Checkpoints, Compression, Content, Delivery, Destination, Failing, Intent, KeyLayout,
+        LastCheckpoint, Lost, Progress, Replay, Settings, Unsigned,
         advice::{self, Advice, Prose, Snippet, SnippetKind},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{Failure, FailureCode},
@@ -28,11 +29,12 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
+    proof::{key::PublishedKey, log_checkpoint::LogCheckpoint},
     registry::ActiveDestination,
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
-use annals_tests::{entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample};
+use annals_tests::{entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample, signer::MemorySigner};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
 use futures_util::future::join_all;
@@ -807,6 +809,9 @@ contract! {
             let at = sample::START.plus(Duration::from_secs(number));
             let mut changed = Destination { next_sequence: number + 7, version: 2, ..destination };
             let full = full_destination(&changed);
+            // What is pending hides when a checkpoint is due.
+            let due = (number > 9).then_some(at);
+            changed.checkpoints.due_at = due;
             match number % 7 {
                 0 => changed.paused = true,
                 1 => changed.disabled = true,
@@ -831,6 +836,7 @@ contract! {
                         id: changed.id,
                         next_sequence: number + 7,
                         pending: matches!(number % 7, 2 | 3),
+                        checkpoint_due: due.filter(|_| !matches!(number % 7, 2 | 3)),
                         retry_at: (number % 7 == 4).then_some(at),
                         failure: (number % 7 == 4).then_some(FailureCode::RoleNotAssumable),
                         lag_from: changed.progress.lag_from,
@@ -875,6 +881,37 @@ contract! {
         }
         assert_eq!(environment.deliveries(&acme.id, &third.id, 10).await.unwrap(), [delivery(&third, 2, 5)]);
         assert!(!environment.save_progress(&second, None).await.unwrap(), "it is not the present one any more");
+    }
+
+    async fn signing_keys_are_published_in_order_and_each_number_once(environment) {
+        let store = &environment.store;
+        assert_eq!(store.signing_keys().await.unwrap(), []);
+        let key = |reference: &str| PublishedKey {
+            key: MemorySigner::verifier_key(reference),
+            reference: reference.to_owned(),
+            since: sample::START,
+        };
+        for (number, reference, expected) in [(1, "a", true), (1, "b", false), (2, "b", true), (2, "a", false)] {
+            assert_eq!(store.publish_signing_key(number, &key(reference)).await.unwrap(), expected, "{number}");
+        }
+        assert_eq!(store.signing_keys().await.unwrap(), [key("a"), key("b")]);
+    }
+
+    async fn the_checkpoint_of_a_log_is_saved_from_the_one_before_and_only_from_it(environment) {
+        let store = &environment.store;
+        let acme = environment.organisation("acme").await.id;
+        let other = environment.organisation("other").await.id;
+        let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
+        let note = |seconds| LogCheckpoint { at: at(seconds), note: format!("note {seconds}\n") };
+        assert_eq!(store.log_checkpoint(&acme).await.unwrap(), None);
+        for (before, seconds, expected) in
+            [(Some(at(1)), 1, false), (None, 1, true), (None, 2, false), (Some(at(1)), 2, true), (Some(at(1)), 3, false)]
+        {
+            let saved = store.save_log_checkpoint(&acme, before, &note(seconds)).await.unwrap();
+            assert_eq!(saved, expected, "{before:?} {seconds}");
+        }
+        assert_eq!(store.log_checkpoint(&acme).await.unwrap(), Some(note(2)));
+        assert_eq!(store.log_checkpoint(&other).await.unwrap(), None);
     }
 
     async fn deliveries_are_listed_from_the_newest_on(environment) {
@@ -1057,8 +1094,30 @@ fn full_destination(destination: &Destination) -> Destination {
             lost: Some(Lost { events: 12, last: 5..=9, noticed_at: at(9) }),
             lag_from: Some(at(10)),
         },
+        checkpoints: full_checkpoints(),
         ..destination.clone()
     }
+}
+
+fn full_checkpoints() -> Checkpoints {
+    let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
+    let last = LastCheckpoint {
+        deliveries: 7,
+        sequence: 11,
+        hash: LineHash([3; 32]),
+        at: at(11),
+        key: "logs/annals/annals-checkpoints/2026-11/22/x.checkpoint".into(),
+        sha256: LineHash([4; 32]),
+        signer: MemorySigner::verifier_key("1"),
+    };
+    let begun = BegunCheckpoint {
+        becomes: LastCheckpoint { deliveries: 8, ..last.clone() },
+        prefix: "audit".parse().unwrap(),
+        note: "text\n\n— signature\n".into(),
+    };
+    let unsigned =
+        Unsigned { since: at(12), code: "signing_denied".into(), detail: "No.".into(), attempts: 2, retry_at: at(13) };
+    Checkpoints { last: Some(last), begun: Some(begun), unsigned: Some(unsigned), due_at: Some(at(14)) }
 }
 
 fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {

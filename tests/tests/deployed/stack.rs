@@ -19,6 +19,7 @@ use annals_core::{
         store::{Consistency, LogStore as _, Order},
     },
     organisation::OrganisationId,
+    proof::checkpoint::SignedNote,
 };
 use annals_http::openapi::Description;
 use annals_local::system::System;
@@ -278,6 +279,12 @@ async fn events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page(env
     for path in ["/audit/tail", "/audit/stats"] {
         auditor.get(path).await.expect(200);
     }
+    let note = auditor.send(Method::GET, "/audit/checkpoint", &[], None).await;
+    assert_eq!(note.status, 200, "{}", note.body);
+    let keys = environment.api.nobody().get("/keys").await.expect(200);
+    let key = text(&keys["keys"][0]["verifierKey"]).parse().unwrap();
+    let note = SignedNote::parse(note.body.as_bytes()).unwrap();
+    assert!(!note.signed_by(&[key]).is_empty() && note.text().contains(&format!("/{}\n", acme.id)), "{}", note.text());
     let csv = auditor.send(Method::GET, "/audit?pageSize=5", &[("accept", "text/csv")], None).await;
     assert_eq!((csv.status, csv.body.lines().count()), (200, 6), "{}", csv.body);
 }
@@ -357,6 +364,13 @@ async fn the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_no
     assert_eq!(delivery["sha256"], sha256(&objects[keys[0]]));
     let shown = acme.shown(environment).await;
     assert_eq!((&shown["state"], &shown["nextSequence"]), (&json!("sent"), &json!(8)));
+    let checkpoint = &shown["checkpoint"];
+    assert_eq!((&checkpoint["sequence"], &shown["unsigned"]), (&json!(7), &Value::Null), "{shown}");
+    let note = &objects[&text(&checkpoint["key"])];
+    assert_eq!(checkpoint["sha256"], sha256(note));
+    let keys = environment.api.nobody().get("/keys").await.expect(200);
+    let key = text(&keys["keys"][0]["verifierKey"]).parse().unwrap();
+    assert!(!SignedNote::parse(note).unwrap().signed_by(&[key]).is_empty());
 
     for (party, _, code) in refused {
         let shown = party.shown(environment).await;

@@ -109,7 +109,7 @@ impl World {
             ShipPolicy { object_bytes: 4000, ..ShipPolicy::default() },
         );
         let active = self.store.active_destinations().await.unwrap();
-        shipping.ship(&ShipOrder::from(&active[0])).await.unwrap().outcome
+        shipping.ship(&ShipOrder::of(&active[0], self.clock.now())).await.unwrap().outcome
     }
 
     async fn lines(&self) -> Vec<String> {

@@ -20,7 +20,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 29] = [
+const EXPECTED: [(Fault, &[(&str, u64)]); 31] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -45,6 +45,8 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 29] = [
     (Fault::LogWritesThrottled, &[("LogWriteThrottlesAlarm", 15)]),
     (Fault::RegistryReadsThrottled, &[("RegistryReadThrottlesAlarm", 15)]),
     (Fault::RegistryWritesThrottled, &[("RegistryWriteThrottlesAlarm", 15)]),
+    (Fault::SigningDenied, &[("CheckpointsFailedAlarm", 130)]),
+    (Fault::SigningThrottledOnce, &[]),
     (Fault::BucketMissing, &[]),
     (Fault::RoleRevoked, &[]),
     (Fault::BucketHangs, &[]),

@@ -4,6 +4,7 @@
 mod admission;
 mod alarms;
 mod browsing;
+mod checkpoints;
 mod event_viewer;
 mod fan_out;
 mod formats;

@@ -1,5 +1,6 @@
 //! Reading the log in the form of PactFlow's audit API: chronological pages, links, and event ids as cursors.
 
+mod get_audit_checkpoint;
 mod get_audit_event;
 mod get_audit_stats;
 mod get_audit_tail;
@@ -9,12 +10,18 @@ use annals_core::organisation::Organisation;
 use annals_http::{Services, call::Call, endpoint::Endpoints};
 
 use self::{
-    get_audit_event::GetAuditEvent, get_audit_stats::GetAuditStats, get_audit_tail::GetAuditTail, list_audit::ListAudit,
+    get_audit_checkpoint::GetAuditCheckpoint, get_audit_event::GetAuditEvent, get_audit_stats::GetAuditStats,
+    get_audit_tail::GetAuditTail, list_audit::ListAudit,
 };
 use super::Link;
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
-    endpoints.endpoint::<ListAudit>().endpoint::<GetAuditStats>().endpoint::<GetAuditTail>().endpoint::<GetAuditEvent>()
+    endpoints
+        .endpoint::<ListAudit>()
+        .endpoint::<GetAuditStats>()
+        .endpoint::<GetAuditTail>()
+        .endpoint::<GetAuditCheckpoint>()
+        .endpoint::<GetAuditEvent>()
 }
 
 /// The media type of JSON with links ("JSON Hypertext Application Language").

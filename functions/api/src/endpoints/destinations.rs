@@ -19,7 +19,7 @@ use annals_core::{
 use annals_http::{
     Services,
     endpoint::Endpoints,
-    schema::{Account, Moment, Sequence},
+    schema::{Account, Moment, Sequence, Sha256},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -90,6 +90,10 @@ struct DestinationView<'a> {
     /// created. null: an earlier version created the destination and nothing has been delivered since.
     #[schemars(with = "Option<Sequence>")]
     first_sequence: Option<u64>,
+    /// The last signed checkpoint in the bucket; null: none yet.
+    checkpoint: Option<CheckpointView<'a>>,
+    /// Why the last attempt to sign failed; null if it succeeded. Delivery continues meanwhile.
+    unsigned: Option<UnsignedView<'a>>,
     /// The sequence of the event that is delivered next.
     #[schemars(with = "Sequence")]
     next_sequence: u64,
@@ -120,6 +124,19 @@ impl<'a> DestinationView<'a> {
             last_sequence: *lost.last.end(),
             noticed_at: lost.noticed_at,
         });
+        let checkpoint = destination.checkpoints.last.as_ref().map(|last| CheckpointView {
+            sequence: last.sequence,
+            at: last.at,
+            key: &last.key,
+            sha256: last.sha256.to_string(),
+        });
+        let unsigned = destination.checkpoints.unsigned.as_ref().map(|unsigned| UnsignedView {
+            since: unsigned.since,
+            code: &unsigned.code,
+            detail: &unsigned.detail,
+            attempts: unsigned.attempts,
+            retry_at: unsigned.retry_at,
+        });
         Self {
             id: destination.id.as_str(),
             bucket: destination.bucket.as_str(),
@@ -136,6 +153,8 @@ impl<'a> DestinationView<'a> {
             last_success: destination.progress.last_success,
             failing,
             lost,
+            checkpoint,
+            unsigned,
             first_sequence: destination.first_sequence,
             next_sequence: destination.next_sequence,
             replay,
@@ -159,6 +178,42 @@ struct FailingView<'a> {
     /// When the first of these attempts failed.
     #[schemars(with = "Moment")]
     since: Timestamp,
+    /// The number of consecutive failed attempts.
+    attempts: u32,
+    /// When Annals tries again, at the earliest.
+    #[schemars(with = "Moment")]
+    retry_at: Timestamp,
+}
+
+/// A signed checkpoint in the bucket.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "SignedCheckpoint")]
+struct CheckpointView<'a> {
+    /// The last event that it covers. 0 before the first one.
+    sequence: u64,
+    /// When it was signed.
+    #[schemars(with = "Moment")]
+    at: Timestamp,
+    /// The object's key.
+    key: &'a str,
+    /// SHA-256 of the object.
+    #[schemars(with = "Sha256")]
+    sha256: String,
+}
+
+/// Deliveries that could not be signed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Unsigned")]
+struct UnsignedView<'a> {
+    /// When the first of these attempts failed.
+    #[schemars(with = "Moment")]
+    since: Timestamp,
+    /// The kind of failure. Codes do not change; new ones may be added.
+    code: &'a str,
+    /// What happened, and what to do.
+    detail: &'a str,
     /// The number of consecutive failed attempts.
     attempts: u32,
     /// When Annals tries again, at the earliest.

@@ -38,6 +38,8 @@ pub struct Card {
     /// Whether the plan no longer includes delivery.
     pub is_disabled: bool,
     pub failing: Option<FailingView>,
+    pub signed: Option<SignedView>,
+    pub unsigned: Option<UnsignedView>,
     pub expired: Option<ExpiredView>,
     pub replay: Option<ReplayView>,
     pub connection_test: Option<ConnectionTest>,
@@ -64,6 +66,25 @@ pub struct FailingView {
     pub remedied_by: &'static str,
     pub since: Timestamp,
     pub attempts: u32,
+    pub retry_at: Timestamp,
+}
+
+/// How far deliveries are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedView {
+    pub delivered_up_to: String,
+    pub signed_up_to: String,
+    pub at: Timestamp,
+    /// The key of the checkpoint.
+    pub key: String,
+}
+
+/// Deliveries that could not be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsignedView {
+    pub since: Timestamp,
+    pub detail: String,
+    pub code: String,
     pub retry_at: Timestamp,
 }
 
@@ -106,6 +127,20 @@ impl Card {
             is_paused: destination.paused,
             is_disabled: destination.disabled,
             failing: failing.filter(|_| destination.is_active()).map(|failing| FailingView::of(failing, setup)),
+            signed: destination.checkpoints.last.as_ref().map(|last| SignedView {
+                delivered_up_to: ui::number(destination.next_sequence.saturating_sub(1)),
+                signed_up_to: ui::number(last.sequence),
+                at: last.at,
+                key: last.key.clone(),
+            }),
+            unsigned: destination.checkpoints.unsigned.as_ref().filter(|_| destination.is_active()).map(|unsigned| {
+                UnsignedView {
+                    since: unsigned.since,
+                    detail: unsigned.detail.clone(),
+                    code: unsigned.code.clone(),
+                    retry_at: unsigned.retry_at,
+                }
+            }),
             expired: progress.lost.as_ref().map(|lost| ExpiredView {
                 events: ui::count(lost.events, "event", "events"),
                 last: match (*lost.last.start(), *lost.last.end()) {
@@ -203,6 +238,15 @@ impl Card {
                     dt { "Last delivery" }
                     dd { @match self.last_success { Some(at) => (ui::time(at)), None => "None yet" } }
                 }
+                @if let Some(signed) = &self.signed {
+                    div {
+                        dt { "Signed" }
+                        dd {
+                            "Delivered up to event " (signed.delivered_up_to) ", signed up to event "
+                            (signed.signed_up_to) " at " (ui::time(signed.at)) ": " code .break { (signed.key) }
+                        }
+                    }
+                }
                 div { dt { "Saved" } dd { (ui::time(self.created_at)) } }
                 @if let Some(first) = &self.first_sequence { div { dt { "First event" } dd { "Sequence " (first) } } }
             }
@@ -258,6 +302,17 @@ impl Card {
             }
             // The test shows the same advice.
             @if let Some(failing) = &self.failing { (failing.render(self.details.is_some() && !self.has_current_test())) }
+            @if let Some(unsigned) = &self.unsigned {
+                (ui::notice(Tone::Warning, &html! {
+                    p {
+                        strong { "What was delivered since " (ui::time(unsigned.since)) " is not signed yet. " }
+                        (unsigned.detail)
+                    }
+                    p .hint {
+                        "The next attempt is at " (ui::time(unsigned.retry_at)) " or soon after. " code { (unsigned.code) }
+                    }
+                }))
+            }
             @if let Some(expired) = &self.expired {
                 (ui::notice(Tone::Bad, &html! {
                     p { strong { (expired.events) " expired before delivery was confirmed." } }
@@ -338,7 +393,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use super::{
         deliveries::LIMIT,
         fixtures::{
-            HOSTILE, at, card, destination, failing, longest, longest_aws_message, organisation, service, working,
+            HOSTILE, at, card, destination, failing, longest, longest_aws_message, organisation, service, signed,
+            unsigned, working,
         },
         new::NewDestination,
         page::{Done, Page},
@@ -409,6 +465,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
             "destinations: replaying",
             page(card(&Destination { replay: Some(replay), ..working(destination()) }, None, 3, true)),
         ),
+        ("destinations: signed", page(card(&signed(working(destination())), None, 3, true))),
+        ("destinations: unsigned", page(card(&unsigned(working(longest())), None, 3, true))),
         ("destinations: invalid forms", page(invalid)),
         ("destinations: several", Page::of_cards(several)),
     ]

@@ -3,13 +3,15 @@
 use annals_core::{
     delivery::setup::Setup,
     destination::{
-        Content, Delivery, Destination, Failing, Progress, Settings,
+        Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, Progress, Settings, Unsigned,
         advice::{Advice, Prose, Snippet, SnippetKind, Span},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
         policy::Policy,
     },
+    log::segment::LineHash,
     organisation::{Organisation, Plan, RetentionDays},
+    proof::key::VerifierKey,
     service::ServiceSettings,
     time::Timestamp,
 };
@@ -64,6 +66,7 @@ pub(super) fn destination() -> Destination {
         intent: None,
         replay: None,
         progress: Progress::default(),
+        checkpoints: Checkpoints::default(),
         version: 1,
     }
 }
@@ -166,4 +169,31 @@ pub(super) fn card(
     let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
     let card = Card { connection_test, ..Card::of(&organisation, destination, &setup) };
     card.with_details(destination, &setup, &deliveries(destination, count))
+}
+
+/// `destination` with a checkpoint in its bucket.
+pub(crate) fn signed(destination: Destination) -> Destination {
+    let last = LastCheckpoint {
+        deliveries: 3,
+        sequence: 7110,
+        hash: LineHash::ORIGIN,
+        at: at(5),
+        key: "annals-checkpoints/2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.checkpoint".into(),
+        sha256: LineHash::ORIGIN,
+        signer: VerifierKey::ed25519("annals.example.com".parse().unwrap(), &[0; 32]),
+    };
+    Destination { checkpoints: Checkpoints { last: Some(last), ..Checkpoints::default() }, ..destination }
+}
+
+/// `destination` with deliveries that could not be signed.
+pub(crate) fn unsigned(destination: Destination) -> Destination {
+    let mut destination = signed(destination);
+    destination.checkpoints.unsigned = Some(Unsigned {
+        since: at(5),
+        code: "signing_denied".into(),
+        detail: HOSTILE.repeat(20),
+        attempts: 3,
+        retry_at: at(9),
+    });
+    destination
 }

@@ -1,7 +1,13 @@
 //! The page of one event: a sentence, the changes, all values, and the position in the log.
 
 use annals_core::{
-    audit::browse::Detail, id::EventId, log::read::PlaceError, recorded_by::RecordedBy, time::Timestamp,
+    audit::browse::Detail,
+    destination::{Delivery, Destination},
+    hash::LineHash,
+    id::EventId,
+    log::read::PlaceError,
+    recorded_by::RecordedBy,
+    time::Timestamp,
 };
 
 use super::{
@@ -32,8 +38,12 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let Ok(id) = EventId::parse(request.call.parameter("uuid").unwrap_or_default()) else {
         return super::not_readable(PlaceError::Unknown.into(), &shell);
     };
-    match services.audit.detail(&organisation, id, &request.call.reader()).await {
-        Ok(detail) => Ok(ui::page(EventPage::of(&detail, &view).render(&shell))),
+    let reader = request.call.reader();
+    let detail = services.audit.detail(&organisation, id, &reader);
+    let deliveries = services.administration.deliveries_of(&organisation.id, id);
+    let (detail, deliveries) = tokio::join!(detail, deliveries);
+    match detail {
+        Ok(detail) => Ok(ui::page(EventPage::of(&detail, &deliveries.map_err(Problem::from)?, &view).render(&shell))),
         Err(error) => super::not_readable(error, &shell),
     }
 }
@@ -71,6 +81,8 @@ pub(super) struct EventPage {
     pub(super) id: String,
     pub(super) sequence: u64,
     pub(super) previous_hash: String,
+    pub(super) hash: String,
+    pub(super) copies: Vec<StoredCopy>,
     pub(super) event_type: String,
     pub(super) action: String,
     pub(super) client: String,
@@ -84,6 +96,31 @@ pub(super) struct EventPage {
     pub(super) objects: Vec<(&'static str, Cut)>,
     /// The whole event.
     pub(super) json: Cut,
+}
+
+/// Where the event is in one destination's bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredCopy {
+    pub(super) bucket: String,
+    /// The key of the object; `None` if the event is not delivered, or the record has expired.
+    pub(super) key: Option<String>,
+    /// Whether the delivery was confirmed by nothing but the existence of its key.
+    pub(super) was_there: bool,
+    /// When the checkpoint that covers the event was signed.
+    pub(super) signed_at: Option<Timestamp>,
+}
+
+impl StoredCopy {
+    fn of((destination, delivery): &(Destination, Option<Delivery>), sequence: u64) -> Self {
+        let last = destination.checkpoints.last.as_ref();
+        let is_first = destination.first_sequence.is_none_or(|first| first <= sequence);
+        Self {
+            bucket: destination.bucket.to_string(),
+            key: delivery.as_ref().map(|delivery| delivery.key.clone()),
+            was_there: delivery.as_ref().is_some_and(|delivery| delivery.content.is_none()),
+            signed_at: last.filter(|last| is_first && last.sequence >= sequence).map(|last| last.at),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +214,7 @@ impl Changes {
 
 impl EventPage {
     /// `view` is the list that links to the event.
-    pub(super) fn of(detail: &Detail, view: &View) -> Self {
+    pub(super) fn of(detail: &Detail, deliveries: &[(Destination, Option<Delivery>)], view: &View) -> Self {
         let event = Event::of(&detail.line);
         let suffix = view.suffix(MAX_SUFFIX_BYTES);
         let href = |id: EventId| format!("/console/events/{}{suffix}", id.short());
@@ -220,6 +257,8 @@ impl EventPage {
             id: event.id.to_string(),
             sequence: event.id.sequence(),
             previous_hash: short(&event.whole.text_of("previousHash"), 80),
+            hash: LineHash::of(&detail.line.text).to_string(),
+            copies: deliveries.iter().map(|delivered| StoredCopy::of(delivered, event.id.sequence())).collect(),
             event_type: short(&event.event_type, 200),
             action: short(&event.action, 200),
             client: short(&event.client, 200),
@@ -341,6 +380,15 @@ impl EventPage {
                              in the next event."
                         }
                     }
+                    dt { "Hash" }
+                    dd {
+                        code { (self.hash) }
+                        p .hint { "The SHA-256 of this event's line. The next event contains it." }
+                    }
+                    @for copy in &self.copies {
+                        dt { "In the bucket " bdi { (copy.bucket) } }
+                        dd { (copy.render()) }
+                    }
                 }
             }
         }
@@ -359,6 +407,24 @@ impl EventPage {
                 } @else {
                     (ui::copyable(title, &json.text))
                 }
+            }
+        }
+    }
+}
+
+impl StoredCopy {
+    fn render(&self) -> Markup {
+        html! {
+            @match &self.key {
+                Some(key) => code .break { (key) },
+                None => span .hint { "Not delivered yet, or delivered more than 400 days ago." },
+            }
+            @if self.was_there {
+                p .hint { "The object was there already when it was put again. Only a checkpoint proves what it contains." }
+            }
+            @match self.signed_at {
+                Some(at) => p { "Covered by the signed checkpoint of " (ui::time(at)) "." },
+                None => p .hint { "No signed checkpoint covers it yet." },
             }
         }
     }
@@ -511,7 +577,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use crate::layout::Section;
 
     let shell = Shell::sample(Section::Events);
-    let event = |event: &Value| EventPage::of(&detail(event), &view("type=a&range=7d")).render(&shell);
+    let event = |event: &Value| EventPage::of(&detail(event), &[], &view("type=a&range=7d")).render(&shell);
     let with = |change: &dyn Fn(&mut Map<String, Value>)| {
         let mut changed = update();
         change(changed.as_object_mut().unwrap());
@@ -522,8 +588,21 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     };
     let mut almost_equal = state(1);
     almost_equal["new"] = json!(1);
+    let in_buckets = {
+        let at = Timestamp::from_millis(1_795_341_600_000);
+        let copy = |key: Option<&str>, was_there, signed_at| StoredCopy {
+            bucket: "acme-audit-events".to_owned(),
+            key: key.map(str::to_owned),
+            was_there,
+            signed_at,
+        };
+        let key = "audit/2026-11/22/2026-11-22T10-00-00-000Z-k3x9a0bq.json";
+        let copies = vec![copy(Some(key), false, Some(at)), copy(Some(key), true, None), copy(None, false, None)];
+        EventPage { copies, ..EventPage::of(&detail(&update()), &[], &view("")) }.render(&shell)
+    };
     let mut samples = vec![
         ("event", event(&update())),
+        ("event: in buckets", in_buckets),
         (
             "event: recorded by Annals",
             event(&json!({"recordedBy": "annals", "action": "READ", "type": "audit.read",

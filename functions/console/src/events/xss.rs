@@ -107,7 +107,7 @@ fn values_never_become_markup_or_links() {
         };
         [
             newest(&query, vec![line_of(1, &event)], true, timeline).render(&shell).into_string(),
-            EventPage::of(&detail(&event), &view(&query)).render(&shell).into_string(),
+            EventPage::of(&detail(&event), &[], &view(&query)).render(&shell).into_string(),
         ]
     };
     let plain = pages("plain");

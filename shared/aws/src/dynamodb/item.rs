@@ -27,6 +27,7 @@ pub(super) const LISTED: [&str; 5] = [NEXT_SEQUENCE, PENDING, RETRY_AT, FAILURE_
 pub(super) const FAILURE_CODE: &str = "failureCode";
 pub(super) const LAG_FROM: &str = "lagFrom";
 pub(super) const NEXT_SEQUENCE: &str = "nextSequence";
+/// Whether a delivery is unfinished; or, if none is, the time when a checkpoint is due.
 pub(super) const PENDING: &str = "pending";
 pub(super) const RETRY_AT: &str = "retryAt";
 /// The number of changes of an item of the registry.

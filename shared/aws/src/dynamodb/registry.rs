@@ -19,7 +19,7 @@ use std::{
 
 use annals_core::{
     destination::{
-        Content, Delivery, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings,
+        Checkpoints, Content, Delivery, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings,
         advice::Advice,
         connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
@@ -54,8 +54,16 @@ use super::{
 const SHARDS: u64 = 8;
 /// How long the result of a connection test is kept.
 const CONNECTION_TEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The most that the clocks of two functions differ.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5 * 60);
+/// How many deliveries a search reads at once.
+const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const CHECKPOINT_LAST: &str = "checkpointLast";
+const CHECKPOINT_BEGUN: &str = "checkpointBegun";
+const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
+const CHECKPOINT_DUE: &str = "checkpointDue";
 /// The attribute with the result of a connection test, as JSON.
 const CONNECTION_TEST_REPORT: &str = "report";
 /// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
@@ -201,7 +209,6 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     let settings = &destination.settings;
     let mut item = Builder::default()
         .number(NEXT_SEQUENCE, destination.next_sequence)
-        .flag(PENDING, destination.intent.is_some() || destination.replay.is_some())
         .time_if(RETRY_AT, failing.map(|failing| failing.retry_at))
         .text("bucket", &destination.bucket)
         .text("roleArn", &destination.role_arn)
@@ -218,6 +225,12 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .time_if("lastSuccess", destination.progress.last_success)
         .time_if(LAG_FROM, destination.progress.lag_from)
         .number(VERSION, destination.version);
+    // What planning needs to know fits into one attribute of the index.
+    item = match destination.checkpoints.due_at {
+        Some(due) if destination.intent.is_none() && destination.replay.is_none() => item.time(PENDING, due),
+        _ => item.flag(PENDING, destination.intent.is_some() || destination.replay.is_some()),
+    };
+    item = checkpoint_attributes(item, &destination.checkpoints)?;
     if destination.is_active() {
         item = item
             .text(GROUP, format!("active#{}", shard(&destination.id)))
@@ -256,6 +269,36 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     let mut item = item.build();
     item.extend(destination_key(&destination.organisation, &destination.id));
     Ok(item)
+}
+
+/// Adds the state of checkpoints. Each part is JSON.
+fn checkpoint_attributes(item: Builder, checkpoints: &Checkpoints) -> Result<Builder, StoreError> {
+    let Checkpoints { last, begun, unsigned, due_at } = checkpoints;
+    Ok(item
+        .text_if(CHECKPOINT_LAST, last.as_ref().map(to_json).transpose()?)
+        .text_if(CHECKPOINT_BEGUN, begun.as_ref().map(to_json).transpose()?)
+        .text_if(CHECKPOINT_UNSIGNED, unsigned.as_ref().map(to_json).transpose()?)
+        .time_if(CHECKPOINT_DUE, *due_at))
+}
+
+fn read_checkpoints(item: &Item) -> Result<Checkpoints, StoreError> {
+    Ok(Checkpoints {
+        last: from_json_if(item, CHECKPOINT_LAST)?,
+        begun: from_json_if(item, CHECKPOINT_BEGUN)?,
+        unsigned: from_json_if(item, CHECKPOINT_UNSIGNED)?,
+        due_at: item.time_if(CHECKPOINT_DUE)?,
+    })
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Broken(error.into()))
+}
+
+fn from_json_if<T: serde::de::DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
+    match item.text(name) {
+        Ok(json) => serde_json::from_str(json).map(Some).map_err(|_| malformed(name)),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Returns the parts of `advice` as JSON. Returns `None` if the advice is only text.
@@ -407,17 +450,23 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             lost,
             lag_from: item.time_if(LAG_FROM)?,
         },
+        checkpoints: read_checkpoints(item)?,
         version: item.number(VERSION)?,
     })
 }
 
 fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
+    let (pending, checkpoint_due) = match item.time(PENDING) {
+        Ok(due) => (false, Some(due)),
+        Err(_) => (item.flag(PENDING)?, None),
+    };
     let (organisation, id) = item.text(GROUP_SORT)?.split_once('#').ok_or_else(|| malformed(GROUP_SORT))?;
     Ok(ActiveDestination {
         organisation: organisation.parse().map_err(|_| malformed(GROUP_SORT))?,
         id: id.parse().map_err(|_| malformed(GROUP_SORT))?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
-        pending: item.flag(PENDING)?,
+        pending,
+        checkpoint_due,
         retry_at: item.time_if(RETRY_AT)?,
         failure: item.text(FAILURE_CODE).ok().map(FailureCode::named),
         lag_from: item.time_if(LAG_FROM)?,
@@ -495,7 +544,7 @@ pub(super) fn connection_test_key(organisation: &OrganisationId, id: &Destinatio
 }
 
 impl DynamoStore {
-    async fn get(&self, key: Attributes, consistency: Consistency) -> Result<Option<Item>, StoreError> {
+    pub(super) async fn get(&self, key: Attributes, consistency: Consistency) -> Result<Option<Item>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -772,6 +821,42 @@ impl Registry for DynamoStore {
             }
         }
         Ok(found.into_values().collect())
+    }
+
+    async fn delivery_of(
+        &self,
+        organisation: &OrganisationId,
+        id: &DestinationId,
+        sequence: u64,
+        recorded_at: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        // An event is delivered after it was recorded, usually within ten minutes. Replays can lie between.
+        let from = format!("{:015}", recorded_at.minus(CLOCKS_DIFFER_BY).as_millis());
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.registry)
+                .key_condition_expression("pk = :pk AND sk >= :from")
+                .expression_attribute_values(":pk", AttributeValue::S(deliveries_key(organisation, id)))
+                .expression_attribute_values(":from", AttributeValue::S(from.clone()))
+                .set_exclusive_start_key(start)
+                .limit(DELIVERIES_PAGE)
+                .send()
+                .await
+                .map_err(store_error)?;
+            for item in answer.items.unwrap_or_default() {
+                let delivery = read_delivery(&Item(item), organisation, id)?;
+                if delivery.replay.is_none() && delivery.last >= sequence {
+                    return Ok((delivery.first <= sequence).then_some(delivery));
+                }
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(None);
+            }
+        }
     }
 
     async fn save_connection_test(

@@ -8,11 +8,12 @@ use super::{Actor, Administration, AdministrationError, DestinationInput, Record
 use crate::{
     change::{Change, Conflict},
     destination::{
-        Delivery, Destination, DestinationId, Progress, Region, Replay,
+        Checkpoints, Delivery, Destination, DestinationId, Progress, Region, Replay,
         connection_test::{ConnectionTestReport, Step, test_connection},
         sink::{ObjectSink, Target},
     },
     entropy::{self, BASE36},
+    id::EventId,
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
 };
@@ -62,6 +63,7 @@ impl Administration {
             intent: None,
             replay: None,
             progress: Progress { lag_from: Some(now), ..Progress::default() },
+            checkpoints: Checkpoints::default(),
             version: 1,
         };
         let event = Recorded {
@@ -280,6 +282,23 @@ impl Administration {
         limit: usize,
     ) -> Result<Vec<Delivery>, AdministrationError> {
         Ok(self.registry.deliveries(&destination.organisation, &destination.id, limit).await?)
+    }
+
+    /// Returns the organisation's destinations, each with the delivery that contains the event `id`, if it is delivered.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn deliveries_of(
+        &self,
+        organisation: &OrganisationId,
+        id: EventId,
+    ) -> Result<Vec<(Destination, Option<Delivery>)>, AdministrationError> {
+        let destinations = self.registry.destinations(organisation).await?;
+        let deliveries = destinations.iter().map(|destination| {
+            self.registry.delivery_of(organisation, &destination.id, id.sequence(), id.recorded_at())
+        });
+        let deliveries = futures_util::future::try_join_all(deliveries).await?;
+        Ok(destinations.into_iter().zip(deliveries).collect())
     }
 
     /// Returns the result of the last connection test, if it is not older than about 30 days.

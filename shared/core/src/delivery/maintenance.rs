@@ -45,7 +45,9 @@ impl Shipping {
                 let ActiveDestination { organisation, next_sequence, .. } = destination;
                 let expired = !self.log.reaches(organisation, *next_sequence).await?
                     && self.log.tail(organisation).await?.last >= *next_sequence;
-                Ok::<_, StoreError>(expired.then(|| ShipOrder { pending: true, ..ShipOrder::from(destination) }))
+                Ok::<_, StoreError>(
+                    expired.then(|| ShipOrder { pending: true, ..ShipOrder::of(destination, self.clock.now()) }),
+                )
             });
             let orders = futures_util::future::try_join_all(tasks).await?;
             self.queue.send(&orders.into_iter().flatten().collect::<Vec<_>>()).await?;

@@ -37,7 +37,7 @@ impl Shipping {
             active.iter().filter(|destination| is_due(destination.retry_at)).collect();
         // Destinations that failed last time may be slow: the others go first.
         planned.sort_by_key(|destination| destination.retry_at.is_some());
-        let orders: Vec<ShipOrder> = planned.into_iter().map(ShipOrder::from).collect();
+        let orders: Vec<ShipOrder> = planned.into_iter().map(|active| ShipOrder::of(active, now)).collect();
         // A shipper reports the lag of the destinations that it ships. So every log is read only while shippers are
         // behind or do not run, or if the state of the queue is unknown.
         let is_busy = self.queue.is_busy().await.unwrap_or(true);

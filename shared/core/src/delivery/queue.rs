@@ -7,7 +7,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{log::store::StoreError, registry::ActiveDestination};
+use crate::{log::store::StoreError, registry::ActiveDestination, time::Timestamp};
 
 /// The order to ship to one destination. It can be received more than once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,18 +19,20 @@ pub struct ShipOrder {
     pub destination: String,
     /// The sequence to deliver next, at the time of planning. If no such event exists, there is nothing to do.
     pub next_sequence: u64,
-    /// Whether there is something to do even if no new event exists: a delivery is unfinished, or the events that waited
-    /// have expired.
+    /// Whether there is something to do even if no new event exists: a delivery is unfinished, a checkpoint is due, or the
+    /// events that waited have expired.
     pub pending: bool,
 }
 
-impl From<&ActiveDestination> for ShipOrder {
-    fn from(active: &ActiveDestination) -> Self {
+impl ShipOrder {
+    /// Returns the order to ship to a destination at `now`.
+    #[must_use]
+    pub fn of(active: &ActiveDestination, now: Timestamp) -> Self {
         Self {
             organisation: active.organisation.to_string(),
             destination: active.id.to_string(),
             next_sequence: active.next_sequence,
-            pending: active.pending,
+            pending: active.pending || active.checkpoint_due.is_some_and(|due| due <= now),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     ops::{ControlFlow, RangeInclusive},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -29,11 +30,11 @@ use crate::{
 use super::{
     load::{Holes, Load, Loading},
     object_key,
-    ship::{ShipError, ShipOutcome, Shipping, is_outside_annals},
+    ship::{ShipError, ShipOutcome, ShipPolicy, Shipping, Signed, is_outside_annals},
 };
 
 pub(super) struct DestinationRun<'a> {
-    shipping: &'a Shipping,
+    pub(super) shipping: &'a Shipping,
     pub(super) organisation: Organisation,
     pub(super) destination: Destination,
     /// The last sequence of the log, if it was read.
@@ -41,10 +42,12 @@ pub(super) struct DestinationRun<'a> {
     pub(super) deliveries: Vec<Delivery>,
     /// The time from which lag counts.
     pub(super) lag_from: Option<Timestamp>,
+    /// What became of the checkpoint that was due.
+    pub(super) checkpoint: Option<Signed>,
 }
 
 /// Why a run stops.
-enum Stop {
+pub(super) enum Stop {
     Ended(ShipOutcome),
     Failed(ShipError),
 }
@@ -93,14 +96,23 @@ impl<'a> DestinationRun<'a> {
         destination: Destination,
         lag_from: Option<Timestamp>,
     ) -> Self {
-        Self { shipping, organisation, destination, tail: None, deliveries: Vec::new(), lag_from }
+        Self { shipping, organisation, destination, tail: None, deliveries: Vec::new(), lag_from, checkpoint: None }
     }
 
     pub(super) async fn run(&mut self) -> Result<ShipOutcome, ShipError> {
         let Err(stop) = self.deliver_until_stopped().await;
-        match stop {
-            Stop::Ended(outcome) => Ok(outcome),
-            Stop::Failed(error) => Err(error),
+        let outcome = match stop {
+            Stop::Ended(outcome) => outcome,
+            Stop::Failed(error) => return Err(error),
+        };
+        // A bucket that refuses events refuses a checkpoint, too.
+        if !matches!(outcome, ShipOutcome::UpToDate | ShipOutcome::OutOfTime) {
+            return Ok(outcome);
+        }
+        match self.sign_deliveries().await {
+            Ok(()) => Ok(outcome),
+            Err(Stop::Ended(outcome)) => Ok(outcome),
+            Err(Stop::Failed(error)) => Err(error),
         }
     }
 
@@ -218,7 +230,7 @@ impl<'a> DestinationRun<'a> {
     }
 
     /// Returns the last sequence of the log. It may have been read earlier in this run.
-    async fn tail(&mut self) -> Result<u64, StoreError> {
+    pub(super) async fn tail(&mut self) -> Result<u64, StoreError> {
         if let Some(tail) = self.tail {
             return Ok(tail);
         }
@@ -286,6 +298,11 @@ impl<'a> DestinationRun<'a> {
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
         destination.first_sequence.get_or_insert(destination.next_sequence);
         destination.deliveries += 1;
+        if self.shipping.signing.is_some() {
+            // If this run ends before it signs, the next tick does.
+            let retry_at = destination.checkpoints.unsigned.as_ref().map(|unsigned| unsigned.retry_at);
+            destination.checkpoints.due_at = Some(retry_at.unwrap_or(now));
+        }
         advance(&mut destination, lane, intent.last);
         destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
         // A backlog from outside Annals ends with the first object whose events were all recorded after the object
@@ -345,9 +362,7 @@ impl<'a> DestinationRun<'a> {
         let code = failure.code;
         let before = self.destination.progress.failing.as_ref();
         let attempts = before.map_or(0, |failing| failing.attempts) + 1;
-        let longest = shipping.policy.backoff_first.saturating_mul(1 << (attempts - 1).min(16));
-        let half = longest.min(shipping.policy.backoff_cap) / 2;
-        let retry_at = now.plus(half + entropy::jitter(&*shipping.entropy, half));
+        let retry_at = now.plus(backoff(shipping, attempts));
         let since = before.map_or(now, |failing| failing.since);
         let mut destination = self.next_version();
         destination.progress.failing = Some(Failing { failure, since, attempts, retry_at });
@@ -387,18 +402,26 @@ impl<'a> DestinationRun<'a> {
         Ok(())
     }
 
-    fn next_version(&self) -> Destination {
+    pub(super) fn next_version(&self) -> Destination {
         Destination { version: self.destination.version + 1, ..self.destination.clone() }
     }
 
     /// Stops the run if somebody else has changed the destination.
-    async fn save(&mut self, destination: Destination, delivery: Option<&Delivery>) -> Result<(), Stop> {
+    pub(super) async fn save(&mut self, destination: Destination, delivery: Option<&Delivery>) -> Result<(), Stop> {
         if !self.shipping.registry.save_progress(&destination, delivery).await? {
             return Err(ShipOutcome::Superseded.into());
         }
         self.destination = destination;
         Ok(())
     }
+}
+
+/// Returns the pause after `attempts` failures in a row: half of the longest, and a random part of the other half.
+pub(super) fn backoff(shipping: &Shipping, attempts: u32) -> Duration {
+    let ShipPolicy { backoff_first, backoff_cap, .. } = shipping.policy;
+    let longest = backoff_first.saturating_mul(1 << attempts.saturating_sub(1).min(16));
+    let half = longest.min(backoff_cap) / 2;
+    half + entropy::jitter(&*shipping.entropy, half)
 }
 
 /// Lets the destination continue after the event `last`.

@@ -352,7 +352,7 @@ fn encode_query(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        destination::{Progress, Settings},
+        destination::{Checkpoints, Progress, Settings},
         organisation::{Plan, RetentionDays},
         time::Timestamp,
     };
@@ -390,6 +390,7 @@ mod tests {
             intent: None,
             replay: None,
             progress: Progress::default(),
+            checkpoints: Checkpoints::default(),
             version: 1,
         }
     }

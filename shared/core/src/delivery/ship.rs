@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     destination::{
-        Delivery, DestinationId, Progress,
+        Delivery, DestinationId, LastCheckpoint, Progress, Unsigned,
         failure::{FailureCode, RemediedBy},
         sink::ObjectSink,
     },
@@ -19,6 +19,7 @@ use crate::{
         store::{Consistency, StoreError},
     },
     organisation::OrganisationId,
+    proof::signing::Signing,
     registry::Registry,
     time::{Clock, Timestamp},
 };
@@ -61,6 +62,19 @@ pub struct ShipReport {
     /// The age of the oldest event that waits for delivery, in seconds; 0 if none waits. `None` if it waits for the
     /// customer, if somebody else has taken over, or if it is unknown.
     pub lag_seconds: Option<u64>,
+    /// What became of the checkpoint that was due; `None` if none was.
+    pub checkpoint: Option<Signed>,
+}
+
+/// What became of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signed {
+    Put(LastCheckpoint),
+    Failed {
+        unsigned: Unsigned,
+        /// The time since the first failure in a row, in seconds. `None` if the operator of Annals can do nothing.
+        seconds: Option<u64>,
+    },
 }
 
 /// How shipping to one destination ended.
@@ -99,6 +113,7 @@ pub struct Shipping {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) policy: ShipPolicy,
+    pub(super) signing: Option<Arc<Signing>>,
 }
 
 impl Shipping {
@@ -112,7 +127,13 @@ impl Shipping {
         entropy: Arc<dyn Entropy>,
         policy: ShipPolicy,
     ) -> Self {
-        Self { log, registry, queue, sink, clock, entropy, policy }
+        Self { log, registry, queue, sink, clock, entropy, policy, signing: None }
+    }
+
+    /// Signs what is delivered. Without it, nothing is signed.
+    #[must_use]
+    pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
+        Self { signing, ..self }
     }
 
     /// Delivers the new events of one destination, object by object.
@@ -125,7 +146,7 @@ impl Shipping {
         let id: DestinationId = order.destination.parse().map_err(|_| ShipError::BadOrder)?;
         let report = |outcome| {
             let lag_seconds = (outcome == ShipOutcome::UpToDate).then_some(0);
-            Ok(ShipReport { outcome, deliveries: Vec::new(), lag_seconds })
+            Ok(ShipReport { outcome, deliveries: Vec::new(), lag_seconds, checkpoint: None })
         };
         if !order.pending && !self.log.reaches(&organisation, order.next_sequence).await? {
             return report(ShipOutcome::UpToDate);
@@ -144,7 +165,7 @@ impl Shipping {
         };
         let mut run = DestinationRun::new(self, organisation, destination, lag_from);
         let outcome = run.run().await?;
-        let DestinationRun { organisation, destination, deliveries, lag_from, .. } = run;
+        let DestinationRun { organisation, destination, deliveries, lag_from, checkpoint, .. } = run;
         let lag_seconds = match outcome {
             ShipOutcome::UpToDate => Some(0),
             ShipOutcome::Failing(code) if is_outside_annals(code) => None,
@@ -153,7 +174,7 @@ impl Shipping {
             }
             ShipOutcome::Gone | ShipOutcome::Superseded => None,
         };
-        Ok(ShipReport { outcome, deliveries, lag_seconds })
+        Ok(ShipReport { outcome, deliveries, lag_seconds, checkpoint })
     }
 
     /// Returns the age of the event at `next_sequence`, in seconds, counted from the later of its recording and `from`.

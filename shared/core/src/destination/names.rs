@@ -157,6 +157,18 @@ impl FromStr for KeyPrefix {
     }
 }
 
+impl serde::Serialize for KeyPrefix {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for KeyPrefix {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The name of an AWS region, such as `eu-central-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region(String);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::DestinationId;
-use crate::{log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
+use crate::{hash::LineHash, organisation::OrganisationId, time::Timestamp};
 
 /// One object that was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -165,6 +165,16 @@ pub struct SinkError {
 }
 
 impl SinkError {
+    /// Returns whether nothing can have been stored: AWS refused the call, or no connection was made.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match (&self.call, &self.reason) {
+            (Call::AssumeRole, _) | (_, Reason::NotResolved | Reason::Refused | Reason::TlsFailed) => true,
+            (_, Reason::Answered { status, .. }) => (300..500).contains(status) && *status != 408,
+            (_, Reason::TimedOut | Reason::NotConnected) => false,
+        }
+    }
+
     /// Returns the bucket's region, if the answer names a region in the role's partition other than that of `target`.
     #[must_use]
     pub fn learnt_region(&self, target: &Target) -> Option<Region> {

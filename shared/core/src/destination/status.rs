@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{
     Destination,
+    checkpoints::Unsigned,
     progress::{Failing, Lost},
 };
 use crate::time::Timestamp;
@@ -14,6 +15,8 @@ pub struct Status<'a> {
     pub state: State<'a>,
     /// What expired before its delivery was confirmed. Not shown while delivery is off.
     pub lost: Option<&'a Lost>,
+    /// Set if what was delivered could not be signed. Not shown while delivery is off.
+    pub unsigned: Option<&'a Unsigned>,
 }
 
 /// What delivery to a destination is doing.
@@ -49,7 +52,11 @@ impl Destination {
 
     #[must_use]
     pub fn status(&self) -> Status<'_> {
-        Status { state: self.state(), lost: self.progress.lost.as_ref().filter(|_| self.is_active()) }
+        Status {
+            state: self.state(),
+            lost: self.progress.lost.as_ref().filter(|_| self.is_active()),
+            unsigned: self.checkpoints.unsigned.as_ref().filter(|_| self.is_active()),
+        }
     }
 }
 
@@ -113,6 +120,11 @@ impl fmt::Display for Status<'_> {
                 (first, last) => write!(f, "numbers {first} to {last}")?,
             }
             write!(f, ", noticed at {noticed_at}.")?;
+        }
+        if let Some(Unsigned { since, detail, .. }) = self.unsigned {
+            let ends = self.lost.is_some() || matches!(self.state, State::Failing { .. });
+            let separator = if ends { "" } else { "." };
+            write!(f, "{separator} What was delivered since {since} is not signed yet: {detail}")?;
         }
         Ok(())
     }

@@ -5,8 +5,7 @@
 
 use std::{fmt, io};
 
-use sha2::{Digest as _, Sha256};
-
+pub use crate::hash::LineHash;
 use crate::{
     event::{self, Body},
     id::EventId,
@@ -22,33 +21,6 @@ pub const MAX_ENCODED_BYTES: usize = 380 * 1024;
 /// The maximum size of a segment's bodies before encoding, which is the minimum that one read keeps in memory. The body of
 /// the largest event is smaller.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
-
-/// The SHA-256 of a line's bytes without its newline.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LineHash(pub [u8; 32]);
-
-impl LineHash {
-    /// The previous hash of the first line of a log.
-    pub const ORIGIN: Self = Self([0; 32]);
-
-    #[must_use]
-    pub fn of(line: &str) -> Self {
-        Self(Sha256::digest(line.as_bytes()).into())
-    }
-}
-
-/// 64 hexadecimal digits, as `sha256sum` prints them.
-impl fmt::Display for LineHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for LineHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// 16 random bytes that identify an append, so that a writer recognises its own write after the answer was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -278,6 +250,8 @@ const DICTIONARY_1: &[u8] = br#""ADMIN""SYSTEM""CLI""SIGNUP""ACL_GRANT""ACL_REVO
 mod tests {
     use proptest::prelude::*;
 
+    use sha2::Digest as _;
+
     use super::*;
     use crate::{
         event::{Layout, MAX_EVENT_BYTES, parse},
@@ -421,6 +395,6 @@ mod tests {
 
     #[test]
     fn the_dictionary_never_changes() {
-        insta::assert_snapshot!(hex::encode(Sha256::digest(DICTIONARY_1)), @"9746e0fa83ebebb3d06cec393830cbfd237447a02510889974e63e9105af7999");
+        insta::assert_snapshot!(hex::encode(sha2::Sha256::digest(DICTIONARY_1)), @"9746e0fa83ebebb3d06cec393830cbfd237447a02510889974e63e9105af7999");
     }
 }

@@ -26,6 +26,7 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, Order, StoreError},
     },
     organisation::OrganisationId,
+    proof::signer::SignerFault,
     time::Clock as _,
     token::TokenHash,
 };
@@ -42,6 +43,7 @@ use annals_tests::{
         ports::{Below, Decorated, Decorator, Ports},
         world::{BATCH, HOME, World, platform, region},
     },
+    signer::MemorySigner,
 };
 use async_trait::async_trait;
 use axum::{Router, body::Body};
@@ -96,6 +98,10 @@ pub(crate) enum Fault {
     RegistryReadsThrottled,
     /// The same of writes.
     RegistryWritesThrottled,
+    /// The shipper may no longer use the signing key.
+    SigningDenied,
+    /// The signing key fails for a moment.
+    SigningThrottledOnce,
     /// One customer's bucket is deleted.
     BucketMissing,
     /// One customer's role no longer trusts Annals.
@@ -114,6 +120,7 @@ pub(crate) enum Fault {
 
 /// The first minute of the fault.
 pub(crate) const BEGIN: u64 = 300;
+const SIGNING_KEY: &str = "signing-key";
 const CUSTOMERS: [&str; 3] = ["acme", "globex", "umbrella"];
 
 impl Fault {
@@ -213,6 +220,7 @@ struct Days {
     world: World,
     to_shipper: Arc<Decorated<Between>>,
     to_api: Arc<Decorated<Between>>,
+    signer: Arc<MemorySigner>,
     shipping: Shipping,
     administration: Administration,
     log: Arc<Log>,
@@ -241,6 +249,7 @@ impl Days {
         let world = World::new(sample::START, |_| MemoryStore::new(), MemoryQueue::new);
         let (to_shipper, to_api) = (Between::new(world.ports()), Between::new(world.ports()));
         let clock = world.clock.clone();
+        let signer = MemorySigner::new();
         let entropy = SeededEntropy::new(7);
         let log = Arc::new(Log::new(to_shipper.clone(), clock.clone(), entropy.fork(), AppendPolicy::default()));
         let shipping = Shipping::new(
@@ -251,7 +260,8 @@ impl Days {
             clock.clone(),
             entropy.fork(),
             ShipPolicy::default(),
-        );
+        )
+        .with_signing(Some(signer.signing(SIGNING_KEY, world.store.clone(), clock.clone())));
         let customers = Arc::new(Log::new(world.ports(), clock.clone(), entropy.fork(), AppendPolicy::default()));
         let administration = Administration::new(customers, world.ports(), clock.clone(), entropy.fork());
         let service = sample::service();
@@ -262,6 +272,7 @@ impl Days {
             world,
             to_shipper,
             to_api,
+            signer,
             shipping,
             administration,
             log,
@@ -370,6 +381,8 @@ impl Days {
             Fault::QueueRefuses => self.to_shipper.0.trouble().failing_calls.extend(["send", "is_busy"]),
             Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("advance_anchor"),
             Fault::OurRoleDenied => self.to_shipper.0.trouble().denied = true,
+            Fault::SigningDenied => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Denied)),
+            Fault::SigningThrottledOnce => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Throttled)),
             Fault::LogUnreadable => self.to_shipper.0.trouble().unreadable = Some(victim.organisation),
             Fault::StoreGoneForTheApi => self.to_api.0.trouble().all_calls_fail = true,
             Fault::PoisonOrder => {
@@ -402,6 +415,7 @@ impl Days {
     async fn repair(&mut self) {
         *self.to_shipper.0.trouble() = Trouble::default();
         *self.to_api.0.trouble() = Trouble::default();
+        self.signer.set_fault(SIGNING_KEY, None);
         for destination in &self.destinations {
             self.world.buckets.set_condition(&destination.bucket, Condition::Working);
             self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);

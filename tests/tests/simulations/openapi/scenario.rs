@@ -164,6 +164,10 @@ async fn reading(world: &mut World, tokens: &Tokens) {
         world.show(ask(world, "get", "AuditStats").query("since=2026-11-22&interval=hour"), 200).await;
         world.show(ask(world, "get", "AuditStats").query("by=colour"), 400).await;
         world.show(ask(world, "get", "AuditTail"), 200).await;
+        world.show(ask(world, "get", "AuditCheckpoint"), 200).await;
+        world.wait(2 * MINUTE);
+        world.show_unsigned(ask(world, "get", "AuditCheckpoint"), 503).await;
+        world.show_without_signing(ask(world, "get", "AuditCheckpoint"), 404).await;
         world.show(ask(world, "get", "AuditEvent"), 200).await;
     }
 }
@@ -190,6 +194,9 @@ async fn destinations(world: &mut World, tokens: &Tokens) {
     world.tick().await;
     world.show(ask(world, "getDestination").named("failing"), 200).await;
     world.buckets.set_trust(&ROLE.parse().unwrap(), trust);
+    world.wait(70 * MINUTE);
+    world.tick_unsigned().await;
+    world.show(ask(world, "getDestination").named("unsigned"), 200).await;
     world.wait(70 * MINUTE);
     world.tick().await;
     world.show(ask(world, "getDestination").named("sent"), 200).await;
@@ -250,6 +257,11 @@ async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
 
 async fn service(world: &mut World) {
     world.show(world.ask("getHealth"), 200).await;
+    let keys = |world: &World| world.ask("getKeys");
+    world.show(keys(world), 200).await;
+    world.show_unsigned(keys(world), 503).await;
+    world.show_under(Fault::Unsent, keys(world), 503).await;
+    world.show_under(Fault::Broken, keys(world), 500).await;
     // The whole document would contain itself.
     world.show_description().await;
 }

@@ -16,6 +16,7 @@ use annals_core::{
     },
     destination::connection_test::TEST_OBJECT_NAME,
     organisation::OrganisationId,
+    proof::{signer::SignerFault, store::ProofStore},
     registry::Registry,
     service::ServiceSettings,
     time::Clock as _,
@@ -32,6 +33,7 @@ use annals_tests::{
     memory::MemoryStore,
     queue::MemoryQueue,
     sample::START,
+    signer::MemorySigner,
 };
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{Request, header};
@@ -180,6 +182,8 @@ impl Ask {
     }
 }
 
+const SIGNING_KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
 pub(crate) struct World {
     pub(crate) operations: Vec<Described>,
     pub(crate) exchanges: Vec<Exchange>,
@@ -192,6 +196,11 @@ pub(crate) struct World {
     router: Router,
     /// The same with the lowest rate limits.
     strict: Router,
+    /// The same without a signing key.
+    unsigned: Router,
+    /// Makes a router that has used its signing key for nothing yet.
+    cold: Box<dyn Fn() -> Router>,
+    signer: Arc<MemorySigner>,
     shipping: Shipping,
     queue: Arc<MemoryQueue>,
 }
@@ -212,13 +221,19 @@ impl World {
         };
         let platform = TokenHash::of(PLATFORM_TOKEN);
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.fork(), platform, service);
+        let signer = MemorySigner::new();
         let api = api.with_rate_limits(RateLimits::NONE);
         let buckets = MemoryBuckets::new(clock.clone(), "us-east-1".parse().unwrap());
-        let router = |api: Services| {
+        let signing = {
+            let (signer, store, clock) = (Arc::clone(&signer), Arc::clone(&store), clock.clone());
+            move || signer.signing(SIGNING_KEY, store.clone() as Arc<dyn ProofStore>, clock.clone())
+        };
+        let sink = buckets.clone();
+        let router = move |api: Services| {
             let test = TestConnectionState {
                 services: api.clone(),
                 embedding: Embedding::default(),
-                sink: buckets.clone(),
+                sink: sink.clone(),
                 object_name: TEST_OBJECT_NAME.to_owned(),
             };
             annals_api::router(api).merge(annals_test_connection::add(Router::new()).with_state(test))
@@ -234,12 +249,17 @@ impl World {
             clock.clone(),
             entropy.fork(),
             ShipPolicy::default(),
-        );
+        )
+        .with_signing(Some(signing()));
+        let cold = router.clone();
         Self {
             operations,
             exchanges: Vec::new(),
-            router: router(api.clone()),
-            strict: router(api.with_rate_limits(limits)),
+            router: router(api.clone().with_signing(Some(signing()))),
+            strict: router(api.clone().with_signing(Some(signing())).with_rate_limits(limits)),
+            unsigned: router(api.clone()),
+            cold: Box::new(move || cold(api.clone().with_signing(Some(signing())))),
+            signer,
             buckets,
             defaults: BTreeMap::new(),
             store: memory,
@@ -285,6 +305,13 @@ impl World {
         }
     }
 
+    /// Ticks while the signing key cannot be used.
+    pub(crate) async fn tick_unsigned(&self) {
+        self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Denied));
+        self.tick().await;
+        self.signer.set_fault(SIGNING_KEY, None);
+    }
+
     /// Makes a call and keeps it as an example unless there is one of that name. Returns the body of the answer.
     pub(crate) async fn show(&mut self, ask: Ask, status: u16) -> Value {
         let answered = Self::call(&self.router, &ask).await;
@@ -316,8 +343,22 @@ impl World {
     /// Makes a call while every call of the store has `fault`.
     pub(crate) async fn show_under(&mut self, fault: Fault, ask: Ask, status: u16) -> Value {
         *self.condition.lock().unwrap() = Some(fault);
-        let answered = Self::call(&self.router, &ask).await;
+        let answered = Self::call(&(self.cold)(), &ask).await;
         *self.condition.lock().unwrap() = None;
+        self.keep(ask, status, answered)
+    }
+
+    /// Makes a call while the signing key cannot be used.
+    pub(crate) async fn show_unsigned(&mut self, ask: Ask, status: u16) -> Value {
+        self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Unavailable));
+        let answered = Self::call(&(self.cold)(), &ask).await;
+        self.signer.set_fault(SIGNING_KEY, None);
+        self.keep(ask, status, answered)
+    }
+
+    /// Makes a call to a deployment without a signing key.
+    pub(crate) async fn show_without_signing(&mut self, ask: Ask, status: u16) -> Value {
+        let answered = Self::call(&self.unsigned, &ask).await;
         self.keep(ask, status, answered)
     }
 
