@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (tail, bytes) = deliver(folder.path(), events)?;
     let began = Instant::now();
-    let expected = Expectation { first: Some(1), tail: Some(tail), organisation: None };
+    let expected = Expectation { first: Some(1), tail: Some(tail), ..Expectation::default() };
     let report = verify(&Folder::new(folder.path(), ""), &expected)?;
     let took = began.elapsed();
     let memory = peak_memory_kb();
@@ -92,7 +92,16 @@ fn deliver(folder: &Path, events: u64) -> anyhow::Result<(Tail, u64)> {
         file.flush()?;
         first += OBJECT;
     }
-    Ok((Tail { sequence: events, id: last, hash, timestamp: None, fetched: Fetched::Earlier }, bytes))
+    let tail = Tail {
+        sequence: events,
+        id: last,
+        organisation: None,
+        hash,
+        timestamp: None,
+        fetched: Fetched::Earlier,
+        note: None,
+    };
+    Ok((tail, bytes))
 }
 
 /// Returns a line of about 600 bytes.

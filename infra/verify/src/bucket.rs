@@ -15,6 +15,8 @@ use crate::source::{Source, SourceError};
 
 /// Objects read in parallel for each core: most of the time a reader waits for the network.
 const READERS_PER_CORE: usize = 8;
+/// The region to ask for a bucket's region if the environment has none.
+const ANY_REGION: Region = Region::from_static("us-east-1");
 
 /// The objects of a bucket whose keys begin with a prefix.
 #[derive(Debug)]
@@ -26,9 +28,10 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Prepares a client for the bucket `name`. Sends no request.
+    /// Prepares a client for the bucket `name`.
     ///
-    /// Default region: the environment's. Default credentials: the SDK's default chain.
+    /// Default region: the bucket's, which S3 tells even to those whom it refuses everything else. Default credentials: the
+    /// SDK's default chain.
     ///
     /// # Errors
     /// Returns an error if the runtime cannot start its threads.
@@ -43,8 +46,25 @@ impl Bucket {
             let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile).build();
             loader = loader.profile_name(profile).credentials_provider(credentials);
         }
-        let client = Client::new(&runtime.block_on(loader.load()));
+        let config = runtime.block_on(loader.load());
+        let mut client = Client::new(&config);
+        if region.is_none() {
+            let config = aws_sdk_s3::config::Builder::from(&config);
+            let config = if client.config().region().is_some() { config } else { config.region(ANY_REGION) };
+            let bucket_region = runtime.block_on(bucket_region(&Client::from_conf(config.clone().build()), name));
+            let config = if let Some(region) = bucket_region { config.region(Region::new(region)) } else { config };
+            client = Client::from_conf(config.build());
+        }
         Ok(Self { runtime, client, name: name.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+/// Asks S3 for the region of a bucket (AWS, "HeadBucket": the response has the header also if it is a refusal). `None` if it
+/// cannot be learnt: then the first read says why.
+async fn bucket_region(client: &Client, name: &str) -> Option<String> {
+    match client.head_bucket().bucket(name).send().await {
+        Ok(response) => response.bucket_region().map(str::to_owned),
+        Err(error) => error.raw_response()?.headers().get("x-amz-bucket-region").map(str::to_owned),
     }
 }
 

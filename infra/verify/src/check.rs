@@ -2,13 +2,16 @@
 //! and if not, which of the two was changed. Phrases each problem; [`crate::report`] formats them.
 //!
 //! The checks, each in its own file: `chain` assembles the lines by sequence, `missing` explains what it lacks, `tail`
-//! compares its end with the tail, `copies` compares events that are in several objects, `order` checks the order of
+//! compares its end with the tail and with the state of an earlier run, `signed` compares it with checkpoints, `proven`
+//! says which lines are inside a proof, `copies` compares events that are in several objects, `order` checks the order of
 //! lines within an object. There is no order among objects: keys follow the clocks of several machines.
 
 mod chain;
 mod copies;
 mod missing;
 mod order;
+mod proven;
+mod signed;
 mod tail;
 
 use std::{
@@ -19,12 +22,15 @@ use std::{
 
 use annals_core::{log::segment::LineHash, organisation::OrganisationId};
 
+use self::{missing::Missing, proven::Point};
 use crate::{
-    Expectation, content,
+    Delivery, Expectation, ObjectKind, content,
     object::{Fault, Gap, Run, Summary},
     report::{Problem, ProblemKind, Report, grouped},
     source::{Source, SourceError},
+    state::SeenCheckpoint,
     tail::Tail,
+    trust::{self, Judgement, Note},
 };
 
 /// How many objects' line hashes are cached.
@@ -34,50 +40,58 @@ const CACHED_OBJECTS: usize = 4;
 #[derive(Debug)]
 pub struct DeliveredObject {
     pub key: String,
-    pub is_replay: bool,
+    pub kind: ObjectKind,
     pub summary: Summary,
 }
 
-/// Checks `objects`. The report also contains `problems`, which were found before.
+/// Checks what was read from `source`.
 ///
 /// # Errors
 /// Returns an error if an object must be read again and cannot be.
-pub fn check(
-    source: &dyn Source,
-    objects: &[DeliveredObject],
-    expected: &Expectation,
-    problems: Vec<Problem>,
-) -> Result<Report, SourceError> {
-    let organisation = organisation(objects, expected);
+pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -> Result<Report, SourceError> {
+    let objects = &delivery.objects;
+    let organisation = organisation(delivery, expected);
     let is_own = |run: &&Run| Some(&*run.organisation) == organisation.as_deref();
     let mut runs = Vec::new();
     for (object, delivered) in objects.iter().enumerate() {
         runs.extend(delivered.summary.runs.iter().filter(is_own).map(|run| Place { object, run }));
     }
-    runs.sort_by_key(|place| (place.run.first, objects[place.object].is_replay, place.object, place.run.line));
+    runs.sort_by_key(|place| (place.run.first, objects[place.object].kind, place.object, place.run.line));
     let mut runs_by_first: HashMap<u64, Vec<usize>> = HashMap::new();
     for (index, place) in runs.iter().enumerate() {
         runs_by_first.entry(place.run.first).or_default().push(index);
     }
     let gaps = objects.iter().flat_map(|object| &object.summary.gaps);
     let gaps = gaps.filter(|gap| Some(&*gap.organisation) == organisation.as_deref()).cloned().collect();
+    let notes = delivery.notes.iter().chain(expected.tail.as_ref().and_then(|tail| tail.note.as_deref()));
+    let mut judgement = trust::judge(notes, &delivery.entries, expected, organisation.as_deref());
+    let mut problems = delivery.foreign_objects.clone();
+    problems.append(&mut judgement.problems);
     let mut checker = Checker {
         source,
         objects,
+        expected,
         runs,
         runs_by_first,
         gaps,
         tail: None,
+        notes: std::mem::take(&mut judgement.notes),
+        judgement,
+        points: BTreeMap::new(),
         chain: Vec::new(),
+        missing: Vec::new(),
         problems,
-        notes: Vec::new(),
         reported: HashSet::new(),
         replaced: HashMap::new(),
         hashes: VecDeque::new(),
     };
     checker.accept_tail(expected.tail.as_ref(), organisation.as_deref());
-    checker.assemble(expected.first)?;
+    checker.accept_state(organisation.as_deref());
+    checker.collect_points();
+    checker.assemble()?;
     let behind = checker.compare_with_tail()?;
+    checker.compare_with_state()?;
+    checker.compare_with_checkpoints()?;
     checker.compare_copies()?;
     for (object, delivered) in objects.iter().enumerate() {
         let (own, foreign): (Vec<&Run>, Vec<&Run>) = delivered.summary.runs.iter().partition(is_own);
@@ -90,20 +104,28 @@ pub fn check(
             checker.problems.push(Problem::new(ProblemKind::ForeignLine, what).at(&delivered.key).line(run.line));
         }
     }
+    let proof = checker.prove()?;
+    checker.explain_missing(&proof);
     checker.report_faults();
-    Ok(checker.into_report(organisation, expected, behind))
+    Ok(checker.into_report(organisation, behind, proof))
 }
 
-/// Returns the organisation whose log was delivered: as expected, or of the tail, or else the one with the most lines.
-fn organisation(objects: &[DeliveredObject], expected: &Expectation) -> Option<String> {
-    if let Some(organisation) = &expected.organisation {
+/// Returns the organisation whose log was delivered: as expected, or of the state or the tail, or else the one with the most
+/// lines, or without lines with the most checkpoints.
+fn organisation(delivery: &Delivery, expected: &Expectation) -> Option<String> {
+    let tail = expected.tail.as_ref();
+    let stated = expected.organisation.as_ref().or(expected.state.as_ref().map(|state| &state.organisation));
+    if let Some(organisation) = stated.or(tail.and_then(|tail| tail.organisation.as_ref())) {
         return Some(organisation.to_string());
     }
-    let mut lines: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-    for run in objects.iter().flat_map(|object| &object.summary.runs) {
-        *lines.entry(Arc::clone(&run.organisation)).or_default() += run.last - run.first + 1;
+    let mut lines: BTreeMap<Arc<str>, (u64, u64)> = BTreeMap::new();
+    for run in delivery.objects.iter().flat_map(|object| &object.summary.runs) {
+        lines.entry(Arc::clone(&run.organisation)).or_default().0 += run.last - run.first + 1;
     }
-    let tail_id = expected.tail.as_ref().and_then(|tail| tail.id);
+    for checkpoint in delivery.notes.iter().filter_map(Note::checkpoint) {
+        lines.entry(checkpoint.organisation.as_str().into()).or_default().1 += 1;
+    }
+    let tail_id = tail.and_then(|tail| tail.id);
     let is_of_tail = |organisation: &str| {
         let organisation = organisation.parse::<OrganisationId>().ok();
         tail_id.is_some_and(|id| organisation.is_some_and(|organisation| id.is_of(&organisation)))
@@ -138,13 +160,19 @@ enum Joint {
 struct Checker<'a> {
     source: &'a dyn Source,
     objects: &'a [DeliveredObject],
+    expected: &'a Expectation,
     /// The organisation's runs, by their first sequence.
     runs: Vec<Place<'a>>,
     runs_by_first: HashMap<u64, Vec<usize>>,
     gaps: Vec<Gap>,
     tail: Option<Tail>,
+    judgement: Judgement<'a>,
+    /// The hashes of lines that the caller or trusted checkpoints state, by sequence.
+    points: BTreeMap<u64, Point>,
     /// The assembled chain, by sequence, without overlaps.
     chain: Vec<Piece>,
+    /// What the chain lacks.
+    missing: Vec<Missing>,
     problems: Vec<Problem>,
     notes: Vec<String>,
     /// The lines, by object and number, that a problem was reported for.
@@ -241,18 +269,27 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn into_report(mut self, organisation: Option<String>, expected: &Expectation, behind: u64) -> Report {
+    fn into_report(mut self, organisation: Option<String>, behind: u64, proof: proven::Proof) -> Report {
         let length = |piece: &Piece| self.runs[piece.run].run.last - piece.from + 1;
         let events: u64 = self.chain.iter().map(length).sum();
         let first = self.chain.first().map(|piece| piece.from);
         let end = self.end().map(|(_, run)| run);
-        if let (Some(first), None) = (first.filter(|first| *first > 1), expected.first) {
+        if let Some(first) = first.filter(|_| !proof.is_beginning_known) {
             let note = format!(
                 "the delivery begins with sequence {}; if that is what you expect, confirm it with --first {first}",
                 grouped(first)
             );
             self.notes.insert(0, note);
         }
+        // The next run finds the checkpoints of destinations again, but perhaps not the one that was supplied as the tail.
+        let delivered = self.judgement.links.iter().rfind(|link| link.checkpoint.delivered.is_some());
+        let newest = delivered.or(self.judgement.newest()).filter(|_| self.judgement.confirms);
+        let checkpoint = newest.map(|link| SeenCheckpoint {
+            time: link.checkpoint.time,
+            sequence: link.checkpoint.last,
+            sha256: hex::encode(link.note.sha256),
+            destination: link.checkpoint.delivered.as_ref().map(|delivered| delivered.destination.to_string()),
+        });
         Report {
             organisation,
             objects: self.objects.len() as u64,
@@ -261,8 +298,15 @@ impl<'a> Checker<'a> {
             first_sequence: first,
             last_sequence: end.map(|run| run.last),
             last_hash: end.map(|run| run.hash.to_string()),
-            tail_sequence: expected.tail.as_ref().map(|tail| tail.sequence),
+            tail_sequence: self.expected.tail.as_ref().map(|tail| tail.sequence),
             behind,
+            checkpoints: self.judgement.links.len() as u64,
+            newest_checkpoint: checkpoint,
+            signers: self.judgement.signers,
+            is_proven_empty: proof.is_empty,
+            proven: proof.proven,
+            as_of: proof.as_of,
+            unconfirmed: proof.unconfirmed,
             problems: self.problems,
             notes: self.notes,
             ..Report::default()

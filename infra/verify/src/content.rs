@@ -55,17 +55,63 @@ pub fn hashes(source: &dyn Source, key: &str) -> Result<Vec<LineHash>, SourceErr
 /// # Errors
 /// Returns an error if the source fails.
 pub fn line(source: &dyn Source, key: &str, line: u64) -> Result<Vec<u8>, SourceError> {
+    let mut text = Vec::new();
+    each_numbered_line(source, key, |number, bytes| {
+        if number == line {
+            text = bytes.to_vec();
+        }
+        number < line
+    })?;
+    Ok(text)
+}
+
+/// Calls `each` with the number and the bytes of every line, from 1, until it returns `false`. After a broken connection it
+/// begins again.
+///
+/// # Errors
+/// Returns an error if the source fails.
+pub fn each_numbered_line(
+    source: &dyn Source,
+    key: &str,
+    mut each: impl FnMut(u64, &[u8]) -> bool,
+) -> Result<(), SourceError> {
     with_retries(source, key, |reader| {
-        let (mut number, mut text) = (0, Vec::new());
+        let mut number = 0;
         each_line(reader, |bytes, _| {
             number += 1;
-            if number == line {
-                text = bytes.to_vec();
-            }
-            number < line
+            each(number, bytes)
         })?;
-        Ok(text)
+        Ok(())
     })
+}
+
+/// Returns the first line of an object; empty if there is none.
+///
+/// # Errors
+/// Returns an error if the source fails.
+pub fn first_line(source: &dyn Source, key: &str) -> Result<Vec<u8>, SourceError> {
+    line(source, key, 1)
+}
+
+/// Returns the bytes of an object, decompressed, or `None` if they are more than `max_bytes` or damaged.
+///
+/// # Errors
+/// Returns an error if the source fails.
+pub fn small(source: &dyn Source, key: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, SourceError> {
+    with_retries(source, key, |reader| {
+        let mut content = Vec::new();
+        match reader.take(max_bytes + 1).read_to_end(&mut content) {
+            Ok(_) => Ok((content.len() as u64 <= max_bytes).then_some(content)),
+            Err(error) => broken(error).map(|_| None),
+        }
+    })
+}
+
+/// The bytes of an object as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub sha256: [u8; 32],
+    pub bytes: u64,
 }
 
 /// Opens an object and calls `read` with its decompressed content; does so again if the connection breaks.
@@ -77,9 +123,51 @@ pub fn with_retries<T>(
     key: &str,
     mut read: impl FnMut(&mut dyn BufRead) -> io::Result<T>,
 ) -> Result<T, SourceError> {
+    attempt(source, key, |content| read(&mut *decompressed(content)?))
+}
+
+/// Does the same, and hashes the object as it is stored.
+///
+/// # Errors
+/// Returns an error if the object does not exist, access to it is denied, or each attempt fails.
+pub fn with_fingerprint<T>(
+    source: &dyn Source,
+    key: &str,
+    mut read: impl FnMut(&mut dyn BufRead) -> io::Result<T>,
+) -> Result<(T, Fingerprint), SourceError> {
+    attempt(source, key, |content| {
+        let mut content = Hashing { content, sha256: Sha256::new(), bytes: 0 };
+        let value = read(&mut *decompressed(&mut content)?)?;
+        // `read` may have stopped early.
+        io::copy(&mut content, &mut io::sink())?;
+        Ok((value, Fingerprint { sha256: content.sha256.finalize().into(), bytes: content.bytes }))
+    })
+}
+
+/// Hashes what is read.
+struct Hashing<R> {
+    content: R,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.content.read(buffer)?;
+        self.sha256.update(&buffer[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}
+
+fn attempt<T>(
+    source: &dyn Source,
+    key: &str,
+    mut read: impl FnMut(Box<dyn Read + Send + '_>) -> io::Result<T>,
+) -> Result<T, SourceError> {
     let mut attempt = 1;
     loop {
-        match source.open(key).and_then(|content| read(&mut *decompressed(content)?)) {
+        match source.open(key).and_then(&mut read) {
             Ok(value) => return Ok(value),
             Err(error)
                 if attempt == ATTEMPTS

@@ -1,14 +1,14 @@
 //! The summary of one object: its runs of consecutive lines, and the faults that it has on its own. Does not compare
 //! objects: that is [`crate::check`](mod@crate::check).
 
-use std::sync::Arc;
+use std::{io::BufRead, sync::Arc};
 
-use annals_core::log::segment::LineHash;
+use annals_core::{log::segment::LineHash, recorded_by::RecordedBy};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    content::{End, LineEnd, each_line, with_retries},
+    content::{End, Fingerprint, LineEnd, each_line, with_fingerprint, with_retries},
     line::{Header, LineError, LineReader},
     source::{Source, SourceError},
 };
@@ -88,8 +88,18 @@ pub struct Summary {
     pub faults: Vec<(u64, Fault)>,
     /// The number of lines.
     pub lines: u64,
-    /// The gaps that events of this object report.
+    /// The gaps that Annals' own events in this object report.
     pub gaps: Vec<Gap>,
+    /// Only with [`Detail::Fingerprint`].
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// What to find out about an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    Lines,
+    /// Its lines, and the SHA-256 of the object as it is stored.
+    Fingerprint,
 }
 
 impl Summary {
@@ -97,13 +107,20 @@ impl Summary {
     ///
     /// # Errors
     /// Returns an error if the source fails. A damaged object is not an error: its summary has faults.
-    pub fn of(source: &dyn Source, key: &str) -> Result<Self, SourceError> {
-        with_retries(source, key, |reader| {
+    pub fn of(source: &dyn Source, key: &str, detail: Detail) -> Result<Self, SourceError> {
+        let read = |reader: &mut dyn BufRead| {
             let mut scan = Scan::default();
             let end = each_line(reader, |bytes, end| scan.line(bytes, end))?;
             scan.finish(end);
             Ok(scan.summary)
-        })
+        };
+        match detail {
+            Detail::Lines => with_retries(source, key, read),
+            Detail::Fingerprint => {
+                let (summary, fingerprint) = with_fingerprint(source, key, read)?;
+                Ok(Self { fingerprint: Some(fingerprint), ..summary })
+            }
+        }
     }
 }
 
@@ -123,7 +140,8 @@ impl Scan {
         match header {
             Ok(header) => {
                 let hash = LineHash(Sha256::digest(bytes).into());
-                if header.body.starts_with(GAP_EVENT) {
+                // Producers can record events of this type, too.
+                if header.recorded_by == Some(RecordedBy::Annals) && header.body.starts_with(GAP_EVENT) {
                     self.summary.gaps.extend(gaps(bytes, &header));
                 }
                 extend_runs(&mut self.summary, self.is_run_open, &header, hash);
@@ -197,7 +215,6 @@ fn gaps(line: &[u8], header: &Header<'_>) -> Vec<Gap> {
         last_sequence: u64,
     }
     let lost = serde_json::from_slice(line).map(|event: Event| event.payload.lost).unwrap_or_default();
-    // Producers can record events of this type too: their ranges may be invalid.
     let lost = lost.into_iter().filter(|lost| lost.first_sequence <= lost.last_sequence);
     let organisation: Arc<str> = header.organisation.into();
     let gap = |lost: Lost| Gap {
@@ -257,7 +274,8 @@ mod tests {
     }
 
     fn summary(content: &[u8]) -> Summary {
-        Summary::of(&BTreeMap::from([("object".to_owned(), content.to_vec())]), "object").unwrap()
+        let objects = BTreeMap::from([("object".to_owned(), content.to_vec())]);
+        Summary::of(&objects, "object", Detail::Lines).unwrap()
     }
 
     #[test]
@@ -266,7 +284,8 @@ mod tests {
         for content in [text.clone(), gzip(&text)] {
             let whole = summary(&content);
             let read = |failures| {
-                Summary::of(&Breaking { failures_left: AtomicU32::new(failures), content: content.clone() }, "object")
+                let source = Breaking { failures_left: AtomicU32::new(failures), content: content.clone() };
+                Summary::of(&source, "object", Detail::Lines)
             };
             assert_eq!(
                 hashes(&Breaking { failures_left: AtomicU32::new(2), content: content.clone() }, "object")
@@ -279,7 +298,18 @@ mod tests {
             );
             assert_eq!(read(0).unwrap(), whole);
         }
-        assert!(Summary::of(&BTreeMap::new(), "nowhere").is_err());
+        assert!(Summary::of(&BTreeMap::new(), "nowhere", Detail::Lines).is_err());
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_the_object_as_stored_however_much_of_it_was_read() {
+        let sound = b"rubbish\n".repeat(10);
+        for content in [sound.clone(), gzip(&sound), b"rubbish\n".repeat(100_000), gzip(&sound)[..20].to_vec()] {
+            let source = Breaking { failures_left: AtomicU32::new(1), content: content.clone() };
+            let summary = Summary::of(&source, "object", Detail::Fingerprint).unwrap();
+            let sha256 = Sha256::digest(&content).into();
+            assert_eq!(summary.fingerprint, Some(Fingerprint { sha256, bytes: content.len() as u64 }));
+        }
     }
 
     #[test]

@@ -5,6 +5,11 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use crate::{
+    line,
+    state::{SeenCheckpoint, State},
+};
+
 /// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,18 +32,60 @@ pub struct Report {
     pub tail_sequence: Option<u64>,
     /// How many events the tail is ahead of the delivery.
     pub behind: u64,
+    /// How many checkpoints are trusted or, without keys, here.
+    pub checkpoints: u64,
+    /// The newest trusted checkpoint.
+    pub newest_checkpoint: Option<SeenCheckpoint>,
+    /// The keys that have signed it, as a note names them.
+    pub signers: Vec<String>,
+    /// What is proven, in order: these events are all there, and unaltered. Empty if there are problems.
+    pub proven: Vec<Proven>,
+    /// The time that the proof is about.
+    pub as_of: Option<String>,
+    /// The events of which nothing more is known than that they follow one another. Empty if there are problems.
+    pub unconfirmed: Vec<Unconfirmed>,
+    /// Whether it is proven that there are no events.
+    #[serde(skip)]
+    pub is_proven_empty: bool,
+    /// How many objects were skipped because they are known not to be data.
+    pub skipped: u64,
     pub problems: Vec<Problem>,
     /// What is not a problem but worth knowing.
     pub notes: Vec<String>,
+}
+
+/// Events that are proven to be complete and unaltered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proven {
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    /// The hash of the last line, in hex.
+    pub last_hash: String,
+    /// What confirms that nothing is missing at the beginning.
+    pub beginning: String,
+    /// What confirms the last line, and by its hash all lines before it.
+    pub end: String,
+}
+
+/// Events that follow one another, and that nothing confirms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unconfirmed {
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    pub why: String,
 }
 
 /// Whether a delivery is the whole log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// No event is missing and no line was changed, up to the tail if there is one.
+    /// All events that are here are proven to be complete and unaltered.
     Proven,
-    /// The same up to the last delivered event, but the tail is further on.
+    /// Nothing is wrong, but some events are not confirmed by anything that is signed or supplied.
+    Consistent,
+    /// The tail is further on than the delivery.
     Behind,
     /// There is a problem.
     #[default]
@@ -71,6 +118,16 @@ pub enum ProblemKind {
     EmptyObject,
     /// The tail does not belong to this log.
     Tail,
+    /// A checkpoint is damaged, of somebody else, not trusted, or missing.
+    Checkpoint,
+    /// No checkpoint is signed by the supplied key.
+    Unsigned,
+    /// The newest checkpoint is too old.
+    Silence,
+    /// The delivery contradicts what an earlier run has proven.
+    State,
+    /// A line was invented.
+    Forged,
 }
 
 impl ProblemKind {
@@ -88,6 +145,11 @@ impl ProblemKind {
             Self::ForeignObject => "FOREIGN OBJECT",
             Self::EmptyObject => "EMPTY OBJECT",
             Self::Tail => "TAIL",
+            Self::Checkpoint => "CHECKPOINT",
+            Self::Unsigned => "NOT SIGNED",
+            Self::Silence => "NO RECENT CHECKPOINT",
+            Self::State => "STATE",
+            Self::Forged => "FORGED",
         }
     }
 
@@ -99,7 +161,7 @@ impl ProblemKind {
             }
             Self::MissingExplained => {
                 "nobody deleted anything: these events expired in the log before the bucket accepted them; find out when \
-                 the destination was failing, and increase the retention"
+                 the destination was failing, and increase the retention; to check only what comes after them, use --first"
             }
             Self::Changed | Self::Conflict => {
                 "find out who wrote the object after its delivery (object versions and access logs of the bucket), and \
@@ -118,13 +180,31 @@ impl ProblemKind {
             }
             Self::ForeignLine => "find out who wrote to the object; only Annals should be able to",
             Self::ForeignObject => {
-                "the object was ignored: if the bucket is also used for something else, pass the destination's prefix with \
-                 --prefix; if this is a renamed delivery, restore its name"
+                "the object was not used: if the bucket is also used for something else, pass the destination's prefix with \
+                 --prefix, or ignore the object with --ignore"
             }
             Self::EmptyObject => {
                 "Annals delivers no empty objects: download it again; if it is empty in the bucket, request a replay"
             }
             Self::Tail => "fetch the tail again, with a token of this organisation",
+            Self::Checkpoint => {
+                "find out who wrote or deleted objects (object versions and access logs of the bucket); if a checkpoint is \
+                 not of this log, delete it or ignore it with --ignore"
+            }
+            Self::Unsigned => {
+                "compare your key with GET /keys of the API, pass the destination's prefix, or save GET /audit/checkpoint \
+                 and pass it with --tail"
+            }
+            Self::Silence => {
+                "check the destination's status; to check an archive, pass the time that the proof must be about with --as-of"
+            }
+            Self::State => {
+                "find out who deleted or replaced objects (object versions and access logs of the bucket); to begin anew, \
+                 use another state file"
+            }
+            Self::Forged => {
+                "this event was never recorded: find out who wrote the object (object versions and access logs of the bucket)"
+            }
         }
     }
 }
@@ -208,10 +288,17 @@ impl Report {
             (place(one), &one.key, one.line).cmp(&(place(other), &other.key, other.line))
         });
         self.verdict = match self.problems.as_slice() {
-            [] => Verdict::Proven,
+            [] if self.unconfirmed.is_empty() && (self.is_proven_empty || !self.proven.is_empty()) => Verdict::Proven,
+            [] => Verdict::Consistent,
             problems if problems.iter().all(|problem| problem.kind == ProblemKind::Behind) => Verdict::Behind,
             _ => Verdict::Broken,
         };
+        // A problem in one place can be the reason that everything looks fine in another.
+        if !self.problems.is_empty() {
+            self.proven.clear();
+            self.unconfirmed.clear();
+            self.as_of = None;
+        }
         self.summary = self.summarise();
         self
     }
@@ -221,29 +308,81 @@ impl Report {
             (Some(first), Some(last)) => format!("{}, {}", count(self.events, "event"), sequences(first, last)),
             _ => "no events".to_owned(),
         };
-        let problems = count(self.problems.len() as u64, "problem");
-        let objects = count(self.objects, "object");
-        match (self.verdict, self.tail_sequence) {
-            (Verdict::Broken, _) => format!("NOT PROVEN: {problems} in {objects} with {events}."),
-            (Verdict::Behind, tail) => format!(
-                "NOT PROVEN YET: {events}, none missing and none altered, but the log goes on to sequence {}.",
-                grouped(tail.unwrap_or(0))
-            ),
-            (Verdict::Proven, None) => format!(
-                "Proven except for the end of the log: {events}, none missing, none altered. To check the end, pass the \
-                 log's tail with --tail or --tail-url."
-            ),
-            (Verdict::Proven, Some(tail)) if tail == self.last_sequence.unwrap_or(0) => {
-                format!("Proven: {events}, none missing, none altered; the end matches the log's tail.")
+        let as_of = self.as_of.as_ref().map_or_else(String::new, |time| format!(", as of {time}"));
+        match self.verdict {
+            Verdict::Broken => {
+                let problems = count(self.problems.len() as u64, "problem");
+                format!("NOT PROVEN: {problems} in {} with {events}.", count(self.objects, "object"))
             }
-            (Verdict::Proven, Some(tail)) if Some(tail + 1) >= self.first_sequence => format!(
-                "Proven: {events}, none missing, none altered; sequence {} matches the tail, and the lines after it \
-                 continue the chain.",
-                grouped(tail)
-            ),
-            (Verdict::Proven, Some(_)) => {
-                format!("Proven except for the end of the log: {events}, none missing, none altered.")
+            Verdict::Behind => {
+                let tail = grouped(self.tail_sequence.unwrap_or(0));
+                format!("NOT PROVEN YET: {events}, but the log goes on to sequence {tail}.")
             }
+            Verdict::Proven if self.proven.is_empty() => format!("Proven: {events}, none missing{as_of}."),
+            Verdict::Proven => format!("Proven: {events}, none missing, none altered{as_of}."),
+            Verdict::Consistent if self.proven.is_empty() => {
+                format!("CONSISTENT, NOT PROVEN: nothing is wrong with {events}, but they are not proven.")
+            }
+            Verdict::Consistent => format!(
+                "CONSISTENT, NOT PROVEN: nothing is wrong with {events}, but only {} proven.",
+                match self.proven.as_slice() {
+                    [one] if one.first_sequence == one.last_sequence => {
+                        format!("{} is", sequences(one.first_sequence, one.last_sequence))
+                    }
+                    proven => {
+                        let ranges = proven.iter().map(|proven| sequences(proven.first_sequence, proven.last_sequence));
+                        format!("{} are", ranges.collect::<Vec<_>>().join(" and "))
+                    }
+                }
+            ),
+        }
+    }
+
+    /// Writes what is proven and by what, and what is not confirmed.
+    fn describe_proof(&self, text: &mut String) {
+        if self.verdict == Verdict::Consistent && !self.proven.is_empty() {
+            let ranges = self.proven.iter().map(|proven| sequences(proven.first_sequence, proven.last_sequence));
+            let ranges = ranges.collect::<Vec<_>>().join(" and ");
+            let as_of = self.as_of.as_ref().map_or_else(String::new, |time| format!(", as of {time}"));
+            let _ = writeln!(text, "  Proven: {ranges}, none missing, none altered{as_of}.");
+        }
+        for proven in &self.proven {
+            let _ = writeln!(text, "  From sequence {}: {}.", grouped(proven.first_sequence), proven.beginning);
+            let _ = writeln!(text, "  To sequence {}: {}.", grouped(proven.last_sequence), proven.end);
+        }
+        if let (Some(newest), [_, ..], [_, ..]) =
+            (&self.newest_checkpoint, self.signers.as_slice(), self.proven.as_slice())
+        {
+            let _ = writeln!(text, "  Newest checkpoint: {}, signed by {}.", newest.time, self.signers.join(" and "));
+        }
+        for Unconfirmed { first_sequence, last_sequence, why } in &self.unconfirmed {
+            let _ = writeln!(text, "  Not confirmed: {}: {why}.", sequences(*first_sequence, *last_sequence));
+        }
+        if self.verdict == Verdict::Consistent && self.newest_checkpoint.is_none() && self.tail_sequence.is_none() {
+            text.push_str(
+                "  To confirm the end, pass the public key of the checkpoints with --key, or the log's tail with --tail or \
+                 --tail-url.\n",
+            );
+        }
+    }
+
+    /// Returns the state to store for the next run, given the one of the run before: how far the log is proven. `None` if this
+    /// run has proven nothing.
+    #[must_use]
+    pub fn state(&self, before: Option<State>) -> Option<State> {
+        let organisation = self.organisation.as_ref()?.parse().ok()?;
+        let seen = before.as_ref().and_then(|before| before.checkpoint.clone());
+        let checkpoint = self.newest_checkpoint.clone().or(seen);
+        match (self.verdict, self.proven.last()) {
+            (Verdict::Proven | Verdict::Consistent, Some(proven)) => {
+                let before = before.filter(|before| proven.first_sequence <= before.last + 1);
+                let first = before.map_or(u64::MAX, |before| before.first).min(proven.first_sequence);
+                let hash = line::hash(&proven.last_hash)?;
+                Some(State { organisation, first, last: proven.last_sequence, hash, checkpoint })
+            }
+            // Nothing new.
+            (Verdict::Proven, None) => before.map(|before| State { checkpoint, ..before }),
+            _ => None,
         }
     }
 
@@ -251,6 +390,7 @@ impl Report {
     #[must_use]
     pub fn to_text(&self, limit: usize) -> String {
         let mut text = format!("{}\n", self.summary);
+        self.describe_proof(&mut text);
         for (number, problem) in self.problems.iter().take(limit).enumerate() {
             let _ = write!(text, "\n{}. {problem}\n   Next: {}.\n", number + 1, problem.next);
         }

@@ -1,11 +1,14 @@
-//! Where delivered objects are stored: the port, folders, and objects in memory. Reads bytes and does not interpret them.
+//! Where delivered objects are stored: the port, folders, files, several sources as one, and objects in memory. Reads bytes
+//! and does not interpret them.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fmt, fs, io,
     num::NonZero,
     path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
 
 /// Read access to objects by key.
 pub trait Source: Sync {
@@ -86,6 +89,99 @@ impl Source for Folder {
     }
 }
 
+/// One file.
+#[derive(Debug, Clone)]
+pub struct SingleFile(pub PathBuf);
+
+impl Source for SingleFile {
+    fn keys(&self) -> Result<Vec<String>, SourceError> {
+        Ok(vec![self.0.display().to_string()])
+    }
+
+    fn open(&self, _: &str) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        Ok(Box::new(fs::File::open(&self.0)?))
+    }
+}
+
+/// What was read from a pipe, kept in a temporary file because some objects are read twice.
+#[derive(Debug)]
+pub struct Piped(NamedTempFile);
+
+impl Piped {
+    /// The key of the only object.
+    pub const KEY: &str = "standard input";
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Returns an error if `reader` fails, or if the file cannot be written.
+    pub fn read(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut file = NamedTempFile::new()?;
+        io::copy(&mut reader, &mut file)?;
+        Ok(Self(file))
+    }
+}
+
+impl Source for Piped {
+    fn keys(&self) -> Result<Vec<String>, SourceError> {
+        Ok(vec![Self::KEY.to_owned()])
+    }
+
+    fn open(&self, _: &str) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        Ok(Box::new(self.0.reopen()?))
+    }
+}
+
+/// Several sources as one. The keys of each begin with its name, unless it consists of one file of that name.
+#[derive(Default)]
+pub struct Several(Vec<(String, Box<dyn Source>)>);
+
+impl Several {
+    /// Adds a source. `name` is what users call it.
+    pub fn add(&mut self, name: &str, source: Box<dyn Source>) {
+        self.0.push((name.trim_end_matches('/').to_owned(), source));
+    }
+}
+
+impl fmt::Debug for Several {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Source for Several {
+    fn keys(&self) -> Result<Vec<String>, SourceError> {
+        let mut keys = Vec::new();
+        for (name, source) in &self.0 {
+            let own = source.keys()?;
+            keys.extend(own.into_iter().map(|key| if key == *name { key } else { format!("{name}/{key}") }));
+        }
+        // A source can be given twice.
+        keys.sort_unstable();
+        keys.dedup();
+        Ok(keys)
+    }
+
+    fn open(&self, key: &str) -> io::Result<Box<dyn io::Read + Send + '_>> {
+        let mut failure = io::ErrorKind::NotFound.into();
+        for (name, source) in &self.0 {
+            let own =
+                if key == name { Some(key) } else { key.strip_prefix(name).and_then(|own| own.strip_prefix('/')) };
+            match own.map(|own| source.open(own)) {
+                Some(Ok(reader)) => return Ok(reader),
+                // One source can be a part of another one.
+                Some(Err(error)) => failure = error,
+                None => {}
+            }
+        }
+        Err(failure)
+    }
+
+    fn parallel_reads(&self) -> usize {
+        self.0.iter().map(|(_, source)| source.parallel_reads()).max().unwrap_or(1)
+    }
+}
+
 /// Objects in memory.
 impl Source for BTreeMap<String, Vec<u8>> {
     fn keys(&self) -> Result<Vec<String>, SourceError> {
@@ -122,5 +218,22 @@ mod tests {
         assert_eq!(keys("a/"), ["a/b/c.json"]);
         assert_eq!(io::read_to_string(Folder::new(folder.path(), "").open("a/b/c.json").unwrap()).unwrap(), "x");
         assert!(Folder::new(&folder.path().join("nowhere"), "").keys().is_err());
+    }
+
+    #[test]
+    fn several_sources_are_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("d.json");
+        fs::write(&file, "y").unwrap();
+        let mut several = Several::default();
+        several.add("one/", Box::new(BTreeMap::from([("a/x.json".to_owned(), b"x".to_vec())])));
+        several.add(file.to_str().unwrap(), Box::new(SingleFile(file.clone())));
+        several.add(Piped::KEY, Box::new(Piped::read(b"z".as_slice()).unwrap()));
+        let read = |key: &str| io::read_to_string(several.open(key).unwrap()).unwrap();
+        let keys = several.keys().unwrap();
+        assert_eq!(keys, [file.to_str().unwrap(), "one/a/x.json", "standard input"]);
+        assert_eq!(keys.iter().map(|key| read(key)).collect::<Vec<_>>(), ["y", "x", "z"]);
+        assert_eq!(read("standard input"), "z", "again");
+        assert!(several.open("two/a/x.json").is_err());
     }
 }

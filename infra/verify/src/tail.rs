@@ -1,22 +1,28 @@
-//! The end of the log. Parses the response of `GET /audit/tail`; does not fetch it: that is `api`.
+//! The end of the log. Parses the response of `GET /audit/tail`, and checkpoints; does not fetch them: that is `api`.
 
-use annals_core::{id::EventId, log::segment::LineHash};
+use std::sync::Arc;
+
+use annals_core::{id::EventId, log::segment::LineHash, organisation::OrganisationId};
 use serde::Deserialize;
 
-use crate::line;
+use crate::{line, trust::Note};
 
 /// The end of the log at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tail {
     /// The last event's sequence; 0 for an empty log.
     pub sequence: u64,
-    /// The last event's id; `None` for an empty log.
+    /// The last event's id; `None` for an empty log, and in a checkpoint.
     pub id: Option<EventId>,
+    /// The organisation, if the tail names it.
+    pub organisation: Option<OrganisationId>,
     /// The hash of the last line.
     pub hash: LineHash,
-    /// When the last event was recorded, as the API returned it.
+    /// When the last event was recorded, as the API returned it; the time of a checkpoint.
     pub timestamp: Option<String>,
     pub fetched: Fetched,
+    /// The checkpoint that this is.
+    pub note: Option<Arc<Note>>,
 }
 
 /// When a tail was fetched.
@@ -35,6 +41,8 @@ pub enum TailError {
     Json(#[from] serde_json::Error),
     #[error("not a response of GET /audit/tail: {0} is invalid")]
     Field(&'static str),
+    #[error("neither a response of GET /audit/tail nor a checkpoint")]
+    Neither,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +55,27 @@ struct Response {
 }
 
 impl Tail {
+    /// Parses what a file contains: a response of `GET /audit/tail`, or a checkpoint. `name` is what users call the file.
+    ///
+    /// # Errors
+    /// Returns an error if it is neither.
+    pub fn parse_saved(name: &str, content: &[u8]) -> Result<Self, TailError> {
+        if content.trim_ascii_start().starts_with(b"{") {
+            return Self::parse(content, Fetched::Earlier);
+        }
+        let note = Note::parse(name, content);
+        let Some(checkpoint) = note.checkpoint() else { return Err(TailError::Neither) };
+        Ok(Self {
+            sequence: checkpoint.last,
+            id: None,
+            organisation: Some(checkpoint.organisation.clone()),
+            hash: checkpoint.hash,
+            timestamp: Some(checkpoint.time.to_string()),
+            fetched: Fetched::Earlier,
+            note: Some(Arc::new(note)),
+        })
+    }
+
     /// Parses a response of `GET /audit/tail`.
     ///
     /// # Errors
@@ -61,7 +90,8 @@ impl Tail {
             return Err(TailError::Field("eventId"));
         }
         let hash = line::hash(&response.hash).ok_or(TailError::Field("hash"))?;
-        Ok(Self { sequence: response.sequence, id, hash, timestamp: response.timestamp, fetched })
+        let (sequence, timestamp) = (response.sequence, response.timestamp);
+        Ok(Self { sequence, id, organisation: None, hash, timestamp, fetched, note: None })
     }
 }
 

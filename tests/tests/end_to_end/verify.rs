@@ -1,7 +1,11 @@
-//! `annals-verify` on deliveries of a real log: mutations, the report of each problem, and the program with its exit status.
+//! `annals-verify` on deliveries of a real log: mutations, the report of each problem, checkpoints, and the program with its
+//! exit status.
 
+mod adversaries;
+mod checkpoints;
 mod delivery;
 mod mutations;
 #[cfg(feature = "s3")]
 mod program;
 mod reports;
+mod signing;

@@ -15,19 +15,20 @@ use crate::{
 
 impl Checker<'_> {
     /// Assembles the chain, and reports the events that it lacks and the lines that do not match.
-    pub(super) fn assemble(&mut self, expected_first: Option<u64>) -> Result<(), SourceError> {
+    pub(super) fn assemble(&mut self) -> Result<(), SourceError> {
         let Some(first) = self.runs.first().map(|place| place.run.first) else { return Ok(()) };
-        match expected_first {
-            Some(expected) if expected < first => self.report_missing(expected, first - 1, None, Some(0)),
-            Some(expected) if expected > first => self.notes.push(format!(
+        match self.required_first() {
+            Some(required) if required < first => self.add_missing(required, first - 1, None, Some(0)),
+            _ => {}
+        }
+        if let Some(expected) = self.expected.first.filter(|expected| *expected > first) {
+            self.notes.push(format!(
                 "the delivery begins with sequence {}, earlier than expected ({})",
                 grouped(first),
                 grouped(expected)
-            )),
-            _ => {}
+            ));
         }
-        let tail_before = self.tail.as_ref().filter(|tail| tail.sequence + 1 == first).map(|tail| tail.hash);
-        let mut hash = if first == 1 { Some(LineHash::ORIGIN) } else { tail_before };
+        let mut hash = if first == 1 { Some(LineHash::ORIGIN) } else { self.stated_hash(first - 1) };
         let (mut next, mut waiting, mut candidates) = (first, 0, Vec::new());
         loop {
             while self.runs.get(waiting).is_some_and(|place| place.run.first <= next) {
@@ -38,8 +39,8 @@ impl Checker<'_> {
             let Some((run, joint)) = self.best(&candidates, next, hash)? else {
                 let Some(first) = self.runs.get(waiting).map(|place| place.run.first) else { return Ok(()) };
                 let left = self.end().map(|(run, _)| run);
-                self.report_missing(next, first - 1, left, Some(waiting));
-                (next, hash) = (first, None);
+                self.add_missing(next, first - 1, left, Some(waiting));
+                (next, hash) = (first, self.stated_hash(first - 1));
                 continue;
             };
             self.chain.push(Piece { run, from: next, joint });
@@ -80,25 +81,31 @@ impl Checker<'_> {
         Ok(best.map(|((fits, ..), run)| (run, if fits { Joint::Fits } else { Joint::Breaks })))
     }
 
-    /// Returns whether the next line, or the tail, has the hash of the run's last line.
-    fn is_confirmed(&self, run: &Run) -> bool {
-        let mut following = self.runs_by_first.get(&(run.last + 1)).into_iter().flatten();
-        following.any(|next| self.runs[*next].run.previous == run.hash)
-            || self.tail.as_ref().is_some_and(|tail| tail.sequence == run.last && tail.hash == run.hash)
+    /// Returns the hash of the line with this sequence, if the caller or a trusted checkpoint states it.
+    fn stated_hash(&self, sequence: u64) -> Option<LineHash> {
+        self.points.get(&sequence).map(|point| point.hash)
     }
 
-    /// Returns the hash of the line with this sequence, according to the next line or to the tail.
+    /// Returns whether the next line, the caller, or a trusted checkpoint has the hash of the run's last line.
+    fn is_confirmed(&self, run: &Run) -> bool {
+        let mut following = self.runs_by_first.get(&(run.last + 1)).into_iter().flatten();
+        following.any(|next| self.runs[*next].run.previous == run.hash) || self.stated_hash(run.last) == Some(run.hash)
+    }
+
+    /// Returns the hash of the line with this sequence, according to the next line, the caller, or a trusted checkpoint.
     fn expected_hash(&self, sequence: u64) -> Option<LineHash> {
         let next = self.runs_by_first.get(&(sequence + 1)).and_then(|runs| runs.first());
         let next = next.map(|run| self.runs[*run].run.previous);
-        next.or_else(|| self.tail.as_ref().filter(|tail| tail.sequence == sequence).map(|tail| tail.hash))
+        next.or_else(|| self.stated_hash(sequence))
     }
 
     /// Reports which line was changed if `run` does not continue a line with this hash at sequence `next`.
     fn explain_break(&mut self, run: usize, next: u64, hash: Option<LineHash>) -> Result<(), SourceError> {
         let Some(hash) = hash else { return Ok(()) };
         let Place { object, run: right } = self.runs[run];
+        // There is none if events before `next` are missing.
         let left = self.chain.iter().nth_back(1).map(|piece| piece.run);
+        let left = left.filter(|left| self.runs[*left].run.last + 1 >= next);
         if right.first < next {
             let other = left.map_or_else(String::new, |left| self.location(left, next - 1));
             let what = format!("the line differs from {other}, and nothing shows which of the two is the original");

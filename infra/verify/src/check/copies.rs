@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Checker, Joint, Place};
 use crate::{
+    ObjectKind,
     report::{Problem, ProblemKind, sequences},
     source::SourceError,
 };
@@ -52,16 +53,30 @@ impl Checker<'_> {
             }
         }
         for ((object, first), last) in copies {
-            let why = if self.objects[object].is_replay {
-                "a replay"
-            } else {
-                "not a replay: a destination that is deleted and created again delivers the last days again"
+            let why = match self.objects[object].kind {
+                ObjectKind::Replay => "a replay".to_owned(),
+                ObjectKind::Delivery => {
+                    "not a replay: a destination that is deleted and created again delivers the last days again"
+                        .to_owned()
+                }
+                ObjectKind::Other => self.describe_other(object, first),
             };
             let verb = if first == last { "is" } else { "are" };
             let (noun, key) = (sequences(first, last), self.key(object));
             self.notes.push(format!("{noun} {verb} also in {key}, byte for byte the same ({why})"));
         }
         Ok(())
+    }
+
+    /// Describes an object with copies whose name is not one that Annals gives.
+    fn describe_other(&self, object: usize, first: u64) -> String {
+        let original = self.piece_at(first).map(|piece| self.runs[piece.run].object);
+        let original =
+            original.filter(|original| self.objects[*original].summary.runs == self.objects[object].summary.runs);
+        match original {
+            Some(original) => format!("a renamed copy of {}", self.key(original)),
+            None => "a file that Annals did not name, such as events collected from the API".to_owned(),
+        }
     }
 
     /// Returns the first and the last sequence, up to `last`, at which a run differs from the chain.

@@ -1,4 +1,4 @@
-//! Compares the end of the chain with the tail of the log.
+//! Compares the end of the chain with the tail of the log, and with the state of an earlier run.
 
 use annals_core::organisation::OrganisationId;
 
@@ -14,13 +14,50 @@ impl Checker<'_> {
     pub(super) fn accept_tail(&mut self, tail: Option<&Tail>, organisation: Option<&str>) {
         let Some(tail) = tail else { return };
         let organisation = organisation.and_then(|organisation| organisation.parse::<OrganisationId>().ok());
-        match (tail.id, organisation) {
-            (Some(id), Some(organisation)) if !id.is_of(&organisation) => {
-                let what = format!("the tail belongs to the log of another organisation than {organisation}");
-                self.problems.push(Problem::new(ProblemKind::Tail, what));
-            }
-            _ => self.tail = Some(tail.clone()),
+        let Some(organisation) = organisation else {
+            self.tail = Some(tail.clone());
+            return;
+        };
+        let is_foreign = tail.id.is_some_and(|id| !id.is_of(&organisation))
+            || tail.organisation.as_ref().is_some_and(|other| *other != organisation);
+        if is_foreign {
+            let what = format!("the tail belongs to the log of another organisation than {organisation}");
+            self.problems.push(Problem::new(ProblemKind::Tail, what));
+        } else {
+            self.tail = Some(tail.clone());
         }
+    }
+
+    /// Reports a state of another organisation.
+    pub(super) fn accept_state(&mut self, organisation: Option<&str>) {
+        let Some(state) = &self.expected.state else { return };
+        let stated = state.organisation.as_str();
+        let has_lines = self.objects.iter().any(|object| !object.summary.runs.is_empty());
+        if organisation != Some(stated) || has_lines && self.runs.is_empty() {
+            let what = format!("the state of an earlier run is of the organisation {stated}, and these events are not");
+            self.problems.push(Problem::new(ProblemKind::State, what));
+        }
+    }
+
+    /// Checks that the chain reaches as far as an earlier run has proven.
+    pub(super) fn compare_with_state(&mut self) -> Result<(), SourceError> {
+        let Some(state) = self.expected.state.clone() else { return Ok(()) };
+        if self.chain.is_empty() {
+            return Ok(());
+        }
+        let end = self.end();
+        let last = end.map_or(0, |(_, run)| run.last);
+        if last < state.last {
+            // A delivery that begins right after the state may have nothing new.
+            self.add_missing(last + 1, state.last, end.map(|(run, _)| run), None);
+        } else if let Some(piece) = self.piece_at(state.last)
+            && self.hash_at(piece.run, state.last)? != Some(state.hash)
+        {
+            let what = "its hash is not the one that an earlier run has proven: the line was changed, or it and the lines \
+                        before it were rewritten to match each other";
+            self.report_line(ProblemKind::Changed, piece.run, state.last, what);
+        }
+        Ok(())
     }
 
     /// Compares the chain with the tail. Returns how many events of the log are not delivered yet.

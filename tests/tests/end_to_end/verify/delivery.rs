@@ -95,7 +95,7 @@ impl Plan {
             number += 1;
         }
         let tail = tail(log.concat().last().unwrap(), Fetched::Now);
-        Delivery { objects, expected: Expectation { organisation: None, first, tail: Some(tail) } }
+        Delivery { objects, expected: Expectation { first, tail: Some(tail), ..Expectation::default() } }
     }
 }
 
@@ -104,7 +104,7 @@ impl Delivery {
     pub(crate) async fn small() -> Self {
         let lines = log("acme", 6, &[1, 2, 3, 1, 2]).await.concat();
         let tail = Some(tail(lines.last().unwrap(), Fetched::Earlier));
-        let expected = Expectation { organisation: None, first: None, tail };
+        let expected = Expectation { tail, ..Expectation::default() };
         let mut delivery = Self { objects: BTreeMap::new(), expected };
         for (name, lines) in ["aaaaaaaa", "bbbbbbbb", "cccccccc"].iter().zip(lines.chunks(3)) {
             delivery.put(&format!("2026-11/22/2026-11-22T10-10-00-000Z-{name}.json"), lines);
@@ -184,7 +184,7 @@ pub(crate) fn sequence(line: &str) -> u64 {
     line.strip_prefix(r#"{"sequence":"#).unwrap().split(',').next().unwrap().parse().unwrap()
 }
 
-fn id(line: &str) -> EventId {
+pub(crate) fn id(line: &str) -> EventId {
     let at = line.find(r#""eventId":""#).unwrap() + r#""eventId":""#.len();
     EventId::parse(&line[at..at + 36]).unwrap()
 }
@@ -193,14 +193,16 @@ fn id(line: &str) -> EventId {
 pub(crate) fn tail(line: &str, fetched: Fetched) -> Tail {
     let id = id(line);
     let timestamp = Some(id.recorded_at().to_string());
-    Tail { sequence: id.sequence(), id: Some(id), hash: LineHash::of(line), timestamp, fetched }
+    let (sequence, hash) = (id.sequence(), LineHash::of(line));
+    Tail { sequence, id: Some(id), organisation: None, hash, timestamp, fetched, note: None }
 }
 
 /// Returns `line` as Annals would have written it at another sequence, with `from` replaced by `to`.
 pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &str, to: &str) -> String {
     let old = id(line);
     let acme = "acme".parse().unwrap();
-    let new = EventId::new(&acme, old.recorded_at(), sequence - u64::from(old.index()), old.index());
+    let index = if u64::from(old.index()) < sequence { old.index() } else { 0 };
+    let new = EventId::new(&acme, old.recorded_at(), sequence - u64::from(index), index);
     let start = line.find(r#""previousHash":""#).unwrap() + r#""previousHash":""#.len();
     let rest = line[start + 64..].replacen(from, to, 1);
     let time: Timestamp = new.recorded_at();
@@ -208,7 +210,8 @@ pub(crate) fn rewritten(line: &str, sequence: u64, previous: &LineHash, from: &s
 }
 
 /// Replaces the body of `line` with that of an event about a gap: events that expired before they were delivered.
-pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
+/// `recorded_by` says who recorded it.
+pub(crate) fn gap(line: &str, recorded_by: &str, first: u64, last: u64) -> String {
     let thing = |id: &str, entity_type| Entity { id: id.into(), name: id.into(), entity_type };
     let event = OwnEvent {
         action: "EXPIRE",
@@ -222,6 +225,17 @@ pub(crate) fn gap(line: &str, first: u64, last: u64) -> String {
         payload: Some(json!({"reason": "", "lost": [{"firstSequence": first, "lastSequence": last}]})),
     };
     let (header, _) = line.split_once(r#","action":"#).unwrap();
-    let header = header.replacen(r#""recordedBy":"platform""#, r#""recordedBy":"annals""#, 1);
+    let header = header.replacen(r#""recordedBy":"platform""#, &format!(r#""recordedBy":"{recorded_by}""#), 1);
     format!("{header},{}", event.body().event().strip_prefix('{').unwrap())
+}
+
+/// Returns a line that follows another one, recorded `later`, as someone invents it who knows how lines and ids are made.
+pub(crate) fn invented(last: &str, later: Duration) -> String {
+    let number = sequence(last) + 1;
+    let line = rewritten(last, number, &LineHash::of(last), "Ada", "Eve");
+    let start = line.find(r#""timestamp":""#).unwrap() + 13;
+    let time = id(&line).recorded_at().plus(later);
+    let id = EventId::new(&"acme".parse().unwrap(), time, number, 0);
+    let rest = &line[start + 24..];
+    format!(r#"{{"sequence":{number},"eventId":"{id}","timestamp":"{time}{rest}"#)
 }

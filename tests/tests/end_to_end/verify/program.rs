@@ -1,7 +1,12 @@
 //! The program `annals-verify`, on objects that the real shipper delivered into the embedded cloud: from a bucket over the S3
 //! protocol, from a folder, and with the tail from the real API.
 
-use std::{fs, path::Path, process::Output, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use annals_local::system::System;
 use annals_tests::{
@@ -9,6 +14,9 @@ use annals_tests::{
     deployment::{PLATFORM_TOKEN, start_system},
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use super::delivery::decode;
 
 struct Fixture {
     system: System,
@@ -78,6 +86,26 @@ impl Fixture {
         (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
     }
 
+    /// Runs the program with this standard input.
+    async fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_verify-under-test"));
+        command.args(arguments).env_clear().envs(self.environment.iter().cloned());
+        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = streams.spawn().unwrap();
+        let mut stdin = program.stdin.take().unwrap();
+        stdin.write_all(input).await.unwrap();
+        drop(stdin);
+        let Output { status, stdout, stderr } = program.wait_with_output().await.unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    }
+
+    /// Returns all delivered lines, in order.
+    async fn lines(&self) -> Vec<u8> {
+        let objects = self.customer.objects(self.system.cloud()).await;
+        let events = objects.into_iter().filter(|(key, _)| key.ends_with(".json.gz"));
+        events.flat_map(|(_, content)| decode(&content).unwrap()).collect()
+    }
+
     /// Copies the bucket into a folder.
     async fn download(&self, folder: &Path) {
         for (key, content) in self.customer.objects(self.system.cloud()).await {
@@ -99,7 +127,8 @@ async fn a_delivery_is_proven_from_bucket_and_folder_and_a_deleted_object_is_mis
 
     let (status, out, err) = fixture.run(&[&bucket, "--tail-url", &api, "--first", "1"], Some(&fixture.auditor)).await;
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    assert!(out.starts_with("Proven: ") && out.ends_with("the end matches the log's tail.\n"), "{out}");
+    assert!(out.starts_with("Proven: ") && out.ends_with("the log's tail.\n"), "{out}");
+    assert!(out.contains("\n  From sequence 1: the beginning of the log.\n"), "{out}");
 
     // Fetching the tail was recorded: now the log is one event ahead of the bucket.
     let arguments = [&bucket, "--prefix", "audit", "--tail-url", &api, "--organisation", "acme", "--json"];
@@ -120,7 +149,10 @@ async fn a_delivery_is_proven_from_bucket_and_folder_and_a_deleted_object_is_mis
     fixture.deliver(1).await;
     fixture.download(&objects).await;
     let (status, out, err) = fixture.run(&[place, "--tail", saved], None).await;
-    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!((status, err.as_str()), (Some(3), ""), "{out}");
+    let sequence = &tail["sequence"];
+    assert!(out.contains(&format!("  Proven: sequences 1 to {sequence}, none missing, none altered, as of ")), "{out}");
+    assert!(out.contains(&format!(": behind sequence {sequence}, the last one that is confirmed.")), "{out}");
 
     let s3 = fixture.customer.s3(fixture.system.cloud());
     let keys: Vec<String> = fixture.customer.objects(fixture.system.cloud()).await.into_keys().collect();
@@ -148,11 +180,18 @@ async fn a_delivery_that_cannot_be_checked_is_neither_proven_nor_disproven() {
     let (empty, rubbish, api) = (empty.to_str().unwrap(), rubbish.to_str().unwrap(), fixture.system.url());
     let bucket = format!("s3://{}", fixture.customer.bucket);
     let nowhere = format!("{place}/nowhere");
-    let cases: [(&[&str], Option<&str>, &str); 15] = [
+    let state = format!("{place}/state.json");
+    fs::write(&state, "{}").unwrap();
+    let cases: [(&[&str], Option<&str>, &str); 20] = [
         (&[], None, "required"),
         (&[place, "--frist", "1"], None, "--frist"),
         (&[place, "--first", "0"], None, "--first"),
-        (&[&nowhere], None, "is not a folder"),
+        (&[&nowhere], None, "is not a folder and not a file"),
+        (&[place, &nowhere], None, "is not a folder and not a file"),
+        (&[place, "--key", "no-key"], None, "--key is neither a verifier key"),
+        (&[place, "--key", rubbish], None, "does not contain verifier keys"),
+        (&[place, "--state", &state], None, "cannot use the state"),
+        (&[place, "--as-of", "yesterday"], None, "--as-of"),
         (&[empty], None, "no delivered object"),
         (&[place, "--region", "eu-west-1"], None, "--region requires a bucket"),
         (&[place, "--tail", &nowhere], None, "cannot read the tail"),
@@ -177,6 +216,84 @@ async fn a_delivery_that_cannot_be_checked_is_neither_proven_nor_disproven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn collected_files_several_sources_and_standard_input_are_checked_like_a_bucket() {
+    let mut fixture = Fixture::start().await;
+    fixture.deliver(5).await;
+    fixture.deliver(5).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tail, file, other) = (path("tail.json"), path("events.ndjson"), path("rest/page.ndjson"));
+    fs::write(&tail, fixture.call("GET", "/organisations/acme/audit/tail", json!({})).await.to_string()).unwrap();
+    fixture.deliver(1).await;
+    let lines = fixture.lines().await;
+    fs::create_dir(folder.path().join("rest")).unwrap();
+    fs::write(&file, &lines).unwrap();
+    let proven = |(status, out, err): (Option<i32>, String, String)| {
+        // The events after the tail are not confirmed.
+        assert_eq!((status, err.as_str()), (Some(3), ""), "{out}");
+        assert!(out.contains("\n  From sequence 1: the beginning of the log.\n"), "{out}");
+        assert!(out.contains(": the log's tail.\n"), "{out}");
+    };
+    proven(fixture.run(&[&file, "--tail", &tail], None).await);
+    let cut = lines.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(&file, &lines[..cut]).unwrap();
+    fs::write(&other, &lines[cut..]).unwrap();
+    proven(fixture.run(&[&file, &path("rest"), "--tail", &tail], None).await);
+    proven(fixture.run(&[&path(""), "--ignore", "tail.json", "--tail", &tail], None).await);
+    fs::write(path(".DS_Store"), "junk").unwrap();
+    let (status, out, _) = fixture.run(&[&path(""), "--tail", &tail], None).await;
+    assert_eq!(status, Some(1), "{out}");
+    assert!(out.contains("1. FOREIGN OBJECT: tail.json: ") && out.contains("skipped 1 object: "), "{out}");
+    proven(fixture.run_with_input(&[&file, "-", "--tail", &tail], &lines[cut..]).await);
+    let (status, out, _) = fixture.run_with_input(&["-", "--tail", &tail, "--first", "1"], &lines[cut..]).await;
+    assert_eq!(status, Some(1), "{out}");
+    // The bucket, and its region is not the environment's.
+    fixture.environment[2].1 = "eu-west-1".into();
+    let bucket = format!("s3://{}/audit", fixture.customer.bucket);
+    proven(fixture.run(&[&bucket, "--tail", &tail], None).await);
+    proven(fixture.run(&[&bucket, &file, "--tail", &tail], None).await);
+    fixture.environment.remove(2);
+    proven(fixture.run(&[&bucket, "--tail", &tail], None).await);
+    fixture.system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_lets_the_next_run_begin_where_the_last_one_ended() {
+    let fixture = Fixture::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (tail, state, events) = (path("tail.json"), path("state.json"), path("events.ndjson"));
+    let arguments = [events.as_str(), "--tail", &tail, "--state", &state];
+    let (mut seen, mut states) = (0, Vec::new());
+    for _ in 0..3 {
+        fixture.deliver(5).await;
+        fs::write(&tail, fixture.call("GET", "/organisations/acme/audit/tail", json!({})).await.to_string()).unwrap();
+        fixture.call("POST", "/_local/tick", json!({})).await;
+        let lines = fixture.lines().await;
+        let tail: Value = serde_json::from_slice(&fs::read(&tail).unwrap()).unwrap();
+        // Only what is new, up to the tail.
+        let new: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').collect();
+        let last = usize::try_from(tail["sequence"].as_u64().unwrap()).unwrap();
+        fs::write(&events, new[seen..last].concat()).unwrap();
+        seen = last;
+        let (status, out, err) = fixture.run(&arguments, None).await;
+        assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+        let stored: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        let expected = (&json!("acme"), &json!(1), &tail["sequence"], &tail["hash"]);
+        let found = (&stored["organisation"], &stored["firstSequence"], &stored["lastSequence"], &stored["lastHash"]);
+        assert_eq!(found, expected);
+        states.push(stored);
+    }
+    // A run that proves nothing stores nothing.
+    fs::write(&events, "").unwrap();
+    let (status, out, _) = fixture.run(&[&events, "--state", &state], None).await;
+    assert_eq!(status, Some(1), "{out}");
+    let stored: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    assert_eq!(Some(&stored), states.last());
+    fixture.system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_explicit_profile_takes_precedence_over_keys_in_the_environment() {
     let mut fixture = Fixture::start().await;
     fixture.deliver(1).await;
@@ -190,6 +307,6 @@ async fn an_explicit_profile_takes_precedence_over_keys_in_the_environment() {
     let (status, _, err) = fixture.run(&[&bucket], None).await;
     assert_eq!(status, Some(2), "{err}");
     let (status, _, err) = fixture.run(&[&bucket, "--profile", "reader"], None).await;
-    assert_eq!((status, err.as_str()), (Some(0), ""));
+    assert_eq!((status, err.as_str()), (Some(3), ""));
     fixture.system.stop().await;
 }

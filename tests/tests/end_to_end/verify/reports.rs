@@ -28,14 +28,22 @@ impl Delivery {
 #[tokio::test]
 async fn a_complete_delivery_is_proven() {
     let delivery = Delivery::small().await;
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.");
+    insta::assert_snapshot!(delivery.text(), @"
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
+    ");
 }
 
 #[tokio::test]
 async fn without_a_tail_the_end_is_not_proven() {
     let mut delivery = Delivery::small().await;
     delivery.expected.tail = None;
-    insta::assert_snapshot!(delivery.text(), @"Proven except for the end of the log: 9 events, sequences 1 to 9, none missing, none altered. To check the end, pass the log's tail with --tail or --tail-url.");
+    insta::assert_snapshot!(delivery.text(), @"
+    CONSISTENT, NOT PROVEN: nothing is wrong with 9 events, sequences 1 to 9, but they are not proven.
+      Not confirmed: sequences 1 to 9: without gaps, but not confirmed by anything that is signed or supplied.
+      To confirm the end, pass the public key of the checkpoints with --key, or the log's tail with --tail or --tail-url.
+    ");
 }
 
 #[tokio::test]
@@ -43,7 +51,13 @@ async fn an_older_tail_confirms_the_events_up_to_it() {
     let mut delivery = Delivery::small().await;
     let fifth = delivery.lines(&delivery.keys()[1])[1].clone();
     *delivery.tail() = tail(&fifth, Fetched::Earlier);
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; sequence 5 matches the tail, and the lines after it continue the chain.");
+    insta::assert_snapshot!(delivery.text(), @"
+    CONSISTENT, NOT PROVEN: nothing is wrong with 9 events, sequences 1 to 9, but only sequences 1 to 5 are proven.
+      Proven: sequences 1 to 5, none missing, none altered, as of 2026-11-22T10:07:53.330Z.
+      From sequence 1: the beginning of the log.
+      To sequence 5: the log's tail.
+      Not confirmed: sequences 6 to 9: behind sequence 5, the last one that is confirmed.
+    ");
     delivery.tail().hash = LineHash([7; 32]);
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
@@ -70,7 +84,8 @@ async fn a_first_object_is_missing_only_if_it_is_expected() {
     let mut delivery = Delivery::small().await;
     delivery.remove(0);
     insta::assert_snapshot!(delivery.text(), @"
-    Proven: 6 events, sequences 4 to 9, none missing, none altered; the end matches the log's tail.
+    CONSISTENT, NOT PROVEN: nothing is wrong with 6 events, sequences 4 to 9, but they are not proven.
+      Not confirmed: sequences 4 to 9: unaltered, because the hash of sequence 9 is confirmed, but nothing confirms that none is missing before sequence 4.
 
     Note: the delivery begins with sequence 4; if that is what you expect, confirm it with --first 4.
     ");
@@ -80,6 +95,8 @@ async fn a_first_object_is_missing_only_if_it_is_expected() {
 
     1. MISSING: sequences 1 to 3: 3 events before 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json, the first object
        Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
+
+    Note: the delivery begins with sequence 4; if that is what you expect, confirm it with --first 4.
     ");
 }
 
@@ -110,7 +127,7 @@ async fn a_missing_beginning_of_an_object() {
 #[tokio::test]
 async fn events_that_expired_before_their_delivery() {
     let mut delivery = Delivery::small().await;
-    let last = gap(&delivery.lines(&delivery.keys()[2])[2], 4, 5);
+    let last = gap(&delivery.lines(&delivery.keys()[2])[2], "annals", 4, 5);
     *delivery.tail() = tail(&last, Fetched::Earlier);
     delivery.edit(2, |lines| lines[2] = last);
     delivery.remove(1);
@@ -118,7 +135,7 @@ async fn events_that_expired_before_their_delivery() {
     NOT PROVEN: 2 problems in 2 objects with 6 events, sequences 1 to 9.
 
     1. MISSING: sequences 4 to 5: 2 events expired before delivery, according to the event destination.gap at sequence 9
-       Next: nobody deleted anything: these events expired in the log before the bucket accepted them; find out when the destination was failing, and increase the retention.
+       Next: nobody deleted anything: these events expired in the log before the bucket accepted them; find out when the destination was failing, and increase the retention; to check only what comes after them, use --first.
 
     2. MISSING: sequence 6: 1 event between line 3 of 2026-11/22/2026-11-22T10-10-00-000Z-aaaaaaaa.json and line 1 of 2026-11/22/2026-11-22T10-10-00-000Z-cccccccc.json: whole objects, or the end of the first or the beginning of the second
        Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
@@ -188,7 +205,7 @@ async fn the_last_line_is_compared_with_the_tail() {
        Next: find out who wrote the object after its delivery (object versions and access logs of the bucket), and request a replay of these sequences to get the original lines.
     ");
     delivery.expected.tail = None;
-    assert_eq!(delivery.check().verdict, Verdict::Proven, "only the tail can show it");
+    assert_eq!(delivery.check().verdict, Verdict::Consistent, "only the tail can show it");
 }
 
 #[tokio::test]
@@ -240,7 +257,9 @@ async fn identical_copies_are_only_noted() {
     delivery.add(2, None, &lines[4..8]);
     delivery.add(3, None, &lines[8..]);
     insta::assert_snapshot!(delivery.text(), @"
-    Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
 
     Note: sequences 5 to 8 are also in 2026-12/03/2026-12-03T23-46-42-000Z-copy0002.json, byte for byte the same (not a replay: a destination that is deleted and created again delivers the last days again).
     Note: sequence 9 is also in 2026-12/03/2026-12-03T23-46-43-000Z-copy0003.json, byte for byte the same (not a replay: a destination that is deleted and created again delivers the last days again).
@@ -268,7 +287,11 @@ async fn a_replay_fills_a_gap() {
     let lines = delivery.lines(&delivery.keys()[1]);
     delivery.remove(1);
     delivery.add(1, Some("7"), &lines);
-    insta::assert_snapshot!(delivery.text(), @"Proven: 9 events, sequences 1 to 9, none missing, none altered; the end matches the log's tail.");
+    insta::assert_snapshot!(delivery.text(), @"
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
+    ");
 }
 
 #[tokio::test]
@@ -311,21 +334,21 @@ async fn a_delivery_that_ends_before_the_tail() {
     let mut delivery = Delivery::small().await;
     delivery.remove(2);
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered, but the log goes on to sequence 9.
+    NOT PROVEN YET: 6 events, sequences 1 to 6, but the log goes on to sequence 9.
 
     1. BEHIND THE TAIL: sequences 7 to 9: 3 events between the end of the delivery and the saved tail, recorded at 2026-11-22T10:09:06.699Z: unless the next delivery is still to come, they are missing
        Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
     ");
     delivery.tail().fetched = Fetched::Now;
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: 6 events, sequences 1 to 6, none missing and none altered, but the log goes on to sequence 9.
+    NOT PROVEN YET: 6 events, sequences 1 to 6, but the log goes on to sequence 9.
 
     1. BEHIND THE TAIL: sequences 7 to 9: 3 events between the end of the delivery and the tail, recorded at 2026-11-22T10:09:06.699Z, which was fetched just now: they may not have been delivered yet
        Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
     ");
     delivery.objects.clear();
     insta::assert_snapshot!(delivery.text(), @"
-    NOT PROVEN YET: no events, none missing and none altered, but the log goes on to sequence 9.
+    NOT PROVEN YET: no events, but the log goes on to sequence 9.
 
     1. BEHIND THE TAIL: sequences 1 to 9: 9 events between the end of the delivery and the tail, recorded at 2026-11-22T10:09:06.699Z, which was fetched just now: they may not have been delivered yet
        Next: save this tail to a file, wait ten minutes for the next delivery, and run again with --tail FILE: events that are still missing then are lost; check the destination's status.
@@ -387,12 +410,82 @@ async fn objects_that_annals_did_not_write() {
     insta::assert_snapshot!(delivery.text(), @"
     NOT PROVEN: 2 problems in 4 objects with 9 events, sequences 1 to 9.
 
-    1. FOREIGN OBJECT: notes.txt: Annals writes no object with such a key
-       Next: the object was ignored: if the bucket is also used for something else, pass the destination's prefix with --prefix; if this is a renamed delivery, restore its name.
+    1. FOREIGN OBJECT: notes.txt: it is neither events nor a checkpoint
+       Next: the object was not used: if the bucket is also used for something else, pass the destination's prefix with --prefix, or ignore the object with --ignore.
 
     2. EMPTY OBJECT: 2026-11/22/2026-11-22T10-10-00-000Z-dddddddd.json: the object has no lines
        Next: Annals delivers no empty objects: download it again; if it is empty in the bucket, request a replay.
+
+    Note: skipped 1 object: objects of the connection test (1).
     ");
+}
+
+#[tokio::test]
+async fn what_tools_leave_behind_is_skipped_and_counted() {
+    let mut delivery = Delivery::small().await;
+    for key in [
+        ".DS_Store",
+        "2026-11/22/Thumbs.db",
+        "2026-11/22/desktop.ini",
+        "2026-11/22/._2026-11-22T10-10-00-000Z-aaaaaaaa.json",
+        "_SUCCESS",
+        "athena/2f1a3c4e-0000-4000-8000-000000000000.csv",
+        "athena/2f1a3c4e-0000-4000-8000-000000000000.csv.metadata",
+        "athena/2f1a3c4e-0000-4000-8000-000000000001.txt",
+        "AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/22/x.json.gz",
+        "test-wiremock-cloud-integration.txt",
+    ] {
+        delivery.objects.insert(key.into(), b"hello".to_vec());
+    }
+    insta::assert_snapshot!(delivery.text(), @"
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
+
+    Note: skipped 10 objects: files of operating systems and tools (5), files of other services and of operating systems (1), objects of the connection test (1), results of Athena (3).
+    ");
+}
+
+#[tokio::test]
+async fn renamed_copies_are_only_noted() {
+    let mut delivery = Delivery::small().await;
+    let key = delivery.keys()[1].clone();
+    let content = delivery.objects[&key].clone();
+    let (folder, name) = key.rsplit_once('/').unwrap();
+    delivery.objects.insert(format!("{folder}/copy of {name}"), content.clone());
+    delivery.objects.insert(key.replace(".json", " (1).json"), content);
+    insta::assert_snapshot!(delivery.text(), @"
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
+
+    Note: sequences 4 to 6 are also in 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb (1).json, byte for byte the same (a renamed copy of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json).
+    Note: sequences 4 to 6 are also in 2026-11/22/copy of 2026-11-22T10-10-00-000Z-bbbbbbbb.json, byte for byte the same (a renamed copy of 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json).
+    ");
+}
+
+#[tokio::test]
+async fn events_in_any_file_are_checked() {
+    let mut delivery = Delivery::small().await;
+    let mut lines: Vec<String> = delivery.keys().iter().flat_map(|key| delivery.lines(key)).collect();
+    delivery.objects.clear();
+    delivery.put("events.ndjson", &lines);
+    insta::assert_snapshot!(delivery.text(), @"
+    Proven: 9 events, sequences 1 to 9, none missing, none altered, as of 2026-11-22T10:09:06.699Z.
+      From sequence 1: the beginning of the log.
+      To sequence 9: the log's tail.
+    ");
+    lines[0] = lines[0].replace("Ada", "Eve");
+    delivery.put("events.ndjson", &lines);
+    assert_eq!(delivery.check().verdict, Verdict::Broken);
+    // The first line tells, even if it was changed or has a byte order mark.
+    for changed in [lines[0].replace("01", "0x"), format!("\u{feff}{}", lines[0])] {
+        lines[0] = changed;
+        delivery.put("events.ndjson", &lines);
+        let report = delivery.check();
+        let place = report.problems.iter().map(|problem| (problem.key.as_deref(), problem.line)).next();
+        assert_eq!(place, Some((Some("events.ndjson"), Some(1))), "{}", report.to_text(9));
+    }
 }
 
 #[tokio::test]
@@ -450,6 +543,13 @@ async fn the_report_as_json() {
       "lastHash": "faea95e68eac2655456febe102d62e5068254bcaf1968367009ce6711c2b3b35",
       "tailSequence": 9,
       "behind": 0,
+      "checkpoints": 0,
+      "newestCheckpoint": null,
+      "signers": [],
+      "proven": [],
+      "asOf": null,
+      "unconfirmed": [],
+      "skipped": 0,
       "problems": [
         {
           "kind": "missing",
