@@ -2,6 +2,7 @@
 //! exit status.
 
 mod adversaries;
+mod auditing;
 mod checkpoints;
 mod delivery;
 mod mutations;
