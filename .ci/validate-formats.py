@@ -3,6 +3,7 @@
     python .ci/validate-formats.py CLOUDEVENTS_PACKAGE FOLDER
 """
 
+import base64
 import collections
 import copy
 import csv
@@ -16,6 +17,8 @@ from pathlib import Path
 
 try:
     from cloudevents.core.formats.json import JSONFormat
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from jsonschema import Draft7Validator, Draft202012Validator
     from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 except ImportError as error:
@@ -296,6 +299,41 @@ def check_csv(report, lines, path):
     print(f"CSV: {len(rows)} records")
 
 
+def is_signed(note, verifier_key):
+    """Whether the key has signed the note, by the text of c2sp.org/signed-note alone."""
+    name, key_id, encoded = verifier_key.split("+", 2)
+    key = base64.b64decode(encoded, validate=True)
+    if key[:1] != b"\x01" or hashlib.sha256(name.encode() + b"\n" + key).digest()[:4].hex() != key_id:
+        return False
+    text, signatures = note.rsplit(b"\n\n", 1)
+    for line in signatures.decode().removesuffix("\n").split("\n"):
+        dash, signer, signature = line.split(" ")
+        signature = base64.b64decode(signature, validate=True)
+        if dash == "—" and signer == name and signature[:4].hex() == key_id:
+            try:
+                Ed25519PublicKey.from_public_bytes(key[1:]).verify(signature[4:], text + b"\n")
+                return True
+            except InvalidSignature:
+                pass
+    return False
+
+
+def check_checkpoints(report, folder):
+    verifier_key = folder.joinpath("verifier-key").read_text()
+    notes = sorted(folder.glob("*.checkpoint"))
+    report.expect(notes, "checkpoints", "there are none")
+    for path in notes:
+        note = path.read_bytes()
+        report.expect(is_signed(note, verifier_key), path.name, "has no valid signature")
+        origin, sequence, line_hash = note.decode().split("\n")[:3]
+        report.expect(origin.rsplit("/", 1)[0] == verifier_key.split("+")[0], path.name, "does not begin with the signer")
+        report.expect(int(sequence) >= 0 and len(base64.b64decode(line_hash)) == 32, path.name, "is not a tlog-checkpoint")
+        for place in range(0, note.rindex(b"\n\n"), 7):
+            changed = note[:place] + bytes([note[place] ^ 1]) + note[place + 1 :]
+            report.expect(not is_signed(changed, verifier_key), path.name, f"is signed, although byte {place} was changed")
+    print(f"checkpoints: {len(notes)} signed notes")
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
@@ -311,6 +349,7 @@ def main():
     check_ocsf(report, lines, read("ocsf.ndjson"))
     check_cloudevents(report, lines, read("cloudevents.ndjson"), package)
     check_csv(report, lines, folder / "events.csv")
+    check_checkpoints(report, folder)
     if report.faults:
         sys.exit(f"{report.faults} faults")
 

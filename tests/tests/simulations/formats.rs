@@ -1,4 +1,4 @@
-//! Exported events in every format: a week of a company's events, events of Annals itself, and unusual ones.
+//! Exported events in every format: a week of a company's events, events of Annals itself, and unusual ones; and checkpoints.
 //! `.ci/validate-formats` runs this test with `ANNALS_FORMATS_FOLDER`, the folder to write the documents to, and
 //! validates them against the published schemas.
 
@@ -10,13 +10,23 @@ use annals_core::{
     caller::Caller,
     event::{Body, Context, OwnEvent},
     format::Format,
-    log::{Log, append::AppendPolicy, segment::Line, store::LogStore},
+    log::{
+        Log,
+        append::AppendPolicy,
+        segment::{Line, LineHash},
+        store::LogStore,
+    },
     organisation::{Organisation, OrganisationInput},
+    proof::{
+        checkpoint::{Checkpoint, Delivered, Entries, Entry, Signature, SignedContent, SignedNote, SignedObject, note},
+        key::VerifierKey,
+    },
     registry::Registry,
     token::TokenInput,
 };
 use annals_local::demo;
 use annals_tests::{clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, sample};
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 
 /// Strings that may break a format or a reader of it.
@@ -309,6 +319,46 @@ async fn every_event_is_rendered_in_every_format() {
         }
         if let Some(folder) = &folder {
             std::fs::write(Path::new(folder).join(name), document).unwrap();
+        }
+    }
+}
+
+#[test]
+fn checkpoints_are_signed_notes() {
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let verifier = VerifierKey::ed25519("annals.example.com".parse().unwrap(), key.verifying_key().as_bytes());
+    let object = SignedObject {
+        sequences: 12..=14,
+        content: Some(SignedContent { sha256: [0xab; 32], bytes: 442 }),
+        key: "audit/2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.json".into(),
+    };
+    let delivered = Delivered {
+        log_last: 15,
+        destination: "k3x9a0bqk3x9".parse().unwrap(),
+        first: 12,
+        previous: None,
+        next_key: None,
+        entries: Entries::Here(vec![Entry::Object(object)]),
+    };
+    let of_the_log = Checkpoint {
+        signer: verifier.name().clone(),
+        organisation: "acme".parse().unwrap(),
+        last: 14,
+        hash: LineHash::of("a line"),
+        time: sample::START,
+        delivered: None,
+    };
+    let of_a_destination = Checkpoint { delivered: Some(delivered), ..of_the_log.clone() };
+    let folder = std::env::var_os("ANNALS_FORMATS_FOLDER");
+    for (name, checkpoint) in [("log", of_the_log), ("destination", of_a_destination)] {
+        let text = checkpoint.text();
+        let bytes = key.sign(text.as_bytes()).to_bytes();
+        let note = note(&text, &[Signature { key: verifier.clone(), bytes }]).unwrap();
+        let parsed = SignedNote::parse(note.as_bytes()).unwrap();
+        assert_eq!(parsed.signed_by(std::slice::from_ref(&verifier)), [&verifier]);
+        if let Some(folder) = &folder {
+            std::fs::write(Path::new(folder).join(format!("{name}.checkpoint")), note).unwrap();
+            std::fs::write(Path::new(folder).join("verifier-key"), verifier.as_str()).unwrap();
         }
     }
 }
