@@ -28,7 +28,7 @@ use super::{
     signing::{Chain, NAME, Signer, entry},
 };
 
-const ATTACKS_OF_EACH: usize = 1_200;
+const ATTACKS_OF_EACH: usize = 700;
 const SEED: u64 = 20_261_129;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
