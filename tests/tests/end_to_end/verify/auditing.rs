@@ -33,7 +33,7 @@ fn write(delivery: &Delivery, folder: &Path) {
 }
 
 /// Runs a block with arguments. Returns whether it succeeded, and what it printed.
-fn run(name: &str, arguments: &[&str]) -> (bool, String) {
+pub(super) fn run(name: &str, arguments: &[&str]) -> (bool, String) {
     let Output { status, stdout, stderr } =
         Command::new("bash").arg("-c").arg(block(name)).arg(name).args(arguments).output().unwrap();
     let printed = String::from_utf8([stdout, stderr].concat()).unwrap();

@@ -65,6 +65,12 @@ impl Fixture {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// Returns what the API returns to the platform token.
+    async fn text(&self, path: &str) -> String {
+        let request = self.http.get(self.system.url() + path).bearer_auth(PLATFORM_TOKEN);
+        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    }
+
     async fn deliver(&self, events: usize) {
         let event = |number| {
             json!({
@@ -127,7 +133,7 @@ async fn a_delivery_is_proven_from_bucket_and_folder_and_a_deleted_object_is_mis
 
     let (status, out, err) = fixture.run(&[&bucket, "--tail-url", &api, "--first", "1"], Some(&fixture.auditor)).await;
     assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
-    assert!(out.starts_with("Proven: ") && out.ends_with("the log's tail.\n"), "{out}");
+    assert!(out.starts_with("Proven: ") && out.contains(": the log's tail.\n"), "{out}");
     assert!(out.contains("\n  From sequence 1: the beginning of the log.\n"), "{out}");
 
     // Fetching the tail was recorded: now the log is one event ahead of the bucket.
@@ -155,7 +161,8 @@ async fn a_delivery_is_proven_from_bucket_and_folder_and_a_deleted_object_is_mis
     assert!(out.contains(&format!(": behind sequence {sequence}, the last one that is confirmed.")), "{out}");
 
     let s3 = fixture.customer.s3(fixture.system.cloud());
-    let keys: Vec<String> = fixture.customer.objects(fixture.system.cloud()).await.into_keys().collect();
+    let keys = fixture.customer.objects(fixture.system.cloud()).await.into_keys();
+    let keys: Vec<String> = keys.filter(|key| key.ends_with(".json.gz")).collect();
     s3.delete_object().bucket(&fixture.customer.bucket).key(&keys[1]).send().await.unwrap();
     fs::remove_file(objects.join(&keys[1])).unwrap();
     for source in [place, &format!("{bucket}/audit")] {
@@ -254,6 +261,53 @@ async fn collected_files_several_sources_and_standard_input_are_checked_like_a_b
     proven(fixture.run(&[&bucket, &file, "--tail", &tail], None).await);
     fixture.environment.remove(2);
     proven(fixture.run(&[&bucket, "--tail", &tail], None).await);
+    fixture.system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_is_proven_by_its_checkpoints_and_the_public_key() {
+    let fixture = Fixture::start().await;
+    for _ in 0..3 {
+        fixture.deliver(5).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (keys, checkpoint, state) = (path("keys.json"), path("checkpoint.txt"), path("state.json"));
+    let response = fixture.call("GET", "/keys", json!({})).await;
+    let key = response["keys"][0]["verifierKey"].as_str().unwrap();
+    fs::write(&keys, response.to_string()).unwrap();
+    let bucket = format!("s3://{}/audit", fixture.customer.bucket);
+    for key in [keys.as_str(), key] {
+        let (status, out, err) = fixture.run(&[&bucket, "--key", key, "--state", &state, "--json"], None).await;
+        assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&report["verdict"], &report["checkpoints"]), (&json!("proven"), &json!(3)), "{out}");
+        assert_eq!(report["proven"][0]["firstSequence"], json!(1), "{out}");
+        assert_eq!(report["proven"][0]["lastSequence"], report["lastSequence"], "{out}");
+    }
+    // The script for auditors agrees.
+    let objects = folder.path().join("objects");
+    fixture.download(&objects).await;
+    let (passed, printed) = super::auditing::run("check.sh", &[key, objects.to_str().unwrap()]);
+    assert!(passed && printed.matches(": OK\n").count() == 3, "{printed}");
+
+    // Collected from the API, up to a signed end.
+    let note = fixture.text("/organisations/acme/audit/checkpoint").await;
+    fs::write(&checkpoint, &note).unwrap();
+    fixture.call("POST", "/_local/tick", json!({})).await;
+    let last = note.lines().nth(1).unwrap().parse().unwrap();
+    let lines = fixture.lines().await;
+    let lines: Vec<&[u8]> = lines.split_inclusive(|byte| *byte == b'\n').take(last).collect();
+    let (status, out, err) =
+        fixture.run_with_input(&["-", "--key", &keys, "--tail", &checkpoint], &lines.concat()).await;
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+
+    let object = fixture.customer.objects(fixture.system.cloud()).await.into_keys().next_back().unwrap();
+    let s3 = fixture.customer.s3(fixture.system.cloud());
+    s3.delete_object().bucket(&fixture.customer.bucket).key(&object).send().await.unwrap();
+    let (status, out, _) = fixture.run(&[&bucket, "--key", &keys], None).await;
+    assert_eq!(status, Some(1), "{out}");
+    assert!(out.contains(&format!("according to a checkpoint, delivered in {object}\n")), "{out}");
     fixture.system.stop().await;
 }
 
