@@ -2,7 +2,7 @@
 //! every object and every put that arrived.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +17,8 @@ use annals_core::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+
+use crate::entropy::SeededEntropy;
 
 /// How long a writer waits for the answer to a put, as the adapter does.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,7 +73,74 @@ pub struct Arrival {
     pub content: Bytes,
     /// SHA-256 of it, in hex.
     pub sha256: String,
+    pub content_type: &'static str,
     pub stored: Stored,
+    /// Whether it replaced an object.
+    pub replaced: bool,
+}
+
+/// A bucket's administrator, who may do anything with its objects, and sees the keys of refused puts.
+#[derive(Debug, Clone, Copy)]
+pub struct Administrator<'a> {
+    pub buckets: &'a MemoryBuckets,
+    pub bucket: &'a BucketName,
+}
+
+impl Administrator<'_> {
+    /// Plants objects under all keys that the last puts revealed. Returns their number.
+    pub fn plant(self, entropy: &SeededEntropy) -> u64 {
+        let revealed = self.buckets.revealed(self.bucket);
+        let newest: Vec<_> = revealed.iter().rev().take(3).collect();
+        for key in &newest {
+            self.buckets.plant(self.bucket, key, self.content(entropy));
+        }
+        newest.len() as u64
+    }
+
+    /// Replaces an object. Returns 0 if there is none.
+    pub fn replace(self, entropy: &SeededEntropy) -> u64 {
+        let Some(key) = self.any(entropy) else { return 0 };
+        self.buckets.plant(self.bucket, &key, self.content(entropy));
+        1
+    }
+
+    /// Deletes an object. Returns 0 if there is none.
+    pub fn delete(self, entropy: &SeededEntropy) -> u64 {
+        let Some(key) = self.any(entropy) else { return 0 };
+        self.buckets.delete(self.bucket, &key);
+        1
+    }
+
+    /// Denies the role's put or allows it again.
+    pub fn set_put(self, put: Put) {
+        let from_to = match put {
+            Put::Denied => (Condition::Working, Condition::Denied),
+            Put::Allowed => (Condition::Denied, Condition::Working),
+        };
+        if self.buckets.condition(self.bucket) == Some(from_to.0) {
+            self.buckets.set_condition(self.bucket, from_to.1);
+        }
+    }
+
+    /// One of the newest objects, which may be under way again.
+    fn any(self, entropy: &SeededEntropy) -> Option<String> {
+        let arrivals = self.buckets.arrivals(self.bucket);
+        let newest: Vec<_> = arrivals.iter().rev().take(3).collect();
+        (!newest.is_empty()).then(|| entropy.pick(&newest).key.clone())
+    }
+
+    /// Nothing, or a copy of another object.
+    fn content(self, entropy: &SeededEntropy) -> Bytes {
+        let copy = self.any(entropy).filter(|_| entropy.happens(0.3));
+        copy.and_then(|key| self.buckets.object(self.bucket, &key)).map(|object| object.content).unwrap_or_default()
+    }
+}
+
+/// What a bucket's administrator does with the role's right to put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    Denied,
+    Allowed,
 }
 
 /// Buckets, their regions, and the roles that grant access.
@@ -97,6 +166,10 @@ struct Bucket {
     condition: Condition,
     objects: BTreeMap<String, StoredObject>,
     arrivals: Vec<Arrival>,
+    /// The keys of puts that were refused or failed, which CloudTrail shows to the owner of the bucket.
+    revealed: Vec<String>,
+    /// The keys whose objects the bucket's administrator has written or deleted.
+    tampered: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -121,6 +194,8 @@ impl MemoryBuckets {
             condition: Condition::Working,
             objects: BTreeMap::new(),
             arrivals: Vec::new(),
+            revealed: Vec::new(),
+            tampered: BTreeSet::new(),
         };
         world.buckets.entry(bucket.to_string()).or_insert_with(empty).region = region.clone();
     }
@@ -161,6 +236,51 @@ impl MemoryBuckets {
     #[must_use]
     pub fn arrivals(&self, bucket: &BucketName) -> Vec<Arrival> {
         self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.arrivals.clone()).unwrap_or_default()
+    }
+
+    /// Whether a put of this key wrote its object or found one there.
+    #[must_use]
+    pub fn has_put(&self, bucket: &BucketName, key: &str) -> bool {
+        let world = self.settled();
+        world.buckets.get(bucket.as_str()).is_some_and(|bucket| bucket.arrivals.iter().any(|put| put.key == key))
+    }
+
+    /// The keys that the bucket's administrator has seen in puts that were refused or failed, oldest first.
+    #[must_use]
+    pub fn revealed(&self, bucket: &BucketName) -> Vec<String> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.revealed.clone()).unwrap_or_default()
+    }
+
+    /// The keys whose objects the bucket's administrator has written or deleted.
+    #[must_use]
+    pub fn tampered(&self, bucket: &BucketName) -> BTreeSet<String> {
+        self.settled().buckets.get(bucket.as_str()).map(|bucket| bucket.tampered.clone()).unwrap_or_default()
+    }
+
+    /// Writes an object as the bucket's administrator does, who may replace any object.
+    pub fn plant(&self, bucket: &BucketName, key: &str, content: Bytes) {
+        let now = self.clock.now();
+        let sha256 = hex::encode(Sha256::digest(&content));
+        let object = StoredObject { content, sha256, content_type: "application/x-ndjson", stored_at: now };
+        let mut world = self.settled();
+        let bucket = world.buckets.get_mut(bucket.as_str()).unwrap();
+        bucket.objects.insert(key.to_owned(), object);
+        bucket.tampered.insert(key.to_owned());
+    }
+
+    /// Deletes an object as the bucket's administrator does.
+    pub fn delete(&self, bucket: &BucketName, key: &str) {
+        let mut world = self.settled();
+        let bucket = world.buckets.get_mut(bucket.as_str()).unwrap();
+        if bucket.objects.remove(key).is_some() {
+            bucket.tampered.insert(key.to_owned());
+        }
+    }
+
+    fn reveal(&self, bucket: &BucketName, key: &str) {
+        if let Some(bucket) = self.settled().buckets.get_mut(bucket.as_str()) {
+            bucket.revealed.push(key.to_owned());
+        }
     }
 
     /// Locks the state after delivering the puts that are due.
@@ -214,16 +334,13 @@ impl MemoryBuckets {
             return refused(404, "NoSuchBucket", "The specified bucket does not exist");
         };
         if target.region.as_ref().unwrap_or(&self.home) != &bucket.region {
-            return Err(SinkError {
-                call: Call::PutObject,
-                reason: Reason::answered(
-                    301,
-                    "PermanentRedirect",
-                    "The bucket you are attempting to access must be addressed using the specified endpoint.",
-                    Some(bucket.region.as_str().to_owned()),
-                ),
-                request_id: None,
-            });
+            let reason = Reason::answered(
+                301,
+                "PermanentRedirect",
+                "The bucket you are attempting to access must be addressed using the specified endpoint.",
+                Some(bucket.region.as_str().to_owned()),
+            );
+            return Err(SinkError::new(Call::PutObject, reason));
         }
         if !object.key.starts_with(target.prefix.as_str()) {
             let message = "User is not authorized to perform: s3:PutObject because no session policy allows the action";
@@ -254,32 +371,32 @@ impl World {
         let Some(bucket) = self.buckets.get_mut(&way.bucket) else { return Stored::Now };
         let Object { key, content_type, content, existing } = way.object;
         let sha256 = hex::encode(Sha256::digest(&content));
-        let stored = match bucket.objects.get(&key) {
-            Some(_) if existing == Existing::Keep => Stored::Before,
-            _ => Stored::Now,
-        };
+        let is_there = bucket.objects.contains_key(&key);
+        let stored = if is_there && existing == Existing::Keep { Stored::Before } else { Stored::Now };
         if stored == Stored::Now {
             let object = StoredObject { content: content.clone(), sha256: sha256.clone(), content_type, stored_at: at };
             bucket.objects.insert(key.clone(), object);
         }
-        bucket.arrivals.push(Arrival { at, key, content, sha256, stored });
+        let replaced = is_there && stored == Stored::Now;
+        bucket.arrivals.push(Arrival { at, key, content, sha256, content_type, stored, replaced });
         stored
     }
 }
 
 fn answered(call: Call, status: u16, code: &str, message: &str) -> SinkError {
-    SinkError { call, reason: Reason::answered(status, code, message, None), request_id: Some("REQUEST".into()) }
+    let reason = Reason::answered(status, code, message, None);
+    SinkError { request_id: Some("REQUEST".into()), ..SinkError::new(call, reason) }
 }
 
 fn timed_out() -> SinkError {
-    SinkError { call: Call::PutObject, reason: Reason::TimedOut, request_id: None }
+    SinkError::new(Call::PutObject, Reason::TimedOut)
 }
 
 #[async_trait]
 impl ObjectSink for MemoryBuckets {
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         self.check_role(target, &target.external_id)?;
-        let condition = self.check_put(target, &object)?;
+        let condition = self.check_put(target, &object).inspect_err(|_| self.reveal(&target.bucket, &object.key))?;
         let (bucket, key) = (target.bucket.as_str(), object.key.clone());
         match condition {
             Condition::Hanging => {
@@ -370,6 +487,22 @@ mod tests {
         buckets.set_condition(&target().bucket, Condition::Hanging);
         assert_eq!(buckets.put(&target(), object("c", "1")).await, Err(timed_out()));
         assert_eq!(text(&buckets, "c"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_administrator_sees_refused_keys_and_plants_replaces_and_deletes() {
+        let (buckets, bucket) = (buckets(), target().bucket);
+        buckets.set_condition(&bucket, Condition::Denied);
+        assert!(buckets.put(&target(), object("a", "1")).await.is_err());
+        assert_eq!(buckets.revealed(&bucket), ["a"]);
+        buckets.set_condition(&bucket, Condition::Working);
+        buckets.plant(&bucket, "a", Bytes::new());
+        assert_eq!(buckets.put(&target(), object("a", "1")).await, Ok(Stored::Before));
+        assert_eq!(buckets.put(&target(), object("b", "1")).await, Ok(Stored::Now));
+        buckets.delete(&bucket, "a");
+        assert_eq!(buckets.put(&target(), object("a", "1")).await, Ok(Stored::Now));
+        assert_eq!(buckets.tampered(&bucket), BTreeSet::from(["a".to_owned()]));
+        assert!(buckets.arrivals(&bucket).iter().all(|arrival| !arrival.replaced));
     }
 
     #[tokio::test(start_paused = true)]

@@ -309,6 +309,7 @@ fn report(shipped: &Shipped) -> Value {
                     "key": delivery.key,
                     "firstSequence": delivery.first,
                     "lastSequence": delivery.last,
+                    "alreadyThere": delivery.already_there,
                     "events": content.map(|content| content.events),
                     "bytes": content.map(|content| content.bytes),
                     "sha256": content.map(|content| &content.sha256),

@@ -5,7 +5,10 @@ use std::{
     collections::HashMap,
     error::Error,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,8 +22,11 @@ use annals_core::{
 use async_trait::async_trait;
 use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_s3::{
-    config::{Credentials, http::HttpResponse},
-    error::{ProvideErrorMetadata, SdkError},
+    config::{
+        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedInterceptor, http::HttpResponse,
+        interceptors::FinalizerInterceptorContextRef,
+    },
+    error::{BoxError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
     primitives::ByteStream,
     types::ChecksumAlgorithm,
@@ -183,10 +189,9 @@ impl S3ObjectSink {
             .send()
             .await
             .map_err(|error| sink_error(Call::AssumeRole, &error))?;
-        let given = answer.credentials().ok_or(SinkError {
-            call: Call::AssumeRole,
-            reason: Reason::NotConnected,
+        let given = answer.credentials().ok_or_else(|| SinkError {
             request_id: answer.request_id().map(str::to_owned),
+            ..SinkError::new(Call::AssumeRole, Reason::NotConnected)
         })?;
         let ends_at = u64::try_from(given.expiration().to_millis().unwrap_or(0)).unwrap_or(0);
         let credentials = Credentials::new(
@@ -204,8 +209,10 @@ impl S3ObjectSink {
 impl ObjectSink for S3ObjectSink {
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         let credentials = self.credentials(target).await?;
+        let unclear = UnclearAttempts::default();
         for attempt in 0_u32.. {
             let mut session = aws_sdk_s3::config::Builder::new().credentials_provider(credentials.clone());
+            session.push_interceptor(SharedInterceptor::new(unclear.clone()));
             if let Some(region) = &target.region {
                 session = session.region(Region::new(region.as_str().to_owned()));
             }
@@ -228,6 +235,7 @@ impl ObjectSink for S3ObjectSink {
                 Err(error) => error,
             };
             match error.code() {
+                Some("PreconditionFailed") if unclear.count() > 0 => return Ok(Stored::Unclear),
                 Some("PreconditionFailed") => return Ok(Stored::Before),
                 Some("ConditionalRequestConflict") if attempt < CONFLICT_RETRIES => {
                     tokio::time::sleep(CONFLICT_PAUSE * 2_u32.pow(attempt)).await;
@@ -235,11 +243,14 @@ impl ObjectSink for S3ObjectSink {
                 _ => {
                     // The role may have been replaced: the next put opens a new session.
                     self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&SessionKey::of(target));
-                    return Err(sink_error(Call::PutObject, &error));
+                    let error = sink_error(Call::PutObject, &error);
+                    let last = u32::from(!error.reason.is_definite());
+                    return Err(SinkError { earlier_unclear: unclear.count() > last, ..error });
                 }
             }
         }
-        Ok(Stored::Before)
+        // The loop ends at the latest when the retries are used up.
+        Ok(Stored::Unclear)
     }
 
     async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
@@ -248,6 +259,41 @@ impl ObjectSink for S3ObjectSink {
             // Keep the new session, so that the next put uses the current permissions of the role.
             self.keep(SessionKey::of(target), session);
         }
+        Ok(())
+    }
+}
+
+/// The number of attempts of a call, the SDK's own retries included, that may have written the object although they
+/// failed.
+#[derive(Debug, Clone, Default)]
+struct UnclearAttempts(Arc<AtomicU32>);
+
+impl UnclearAttempts {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Intercept for UnclearAttempts {
+    fn name(&self) -> &'static str {
+        "UnclearAttempts"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Some(Err(error)) = context.output_or_error() else { return Ok(()) };
+        let reason = match (error.as_connector_error(), context.response()) {
+            _ if error.is_timeout_error() => Reason::TimedOut,
+            (Some(error), _) if error.is_timeout() => Reason::TimedOut,
+            (Some(error), _) => broken_connection(error),
+            (None, Some(answer)) => Reason::answered(answer.status().as_u16(), "", "", None),
+            (None, None) => Reason::NotConnected,
+        };
+        self.0.fetch_add(u32::from(!reason.is_definite()), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -270,12 +316,28 @@ fn sink_error<E: ProvideErrorMetadata>(call: Call, error: &SdkError<E, HttpRespo
         }
         _ => Reason::NotConnected,
     };
-    SinkError { call, reason, request_id: error.request_id().map(str::to_owned) }
+    SinkError { request_id: error.request_id().map(str::to_owned), ..SinkError::new(call, reason) }
+}
+
+/// Returns whether no connection was established. Hyper's error says in which step it failed, but only as a text.
+fn is_of_connecting(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.to_string() == "client error (Connect)" {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Why there is no connection, from the root cause of the HTTP client's error: an error of the operating system, or of
-/// rustls, which arrives as invalid data.
+/// rustls, which arrives as invalid data. A connection that was established and then lost is [`Reason::NotConnected`],
+/// because the request may have arrived.
 fn broken_connection(error: &(dyn Error + 'static)) -> Reason {
+    if !is_of_connecting(error) {
+        return Reason::NotConnected;
+    }
     let mut next = Some(error);
     while let Some(error) = next {
         let Some(io) = error.downcast_ref::<io::Error>() else {

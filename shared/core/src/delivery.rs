@@ -16,28 +16,42 @@ mod run;
 pub mod setup;
 pub mod ship;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::{
     destination::{Compression, Destination, KeyLayout, Replay},
-    entropy::BASE36,
+    entropy::{self, BASE36, Entropy},
     time::Timestamp,
 };
 
-/// Returns the key of the object with the events `first` to `last` whose delivery began at `at`: the destination's
-/// prefix, `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, a suffix of eight letters and digits, and `.json` (WireMock Cloud's
-/// layout). The Hive layout has `dt=YYYY-MM-DD/hour=HH/` instead of month and day. The keys of a replay are below
-/// `replay/` and its id.
-///
-/// The suffix is derived from the content, so that two deliveries that begin in the same millisecond differ.
+/// The random end of an object's key: eight lower case letters and digits. Nobody can know a key before the put is sent,
+/// so nobody can put an object there first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySuffix(String);
+
+impl KeySuffix {
+    const LENGTH: usize = 8;
+
+    #[must_use]
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(entropy::characters(entropy, BASE36, Self::LENGTH))
+    }
+
+    /// Returns `key`, which [`object_key`] made, with this suffix instead of its own.
+    #[must_use]
+    pub fn replace_in(&self, key: &str) -> String {
+        let (start, end) = key.rsplit_once('-').unwrap_or((key, ""));
+        let (_, extension) = end.split_once('.').unwrap_or_default();
+        format!("{start}-{}.{extension}", self.0)
+    }
+}
+
+/// Returns the key of an object whose delivery began at `at`: the destination's prefix,
+/// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, `suffix`, and `.json` (WireMock Cloud's layout). The Hive layout has
+/// `dt=YYYY-MM-DD/hour=HH/` instead of month and day. The keys of a replay are below `replay/` and its id. Compressed
+/// objects end in `.json.gz`.
 #[must_use]
-pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timestamp, first: u64, last: u64) -> String {
+pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timestamp, suffix: &KeySuffix) -> String {
     let settings = &destination.settings;
     let replay = replay.map_or_else(String::new, |replay| format!("replay/{}/", replay.id));
-    let identity = format!("{}/{}/{replay}{first}-{last}", destination.organisation, destination.id);
-    let digest = Sha256::digest(identity.as_bytes());
-    let suffix: String =
-        digest.iter().take(8).map(|byte| char::from(BASE36[usize::from(*byte) % BASE36.len()])).collect();
     let (year, month, day) = at.date();
     let time = at.to_string().replace([':', '.'], "-");
     let folder = match settings.layout {
@@ -48,5 +62,5 @@ pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timest
         Compression::None => "json",
         Compression::Gzip => "json.gz",
     };
-    format!("{}{replay}{folder}/{time}-{suffix}.{extension}", settings.prefix.as_str())
+    format!("{}{replay}{folder}/{time}-{}.{extension}", settings.prefix.as_str(), suffix.0)
 }

@@ -12,9 +12,10 @@ use std::{
 };
 
 use annals_core::{
-    delivery::object_key,
+    delivery::{KeySuffix, object_key},
     destination::{
-        Compression, Content, Delivery, Destination, DestinationId, Intent, connection_test::TEST_OBJECT_NAME,
+        Compression, Content, Delivery, Destination, DestinationId, Intent, Replay, connection_test::TEST_OBJECT_NAME,
+        failure::FailureCode, sink::Stored,
     },
     log::segment::LineHash,
     organisation::OrganisationId,
@@ -25,22 +26,29 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::world::{By, Version, World};
-use crate::bucket::{Arrival, StoredObject};
+use crate::{bucket::Arrival, entropy::SeededEntropy};
 
 /// How far a new destination reaches back.
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long before its end the retention counts as over for a new destination.
+const LOOKBACK_MARGIN: Duration = Duration::from_secs(60 * 60);
 /// The longest pause of a failing destination.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Promise {
-    /// A delivery is committed only once its object is in the bucket.
+    /// A delivery is committed only once its object was in the bucket.
     PutBeforeCommit,
+    /// Nothing is said to be delivered that our own put did not store with exactly those bytes. If only an object that
+    /// is there speaks for it, the delivery says so, and an earlier put may have written that object.
+    NothingClaimed,
+    /// A key that a refusal has revealed is not put again, unless an earlier put may have written its object.
+    KeyChanged,
     /// What is put was begun before: its key is an intent's, made as the settings then said.
     BegunFirst,
     /// What was begun is finished as it was begun.
     IntentKept,
-    /// No event is in two objects.
+    /// No event is in two objects that our role wrote.
     ExactlyOnce,
     /// What is delivered goes on where the delivery before ended; what is passed over was recorded as a gap.
     NothingSkipped,
@@ -103,6 +111,12 @@ pub struct Checked {
     pub objects: u64,
     /// Objects that were put more than once.
     pub put_again: u64,
+    /// Deliveries of which only an object that was there already speaks.
+    pub already_there: u64,
+    /// Those of them whose object our role did not write.
+    pub not_ours: u64,
+    /// Keys that were given up for another one.
+    pub keys_changed: u64,
     /// Events that expired undelivered.
     pub lost: u64,
     pub replays: u64,
@@ -115,6 +129,9 @@ impl std::ops::AddAssign for Checked {
         self.events += other.events;
         self.objects += other.objects;
         self.put_again += other.put_again;
+        self.already_there += other.already_there;
+        self.not_ours += other.not_ours;
+        self.keys_changed += other.keys_changed;
         self.lost += other.lost;
         self.replays += other.replays;
         self.failures += other.failures;
@@ -154,10 +171,12 @@ pub struct Checker<'a> {
     texts: RefCell<HashMap<String, Option<Rc<Vec<u8>>>>>,
 }
 
-/// An intent that was stored.
+/// An intent that was stored, under one of its keys.
 #[derive(Debug, Clone)]
 struct Begun {
     intent: Intent,
+    /// Whether another key takes the place of an earlier one.
+    is_key_changed: bool,
     replay: Option<String>,
     at: Timestamp,
     delivery: Option<Delivery>,
@@ -207,8 +226,8 @@ impl<'a> Checker<'a> {
         // Keys that nobody ever began.
         for (bucket, begun) in &begun_in {
             let bucket = bucket.parse().unwrap();
-            for key in self.world.buckets.objects(&bucket).keys() {
-                let known = begun.contains(key) || key.ends_with(TEST_OBJECT_NAME);
+            for Arrival { key, .. } in self.world.buckets.arrivals(&bucket) {
+                let known = begun.contains(&key) || key.ends_with(TEST_OBJECT_NAME);
                 keep(known, Promise::BegunFirst, || format!("{key} was put and never begun"))?;
             }
         }
@@ -216,7 +235,7 @@ impl<'a> Checker<'a> {
     }
 
     /// What an object holds; `None` where it is not compressed as it should be.
-    fn text(&self, object: &StoredObject, compression: Compression) -> Option<Rc<Vec<u8>>> {
+    fn text(&self, object: &Arrival, compression: Compression) -> Option<Rc<Vec<u8>>> {
         let mut texts = self.texts.borrow_mut();
         let text = texts.entry(object.sha256.clone()).or_insert_with(|| match compression {
             Compression::None => Some(Rc::new(object.content.to_vec())),
@@ -225,14 +244,15 @@ impl<'a> Checker<'a> {
         text.clone()
     }
 
-    /// What a customer can see who knows nothing but the bucket: no event is in two objects, replays aside. Where
-    /// several destinations have had the bucket each began afresh.
+    /// What a customer can see who knows nothing but the bucket and who wrote each object: no event is in two objects,
+    /// replays aside. Where several destinations have had the bucket each began afresh.
     fn customers_view(&self, histories: &BTreeMap<String, Vec<Version>>) -> Result<(), Violation> {
         let first = |history: &Vec<Version>| history.first().map(|version| version.destination.bucket.clone());
         let buckets: Vec<_> = histories.values().filter_map(first).collect();
         for bucket in buckets.iter().filter(|bucket| buckets.iter().filter(|other| other == bucket).count() == 1) {
             let mut seen: HashMap<u64, String> = HashMap::new();
-            for (key, object) in self.world.buckets.objects(bucket) {
+            let arrivals = self.world.buckets.arrivals(bucket);
+            for (key, object) in written(&arrivals) {
                 if key.contains("replay/") || key.ends_with(TEST_OBJECT_NAME) {
                     continue;
                 }
@@ -242,7 +262,7 @@ impl<'a> Checker<'a> {
                     object.content.to_vec()
                 };
                 for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_of) {
-                    if let Some(other) = seen.insert(sequence, key.clone()) {
+                    if let Some(other) = seen.insert(sequence, key.to_owned()) {
                         let detail = format!("the event {sequence} is in {other} and in {key}");
                         return Err(Violation::new(Promise::ExactlyOnce, detail));
                     }
@@ -271,11 +291,19 @@ impl<'a> Checker<'a> {
             })?;
         }
         let objects = self.world.buckets.objects(&first.destination.bucket);
+        let tampered = self.world.buckets.tampered(&first.destination.bucket);
         let arrivals = self.world.buckets.arrivals(&first.destination.bucket);
-        let mut checked = self.objects(&begun, &gaps, &objects, &arrivals)?;
-        self.replays(history, &begun, &objects, &mut checked)?;
+        let written = written(&arrivals);
+        for (key, arrival) in &written {
+            let kept = objects.get(*key).is_some_and(|object| object.sha256 == arrival.sha256);
+            keep(kept || tampered.contains(*key) || key.ends_with(TEST_OBJECT_NAME), Promise::Immutable, || {
+                format!("{key} was put and has changed or is gone")
+            })?;
+        }
+        let mut checked = self.objects(&begun, &gaps, &arrivals, &written)?;
+        self.replays(history, &begun, &written, &mut checked)?;
         self.switched_off(history, &begun, &arrivals)?;
-        self.deliveries(id, &begun, deleted).await?;
+        self.deliveries(&last.destination, &begun, &arrivals, deleted).await?;
         if ending == Ending::Settled && !deleted && last.destination.is_active() {
             self.settled(&last.destination)?;
         }
@@ -289,13 +317,14 @@ impl<'a> Checker<'a> {
         let destination = &first.destination;
         let since = destination.created_at.minus(LOOKBACK);
         let wanted = self.journal.values().find(|event| event.recorded_at >= since).map_or(1, |event| event.segment);
-        // Where the window's beginning has expired the first event is a later one.
+        // Where the window's beginning has expired, or is about to before the first tick, the first event is a later one.
         let expired = |sequence: u64| {
             let event = &self.journal[&sequence];
-            event.expires_at <= destination.created_at.plus(self.margin)
+            event.expires_at <= destination.created_at.plus(LOOKBACK_MARGIN + self.margin)
         };
         let start = destination.next_sequence;
-        keep(start >= wanted && (wanted..start).all(expired), Promise::LookbackHeld, || {
+        let shown = destination.first_sequence == Some(start);
+        keep(shown && start >= wanted && (wanted..start).all(expired), Promise::LookbackHeld, || {
             format!("{} begins with {start} instead of {wanted}", destination.id)
         })
     }
@@ -332,6 +361,8 @@ impl<'a> Checker<'a> {
     /// What changed from version to version, and whether it may. Gives what was begun.
     fn versions(&self, history: &[Version], gaps: &[Gap]) -> Result<Vec<Begun>, Violation> {
         let mut all: Vec<Begun> = Vec::new();
+        // The keys of puts that may have written their object.
+        let mut unclear: HashSet<String> = HashSet::new();
         for pair in history.windows(2) {
             let [before, after] = pair else { continue };
             let (old, new) = (&before.destination, &after.destination);
@@ -352,7 +383,10 @@ impl<'a> Checker<'a> {
             let step = Step { old, new, after, changed: &changed, told: &told };
             match &after.by {
                 By::Event(sequence) => step.by_event(self.kind(*sequence).as_str(), gaps, *sequence)?,
-                By::Shipper(delivery) => step.by_shipper(delivery.as_deref(), self.margin)?,
+                By::Shipper(delivery) => {
+                    step.keys(delivery.as_deref(), &mut unclear)?;
+                    step.by_shipper(delivery.as_deref(), self.margin)?;
+                }
                 By::Deletion(_) => {}
             }
             for (old_intent, new_intent, replay) in [
@@ -368,8 +402,12 @@ impl<'a> Checker<'a> {
                         keep(old.is_active(), Promise::NothingWhenOff, || {
                             format!("{} was begun while {} was {}", intent.key, old.id, old.state().as_str())
                         })?;
-                        let at = after.at;
-                        all.push(Begun { intent: intent.clone(), replay, at, delivery: None });
+                        let (intent, at) = (intent.clone(), after.at);
+                        all.push(Begun { intent, is_key_changed: false, replay, at, delivery: None });
+                    }
+                    (Some(old), Some(intent)) if old.key != intent.key => {
+                        let (intent, at) = (intent.clone(), after.at);
+                        all.push(Begun { intent, is_key_changed: true, replay, at, delivery: None });
                     }
                     (Some(intent), None) => {
                         if let By::Shipper(Some(delivery)) = &after.by
@@ -395,8 +433,8 @@ impl<'a> Checker<'a> {
         &self,
         begun: &[Begun],
         gaps: &[Gap],
-        objects: &BTreeMap<String, StoredObject>,
         arrivals: &[Arrival],
+        written: &BTreeMap<&str, &Arrival>,
     ) -> Result<Checked, Violation> {
         let mut checked = Checked::default();
         let told: HashSet<u64> = gaps.iter().flat_map(|gap| gap.lost.iter().cloned().flatten()).collect();
@@ -410,12 +448,19 @@ impl<'a> Checker<'a> {
             for put in &puts {
                 keep(put.at >= one.at, Promise::BegunFirst, || format!("{key} was put before it was begun"))?;
             }
-            let Some(object) = objects.get(key) else {
-                keep(puts.is_empty(), Promise::Immutable, || format!("{key} was put and is gone"))?;
-                keep(one.delivery.is_none(), Promise::PutBeforeCommit, || format!("{key} is not there"))?;
+            checked.keys_changed += u64::from(one.is_key_changed);
+            checked.put_again += u64::from(puts.len() > 1);
+            let replaced = puts.iter().any(|put| put.replaced);
+            keep(!replaced, Promise::Immutable, || format!("{key} was replaced"))?;
+            let flagged = one.delivery.as_ref().is_some_and(|delivery| delivery.already_there);
+            checked.already_there += u64::from(flagged);
+            let Some(&object) = written.get(key) else {
+                checked.not_ours += u64::from(flagged);
+                keep(one.delivery.is_none() || flagged, Promise::NothingClaimed, || {
+                    format!("{key} is said to be delivered, but our role did not write it")
+                })?;
                 continue;
             };
-            checked.put_again += u64::from(puts.len() > 1);
             // Events that expired since the first try cannot be put again: the only reason why tries may differ.
             let missing = one.replay.is_some() || (intent.first..=intent.last).any(|sequence| told.contains(&sequence));
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
@@ -431,9 +476,9 @@ impl<'a> Checker<'a> {
                 Compression::Gzip => "application/gzip",
             };
             keep(object.content_type == media_type, Promise::Complete, || format!("{key} is {}", object.content_type))?;
-            let sequences = self.lines(key, &text, intent, &object.stored_at)?;
+            let sequences = self.lines(key, &text, intent, &object.at)?;
             let whole = (intent.first..=intent.last).all(|sequence| {
-                let expired = || self.journal[&sequence].expires_at <= object.stored_at.plus(self.margin);
+                let expired = || self.journal[&sequence].expires_at <= object.at.plus(self.margin);
                 sequences.contains(&sequence)
                     || told.contains(&sequence)
                     || (one.replay.is_some() && expired())
@@ -442,16 +487,19 @@ impl<'a> Checker<'a> {
             });
             keep(whole, Promise::Complete, || format!("{key} lacks events of {}..={}", intent.first, intent.last))?;
             if let Some(delivery) = &one.delivery {
-                // Where events expired meanwhile it need not be known which try arrived; what is said is true.
+                // Our role can have written it twice: its administrator deleted it in between, and some events expired.
+                let ours =
+                    |wanted: &str| puts.iter().find(|put| put.stored == Stored::Now && put.sha256 == wanted).copied();
                 let told = match &delivery.content {
-                    None => missing,
+                    None => delivery.already_there,
                     Some(Content { events, bytes, sha256 }) => {
-                        object.sha256 == *sha256
-                            && object.content.len() as u64 == *bytes
-                            && sequences.len() as u64 == *events
+                        let lines = ours(sha256).and_then(|put| self.text(put, intent.compression));
+                        !delivery.already_there
+                            && ours(sha256).is_some_and(|put| put.content.len() as u64 == *bytes)
+                            && lines.is_some_and(|text| text.split(|byte| *byte == b'\n').count() as u64 == events + 1)
                     }
                 };
-                keep(told, Promise::Complete, || format!("{key} is not what its delivery says: {delivery:?}"))?;
+                keep(told, Promise::NothingClaimed, || format!("{key} is not what its delivery says: {delivery:?}"))?;
             }
             if one.replay.is_none() {
                 for sequence in &sequences {
@@ -519,7 +567,7 @@ impl<'a> Checker<'a> {
         &self,
         history: &[Version],
         begun: &[Begun],
-        objects: &BTreeMap<String, StoredObject>,
+        written: &BTreeMap<&str, &Arrival>,
         checked: &mut Checked,
     ) -> Result<(), Violation> {
         for pair in history.windows(2) {
@@ -531,7 +579,13 @@ impl<'a> Checker<'a> {
                 keep(key.contains(&format!("replay/{}/", replay.id)), Promise::ReplayApart, || {
                     format!("{key} is not among the keys of the replay {}", replay.id)
                 })?;
-                let Some(object) = objects.get(key) else { continue };
+                let Some(object) = written.get(key.as_str()) else {
+                    // Somebody else's object took its place, and the delivery says so.
+                    if one.delivery.is_some() {
+                        left.retain(|sequence| !(one.intent.first..=one.intent.last).contains(sequence));
+                    }
+                    continue;
+                };
                 let text = self.text(object, one.intent.compression).unwrap_or_default();
                 for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_of) {
                     keep(left.remove(&sequence), Promise::ReplayApart, || {
@@ -570,7 +624,14 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    async fn deliveries(&self, id: &DestinationId, begun: &[Begun], deleted: bool) -> Result<(), Violation> {
+    async fn deliveries(
+        &self,
+        destination: &Destination,
+        begun: &[Begun],
+        arrivals: &[Arrival],
+        deleted: bool,
+    ) -> Result<(), Violation> {
+        let id = &destination.id;
         let mut kept = self.world.store.deliveries(self.organisation, id, usize::MAX).await.unwrap();
         kept.reverse();
         let mut committed: Vec<Delivery> = begun.iter().filter_map(|one| one.delivery.clone()).collect();
@@ -580,7 +641,36 @@ impl<'a> Checker<'a> {
         let same = kept.len() == committed.len() && committed.iter().all(|delivery| kept.contains(delivery));
         keep(same || deleted, Promise::HistoryTrue, || {
             format!("the history of {id} has {} deliveries, but {} were made", kept.len(), committed.len())
-        })
+        })?;
+        committed.sort_by_key(|delivery| delivery.number);
+        let numbers = committed.iter().map(|delivery| delivery.number.unwrap_or(0));
+        let numbered = numbers.eq(1..=destination.deliveries);
+        keep(numbered, Promise::HistoryTrue, || format!("the deliveries to {id} have wrong numbers"))?;
+        for one in begun {
+            let Some(delivery) = &one.delivery else { continue };
+            let sha256 = delivery.content.as_ref().map(|content| &content.sha256);
+            let ours = arrivals.iter().find(|put| put.key == delivery.key && Some(&put.sha256) == sha256);
+            let text = ours.and_then(|put| self.text(put, one.intent.compression)).unwrap_or_default();
+            let there: HashSet<u64> = String::from_utf8_lossy(&text).lines().filter_map(sequence_of).collect();
+            let known = |sequence: u64| {
+                delivery.already_there
+                    || delivery.expired.iter().any(|range| range.contains(&sequence))
+                    || there.contains(&sequence)
+            };
+            let last = LineHash::of(&self.journal[&delivery.last].text);
+            let ends = delivery.last_hash.map_or_else(
+                || delivery.expired.last().is_some_and(|range| range.contains(&delivery.last)),
+                |hash| hash == last,
+            );
+            keep(ends && (delivery.first..=delivery.last).all(known), Promise::HistoryTrue, || {
+                format!("what is said to have expired, or the last hash, is wrong in {delivery:?}")
+            })?;
+        }
+        if !deleted {
+            let read = self.world.store.deliveries_numbered(self.organisation, id, 1..=destination.deliveries).await;
+            keep(read.unwrap() == committed, Promise::HistoryTrue, || format!("numbers of {id} are not found"))?;
+        }
+        Ok(())
     }
 
     fn settled(&self, destination: &Destination) -> Result<(), Violation> {
@@ -598,6 +688,15 @@ impl<'a> Checker<'a> {
             )
         })
     }
+}
+
+/// What our role wrote, by key: the first time, if it wrote it again after the bucket's administrator deleted it.
+fn written(arrivals: &[Arrival]) -> BTreeMap<&str, &Arrival> {
+    let mut written = BTreeMap::new();
+    for arrival in arrivals.iter().filter(|arrival| arrival.stored == Stored::Now) {
+        written.entry(arrival.key.as_str()).or_insert(arrival);
+    }
+    written
 }
 
 fn by_sequence(by: &By) -> Option<u64> {
@@ -620,7 +719,7 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
             changed.insert(name);
         }
     };
-    let kept = |intent: &Option<Intent>| intent.as_ref().map(|intent| (intent.first, intent.last, intent.key.clone()));
+    let kept = |intent: &Option<Intent>| intent.clone().map(|intent| Intent { expired: Vec::new(), ..intent });
     differs("identity", (&old.bucket, &old.role_arn, old.created_at) != (&new.bucket, &new.role_arn, new.created_at));
     differs("prefix", old.settings.prefix != new.settings.prefix);
     differs("region", old.settings.region != new.settings.region);
@@ -628,6 +727,7 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     differs("layout", old.settings.layout != new.settings.layout);
     differs("paused", old.paused != new.paused);
     differs("disabled", old.disabled != new.disabled);
+    differs("first", old.first_sequence != new.first_sequence);
     differs("next", old.next_sequence != new.next_sequence);
     differs("intent", kept(&old.intent) != kept(&new.intent));
     differs("replay", old.replay != new.replay);
@@ -638,6 +738,7 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     };
     differs("failing", failure(old) != failure(new));
     differs("retry", pause(old) != pause(new));
+    differs("checkpoints", old.checkpoints != new.checkpoints);
     differs("version", old.version + 1 != new.version);
     changed
 }
@@ -653,11 +754,13 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Only these parts may have changed.
+    /// Only these parts, and what is signed, may have changed.
     fn only(&self, names: &[&str]) -> Result<(), Violation> {
-        let Some(name) = self.changed.iter().find(|name| !names.contains(name)) else { return Ok(()) };
+        let allowed = |name: &str| name == "checkpoints" || names.contains(&name);
+        let Some(name) = self.changed.iter().find(|name| !allowed(name)) else { return Ok(()) };
         let promise = match *name {
             "intent" => Promise::IntentKept,
+            "first" => Promise::LookbackHeld,
             "next" => Promise::NothingSkipped,
             "replay" => Promise::ReplayApart,
             _ => Promise::NothingOverwritten,
@@ -726,7 +829,10 @@ impl Step<'_> {
             return Err(Violation::new(Promise::HistoryTrue, "a success without its delivery"));
         }
         if self.has("failing") {
-            self.only(&["failing", "retry"])?;
+            // Keys are checked apart.
+            let replay = |destination: &Destination| destination.replay.as_ref().map(|replay| replay.next);
+            let passed = replay(old) != replay(new) || (old.intent.is_some() != new.intent.is_some());
+            self.only(if passed { &["failing", "retry"] } else { &["failing", "retry", "intent", "replay"] })?;
             return self.failing(margin);
         }
         if self.has("intent") || self.has("next") {
@@ -746,9 +852,9 @@ impl Step<'_> {
                         format!("{silent:?} of {intent:?} was passed in silence")
                     })
                 }
+                (Some(_), Some(_)) if !self.has("next") => self.only(&["intent", "region"]),
                 (Some(intent), Some(other)) => {
-                    let promise = if self.has("next") { Promise::NothingSkipped } else { Promise::IntentKept };
-                    Err(Violation::new(promise, format!("{intent:?} became {other:?}")))
+                    Err(Violation::new(Promise::NothingSkipped, format!("{intent:?} became {other:?}")))
                 }
                 (None, None) => {
                     let detail = format!("from {} to {} without a delivery", old.next_sequence, new.next_sequence);
@@ -757,7 +863,7 @@ impl Step<'_> {
             };
         }
         if self.has("replay") {
-            self.only(&["replay"])?;
+            self.only(&["replay", "region"])?;
             if let (Some(before), Some(after)) = (&old.replay, &new.replay)
                 && let (None, Some(intent)) = (&before.intent, &after.intent)
             {
@@ -773,20 +879,80 @@ impl Step<'_> {
         self.new.progress.last_success.is_some()
     }
 
-    /// A key's time may be any up to now; everything else of it follows.
-    fn made_as_settings_say(
-        &self,
-        intent: &Intent,
-        replay: Option<&annals_core::destination::Replay>,
-    ) -> Result<(), Violation> {
+    /// A key's time may be any up to now, and its suffix is random; everything else of it follows.
+    fn made_as_settings_say(&self, intent: &Intent, replay: Option<&Replay>) -> Result<(), Violation> {
         let settings = &self.old.settings;
-        let like = object_key(self.old, replay, self.after.at, intent.first, intent.last);
-        let shape = |key: &str| key.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
-        let suffix = |key: &str| key.rsplit_once('-').map(|(_, suffix)| suffix.to_owned());
+        let like = object_key(self.old, replay, self.after.at, &KeySuffix::random(&*SeededEntropy::new(0)));
+        let shape = |key: &str| {
+            let (start, end) = without_suffix(key);
+            let start: String = start.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            (start, end.to_owned())
+        };
         let same = (&intent.prefix, intent.compression) == (&settings.prefix, settings.compression)
             && shape(&intent.key) == shape(&like)
-            && suffix(&intent.key) == suffix(&like);
-        keep(same, Promise::BegunFirst, || format!("{intent:?} is not made as {settings:?} says"))
+            && intent.key.len() == like.len();
+        keep(same && intent.attempted, Promise::BegunFirst, || format!("{intent:?} is not made as {settings:?} says"))
+    }
+
+    /// Checks what becomes of the keys of what was begun, and notes in `unclear` those whose object an earlier put may
+    /// have written.
+    fn keys(&self, delivery: Option<&Delivery>, unclear: &mut HashSet<String>) -> Result<(), Violation> {
+        let (old, new) = (self.old, self.new);
+        let of_replay =
+            |destination: &Destination| destination.replay.as_ref().and_then(|replay| replay.intent.clone());
+        if let Some(delivery) = delivery {
+            let allowed = !delivery.already_there || unclear.contains(&delivery.key);
+            return keep(allowed, Promise::NothingClaimed, || {
+                format!("{} was taken for ours, but no earlier put can have written it", delivery.key)
+            });
+        }
+        if self.has("next") {
+            return Ok(());
+        }
+        for (before, after) in [(old.intent.clone(), new.intent.clone()), (of_replay(old), of_replay(new))] {
+            let (Some(before), Some(after)) = (before, after) else { continue };
+            let told = || format!("{before:?} became {after:?}");
+            let same = (before.first, before.last, &before.prefix, before.compression)
+                == (after.first, after.last, &after.prefix, after.compression)
+                && without_suffix(&before.key) == without_suffix(&after.key);
+            keep(same, Promise::IntentKept, told)?;
+            if before.key == after.key {
+                keep(before.attempted || !after.attempted, Promise::KeyChanged, told)?;
+                keep(after.attempted || !before.attempted, Promise::IntentKept, told)?;
+            } else {
+                keep(!unclear.contains(&before.key), Promise::IntentKept, told)?;
+            }
+        }
+        // A replay's object waits for that of new events.
+        let Some((before, after)) =
+            old.intent.clone().zip(new.intent.clone()).or_else(|| of_replay(old).zip(of_replay(new)))
+        else {
+            return Ok(());
+        };
+        if self.has("failing") {
+            let code = new.progress.failing.as_ref().map(|failing| failing.failure.code);
+            let may_have_arrived = matches!(
+                code,
+                Some(
+                    FailureCode::TimedOut
+                        | FailureCode::Unreachable
+                        | FailureCode::AwsUnavailable
+                        | FailureCode::SlowDown
+                )
+            );
+            if may_have_arrived {
+                unclear.insert(before.key.clone());
+            }
+            let kept = before.key == after.key && after.attempted;
+            let changed = before.key != after.key && !after.attempted;
+            let is_unclear = unclear.contains(&before.key);
+            keep(!is_unclear || kept, Promise::IntentKept, || format!("{before:?} became {after:?} after {code:?}"))?;
+            keep(is_unclear || changed, Promise::KeyChanged, || format!("{before:?} became {after:?} after {code:?}"))?;
+        } else if self.changed.is_empty() && before.attempted {
+            // Another run makes it its own, and cannot know what became of its put.
+            unclear.insert(before.key);
+        }
+        Ok(())
     }
 
     fn failing(&self, margin: Duration) -> Result<(), Violation> {
@@ -801,6 +967,12 @@ impl Step<'_> {
             format!("failed at {}, to be tried again at {}", self.after.at, failing.retry_at)
         })
     }
+}
+
+/// A key in front of its random suffix and behind it.
+fn without_suffix(key: &str) -> (&str, &str) {
+    let (start, end) = key.rsplit_once('-').unwrap_or((key, ""));
+    (start, end.split_once('.').unwrap_or_default().1)
 }
 
 /// What a gzip file holds; `None` where it is none, or damaged.

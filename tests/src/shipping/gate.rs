@@ -204,7 +204,7 @@ impl Decorator for Gate {
         if let Some(Fault::Late(after)) = fault {
             let (below, target) = (Arc::clone(&self.below), target.clone());
             self.late(after, async move { drop(below.put(&target, object).await) });
-            return Err(SinkError { call: SinkCall::PutObject, reason: Reason::TimedOut, request_id: None });
+            return Err(SinkError::new(SinkCall::PutObject, Reason::TimedOut));
         }
         let work = self.below.put(target, object);
         let answer = sink_call(SinkCall::PutObject, fault, work).await;
@@ -241,7 +241,7 @@ async fn sink_call<T>(
     fault: Option<Fault>,
     work: impl Future<Output = Result<T, SinkError>> + Send,
 ) -> Result<T, SinkError> {
-    let error = |reason| Err(SinkError { call, reason, request_id: None });
+    let error = |reason| Err(SinkError::new(call, reason));
     match fault {
         Some(Fault::Throttled) => error(Reason::answered(503, "SlowDown", "Please reduce your request rate.", None)),
         Some(Fault::Busy) => error(Reason::answered(409, "ConditionalRequestConflict", "A conflict occurred.", None)),

@@ -70,6 +70,12 @@ bugs! {
     IntentStretchedOnRetry => IntentKept;
     /// That the object is there already is taken for a failure.
     PresentTakenForFailure => Recovers;
+    /// That the object is there already is taken for success.
+    PresentTakenForOurOwn => NothingClaimed;
+    /// A key that a refusal has revealed is put again.
+    RevealedKeyKept => KeyChanged;
+    /// A key that may have been written is given up.
+    WrittenKeyGivenUp => IntentKept;
     /// What failed is passed over, so that the rest can go on.
     SkippedAfterAnError => NothingSkipped;
     /// A refusal is taken for success.
@@ -262,6 +268,20 @@ impl Decorator for BuggyPorts {
                 }
             }
             Bug::ReplayEndsEarly => new.replay = new.replay.filter(|_| delivery.is_none()),
+            Bug::RevealedKeyKept => {
+                if let Some(there) = self.below.destination(&new.organisation, &new.id).await?
+                    && let (Some(old), Some(intent)) = (there.intent, &mut new.intent)
+                    && new.progress.failing.is_some()
+                {
+                    intent.key = old.key;
+                    intent.attempted = true;
+                }
+            }
+            Bug::WrittenKeyGivenUp => {
+                if let (Some(intent), Some(_)) = (&mut new.intent, &new.progress.failing) {
+                    intent.attempted = false;
+                }
+            }
             Bug::FailureNotKept => new.progress.failing = None,
             Bug::EndlessBackOff => {
                 if let Some(failing) = &mut new.progress.failing {
@@ -328,11 +348,12 @@ impl Decorator for BuggyPorts {
             _ => None,
         };
         match (self.bug, self.below.put(target, object).await) {
-            (Bug::PresentTakenForFailure, Ok(Stored::Before)) => Err(SinkError {
-                call: Call::PutObject,
-                reason: Reason::answered(412, "PreconditionFailed", "At least one of the preconditions failed", None),
-                request_id: None,
-            }),
+            (Bug::PresentTakenForFailure, Ok(Stored::Before)) => {
+                let message = "At least one of the preconditions failed";
+                let reason = Reason::answered(412, "PreconditionFailed", message, None);
+                Err(SinkError::new(Call::PutObject, reason))
+            }
+            (Bug::PresentTakenForOurOwn, Ok(Stored::Before)) => Ok(Stored::Now),
             (Bug::RefusalTakenForSuccess, Err(_)) => Ok(Stored::Now),
             (_, answer) => answer,
         }

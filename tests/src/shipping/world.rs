@@ -1,5 +1,5 @@
 //! The simulated world: store, buckets, queue, time and processes, and a recorder of every version of each destination.
-//! It makes one check: an object must be in the bucket when its delivery is committed.
+//! It makes one check: an object must have been in the bucket when its delivery is committed.
 
 use std::{
     sync::{
@@ -178,7 +178,7 @@ impl Decorator for Witness {
         if saved && before.as_ref() != Some(destination) {
             self.note(By::Shipper(delivery.cloned().map(Box::new)), destination);
             if let Some(delivery) = delivery
-                && self.buckets.object(&destination.bucket, &delivery.key).is_none()
+                && !self.buckets.has_put(&destination.bucket, &delivery.key)
             {
                 self.seen().committed_early.get_or_insert_with(|| delivery.key.clone());
             }

@@ -359,6 +359,52 @@ async fn what_waited_while_a_destination_was_paused_or_failing_is_sent_once_it_g
 }
 
 #[tokio::test]
+async fn an_object_that_somebody_plants_under_a_refused_key_is_not_taken_for_ours() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    let path = format!("/organisations/{}/destinations/{id}", acme.id);
+    let cloud = fixture.system.cloud();
+    let s3 = customer.s3(cloud);
+    let role = cloud.iam().role(&customer.role_arn).unwrap();
+    let mut denied = role.clone();
+    let deny = json!({"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*"});
+    denied.policies.push(json!({"Version": "2012-10-17", "Statement": [deny]}));
+    let mut planted = Vec::new();
+    for round in 0..3 {
+        cloud.iam().put_role(denied.clone()).unwrap();
+        post(&fixture, &acme, &format!("denied {round}")).await;
+        fixture.tick().await;
+        let failing = show(&fixture, &acme, &id).await["failing"].clone();
+        assert_eq!(failing["code"], "put_denied");
+        let aws = text(&failing["aws"]);
+        assert!(aws.contains("with an explicit deny in an identity-based policy"), "{aws}");
+        let (_, key) = aws.split_once(&format!("arn:aws:s3:::{}/", customer.bucket)).unwrap();
+        let (key, _) = key.split_once('"').unwrap();
+        assert!(is_delivery(key), "{key}");
+        s3.put_object().bucket(&customer.bucket).key(key).send().await.unwrap();
+        planted.push(key.to_owned());
+
+        cloud.iam().put_role(role.clone()).unwrap();
+        fixture.with(&acme.admin).post(&format!("{path}/test"), &json!({})).await.expect(200);
+        fixture.tick().await;
+        assert_eq!(show(&fixture, &acme, &id).await["state"], "sent");
+    }
+    let mut objects = customer.objects(cloud).await;
+    for key in &planted {
+        assert_eq!(objects.remove(key), Some(Vec::new()), "what is there is never replaced");
+    }
+    objects.retain(|key, _| is_delivery(key));
+    assert_eq!(Chain::of(&objects).lines, fixture.lines_behind(&acme.id, 0).await, "each once, under other keys");
+    let listed = fixture.with(&acme.admin).get(&format!("{path}/deliveries")).await.expect(200);
+    for delivery in listed["deliveries"].as_array().unwrap() {
+        assert_eq!(delivery["alreadyThere"], false);
+        assert_eq!(delivery["sha256"], sha256(&objects[delivery["key"].as_str().unwrap()]));
+    }
+}
+
+#[tokio::test]
 async fn a_replay_delivers_a_range_once_more_beside_what_is_delivered_regularly() {
     let fixture = Fixture::start().await;
     let acme = fixture.organisation().await;

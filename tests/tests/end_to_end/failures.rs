@@ -18,7 +18,7 @@ use annals_aws::{
 use annals_core::destination::{
     advice::{Advice, Prose, Span},
     failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
-    sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Target},
+    sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -439,6 +439,14 @@ fn fixtures() -> Vec<Fixture> {
             "Your proposed upload exceeds the maximum allowed object size.",
         )
         .naming(&["support"]),
+        // Error responses. The delivery fails like this when each key that it tried is taken.
+        put(
+            Code::KeyTaken,
+            412,
+            "PreconditionFailed",
+            "At least one of the preconditions that you specified did not hold.",
+        )
+        .naming(&["CloudTrail", OBJECTS]),
         put(
             Code::DamagedOnTheWay,
             400,
@@ -497,6 +505,8 @@ fn target(partition: &str) -> Target {
 enum Server {
     /// STS returns a session and S3 this answer, or STS returns this answer.
     Answers(Call, String),
+    /// STS returns a session, and S3 one of these answers to each put. After an empty one it hangs up.
+    InTurn(Vec<String>),
     /// STS returns a session, and S3 never answers.
     SilentS3,
     /// Never answers.
@@ -511,13 +521,17 @@ impl Server {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tasks.spawn(async move {
-            let mut held = Vec::new();
+            let (mut held, mut puts) = (Vec::new(), 0);
             while let Ok((mut stream, _)) = listener.accept().await {
                 let put = read_request(&mut stream).await;
                 let answer = match &self {
                     Self::Answers(Call::PutObject, answer) if put => answer.as_str(),
                     Self::Answers(Call::AssumeRole, answer) => answer.as_str(),
-                    Self::Answers(..) => SESSION_GIVEN,
+                    Self::InTurn(answers) if put => {
+                        puts += 1;
+                        answers[puts - 1].as_str()
+                    }
+                    Self::Answers(..) | Self::InTurn(_) => SESSION_GIVEN,
                     Self::SilentS3 if !put => SESSION_GIVEN,
                     Self::SilentS3 | Self::Silent => {
                         held.push(stream);
@@ -583,19 +597,30 @@ fn once() -> SinkPatience {
 
 /// Returns the adapter's error for a put to `endpoint`.
 async fn put_to(endpoint: &str, patience: SinkPatience) -> SinkError {
+    try_to_put(endpoint, patience).await.unwrap_err()
+}
+
+async fn try_to_put(endpoint: &str, patience: SinkPatience) -> Result<Stored, SinkError> {
     let object = Object {
         key: "audit/2026-11/22/x.json".into(),
         content_type: "application/x-ndjson",
         content: "{}\n".into(),
         existing: Existing::Keep,
     };
-    sink(endpoint, patience).put(&target("aws"), object).await.unwrap_err()
+    sink(endpoint, patience).put(&target("aws"), object).await
 }
 
 async fn replay(fixture: &Fixture) -> SinkError {
     let mut tasks = JoinSet::new();
     let port = Server::Answers(fixture.call, fixture.http()).start(&mut tasks).await;
-    put_to(&format!("http://127.0.0.1:{port}"), once()).await
+    match try_to_put(&format!("http://127.0.0.1:{port}"), once()).await {
+        Err(error) => error,
+        Ok(stored) => {
+            assert_eq!((fixture.code, stored), (FailureCode::KeyTaken, Stored::Before));
+            let reason = Reason::answered(fixture.status, fixture.aws, &fixture.message, None);
+            SinkError { request_id: Some("4442587FB7D0A2F9".into()), ..SinkError::new(fixture.call, reason) }
+        }
+    }
 }
 
 async fn replay_all() -> Vec<(Fixture, SinkError)> {
@@ -681,7 +706,7 @@ async fn a_bucket_of_another_partition_is_refused_with_the_reason() {
     let answers = [("aws", "us-gov-west-1"), ("aws-us-gov", "eu-central-1"), ("aws", "cn-north-1")];
     let told = answers.map(|(partition, region)| {
         let reason = Reason::answered(301, "PermanentRedirect", "", Some(region.into()));
-        let error = SinkError { call: Call::PutObject, reason, request_id: None };
+        let error = SinkError::new(Call::PutObject, reason);
         let failure = Failure::explain(&error, &target(partition));
         format!("{}: {} {}", failure.code.as_str(), failure.cause, failure.fix)
     });
@@ -757,14 +782,14 @@ async fn the_messages_of_the_most_common_failures() {
 async fn a_host_that_refuses_the_connection_is_told_apart() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let error = put_to(&format!("http://{closed}"), once()).await;
-    assert_eq!(error, failed(Call::AssumeRole, Reason::Refused));
+    assert_eq!(error, SinkError::new(Call::AssumeRole, Reason::Refused));
 }
 
 #[tokio::test]
 async fn a_name_without_an_address_is_told_apart() {
     // RFC 6761, 6.4: no name below `invalid` ever has one.
     let error = put_to("http://sts.invalid", once()).await;
-    assert_eq!(error, failed(Call::AssumeRole, Reason::NotResolved));
+    assert_eq!(error, SinkError::new(Call::AssumeRole, Reason::NotResolved));
 }
 
 #[tokio::test]
@@ -779,7 +804,7 @@ async fn a_host_without_tls_is_told_apart() {
         }
     });
     let error = put_to(&format!("https://{address}"), once()).await;
-    assert_eq!(error, failed(Call::AssumeRole, Reason::TlsFailed));
+    assert_eq!(error, SinkError::new(Call::AssumeRole, Reason::TlsFailed));
 }
 
 #[tokio::test]
@@ -792,8 +817,8 @@ async fn a_host_that_never_answers_is_told_apart_at_either_call() {
     let impatient_s3 = SinkPatience { put_attempt: short, ..once() };
     let (sts, s3) = (format!("http://127.0.0.1:{sts}"), format!("http://127.0.0.1:{s3}"));
     let (sts, s3) = futures_util::future::join(put_to(&sts, impatient_sts), put_to(&s3, impatient_s3)).await;
-    assert_eq!(sts, failed(Call::AssumeRole, Reason::TimedOut));
-    assert_eq!(s3, failed(Call::PutObject, Reason::TimedOut));
+    assert_eq!(sts, SinkError::new(Call::AssumeRole, Reason::TimedOut));
+    assert_eq!(s3, SinkError::new(Call::PutObject, Reason::TimedOut));
 }
 
 #[tokio::test]
@@ -801,7 +826,48 @@ async fn a_host_that_hangs_up_is_unreachable() {
     let mut tasks = JoinSet::new();
     let port = Server::HangsUp.start(&mut tasks).await;
     let error = put_to(&format!("http://127.0.0.1:{port}"), once()).await;
-    assert_eq!(error, failed(Call::AssumeRole, Reason::NotConnected));
+    assert_eq!(error, SinkError::new(Call::AssumeRole, Reason::NotConnected));
+}
+
+#[tokio::test]
+async fn a_refusal_after_an_attempt_without_an_answer_leaves_open_what_was_written() {
+    let answer = |status, aws, message| put(FailureCode::Unknown, status, aws, message).http();
+    let taken =
+        || answer(412, "PreconditionFailed", "At least one of the preconditions that you specified did not hold");
+    let denied = || answer(403, "AccessDenied", "Access Denied");
+    let unclear = || answer(500, "InternalError", "We encountered an internal error. Please try again.");
+    let conflict = || answer(409, "ConditionalRequestConflict", "A conflict occurred.");
+    let hang_up = String::new;
+    // The second attempt waits up to a second before it.
+    let told = [
+        vec![taken()],
+        vec![conflict(), taken()],
+        vec![unclear(), taken()],
+        vec![hang_up(), taken()],
+        vec![denied()],
+        vec![unclear(), denied()],
+        vec![hang_up(), denied()],
+        vec![hang_up(), hang_up()],
+    ]
+    .map(async |answers: Vec<String>| {
+        let mut tasks = JoinSet::new();
+        let attempts = u32::try_from(answers.len()).unwrap();
+        let port = Server::InTurn(answers).start(&mut tasks).await;
+        match try_to_put(&format!("http://127.0.0.1:{port}"), SinkPatience { attempts, ..once() }).await {
+            Ok(stored) => format!("{stored:?}"),
+            Err(error) => format!("{}, {}", FailureCode::of(&error).as_str(), error.is_definite()),
+        }
+    });
+    insta::assert_snapshot!(futures_util::future::join_all(told).await.join("\n"), @r"
+    Before
+    Before
+    Unclear
+    Unclear
+    put_denied, true
+    put_denied, false
+    put_denied, false
+    unreachable, false
+    ");
 }
 
 #[tokio::test]
@@ -833,7 +899,7 @@ async fn what_aws_says_is_bounded_and_keeps_the_requests_id() {
     assert!(aws.ends_with("… (request 4442587FB7D0A2F9)"), "{aws}");
 
     let reason = Reason::answered(403, "Access\0Denied", &message, None);
-    let error = SinkError { call: Call::PutObject, reason, request_id: Some("i\r\nd".repeat(9999)) };
+    let error = SinkError { request_id: Some("i\r\nd".repeat(9999)), ..SinkError::new(Call::PutObject, reason) };
     let aws = Failure::explain(&error, &target("aws")).aws.unwrap();
     assert!(aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control), "{aws}");
 }
@@ -844,17 +910,14 @@ const WITHOUT_ANSWER: [(Reason, &str); 5] = [
     (Reason::NotResolved, "The host's name has no address."),
     (Reason::TlsFailed, "No TLS session: wrong certificate or protocol."),
     (Reason::Refused, "The host refuses the connection."),
-    (Reason::NotConnected, "The connection fails in another way."),
+    (Reason::NotConnected, "The connection fails in another way, or is lost."),
 ];
-
-fn failed(call: Call, reason: Reason) -> SinkError {
-    SinkError { call, reason, request_id: None }
-}
 
 #[test]
 fn every_code_has_an_entry_and_a_name_of_its_own() {
     let mut entries: BTreeSet<&str> = fixtures().iter().map(|fixture| fixture.code.as_str()).collect();
-    entries.extend(WITHOUT_ANSWER.map(|(reason, _)| FailureCode::of(&failed(Call::PutObject, reason)).as_str()));
+    entries
+        .extend(WITHOUT_ANSWER.map(|(reason, _)| FailureCode::of(&SinkError::new(Call::PutObject, reason)).as_str()));
     let all: BTreeSet<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(entries, all);
     assert_eq!(all.len(), FailureCode::ALL.len());
@@ -917,7 +980,7 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
             tell(error, format!("{call}, {} `{}`: `{}`", fixture.status, fixture.aws, fixture.message));
         }
         for (reason, answer) in WITHOUT_ANSWER {
-            let error = failed(Call::PutObject, reason);
+            let error = SinkError::new(Call::PutObject, reason);
             if FailureCode::of(&error) == *code {
                 tell(&error, answer.to_owned());
             }

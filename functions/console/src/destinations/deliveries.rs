@@ -60,8 +60,9 @@ pub struct Row {
     pub lag: (String, bool),
     /// The key, or its end if it is long.
     pub key: String,
-    /// The SHA-256 of the object; unknown if only a failed conditional write proved that the object exists.
+    /// The SHA-256 of the object; unknown if an object was there already.
     pub sha256: Option<String>,
+    pub is_already_there: bool,
     pub is_replay: bool,
 }
 
@@ -111,6 +112,12 @@ impl Deliveries {
                     }
                 }
                 (self.table(id))
+                @if self.rows.iter().any(|row| row.is_already_there) {
+                    p .hint {
+                        "Already there: the answer to our first attempt was lost, and the next one found an object with this "
+                        "key, which is ours unless somebody else has put it there."
+                    }
+                }
                 @if let Some(all) = &self.all {
                     p { a href=(shell.href(all)) { "All of the last " (self.total) " deliveries" } }
                 }
@@ -159,6 +166,7 @@ impl Row {
             lag: (ui::seconds(delivery.lag_seconds), is_late(delivery, destination)),
             key: end_of(&delivery.key),
             sha256: content.map(|content| content.sha256.clone()),
+            is_already_there: delivery.already_there,
             is_replay: delivery.replay.is_some(),
         }
     }
@@ -171,7 +179,11 @@ impl Row {
                 td .number { (self.size) }
                 td { (self.sequences) }
                 td { @if self.lag.1 { (ui::badge(Tone::Warning, &self.lag.0)) } @else { (self.lag.0) } }
-                td .key { code { (self.key) } @if self.is_replay { " " (ui::badge(Tone::Neutral, "replay")) } }
+                td .key {
+                    code { (self.key) }
+                    @if self.is_replay { " " (ui::badge(Tone::Neutral, "replay")) }
+                    @if self.is_already_there { " " (ui::badge(Tone::Warning, "already there")) }
+                }
                 td {
                     @match &self.sha256 {
                         Some(hash) => code title=(hash) { (hash.get(..12).unwrap_or(hash)) "…" },

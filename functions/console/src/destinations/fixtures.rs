@@ -122,6 +122,7 @@ pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Deliver
         expired: Vec::new(),
         key: format!("{}2026-11/22/2026-11-22T10-00-00-000Z-abcdefgh.json.gz", destination.settings.prefix.as_str()),
         replay: (index % 10 == 5).then(|| "abcdefgh".to_owned()),
+        already_there: index % 7 == 3,
         content: (index % 7 != 3).then(|| Content {
             events: 1000 + index * index,
             bytes: 123_456_789 + index,

@@ -322,6 +322,7 @@ struct IntentNames {
     first: &'static str,
     last: &'static str,
     key: &'static str,
+    attempted: &'static str,
     prefix: &'static str,
     compression: &'static str,
     expired: &'static str,
@@ -331,6 +332,7 @@ const INTENT: IntentNames = IntentNames {
     first: "intentFirst",
     last: "intentLast",
     key: "intentKey",
+    attempted: "intentAttempted",
     prefix: "intentPrefix",
     compression: "intentCompression",
     expired: "intentExpired",
@@ -340,6 +342,7 @@ const REPLAY_INTENT: IntentNames = IntentNames {
     first: "replayIntentFirst",
     last: "replayIntentLast",
     key: "replayIntentKey",
+    attempted: "replayIntentAttempted",
     prefix: "replayIntentPrefix",
     compression: "replayIntentCompression",
     expired: "replayIntentExpired",
@@ -349,6 +352,7 @@ fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Bui
     item.number(names.first, intent.first)
         .number(names.last, intent.last)
         .text(names.key, &intent.key)
+        .flag(names.attempted, intent.attempted)
         .text(names.prefix, intent.prefix.as_str())
         .text(names.compression, intent.compression.as_str())
         .text(names.expired, ranges_text(&intent.expired))
@@ -377,6 +381,8 @@ fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, Store
         first: item.number(names.first)?,
         last: item.number(names.last)?,
         key: item.text(names.key)?.to_owned(),
+        // Earlier versions stored every intent right before its put.
+        attempted: if item.has(names.attempted) { item.flag(names.attempted)? } else { true },
         prefix: item.parsed(names.prefix)?,
         compression: item.parsed(names.compression)?,
         expired: read_ranges(item.text(names.expired)?).ok_or_else(|| malformed(names.expired))?,
@@ -495,6 +501,7 @@ fn delivery_item(delivery: &Delivery) -> Attributes {
         .text("expired", ranges_text(&delivery.expired))
         .text("key", &delivery.key)
         .text_if("replay", delivery.replay.as_ref())
+        .flag("alreadyThere", delivery.already_there)
         .number("lagSeconds", delivery.lag_seconds)
         .number("lagEvents", delivery.lag_events)
         .time("deliveredAt", delivery.delivered_at)
@@ -524,6 +531,8 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
         },
         key: item.text("key")?.to_owned(),
         replay: item.text("replay").ok().map(str::to_owned),
+        // Earlier versions did not store it.
+        already_there: if item.has("alreadyThere") { item.flag("alreadyThere")? } else { false },
         content: if item.has("sha256") {
             Some(Content {
                 events: item.number("events")?,

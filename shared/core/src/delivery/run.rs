@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +15,7 @@ use crate::{
     destination::{
         Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
         failure::Failure,
-        sink::{Existing, Object, SinkError, Stored, Target},
+        sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
     },
     entropy,
     event::{OwnEvent, Principal},
@@ -28,10 +29,18 @@ use crate::{
 };
 
 use super::{
+    KeySuffix,
     load::{Holes, Load, Loading},
     object_key,
     ship::{ShipError, ShipOutcome, ShipPolicy, Shipping, Signed, is_outside_annals},
 };
+
+/// The most keys that one run tries for an object. A second one is needed only if somebody has put an object under the
+/// first, and a third one if they saw the second before we used it.
+const MAX_KEYS: u32 = 4;
+
+/// What S3 answers to a conditional put if an object with the key exists ("Error responses", Amazon S3 API Reference).
+const PRECONDITION_FAILED: &str = "At least one of the preconditions that you specified did not hold.";
 
 pub(super) struct DestinationRun<'a> {
     pub(super) shipping: &'a Shipping,
@@ -78,7 +87,26 @@ impl From<AppendError> for Stop {
 struct Begun {
     lane: Lane,
     intent: Intent,
+    origin: Origin,
     load: Load,
+}
+
+/// Where an intent comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// This run stored it.
+    ThisRun,
+    /// An earlier run, or one at the same time, stored it.
+    EarlierRun,
+}
+
+/// What is known of the puts of an intent's key before the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EarlierPuts {
+    /// None was sent, or all were refused. An object under the key is somebody else's.
+    WroteNothing,
+    /// One may have written the object, so the key stays. Otherwise the events could be delivered twice.
+    Unclear,
 }
 
 /// What an object belongs to.
@@ -122,9 +150,9 @@ impl<'a> DestinationRun<'a> {
             return Err(ShipOutcome::Gone.into());
         }
         loop {
-            let begun = self.resume_or_begin(deadline).await?;
+            let mut begun = self.resume_or_begin(deadline).await?;
             if begun.lane == Lane::New {
-                self.record_expired(&begun).await?;
+                self.record_expired(&mut begun).await?;
             }
             self.deliver(begun).await?;
         }
@@ -141,7 +169,7 @@ impl<'a> DestinationRun<'a> {
         };
         if let Some((lane, intent)) = unfinished {
             let load = self.load(intent.first..=intent.last, Holes::Skip, intent.compression, usize::MAX).await?;
-            return Ok(Begun { lane, intent, load });
+            return Ok(Begun { lane, intent, origin: Origin::EarlierRun, load });
         }
         if self.shipping.clock.now() >= deadline {
             return Err(ShipOutcome::OutOfTime.into());
@@ -209,7 +237,7 @@ impl<'a> DestinationRun<'a> {
         let mut destination = self.next_version();
         destination.intent = Some(intent.clone());
         self.save(destination, None).await?;
-        Ok(Some(Begun { lane: Lane::New, intent, load }))
+        Ok(Some(Begun { lane: Lane::New, intent, origin: Origin::ThisRun, load }))
     }
 
     /// Reads the next events of a replay and stores the intent to deliver them. Ends the replay if there are none.
@@ -226,7 +254,7 @@ impl<'a> DestinationRun<'a> {
         let intent = self.intent(Some(&replay), replay.started_at, first, last);
         destination.replay = Some(Replay { intent: Some(intent.clone()), ..replay });
         self.save(destination, None).await?;
-        Ok(Begun { lane: Lane::Replay, intent, load })
+        Ok(Begun { lane: Lane::Replay, intent, origin: Origin::ThisRun, load })
     }
 
     /// Returns the last sequence of the log. It may have been read earlier in this run.
@@ -238,11 +266,14 @@ impl<'a> DestinationRun<'a> {
         Ok(*self.tail.insert(tail))
     }
 
+    /// Returns a new intent. It is attempted, because its put follows at once.
     fn intent(&self, replay: Option<&Replay>, at: Timestamp, first: u64, last: u64) -> Intent {
+        let suffix = KeySuffix::random(&*self.shipping.entropy);
         Intent {
             first,
             last,
-            key: object_key(&self.destination, replay, at, first, last),
+            key: object_key(&self.destination, replay, at, &suffix),
+            attempted: true,
             prefix: self.destination.settings.prefix.clone(),
             compression: self.destination.settings.compression,
             expired: Vec::new(),
@@ -251,22 +282,22 @@ impl<'a> DestinationRun<'a> {
 
     /// Records which events of the intent have expired. An earlier attempt may have delivered them, but Annals cannot
     /// check: it has no permission to read the bucket.
-    async fn record_expired(&mut self, begun: &Begun) -> Result<(), Stop> {
-        let intent = &begun.intent;
+    async fn record_expired(&mut self, begun: &mut Begun) -> Result<(), Stop> {
+        let intent = &mut begun.intent;
         let accounted = intent.expired.iter().chain(&begun.load.stretches).cloned().collect();
         let lost = without(intent.first..=intent.last, accounted);
         if lost.is_empty() {
             return Ok(());
         }
-        let expired = intent.expired.iter().chain(&lost).cloned().collect();
+        intent.expired.extend_from_slice(&lost);
         let mut destination = self.next_version();
-        destination.intent = Some(Intent { expired, ..intent.clone() });
+        destination.intent = Some(intent.clone());
         self.record_lost(&lost, destination).await
     }
 
     /// Puts the object and commits the delivery.
     async fn deliver(&mut self, begun: Begun) -> Result<(), Stop> {
-        let Begun { lane, intent, load } = begun;
+        let Begun { lane, mut intent, origin, load } = begun;
         let Some(oldest) = load.oldest else {
             // Every event has expired: continue after the intent, and keep the status.
             let mut destination = self.next_version();
@@ -278,19 +309,17 @@ impl<'a> DestinationRun<'a> {
             bytes: load.content.len() as u64,
             sha256: hex::encode(Sha256::digest(&load.content)),
         };
-        let is_complete = load.stretches == [intent.first..=intent.last];
-        let content_type = match intent.compression {
-            Compression::None => "application/x-ndjson",
-            Compression::Gzip => "application/gzip",
-        };
-        let object = Object { key: intent.key.clone(), content_type, content: load.content, existing: Existing::Keep };
         let last_hash = load.last_hash.filter(|_| load.stretches.last().is_some_and(|end| *end.end() == intent.last));
         let whole = intent.first..=intent.last;
         let mut gone = without(whole.clone(), load.stretches.clone());
         gone.extend_from_slice(&intent.expired);
         // What the two have in common counts once.
         let expired = without(whole.clone(), without(whole, gone));
-        let stored = self.put(object, &intent).await?;
+        let mut earlier = EarlierPuts::WroteNothing;
+        if origin == Origin::EarlierRun {
+            earlier = self.claim(lane, &mut intent).await?;
+        }
+        let already_there = self.put(lane, &mut intent, load.content, earlier).await? != Stored::Now;
         let now = self.shipping.clock.now();
         let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
         self.tail = Some(tail);
@@ -321,8 +350,9 @@ impl<'a> DestinationRun<'a> {
             expired,
             key: intent.key,
             replay,
-            // As long as no event has expired, every attempt puts the same bytes.
-            content: (stored == Stored::Now || is_complete).then_some(content),
+            already_there,
+            // What is there already may be somebody else's.
+            content: (!already_there).then_some(content),
             lag_seconds: now.since(oldest).as_secs(),
             lag_events: (tail + 1).saturating_sub(destination.next_sequence),
             delivered_at: now,
@@ -337,25 +367,102 @@ impl<'a> DestinationRun<'a> {
         Target { prefix: intent.prefix.clone(), ..Target::of(&self.organisation, &self.destination) }
     }
 
-    /// Puts an object. If the refusal names another region for the bucket, stores the region and puts again.
-    async fn put(&mut self, object: Object, intent: &Intent) -> Result<Stored, Stop> {
-        let target = self.target(intent);
-        let error = match self.shipping.sink.put(&target, object.clone()).await {
-            Ok(stored) => return Ok(stored),
-            Err(error) => error,
+    /// Makes an intent of an earlier run this run's: stores it as attempted before its put is sent. A run at the same time
+    /// that has stored it, too, can then neither give it another key nor commit it. Returns what is known of its earlier
+    /// puts.
+    async fn claim(&mut self, lane: Lane, intent: &mut Intent) -> Result<EarlierPuts, Stop> {
+        let earlier = if intent.attempted {
+            EarlierPuts::Unclear
+        } else {
+            // Two runs that claim it at the same time must not store the same destination: the store takes the second
+            // write for a repetition of the first.
+            self.change_key(intent);
+            EarlierPuts::WroteNothing
         };
-        let Some(region) = error.learnt_region(&target) else { return Err(self.record_failure(&error).await) };
-        let mut destination = self.next_version();
-        destination.settings.region = Some(region);
-        self.save(destination, None).await?;
-        match self.shipping.sink.put(&self.target(intent), object).await {
-            Ok(stored) => Ok(stored),
-            Err(error) => Err(self.record_failure(&error).await),
+        intent.attempted = true;
+        self.save(self.with_intent(lane, intent), None).await?;
+        Ok(earlier)
+    }
+
+    /// Puts the object of an intent, which is stored as attempted. If somebody else's object has its key, stores another
+    /// key and puts again. If the refusal names another region for the bucket, stores the region and puts again.
+    async fn put(
+        &mut self,
+        lane: Lane,
+        intent: &mut Intent,
+        content: Bytes,
+        mut earlier: EarlierPuts,
+    ) -> Result<Stored, Stop> {
+        let content_type = match intent.compression {
+            Compression::None => "application/x-ndjson",
+            Compression::Gzip => "application/gzip",
+        };
+        let mut keys = 1;
+        let mut is_region_new = true;
+        loop {
+            let target = self.target(intent);
+            let (key, content) = (intent.key.clone(), content.clone());
+            let object = Object { key, content_type, content, existing: Existing::Keep };
+            match self.shipping.sink.put(&target, object).await {
+                Ok(Stored::Before) if earlier == EarlierPuts::WroteNothing => {
+                    if keys == MAX_KEYS {
+                        let reason = Reason::answered(412, "PreconditionFailed", PRECONDITION_FAILED, None);
+                        let error = SinkError::new(Call::PutObject, reason);
+                        return Err(self.record_failure(lane, intent, earlier, &error).await);
+                    }
+                    keys += 1;
+                    self.change_key(intent);
+                    self.save(self.with_intent(lane, intent), None).await?;
+                }
+                Ok(stored) => return Ok(stored),
+                Err(error) => {
+                    if !error.is_definite() {
+                        earlier = EarlierPuts::Unclear;
+                    }
+                    let region = error.learnt_region(&target).filter(|_| is_region_new);
+                    let Some(region) = region else {
+                        return Err(self.record_failure(lane, intent, earlier, &error).await);
+                    };
+                    is_region_new = false;
+                    if earlier == EarlierPuts::WroteNothing {
+                        self.change_key(intent);
+                    }
+                    let mut destination = self.with_intent(lane, intent);
+                    destination.settings.region = Some(region);
+                    self.save(destination, None).await?;
+                }
+            }
         }
     }
 
-    /// Stores in the status why the put failed and when to try again.
-    async fn record_failure(&mut self, error: &SinkError) -> Stop {
+    /// Gives an intent that has certainly written nothing another key. Whoever has seen the old one, for example in
+    /// CloudTrail or in the status, could put an object there.
+    fn change_key(&self, intent: &mut Intent) {
+        intent.key = KeySuffix::random(&*self.shipping.entropy).replace_in(&intent.key);
+    }
+
+    /// Returns the next version of the destination, with `intent` as the intent of `lane`.
+    fn with_intent(&self, lane: Lane, intent: &Intent) -> Destination {
+        let mut destination = self.next_version();
+        let place = match lane {
+            Lane::New => Some(&mut destination.intent),
+            Lane::Replay => destination.replay.as_mut().map(|replay| &mut replay.intent),
+        };
+        if let Some(place) = place {
+            *place = Some(intent.clone());
+        }
+        destination
+    }
+
+    /// Stores in the status why the put failed and when to try again. In the same write, an intent that has certainly
+    /// written nothing gets another key, because the refusal may have revealed its key.
+    async fn record_failure(
+        &mut self,
+        lane: Lane,
+        intent: &mut Intent,
+        earlier: EarlierPuts,
+        error: &SinkError,
+    ) -> Stop {
         let shipping = self.shipping;
         let now = shipping.clock.now();
         let failure = Failure::explain(error, &Target::of(&self.organisation, &self.destination));
@@ -364,7 +471,11 @@ impl<'a> DestinationRun<'a> {
         let attempts = before.map_or(0, |failing| failing.attempts) + 1;
         let retry_at = now.plus(backoff(shipping, attempts));
         let since = before.map_or(now, |failing| failing.since);
-        let mut destination = self.next_version();
+        if earlier == EarlierPuts::WroteNothing {
+            self.change_key(intent);
+            intent.attempted = false;
+        }
+        let mut destination = self.with_intent(lane, intent);
         destination.progress.failing = Some(Failing { failure, since, attempts, retry_at });
         if is_outside_annals(code) {
             destination.progress.lag_from = Some(now);

@@ -1,8 +1,12 @@
 //! Shipping: delivering the new events of one destination.
 //!
-//! Each step is conditional on the destination's version, and the object's key and content follow from the stored
-//! intent alone. So a run after a crash, or a second run at the same time, puts the same bytes under the same key: no
-//! event is lost or delivered twice.
+//! Each step is conditional on the destination's version, and the object's content follows from the stored intent alone.
+//! So does its key, once a put may have written the object: a run after a crash, or a second run at the same time, puts
+//! the same bytes under the same key. No event is lost or delivered twice.
+//!
+//! Only a put that found an object can tell that an earlier put succeeded, because Annals cannot read the bucket. It counts
+//! as a success only if an earlier put may have succeeded. After a refusal, which reveals the key to whoever can put an
+//! object there, the intent gets another key.
 
 use std::{sync::Arc, time::Duration};
 

@@ -133,6 +133,8 @@ codes! {
     KeyTooLong = "key_too_long", Customer;
     /// The object is too large.
     ObjectTooLarge = "object_too_large", Operator;
+    /// Objects of somebody else have all keys that were tried.
+    KeyTaken = "key_taken", Customer;
     /// The object was damaged on its way.
     DamagedOnTheWay = "damaged_on_the_way", Time;
     /// Another change to the same object or bucket is in progress.
@@ -285,6 +287,7 @@ impl FailureCode {
             "MethodNotAllowed" => Self::MethodNotAllowed,
             "KeyTooLongError" | "KeyTooLong" => Self::KeyTooLong,
             "EntityTooLarge" => Self::ObjectTooLarge,
+            "PreconditionFailed" => Self::KeyTaken,
             "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch" => Self::DamagedOnTheWay,
             "ConditionalRequestConflict" | "OperationAborted" => Self::Conflict,
             _ => return None,
@@ -366,7 +369,7 @@ mod tests {
                 bucket_owner: "123456789012".into(),
             };
             let reason = Reason::Answered { status, code, message, bucket_region };
-            let failure = Failure::explain(&SinkError { call, reason, request_id }, &target);
+            let failure = Failure::explain(&SinkError { request_id, ..SinkError::new(call, reason) }, &target);
             let aws = failure.aws.unwrap();
             prop_assert!(!aws.is_empty() && aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control));
             for text in [failure.cause, failure.fix.to_string()] {

@@ -21,7 +21,7 @@ pub struct Replay {
 }
 
 /// The intent to deliver one object: exactly these events under this key, even after a crash or a change of the
-/// settings.
+/// settings. The key changes only as long as no put can have written the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// The sequence of the first event.
@@ -30,6 +30,9 @@ pub struct Intent {
     pub last: u64,
     /// The object's key, prefix included.
     pub key: String,
+    /// Whether a put of this key may have been sent. It is stored before the put is sent. Intents of earlier versions
+    /// count as attempted.
+    pub attempted: bool,
     /// The prefix in force at the beginning. The session that finishes the delivery is limited to it.
     pub prefix: KeyPrefix,
     pub compression: Compression,

@@ -26,8 +26,11 @@ pub struct Delivery {
     pub key: String,
     /// The id of the replay that delivered it. `None` for a regular delivery.
     pub replay: Option<String>,
-    /// `None` if it is unknown: an earlier attempt, whose answer was lost, put the object, and some of its events have
-    /// expired since.
+    /// Whether nothing but the refusal of a second put confirmed the delivery: an earlier attempt may have written the
+    /// object, and its answer was lost. Annals cannot read the bucket, so the object may also be somebody else's. `false`
+    /// if an earlier version recorded the delivery.
+    pub already_there: bool,
+    /// `None` if it is unknown.
     pub content: Option<Content>,
     /// The age of its oldest event at delivery, in seconds.
     pub lag_seconds: u64,

@@ -75,8 +75,11 @@ pub enum Existing {
 pub enum Stored {
     /// The object was written.
     Now,
-    /// An object with this key existed, and was kept.
+    /// An object with this key existed, and was kept. This call has not written it.
     Before,
+    /// An object with this key existed, and was kept. An earlier attempt of this call, whose answer was lost, may have
+    /// written it.
+    Unclear,
 }
 
 /// A call to AWS.
@@ -108,9 +111,9 @@ pub enum Reason {
     NotResolved,
     /// The host refused the connection.
     Refused,
-    /// The TLS connection failed: wrong certificate or protocol.
+    /// No TLS connection could be established: wrong certificate or protocol.
     TlsFailed,
-    /// The connection failed for another reason.
+    /// The connection failed for another reason, or was lost.
     NotConnected,
 }
 
@@ -119,6 +122,18 @@ impl Reason {
     pub const MESSAGE_MAX_BYTES: usize = 4096;
     /// The longest error code that is kept, in bytes.
     pub const CODE_MAX_BYTES: usize = 64;
+
+    /// Returns whether an attempt that ended like this has certainly written nothing: AWS refused it, or no connection
+    /// was ever established. After a 5xx or without an answer, S3 may have stored the object.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        match self {
+            // 408: a host on the way gave up waiting.
+            Self::Answered { status, .. } => (300..500).contains(status) && *status != 408,
+            Self::NotResolved | Self::Refused | Self::TlsFailed => true,
+            Self::TimedOut | Self::NotConnected => false,
+        }
+    }
 
     /// Returns an answer from AWS, with its texts bounded and without control characters.
     #[must_use]
@@ -158,20 +173,27 @@ pub fn printable(text: &str, max_bytes: usize) -> String {
 pub struct SinkError {
     /// The call.
     pub call: Call,
-    /// The reason.
+    /// The reason: that of the last attempt, if there were several.
     pub reason: Reason,
+    /// Whether an attempt before the last one may have written the object.
+    pub earlier_unclear: bool,
     /// The request id, for AWS Support.
     pub request_id: Option<String>,
 }
 
 impl SinkError {
-    /// Returns whether nothing can have been stored: AWS refused the call, or no connection was made.
+    /// Returns the failure of a call whose only attempt ended for `reason`.
+    #[must_use]
+    pub fn new(call: Call, reason: Reason) -> Self {
+        Self { call, reason, earlier_unclear: false, request_id: None }
+    }
+
+    /// Returns whether the call has certainly written nothing. Without a session, no put is sent.
     #[must_use]
     pub fn is_definite(&self) -> bool {
-        match (&self.call, &self.reason) {
-            (Call::AssumeRole, _) | (_, Reason::NotResolved | Reason::Refused | Reason::TlsFailed) => true,
-            (_, Reason::Answered { status, .. }) => (300..500).contains(status) && *status != 408,
-            (_, Reason::TimedOut | Reason::NotConnected) => false,
+        match self.call {
+            Call::AssumeRole => true,
+            Call::PutObject => self.reason.is_definite() && !self.earlier_unclear,
         }
     }
 
@@ -202,6 +224,22 @@ mod tests {
     fn an_answer_is_kept_on_one_line_without_invisible_characters() {
         assert_eq!(printable(" a\r\n\tb\u{1b}[31mc\u{202e}\0 ", 64), "a b[31mc");
         assert_eq!(printable("\u{7}", 64), "");
+    }
+
+    #[test]
+    fn only_a_refusal_says_that_nothing_was_written() {
+        let answered = |status| Reason::answered(status, "", "", None);
+        let definite = [301, 400, 403, 404, 409, 412].map(answered).into_iter();
+        for reason in definite.chain([Reason::NotResolved, Reason::Refused, Reason::TlsFailed]) {
+            let error = SinkError::new(Call::PutObject, reason);
+            assert!(error.is_definite(), "{error:?}");
+            assert!(!SinkError { earlier_unclear: true, ..error }.is_definite());
+        }
+        let unclear = [200, 408, 500, 503].map(answered).into_iter();
+        for reason in unclear.chain([Reason::TimedOut, Reason::NotConnected]) {
+            assert!(!SinkError::new(Call::PutObject, reason.clone()).is_definite(), "{reason:?}");
+            assert!(SinkError::new(Call::AssumeRole, reason).is_definite(), "no put is sent without a session");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use annals_core::{
-    delivery::object_key,
+    delivery::{KeySuffix, object_key},
     destination::{Compression, KeyLayout},
     event::{Entity, OwnEvent, Principal},
     id::EventId,
@@ -86,8 +86,8 @@ impl Plan {
             let at = sample::START.plus(Duration::from_secs(600 * (number as u64 + 1)));
             let compressed = self.compress.is_some_and(|nth| number % nth == 0);
             destination.settings.compression = if compressed { Compression::Gzip } else { Compression::None };
-            let (from, to) = (sequence(&lines[0]), sequence(lines.last().unwrap()));
-            let key = object_key(&destination, None, at, from, to);
+            let from = sequence(&lines[0]);
+            let key = object_key(&destination, None, at, &KeySuffix::random(&*entropy));
             if number >= self.expired {
                 first.get_or_insert(from);
                 objects.insert(key, encode(&content(&lines), compressed));

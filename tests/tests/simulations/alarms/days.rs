@@ -209,7 +209,7 @@ impl Decorator for Between {
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
         if self.trouble().denied {
             let reason = Reason::answered(403, "ExpiredToken", "The security token is expired", None);
-            return Err(SinkError { call: Call::AssumeRole, reason, request_id: None });
+            return Err(SinkError::new(Call::AssumeRole, reason));
         }
         self.ports.put(target, object).await
     }

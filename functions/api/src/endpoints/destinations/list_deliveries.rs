@@ -47,7 +47,10 @@ struct DeliveryView<'a> {
     /// The sequence of the object's last event.
     #[schemars(with = "Sequence")]
     last_sequence: u64,
-    /// The number of events in the object; null: unknown, because some expired before the put was confirmed.
+    /// Whether an object with this key was there already when the delivery was confirmed. An earlier attempt, whose answer
+    /// was lost, may have written it, or somebody else. Annals cannot read the bucket: compare the object with the log.
+    already_there: bool,
+    /// The number of events in the object; null: unknown, because an object was there already.
     events: Option<u64>,
     /// The object's size; null: unknown.
     bytes: Option<u64>,
@@ -72,6 +75,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
             key: &delivery.key,
             first_sequence: delivery.first,
             last_sequence: delivery.last,
+            already_there: delivery.already_there,
             events: content.map(|content| content.events),
             bytes: content.map(|content| content.bytes),
             sha256: content.map(|content| content.sha256.as_str()),

@@ -64,6 +64,7 @@ pub(super) fn explain(failure: FailureCode, error: &SinkError, target: &Target) 
         | FailureCode::MethodNotAllowed
         | FailureCode::KeyTooLong
         | FailureCode::ObjectTooLarge
+        | FailureCode::KeyTaken
         | FailureCode::DamagedOnTheWay
         | FailureCode::Conflict => context.object(failure),
         FailureCode::ClockSkewed
@@ -582,6 +583,27 @@ impl Context<'_> {
                 "Save the destination with a shorter prefix.",
             ),
             FailureCode::ObjectTooLarge => message("The object is larger than S3 allows.", OURS),
+            FailureCode::KeyTaken => {
+                let owned = code(target_objects(self.target));
+                let role = code(&self.target.role_arn);
+                message(
+                    format!(
+                        "Each of the new keys that we tried in the bucket {bucket} had an object already. We did not \
+                         write it, and we never replace an object."
+                    ),
+                    Advice::new(
+                        "Keys end in random characters, so somebody puts objects there on purpose.",
+                        [
+                            Prose::from(format!(
+                                "See who does it: CloudTrail, data events of {bucket}, PutObject; or the server access \
+                                 logs of the bucket."
+                            )),
+                            Prose::from("Let nobody but the role ") + role + " write " + owned + ".",
+                            Prose::from("The next attempt uses new keys. Events wait for it until they expire."),
+                        ],
+                    ),
+                )
+            }
             FailureCode::DamagedOnTheWay => {
                 message("The object was damaged on its way to S3. S3 stored nothing.", RETRIED)
             }
