@@ -24,7 +24,7 @@ use super::{
     world::{HOME, Process, World, platform, region},
 };
 use crate::{
-    bucket::Condition,
+    bucket::{Administrator, Condition, Put},
     entropy::SeededEntropy,
     faulty::{Call, Fault},
     memory::MemoryStore,
@@ -261,17 +261,39 @@ pub enum Event {
     Recorded,
     /// Another process works on the same messages and more.
     Shipped,
+    /// The bucket's administrator plants objects under the keys that refusals have revealed.
+    Planted,
+    /// The bucket's administrator replaces the newest object.
+    Replaced,
+    /// The bucket's administrator deletes the newest object.
+    ObjectDeleted,
+    /// The bucket's administrator denies the put, plants objects under the keys that the next tick reveals, and allows
+    /// the put again.
+    Ambushed,
 }
 
 impl Event {
-    pub const ALL: [Self; 7] =
-        [Self::Deleted, Self::Paused, Self::Patched, Self::Replayed, Self::Downgraded, Self::Recorded, Self::Shipped];
+    pub const ALL: [Self; 11] = [
+        Self::Deleted,
+        Self::Paused,
+        Self::Patched,
+        Self::Replayed,
+        Self::Downgraded,
+        Self::Recorded,
+        Self::Shipped,
+        Self::Planted,
+        Self::Replaced,
+        Self::ObjectDeleted,
+        Self::Ambushed,
+    ];
 
     /// Makes the change in a process of its own.
     pub async fn happen(self, fixture: &Fixture) {
         let process = fixture.process(|_| None);
         let (organisation, id, actor) = (fixture.organisation().await, fixture.destination().await, platform());
         let administration = &process.administration;
+        let bucket = fixture.bucket().await;
+        let administrator = Administrator { buckets: &fixture.world.buckets, bucket: &bucket };
         match self {
             Self::Deleted => administration.delete_destination(&organisation, &id, &actor).await.unwrap(),
             Self::Paused => drop(administration.pause_destination(&organisation, &id, &actor).await.unwrap()),
@@ -290,6 +312,15 @@ impl Event {
                 fixture.append(&process, 1).await;
                 fixture.world.queue.double();
                 fixture.tick(&process).await;
+            }
+            Self::Planted => drop(administrator.plant(&fixture.entropy)),
+            Self::Replaced => drop(administrator.replace(&fixture.entropy)),
+            Self::ObjectDeleted => drop(administrator.delete(&fixture.entropy)),
+            Self::Ambushed => {
+                administrator.set_put(Put::Denied);
+                fixture.tick(&process).await;
+                administrator.plant(&fixture.entropy);
+                administrator.set_put(Put::Allowed);
             }
         }
     }

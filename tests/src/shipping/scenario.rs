@@ -33,7 +33,7 @@ use super::{
     world::{HOME, Process, Shipped, World, platform, region},
 };
 use crate::{
-    bucket::{Condition, Trust},
+    bucket::{Administrator, Condition, Put, Trust},
     clock::AheadClock,
     entropy::SeededEntropy,
     faulty::Fault,
@@ -67,6 +67,8 @@ pub struct Tally {
     pub changes: u64,
     /// Changes of a bucket or a role for the worse.
     pub troubles: u64,
+    /// Objects that administrators of buckets planted, replaced or deleted.
+    pub tampered: u64,
 }
 
 impl AddAssign for Tally {
@@ -78,6 +80,7 @@ impl AddAssign for Tally {
         self.days += other.days;
         self.changes += other.changes;
         self.troubles += other.troubles;
+        self.tampered += other.tampered;
     }
 }
 
@@ -273,6 +276,9 @@ impl Scenario {
         let organisation = self.organisation(tenant).await;
         let Tenant { bucket, role, .. } = &self.tenants[tenant];
         let buckets = &self.world.buckets;
+        if self.entropy.happens(0.5) {
+            self.tally.tampered += self.tamper();
+        }
         let trust = |trust| buckets.set_trust(role, trust);
         match self.entropy.below(20) {
             0..=5 => {
@@ -304,6 +310,21 @@ impl Scenario {
             }
             _ => self.change(&organisation, &there).await,
         }
+    }
+
+    /// An administrator plants, replaces or deletes an object in one of the buckets, or denies or allows the put. Returns
+    /// the number of objects.
+    fn tamper(&self) -> u64 {
+        let Tenant { bucket, .. } = self.entropy.pick(&self.tenants);
+        let administrator = Administrator { buckets: &self.world.buckets, bucket };
+        match self.entropy.below(8) {
+            0 => administrator.set_put(Put::Denied),
+            1 => administrator.set_put(Put::Allowed),
+            2 => return administrator.delete(&self.entropy),
+            3 => return administrator.replace(&self.entropy),
+            _ => return administrator.plant(&self.entropy),
+        }
+        0
     }
 
     async fn create(&mut self, tenant: usize) {
@@ -464,7 +485,17 @@ impl Scenario {
                 () = clock.sleep(patience) => false,
             }
         });
-        let alive = join_all(ticks).await;
+        let storm = async {
+            let mut tampered = 0;
+            // Administrators of buckets act while the ticks run.
+            for _ in 0..self.entropy.below(4) {
+                self.world.clock.sleep(self.entropy.duration(10 * SECOND)).await;
+                tampered += self.tamper();
+            }
+            tampered
+        };
+        let (alive, tampered) = futures_util::future::join(join_all(ticks), storm).await;
+        self.tally.tampered += tampered;
         for (index, alive) in alive.into_iter().enumerate() {
             self.tally.ticks += 1;
             self.revive(index, alive.then_some(()));

@@ -182,6 +182,37 @@ fn whatever_happens_to_a_destination_in_mid_flight_its_deliveries_stay_whole() {
 }
 
 #[test]
+fn whatever_a_buckets_administrator_does_after_any_fault_nothing_is_claimed_that_is_not_there() {
+    /// The call fails, the administrator acts, and the next attempt meets what he did.
+    async fn acting_after(kind: Kind, nth: u64, fault: Fault, event: Event) -> Result<Checked, String> {
+        let fixture = Fixture::start(kind).await;
+        let process = fixture.process(move |call| (call.number == nth).then_some(fault));
+        fixture.tick(&process).await;
+        event.happen(&fixture).await;
+        fixture.recover(None).await;
+        fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
+    }
+
+    let (mut runs, mut checked) = (0, Checked::default());
+    for kind in Kind::ALL {
+        let names = in_virtual_time(calls(kind));
+        for (name, nth) in names.iter().zip(1..).filter(|(name, _)| ["put", "save_progress"].contains(name)) {
+            for fault in [Fault::Throttled, Fault::Busy, Fault::AnswerLost, Fault::CrashBefore, Fault::CrashAfter] {
+                for event in [Event::Planted, Event::Replaced, Event::ObjectDeleted, Event::Ambushed] {
+                    let run = in_virtual_time(acting_after(kind, nth, fault, event));
+                    checked += run.unwrap_or_else(|violation| {
+                        panic!("{kind:?}, {fault:?} at call {nth}, {name}, then {event:?}: {violation}")
+                    });
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!("{runs} runs, {checked:?}");
+    assert!(checked.keys_changed > 50 && checked.already_there > 50 && checked.not_ours > 5, "{checked:?}");
+}
+
+#[test]
 fn a_test_that_fails_at_any_call_leaves_deliveries_whole() {
     async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Vec<&'static str>, String> {
         let fixture = Fixture::start(kind).await;

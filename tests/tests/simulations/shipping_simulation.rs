@@ -67,6 +67,9 @@ fn eventful(tally: &Tally) {
     assert!(checked.replays > 800 && tally.changes > 8_000, "administrators were too lazy: {tally:?}");
     assert!(tally.deaths > 1_000 && tally.faults > 4_000, "too little failed of our own: {tally:?}");
     assert!(tally.troubles > 5_000 && checked.failures > 15_000, "too little failed of the customers': {tally:?}");
+    assert!(tally.tampered > 10_000, "administrators of buckets were too lazy: {tally:?}");
+    assert!(checked.keys_changed > 5_000, "too few keys were revealed: {tally:?}");
+    assert!(checked.already_there > 700 && checked.not_ours > 250, "too few objects were there already: {tally:?}");
     assert!(tally.days > 20 * SEEDS, "too little time passed: {tally:?}");
 }
 
