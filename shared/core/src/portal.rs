@@ -3,13 +3,14 @@
 //! A link works once, for five minutes. A session lasts half an hour and is for one organisation and role. Only the hashes
 //! of their tokens are stored.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use crate::{
     event::Principal,
     fault::Faults,
     input::{self, Choice, Describer, DisplayName, Fields, Input, ObjectMember, Presence, Schema},
     organisation::OrganisationId,
+    recorded_by::SessionId,
     time::Timestamp,
     token::{Role, TokenHash},
 };
@@ -60,7 +61,7 @@ impl PortalLink {
     /// Returns the id in events. It does not reveal the token.
     #[must_use]
     pub fn id(&self) -> String {
-        short_id(&self.hash)
+        hex::encode(&self.hash.0[..6])
     }
 
     /// Returns whether it has not expired. A used link is deleted.
@@ -68,11 +69,6 @@ impl PortalLink {
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now
     }
-}
-
-/// Returns the first 12 hexadecimal digits of a hash. They tell nothing about what was hashed.
-fn short_id(hash: &TokenHash) -> String {
-    hex::encode(&hash.0[..6])
 }
 
 /// A session as it is stored.
@@ -85,33 +81,10 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
-/// The id of a session: 12 hexadecimal digits, the beginning of the hash of its token. It does not reveal the token.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SessionId(String);
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be the id of a session: 12 hexadecimal digits in lower case")]
-pub struct SessionIdError;
-
-impl FromStr for SessionId {
-    type Err = SessionIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if fits { Ok(Self(text.to_owned())) } else { Err(SessionIdError) }
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Session {
     #[must_use]
     pub fn id(&self) -> SessionId {
-        SessionId(short_id(&self.hash))
+        SessionId::of(&self.hash)
     }
 
     /// Returns whether it has not expired. An ended session is deleted.

@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{portal::SessionId, token::TokenId};
+use crate::token::{TokenHash, TokenId};
 
 /// Who recorded an event: `annals`, `platform`, `token/<id>` or `session/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +56,37 @@ impl FromStr for RecordedBy {
         let token = text.strip_prefix(Self::TOKEN).and_then(|id| id.parse().ok()).map(Self::Token);
         let session = || text.strip_prefix(Self::SESSION).and_then(|id| id.parse().ok()).map(Self::Session);
         token.or_else(session).ok_or(RecordedByError)
+    }
+}
+
+/// The id of a session: 12 hexadecimal digits, the beginning of the hash of its token. It does not reveal the token.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(String);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be the id of a session: 12 hexadecimal digits in lower case")]
+pub struct SessionIdError;
+
+impl SessionId {
+    /// Returns the id of the session whose token has this hash.
+    #[must_use]
+    pub fn of(hash: &TokenHash) -> Self {
+        Self(hex::encode(&hash.0[..6]))
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = SessionIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if fits { Ok(Self(text.to_owned())) } else { Err(SessionIdError) }
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

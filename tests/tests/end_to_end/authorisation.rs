@@ -185,7 +185,7 @@ async fn the_description_is_served_to_anyone_and_may_be_kept_for_an_hour() {
 async fn public_endpoints_need_no_token() {
     let fixture = Fixture::start().await;
     let public: Vec<Route> = declared().into_iter().filter(Route::is_public).collect();
-    assert_eq!(public.len(), 2, "{public:?}");
+    assert_eq!(public.len(), 3, "{public:?}");
     for Route { method, path, .. } in public {
         let answer = fixture.nobody().send(method.clone(), &path, &[], None).await;
         assert_eq!(answer.status, 200, "{method} {path}");

@@ -45,7 +45,7 @@ async fn a_tick_delivers_everything_that_is_new_once_in_the_layout_of_wiremock_c
 
     let tick = fixture.tick().await;
     let objects = customer.objects(fixture.system.cloud()).await;
-    assert_eq!(objects.len(), 1);
+    assert_eq!(objects.len(), 2, "the events and a checkpoint");
     let (key, content) = objects.first_key_value().unwrap();
     assert!(is_delivery(key), "{key}");
     let chain = Chain::of(&objects);
@@ -291,7 +291,7 @@ async fn keys_begin_with_the_destinations_prefix() {
     fixture.with(&acme.admin).post(&format!("{path}/{id}/test"), &json!({})).await.expect(200);
     fixture.tick().await;
     let objects = customer.objects(fixture.system.cloud()).await;
-    assert_eq!(objects.len(), 2);
+    assert_eq!(objects.len(), 3, "the test object, the events and a checkpoint");
     assert!(objects.contains_key("audit/annals/test-wiremock-cloud-integration.txt"), "{:?}", objects.keys());
     let key = |key: &String| key.strip_prefix("audit/annals/").unwrap().to_owned();
     let objects: BTreeMap<_, _> = objects.iter().map(|(name, content)| (key(name), content.clone())).collect();
