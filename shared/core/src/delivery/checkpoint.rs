@@ -11,7 +11,7 @@ use crate::{
     destination::{
         BegunCheckpoint, Checkpoints, Content, Delivery, LastCheckpoint, Unsigned,
         failure::{Failure, RemediedBy},
-        sink::{Existing, Object, Stored, Target},
+        sink::{Existing, Object, Target},
     },
     entropy::{self, BASE36},
     log::segment::LineHash,
@@ -43,18 +43,6 @@ struct Fault {
 }
 
 impl Fault {
-    /// There is an object under a key that nobody could know.
-    fn key_taken() -> Self {
-        Self {
-            code: "checkpoint_refused".to_owned(),
-            detail:
-                "The bucket answers that the checkpoint's key exists, though it is new and random. Check what stands \
-                     between this service and the bucket."
-                    .to_owned(),
-            remedied_by: RemediedBy::Operator,
-        }
-    }
-
     fn records_missing() -> Self {
         Self {
             code: "records_missing".to_owned(),
@@ -101,7 +89,13 @@ impl DestinationRun<'_> {
             return Ok(());
         }
         let (begun, is_new) = match &checkpoints.begun {
-            Some(begun) => (begun.clone(), false),
+            Some(begun) => {
+                let begun = begun.clone();
+                // The run that signed it may still be at work: it must not drop what this run puts.
+                let destination = self.next_version();
+                self.save(destination, None).await?;
+                (begun, false)
+            }
             None if !self.is_checkpoint_due(now) => return Ok(()),
             None => match self.sign(signing, now).await? {
                 Ok(begun) => {
@@ -133,7 +127,8 @@ impl DestinationRun<'_> {
             Ok(covered) => covered,
             Err(fault) => return Ok(Err(fault)),
         };
-        let log_last = self.tail().await?.max(covered.sequence);
+        // Read after `now`, so that the log had no later event at the checkpoint's time.
+        let log_last = self.shipping.log.tail(&self.organisation.id).await?.last.max(covered.sequence);
         // The times of checkpoints rise, even if the clock is set back.
         let time = last.as_ref().map_or(now, |last| now.max(last.at.plus(Duration::from_millis(1))));
         let base = self.checkpoint_key(time);
@@ -212,7 +207,7 @@ impl DestinationRun<'_> {
         let target = Target { prefix: begun.prefix.clone(), ..Target::of(&self.organisation, &self.destination) };
         let object = text_object(begun.becomes.key.clone(), begun.note.clone());
         let (fault, may_be_there) = match self.shipping.sink.put(&target, object).await {
-            Ok(Stored::Before) if is_new => (Fault::key_taken(), false),
+            // An object under a new, random key can only be our own, put by another run.
             Ok(_) => {
                 let mut destination = self.next_version();
                 let due_at = Some(begun.becomes.at.plus(SILENCE));

@@ -258,7 +258,7 @@ impl<'a> DestinationRun<'a> {
     }
 
     /// Returns the last sequence of the log. It may have been read earlier in this run.
-    pub(super) async fn tail(&mut self) -> Result<u64, StoreError> {
+    async fn tail(&mut self) -> Result<u64, StoreError> {
         if let Some(tail) = self.tail {
             return Ok(tail);
         }

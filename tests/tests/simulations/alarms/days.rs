@@ -100,7 +100,7 @@ pub(crate) enum Fault {
     RegistryWritesThrottled,
     /// The shipper may no longer use the signing key.
     SigningDenied,
-    /// The signing key fails for a moment.
+    /// The signing key fails for a quarter of an hour.
     SigningThrottledOnce,
     /// One customer's bucket is deleted.
     BucketMissing,
@@ -308,6 +308,9 @@ impl Days {
         }
         if minute == fault.end() {
             self.repair().await;
+        }
+        if fault == Fault::SigningThrottledOnce && minute == BEGIN + 15 {
+            self.signer.set_fault(SIGNING_KEY, None);
         }
         let is_wrong = (BEGIN..fault.end()).contains(&minute);
         if fault != Fault::Quiet && minute.is_multiple_of(2) {
