@@ -5,7 +5,7 @@ use annals_core::{
 };
 use annals_http::{
     READERS,
-    call::{address, base_path, context},
+    call::{base_path, context},
     console::{
         self,
         refusal::Refusal,
@@ -13,6 +13,7 @@ use annals_http::{
     },
     problem::Problem,
     request_log::LogFields,
+    request_log::address,
 };
 use axum::{
     Router,

@@ -124,7 +124,7 @@ struct Refused {
 #[serde(untagged)]
 enum Checkpoint {
     #[serde(rename_all = "PascalCase")]
-    Put { checkpoints_signed: u64 },
+    Put { checkpoints_signed: u64, unsigned_seconds: u64 },
     #[serde(rename_all = "PascalCase")]
     Failed {
         checkpoints_failed: u64,
@@ -140,7 +140,7 @@ enum Checkpoint {
 impl From<&Signed> for Checkpoint {
     fn from(signed: &Signed) -> Self {
         match signed {
-            Signed::Put(_) => Self::Put { checkpoints_signed: 1 },
+            Signed::Put(_) => Self::Put { checkpoints_signed: 1, unsigned_seconds: 0 },
             Signed::Failed { unsigned, seconds } => Self::Failed {
                 checkpoints_failed: 1,
                 unsigned_seconds: *seconds,

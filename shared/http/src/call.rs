@@ -1,7 +1,5 @@
 //! An authenticated request: who calls, from where, with which path, query, headers and body.
 
-use std::net::{IpAddr, SocketAddr};
-
 use annals_core::{
     administration::Actor,
     audit::Reader,
@@ -13,7 +11,7 @@ use annals_core::{
 };
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, FromRequestParts as _, RawPathParams, Request},
+    extract::{FromRequestParts as _, RawPathParams, Request},
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -24,7 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Services,
     problem::Problem,
-    request_log::{LogFields, request_id},
+    request_log::{LogFields, address, request_id},
 };
 
 /// The longest path and query, in bytes. API Gateway accepts 10,240 bytes of request line and headers together.
@@ -309,16 +307,6 @@ fn check_query(query: &str) -> Result<(), Faults> {
         }
     }
     Faults::none_or(faults)
-}
-
-/// Returns the client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that
-/// any client can set.
-#[must_use]
-pub fn address(extensions: &Extensions) -> Option<IpAddr> {
-    match extensions.get::<RequestContext>() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
-        _ => extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
-    }
 }
 
 /// Returns where a request came from: from API Gateway on Lambda, from the connection locally.

@@ -1,7 +1,7 @@
 //! The log line of a request, with its metrics; and the request's id in the problem that it ends with.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -9,7 +9,7 @@ use std::{
 use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
 use annals_core::{caller::Caller, log::Log, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::Next,
     response::Response,
 };
@@ -17,10 +17,7 @@ use http::{Extensions, StatusCode, header};
 use lambda_http::{RequestExt as _, request::RequestContext};
 use serde::Serialize;
 
-use crate::{
-    call::address,
-    problem::{PROBLEM, ProblemSummary},
-};
+use crate::problem::{PROBLEM, ProblemSummary};
 
 /// Fields of a request's log line that only its handler knows.
 #[derive(Debug, Clone, Default)]
@@ -202,5 +199,15 @@ fn status_class(status: StatusCode) -> &'static str {
         400.. => "4xx",
         300.. => "3xx",
         _ => "2xx",
+    }
+}
+
+/// Returns the client's IP address: from API Gateway on Lambda, from the connection locally, never from a header that
+/// any client can set.
+#[must_use]
+pub fn address(extensions: &Extensions) -> Option<IpAddr> {
+    match extensions.get::<RequestContext>() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
+        _ => extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
     }
 }

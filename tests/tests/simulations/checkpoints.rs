@@ -154,8 +154,11 @@ impl World {
         for entry in &listed {
             let Entry::Object(object) = entry else { panic!("nothing expires here: {entry:?}") };
             let content = &objects[&object.key];
-            assert_eq!(object.content.unwrap().sha256, LineHash::of(content).0, "{}", object.key);
-            assert_eq!(object.content.unwrap().bytes, content.len() as u64);
+            // Unknown where only the existence of the key has confirmed the delivery.
+            if let Some(signed) = object.content {
+                assert_eq!(signed.sha256, LineHash::of(content).0, "{}", object.key);
+                assert_eq!(signed.bytes, content.len() as u64);
+            }
             assert_eq!(*object.sequences.start(), next, "{}", object.key);
             next = object.sequences.end() + 1;
         }

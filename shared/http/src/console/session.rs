@@ -13,8 +13,9 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use super::{Embedding, refusal::Refusal};
 use crate::{
     Services,
-    call::{Call, address, is_https},
+    call::{Call, is_https},
     problem::Problem,
+    request_log::address,
 };
 
 /// The form field that proves that a form was sent by a page of this session.
