@@ -21,6 +21,7 @@ mod recorded_by;
 mod recording;
 mod restarting;
 mod setup;
+mod signing;
 mod tokens;
 mod upgrade;
 mod verify;
