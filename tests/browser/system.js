@@ -216,12 +216,13 @@ export class Organisation {
     return list.destinations[0];
   }
 
-  /** Returns the keys and texts of the delivered objects, sorted by key. */
+  /** Returns the keys and texts of the objects with events, sorted by key: all but checkpoints. */
   objects() {
     const folder = join(this.system.dataDir, "s3", this.bucket);
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     const paths = files.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
-    return paths.map((path) => ({ key: relative(folder, path), text: readFileSync(path, "utf8") }));
+    const delivered = paths.filter((path) => !relative(folder, path).includes("annals-checkpoints/"));
+    return delivered.map((path) => ({ key: relative(folder, path), text: readFileSync(path, "utf8") }));
   }
 }
 
