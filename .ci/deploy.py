@@ -50,6 +50,8 @@ NOT_RUN = {
     ("deploying", "first"): "it asks questions; with the answers it does the same as `again`",
     ("upgrading", "release"): "the first command runs this script",
 }
+# The conditions of permissions that the deployed parameters meet.
+CONDITIONS_MET = {"SignsCheckpoints"}
 # The action that allows each operation of a transaction.
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
               "Get": "GetItem"}
@@ -377,6 +379,8 @@ def exercised(deployment, function):
             found.add((f"sts:{asked['Action']}", "customers' roles"))
         elif service == "sqs":
             found.add((f"sqs:{action.removesuffix('Batch')}", logical[asked["QueueUrl"]]))
+        elif service == "kms":
+            found.add((f"kms:{action}", logical[asked["KeyId"].rsplit("/", 1)[-1]]))
         elif action == "TransactWriteItems":
             for item in asked["TransactItems"]:
                 [(kind, item)] = item.items()
@@ -390,6 +394,14 @@ def exercised(deployment, function):
     return found
 
 
+def chosen(value):
+    """The value that Fn::If chooses with the deployed parameters."""
+    if "Fn::If" not in value:
+        return value
+    condition, met, otherwise = value["Fn::If"]
+    return chosen(met if condition in CONDITIONS_MET else otherwise)
+
+
 def granted(deployment, function):
     """The permissions of a function's role in the processed template, as action and logical resource."""
     resources = deployment.processed["Resources"]
@@ -398,9 +410,11 @@ def granted(deployment, function):
     documents += [resources[managed["Ref"]]["Properties"]["PolicyDocument"]
                   for managed in role.get("ManagedPolicyArns", [])]
     found = set()
-    for statement in (statement for document in documents for statement in document["Statement"]):
+    for statement in (chosen(statement) for document in documents for statement in document["Statement"]):
+        if statement == {"Ref": "AWS::NoValue"}:
+            continue
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        resource = statement["Resource"]
+        resource = chosen(statement["Resource"])
         if "Fn::GetAtt" in resource:
             name = resource["Fn::GetAtt"][0]
         elif resource["Fn::Sub"].endswith(":role/${CustomerRolePattern}"):
