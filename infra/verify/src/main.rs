@@ -9,7 +9,7 @@ use std::{
 
 use annals_core::{
     organisation::OrganisationId,
-    proof::key::VerifierKey,
+    proof::{checkpoint::MAX_SEQUENCE, key::VerifierKey},
     time::{Timestamp, TimestampError},
 };
 use annals_verify::{
@@ -56,7 +56,7 @@ struct Options {
     #[arg(long, value_name = "URL")]
     tail_url: Option<String>,
     /// The sequence that the delivery must begin with
-    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..=MAX_SEQUENCE))]
     first: Option<u64>,
     /// Begin where the last run with this file ended, and store how far this run has proven the log
     #[arg(long, value_name = "FILE")]
@@ -181,6 +181,13 @@ fn check(options: &Options, state: Option<State>, source: &dyn Source) -> anyhow
         state,
         as_of: Some(options.as_of.map_or_else(now, AsOf::Time)),
     };
+    if expected.keys.is_empty() {
+        anyhow::ensure!(
+            expected.tail.as_ref().is_none_or(|tail| tail.note.is_none()),
+            "a checkpoint as --tail confirms nothing without the key that signed it: pass it with --key"
+        );
+        anyhow::ensure!(options.as_of.is_none(), "--as-of needs --key: only checkpoints say what was true at a time");
+    }
     let delivery = read(source, &options.ignore)?;
     let report = delivery.check(source, &expected)?;
     if options.tail_url.is_none() || report.last_sequence <= report.tail_sequence {

@@ -315,10 +315,16 @@ impl Report {
                 format!("NOT PROVEN: {problems} in {} with {events}.", count(self.objects, "object"))
             }
             Verdict::Behind => {
-                let tail = grouped(self.tail_sequence.unwrap_or(0));
+                let behind = self.problems.iter().filter(|problem| problem.kind == ProblemKind::Behind);
+                let tail = grouped(behind.filter_map(|problem| problem.last_sequence).max().unwrap_or(0));
                 format!("NOT PROVEN YET: {events}, but the log goes on to sequence {tail}.")
             }
             Verdict::Proven if self.proven.is_empty() => format!("Proven: {events}, none missing{as_of}."),
+            Verdict::Proven if self.proven.len() > 1 => {
+                let ranges = self.proven.iter().map(|proven| sequences(proven.first_sequence, proven.last_sequence));
+                let ranges = ranges.collect::<Vec<_>>().join(" and ");
+                format!("Proven: {ranges}, none missing within them, none altered{as_of}.")
+            }
             Verdict::Proven => format!("Proven: {events}, none missing, none altered{as_of}."),
             Verdict::Consistent if self.proven.is_empty() => {
                 format!("CONSISTENT, NOT PROVEN: nothing is wrong with {events}, but they are not proven.")

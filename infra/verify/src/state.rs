@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use annals_core::{log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
+use annals_core::{
+    log::segment::LineHash, organisation::OrganisationId, proof::checkpoint::MAX_SEQUENCE, time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
@@ -85,6 +87,9 @@ impl State {
         let hash = line::hash(&file.last_hash).ok_or(StateError::Field("lastHash"))?;
         if file.first_sequence < 1 || file.first_sequence > file.last_sequence {
             return Err(StateError::Field("firstSequence"));
+        }
+        if file.last_sequence > MAX_SEQUENCE {
+            return Err(StateError::Field("lastSequence"));
         }
         let (first, last) = (file.first_sequence, file.last_sequence);
         Ok(Some(Self { organisation, first, last, hash, checkpoint: file.checkpoint }))

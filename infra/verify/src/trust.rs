@@ -247,7 +247,11 @@ impl<'a> Judge<'_, 'a> {
             let own = changes.iter().filter(|change| {
                 change.key == *key && change.time < time && Some(change.destination.as_str()) == candidate.destination()
             });
-            own.max_by_key(|change| change.time).is_none_or(|change| change.is_trusted)
+            let is_trusted_here = own.max_by_key(|change| change.time).is_none_or(|change| change.is_trusted);
+            // Other destinations, and the log, change keys within a day.
+            let changed = changes.iter().filter(|change| change.key == *key && change.time < time);
+            let changed = changed.max_by_key(|change| (change.time, change.is_trusted));
+            is_trusted_here && changed.is_none_or(|change| change.is_trusted || time <= change.time.plus(MAX_SILENCE))
         });
         keys
     }
@@ -442,7 +446,10 @@ impl<'a> Judge<'_, 'a> {
                 || hex::encode(candidate.note.sha256) == seen.sha256
         });
         // What the checkpoint before this one covers ends where this one begins.
+        // The caller supplies this one alone.
+        let tail = self.expected.tail.as_ref().and_then(|tail| tail.note.as_ref());
         is_seen
+            || tail.is_some_and(|tail| tail.sha256 == candidate.note.sha256)
             || before.is_some_and(|before| self.begins(candidate.checkpoint).is_some_and(|first| first <= before + 1))
     }
 
@@ -510,6 +517,11 @@ impl<'a> Judge<'_, 'a> {
         self.judgement.signers =
             signed.map(|candidate| candidate.signed_by(&all).into_iter().map(name).collect()).unwrap_or_default();
         if self.judgement.confirms {
+            // The log's own checkpoint says nothing about deliveries, and another destination may lag.
+            let delivered = self.judgement.links.iter().filter(|link| link.checkpoint.delivered.is_some());
+            let last = delivered.clone().map(|link| link.checkpoint.last).max();
+            let of_the_end = delivered.filter(|link| Some(link.checkpoint.last) == last);
+            let newest = of_the_end.max_by_key(|link| link.checkpoint.time).copied().unwrap_or(newest);
             self.check_age(newest);
         }
         let Some(seen) = self.expected.state.as_ref().and_then(|state| state.checkpoint.as_ref()) else { return };

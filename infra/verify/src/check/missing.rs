@@ -44,7 +44,10 @@ impl Checker<'_> {
     pub(super) fn explain_missing(&mut self, proof: &Proof) {
         let beginning = self.stated_first().unwrap_or(0);
         for missing in std::mem::take(&mut self.missing) {
-            if missing.last < beginning && missing.right.is_some() {
+            // A hole behind lines that are here was made by somebody, unless the caller asks only about what follows it.
+            let is_asked_for = self.expected.first.is_some_and(|first| missing.last < first);
+            let is_outside = missing.left.is_none() || is_asked_for || self.is_explained(missing);
+            if missing.last < beginning && missing.right.is_some() && is_outside {
                 let noun = sequences(missing.first, missing.last);
                 let verb = if missing.first == missing.last { "is" } else { "are" };
                 self.notes.push(format!("{noun}, before the stated beginning, {verb} not here"));

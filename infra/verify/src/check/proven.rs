@@ -104,7 +104,7 @@ impl Checker<'_> {
             }
         }
         proof.unconfirmed.sort_by_key(|unconfirmed| unconfirmed.first_sequence);
-        let before = self.required_first().unwrap_or(1) - 1;
+        let before = self.required_first().unwrap_or(1).saturating_sub(1);
         let last = proof.proven.last().map_or(before, |proven| proven.last_sequence);
         let as_of = self.as_of(last);
         proof.is_empty = self.chain.is_empty() && as_of.is_some();
@@ -177,11 +177,11 @@ impl Checker<'_> {
         signed
     }
 
-    /// Returns the time that the proof is about: of what confirms the last proven line, or of a newer checkpoint that states
-    /// nothing beyond it. Empty if it is unknown, because the tail is that of a log without events.
+    /// Returns the time that the proof is about: of the newest that confirms the last proven
+    /// line. Empty if it is unknown, because the tail is that of a log without events.
     fn as_of(&self, last: u64) -> Option<String> {
         let links = self.judgement.links.iter().filter(|_| self.judgement.confirms);
-        let checkpoint = links.filter(|link| link.checkpoint.last <= last).map(|link| link.checkpoint.time).max();
+        let checkpoint = links.filter(|link| link.checkpoint.last == last).map(|link| link.checkpoint.time).max();
         let tail = self.tail.as_ref().filter(|tail| tail.sequence == last);
         let tail = tail.map(|tail| match (tail.fetched, self.expected.as_of) {
             (Fetched::Now, Some(AsOf::Now(now))) => now.to_string(),

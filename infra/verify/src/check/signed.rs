@@ -45,7 +45,39 @@ impl Checker<'_> {
                 self.add_missing(first, delivered, end.map(|(run, _)| run), None);
             }
         }
+        self.report_undelivered();
         self.find_forged()
+    }
+
+    /// Reports events that are not here although a trusted checkpoint of the log, or of a destination that lags, says that
+    /// the log has them.
+    fn report_undelivered(&mut self) {
+        if !self.judgement.confirms {
+            return;
+        }
+        let last = self.end().map_or(0, |(_, run)| run.last);
+        let links = &self.judgement.links;
+        let logs = links.iter().filter(|link| link.checkpoint.delivered.is_none() && link.checkpoint.last > last);
+        if let Some(link) = logs.max_by_key(|link| link.checkpoint.last) {
+            let what = format!(
+                "{} that {} covers: unless the next delivery is still to come, they are missing",
+                count(link.checkpoint.last - last, "event"),
+                link.describe()
+            );
+            let problem = Problem::new(ProblemKind::Behind, what).at(&link.note.key);
+            self.problems.push(problem.sequences(last + 1, link.checkpoint.last));
+            return;
+        }
+        let lagging = links.iter().filter_map(|link| Some((link, link.checkpoint.delivered.as_ref()?.log_last)));
+        if let Some((link, log_last)) = lagging.max_by_key(|(_, log_last)| *log_last).filter(|(_, end)| *end > last) {
+            let note = format!(
+                "at the time of {} the log ended at sequence {}: what comes after sequence {} was not delivered yet",
+                link.describe(),
+                grouped(log_last),
+                grouped(last)
+            );
+            self.notes.push(note);
+        }
     }
 
     /// Compares the hash of the line at which each checkpoint ends. If they differ, so do all later ones: reports the first.

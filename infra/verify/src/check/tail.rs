@@ -43,6 +43,15 @@ impl Checker<'_> {
     pub(super) fn compare_with_state(&mut self) -> Result<(), SourceError> {
         let Some(state) = self.expected.state.clone() else { return Ok(()) };
         if self.chain.is_empty() {
+            let signed = self.judgement.links.iter().map(|link| link.checkpoint.last).max();
+            if let Some(last) = signed.filter(|last| self.judgement.confirms && *last < state.last) {
+                let what = format!(
+                    "the checkpoints end at sequence {}, but an earlier run has proven the log up to sequence {}",
+                    grouped(last),
+                    grouped(state.last)
+                );
+                self.problems.push(Problem::new(ProblemKind::State, what));
+            }
             return Ok(());
         }
         let end = self.end();

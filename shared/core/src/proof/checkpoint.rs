@@ -34,6 +34,8 @@ use super::{
 };
 use crate::{destination::DestinationId, log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
 
+/// The largest sequence: an event's id has 40 bits for it.
+pub const MAX_SEQUENCE: u64 = (1 << 40) - 1;
 /// The folder of a destination's checkpoints, below its prefix. It lies apart from the events, because crawlers read whole
 /// folders.
 pub const FOLDER: &str = "annals-checkpoints/";
@@ -228,7 +230,7 @@ impl<'a> Lines<'a> {
             },
             "is not the name of a signer and an organisation",
         )?;
-        let last = self.next(|line| line.parse().ok(), "is not a sequence")?;
+        let last = self.next(sequence, "is not a sequence")?;
         let hash = self.next(
             |line| Some(LineHash(STANDARD.decode(line).ok()?.try_into().ok()?)),
             "is not the hash of a line in base64",
@@ -242,9 +244,9 @@ impl<'a> Lines<'a> {
     }
 
     fn delivered(&mut self) -> Result<Delivered, CheckpointError> {
-        let log_last = self.named("log", |value| value.parse().ok())?;
+        let log_last = self.named("log", sequence)?;
         let destination = self.named("destination", |value| value.parse().ok())?;
-        let first = self.named("first", |value| value.parse().ok())?;
+        let first = self.named("first", |value| sequence(value).filter(|first| *first > 0))?;
         let previous = self.named("previous", |value| match value {
             "none" => Some(None),
             value => sha256(value).map(Some),
@@ -314,14 +316,18 @@ impl<'a> Lines<'a> {
     }
 }
 
+fn sequence(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|sequence| *sequence <= MAX_SEQUENCE)
+}
+
 fn sha256(hex: &str) -> Option<[u8; 32]> {
     hex::decode(hex).ok()?.try_into().ok()
 }
 
 fn range(text: &str) -> Option<RangeInclusive<u64>> {
     let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some(first..=last)
+    let (first, last) = (sequence(first)?, sequence(last)?);
+    (0 < first && first <= last).then_some(first..=last)
 }
 
 /// A signature of a checkpoint.
@@ -448,10 +454,10 @@ mod tests {
 
     #[test]
     fn entries_move_to_a_file_if_they_do_not_fit_into_a_message() {
-        let few: Vec<Entry> = (0..20).map(|number| object(number, number)).collect();
+        let few: Vec<Entry> = (1..20).map(|number| object(number, number)).collect();
         let mut small = checkpoint(few);
         assert_eq!(small.outsource_entries("x.entries"), None);
-        let many: Vec<Entry> = (0..40).map(|number| object(number, number)).collect();
+        let many: Vec<Entry> = (1..41).map(|number| object(number, number)).collect();
         let mut large = checkpoint(many.clone());
         let file = large.outsource_entries("x.entries").unwrap();
         assert!(large.text().len() < 1000, "{}", large.text());
@@ -524,7 +530,7 @@ mod tests {
         #[test]
         fn every_checkpoint_is_parsed_from_its_text(
             entries in prop::collection::vec(entry(), 0..30),
-            (last, log_last, first, millis) in (any::<u64>(), any::<u64>(), any::<u64>(), 0..253_402_300_799_999u64),
+            (last, log_last, first, millis) in (0..=MAX_SEQUENCE, 0..=MAX_SEQUENCE, 1..=MAX_SEQUENCE, 0..253_402_300_799_999u64),
             (hash, previous) in (any::<[u8; 32]>(), prop::option::of(any::<[u8; 32]>())),
         ) {
             let mut checkpoint = checkpoint(entries);
