@@ -630,3 +630,92 @@ async fn a_destination_that_has_not_delivered_anything_yet_is_empty() {
     let report = delivery.check();
     assert_eq!((report.verdict, unconfirmed(&report)), (Verdict::Proven, Vec::new()), "{}", report.to_text(9));
 }
+
+#[tokio::test]
+async fn other_checkpoints_do_not_hide_that_deliveries_have_stopped() {
+    let (delivery, mut chain) = signed().await;
+    let hash = LineHash::of(&delivery.lines(&delivery.data_keys()[2])[2]);
+    let last_week = chain.time;
+    chain.time = last_week.plus(Duration::from_secs(7 * 24 * 3600));
+    // The checkpoint of the log, which anyone who may read can get.
+    let mut log = chain.checkpoint(9, hash, 9, Vec::new());
+    log.delivered = None;
+    let mut with_log = delivery.clone();
+    with_log.objects.insert("annals-checkpoints/log.checkpoint".into(), signer().note(&log));
+    with_log.expected.as_of = Some(AsOf::Now(chain.time));
+    assert_eq!(kinds(&with_log.check()), [ProblemKind::Silence]);
+    // It also says how long the log is.
+    let mut longer = log.clone();
+    (longer.last, longer.time) = (60, last_week);
+    let mut behind = delivery.clone();
+    behind.expected.as_of = Some(AsOf::Now(last_week));
+    behind.objects.insert("annals-checkpoints/log.checkpoint".into(), signer().note(&longer));
+    let report = behind.check();
+    assert_eq!((report.verdict, kinds(&report)), (Verdict::Behind, vec![ProblemKind::Behind]), "{}", report.to_text(9));
+    assert!(report.summary.contains("goes on to sequence 60"), "{}", report.summary);
+    // Another destination, which goes on but lags.
+    let mut other = Chain { destination: "00000000000e", time: chain.time, ..Chain::new(&signer(), 1) };
+    let mut lagging = delivery.clone();
+    let lines = delivery.lines(&delivery.data_keys()[0]);
+    let checkpoint = other.checkpoint(lines.len() as u64, LineHash::of(lines.last().unwrap()), 9, Vec::new());
+    other.add(&mut lagging, &checkpoint);
+    lagging.expected.as_of = Some(AsOf::Now(chain.time));
+    let report = lagging.check();
+    assert_eq!(kinds(&report), [ProblemKind::Silence], "{}", report.to_text(9));
+}
+
+#[tokio::test]
+async fn a_replaced_key_signs_for_no_destination_and_no_log_a_day_later() {
+    let (old, new) = (signer(), Signer::new(NAME, 2));
+    let mut delivery = Delivery::small().await;
+    let keys = delivery.data_keys();
+    let mut chain = Chain::new(&old, 1);
+    chain.cover(&mut delivery, &keys[0]);
+    chain.next_key = Some(new.verifier.clone());
+    chain.cover(&mut delivery, &keys[1]);
+    chain.signer = new.clone();
+    chain.cover(&mut delivery, &keys[2]);
+    delivery.expected.tail = None;
+    delivery.expected.keys = old.keys();
+    let last_line = delivery.lines(&keys[2]).pop().unwrap();
+    for _ in 0..3 {
+        chain.idle(&mut delivery, &last_line);
+    }
+    delivery.expected.as_of = Some(AsOf::Now(chain.time));
+    let report = delivery.check();
+    assert_eq!(report.verdict, Verdict::Proven, "{}", report.to_text(9));
+    // The old key signs an invented line for a destination that never was, and for the log.
+    let line = invented(&last_line, Duration::from_secs(3 * 86_400));
+    delivery.put("2026-11/25/2026-11-25T10-10-00-000Z-invented.json", std::slice::from_ref(&line));
+    let forger = Chain { destination: "00000000000f", time: chain.time, ..Chain::new(&old, 10) };
+    let checkpoint = forger.checkpoint(10, LineHash::of(&line), 10, Vec::new());
+    let mut log = checkpoint.clone();
+    log.delivered = None;
+    for checkpoint in [checkpoint, log] {
+        let mut forged = delivery.clone();
+        forged.objects.insert("annals-checkpoints/forged.checkpoint".into(), old.note(&checkpoint));
+        let report = forged.check();
+        assert_eq!(report.verdict, Verdict::Broken, "{}", report.to_text(9));
+        assert!(kinds(&report).contains(&ProblemKind::Checkpoint), "{}", report.to_text(9));
+    }
+}
+
+#[tokio::test]
+async fn a_hole_behind_lines_that_are_here_is_missing_whatever_an_earlier_run_has_proven() {
+    let (mut delivery, _) = signed().await;
+    let state = delivery.check().state(None).unwrap();
+    delivery.objects.remove(&delivery.data_keys()[1]);
+    delivery.expected.state = Some(state.clone());
+    assert_eq!(kinds(&delivery.check()), [ProblemKind::Missing]);
+    // Older objects may be absent.
+    delivery.objects.remove(&delivery.data_keys()[0]);
+    let report = delivery.check();
+    assert_eq!(report.verdict, Verdict::Proven, "{}", report.to_text(9));
+    // Not even checkpoints reach as far as the state.
+    let (mut cut, _) = signed().await;
+    cut.expected.state = Some(State { last: 40, checkpoint: None, ..state });
+    for key in cut.data_keys() {
+        cut.objects.remove(&key);
+    }
+    assert!(kinds(&cut.check()).contains(&ProblemKind::State));
+}
