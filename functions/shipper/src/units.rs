@@ -134,6 +134,8 @@ enum Checkpoint {
         code: String,
         #[serde(rename = "checkpoint_failure_detail")]
         detail: String,
+        #[serde(rename = "checkpoint_failure_answer", skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
     },
 }
 
@@ -141,11 +143,12 @@ impl From<&Signed> for Checkpoint {
     fn from(signed: &Signed) -> Self {
         match signed {
             Signed::Put(_) => Self::Put { checkpoints_signed: 1, unsigned_seconds: 0 },
-            Signed::Failed { unsigned, seconds } => Self::Failed {
+            Signed::Failed { unsigned, seconds, answer } => Self::Failed {
                 checkpoints_failed: 1,
                 unsigned_seconds: *seconds,
                 code: unsigned.code.clone(),
                 detail: unsigned.detail.clone(),
+                answer: answer.clone(),
             },
         }
     }

@@ -40,6 +40,8 @@ struct Fault {
     code: String,
     detail: String,
     remedied_by: RemediedBy,
+    /// The signer's own words, which are not for customers: they name the operator's account.
+    answer: Option<String>,
 }
 
 impl Fault {
@@ -51,22 +53,25 @@ impl Fault {
                      has to find out why."
                     .to_owned(),
             remedied_by: RemediedBy::Operator,
+            answer: None,
         }
     }
 }
 
 impl From<SignerError> for Fault {
-    fn from(error: SignerError) -> Self {
-        let detail =
-            format!("{error} Delivery continues. The operator of this service has to fix it; checkpoints follow then.");
-        Self { code: error.fault.code().to_owned(), detail, remedied_by: RemediedBy::Operator }
+    fn from(SignerError { fault, answer }: SignerError) -> Self {
+        let detail = format!(
+            "{} Delivery continues. The operator of this service has to fix it; checkpoints follow then.",
+            fault.cause()
+        );
+        Self { code: fault.code().to_owned(), detail, remedied_by: RemediedBy::Operator, answer }
     }
 }
 
 impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         let detail = format!("The checkpoint could not be stored in the bucket. {} {}", failure.cause, failure.fix);
-        Self { code: failure.code.as_str().to_owned(), detail, remedied_by: failure.code.remedied_by() }
+        Self { code: failure.code.as_str().to_owned(), detail, remedied_by: failure.code.remedied_by(), answer: None }
     }
 }
 
@@ -162,7 +167,7 @@ impl DestinationRun<'_> {
             Err(SigningError::Store(error)) => return Err(error.into()),
             Err(SigningError::Note(error)) => {
                 let (code, detail) = ("checkpoint_invalid".to_owned(), error.to_string());
-                return Ok(Err(Fault { code, detail, remedied_by: RemediedBy::Operator }));
+                return Ok(Err(Fault { code, detail, remedied_by: RemediedBy::Operator, answer: None }));
             }
         };
         let becomes = LastCheckpoint {
@@ -233,7 +238,7 @@ impl DestinationRun<'_> {
         let since = before.map_or(now, |before| before.since);
         let unsigned = Unsigned { since, code: fault.code, detail: fault.detail, attempts, retry_at };
         let seconds = (fault.remedied_by == RemediedBy::Operator).then(|| now.since(since).as_secs());
-        self.checkpoint = Some(Signed::Failed { unsigned: unsigned.clone(), seconds });
+        self.checkpoint = Some(Signed::Failed { unsigned: unsigned.clone(), seconds, answer: fault.answer });
         destination.checkpoints.unsigned = Some(unsigned);
         self.save(destination, None).await
     }

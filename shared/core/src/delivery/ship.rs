@@ -78,6 +78,8 @@ pub enum Signed {
         unsigned: Unsigned,
         /// The time since the first failure in a row, in seconds. `None` if the operator of Annals can do nothing.
         seconds: Option<u64>,
+        /// The signer's own words, for the operator's log.
+        answer: Option<String>,
     },
 }
 
