@@ -89,6 +89,7 @@ pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -
     checker.accept_state(organisation.as_deref());
     checker.collect_points();
     checker.assemble()?;
+    checker.check_first();
     let behind = checker.compare_with_tail()?;
     checker.compare_with_state()?;
     checker.compare_with_checkpoints()?;
@@ -229,6 +230,15 @@ impl<'a> Checker<'a> {
     /// Returns the index of the run that ends the chain, and the run.
     fn end(&self) -> Option<(usize, &'a Run)> {
         self.chain.last().map(|piece| (piece.run, self.runs[piece.run].run))
+    }
+
+    /// Reports a delivery that ends before the beginning that the caller asks about.
+    fn check_first(&mut self) {
+        let (Some(first), Some((_, end))) = (self.expected.first, self.end()) else { return };
+        if end.last + 1 < first {
+            let what = format!("the delivery ends with sequence {}, before the stated beginning", grouped(end.last));
+            self.problems.push(Problem::new(ProblemKind::Missing, what).sequences(first, first));
+        }
     }
 
     /// Reports a problem with a line, unless one was reported before.

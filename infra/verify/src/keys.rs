@@ -53,6 +53,8 @@ impl Keys {
             text.parse::<VerifierKey>()
                 .map_err(|reason| KeysError::Key { text: text.chars().take(80).collect(), reason })
         };
+        // Some editors begin a file with a byte order mark.
+        let text = text.trim_start_matches('\u{feff}');
         let mut keys = Self::default();
         if text.trim_start().starts_with('{') {
             let response: Response = serde_json::from_str(text)?;
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn keys_are_lines_or_the_response_of_the_api() {
         let past = |until| vec![PastKey { key: key(3), until }];
-        let text = format!("# the key of our audit log\n{}\n\n{}\n", key(1), key(3));
+        let text = format!("\u{feff}# the key of our audit log\n{}\n\n{}\n", key(1), key(3));
         assert_eq!(Keys::parse(&text).unwrap(), Keys { current: vec![key(1)], past: past(None) });
         let until = "2026-11-22T10:10:00.000Z";
         let json = format!(

@@ -308,7 +308,7 @@ impl Report {
             (Some(first), Some(last)) => format!("{}, {}", count(self.events, "event"), sequences(first, last)),
             _ => "no events".to_owned(),
         };
-        let as_of = self.as_of.as_ref().map_or_else(String::new, |time| format!(", as of {time}"));
+        let as_of = self.describe_as_of();
         match self.verdict {
             Verdict::Broken => {
                 let problems = count(self.problems.len() as u64, "problem");
@@ -344,12 +344,20 @@ impl Report {
         }
     }
 
+    /// Says at which time the log was as it is here.
+    fn describe_as_of(&self) -> String {
+        match &self.as_of {
+            Some(time) => format!(", as of {time}"),
+            None => ", as of a time that nothing states".to_owned(),
+        }
+    }
+
     /// Writes what is proven and by what, and what is not confirmed.
     fn describe_proof(&self, text: &mut String) {
         if self.verdict == Verdict::Consistent && !self.proven.is_empty() {
             let ranges = self.proven.iter().map(|proven| sequences(proven.first_sequence, proven.last_sequence));
             let ranges = ranges.collect::<Vec<_>>().join(" and ");
-            let as_of = self.as_of.as_ref().map_or_else(String::new, |time| format!(", as of {time}"));
+            let as_of = self.describe_as_of();
             let _ = writeln!(text, "  Proven: {ranges}, none missing, none altered{as_of}.");
         }
         for proven in &self.proven {

@@ -66,7 +66,8 @@ impl Folder {
                 .into_string()
                 .map_err(|name| failed(io::Error::other(format!("the file name {} is not UTF-8", name.display()))))?;
             let key = format!("{path}{name}");
-            // Links to folders are not followed, because they may form a cycle. They count as foreign objects.
+            // Links to folders are not followed, because they may form a cycle. Like pipes and devices they count as
+            // foreign objects.
             if entry.file_type().map_err(failed)?.is_dir() {
                 self.walk(&entry.path(), &format!("{key}/"), keys)?;
             } else if key.starts_with(&self.prefix) {
@@ -85,7 +86,12 @@ impl Source for Folder {
     }
 
     fn open(&self, key: &str) -> io::Result<Box<dyn io::Read + Send + '_>> {
-        Ok(Box::new(fs::File::open(self.root.join(key))?))
+        let path = self.root.join(key);
+        // Opening a pipe waits for whoever writes into it.
+        if !fs::metadata(&path)?.is_file() {
+            return Ok(Box::new(io::empty()));
+        }
+        Ok(Box::new(fs::File::open(path)?))
     }
 }
 
@@ -218,6 +224,20 @@ mod tests {
         assert_eq!(keys("a/"), ["a/b/c.json"]);
         assert_eq!(io::read_to_string(Folder::new(folder.path(), "").open("a/b/c.json").unwrap()).unwrap(), "x");
         assert!(Folder::new(&folder.path().join("nowhere"), "").keys().is_err());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_to_folders_and_pipes_are_empty_objects() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let source = Folder::new(folder.path(), "");
+        let mut keys = source.keys().unwrap();
+        keys.sort();
+        assert_eq!(keys, ["link", "pipe"]);
+        assert!(keys.iter().all(|key| io::read_to_string(source.open(key).unwrap()).unwrap().is_empty()));
     }
 
     #[test]

@@ -15,10 +15,13 @@ use annals_aws::{
     s3::{S3ObjectSink, SinkPatience},
     system::SystemClock,
 };
-use annals_core::destination::{
-    advice::{Advice, Prose, Span},
-    failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
-    sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
+use annals_core::{
+    destination::{
+        advice::{Advice, Prose, Span},
+        failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
+        sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
+    },
+    proof::signer::SignerFault,
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
@@ -994,6 +997,17 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
                 writeln!(page, "- {answer}").unwrap();
             }
         }
+    }
+    page.push_str(
+        "\n# Failures of checkpoints\n\n\
+         If a delivery cannot be signed, it continues, and the status says since when it is not signed. The missing checkpoint \
+         covers all of it as soon as signing works again, so nothing has to be done about events. A checkpoint that cannot be \
+         stored in the bucket has the code of the failed put from above. All others need action by the operator of Annals, who \
+         finds them in the runbook; the status gives the cause.\n\n\
+         | code | cause |\n|---|---|\n",
+    );
+    for fault in SignerFault::ALL {
+        writeln!(page, "| `{}` | {} |", fault.code(), fault.cause()).unwrap();
     }
     page
 }

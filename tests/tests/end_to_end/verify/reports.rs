@@ -101,6 +101,22 @@ async fn a_first_object_is_missing_only_if_it_is_expected() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_ends_before_the_stated_beginning_proves_nothing() {
+    let mut delivery = Delivery::small().await;
+    delivery.expected.first = Some(10);
+    assert_eq!(delivery.check().verdict, Verdict::Proven, "nothing was recorded behind the ninth event");
+    delivery.expected.first = Some(50);
+    insta::assert_snapshot!(delivery.text(), @"
+    NOT PROVEN: 1 problem in 3 objects with 9 events, sequences 1 to 9.
+
+    1. MISSING: sequence 50: the delivery ends with sequence 9, before the stated beginning
+       Next: find out who deleted objects (object versions and access logs of the bucket), and request a replay of these sequences.
+
+    Note: the delivery begins with sequence 1, earlier than expected (50).
+    ");
+}
+
+#[tokio::test]
 async fn lines_that_are_missing_within_an_object() {
     let mut delivery = Delivery::small().await;
     delivery.edit(1, |lines| drop(lines.remove(1)));
