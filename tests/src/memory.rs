@@ -70,7 +70,7 @@ pub struct MemoryStore {
     staleness: Option<Staleness>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct World {
     logs: BTreeMap<OrganisationId, OneLog>,
     organisations: BTreeMap<OrganisationId, Organisation>,
@@ -87,12 +87,23 @@ struct World {
     meter: Meter,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct OneLog {
     anchor: Option<Tail>,
     segments: BTreeMap<u64, (Timestamp, Arc<Segment>)>,
     keys: HashMap<[u8; 32], IdempotencyRecord>,
     journal: Vec<Arc<Segment>>,
+}
+
+/// A copy of both tables at a point in time.
+#[derive(Debug, Clone)]
+pub struct Backup(World);
+
+/// One of the two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    Log,
+    Registry,
 }
 
 impl Default for MemoryStore {
@@ -126,6 +137,34 @@ impl MemoryStore {
     #[must_use]
     pub fn journal(&self, organisation: &OrganisationId) -> Vec<Arc<Segment>> {
         self.lock().logs.get(organisation).map(|log| log.journal.clone()).unwrap_or_default()
+    }
+
+    /// Copies both tables.
+    #[must_use]
+    pub fn back_up(&self) -> Backup {
+        Backup(self.lock().clone())
+    }
+
+    /// Takes `tables` back to an earlier copy, as point-in-time recovery does.
+    pub fn take_back(&self, backup: &Backup, tables: &[Table]) {
+        let mut world = self.lock();
+        let Backup(earlier) = backup.clone();
+        // Idempotency keys are items of the registry.
+        let keys_of = |from: &World| -> HashMap<_, _> {
+            from.logs.iter().map(|(organisation, log)| (organisation.clone(), log.keys.clone())).collect()
+        };
+        let mut keys = keys_of(if tables.contains(&Table::Registry) { &earlier } else { &world });
+        let (mut logs, registry) = (earlier.logs.clone(), World { logs: BTreeMap::new(), ..earlier });
+        if !tables.contains(&Table::Log) {
+            logs = std::mem::take(&mut world.logs);
+        }
+        if tables.contains(&Table::Registry) {
+            *world = World { meter: world.meter, ..registry };
+        }
+        for (organisation, log) in &mut logs {
+            log.keys = keys.remove(organisation).unwrap_or_default();
+        }
+        world.logs = logs;
     }
 
     #[must_use]

@@ -93,6 +93,8 @@ pub struct Shipment {
     #[serde(flatten)]
     checkpoint: Option<Checkpoint>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    log_contradictions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ship_errors: Option<u64>,
     #[serde(flatten)]
     appends: Option<Appends>,
@@ -160,7 +162,7 @@ impl Shipment {
     pub fn of(order: Option<&ShipOrder>, result: &Result<ShipReport, ShipError>, appended: Appended) -> Self {
         let report = result.as_ref().ok();
         let failing = report.and_then(|report| match report.outcome {
-            ShipOutcome::Failing(code) => Some(code.as_str()),
+            ShipOutcome::Failing(code) => Some(code),
             _ => None,
         });
         Self {
@@ -170,8 +172,9 @@ impl Shipment {
             error: result.as_ref().err().map(|error| metrics::chain(error)),
             delivered: report.and_then(|report| delivered(&report.deliveries)),
             healthy_lag_seconds: report.and_then(|report| report.lag_seconds),
-            failure: failing.map(|failure_code| Refused { delivery_failures: 1, failure_code }),
+            failure: failing.map(|code| Refused { delivery_failures: 1, failure_code: code.as_str() }),
             checkpoint: report.and_then(|report| report.checkpoint.as_ref()).map(Checkpoint::from),
+            log_contradictions: failing.filter(|code| code.is_contradiction()).map(|_| 1),
             ship_errors: result.is_err().then_some(1),
             appends: Appends::of(appended),
         }
@@ -186,6 +189,7 @@ impl UnitOfWork for Shipment {
     fn level(&self) -> Level {
         match (&self.error, &self.checkpoint) {
             (Some(_), _) => Level::Error,
+            (None, _) if self.log_contradictions.is_some() => Level::Error,
             (None, Some(Checkpoint::Failed { .. })) => Level::Error,
             (None, _) => Level::Info,
         }

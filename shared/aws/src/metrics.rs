@@ -64,6 +64,7 @@ pub const METRICS: &[Metric] = &[
     metric("HealthyLagSeconds", "Seconds", None),
     metric("LagEvents", "Count", None),
     metric("LagSeconds", "Seconds", None),
+    metric("LogContradictions", "Count", None),
     metric("MaintenanceRuns", "Count", None),
     metric("ObjectsDelivered", "Count", None),
     metric("OrganisationsMaintained", "Count", None),
@@ -73,6 +74,7 @@ pub const METRICS: &[Metric] = &[
     metric("ShipErrors", "Count", None),
     metric("TestFailures", "Count", Some(FAILURE_CODE)),
     metric("Tests", "Count", None),
+    metric("UnreadableItems", "Count", None),
     metric("UnsignedSeconds", "Seconds", None),
 ];
 
@@ -121,6 +123,37 @@ impl NotDone {
     #[must_use]
     pub fn because(error: &dyn std::error::Error) -> Self {
         Self { error: chain(error) }
+    }
+}
+
+/// An item that a listing leaves out, because this version cannot read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UnreadableItem {
+    #[serde(rename = "table")]
+    table: String,
+    #[serde(rename = "item")]
+    item: String,
+    #[serde(rename = "error")]
+    error: String,
+    unreadable_items: u64,
+}
+
+impl UnreadableItem {
+    /// `item` names the item by its key.
+    #[must_use]
+    pub fn new(table: &str, item: String, error: &dyn std::error::Error) -> Self {
+        Self { table: table.to_owned(), item, error: chain(error), unreadable_items: 1 }
+    }
+}
+
+impl UnitOfWork for UnreadableItem {
+    fn message(&self) -> &'static str {
+        "unreadable item"
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
     }
 }
 

@@ -4,10 +4,12 @@
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`plan`]: which destinations are due at a tick
 //! - [`ship`]: delivering the new events of one destination
+//! - `guard`: finding destinations that are ahead of their logs
 //! - [`maintenance`]: the daily maintenance
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
 
 mod checkpoint;
+mod guard;
 mod load;
 pub mod maintenance;
 pub mod plan;

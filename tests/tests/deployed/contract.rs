@@ -1093,6 +1093,7 @@ fn full_destination(destination: &Destination) -> Destination {
             last_success: Some(at(6)),
             failing: Some(Failing { failure, since: at(7), attempts: 3, retry_at: at(8) }),
             lost: Some(Lost { events: 12, last: 5..=9, noticed_at: at(9) }),
+            last_hash: Some(LineHash([9; 32])),
             lag_from: Some(at(10)),
         },
         checkpoints: full_checkpoints(),
@@ -1137,5 +1138,53 @@ fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
         lag_seconds: 600,
         lag_events: 17,
         delivered_at: sample::START.plus(Duration::from_millis(millis)),
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_left_out_of_every_list() {
+    for environment in environments().await {
+        let Deletion::DynamoDb(client, tables) = &environment.deletion else { continue };
+        let name = environment.name;
+        let damage = async |pk: &str, sk: &str, attribute: &str| {
+            let update = client
+                .update_item()
+                .table_name(&tables.registry)
+                .key("pk", AttributeValue::S(pk.to_owned()))
+                .key("sk", AttributeValue::S(sk.to_owned()))
+                .update_expression("SET #attribute = :damaged")
+                .expression_attribute_names("#attribute", attribute)
+                .expression_attribute_values(":damaged", AttributeValue::Bool(true));
+            update.send().await.unwrap();
+        };
+        for id in ["a", "b", "c", "d"] {
+            environment.organisation(id).await;
+        }
+        let acme = environment.organisation("acme").await;
+        let mut destinations = Vec::new();
+        for id in ["1", "2"] {
+            let destination = sample::destination(&acme, id);
+            let create = Change::CreateDestination { destination: Box::new(destination.clone()), limit: 2 };
+            environment.make(&acme, create).await;
+            destinations.push(destination);
+        }
+        damage("org#b", "organisation", "plan").await;
+        damage("org#c", "organisation", "plan").await;
+        let listed = async |after: Option<&str>, limit| {
+            let after = after.map(|after| after.parse().unwrap());
+            let listed = environment.organisations(after.as_ref(), limit).await.unwrap();
+            listed.iter().map(|organisation| organisation.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None, 3).await, ["a", "acme", "d"], "{name}");
+        assert_eq!(listed(Some("a"), 1).await, ["acme"], "{name}");
+        assert_eq!(listed(Some("acme"), 1).await, ["d"], "{name}: a page ends only where the list does");
+        assert_eq!(listed(Some("d"), 1).await, [""; 0], "{name}");
+        let broken = format!("destination#{}", destinations[0].id);
+        damage("org#acme", &broken, "nextSequence").await;
+        let found = environment.destinations(&acme.id).await.unwrap();
+        assert_eq!(found, [destinations[1].clone()], "{name}");
+        let active = environment.active_destinations().await.unwrap();
+        assert_eq!(active.iter().map(|one| &one.id).collect::<Vec<_>>(), [&destinations[1].id], "{name}");
+        assert!(environment.destination(&acme.id, &destinations[0].id).await.is_err(), "{name}: alone it is an error");
     }
 }

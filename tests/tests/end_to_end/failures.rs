@@ -18,7 +18,7 @@ use annals_aws::{
 use annals_core::{
     destination::{
         advice::{Advice, Prose, Span},
-        failure::{AWS_MAX_BYTES, Failure, FailureCode, RemediedBy},
+        failure::{AWS_MAX_BYTES, Contradiction, Failure, FailureCode, RemediedBy},
         sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
     },
     proof::signer::SignerFault,
@@ -907,6 +907,10 @@ async fn what_aws_says_is_bounded_and_keeps_the_requests_id() {
     assert!(aws.len() <= AWS_MAX_BYTES && !aws.chars().any(char::is_control), "{aws}");
 }
 
+/// Failures in which AWS has no part, for the page.
+const CONTRADICTIONS: [Contradiction; 2] =
+    [Contradiction::AheadOfLog { next: 151, last: 100 }, Contradiction::LogMismatch { sequence: 150 }];
+
 /// Failures without an answer, for the page.
 const WITHOUT_ANSWER: [(Reason, &str); 5] = [
     (Reason::TimedOut, "No answer within the time that we give it."),
@@ -921,6 +925,7 @@ fn every_code_has_an_entry_and_a_name_of_its_own() {
     let mut entries: BTreeSet<&str> = fixtures().iter().map(|fixture| fixture.code.as_str()).collect();
     entries
         .extend(WITHOUT_ANSWER.map(|(reason, _)| FailureCode::of(&SinkError::new(Call::PutObject, reason)).as_str()));
+    entries.extend(CONTRADICTIONS.map(|contradiction| Failure::contradiction(contradiction).code.as_str()));
     let all: BTreeSet<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(entries, all);
     assert_eq!(all.len(), FailureCode::ALL.len());
@@ -989,6 +994,10 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
             }
         }
         writeln!(page, "\n## {}", code.as_str()).unwrap();
+        for failure in CONTRADICTIONS.map(Failure::contradiction).iter().filter(|failure| failure.code == *code) {
+            writeln!(page, "\n**{}**\n", failure.cause).unwrap();
+            writeln!(page, "{}", advice(&failure.fix)).unwrap();
+        }
         for (failure, answers) in &texts {
             writeln!(page, "\n**{}**\n", arns(&failure.cause)).unwrap();
             writeln!(page, "{}\n", advice(&failure.fix)).unwrap();

@@ -20,7 +20,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 31] = [
+const EXPECTED: [(Fault, &[(&str, u64)]); 33] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -47,6 +47,9 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 31] = [
     (Fault::RegistryWritesThrottled, &[("RegistryWriteThrottlesAlarm", 15)]),
     (Fault::SigningDenied, &[("CheckpointsFailedAlarm", 130)]),
     (Fault::SigningThrottledOnce, &[]),
+    // The new events that take the places of lost ones wait for delivery.
+    (Fault::LogRestored, &[("LogContradictedAlarm", 130), ("DeliveryLagAlarm", 200)]),
+    (Fault::ItemDamaged, &[("UnreadableItemsAlarm", 15), ("ApiUnreadableItemsAlarm", 15)]),
     (Fault::BucketMissing, &[]),
     (Fault::RoleRevoked, &[]),
     (Fault::BucketHangs, &[]),

@@ -14,5 +14,6 @@ mod model;
 mod openapi;
 mod portal;
 mod reading_contract;
+mod restore;
 mod shipping_faults;
 mod shipping_simulation;

@@ -107,6 +107,18 @@ impl Builder {
 pub(super) struct Item(pub(super) Attributes);
 
 impl Item {
+    /// Returns the keys, for reports.
+    pub(super) fn key(&self) -> String {
+        [PK, SK, ORG, SEQ]
+            .iter()
+            .filter_map(|name| match self.0.get(*name)? {
+                AttributeValue::S(text) | AttributeValue::N(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -41,6 +41,8 @@ use aws_sdk_dynamodb::{
 };
 use futures_util::future::try_join_all;
 
+use crate::metrics::{self, UnreadableItem};
+
 use super::{
     DynamoStore, change,
     item::{
@@ -60,6 +62,7 @@ const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5 * 60);
 const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const DELIVERED_HASH: &str = "deliveredHash";
 const CHECKPOINT_LAST: &str = "checkpointLast";
 const CHECKPOINT_BEGUN: &str = "checkpointBegun";
 const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
@@ -70,6 +73,19 @@ const CONNECTION_TEST_REPORT: &str = "report";
 const BATCH_GET: usize = 100;
 /// How many more records than wanted are read to find numbered deliveries, because the clock that sorts them may be off.
 const NEIGHBOURS: u64 = 8;
+
+/// Reads the items of a listing. Leaves out those that cannot be read, and reports each: one of them must not hide the
+/// others.
+fn readable<T>(table: &str, items: &[Item], read: impl Fn(&Item) -> Result<T, StoreError>) -> Vec<T> {
+    let mut read_items = Vec::with_capacity(items.len());
+    for item in items {
+        match read(item) {
+            Ok(thing) => read_items.push(thing),
+            Err(error) => metrics::emit(&UnreadableItem::new(table, item.key(), &error)),
+        }
+    }
+    read_items
+}
 
 pub(super) fn organisation_key(id: &OrganisationId) -> Attributes {
     Builder::default().text(PK, format!("org#{id}")).text(SK, "organisation").build()
@@ -248,6 +264,9 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         if let Some(intent) = &replay.intent {
             item = intent_attributes(item, &REPLAY_INTENT, intent);
         }
+    }
+    if let Some(LineHash(hash)) = &destination.progress.last_hash {
+        item = item.bytes(DELIVERED_HASH, hash);
     }
     if let Some(failing) = failing {
         item = item
@@ -454,6 +473,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             last_success: item.time_if("lastSuccess")?,
             failing,
             lost,
+            last_hash: if item.has(DELIVERED_HASH) { Some(LineHash(item.array(DELIVERED_HASH)?)) } else { None },
             lag_from: item.time_if(LAG_FROM)?,
         },
         checkpoints: read_checkpoints(item)?,
@@ -566,6 +586,28 @@ impl DynamoStore {
         Ok(answer.item.map(Item))
     }
 
+    /// Returns at most `limit` things whose index entries are in `group` and follow `after`. Leaves out those that cannot be
+    /// read, and goes on behind them: fewer than `limit` are returned only if there are no more.
+    async fn page<T>(
+        &self,
+        group: String,
+        mut after: Option<String>,
+        limit: usize,
+        read: fn(&Item) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut page = Vec::new();
+        loop {
+            let wanted = limit - page.len();
+            let listed = self.listed(group.clone(), after.as_deref(), Some(wanted)).await?;
+            let is_last = listed.len() < wanted;
+            after = listed.last().and_then(|item| item.text(GROUP_SORT).ok()).map(str::to_owned);
+            page.extend(readable(&self.tables.registry, &self.whole(listed).await?, read));
+            if is_last || page.len() >= limit || after.is_none() {
+                return Ok(page);
+            }
+        }
+    }
+
     /// Returns at most `limit` index entries of `group` that follow `after`.
     async fn listed(&self, group: String, after: Option<&str>, limit: Option<usize>) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
@@ -644,8 +686,7 @@ impl Registry for DynamoStore {
         after: Option<&OrganisationId>,
         limit: usize,
     ) -> Result<Vec<Organisation>, StoreError> {
-        let listed = self.listed("organisations".into(), after.map(OrganisationId::as_str), Some(limit)).await?;
-        self.whole(listed).await?.iter().map(read_organisation).collect()
+        self.page("organisations".into(), after.map(ToString::to_string), limit, read_organisation).await
     }
 
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
@@ -655,7 +696,7 @@ impl Registry for DynamoStore {
 
     async fn tokens(&self, organisation: &OrganisationId) -> Result<Vec<Token>, StoreError> {
         let listed = self.listed(format!("tokens#{organisation}"), None, None).await?;
-        self.whole(listed).await?.iter().map(read_token).collect()
+        Ok(readable(&self.tables.registry, &self.whole(listed).await?, read_token))
     }
 
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
@@ -712,12 +753,14 @@ impl Registry for DynamoStore {
             .send()
             .await
             .map_err(store_error)?;
-        answer.items.unwrap_or_default().into_iter().map(|item| read_destination(&Item(item))).collect()
+        let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
+        Ok(readable(&self.tables.registry, &items, read_destination))
     }
 
     async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
         let shards = (0..SHARDS).map(|shard| self.listed(format!("active#{shard}"), None, None));
-        try_join_all(shards).await?.iter().flatten().map(read_active).collect()
+        let listed: Vec<Item> = try_join_all(shards).await?.into_iter().flatten().collect();
+        Ok(readable(&self.tables.registry, &listed, read_active))
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
@@ -791,7 +834,8 @@ impl Registry for DynamoStore {
             .send()
             .await
             .map_err(store_error)?;
-        answer.items.unwrap_or_default().into_iter().map(|item| read_delivery(&Item(item), organisation, id)).collect()
+        let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
+        Ok(readable(&self.tables.registry, &items, |item| read_delivery(item, organisation, id)))
     }
 
     async fn deliveries_numbered(
@@ -818,8 +862,8 @@ impl Registry for DynamoStore {
                 .send()
                 .await
                 .map_err(store_error)?;
-            for item in answer.items.unwrap_or_default() {
-                let delivery = read_delivery(&Item(item), organisation, id)?;
+            let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
+            for delivery in readable(&self.tables.registry, &items, |item| read_delivery(item, organisation, id)) {
                 if let Some(number) = delivery.number.filter(|number| range.contains(number)) {
                     found.insert(number, delivery);
                 }
@@ -855,8 +899,8 @@ impl Registry for DynamoStore {
                 .send()
                 .await
                 .map_err(store_error)?;
-            for item in answer.items.unwrap_or_default() {
-                let delivery = read_delivery(&Item(item), organisation, id)?;
+            let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).collect();
+            for delivery in readable(&self.tables.registry, &items, |item| read_delivery(item, organisation, id)) {
                 if delivery.replay.is_none() && delivery.last >= sequence {
                     return Ok((delivery.first <= sequence).then_some(delivery));
                 }

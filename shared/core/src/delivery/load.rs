@@ -7,7 +7,10 @@ use flate2::write::GzEncoder;
 
 use crate::{
     destination::Compression,
-    log::segment::{Line, LineHash},
+    log::{
+        read::Passed,
+        segment::{Line, LineHash},
+    },
     time::Timestamp,
 };
 
@@ -47,6 +50,8 @@ pub(super) struct Load {
     pub(super) oldest: Option<Timestamp>,
     /// The hash of its last line. `None` if it has no event.
     pub(super) last_hash: Option<LineHash>,
+    /// The first segment that was read for it.
+    pub(super) passed: Option<Passed>,
 }
 
 impl Loading {
@@ -78,7 +83,8 @@ impl Loading {
         self.newest = Some(line);
     }
 
-    pub(super) fn finish(self) -> Load {
+    /// Returns the content. `passed` is the first segment that was read.
+    pub(super) fn finish(self, passed: Option<Passed>) -> Load {
         let mut content = match self.writer {
             Writer::Plain(content) => content,
             Writer::Gzip(gzip) => gzip.finish().unwrap_or_default(),
@@ -90,6 +96,7 @@ impl Loading {
             stretches: self.stretches,
             oldest: self.oldest,
             last_hash: self.newest.map(|line| LineHash::of(&line.text)),
+            passed,
         }
     }
 }

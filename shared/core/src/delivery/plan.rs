@@ -37,7 +37,12 @@ impl Shipping {
             active.iter().filter(|destination| is_due(destination.retry_at)).collect();
         // Destinations that failed last time may be slow: the others go first.
         planned.sort_by_key(|destination| destination.retry_at.is_some());
-        let orders: Vec<ShipOrder> = planned.into_iter().map(|active| ShipOrder::of(active, now)).collect();
+        let ahead = self.ahead_of_log(&active, now).await;
+        let order = |active: &ActiveDestination| {
+            let order = ShipOrder::of(active, now);
+            ShipOrder { pending: order.pending || ahead.contains(&active.id), ..order }
+        };
+        let orders: Vec<ShipOrder> = planned.into_iter().map(order).collect();
         // A shipper reports the lag of the destinations that it ships. So every log is read only while shippers are
         // behind or do not run, or if the state of the queue is unknown.
         let is_busy = self.queue.is_busy().await.unwrap_or(true);

@@ -7,7 +7,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{log::store::StoreError, registry::ActiveDestination, time::Timestamp};
+use crate::{destination::failure::FailureCode, log::store::StoreError, registry::ActiveDestination, time::Timestamp};
 
 /// The order to ship to one destination. It can be received more than once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,8 @@ pub struct ShipOrder {
     pub destination: String,
     /// The sequence to deliver next, at the time of planning. If no such event exists, there is nothing to do.
     pub next_sequence: u64,
-    /// Whether there is something to do even if no new event exists: a delivery is unfinished, a checkpoint is due, or the
-    /// events that waited have expired.
+    /// Whether there is something to do even if no new event exists: a delivery is unfinished, a checkpoint is due, the
+    /// events that waited have expired, or the log contradicted what was delivered.
     pub pending: bool,
 }
 
@@ -32,7 +32,9 @@ impl ShipOrder {
             organisation: active.organisation.to_string(),
             destination: active.id.to_string(),
             next_sequence: active.next_sequence,
-            pending: active.pending || active.checkpoint_due.is_some_and(|due| due <= now),
+            pending: active.pending
+                || active.checkpoint_due.is_some_and(|due| due <= now)
+                || active.failure.is_some_and(FailureCode::is_contradiction),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     change::{Change, Conflict},
     destination::{
         Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
-        failure::Failure,
+        failure::{Contradiction, Failure},
         sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
     },
     entropy,
@@ -22,6 +22,7 @@ use crate::{
     log::{
         append::AppendError,
         read::ReadLimit,
+        segment::{LineHash, Tail},
         store::{Order, StoreError},
     },
     organisation::Organisation,
@@ -46,8 +47,8 @@ pub(super) struct DestinationRun<'a> {
     pub(super) shipping: &'a Shipping,
     pub(super) organisation: Organisation,
     pub(super) destination: Destination,
-    /// The last sequence of the log, if it was read.
-    tail: Option<u64>,
+    /// The tail of the log, if it was read.
+    tail: Option<Tail>,
     pub(super) deliveries: Vec<Delivery>,
     /// The time from which lag counts.
     pub(super) lag_from: Option<Timestamp>,
@@ -169,6 +170,9 @@ impl<'a> DestinationRun<'a> {
         };
         if let Some((lane, intent)) = unfinished {
             let load = self.load(intent.first..=intent.last, Holes::Skip, intent.compression, usize::MAX).await?;
+            if lane == Lane::New {
+                self.check_continuity(intent.first, &load).await?;
+            }
             return Ok(Begun { lane, intent, origin: Origin::EarlierRun, load });
         }
         if self.shipping.clock.now() >= deadline {
@@ -205,8 +209,8 @@ impl<'a> DestinationRun<'a> {
             loading.take(line);
             ControlFlow::Continue(())
         };
-        log.each(id, range, within, Order::Ascending, limit, take).await?;
-        Ok(loading.finish())
+        let read = log.each(id, range, within, Order::Ascending, limit, take).await?;
+        Ok(loading.finish(read.first))
     }
 
     /// Reads the next new events and stores the intent to deliver them. `None` if there are none.
@@ -217,19 +221,27 @@ impl<'a> DestinationRun<'a> {
         let mut load = self.load(start..=u64::MAX, Holes::End, compression, object_bytes).await?;
         if load.first().is_none() {
             // Either nothing new was recorded or all of it has expired. A read up to the tail misses nothing.
-            let tail = self.tail().await?;
+            let tail = self.tail().await?.last;
             if tail < start {
+                self.check_end(start).await?;
                 return Ok(None);
             }
             load = self.load(start..=tail, Holes::End, compression, object_bytes).await?;
         }
+        self.check_continuity(start, &load).await?;
         let next = match load.first() {
             Some(first) => first,
-            None => self.tail().await? + 1,
+            None => self.tail().await?.last + 1,
         };
         if start < next {
+            if self.shipping.log.has(&self.organisation.id, start).await? {
+                // Delivery continues with the first event of a segment, and here is another event of one.
+                let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
+                return Err(self.record_contradiction(contradiction).await);
+            }
             let mut destination = self.next_version();
             destination.next_sequence = next;
+            destination.progress.last_hash = None;
             self.record_lost(&[start..=next - 1], destination).await?;
         }
         let Some((first, last)) = load.first().zip(load.last()) else { return Ok(None) };
@@ -257,13 +269,54 @@ impl<'a> DestinationRun<'a> {
         Ok(Begun { lane: Lane::Replay, intent, origin: Origin::ThisRun, load })
     }
 
-    /// Returns the last sequence of the log. It may have been read earlier in this run.
-    async fn tail(&mut self) -> Result<u64, StoreError> {
+    /// Returns the tail of the log. It may have been read earlier in this run.
+    async fn tail(&mut self) -> Result<Tail, StoreError> {
         if let Some(tail) = self.tail {
             return Ok(tail);
         }
-        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        let tail = self.shipping.log.tail(&self.organisation.id).await?;
         Ok(*self.tail.insert(tail))
+    }
+
+    /// Stops the run if the log, which has no event at `start` or after it, does not end with the event that was delivered
+    /// last.
+    async fn check_end(&mut self, start: u64) -> Result<(), Stop> {
+        let tail = self.tail().await?;
+        if tail.last + 1 < start {
+            let contradiction = Contradiction::AheadOfLog { next: start, last: tail.last };
+            return Err(self.record_contradiction(contradiction).await);
+        }
+        if self.destination.progress.last_hash.is_some_and(|delivered| delivered != tail.hash) {
+            let contradiction = Contradiction::LogMismatch { sequence: tail.last };
+            return Err(self.record_contradiction(contradiction).await);
+        }
+        if self.destination.progress.failing.as_ref().is_some_and(|failing| failing.failure.code.is_contradiction()) {
+            // The log is in order again, although there is nothing to deliver.
+            let mut destination = self.next_version();
+            destination.progress.failing = None;
+            self.save(destination, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the run if what was read from `start` on, which is the next sequence to deliver, does not continue what was
+    /// delivered.
+    async fn check_continuity(&mut self, start: u64, load: &Load) -> Result<(), Stop> {
+        let expected = self.destination.progress.last_hash.filter(|_| self.destination.next_sequence == start);
+        let found = load.passed.and_then(|passed| passed.hash_before(start));
+        match (expected, found) {
+            (Some(expected), Some(found)) if expected != found => {
+                let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
+                Err(self.record_contradiction(contradiction).await)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores in the status that the log contradicts what was delivered.
+    async fn record_contradiction(&mut self, contradiction: Contradiction) -> Stop {
+        let destination = self.next_version();
+        self.save_failure(destination, Failure::contradiction(contradiction)).await
     }
 
     /// Returns a new intent. It is attempted, because its put follows at once.
@@ -283,12 +336,19 @@ impl<'a> DestinationRun<'a> {
     /// Records which events of the intent have expired. An earlier attempt may have delivered them, but Annals cannot
     /// check: it has no permission to read the bucket.
     async fn record_expired(&mut self, begun: &mut Begun) -> Result<(), Stop> {
-        let intent = &mut begun.intent;
+        let intent = &begun.intent;
         let accounted = intent.expired.iter().chain(&begun.load.stretches).cloned().collect();
         let lost = without(intent.first..=intent.last, accounted);
         if lost.is_empty() {
             return Ok(());
         }
+        // Nothing can have expired behind the end of the log.
+        let tail = self.tail().await?.last;
+        if tail < begun.intent.last {
+            let contradiction = Contradiction::AheadOfLog { next: begun.intent.last + 1, last: tail };
+            return Err(self.record_contradiction(contradiction).await);
+        }
+        let intent = &mut begun.intent;
         intent.expired.extend_from_slice(&lost);
         let mut destination = self.next_version();
         destination.intent = Some(intent.clone());
@@ -301,7 +361,7 @@ impl<'a> DestinationRun<'a> {
         let Some(oldest) = load.oldest else {
             // Every event has expired: continue after the intent, and keep the status.
             let mut destination = self.next_version();
-            advance(&mut destination, lane, intent.last);
+            advance(&mut destination, lane, intent.last, None);
             return self.save(destination, None).await;
         };
         let content = Content {
@@ -321,7 +381,7 @@ impl<'a> DestinationRun<'a> {
         }
         let already_there = self.put(lane, &mut intent, load.content, earlier).await? != Stored::Now;
         let now = self.shipping.clock.now();
-        let tail = self.shipping.log.tail(&self.organisation.id).await?.last;
+        let tail = self.shipping.log.tail(&self.organisation.id).await?;
         self.tail = Some(tail);
         let mut destination = self.next_version();
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
@@ -332,7 +392,7 @@ impl<'a> DestinationRun<'a> {
             let retry_at = destination.checkpoints.unsigned.as_ref().map(|unsigned| unsigned.retry_at);
             destination.checkpoints.due_at = Some(retry_at.unwrap_or(now));
         }
-        advance(&mut destination, lane, intent.last);
+        advance(&mut destination, lane, intent.last, last_hash);
         destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
         // A backlog from outside Annals ends with the first object whose events were all recorded after the object
         // before it. Until then lag counts from the last delivered object.
@@ -354,7 +414,7 @@ impl<'a> DestinationRun<'a> {
             // What is there already may be somebody else's.
             content: (!already_there).then_some(content),
             lag_seconds: now.since(oldest).as_secs(),
-            lag_events: (tail + 1).saturating_sub(destination.next_sequence),
+            lag_events: (tail.last + 1).saturating_sub(destination.next_sequence),
             delivered_at: now,
         };
         self.save(destination, Some(&delivery)).await?;
@@ -463,19 +523,23 @@ impl<'a> DestinationRun<'a> {
         earlier: EarlierPuts,
         error: &SinkError,
     ) -> Stop {
-        let shipping = self.shipping;
-        let now = shipping.clock.now();
         let failure = Failure::explain(error, &Target::of(&self.organisation, &self.destination));
-        let code = failure.code;
-        let before = self.destination.progress.failing.as_ref();
-        let attempts = before.map_or(0, |failing| failing.attempts) + 1;
-        let retry_at = now.plus(backoff(shipping, attempts));
-        let since = before.map_or(now, |failing| failing.since);
         if earlier == EarlierPuts::WroteNothing {
             self.change_key(intent);
             intent.attempted = false;
         }
-        let mut destination = self.with_intent(lane, intent);
+        self.save_failure(self.with_intent(lane, intent), failure).await
+    }
+
+    /// Stores `destination` with the failure and the time of the next attempt.
+    async fn save_failure(&mut self, mut destination: Destination, failure: Failure) -> Stop {
+        let shipping = self.shipping;
+        let now = shipping.clock.now();
+        let code = failure.code;
+        let before = self.destination.progress.failing.as_ref();
+        let attempts = before.map_or(0, |failing| failing.attempts).saturating_add(1);
+        let retry_at = now.plus(backoff(shipping, attempts));
+        let since = before.map_or(now, |failing| failing.since);
         destination.progress.failing = Some(Failing { failure, since, attempts, retry_at });
         if is_outside_annals(code) {
             destination.progress.lag_from = Some(now);
@@ -535,11 +599,12 @@ pub(super) fn backoff(shipping: &Shipping, attempts: u32) -> Duration {
     half + entropy::jitter(&*shipping.entropy, half)
 }
 
-/// Lets the destination continue after the event `last`.
-fn advance(destination: &mut Destination, lane: Lane, last: u64) {
+/// Lets the destination continue after the event `last`, whose line has the hash `last_hash` if it is known.
+fn advance(destination: &mut Destination, lane: Lane, last: u64, last_hash: Option<LineHash>) {
     match lane {
         Lane::New => {
             destination.next_sequence = last + 1;
+            destination.progress.last_hash = last_hash;
             destination.intent = None;
         }
         Lane::Replay => {

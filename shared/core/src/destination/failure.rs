@@ -157,11 +157,31 @@ codes! {
     ConnectionRefused = "connection_refused", Time;
     /// The connection failed for another reason.
     Unreachable = "unreachable", Time;
+    /// The log ends before events that were delivered: an earlier copy of it was restored.
+    AheadOfLog = "ahead_of_log", Operator;
+    /// The log has another event than the one that was delivered under its number.
+    LogMismatch = "log_mismatch", Operator;
     /// Any other answer.
     Unknown = "unknown", Operator;
 }
 
+/// A state of the log that contradicts what was delivered. It cannot come about while Annals alone writes its tables: a table
+/// was restored or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// The log ends with the sequence `last`, but all events before `next` were delivered.
+    AheadOfLog { next: u64, last: u64 },
+    /// The event with this sequence is not the one that was delivered.
+    LogMismatch { sequence: u64 },
+}
+
 impl FailureCode {
+    /// Returns whether the log contradicts what was delivered.
+    #[must_use]
+    pub fn is_contradiction(self) -> bool {
+        matches!(self, Self::AheadOfLog | Self::LogMismatch)
+    }
+
     /// Returns the code with this name. Returns [`Self::Unknown`] if there is no such code, for example if a later
     /// version wrote it.
     #[must_use]
@@ -326,6 +346,17 @@ impl Failure {
         let code = FailureCode::of(error);
         let Message { cause, fix } = messages::explain(code, error, target);
         Self { code, cause, fix, aws: answer(error) }
+    }
+
+    /// Explains that the log contradicts what was delivered.
+    #[must_use]
+    pub fn contradiction(contradiction: Contradiction) -> Self {
+        let code = match contradiction {
+            Contradiction::AheadOfLog { .. } => FailureCode::AheadOfLog,
+            Contradiction::LogMismatch { .. } => FailureCode::LogMismatch,
+        };
+        let Message { cause, fix } = messages::contradict(contradiction);
+        Self { code, cause, fix, aws: None }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{KeyPrefix, failure::Failure, settings::Compression};
-use crate::time::Timestamp;
+use crate::{hash::LineHash, time::Timestamp};
 
 /// Events that are delivered once more, on request, under keys of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub struct Progress {
     /// Set if the last attempt failed.
     pub failing: Option<Failing>,
     pub lost: Option<Lost>,
+    /// The hash of the line before [`Destination::next_sequence`](super::Destination::next_sequence), as it was delivered.
+    /// The log must still have that line. `None` if it was not delivered, or if an earlier version delivered it.
+    pub last_hash: Option<LineHash>,
     /// The lag of events recorded before this time counts from this time on, because they waited for a reason outside
     /// Annals, such as a pause or a bucket that refused. `None`: lag counts from the recording of each event.
     pub lag_from: Option<Timestamp>,

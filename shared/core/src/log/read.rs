@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Log, NOTHING_EXPIRES_WITHIN,
-    segment::{Line, Segment},
+    segment::{Line, LineHash, Segment},
     store::{Consistency, Order, StoreError},
 };
 
@@ -55,6 +55,7 @@ pub struct Passed {
     first: u64,
     count: u16,
     recorded_at: Timestamp,
+    previous_hash: LineHash,
     expired: bool,
 }
 
@@ -68,6 +69,12 @@ impl Passed {
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.expired
+    }
+
+    /// Returns the hash of the line before `sequence`, if the segment begins with `sequence`.
+    #[must_use]
+    pub fn hash_before(&self, sequence: u64) -> Option<LineHash> {
+        (self.first == sequence).then_some(self.previous_hash)
     }
 }
 
@@ -132,9 +139,13 @@ impl Log {
             for segment in segments {
                 walk.pass(&segment);
                 let expired = segment.is_expired(now);
-                let passed =
-                    Passed { first: segment.first, count: segment.count, recorded_at: segment.recorded_at, expired };
-                first.get_or_insert(passed);
+                first.get_or_insert(Passed {
+                    first: segment.first,
+                    count: segment.count,
+                    recorded_at: segment.recorded_at,
+                    previous_hash: segment.previous_hash,
+                    expired,
+                });
                 if !expired {
                     let mut lines = segment.lines(organisation)?;
                     if order == Order::Descending {
@@ -311,6 +322,15 @@ impl Log {
     pub async fn segment_of(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<u64>, StoreError> {
         let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
         Ok(found.first().map(|segment| segment.first))
+    }
+
+    /// Returns whether the event with this sequence is stored, expired or not. Strongly consistent.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn has(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
+        let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
+        Ok(found.first().is_some_and(|segment| segment.last() >= sequence))
     }
 
     /// Returns the first segment that begins at or after `sequence`.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use annals_aws::metrics::{self, NotDone, UnitOfWork};
+use annals_aws::metrics::{self, NotDone, UnitOfWork, UnreadableItem};
 use annals_core::{
     administration::{Administration, DestinationInput},
     admission::rate_limiter::RateLimits,
@@ -36,7 +36,7 @@ use annals_tests::{
     bucket::{Condition, Trust},
     deployment::PLATFORM_TOKEN,
     entropy::SeededEntropy,
-    memory::MemoryStore,
+    memory::{Backup, MemoryStore, Table},
     queue::MemoryQueue,
     sample,
     shipping::{
@@ -112,6 +112,10 @@ pub(crate) enum Fault {
     S3Outage,
     /// One customer pauses, and resumes later.
     Paused,
+    /// The log's table is taken back by a hundred minutes.
+    LogRestored,
+    /// A destination's item was damaged.
+    ItemDamaged,
     /// One customer, with a week of events, gets a destination.
     Backlog,
     /// One customer requests a replay of everything.
@@ -133,6 +137,7 @@ impl Fault {
         let lasts = match self {
             Self::MaintenanceOff | Self::MaintenanceFails => 3 * 24 * 60,
             Self::BucketMissing | Self::RoleRevoked | Self::Paused => 26 * 60,
+            Self::LogRestored => 8 * 60,
             // Ends before maintenance is due, whose absence is another fault.
             _ => 3 * 60,
         };
@@ -227,6 +232,8 @@ struct Days {
     api: Router,
     destinations: Vec<Destination>,
     metrics: Metrics,
+    /// A copy of the tables, a hundred minutes before the fault and then directly before it.
+    backup: Option<Backup>,
 }
 
 /// The metrics of the days with the fault, and the last minute.
@@ -279,6 +286,7 @@ impl Days {
             api,
             destinations: Vec::new(),
             metrics: Metrics::default(),
+            backup: None,
         };
         for customer in CUSTOMERS {
             let body = r#"{"name":"A customer","plan":"enterprise"}"#;
@@ -303,6 +311,9 @@ impl Days {
 
     async fn minute(&mut self, minute: u64) {
         let fault = self.fault;
+        if fault == Fault::LogRestored && minute == BEGIN - 100 {
+            self.backup = Some(self.world.store.back_up());
+        }
         if minute == BEGIN {
             self.break_it().await;
         }
@@ -406,6 +417,10 @@ impl Days {
             Fault::Paused => {
                 self.administration.pause_destination(&organisation, &victim.id, &platform()).await.unwrap();
             }
+            Fault::LogRestored => {
+                let earlier = self.backup.replace(self.world.store.back_up()).unwrap();
+                self.world.store.take_back(&earlier, &[Table::Log]);
+            }
             Fault::Backlog => self.create_destination("umbrella").await,
             Fault::Replayed => {
                 let input = annals_core::administration::ReplayInput::Sequences { first: 1, last: 100 };
@@ -422,6 +437,9 @@ impl Days {
         for destination in &self.destinations {
             self.world.buckets.set_condition(&destination.bucket, Condition::Working);
             self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);
+        }
+        if let Some(complete) = &self.backup {
+            self.world.store.take_back(complete, &[Table::Log]);
         }
         if self.fault == Fault::Paused {
             let victim = self.destinations[0].clone();
@@ -458,6 +476,15 @@ impl Days {
                 Fault::LogWritesThrottled => table("LogTable", "WriteThrottleEvents"),
                 Fault::RegistryReadsThrottled => table("RegistryTable", "ReadThrottleEvents"),
                 Fault::RegistryWritesThrottled => table("RegistryTable", "WriteThrottleEvents"),
+                // Planning lists all destinations, and the page lists those of a customer.
+                Fault::ItemDamaged if minute.is_multiple_of(10) => {
+                    for function in ["ShipperFunction", "ApiFunction"] {
+                        let error = StoreError::Broken("the attribute bucket is missing".into());
+                        let unit = UnreadableItem::new("registry", "org#acme destination#000000000001".into(), &error);
+                        let line = metrics::line(&unit, function, self.world.clock.now());
+                        self.metrics.take_line(&line, sample::START.as_millis());
+                    }
+                }
                 Fault::ApiThrottled => self.api_error(minute, 6),
                 Fault::FewApiErrors if minute < BEGIN + 3 => self.api_error(minute, 1),
                 _ => {}

@@ -8,7 +8,7 @@ use crate::destination::{
     Region,
     advice::{Advice, Prose, SnippetKind, code, snippet},
     failure::{
-        FailureCode,
+        Contradiction, FailureCode,
         denial::{self, Denial, How, PolicyKind},
     },
     policy::{Condition, Policy, Statement, target_objects},
@@ -77,7 +77,27 @@ pub(super) fn explain(failure: FailureCode, error: &SinkError, target: &Target) 
         | FailureCode::ConnectionRefused
         | FailureCode::Unreachable
         | FailureCode::Unknown => context.network(failure),
+        // AWS has no part in these: `contradict` explains them.
+        FailureCode::AheadOfLog | FailureCode::LogMismatch => context.network(FailureCode::Unknown),
     }
+}
+
+/// Explains a log that contradicts what was delivered.
+pub(super) fn contradict(contradiction: Contradiction) -> Message {
+    let cause = match contradiction {
+        Contradiction::AheadOfLog { next, last } => format!(
+            "Events up to sequence {} were delivered, but our log ends with sequence {last}. An earlier copy of the log was \
+             restored, and is not complete yet.",
+            next - 1
+        ),
+        Contradiction::LogMismatch { sequence } => format!(
+            "The event with sequence {sequence} in our log is not the one that was delivered. An earlier copy of the log was \
+             restored, or the log was changed."
+        ),
+    };
+    let fix = "No change is needed in your account. Delivery has stopped, so that nothing wrong is delivered. We have been \
+               alerted and have to fix this. What was delivered and signed stays valid.";
+    message(cause, fix)
 }
 
 /// What a message can refer to.
