@@ -62,6 +62,7 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
         previous_hash: LineHash::ORIGIN,
         hash: previous,
         append: AppendId([7; 16]),
+        claimed: Vec::new(),
         organisation_name: ORGANISATION_NAME.into(),
         bodies: stored,
         expires_at: 2_000_000_000,

@@ -16,7 +16,7 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
-        store::{Commit, CommitError, Consistency, LogStore, Order, Refusal, StoreError},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -49,7 +49,7 @@ pub enum Fault {
     Unsent,
     /// The call is done and the answer is lost.
     AnswerLost,
-    /// No answer comes, but a commit is done after this delay. Other calls are not done.
+    /// No answer comes, but a commit or a claim is done after this delay. Other calls are not done.
     Late(Duration),
     /// The caller's process crashes before anything is done: its call never returns.
     CrashBefore,
@@ -150,13 +150,46 @@ impl<S: Store> FaultyStore<S> {
         std::future::pending().await
     }
 
+    /// As [`call`](Self::call), but a call that is to be late is done later, by `late`.
+    async fn call_or_late<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+        late: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let fault = self.next(name);
+        if let Some(Fault::Late(after)) = fault {
+            self.later(after, late);
+        }
+        self.meet(fault, work).await
+    }
+
+    /// Does `work` after this time, whatever becomes of the caller.
+    fn later(&self, after: Duration, work: impl Future<Output = ()> + Send + 'static) {
+        let clock = self.clock.clone();
+        tokio::spawn(async move {
+            if let Some(clock) = clock {
+                clock.sleep(after).await;
+            }
+            work.await;
+        });
+    }
+
     /// Does `work` unless this call is to fail.
     async fn call<T>(
         &self,
         name: &'static str,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        match self.next(name) {
+        self.meet(self.next(name), work).await
+    }
+
+    async fn meet<T>(
+        &self,
+        fault: Option<Fault>,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        match fault {
             None | Some(Fault::Changed) => work.await,
             Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
             Some(Fault::Broken) => Err(broken()),
@@ -207,21 +240,16 @@ impl<S: Store> LogStore for FaultyStore<S> {
             Some(Fault::Throttled) => Err(throttled().into()),
             Some(Fault::Busy) => Err(CommitError::Busy),
             Some(Fault::Broken) => Err(broken().into()),
-            Some(Fault::Changed) => Err(CommitError::Refused(0, Refusal::Conflict(Conflict::Changed))),
+            Some(Fault::Changed) => Err(CommitError::Refused(Conflict::Changed)),
             Some(Fault::Unsent) => Err(unavailable().into()),
             Some(Fault::AnswerLost) => {
                 let _ = work.await;
                 Err(unavailable().into())
             }
             Some(Fault::Late(after)) => {
-                let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
+                let store = Arc::clone(&self.store);
                 let (organisation, commit) = (organisation.clone(), commit.clone());
-                tokio::spawn(async move {
-                    if let Some(clock) = clock {
-                        clock.sleep(after).await;
-                    }
-                    let _ = store.commit(&organisation, &commit).await;
-                });
+                self.later(after, async move { drop(store.commit(&organisation, &commit).await) });
                 Err(unavailable().into())
             }
             Some(Fault::CrashBefore) => self.crash().await,
@@ -230,6 +258,28 @@ impl<S: Store> LogStore for FaultyStore<S> {
                 self.crash().await
             }
         }
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        let late = (Arc::clone(&self.store), organisation.clone(), claim.clone());
+        let late = async move { drop(late.0.claim(&late.1, &late.2, now).await) };
+        self.call_or_late("claim", self.store.claim(organisation, claim, now), late).await
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        let late = (Arc::clone(&self.store), organisation.clone(), before.clone(), claim.clone());
+        let late = async move { drop(late.0.replace_claim(&late.1, &late.2, &late.3).await) };
+        self.call_or_late("replace_claim", self.store.replace_claim(organisation, before, claim), late).await
     }
 
     async fn range(

@@ -7,7 +7,7 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
-        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -72,6 +72,24 @@ impl<S: Store> LogStore for LatencyStore<S> {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.around(self.store.commit(organisation, commit)).await
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        self.around(self.store.claim(organisation, claim, now)).await
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.replace_claim(organisation, before, claim)).await
     }
 
     async fn range(

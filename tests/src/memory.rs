@@ -13,10 +13,7 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::{Segment, Tail},
-        store::{
-            Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
-            TransactItem,
-        },
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -60,6 +57,8 @@ pub struct Meter {
     pub write_units: f64,
     /// Write units of failed conditions.
     pub wasted_units: f64,
+    /// Write units of claims in the registry, refused ones included.
+    pub claim_units: f64,
     pub tail_reads: u64,
 }
 
@@ -91,7 +90,7 @@ struct World {
 struct OneLog {
     anchor: Option<Tail>,
     segments: BTreeMap<u64, (Timestamp, Arc<Segment>)>,
-    keys: HashMap<[u8; 32], IdempotencyRecord>,
+    keys: HashMap<[u8; 32], KeyClaim>,
     journal: Vec<Arc<Segment>>,
 }
 
@@ -221,7 +220,8 @@ impl MemoryStore {
 pub fn item_bytes(organisation: &OrganisationId, segment: &Segment) -> usize {
     /// The names of its ten attributes, a handful of bytes each number, two hashes, and the append's id.
     const REST: usize = 16 + 5 * 8 + 2 * 32 + 16;
-    REST + organisation.as_str().len() + segment.organisation_name.len() + segment.bodies.as_bytes().len()
+    let claimed = if segment.claimed.is_empty() { 0 } else { 1 + 18 * segment.claimed.len() };
+    REST + claimed + organisation.as_str().len() + segment.organisation_name.len() + segment.bodies.as_bytes().len()
 }
 
 fn write_units(bytes: usize) -> f64 {
@@ -245,34 +245,17 @@ impl World {
         if sizes.clone().any(|size| size > MAX_ITEM_BYTES) {
             return Err(broken("an item has at most 400 KB").into());
         }
-        let items = commit.segments.len() + commit.items.len();
-        if items > MAX_TRANSACTION_ITEMS || sizes.sum::<usize>() > MAX_TRANSACTION_BYTES {
+        if commit.segments.len() > MAX_TRANSACTION_ITEMS || sizes.sum::<usize>() > MAX_TRANSACTION_BYTES {
             return Err(broken("a transaction has at most 100 items and 4 MB").into());
-        }
-        let mut keys = HashSet::new();
-        let twice = |item: &TransactItem| matches!(item, TransactItem::Key(record) if !keys.insert(record.key));
-        if commit.items.iter().any(twice) {
-            return Err(broken("a transaction names no item twice").into());
         }
         let log = self.logs.get(organisation);
         for segment in &commit.segments {
             if let Some((_, there)) = log.and_then(|log| log.segments.get(&segment.first)) {
-                return Err(CommitError::Occupied(Occupant { append: there.append, tail: there.tail() }));
+                return Err(CommitError::Occupied(there.header()));
             }
         }
-        for (index, item) in commit.items.iter().enumerate() {
-            let refusal = match item {
-                TransactItem::Key(record) => log
-                    .and_then(|log| log.keys.get(&record.key))
-                    .filter(|there| there.expires_at > commit.now)
-                    .map(|there| Refusal::KeyInUse(Box::new(there.clone()))),
-                TransactItem::Change(change) => self.conflict(change).map(Refusal::Conflict),
-            };
-            if let Some(refusal) = refusal {
-                return Err(CommitError::Refused(index, refusal));
-            }
-        }
-        Ok(())
+        let conflict = commit.change.as_ref().and_then(|change| self.conflict(change));
+        conflict.map_or(Ok(()), |conflict| Err(CommitError::Refused(conflict)))
     }
 
     fn conflict(&self, change: &Change) -> Option<Conflict> {
@@ -397,10 +380,9 @@ impl World {
 
     /// Counts a commit: a transaction costs twice as much, and a failed condition as much as a success.
     fn count(&mut self, organisation: &OrganisationId, commit: &Commit, made: Result<(), &CommitError>) {
-        let single = commit.segments.len() == 1 && commit.items.is_empty();
+        let single = commit.segments.len() == 1 && commit.change.is_none();
         let units: f64 = commit.segments.iter().map(|segment| write_units(item_bytes(organisation, segment))).sum();
-        let keys = commit.items.iter().filter(|item| matches!(item, TransactItem::Key(_))).count();
-        let units = if single { units } else { 2.0 * (units + keys as f64) };
+        let units = if single { units } else { 2.0 * units };
         self.meter.write_units += units;
         match made {
             Ok(()) => self.meter.commits += 1,
@@ -446,16 +428,44 @@ impl LogStore for MemoryStore {
             log.journal.push(Arc::clone(&segment));
             log.segments.insert(segment.first, (written, segment));
         }
-        for item in &commit.items {
-            match item {
-                TransactItem::Key(record) => drop(world.log(organisation).keys.insert(record.key, record.clone())),
-                TransactItem::Change(change) => {
-                    world.remember_token(change, written);
-                    world.apply(change);
-                }
-            }
+        if let Some(change) = &commit.change {
+            world.remember_token(change, written);
+            world.apply(change);
         }
         Ok(())
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        let mut world = self.lock();
+        // An item of a key is smaller than a write unit.
+        world.meter.claim_units += 1.0;
+        let keys = &mut world.log(organisation).keys;
+        if let Some(there) = keys.get(&claim.key).filter(|there| there.expires_at > now) {
+            return Ok(Some(KeyUse::Claimed(there.clone())));
+        }
+        keys.insert(claim.key, claim.clone());
+        Ok(None)
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        world.meter.claim_units += 1.0;
+        let keys = &mut world.log(organisation).keys;
+        let is_expected = keys.get(&claim.key) == Some(before);
+        if is_expected {
+            keys.insert(claim.key, claim.clone());
+        }
+        Ok(is_expected)
     }
 
     async fn range(

@@ -518,8 +518,9 @@ impl<S: Subject> Run<S> {
             if count > 1 {
                 return Err(Violation::new(Promise::KeysHold, format!("{name} stands for {count} batches")));
             }
-            if reused && count == 0 {
-                return Err(Violation::new(Promise::KeysHold, format!("{name} was refused and stands for nothing")));
+            if reused && key.sent.len() < 2 {
+                let detail = format!("{name} was refused, and was never sent with other events");
+                return Err(Violation::new(Promise::KeysHold, detail));
             }
         }
         Ok(())

@@ -43,7 +43,7 @@ pub(crate) struct Batch {
     pub(crate) events: usize,
     /// Which part of all events is posted so.
     pub(crate) share: f64,
-    /// Whether with an `Idempotency-Key`, which costs a transaction.
+    /// Whether with an `Idempotency-Key`, which costs a write unit.
     pub(crate) keyed: bool,
 }
 

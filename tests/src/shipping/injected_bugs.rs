@@ -17,7 +17,7 @@ use annals_core::{
     },
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Order, Refusal, StoreError, TransactItem},
+        store::{Commit, CommitError, Consistency, Order, StoreError},
     },
     organisation::OrganisationId,
     registry::ActiveDestination,
@@ -169,23 +169,20 @@ impl Decorator for BuggyPorts {
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
-        match (self.bug, commit.items.as_slice()) {
-            (Bug::GapNotRecorded, [TransactItem::Change(Change::UpdateDestination(new))]) => {
+        match (self.bug, &commit.change) {
+            (Bug::GapNotRecorded, Some(Change::UpdateDestination(new))) => {
                 let there = self.below.destination(organisation, &new.id).await?;
                 let is_gap =
                     there.is_some_and(|old| old.next_sequence != new.next_sequence || old.intent != new.intent);
                 if is_gap {
                     self.below.save_progress(new, None).await?;
-                    return Err(CommitError::Refused(0, Refusal::Conflict(Conflict::Changed)));
+                    return Err(CommitError::Refused(Conflict::Changed));
                 }
             }
-            (
-                Bug::LookbackFromTheBeginning,
-                [TransactItem::Change(Change::CreateDestination { destination, limit })],
-            ) => {
+            (Bug::LookbackFromTheBeginning, Some(Change::CreateDestination { destination, limit })) => {
                 let destination = Box::new(Destination { next_sequence: 1, ..(**destination).clone() });
                 let change = Change::CreateDestination { destination, limit: *limit };
-                let commit = Commit { items: vec![TransactItem::Change(change)], ..commit.clone() };
+                let commit = Commit { change: Some(change), ..commit.clone() };
                 return self.below.commit(organisation, &commit).await;
             }
             _ => {}

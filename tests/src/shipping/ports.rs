@@ -11,7 +11,7 @@ use annals_core::{
     },
     log::{
         segment::{Segment, Tail},
-        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -126,6 +126,24 @@ impl<D: Decorator> LogStore for Decorated<D> {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.0.commit(organisation, commit).await
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        self.0.store_call("claim", self.0.below().log.claim(organisation, claim, now)).await
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        self.0.store_call("replace_claim", self.0.below().log.replace_claim(organisation, before, claim)).await
     }
 
     async fn range(

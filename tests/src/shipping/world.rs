@@ -23,7 +23,7 @@ use annals_core::{
     log::{
         Log,
         append::AppendPolicy,
-        store::{Commit, CommitError, LogStore, StoreError, TransactItem},
+        store::{Commit, CommitError, LogStore, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     registry::Registry,
@@ -156,18 +156,12 @@ impl Decorator for Witness {
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.store.commit(organisation, commit).await?;
         let sequence = commit.segments.first().map_or(0, |segment| segment.first);
-        for item in &commit.items {
-            match item {
-                TransactItem::Change(
-                    Change::CreateDestination { destination, .. } | Change::UpdateDestination(destination),
-                ) => {
-                    self.note(By::Event(sequence), destination);
-                }
-                TransactItem::Change(Change::DeleteDestination(destination)) => {
-                    self.note(By::Deletion(sequence), destination)
-                }
-                _ => {}
+        match &commit.change {
+            Some(Change::CreateDestination { destination, .. } | Change::UpdateDestination(destination)) => {
+                self.note(By::Event(sequence), destination);
             }
+            Some(Change::DeleteDestination(destination)) => self.note(By::Deletion(sequence), destination),
+            _ => {}
         }
         Ok(())
     }

@@ -21,11 +21,8 @@ use annals_core::{
     },
     entropy::{BASE36, characters},
     log::{
-        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
-        store::{
-            Commit, CommitError, Consistency, IdempotencyRecord, Occupant, Order, Refusal, Span, StoreError,
-            TransactItem,
-        },
+        segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
@@ -96,7 +93,7 @@ impl Environment {
 
     /// Commits. Fails if the commit is refused.
     async fn put(&self, organisation: &Organisation, segments: &[Segment]) {
-        self.commit(&organisation.id, &commit(segments, vec![])).await.unwrap();
+        self.commit(&organisation.id, &commit(segments, None)).await.unwrap();
     }
 
     /// Makes a change with the next segment. Fails if it is refused.
@@ -106,10 +103,10 @@ impl Environment {
 
     async fn try_to(&self, organisation: &Organisation, change: Change) -> Result<(), Conflict> {
         let tail = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
-        let change = commit(&[segment(tail.last + 1, 1)], vec![TransactItem::Change(change)]);
+        let change = commit(&[segment(tail.last + 1, 1)], Some(change));
         match self.commit(&organisation.id, &change).await {
             Ok(()) => Ok(()),
-            Err(CommitError::Refused(0, Refusal::Conflict(conflict))) => {
+            Err(CommitError::Refused(conflict)) => {
                 let after = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
                 assert_eq!(after, tail, "what is refused is not recorded");
                 Err(conflict)
@@ -188,6 +185,7 @@ fn segment(first: u64, count: u16) -> Segment {
         previous_hash: LineHash([number; 32]),
         hash: LineHash([number + 1; 32]),
         append: append_id(number),
+        claimed: Vec::new(),
         organisation_name: "Bücher & \"Söhne\" 🦉".into(),
         bodies: EncodedBodies::encode(&[sample::body(&format!("event {first}"))]),
         expires_at: 1_900_000_000 + first,
@@ -201,38 +199,41 @@ fn large_segment(first: u64, bytes: usize) -> Segment {
     Segment { bodies: EncodedBodies::from_bytes(bytes), ..segment(first, 1) }
 }
 
-fn commit(segments: &[Segment], items: Vec<TransactItem>) -> Commit {
-    Commit { segments: segments.to_vec(), items, now: NOW }
+/// The same with these many claims.
+fn claimed_segment(first: u64, count: u16, claims: u16) -> Segment {
+    let claimed = |index: u16| Claimed { claim: claim_id(first, index), index };
+    Segment { claimed: (0..claims).map(claimed).collect(), ..segment(first, count) }
 }
 
+fn claim_id(first: u64, index: u16) -> ClaimId {
+    let mut id = [7; 16];
+    id[..8].copy_from_slice(&first.to_be_bytes());
+    id[8..10].copy_from_slice(&index.to_be_bytes());
+    ClaimId(id)
+}
+
+fn commit(segments: &[Segment], change: Option<Change>) -> Commit {
+    Commit { segments: segments.to_vec(), change }
+}
+
+/// In seconds since the epoch.
 const NOW: u64 = 1_800_000_000;
 
-fn key(number: u8) -> IdempotencyRecord {
-    let span = |segment| Span { segment, recorded_at: sample::START, index: 3, count: 7 };
-    IdempotencyRecord {
+fn claim(number: u8) -> KeyClaim {
+    KeyClaim {
         key: [number; 32],
         fingerprint: [number + 1; 32],
-        spans: vec![span(1), span(10)],
+        id: claim_id(0, number.into()),
+        from: 7_000_000_000 + u64::from(number),
         expires_at: NOW + 100,
     }
 }
 
-fn occupied(result: Result<(), CommitError>) -> Occupant {
+fn occupied(result: Result<(), CommitError>) -> Header {
     match result {
-        Err(CommitError::Occupied(occupant)) => occupant,
+        Err(CommitError::Occupied(header)) => header,
         other => panic!("not occupied: {other:?}"),
     }
-}
-
-fn refused(result: Result<(), CommitError>) -> (usize, Refusal) {
-    match result {
-        Err(CommitError::Refused(index, refusal)) => (index, refusal),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
-fn in_use(record: &IdempotencyRecord) -> Refusal {
-    Refusal::KeyInUse(Box::new(record.clone()))
 }
 
 contract! {
@@ -253,7 +254,12 @@ contract! {
 
     async fn what_is_read_is_what_was_written(environment) {
         let acme = sample::organisation("acme");
-        let written = [segment(1, 1), segment(2, 1000), large_segment(1002, 380 * 1024)];
+        let written = [
+            segment(1, 1),
+            claimed_segment(2, 1000, 1000),
+            large_segment(1002, 380 * 1024),
+            claimed_segment(1003, 3, 1),
+        ];
         for one in &written {
             environment.put(&acme, std::slice::from_ref(one)).await;
             assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(one.tail()));
@@ -268,17 +274,30 @@ contract! {
         let acme = sample::organisation("acme");
         let first = segment(1, 5);
         environment.put(&acme, std::slice::from_ref(&first)).await;
-        let there = Occupant { append: first.append, tail: first.tail() };
         let rival = Segment { append: append_id(99), ..segment(1, 1) };
-        assert_eq!(occupied(environment.commit(&acme.id, &commit(std::slice::from_ref(&rival), vec![])).await), there);
-        let with_key = commit(std::slice::from_ref(&rival), vec![TransactItem::Key(key(1))]);
-        assert_eq!(occupied(environment.commit(&acme.id, &with_key).await), there);
-        let several = commit(&[rival.clone(), segment(2, 1)], vec![]);
-        assert_eq!(occupied(environment.commit(&acme.id, &several).await), there);
+        let create = Some(Change::CreateOrganisation(acme.clone()));
+        let occupant = async |commit: Commit| occupied(environment.commit(&acme.id, &commit).await);
+        assert_eq!(occupant(commit(std::slice::from_ref(&rival), None)).await, first.header());
+        assert_eq!(occupant(commit(std::slice::from_ref(&rival), create.clone())).await, first.header());
+        assert_eq!(occupant(commit(&[rival.clone(), segment(2, 1)], None)).await, first.header());
         assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
         assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(first.tail()));
-        // The key in the refused commit is still free.
-        environment.commit(&acme.id, &commit(&[segment(6, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        // The change in the refused commit was not made.
+        environment.commit(&acme.id, &commit(&[segment(6, 1)], create)).await.unwrap();
+    }
+
+    async fn a_refused_place_shows_the_claims_of_the_segment_there(environment) {
+        let acme = sample::organisation("acme");
+        for (one, rival) in [(claimed_segment(1, 1, 1), segment(1, 2)), (claimed_segment(2, 1000, 1000), segment(2, 1))] {
+            environment.put(&acme, std::slice::from_ref(&one)).await;
+            let rival = Segment { append: append_id(99), ..rival };
+            for commit in [commit(std::slice::from_ref(&rival), None), commit(&[rival.clone(), segment(1002, 1)], None)] {
+                let there = occupied(environment.commit(&acme.id, &commit).await);
+                assert_eq!(there, one.header());
+                assert_eq!(there.index_of(claim_id(one.first, one.count - 1)), Some(one.count - 1));
+                assert_eq!(there.index_of(claim_id(one.first, 1001)), None);
+            }
+        }
     }
 
     async fn several_segments_are_written_together_or_not_at_all(environment) {
@@ -286,17 +305,17 @@ contract! {
         let three = [segment(1, 2), segment(3, 3), segment(6, 1)];
         environment.put(&acme, &three).await;
         assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
-        let again = commit(&[segment(7, 1), Segment { append: append_id(77), ..segment(6, 1) }], vec![]);
+        let again = commit(&[segment(7, 1), Segment { append: append_id(77), ..segment(6, 1) }], None);
         assert_eq!(occupied(environment.commit(&acme.id, &again).await).append, three[2].append);
         assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [1, 3, 6]);
     }
 
     async fn a_commit_that_arrives_twice_finds_itself(environment) {
         let acme = sample::organisation("acme");
-        let single = commit(&[segment(1, 1)], vec![]);
-        let with_key = commit(&[segment(2, 1)], vec![TransactItem::Key(key(1))]);
-        let several = commit(&[segment(3, 1), segment(4, 1)], vec![]);
-        for commit in [single, with_key, several] {
+        let single = commit(&[segment(1, 1)], None);
+        let with_change = commit(&[segment(2, 1)], Some(Change::CreateOrganisation(acme.clone())));
+        let several = commit(&[segment(3, 1), segment(4, 1)], None);
+        for commit in [single, with_change, several] {
             environment.commit(&acme.id, &commit).await.unwrap();
             let occupant = occupied(environment.commit(&acme.id, &commit).await);
             assert_eq!(occupant.append, commit.segments[0].append);
@@ -308,10 +327,10 @@ contract! {
         for place in 1..=5 {
             let tries = (1..=8).map(|number| {
                 let segment = Segment { append: append_id(number), ..segment(place, 1) };
-                let items = if number % 2 == 0 { vec![TransactItem::Key(IdempotencyRecord { key: [number; 32], ..key(1) })] } else { vec![] };
-                let items = if place == 1 { items } else { vec![] };
+                let new = sample::organisation(&format!("company-{number}"));
+                let change = (place == 1 && number % 2 == 0).then_some(Change::CreateOrganisation(new));
                 let acme = &acme;
-                async move { (append_id(number), environment.commit(&acme.id, &commit(&[segment], items)).await) }
+                async move { (append_id(number), environment.commit(&acme.id, &commit(&[segment], change)).await) }
             });
             let outcomes = join_all(tries).await;
             let winners: Vec<_> = outcomes.iter().filter(|(_, result)| result.is_ok()).map(|(id, _)| *id).collect();
@@ -327,52 +346,66 @@ contract! {
 
     async fn a_key_in_use_is_refused_with_what_it_stands_for(environment) {
         let acme = sample::organisation("acme");
-        environment.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
-        let again = IdempotencyRecord { fingerprint: [9; 32], spans: vec![], ..key(1) };
-        let again = commit(&[segment(2, 1)], vec![TransactItem::Key(again)]);
-        assert_eq!(refused(environment.commit(&acme.id, &again).await), (0, in_use(&key(1))));
-        assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
+        let there = || Some(KeyUse::Claimed(claim(1)));
+        assert_eq!(environment.claim(&acme.id, &claim(1), NOW).await.unwrap(), None);
+        let again = KeyClaim { fingerprint: [9; 32], id: claim_id(9, 9), from: 3, ..claim(1) };
+        assert_eq!(environment.claim(&acme.id, &again, NOW).await.unwrap(), there());
+        assert_eq!(environment.claim(&acme.id, &claim(1), NOW).await.unwrap(), there(), "a claim that arrives twice");
+        assert_eq!(environment.claim(&acme.id, &claim(2), NOW).await.unwrap(), None, "another key");
         let other = sample::organisation("other");
-        environment.commit(&other.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
+        assert_eq!(environment.claim(&other.id, &again, NOW).await.unwrap(), None, "keys are each organisation's own");
+        assert_eq!(environment.newest(&acme.id).await.unwrap(), None, "a claim is no segment");
     }
 
     async fn a_key_is_free_from_the_moment_it_expires(environment) {
         let acme = sample::organisation("acme");
-        environment.commit(&acme.id, &commit(&[segment(1, 1)], vec![TransactItem::Key(key(1))])).await.unwrap();
-        let next = IdempotencyRecord { expires_at: key(1).expires_at + 100, ..key(1) };
-        let at = |now| Commit { now, ..commit(&[segment(2, 1)], vec![TransactItem::Key(next.clone())]) };
-        let early = environment.commit(&acme.id, &at(key(1).expires_at - 1)).await;
-        assert_eq!(refused(early), (0, in_use(&key(1))));
-        environment.commit(&acme.id, &at(key(1).expires_at)).await.unwrap();
-        let again = Commit { segments: vec![segment(3, 1)], ..at(key(1).expires_at) };
-        assert_eq!(refused(environment.commit(&acme.id, &again).await), (0, in_use(&next)));
+        environment.claim(&acme.id, &claim(1), NOW).await.unwrap();
+        let next = KeyClaim { id: claim_id(9, 9), expires_at: claim(1).expires_at + 100, ..claim(1) };
+        let at = |now| environment.claim(&acme.id, &next, now);
+        assert_eq!(at(claim(1).expires_at - 1).await.unwrap(), Some(KeyUse::Claimed(claim(1))));
+        assert_eq!(at(claim(1).expires_at).await.unwrap(), None);
+        assert_eq!(at(claim(1).expires_at).await.unwrap(), Some(KeyUse::Claimed(next.clone())));
     }
 
-    async fn the_place_is_refused_before_what_is_beside_it_and_that_by_its_index(environment) {
-        let acme = environment.organisation("acme").await;
-        let taken = |number| TransactItem::Key(key(number));
-        environment.commit(&acme.id, &commit(&[segment(2, 1)], vec![taken(1), taken(2)])).await.unwrap();
-        let exists = TransactItem::Change(Change::CreateOrganisation(acme.clone()));
-        let place = commit(&[segment(2, 1)], vec![taken(1), exists.clone()]);
-        occupied(environment.commit(&acme.id, &place).await);
-        let conflict = Refusal::Conflict(Conflict::Exists);
-        for (items, first) in [
-            (vec![taken(3), taken(2), taken(1)], (1, in_use(&key(2)))),
-            (vec![taken(3), taken(4), exists.clone(), taken(1)], (2, conflict.clone())),
-            (vec![taken(2), exists], (0, in_use(&key(2)))),
-        ] {
-            assert_eq!(refused(environment.commit(&acme.id, &commit(&[segment(3, 1)], items)).await), first);
-        }
-        // Nothing of the refused commit is stored.
-        environment.commit(&acme.id, &commit(&[segment(3, 1)], vec![taken(3), taken(4)])).await.unwrap();
-    }
-
-    async fn ninety_keys_fit_one_commit(environment) {
+    async fn of_many_claims_of_a_key_at_once_exactly_one_is_stored(environment) {
         let acme = sample::organisation("acme");
-        let keys = (1..=90).map(|number| TransactItem::Key(key(number))).collect();
-        environment.commit(&acme.id, &commit(&[segment(1, 90)], keys)).await.unwrap();
-        let last = commit(&[segment(91, 1)], vec![TransactItem::Key(key(90))]);
-        assert_eq!(refused(environment.commit(&acme.id, &last).await), (0, in_use(&key(90))));
+        let claims = (1..=8).map(|number| KeyClaim { key: [7; 32], ..claim(number) });
+        let outcomes = join_all(claims.map(|claim| {
+            let acme = &acme;
+            async move { (environment.claim(&acme.id, &claim, NOW).await.unwrap(), claim) }
+        }));
+        let (won, lost): (Vec<_>, Vec<_>) = outcomes.await.into_iter().partition(|(there, _)| there.is_none());
+        let [(None, winner)] = won.as_slice() else { panic!("{won:?}") };
+        assert!(lost.iter().all(|(there, _)| *there == Some(KeyUse::Claimed(winner.clone()))), "{lost:?}");
+    }
+
+    async fn a_claim_is_replaced_only_as_it_was_read(environment) {
+        let acme = sample::organisation("acme");
+        let renewed = KeyClaim { from: claim(1).from + 5, expires_at: NOW + 200, ..claim(1) };
+        assert!(!environment.replace_claim(&acme.id, &claim(1), &renewed).await.unwrap(), "there is none");
+        environment.claim(&acme.id, &claim(1), NOW).await.unwrap();
+        for other in [
+            KeyClaim { id: claim_id(9, 9), ..claim(1) },
+            KeyClaim { from: claim(1).from - 1, ..claim(1) },
+            KeyClaim { expires_at: NOW + 99, ..claim(1) },
+        ] {
+            assert!(!environment.replace_claim(&acme.id, &other, &renewed).await.unwrap(), "{other:?}");
+        }
+        assert!(environment.replace_claim(&acme.id, &claim(1), &renewed).await.unwrap());
+        assert!(!environment.replace_claim(&acme.id, &claim(1), &renewed).await.unwrap(), "it was replaced before");
+        let there = environment.claim(&acme.id, &claim(1), NOW + 150).await.unwrap();
+        assert_eq!(there, Some(KeyUse::Claimed(renewed)));
+    }
+
+    async fn an_occupied_place_is_reported_before_a_refused_change(environment) {
+        let acme = environment.organisation("acme").await;
+        let exists = Some(Change::CreateOrganisation(acme.clone()));
+        let rival = Segment { append: append_id(99), ..segment(1, 1) };
+        let place = environment.commit(&acme.id, &commit(std::slice::from_ref(&rival), exists.clone())).await;
+        assert_eq!(occupied(place), segment(1, 1).header());
+        let change = environment.commit(&acme.id, &commit(&[segment(2, 1), segment(3, 1)], exists)).await;
+        assert!(matches!(change, Err(CommitError::Refused(Conflict::Exists))), "{change:?}");
+        assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1], "nothing of the refused commit is stored");
     }
 
     async fn a_commit_of_almost_four_megabytes_is_taken(environment) {
@@ -384,9 +417,9 @@ contract! {
 
     async fn what_is_too_large_is_broken_not_unavailable(environment) {
         let acme = sample::organisation("acme");
-        let item = commit(&[large_segment(1, 401 * 1024)], vec![]);
+        let item = commit(&[large_segment(1, 401 * 1024)], None);
         let transaction: Vec<_> = (1..=12).map(|first| large_segment(first, 380 * 1024)).collect();
-        for commit in [item, commit(&transaction, vec![])] {
+        for commit in [item, commit(&transaction, None)] {
             let result = environment.commit(&acme.id, &commit).await;
             assert!(matches!(result, Err(CommitError::Store(StoreError::Broken(_)))), "{result:?}");
         }

@@ -18,7 +18,7 @@ use annals_core::{
         append::{AppendError, AppendPolicy},
         read::PlaceError,
         segment::{Segment, Tail},
-        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     time::{Clock, Timestamp},
@@ -57,6 +57,24 @@ impl LogStore for Blind {
         // A store takes time, in which other requests begin to wait.
         tokio::task::yield_now().await;
         self.store.commit(organisation, commit).await
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        self.store.claim(organisation, claim, now).await
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        self.store.replace_claim(organisation, before, claim).await
     }
 
     async fn range(

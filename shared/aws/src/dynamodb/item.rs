@@ -92,6 +92,10 @@ impl Builder {
         self
     }
 
+    pub(super) fn bytes_unless_empty(self, name: &str, value: &[u8]) -> Self {
+        if value.is_empty() { self } else { self.bytes(name, value) }
+    }
+
     pub(super) fn flag(mut self, name: &str, value: bool) -> Self {
         self.0.insert(name.to_owned(), AttributeValue::Bool(value));
         self

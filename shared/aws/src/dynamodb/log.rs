@@ -4,24 +4,22 @@ use std::{collections::HashMap, ops::RangeInclusive};
 
 use annals_core::{
     log::{
-        segment::{AppendId, Segment, Tail},
-        store::{
-            Commit, CommitError, Consistency, IdempotencyRecord, LogStore, Occupant, Order, Refusal, StoreError,
-            TransactItem,
-        },
+        segment::{ClaimId, Segment, Tail},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, RecordedKey, StoreError},
     },
     organisation::OrganisationId,
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    primitives::Blob,
     types::{AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure},
 };
 
 use super::{
     DynamoStore, change,
     item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
-    segment::{APPEND, LAST, LAST_SEGMENT, anchor_item, read_segment, read_tail, segment_item},
+    segment::{LAST, LAST_SEGMENT, anchor_item, read_header, read_segment, read_tail, segment_item},
     store_error,
     write::{Condition, ConditionalWrite},
 };
@@ -30,40 +28,35 @@ fn read_occupant(item: Option<&Attributes>) -> CommitError {
     let Some(item) = item else {
         return StoreError::Broken("a failed condition did not return the stored item".into()).into();
     };
-    let item = Item(item.clone());
-    match (item.array(APPEND), read_tail(&item)) {
-        (Ok(append), Ok(tail)) => CommitError::Occupied(Occupant { append: AppendId(append), tail }),
-        (Err(error), _) | (_, Err(error)) => error.into(),
+    read_header(&Item(item.clone())).map_or_else(CommitError::from, CommitError::Occupied)
+}
+
+/// Attributes of the item of an idempotency key.
+const FINGERPRINT: &str = "fingerprint";
+const CLAIM: &str = "claim";
+const FROM: &str = "from";
+/// The positions of the events, in items of release 0.1.0.
+const SPANS: &str = "spans";
+
+fn claim_item(organisation: &OrganisationId, claim: &KeyClaim) -> Attributes {
+    Builder::default()
+        .text(PK, format!("org#{organisation}"))
+        .text(SK, format!("idempotency#{}", hex::encode(claim.key)))
+        .bytes(FINGERPRINT, &claim.fingerprint)
+        .bytes(CLAIM, &claim.id.0)
+        .number(FROM, claim.from)
+        .number(EXPIRY, claim.expires_at)
+        .build()
+}
+
+fn read_key(item: &Item, key: [u8; 32]) -> Result<KeyUse, StoreError> {
+    let fingerprint = item.array(FINGERPRINT)?;
+    if item.has(SPANS) {
+        let spans = serde_json::from_str(item.text(SPANS)?).map_err(|error| StoreError::Broken(error.into()))?;
+        return Ok(KeyUse::Recorded(RecordedKey { fingerprint, spans }));
     }
-}
-
-fn idempotency_key(organisation: &OrganisationId, key: &[u8; 32]) -> Builder {
-    Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("idempotency#{}", hex::encode(key)))
-}
-
-fn idempotency_item(organisation: &OrganisationId, record: &IdempotencyRecord) -> Result<Attributes, StoreError> {
-    let spans = serde_json::to_string(&record.spans).map_err(|error| StoreError::Broken(error.into()))?;
-    Ok(idempotency_key(organisation, &record.key)
-        .bytes("fingerprint", &record.fingerprint)
-        .text("spans", spans)
-        .number(EXPIRY, record.expires_at)
-        .build())
-}
-
-fn read_idempotency(item: &Item, key: [u8; 32]) -> Result<IdempotencyRecord, StoreError> {
-    Ok(IdempotencyRecord {
-        key,
-        fingerprint: item.array("fingerprint")?,
-        spans: serde_json::from_str(item.text("spans")?).map_err(|error| StoreError::Broken(error.into()))?,
-        expires_at: item.number(EXPIRY)?,
-    })
-}
-
-/// The part of a commit that a write of a transaction belongs to.
-enum Purpose<'a> {
-    Segment,
-    Key(usize, &'a IdempotencyRecord),
-    Change(usize, Condition),
+    let (id, from, expires_at) = (ClaimId(item.array(CLAIM)?), item.number(FROM)?, item.number(EXPIRY)?);
+    Ok(KeyUse::Claimed(KeyClaim { key, fingerprint, id, from, expires_at }))
 }
 
 impl DynamoStore {
@@ -88,29 +81,16 @@ impl DynamoStore {
 
     async fn transact(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         let mut actions = Vec::new();
-        let mut purposes = Vec::new();
         for segment in &commit.segments {
             let put = ConditionalWrite::put(segment_item(organisation, segment), "attribute_not_exists(org)");
             actions.push(put.into_action(&self.tables.log)?);
-            purposes.push(Purpose::Segment);
         }
-        for (index, item) in commit.items.iter().enumerate() {
-            match item {
-                TransactItem::Key(record) => {
-                    let item = idempotency_item(organisation, record)?;
-                    let put = ConditionalWrite::put(item, "attribute_not_exists(pk) OR x <= :now")
-                        .value(":now", AttributeValue::N(commit.now.to_string()));
-                    actions.push(put.into_action(&self.tables.registry)?);
-                    purposes.push(Purpose::Key(index, record));
-                }
-                TransactItem::Change(change) => {
-                    for (write, condition) in change::writes(change)? {
-                        let table = if write.is_of_log() { &self.tables.log } else { &self.tables.registry };
-                        actions.push(write.into_action(table)?);
-                        purposes.push(Purpose::Change(index, condition));
-                    }
-                }
-            }
+        let mut conditions = Vec::new();
+        let writes = commit.change.as_ref().map(change::writes).transpose()?.unwrap_or_default();
+        for (write, condition) in writes {
+            let table = if write.is_of_log() { &self.tables.log } else { &self.tables.registry };
+            actions.push(write.into_action(table)?);
+            conditions.push(condition);
         }
         let result = self.client.transact_write_items().set_transact_items(Some(actions)).send().await;
         let Err(error) = result else { return Ok(()) };
@@ -120,35 +100,21 @@ impl DynamoStore {
                 _ => store_error(error).into(),
             });
         };
-        Err(match explain(&purposes, cancelled.cancellation_reasons()) {
+        Err(match explain(commit.segments.len(), &conditions, cancelled.cancellation_reasons()) {
             Some(why) => why,
             None => store_error(error).into(),
         })
     }
 }
 
-/// Returns why a transaction was cancelled. Checks for an occupied place first, because a place that is occupied by the
-/// same append means success.
-fn explain(purposes: &[Purpose<'_>], reasons: &[CancellationReason]) -> Option<CommitError> {
-    let failed =
-        |code: &'static str| purposes.iter().zip(reasons).filter(move |(_, reason)| reason.code() == Some(code));
-    if let Some((_, reason)) = failed("ConditionalCheckFailed").find(|(purpose, _)| matches!(purpose, Purpose::Segment))
-    {
-        return Some(read_occupant(reason.item()));
-    }
-    if let Some((purpose, reason)) = failed("ConditionalCheckFailed").next() {
-        return Some(match purpose {
-            Purpose::Segment => read_occupant(reason.item()),
-            Purpose::Key(index, record) => {
-                let item = Item(reason.item().cloned().unwrap_or_default());
-                match read_idempotency(&item, record.key) {
-                    Ok(record) => CommitError::Refused(*index, Refusal::KeyInUse(Box::new(record))),
-                    Err(error) => error.into(),
-                }
-            }
-            Purpose::Change(index, condition) => {
-                CommitError::Refused(*index, Refusal::Conflict(condition.conflict(reason.item().is_some())))
-            }
+/// Returns why a transaction of `segments` puts, followed by writes with `conditions`, was cancelled. Checks for an occupied
+/// place first, because a place that is occupied by the same append means success.
+fn explain(segments: usize, conditions: &[Condition], reasons: &[CancellationReason]) -> Option<CommitError> {
+    let failed = |code: &'static str| reasons.iter().enumerate().filter(move |(_, reason)| reason.code() == Some(code));
+    if let Some((index, reason)) = failed("ConditionalCheckFailed").next() {
+        return Some(match index.checked_sub(segments) {
+            None => read_occupant(reason.item()),
+            Some(index) => CommitError::Refused(conditions.get(index)?.conflict(reason.item().is_some())),
         });
     }
     if failed("TransactionConflict").next().is_some() {
@@ -217,8 +183,64 @@ impl LogStore for DynamoStore {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         match commit.segments.as_slice() {
-            [segment] if commit.items.is_empty() => self.put_segment(organisation, segment).await,
+            [segment] if commit.change.is_none() => self.put_segment(organisation, segment).await,
             _ => self.transact(organisation, commit).await,
+        }
+    }
+
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.registry)
+            .set_item(Some(claim_item(organisation, claim)))
+            .condition_expression("attribute_not_exists(pk) OR x <= :now")
+            .expression_attribute_values(":now", AttributeValue::N(now.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = result else { return Ok(None) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
+                Some(item) => read_key(&Item(item.clone()), claim.key).map(Some),
+                None => Err(StoreError::Broken("a failed condition did not return the stored item".into())),
+            },
+            // An instance of release 0.1.0 uses the key in a transaction.
+            Some(PutItemError::TransactionConflictException(_)) => Err(StoreError::Throttled(error.into())),
+            _ => Err(store_error(error)),
+        }
+    }
+
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.registry)
+            .set_item(Some(claim_item(organisation, claim)))
+            .condition_expression("#claim = :claim AND #from = :from AND x = :expiry")
+            .expression_attribute_names("#claim", CLAIM)
+            .expression_attribute_names("#from", FROM)
+            .expression_attribute_values(":claim", AttributeValue::B(Blob::new(before.id.0)))
+            .expression_attribute_values(":from", AttributeValue::N(before.from.to_string()))
+            .expression_attribute_values(":expiry", AttributeValue::N(before.expires_at.to_string()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(false)
+            }
+            Err(error) => Err(store_error(error)),
         }
     }
 

@@ -3,7 +3,7 @@
 use annals_core::{
     event::MAX_EVENTS,
     log::{
-        segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
+        segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::StoreError,
     },
     organisation::OrganisationId,
@@ -15,7 +15,11 @@ const COUNT: &str = "n";
 const RECORDED_AT: &str = "t";
 const PREVIOUS_HASH: &str = "p";
 const HASH: &str = "h";
-pub(super) const APPEND: &str = "a";
+const APPEND: &str = "a";
+/// The claims of idempotency keys whose requests begin in the segment: 16 bytes each and the index of the first event as two
+/// bytes, big-endian. Absent if there are none.
+const CLAIMED: &str = "k";
+const CLAIMED_BYTES: usize = 16 + 2;
 const BODIES: &str = "z";
 const ORGANISATION_NAME: &str = "o";
 /// Attributes of an anchor: the sequence of the tail, and the first sequence of its segment.
@@ -23,7 +27,13 @@ pub(super) const LAST: &str = "last";
 pub(super) const LAST_SEGMENT: &str = "segment";
 
 pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
+    let mut claimed = Vec::with_capacity(CLAIMED_BYTES * segment.claimed.len());
+    for one in &segment.claimed {
+        claimed.extend(one.claim.0);
+        claimed.extend(one.index.to_be_bytes());
+    }
     Builder::default()
+        .bytes_unless_empty(CLAIMED, &claimed)
         .text(ORG, organisation)
         .number(SEQ, segment.first)
         .number(COUNT, u64::from(segment.count))
@@ -46,10 +56,29 @@ pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
         previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
         hash: LineHash(item.array(HASH)?),
         append: AppendId(item.array(APPEND)?),
+        claimed: read_claimed(item)?,
         organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
         bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
         expires_at: item.number(EXPIRY)?,
     })
+}
+
+fn read_claimed(item: &Item) -> Result<Vec<Claimed>, StoreError> {
+    let bytes = if item.has(CLAIMED) { item.bytes(CLAIMED)? } else { &[] };
+    let (claimed, rest) = bytes.as_chunks::<CLAIMED_BYTES>();
+    if !rest.is_empty() {
+        return Err(malformed(CLAIMED));
+    }
+    let read = |[claim @ .., high, low]: &[u8; CLAIMED_BYTES]| Claimed {
+        claim: ClaimId(*claim),
+        index: u16::from_be_bytes([*high, *low]),
+    };
+    Ok(claimed.iter().map(read).collect())
+}
+
+/// Reads the header of a segment.
+pub(super) fn read_header(item: &Item) -> Result<Header, StoreError> {
+    Ok(Header { append: AppendId(item.array(APPEND)?), claimed: read_claimed(item)?, tail: read_tail(item)? })
 }
 
 pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attributes {

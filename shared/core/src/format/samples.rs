@@ -50,6 +50,7 @@ pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
         previous_hash: LineHash::ORIGIN,
         hash: Segment::chain(&acme, "Acme, \"Ltd\"", recorded_at, 7, LineHash::ORIGIN, &bodies),
         append: AppendId([7; 16]),
+        claimed: Vec::new(),
         organisation_name: "Acme, \"Ltd\"".into(),
         bodies: EncodedBodies::encode(&bodies),
         expires_at: 2_000_000_000,

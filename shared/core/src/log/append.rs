@@ -1,8 +1,12 @@
-//! Appending to the log: group commit, idempotency keys, detection of own writes, and retries under contention.
+//! Appending to the log: group commit, detection of own writes, and retries under contention. Claims of idempotency keys
+//! are in [`claim`].
 //!
 //! Concurrent appends to one organisation within a process are merged: the caller that holds the organisation's turn
 //! writes for all callers that wait. The group being written is stored in the turn, not in the writer's future. If that
 //! future is dropped, the next caller continues with the same group. So every waiting caller gets a correct answer.
+
+mod claim;
+mod seen;
 
 use std::{
     collections::VecDeque,
@@ -24,12 +28,17 @@ use crate::{
 
 use super::{
     Appended, Log,
-    segment::{AppendId, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
-    store::{Commit, CommitError, IdempotencyRecord, Refusal, Span, StoreError, TransactItem},
+    segment::{AppendId, Claimed, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
+    store::{Commit, CommitError, Span, StoreError},
 };
 
-/// How long an idempotency key is remembered.
-pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+use self::{
+    claim::{ClaimOutcome, Found, PendingClaim},
+    seen::Seen,
+};
+
+pub use self::claim::IDEMPOTENCY_TTL;
+
 /// The maximum total size of the encoded bodies in one commit. A transaction holds at most 4 MB (AWS,
 /// "TransactWriteItems").
 const MAX_COMMIT_BYTES: usize = 3_900_000;
@@ -116,6 +125,10 @@ pub enum Outcome {
 }
 
 impl Receipt {
+    fn replayed(organisation: &OrganisationId, spans: Vec<Span>) -> Self {
+        Self { outcome: Outcome::Replayed, spans, organisation: organisation.clone() }
+    }
+
     /// Returns the ids of the request's events in the order in which they were sent. An id contains its sequence.
     pub fn ids(&self) -> impl Iterator<Item = EventId> {
         self.spans.iter().flat_map(|span| {
@@ -147,12 +160,21 @@ pub enum AppendError {
 #[derive(Debug, Default)]
 pub(super) struct Committer {
     queue: Mutex<VecDeque<Pending>>,
+    own_tail: Mutex<OwnTail>,
     turn: async_lock::Mutex<Turn>,
 }
 
 impl Committer {
     fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Pending>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn own_tail(&self) -> OwnTail {
+        *self.own_tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_own_tail(&self, own_tail: OwnTail) {
+        *self.own_tail.lock().unwrap_or_else(PoisonError::into_inner) = own_tail;
     }
 }
 
@@ -161,7 +183,7 @@ impl Committer {
 struct Turn {
     /// The group that is being written.
     group: Option<Group>,
-    own_tail: OwnTail,
+    seen: Seen,
 }
 
 /// The last tail that this process wrote or read, and when.
@@ -172,8 +194,10 @@ type OwnTail = Option<(Tail, Timestamp)>;
 struct Pending {
     bodies: Vec<Body>,
     bytes: usize,
-    extra: Option<Extra>,
     organisation: Organisation,
+    claim: Option<PendingClaim>,
+    /// Is written in the same transaction.
+    change: Option<Change>,
     deadline: Timestamp,
     /// Cancelled if the caller no longer waits.
     answer: oneshot::Sender<Answer>,
@@ -185,23 +209,6 @@ impl Pending {
     fn answer(self, answer: Answer) {
         // The caller may have stopped waiting; then nobody needs the answer.
         let _ = self.answer.send(answer);
-    }
-}
-
-/// What the transaction contains besides a request's events.
-#[derive(Debug, Clone)]
-enum Extra {
-    Key { key: IdempotencyKey, fingerprint: [u8; 32] },
-    Change(Change),
-}
-
-impl Extra {
-    /// Returns whether the two must not be in one transaction.
-    fn collides_with(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Key { key, .. }, Self::Key { key: other, .. }) => key == other,
-            _ => true,
-        }
     }
 }
 
@@ -227,6 +234,25 @@ struct Group {
     failure: Option<Arc<StoreError>>,
 }
 
+impl Group {
+    /// Gives up the commit after the store has answered that its place is taken.
+    fn unplace(&mut self) {
+        self.placed = None;
+        self.failure = None;
+    }
+
+    /// Returns where in the group's events the requests with a key begin.
+    fn claimed(&self) -> Vec<Claimed> {
+        let mut index = 0;
+        let mut claimed = Vec::new();
+        for request in &self.requests {
+            claimed.extend(request.claim.as_ref().map(|claim| Claimed { claim: claim.id, index: offset(index) }));
+            index += request.bodies.len() as u64;
+        }
+        claimed
+    }
+}
+
 #[derive(Debug)]
 struct Placed {
     after: Tail,
@@ -245,8 +271,17 @@ impl Log {
         bodies: Vec<Body>,
         key: Option<IdempotencyKey>,
     ) -> Result<Receipt, AppendError> {
-        let extra = key.map(|key| Extra::Key { key, fingerprint: fingerprint(&bodies) });
-        self.enqueue(organisation, bodies, extra).await
+        let deadline = self.clock.now().plus(self.policy.deadline);
+        let claim = match key {
+            None => None,
+            // It must not use up its key, because its halves may be sent with it.
+            Some(_) if is_too_large(&bodies) => return Err(AppendError::TooLarge),
+            Some(key) => match self.claim(&organisation.id, key, &bodies, deadline).await? {
+                ClaimOutcome::Claimed(claim) => Some(claim),
+                ClaimOutcome::Recorded(receipt) => return Ok(receipt),
+            },
+        };
+        self.enqueue(organisation, bodies, claim, None, deadline).await
     }
 
     /// Records `body` and makes `change` in one transaction.
@@ -260,18 +295,27 @@ impl Log {
         body: Body,
         change: Change,
     ) -> Result<Receipt, AppendError> {
-        self.enqueue(organisation, vec![body], Some(Extra::Change(change))).await
+        let deadline = self.clock.now().plus(self.policy.deadline);
+        self.enqueue(organisation, vec![body], None, Some(change), deadline).await
     }
 
-    async fn enqueue(&self, organisation: &Organisation, bodies: Vec<Body>, extra: Option<Extra>) -> Answer {
+    async fn enqueue(
+        &self,
+        organisation: &Organisation,
+        bodies: Vec<Body>,
+        claim: Option<PendingClaim>,
+        change: Option<Change>,
+        deadline: Timestamp,
+    ) -> Answer {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
         committer.queue().push_back(Pending {
             bytes: bodies.iter().map(|body| body.event_bytes() + 1).sum(),
             bodies,
-            extra,
             organisation: organisation.clone(),
-            deadline: self.clock.now().plus(self.policy.deadline),
+            claim,
+            change,
+            deadline,
             answer: sender,
         });
         loop {
@@ -283,7 +327,7 @@ impl Log {
                 let requests = take_group(&mut committer.queue());
                 turn.group = self.begin(requests);
             }
-            self.write(&organisation.id, &mut turn).await;
+            self.write(&organisation.id, &committer, &mut turn).await;
             drop(turn);
             if let Some(answer) = received(&mut receiver) {
                 return answer;
@@ -296,14 +340,10 @@ impl Log {
     fn begin(&self, requests: Vec<Pending>) -> Option<Group> {
         let deadline = requests.iter().map(|request| request.deadline).min()?;
         let bodies: Vec<Body> = requests.iter().flat_map(|request| request.bodies.iter().cloned()).collect();
-        let mut parts = Vec::new();
-        cut(&bodies, &mut parts);
-        // A body that could not be read back must not be written.
-        let unreadable = bodies.iter().any(|body| body.as_str().len() > MAX_TEXT_BYTES);
-        if unreadable || parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum::<usize>() > MAX_COMMIT_BYTES {
+        let Some(parts) = encode(&bodies) else {
             requests.into_iter().for_each(|request| request.answer(Err(AppendError::TooLarge)));
             return None;
-        }
+        };
         Some(Group {
             id: AppendId(entropy::bytes(&*self.entropy)),
             requests,
@@ -319,11 +359,11 @@ impl Log {
     }
 
     /// Writes the turn's group, if there is one, until every request of it is answered.
-    async fn write(&self, organisation: &OrganisationId, turn: &mut Turn) {
-        let Turn { group: current, own_tail } = turn;
+    async fn write(&self, organisation: &OrganisationId, committer: &Committer, turn: &mut Turn) {
+        let Turn { group: current, seen } = turn;
         while let Some(group) = current {
             if self.clock.now() >= group.deadline {
-                *own_tail = None;
+                committer.set_own_tail(None);
                 give_up(current);
                 return;
             }
@@ -331,16 +371,31 @@ impl Log {
                 self.tally.add(Appended { retries: 1, ..Appended::default() });
             }
             group.attempts += 1;
-            match self.attempt(organisation, group, *own_tail).await {
-                Ok(()) => self.recorded(organisation, current, own_tail),
+            match self.attempt(organisation, committer, group, seen).await {
+                Ok(found) if found.is_empty() => self.recorded(organisation, committer, current, seen),
+                Ok(found) => {
+                    let rest = answer_found(current, organisation, found);
+                    *current = self.begin(rest);
+                }
                 // An earlier attempt had arrived, and its answer was lost.
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
-                    self.recorded(organisation, current, own_tail);
+                    self.recorded(organisation, committer, current, seen);
                 }
-                Err(CommitError::Occupied(occupant)) => self.lost(group, own_tail, occupant.tail).await,
-                Err(CommitError::Refused(index, refusal)) => {
-                    let rest = answer_refused(current, organisation, index, refusal);
-                    *current = self.begin(rest);
+                Err(CommitError::Occupied(occupant)) => {
+                    let winner = occupant.tail;
+                    let is_found = group.claimed().iter().any(|claimed| occupant.index_of(claimed.claim).is_some());
+                    seen.note(occupant, self.clock.now());
+                    if is_found {
+                        // The next attempt answers the requests whose events are in the segment that took the place.
+                        group.unplace();
+                        committer.set_own_tail(Some((winner, self.clock.now())));
+                    } else {
+                        self.lost(group, committer, winner).await;
+                    }
+                }
+                Err(CommitError::Refused(conflict)) => {
+                    let requests = current.take().map(|group| group.requests).unwrap_or_default();
+                    requests.into_iter().for_each(|request| request.answer(Err(AppendError::Conflict(conflict))));
                 }
                 Err(CommitError::Busy) => self.pause(group.round_trip, group.attempts).await,
                 Err(CommitError::Store(error)) => self.failed(group, error).await,
@@ -348,25 +403,47 @@ impl Log {
         }
     }
 
-    /// Sends the group's commit to the store. A group without a commit is placed after the tail first.
+    /// Sends the group's commit to the store. A group without a commit is placed after the tail first, once none of its
+    /// claims is in a segment up to the tail. Returns the requests whose claims are; then nothing was sent.
     async fn attempt(
         &self,
         organisation: &OrganisationId,
+        committer: &Committer,
         group: &mut Group,
-        own_tail: OwnTail,
-    ) -> Result<(), CommitError> {
+        seen: &mut Seen,
+    ) -> Result<Vec<Found>, CommitError> {
         if group.placed.is_none() {
-            let tail = match own_tail {
-                Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => tail,
-                _ => self.tail(organisation).await?,
-            };
+            let tail = self.recent_tail(organisation, committer).await?;
+            let found = self.look(organisation, &mut group.requests, seen, tail.last).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
             group.placed = Some(self.place(organisation, group, tail));
         }
-        let Some(placed) = &group.placed else { return Ok(()) };
+        let Some(placed) = &group.placed else { return Ok(Vec::new()) };
         let sent_at = self.clock.now();
         let result = self.store.commit(organisation, &placed.commit).await;
         group.round_trip = self.clock.now().since(sent_at);
-        result
+        result.map(|()| Vec::new())
+    }
+
+    /// Returns the tail that this process wrote or read a moment ago, or else reads it.
+    async fn recent_tail(&self, organisation: &OrganisationId, committer: &Committer) -> Result<Tail, StoreError> {
+        match committer.own_tail() {
+            Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => Ok(tail),
+            _ => self.newest_tail(organisation, committer).await,
+        }
+    }
+
+    /// Reads the tail and remembers it for the next append.
+    async fn newest_tail(&self, organisation: &OrganisationId, committer: &Committer) -> Result<Tail, StoreError> {
+        let read_at = self.clock.now();
+        let tail = self.tail(organisation).await?;
+        // An append may have been written while the tail was read.
+        if committer.own_tail().is_none_or(|(known, at)| at <= read_at || known.last < tail.last) {
+            committer.set_own_tail(Some((tail, read_at)));
+        }
+        Ok(tail)
     }
 
     /// Chains the group's events to `tail`.
@@ -377,6 +454,7 @@ impl Log {
         let (name, retention) = group.requests.last().map_or((String::new(), Duration::ZERO), |request| {
             (request.organisation.name.clone(), request.organisation.retention.duration())
         });
+        let mut claimed = group.claimed();
         let mut segments = Vec::with_capacity(group.parts.len());
         for (count, encoded) in &group.parts {
             let part: Vec<Body> = bodies.by_ref().take(*count).collect();
@@ -389,6 +467,8 @@ impl Log {
                 previous_hash: end.hash,
                 hash: Segment::chain(organisation, &name, recorded_at, first, end.hash, &part),
                 append: group.id,
+                // Only a request by itself has several segments, and it begins in the first.
+                claimed: std::mem::take(&mut claimed),
                 organisation_name: name.clone(),
                 bodies: encoded.clone(),
                 expires_at: recorded_at.plus(retention).as_secs_ceil(),
@@ -396,31 +476,25 @@ impl Log {
             end = segment.tail();
             segments.push(segment);
         }
-        let mut first = 0;
-        let mut items = Vec::new();
-        for request in &group.requests {
-            match &request.extra {
-                Some(Extra::Key { key, fingerprint }) => items.push(TransactItem::Key(IdempotencyRecord {
-                    key: key.0,
-                    fingerprint: *fingerprint,
-                    spans: spans(&segments, first, request.bodies.len()),
-                    expires_at: now.plus(IDEMPOTENCY_TTL).as_secs_ceil(),
-                })),
-                Some(Extra::Change(change)) => items.push(TransactItem::Change(change.clone())),
-                None => {}
-            }
-            first += request.bodies.len();
-        }
-        Placed { after: tail, commit: Commit { segments, items, now: now.as_millis() / 1000 } }
+        let change = group.requests.first().and_then(|request| request.change.clone());
+        Placed { after: tail, commit: Commit { segments, change } }
     }
 
     /// Answers the requests of a group that is in the log.
-    fn recorded(&self, organisation: &OrganisationId, current: &mut Option<Group>, own_tail: &mut OwnTail) {
+    fn recorded(
+        &self,
+        organisation: &OrganisationId,
+        committer: &Committer,
+        current: &mut Option<Group>,
+        seen: &mut Seen,
+    ) {
         let Some(Group { requests, placed: Some(placed), attempts, .. }) = current.take() else { return };
         let segments = &placed.commit.segments;
+        let now = self.clock.now();
+        segments.iter().for_each(|segment| seen.note(segment.header(), now));
         // After several attempts, other writers are probably active, so the next append reads the tail from the store.
         let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
-        *own_tail = tail.map(|tail| (tail, self.clock.now()));
+        committer.set_own_tail(tail.map(|tail| (tail, now)));
         self.tally.add(Appended {
             events: requests.iter().map(|request| request.bodies.len() as u64).sum(),
             bytes: requests.iter().map(|request| request.bytes as u64).sum(),
@@ -442,20 +516,19 @@ impl Log {
     }
 
     /// Handles a lost conditional write: retries immediately after the segment that took the place, or pauses.
-    async fn lost(&self, group: &mut Group, own_tail: &mut OwnTail, winner: Tail) {
-        group.placed = None;
-        group.failure = None;
+    async fn lost(&self, group: &mut Group, committer: &Committer, winner: Tail) {
+        group.unplace();
         let immediate_retries = match group.pauses {
             0 => self.policy.immediate_retries,
             _ => self.policy.immediate_retries_after_pause,
         };
         if group.retries < immediate_retries {
             group.retries += 1;
-            *own_tail = Some((winner, self.clock.now()));
+            committer.set_own_tail(Some((winner, self.clock.now())));
         } else {
             group.retries = 0;
             group.pauses += 1;
-            *own_tail = None;
+            committer.set_own_tail(None);
             self.pause(group.round_trip, group.pauses).await;
         }
     }
@@ -490,26 +563,22 @@ fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
 }
 
 /// Removes the requests from the queue that are written together next: requests that fit one segment; or one large
-/// request; or one change. A transaction costs twice as much as a put, so requests that need one are not merged with
-/// requests that do not.
+/// request; or one change. A change needs a transaction, which costs twice as much as a put, so it is not merged with others.
 fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
-    /// A transaction has at most 100 items (AWS, "TransactWriteItems").
-    const MAX_KEYS: usize = 90;
     queue.retain(|request| !request.answer.is_canceled());
     let mut group: Vec<Pending> = Vec::new();
     let (mut events, mut bytes) = (0, 0);
     while let Some(next) = queue.front() {
         events += next.bodies.len();
         bytes += next.bytes;
+        let id = next.claim.as_ref().map(|claim| claim.id);
+        let is_repeat = |other: &Pending| id.is_some() && other.claim.as_ref().map(|claim| claim.id) == id;
         let fits = group.first().is_none_or(|first| {
-            first.extra.is_some() == next.extra.is_some()
+            first.change.is_none()
+                && next.change.is_none()
                 && events <= MAX_EVENTS
                 && bytes <= MAX_MERGED_BYTES
-                && group.len() < MAX_KEYS
-                && group.iter().all(|other| match (&other.extra, &next.extra) {
-                    (Some(other), Some(next)) => !other.collides_with(next),
-                    _ => true,
-                })
+                && !group.iter().any(is_repeat)
         });
         if !fits {
             break;
@@ -517,6 +586,23 @@ fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
         group.extend(queue.pop_front());
     }
     group
+}
+
+/// Encodes `bodies` as parts that each fit one segment, with the number of events of each. Returns `None` if they do not fit
+/// one commit.
+fn encode(bodies: &[Body]) -> Option<Vec<(usize, EncodedBodies)>> {
+    let mut parts = Vec::new();
+    cut(bodies, &mut parts);
+    // A body that could not be read back must not be written.
+    let unreadable = bodies.iter().any(|body| body.as_str().len() > MAX_TEXT_BYTES);
+    let size: usize = parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum();
+    (!unreadable && size <= MAX_COMMIT_BYTES).then_some(parts)
+}
+
+/// Returns whether `bodies` do not fit one commit. They are encoded to find out only if their size allows no other way.
+fn is_too_large(bodies: &[Body]) -> bool {
+    let text: usize = bodies.iter().map(|body| body.as_str().len() + 1).sum();
+    text > MAX_COMMIT_BYTES && encode(bodies).is_none()
 }
 
 /// Cuts `bodies` into parts that each fit one segment.
@@ -555,17 +641,6 @@ fn spans(segments: &[Segment], first: usize, count: usize) -> Vec<Span> {
     spans
 }
 
-/// Returns the hash of the events alone, without who sent them: after a rotation a producer repeats its requests with the
-/// new token.
-fn fingerprint(bodies: &[Body]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for body in bodies {
-        hash.update(body.event().as_bytes());
-        hash.update(b"\n");
-    }
-    hash.finalize().into()
-}
-
 /// Answers all requests of a group whose deadline has passed.
 fn give_up(current: &mut Option<Group>) {
     let Some(Group { requests, placed, failure, .. }) = current.take() else { return };
@@ -577,24 +652,15 @@ fn give_up(current: &mut Option<Group>) {
     requests.into_iter().for_each(|request| request.answer(Err(error.clone())));
 }
 
-/// Answers the request whose key or change was refused, and returns the others.
-fn answer_refused(
-    current: &mut Option<Group>,
-    organisation: &OrganisationId,
-    index: usize,
-    refusal: Refusal,
-) -> Vec<Pending> {
-    let mut requests = current.take().map(|group| group.requests).unwrap_or_default();
-    let position = requests.iter().enumerate().filter(|(_, request)| request.extra.is_some()).nth(index);
-    let Some(position) = position.map(|(position, _)| position) else { return requests };
-    let request = requests.remove(position);
-    let answer = match (refusal, &request.extra) {
-        (Refusal::Conflict(conflict), _) => Err(AppendError::Conflict(conflict)),
-        (Refusal::KeyInUse(record), Some(Extra::Key { fingerprint, .. })) if *fingerprint == record.fingerprint => {
-            Ok(Receipt { outcome: Outcome::Replayed, spans: record.spans, organisation: organisation.clone() })
+/// Answers the requests that were recorded before, and returns the others.
+fn answer_found(current: &mut Option<Group>, organisation: &OrganisationId, found: Vec<Found>) -> Vec<Pending> {
+    let requests = current.take().map(|group| group.requests).unwrap_or_default();
+    let mut rest = Vec::with_capacity(requests.len());
+    for request in requests {
+        match found.iter().find(|found| request.claim.as_ref().is_some_and(|claim| claim.id == found.claim)) {
+            Some(found) => request.answer(Ok(Receipt::replayed(organisation, found.spans.clone()))),
+            None => rest.push(request),
         }
-        (Refusal::KeyInUse(_), _) => Err(AppendError::KeyReused),
-    };
-    request.answer(answer);
-    requests
+    }
+    rest
 }

@@ -26,6 +26,35 @@ pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AppendId(pub [u8; 16]);
 
+/// 16 random bytes that identify the append of a request with an idempotency key, the same for every repeat of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClaimId(pub [u8; 16]);
+
+/// The events of a request with an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    pub claim: ClaimId,
+    /// The index of the request's first event in the segment. A large request continues in the segments of the same append.
+    pub index: u16,
+}
+
+/// What a writer has to know of a segment that is already stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub append: AppendId,
+    pub claimed: Vec<Claimed>,
+    /// The log's tail after the segment was written.
+    pub tail: Tail,
+}
+
+impl Header {
+    /// Returns the index of the first event of the request that `claim` stands for.
+    #[must_use]
+    pub fn index_of(&self, claim: ClaimId) -> Option<u16> {
+        self.claimed.iter().find(|claimed| claimed.claim == claim).map(|claimed| claimed.index)
+    }
+}
+
 /// The end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail {
@@ -70,6 +99,8 @@ pub struct Segment {
     /// The hash of the last line.
     pub hash: LineHash,
     pub append: AppendId,
+    /// The requests with an idempotency key that begin in the segment, in their order.
+    pub claimed: Vec<Claimed>,
     /// The organisation's name when the segment was recorded.
     pub organisation_name: String,
     pub bodies: EncodedBodies,
@@ -88,6 +119,11 @@ impl Segment {
     #[must_use]
     pub fn tail(&self) -> Tail {
         Tail { last: self.last(), segment: self.first, recorded_at: self.recorded_at, hash: self.hash }
+    }
+
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header { append: self.append, claimed: self.claimed.clone(), tail: self.tail() }
     }
 
     #[must_use]
@@ -278,6 +314,7 @@ mod tests {
             previous_hash: previous,
             hash: Segment::chain(&acme, "Acme \"Ltd\"", recorded_at, first, previous, bodies),
             append: AppendId([7; 16]),
+            claimed: Vec::new(),
             organisation_name: "Acme \"Ltd\"".into(),
             bodies: EncodedBodies::encode(bodies),
             expires_at: 2_000_000_000,

@@ -12,7 +12,7 @@ use crate::{
     time::Timestamp,
 };
 
-use super::segment::{AppendId, Segment, Tail};
+use super::segment::{ClaimId, Header, Segment, Tail};
 
 /// An adapter's error, to be logged; never shown to a caller of the API.
 pub type Source = Box<dyn Error + Send + Sync>;
@@ -37,24 +37,15 @@ impl From<super::segment::DamagedSegment> for StoreError {
     }
 }
 
-/// The segment that is already stored where a segment should be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Occupant {
-    /// The append that wrote it.
-    pub append: AppendId,
-    /// The log's tail after it was written.
-    pub tail: Tail,
-}
-
 /// Why a commit was not made. Only after [`StoreError::Unavailable`] may it have been made.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// A segment is already stored at one of the places.
+    /// A segment is already stored at one of the places: the first of them.
     #[error("the place in the log is taken")]
-    Occupied(Occupant),
-    /// The item of [`Commit::items`] with this index was refused.
-    #[error("an item of the transaction was refused")]
-    Refused(usize, Refusal),
+    Occupied(Header),
+    /// The registry is not in the state that the change requires.
+    #[error("the change was refused")]
+    Refused(Conflict),
     /// Another transaction is writing the same items.
     #[error("another transaction is in progress")]
     Busy,
@@ -76,46 +67,46 @@ pub struct Span {
     pub count: u16,
 }
 
-/// The use of an idempotency key.
+/// Names the append of the requests with an idempotency key, before it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyRecord {
+pub struct KeyClaim {
     /// SHA-256 of the key as the client sent it.
     pub key: [u8; 32],
     /// SHA-256 of the request's events.
     pub fingerprint: [u8; 32],
-    /// The positions of the request's events.
-    pub spans: Vec<Span>,
+    /// The segment of the append lists it.
+    pub id: ClaimId,
+    /// No segment up to this sequence is or will be the append's.
+    pub from: u64,
     /// When the key may be used again, in seconds since the epoch.
     pub expires_at: u64,
 }
 
-/// An item that is written in the same transaction as the segments.
+/// What an idempotency key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TransactItem {
-    /// The first use of an idempotency key.
-    Key(IdempotencyRecord),
-    /// The change of the registry that the segments record.
-    Change(Change),
+pub enum KeyUse {
+    /// The append that the claim names, which may be written or not.
+    Claimed(KeyClaim),
+    /// Events that release 0.1.0 recorded, in one transaction with the key.
+    Recorded(RecordedKey),
 }
 
-/// Why an item of a transaction was refused.
+/// The use of an idempotency key as release 0.1.0 stored it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The idempotency key is in use.
-    KeyInUse(Box<IdempotencyRecord>),
-    /// The registry is not in the state that the change requires.
-    Conflict(Conflict),
+pub struct RecordedKey {
+    /// SHA-256 of the request's events.
+    pub fingerprint: [u8; 32],
+    /// The positions of the request's events.
+    pub spans: Vec<Span>,
 }
 
-/// Segments and other items that are written together. A commit is all or nothing.
+/// Segments that are written together, with the change of the registry that they record. A commit is all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// At least one. They follow one another without a gap and share one append id.
     pub segments: Vec<Segment>,
     /// Written in the same transaction.
-    pub items: Vec<TransactItem>,
-    /// The current time in seconds since the epoch. Keys that expired before it are free.
-    pub now: u64,
+    pub change: Option<Change>,
 }
 
 /// The order of a read.
@@ -149,9 +140,26 @@ pub trait LogStore: fmt::Debug + Send + Sync {
     /// Writes the anchor, unless the stored anchor has the same or a later sequence. Returns whether it was written.
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError>;
 
-    /// Writes a commit on the condition that no segment is stored at any of its places and none of its other items is
-    /// refused. If several conditions fail, reports an occupied place first, then the first refused item.
+    /// Writes a commit on the condition that no segment is stored at any of its places and its change is not refused. If
+    /// both conditions fail, reports the occupied place.
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError>;
+
+    /// Writes a claim, unless the key is in use at `now`, in seconds since the epoch. Returns what the key stands for if it
+    /// is in use, and `None` if the claim was written.
+    async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        claim: &KeyClaim,
+        now: u64,
+    ) -> Result<Option<KeyUse>, StoreError>;
+
+    /// Replaces a claim of the same key, unless it is not stored as `before` any more. Returns whether it was replaced.
+    async fn replace_claim(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<bool, StoreError>;
 
     /// Returns the segments whose first sequence is in `range`, in `order`: at most `limit`, and possibly fewer, because
     /// a store limits the size of its answers. No stored segment is left out between the beginning of the range and the

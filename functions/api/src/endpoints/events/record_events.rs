@@ -102,7 +102,7 @@ struct Recorded {
 #[expect(dead_code, reason = "it describes a header that the domain parses")]
 struct RecordHeaders {
     /// A name for this request, 1 to 255 bytes. For 24 hours, the same key with the same events gets the first response
-    /// again; with other events it is refused.
+    /// again; with other events it is refused, even if the first could not be recorded.
     #[schemars(rename = "Idempotency-Key", length(min = 1, max = 255))]
     idempotency_key: Option<String>,
 }

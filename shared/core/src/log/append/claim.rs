@@ -1,0 +1,281 @@
+//! Idempotency keys: a claim names the append of a key before it is written, and no writer passes by a segment of it.
+//!
+//! The first request with a key stores a claim: a random id, and the end of the log at that time. Every request with the key
+//! appends under the id of the claim, and the segment lists it. The rule that makes this exactly once: a writer puts a
+//! segment at a position only after it has looked for the id in every segment between the claim and that position. A put
+//! succeeds only where no segment is, so a put that succeeds proves that no earlier segment has the id, and whoever comes
+//! later has to look at this one. It does not matter who sends the put, how late it arrives, or how many send it.
+//!
+//! The rule costs nothing when all goes well: the position follows the claim. After a lost condition the store returns the
+//! segment that took the place. Only a repeated request reads segments, and finds its own right behind the claim.
+//!
+//! Architecture invariant: what is between the claim and the position is read strongly consistent, or was returned by a
+//! failed condition, or was written by this process.
+
+use std::{sync::Arc, time::Duration};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    entropy,
+    event::Body,
+    log::{
+        Log,
+        segment::{ClaimId, Header, Segment},
+        store::{Consistency, KeyClaim, KeyUse, Order, Span, StoreError},
+    },
+    organisation::OrganisationId,
+    time::Timestamp,
+};
+
+use super::{AppendError, Committer, IdempotencyKey, Pending, Receipt, offset, seen::Seen};
+
+/// How long an idempotency key is remembered after its first request.
+pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// A claim that is older than this is renewed before an append relies on it. So a claim outlives every append that began
+/// with it by almost a day, and two claims of one key are never in use at the same time.
+const RENEWED_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// A claim that a waiting request relies on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PendingClaim {
+    pub(super) id: ClaimId,
+    /// No segment up to this sequence has the claim.
+    pub(super) looked: u64,
+}
+
+/// A request whose claim is in the log.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) claim: ClaimId,
+    pub(super) spans: Vec<Span>,
+}
+
+/// What a request with a key has to do.
+#[derive(Debug)]
+pub(super) enum ClaimOutcome {
+    /// To append its events under the claim.
+    Claimed(PendingClaim),
+    /// Nothing: its events were recorded by an earlier request.
+    Recorded(Receipt),
+}
+
+/// Why a key was not claimed.
+enum ClaimError {
+    /// It was used for other events.
+    Reused,
+    /// Another request changed the claim at the same time.
+    Changed,
+    Store(StoreError),
+}
+
+impl From<StoreError> for ClaimError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Log {
+    /// Claims `key` for a request, or finds what an earlier request with the key recorded.
+    pub(super) async fn claim(
+        &self,
+        organisation: &OrganisationId,
+        key: IdempotencyKey,
+        bodies: &[Body],
+        deadline: Timestamp,
+    ) -> Result<ClaimOutcome, AppendError> {
+        let committer = self.committer(organisation);
+        let unanswered = || StoreError::Unavailable("the key was not claimed in time".into());
+        let attempt = KeyClaim {
+            key: key.0,
+            fingerprint: fingerprint(bodies),
+            id: ClaimId(entropy::bytes(&*self.entropy)),
+            from: 0,
+            expires_at: 0,
+        };
+        let mut failure = None;
+        let mut round = 0;
+        while self.clock.now() < deadline {
+            round += 1;
+            let sent_at = self.clock.now();
+            match self.try_claim(organisation, &committer, &attempt, bodies.len(), deadline).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(ClaimError::Reused) => return Err(AppendError::KeyReused),
+                Err(ClaimError::Changed) => {}
+                Err(ClaimError::Store(error @ StoreError::Broken(_))) => {
+                    return Err(AppendError::Unavailable(Arc::new(error)));
+                }
+                Err(ClaimError::Store(error)) => {
+                    failure = Some(error);
+                    self.pause(self.clock.now().since(sent_at), round).await;
+                }
+            }
+        }
+        Err(AppendError::Unavailable(Arc::new(failure.unwrap_or_else(unanswered))))
+    }
+
+    /// Tries once to claim a key for a request of `count` events. `attempt` has the key, the fingerprint and the id of a new
+    /// claim.
+    async fn try_claim(
+        &self,
+        organisation: &OrganisationId,
+        committer: &Committer,
+        attempt: &KeyClaim,
+        count: usize,
+        deadline: Timestamp,
+    ) -> Result<ClaimOutcome, ClaimError> {
+        let mut tail = self.recent_tail(organisation, committer).await?;
+        // A clock that is behind must neither store a claim that has already expired nor take a live one for expired.
+        let now = self.clock.now().max(tail.recorded_at);
+        let renewed_until = now.plus(IDEMPOTENCY_TTL).as_secs_ceil();
+        let new = KeyClaim { from: tail.last, expires_at: renewed_until, ..attempt.clone() };
+        let there = match self.store.claim(organisation, &new, now.as_millis() / 1000).await? {
+            None => return Ok(ClaimOutcome::Claimed(PendingClaim { id: new.id, looked: new.from })),
+            Some(KeyUse::Recorded(record)) if record.fingerprint == new.fingerprint => {
+                return Ok(ClaimOutcome::Recorded(Receipt::replayed(organisation, record.spans)));
+            }
+            Some(KeyUse::Claimed(there)) if there.fingerprint == new.fingerprint => there,
+            Some(_) => return Err(ClaimError::Reused),
+        };
+        if there.from > tail.last {
+            // The tail that this process remembers may be older than the claim.
+            tail = self.newest_tail(organisation, committer).await?;
+        }
+        if there.from > tail.last {
+            // The log was restored to a time before the claim, so what the claim says about the log is void.
+            let new = KeyClaim { from: tail.last, ..new };
+            return self.replace(organisation, &there, &new).await;
+        }
+        let mut looked = there.clone();
+        let mut reads = 0;
+        while looked.from < tail.last && self.clock.now() < deadline {
+            let page = self.read_to_look(organisation, looked.from, tail.last).await?;
+            reads += 1;
+            for header in page.iter().map(Segment::header) {
+                if let Some(index) = header.index_of(looked.id) {
+                    let spans = self.spans(organisation, header, index, count).await?;
+                    return Ok(ClaimOutcome::Recorded(Receipt::replayed(organisation, spans)));
+                }
+                looked.from = header.tail.last;
+            }
+        }
+        if looked.expires_at < now.plus(IDEMPOTENCY_TTL - RENEWED_AFTER).as_secs_ceil() {
+            looked.expires_at = renewed_until;
+        }
+        if looked.expires_at != there.expires_at || reads > 1 {
+            // If the next request with the key has to look, it need not look at the same segments again.
+            return self.replace(organisation, &there, &looked).await;
+        }
+        Ok(ClaimOutcome::Claimed(PendingClaim { id: looked.id, looked: looked.from }))
+    }
+
+    async fn replace(
+        &self,
+        organisation: &OrganisationId,
+        before: &KeyClaim,
+        claim: &KeyClaim,
+    ) -> Result<ClaimOutcome, ClaimError> {
+        if self.store.replace_claim(organisation, before, claim).await? {
+            Ok(ClaimOutcome::Claimed(PendingClaim { id: claim.id, looked: claim.from }))
+        } else {
+            Err(ClaimError::Changed)
+        }
+    }
+
+    /// Looks for the claims of `requests` in the segments up to `through`, which is the end of one. Returns at once if it finds
+    /// any.
+    pub(super) async fn look(
+        &self,
+        organisation: &OrganisationId,
+        requests: &mut [Pending],
+        seen: &mut Seen,
+        through: u64,
+    ) -> Result<Vec<Found>, StoreError> {
+        loop {
+            let looked = requests.iter().filter_map(|request| request.claim).map(|claim| claim.looked).min();
+            let Some(looked) = looked.filter(|looked| *looked < through) else { return Ok(Vec::new()) };
+            let mut headers = seen.after(looked, self.clock.now());
+            if headers.is_empty() {
+                let page = self.read_to_look(organisation, looked, through).await?;
+                headers = page.iter().map(Segment::header).collect();
+            }
+            for header in headers {
+                let mut found = Vec::new();
+                let claims = requests.iter().filter_map(|request| Some((request.claim?.id, request.bodies.len())));
+                for (claim, count) in claims {
+                    if let Some(index) = header.index_of(claim) {
+                        let spans = self.spans(organisation, header.clone(), index, count).await?;
+                        found.push(Found { claim, spans });
+                    }
+                }
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                for claim in requests.iter_mut().filter_map(|request| request.claim.as_mut()) {
+                    claim.looked = claim.looked.max(header.tail.last);
+                }
+            }
+        }
+    }
+
+    /// Returns the next segments after `looked`, at least one, up to `through`, which is the end of a segment.
+    ///
+    /// A gap is no error here. A claim is younger than every retention, so nothing after it has expired; and what a restored
+    /// log has lost is to be recorded again.
+    async fn read_to_look(
+        &self,
+        organisation: &OrganisationId,
+        looked: u64,
+        through: u64,
+    ) -> Result<Vec<Segment>, StoreError> {
+        let range = looked + 1..=through;
+        let page = self.store.range(organisation, range, Order::Ascending, None, Consistency::Strong).await?;
+        if page.is_empty() {
+            let missing = format!("{organisation}: the segment before sequence {} was not returned", through + 1);
+            return Err(StoreError::Unavailable(missing.into()));
+        }
+        Ok(page)
+    }
+
+    /// Returns the positions of `count` events that begin in a segment at `index`. A large request has several segments, all
+    /// of one append.
+    async fn spans(
+        &self,
+        organisation: &OrganisationId,
+        mut header: Header,
+        mut index: u16,
+        count: usize,
+    ) -> Result<Vec<Span>, StoreError> {
+        let mut spans = Vec::new();
+        let mut left = count as u64;
+        loop {
+            let tail = header.tail;
+            let here = (tail.last + 1 - tail.segment).saturating_sub(index.into()).min(left);
+            spans.push(Span { segment: tail.segment, recorded_at: tail.recorded_at, index, count: offset(here) });
+            left -= here;
+            if left == 0 {
+                return Ok(spans);
+            }
+            let rest = tail.last + 1..=u64::MAX;
+            let next = self.store.range(organisation, rest, Order::Ascending, Some(1), Consistency::Strong).await?;
+            let next = next.first().map(Segment::header).filter(|next| next.append == header.append);
+            header = next.ok_or_else(|| {
+                StoreError::Broken(
+                    format!("{organisation}: the append at sequence {} is not whole", tail.segment).into(),
+                )
+            })?;
+            index = 0;
+        }
+    }
+}
+
+/// Returns the hash of the events alone, without who sent them: after a rotation a producer repeats its requests with the
+/// new token.
+fn fingerprint(bodies: &[Body]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for body in bodies {
+        hash.update(body.event().as_bytes());
+        hash.update(b"\n");
+    }
+    hash.finalize().into()
+}
