@@ -23,8 +23,11 @@ use annals_core::{
         ship::{ShipOutcome, ShipPolicy, Shipping},
     },
     destination::sink::ObjectSink,
-    event::{Layout, parse},
-    log::segment::LineHash,
+    event::{Body, Layout, parse},
+    log::{
+        append::{AppendError, IdempotencyKey, Outcome, Receipt},
+        segment::LineHash,
+    },
     organisation::{Organisation, OrganisationInput},
     recorded_by::RecordedBy,
     registry::Registry,
@@ -39,9 +42,14 @@ use annals_tests::{
     queue::MemoryQueue,
     sample,
 };
-use aws_sdk_dynamodb::{Client, primitives::Blob, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    Client,
+    primitives::Blob,
+    types::{AttributeValue, Put, TransactWriteItem},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// A deployment whose clock stands still.
 struct World {
@@ -98,6 +106,17 @@ impl World {
         self.clock.jump(Duration::from_secs(60));
     }
 
+    /// Records an event of `number` with [`KEY`].
+    async fn record_with_key(&self, number: usize) -> Result<Receipt, AppendError> {
+        let event = json!({
+            "action": "CREATE",
+            "entity": {"id": format!("order-{number}"), "name": "Order", "entityType": "ORDER"},
+            "principal": {"id": "42", "name": "Ada", "entityType": "USER"},
+        });
+        let bodies = parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap();
+        self.api.log.append(&self.acme().await, bodies, key()).await
+    }
+
     async fn ship(&self) -> ShipOutcome {
         let shipping = Shipping::new(
             Arc::clone(&self.api.log),
@@ -140,6 +159,7 @@ impl World {
         self.record(40).await;
         assert_eq!(self.ship().await, ShipOutcome::UpToDate);
         self.record(1).await;
+        self.record_with_key(1).await.unwrap();
         self.buckets.set_condition(&destination.bucket, Condition::Denied);
         assert!(matches!(self.ship().await, ShipOutcome::Failing(_)));
         let range = ReplayInput::Sequences { first: 2, last: 9 };
@@ -184,6 +204,13 @@ impl Release {
             lines: whole["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect(),
         }
     }
+}
+
+/// The key of a request of [`World::live`].
+const KEY: &[u8] = b"an order of the previous release";
+
+fn key() -> Option<IdempotencyKey> {
+    Some(IdempotencyKey::parse(KEY).unwrap())
 }
 
 /// As DynamoDB's own JSON writes it.
@@ -236,6 +263,17 @@ async fn reads(release: &Release) {
     let caller = world.api.admission.admit(&release.token, None).await.unwrap();
     assert!(matches!(caller, Caller::Token(token) if token.role == Role::Auditor), "tokens go on working");
 
+    // Release 0.1.0 was written down without a request with a key. The test below has one.
+    let has_key = release
+        .items
+        .iter()
+        .any(|(_, item)| matches!(item.get("sk"), Some(AttributeValue::S(sk)) if sk.starts_with("idempotency#")));
+    if has_key {
+        let again = world.record_with_key(1).await.unwrap();
+        assert_eq!(again.outcome, Outcome::Replayed, "a request that the release recorded is not recorded again");
+        assert!(matches!(world.record_with_key(2).await, Err(AppendError::KeyReused)));
+    }
+
     // The log goes on where it was left, and so do delivery and replay.
     world.record(2).await;
     let acme = world.acme().await;
@@ -263,6 +301,102 @@ async fn reads(release: &Release) {
     }
     let hashes = lines.windows(2).all(|pair| pair[1].contains(&LineHash::of(&pair[0]).to_string()));
     assert!(hashes, "one chain across releases");
+}
+
+/// Release 0.1.0 stored a key in one transaction with the events of its request, and with their positions. It had no claims.
+struct RecordedByTheFirstRelease {
+    item: HashMap<String, AttributeValue>,
+    /// The request again.
+    bodies: Vec<Body>,
+    ids: Vec<String>,
+    expires_at: Timestamp,
+}
+
+impl RecordedByTheFirstRelease {
+    /// The item of [`KEY`], had the three events of sequence 4 to 6 been recorded with it.
+    fn of(release: &Release) -> Self {
+        let lines: Vec<Value> = release.lines[3..6].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let bodies: Vec<String> = release.lines[3..6]
+            .iter()
+            .map(|line| format!("{{{}", line.split_once(r#""entityType":"ORGANISATION"},"#).unwrap().1))
+            .collect();
+        let fingerprint = Sha256::digest(bodies.iter().map(|body| format!("{body}\n")).collect::<String>());
+        let spans = format!(r#"[{{"segment":4,"recorded_at":{},"index":0,"count":3}}]"#, lines[0]["timestamp"]);
+        let expires_at = release.at.plus(Duration::from_secs(23 * 3600));
+        let item = HashMap::from([
+            ("pk".to_owned(), AttributeValue::S("org#acme".into())),
+            ("sk".to_owned(), AttributeValue::S(format!("idempotency#{}", hex::encode(Sha256::digest(KEY))))),
+            ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint.to_vec()))),
+            ("spans".to_owned(), AttributeValue::S(spans)),
+            ("x".to_owned(), AttributeValue::N(expires_at.as_secs_ceil().to_string())),
+        ]);
+        let bodies = parse(bodies.join("\n").as_bytes(), Layout::Ndjson, &RecordedBy::Platform).unwrap();
+        let ids = lines.iter().map(|line| line["eventId"].as_str().unwrap().to_owned()).collect();
+        Self { item, bodies, ids, expires_at }
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_key_was_used_before_the_upgrade_is_not_recorded_again() {
+    let release = Release::read(&data().join("release-0.1.0.json"));
+    let world = World::start(release.at).await;
+    for (table, item) in &release.items {
+        world.client.put_item().table_name(table).set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let old = RecordedByTheFirstRelease::of(&release);
+    let put = world.client.put_item().table_name(&world.tables.registry).set_item(Some(old.item.clone()));
+    put.send().await.unwrap();
+    let acme = world.acme().await;
+    let before = world.api.log.tail(&acme.id).await.unwrap();
+    let repeat = || world.api.log.append(&acme, old.bodies.clone(), key());
+
+    let again = repeat().await.unwrap();
+    assert_eq!(again.outcome, Outcome::Replayed);
+    assert_eq!(again.ids().map(|id| id.to_string()).collect::<Vec<_>>(), old.ids, "the first answer");
+    assert!(matches!(world.record_with_key(1).await, Err(AppendError::KeyReused)));
+    assert_eq!(world.api.log.tail(&acme.id).await.unwrap(), before, "nothing was recorded");
+
+    // From the second of its expiry on, the key is free.
+    world.clock.jump(old.expires_at.since(world.clock.now()));
+    let anew = repeat().await.unwrap();
+    assert!(matches!(anew.outcome, Outcome::Recorded { .. }));
+    assert_eq!(anew.ids().next().unwrap().sequence(), before.last + 1);
+}
+
+/// While a deployment replaces instances, those of release 0.1.0 write beside those of this one.
+#[tokio::test]
+async fn an_instance_of_the_first_release_does_not_record_a_request_whose_key_is_claimed() {
+    let release = Release::read(&data().join("release-0.1.0.json"));
+    let world = World::start(release.at).await;
+    for (table, item) in &release.items {
+        world.client.put_item().table_name(table).set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let old = RecordedByTheFirstRelease::of(&release);
+    let acme = world.acme().await;
+    world.api.log.append(&acme, old.bodies.clone(), key()).await.unwrap();
+    let tail = world.api.log.tail(&acme.id).await.unwrap();
+    let put = |table: &str, item, condition: &str| {
+        Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition)
+    };
+    let mut segment = release
+        .items
+        .iter()
+        .find(|(table, item)| table == "log" && item["seq"] == AttributeValue::N("4".into()))
+        .unwrap()
+        .1
+        .clone();
+    segment.insert("seq".to_owned(), AttributeValue::N((tail.last + 1).to_string()));
+    let segment = put(&world.tables.log, segment, "attribute_not_exists(org)").build().unwrap();
+    let key = put(&world.tables.registry, old.item.clone(), "attribute_not_exists(pk) OR x <= :now")
+        .expression_attribute_values(":now", AttributeValue::N((world.clock.now().as_millis() / 1000).to_string()));
+    let transaction = world
+        .client
+        .transact_write_items()
+        .transact_items(TransactWriteItem::builder().put(segment).build())
+        .transact_items(TransactWriteItem::builder().put(key.build().unwrap()).build());
+    let error = transaction.send().await.unwrap_err().into_service_error();
+    assert!(error.is_transaction_canceled_exception(), "{error:?}");
+    assert_eq!(world.api.log.tail(&acme.id).await.unwrap(), tail);
 }
 
 /// A table, its keys, and its indexes by name, as `template.yaml` writes them.
