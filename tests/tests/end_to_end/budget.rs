@@ -19,7 +19,11 @@ use annals_core::{
     },
     destination::sink::{Object, ObjectSink, SinkError, Stored, Target},
     event::Context,
-    log::{Log, append::AppendPolicy, store::StoreError},
+    log::{
+        Log,
+        append::{AppendPolicy, IdempotencyKey},
+        store::StoreError,
+    },
     organisation::{Organisation, OrganisationInput},
     token::{TokenHash, TokenInput},
 };
@@ -106,6 +110,28 @@ async fn write_units_an_event(batch: usize) -> f64 {
 #[tokio::test]
 async fn an_event_by_itself_costs_at_most_1_05_write_units() {
     assert!(write_units_an_event(1).await <= 1.05);
+}
+
+#[tokio::test]
+async fn an_event_with_a_key_costs_at_most_2_1_write_units_and_its_repeat_one() {
+    let world = World::start().await;
+    let organisation = world.organisation("acme").await;
+    let events = demo::realistic_events(3, 200);
+    for (name, most) in [("the first request", 2.1), ("its repeat", 1.0)] {
+        let log = world.log();
+        world.meter.reset();
+        for (number, event) in events.iter().enumerate() {
+            let key = IdempotencyKey::parse(format!("outbox-{number}").as_bytes()).unwrap();
+            log.append(&organisation, vec![sample::posted(event)], Some(key)).await.unwrap();
+        }
+        let (log, registry) = (world.log_units(), world.registry_units());
+        let each = |units: f64| units / events.len() as f64;
+        let (writes, reads) =
+            (each(log.write_units + registry.write_units), each(log.read_units + registry.read_units));
+        println!("{name}: {writes:.3} write units and {reads:.3} read units an event");
+        assert!(writes <= most);
+    }
+    assert_eq!(world.log().tail(&organisation.id).await.unwrap().last, events.len() as u64 + 1);
 }
 
 #[tokio::test]
