@@ -11,6 +11,7 @@
 //! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`lines`]: checks of delivered lines
 //! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
 //! - [`in_every_environment`]: tests that run in several environments
+//! - [`keys`]: the simulation of idempotency keys, and the bugs that it must find
 //! - [`model`]: the model test and its subjects; [`broken_logs`]: subjects that it must reject
 
 pub mod broken_logs;
@@ -24,6 +25,7 @@ pub mod entropy;
 mod environments;
 pub mod faulty;
 pub mod gateway;
+pub mod keys;
 pub mod latency;
 pub mod lines;
 pub mod memory;

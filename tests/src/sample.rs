@@ -3,6 +3,7 @@
 use annals_core::{
     audit::Reader,
     destination::{Checkpoints, Destination, DestinationId, Progress, Settings},
+    entropy::{BASE62, characters},
     event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
     recorded_by::RecordedBy,
@@ -10,6 +11,9 @@ use annals_core::{
     time::Timestamp,
 };
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::entropy::SeededEntropy;
 
 /// The time at which tests begin.
 pub const START: Timestamp = Timestamp::from_millis(1_795_341_600_000);
@@ -45,6 +49,14 @@ pub fn body_with(label: &str, ballast: &str) -> Body {
         "payload": {"ballast": ballast},
     });
     parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap().remove(0)
+}
+
+/// Incompressible characters, different for each label.
+#[must_use]
+pub fn ballast(label: &str, length: usize) -> String {
+    let digest = Sha256::digest(label.as_bytes());
+    let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    characters(&*SeededEntropy::new(seed), BASE62, length)
 }
 
 /// A small event about the thing `label` that `caller` recorded.

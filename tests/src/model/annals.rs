@@ -541,7 +541,7 @@ impl Subject for Annals {
     async fn append(&self, writer: usize, batch: &Batch) -> Result<Answer, Violation> {
         let organisation = self.known().await;
         let bodies =
-            batch.labels.iter().map(|label| sample::body_with(label, &ballast(label, batch.ballast))).collect();
+            batch.labels.iter().map(|label| sample::body_with(label, &sample::ballast(label, batch.ballast))).collect();
         let key = batch.key.as_ref().map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
         match self.writer(writer).append(&organisation, bodies, key).await {
             Ok(receipt) => {
@@ -665,12 +665,4 @@ impl Subject for Annals {
             faulty.heal();
         }
     }
-}
-
-/// Incompressible characters, different for each label.
-fn ballast(label: &str, length: usize) -> String {
-    let digest = Sha256::digest(label.as_bytes());
-    let seed = digest.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
-    let entropy = SeededEntropy::new(seed);
-    annals_core::entropy::characters(&*entropy, annals_core::entropy::BASE62, length)
 }

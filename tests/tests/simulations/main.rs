@@ -8,6 +8,7 @@ mod checkpoints;
 mod event_viewer;
 mod fan_out;
 mod formats;
+mod keys;
 mod lag;
 mod log_regressions;
 mod model;
