@@ -84,7 +84,7 @@ fn check_names(text: &str) {
         assert!(!bucket.as_str().contains(".."));
     }
     if let Some(role) = parse_and_print::<RoleArn>(text) {
-        assert!(["aws", "aws-cn", "aws-us-gov"].contains(&role.partition()));
+        assert!(["aws", "aws-cn", "aws-eusc", "aws-us-gov"].contains(&role.partition()));
         assert!(role.account().parse::<AccountId>().is_ok());
         assert!((1..=64).contains(&role.name().len()));
         let front = format!("arn:{}:iam::{}:role/", role.partition(), role.account());
@@ -101,7 +101,7 @@ fn check_names(text: &str) {
     if let Ok(region) = text.parse::<Region>() {
         assert_eq!(region.as_str(), text);
         assert!(text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
-        assert!(["aws", "aws-cn", "aws-us-gov"].contains(&region.partition()));
+        assert!(["aws", "aws-cn", "aws-eusc", "aws-us-gov"].contains(&region.partition()));
     }
     if text.parse::<TemplateUrl>().is_ok() {
         assert!(text.starts_with("https://") && text.len() <= 1024);

@@ -60,8 +60,11 @@ identity=$(aws sts get-caller-identity --query Arn --output text)
 IFS=: read -r _ PARTITION _ _ account _ <<<"$identity"
 [[ -z $ACCOUNT_ID || $account == "$ACCOUNT_ID" ]] ||
   fail "These credentials belong to account $account, but the destination's role is in account $ACCOUNT_ID."
-DNS_SUFFIX=amazonaws.com
-[[ $PARTITION != aws-cn ]] || DNS_SUFFIX=amazonaws.com.cn
+case $PARTITION in
+  aws-cn) DNS_SUFFIX=amazonaws.com.cn ;;
+  aws-eusc) DNS_SUFFIX=amazonaws.eu ;;
+  *) DNS_SUFFIX=amazonaws.com ;;
+esac
 role_arn="arn:$PARTITION:iam::$account:role$ROLE_PATH$ROLE_NAME"
 # A role's path can have characters that JSON escapes.
 json_role_arn=$(printf '%s' "$role_arn" | sed 's/["\\]/\\&/g')

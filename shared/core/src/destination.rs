@@ -4,6 +4,7 @@
 //! - [`advice`]: what to change to remedy a failure
 //! - `checkpoints`: what is signed of the deliveries
 //! - `names`: buckets, roles, accounts, prefixes and regions, as AWS names them
+//! - `partition`: the partitions of AWS and their regions
 //! - `settings`: what the owner of a destination can change
 //! - `progress`: how far delivery has come, and what it is doing now
 //! - `status`: the status that people see
@@ -18,6 +19,7 @@ mod checkpoints;
 pub mod connection_test;
 pub mod failure;
 mod names;
+mod partition;
 pub mod policy;
 mod progress;
 mod record;
@@ -32,6 +34,7 @@ use crate::{event::Entity, organisation::OrganisationId, time::Timestamp};
 pub use self::{
     checkpoints::{BegunCheckpoint, Checkpoints, LastCheckpoint, Unsigned},
     names::{AccountId, BucketName, KeyPrefix, Region, RoleArn},
+    partition::{PARTITIONS, Partition},
     progress::{Failing, Intent, Lost, Progress, Replay},
     record::{Content, Delivery},
     settings::{Compression, KeyLayout, Settings},

@@ -359,6 +359,25 @@ impl<T> Kind for Format<T> {
     }
 }
 
+/// A string that is one of many names. Errors do not list them.
+#[derive(Debug)]
+pub struct Listed<T> {
+    pub names: fn() -> Vec<&'static str>,
+    pub parse: fn(&str) -> Result<T, &'static str>,
+}
+
+impl<T> Kind for Listed<T> {
+    type Value = T;
+
+    fn read(&self, value: &RawValue) -> Result<T, String> {
+        Ok((self.parse)(&json::text(value)?)?)
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "string", "enum": (self.names)()})
+    }
+}
+
 /// One of several values, each with the name that stands for it.
 #[derive(Debug)]
 pub struct Choice<T: 'static> {

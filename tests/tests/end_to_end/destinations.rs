@@ -202,7 +202,7 @@ async fn a_role_of_another_partition_is_refused_with_the_reason() {
     let fixture = Fixture::start().await;
     let acme = fixture.organisation().await;
     let before = fixture.tail(&acme.id).await;
-    for partition in ["aws-us-gov", "aws-cn"] {
+    for partition in ["aws-us-gov", "aws-cn", "aws-eusc"] {
         let role = format!("arn:{partition}:iam::123456789012:role/annals");
         let input = json!({"bucket": "acme-audit", "roleArn": role});
         let problem = fixture.with(&acme.admin).post(&under(&acme), &input).await.expect_problem(400, "invalid_input");

@@ -672,7 +672,7 @@ async fn each_documented_answer_has_its_code_and_a_fix_that_names_what_to_change
 #[tokio::test]
 async fn every_fix_is_one_line_of_short_sentences_with_valid_policies_in_the_roles_partition() {
     for (fixture, error) in replay_all().await {
-        for partition in ["aws", "aws-cn", "aws-us-gov"] {
+        for partition in ["aws", "aws-cn", "aws-eusc", "aws-us-gov"] {
             // AWS's own words name the partition too.
             let mut error = error.clone();
             if let Reason::Answered { message, .. } = &mut error.reason {
@@ -953,8 +953,8 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
          The status of a destination, its connection test and the API name each failure by a code that does not change. They \
          say what happened, why, and what to do, and repeat the answer from AWS. This page lists all failures. The names are \
          examples: the account `123456789012` with the role `annals`, the bucket `amzn-s3-demo-bucket`, the prefix `audit`, \
-         the external ID `annals-7f3kq9`, and `111122223333`, the account that runs Annals. In China and GovCloud the \
-         partition is `aws-cn` or `aws-us-gov`. \"We\" is the operator of Annals.\n\n\
+         the external ID `annals-7f3kq9`, and `111122223333`, the account that runs Annals. In China, the European \
+         Sovereign Cloud and GovCloud the partition is `aws-cn`, `aws-eusc` or `aws-us-gov`. \"We\" is the operator of Annals.\n\n\
          Events wait for delivery until their retention ends. If any expire, the status and an event say which. Delivery \
          is retried automatically, at least once an hour, and continues where it stopped. After a change, wait a minute \
          for IAM to apply it, and press Test to check it.\n\n\

@@ -41,7 +41,11 @@ pub(crate) struct Choices<'a> {
 
 impl Choices<'_> {
     pub(crate) fn dns_suffix(&self) -> &'static str {
-        if self.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
+        match self.partition {
+            "aws-cn" => "amazonaws.com.cn",
+            "aws-eusc" => "amazonaws.eu",
+            _ => "amazonaws.com",
+        }
     }
 }
 
@@ -148,6 +152,7 @@ fn the_three_make_the_same_and_it_is_what_the_policies_say() {
         ("aws", "it's/[a];b&c|d`e`/<f>!#%(g)", "it's/(id>made)/`x`/\"q\"/\\/%{y}/{z}/&/", false, "", None),
         ("aws-us-gov", "audit", "x/y/", true, "", None),
         ("aws-cn", "audit", "", true, "arn:aws-cn:kms:cn-north-1:444455556666:key/1", None),
+        ("aws-eusc", "audit", "", true, "arn:aws-eusc:kms:eusc-de-east-1:444455556666:key/1", None),
     ] {
         let role_arn = format!("arn:{partition}:iam::{CUSTOMER}:role/{path}put+audit=events,.@_-");
         let setup = setup(&role_arn, prefix);

@@ -3,7 +3,7 @@
 use crate::{
     destination::{AccountId, BucketName, Compression, KeyLayout, KeyPrefix, Region, RoleArn, Settings},
     fault::Faults,
-    input::{self, Choice, Describer, Fields, Format, Input, OrNull, Reader, Time, WholeNumber},
+    input::{self, Choice, Describer, Fields, Format, Input, Listed, OrNull, Reader, Time, WholeNumber},
     service::ServiceSettings,
     time::Timestamp,
 };
@@ -36,13 +36,14 @@ impl DestinationInput {
     }
 
     fn fields<F: Fields>(fields: &mut F) -> (Option<BucketName>, Option<RoleArn>, SettingsPatch) {
-        /// 3 to 63 of these characters, no two dots in a row, and not an IP address.
-        const BUCKET: &str = r"^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
-        const ROLE: &str = r"^arn:(aws|aws-cn|aws-us-gov):iam::\d{12}:role/([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
+        /// 3 to 63 of these characters, no two dots in a row, not an IP address, and not reserved.
+        const BUCKET: &str = r"^(?!xn--|sthree-)(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
+        const ROLE: &str =
+            r"^arn:(aws|aws-cn|aws-eusc|aws-us-gov):iam::\d{12}:role/([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
         let bucket = fields.required(
             "bucket",
-            "The bucket's name: 3 to 63 lower case letters, digits, hyphens and dots.",
-            Format { pattern: BUCKET, parse: str::parse },
+            "The name of a general purpose bucket: 3 to 63 lower case letters, digits, hyphens and dots.",
+            Format { pattern: BUCKET, parse: BucketName::parse_new },
         );
         let role_arn = fields.required(
             "roleArn",
@@ -90,14 +91,13 @@ impl SettingsPatch {
         /// Segments of the allowed printable ASCII characters, separated by slashes. No segment is `.` or `..`.
         const PREFIX: &str =
             r"^$|^/$|^(?!.*//)(?!(.*/)?\.\.?(/|$))(?!/)[!#%&'()+,./0-9:;<=>@A-Z\[\]^_`a-z|~-]{1,512}/?$";
-        const REGION: &str = r"^[a-z]{2}(-[a-z]+){1,2}-\d$";
         const ACCOUNT: &str = "^[0-9]{12}$";
         Self {
             prefix: fields.optional("prefix", "The prefix of all keys.", Format { pattern: PREFIX, parse: str::parse }),
             region: fields.optional(
                 "region",
                 "The bucket's region; null or missing in a new destination: Annals detects it.",
-                OrNull(Format { pattern: REGION, parse: str::parse }),
+                OrNull(Listed { names: Region::names, parse: Region::parse_existing }),
             ),
             compression: fields.optional(
                 "compression",
@@ -257,7 +257,7 @@ mod tests {
         /bucket must be the bucket's name alone, not an ARN, URL or path
         /roleArn must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name
         /prefix must be a path such as audit/annals, at most 512 printable ASCII characters, without * ? $ " \ { }
-        /region must be an AWS region, such as eu-central-1
+        /region must be an AWS region that exists, such as eu-central-1
         /key is not a known field here
         "#);
     }

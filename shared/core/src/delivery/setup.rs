@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    destination::{Destination, Region, policy::Policy},
+    destination::{Destination, PARTITIONS, Partition, Region, policy::Policy},
     organisation::Organisation,
     service::{ServiceSettings, TemplateUrl},
 };
@@ -47,15 +47,15 @@ impl Values {
     #[must_use]
     pub fn of(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
         let role = &destination.role_arn;
-        let partition = role.partition();
+        let partition = partition(role.partition());
         let path = role.as_str().split_once(":role").map_or("/", |(_, path)| path);
         let path = path.strip_suffix(role.name()).unwrap_or("/");
         // No region means the region of Annals, which can be in another partition than the role.
         let region = destination.settings.region.as_ref().or(service.region.as_ref());
-        let region = region.filter(|region| region.partition() == partition);
-        let region = region.map_or_else(|| main_region(partition), Region::as_str);
+        let region = region.filter(|region| region.partition() == partition.name);
+        let region = region.map_or(partition.main_region, Region::as_str);
         Self {
-            partition: partition.to_owned(),
+            partition: partition.name.to_owned(),
             service_account: service.account.to_string(),
             account: role.account().to_owned(),
             region: region.to_owned(),
@@ -266,11 +266,7 @@ fn terraform(values: &Values) -> Vec<(&'static str, String)> {
 /// CloudFormation's "quick-create link": the console's page for a new stack, with the template and the parameters.
 fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     let region = encode_query(&values.region);
-    let console = match values.partition.as_str() {
-        "aws-cn" => "console.amazonaws.cn",
-        "aws-us-gov" => "console.amazonaws-us-gov.com",
-        _ => "console.aws.amazon.com",
-    };
+    let console = partition(&values.partition).console;
     let mut url = format!(
         "https://{region}.{console}/cloudformation/home?region={region}#/stacks/quickcreate?templateURL={}&stackName={}",
         encode_query(template.as_str()),
@@ -282,13 +278,9 @@ fn quick_create_url(template: &TemplateUrl, values: &Values) -> String {
     url
 }
 
-/// Returns the region of a partition's global services.
-fn main_region(partition: &str) -> &'static str {
-    match partition {
-        "aws-cn" => "cn-north-1",
-        "aws-us-gov" => "us-gov-west-1",
-        _ => "us-east-1",
-    }
+/// Returns the partition with a name. A role cannot have another one.
+fn partition(name: &str) -> Partition {
+    Partition::named(name).unwrap_or(PARTITIONS[0])
 }
 
 /// Returns `text` as one word of the shell (POSIX Shell Command Language, 2.2.2 "Single-Quotes").
@@ -524,6 +516,7 @@ mod tests {
             ("aws", "eu-central-1", "eu-central-1.console.aws.amazon.com", "amazonaws.com"),
             ("aws-us-gov", "us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com", "amazonaws.com"),
             ("aws-cn", "cn-north-1", "cn-north-1.console.amazonaws.cn", "amazonaws.com.cn"),
+            ("aws-eusc", "eusc-de-east-1", "eusc-de-east-1.console.amazonaws-eusc.eu", "amazonaws.eu"),
         ] {
             let setup = setup(&format!("arn:{partition}:iam::444455556666:role/x/annals"), "audit", None);
             let contains = |policy: &Policy, text: &str| assert!(policy.to_string().contains(text), "{policy}");

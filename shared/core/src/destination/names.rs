@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use super::partition::{PARTITIONS, Partition};
+
 /// The name of a general purpose bucket (Amazon S3, "General purpose bucket naming rules").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BucketName(String);
@@ -10,6 +12,26 @@ impl BucketName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Parses the name of a general purpose bucket that a customer can own: none that AWS reserves for access points, for
+    /// directory buckets or for its own use.
+    ///
+    /// # Errors
+    /// Returns the rule if `text` breaks it.
+    pub fn parse_new(text: &str) -> Result<Self, &'static str> {
+        const PREFIXES: [&str; 2] = ["xn--", "sthree-"];
+        const SUFFIXES: [&str; 5] = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"];
+        let name: Self = text.parse()?;
+        let is_reserved = PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+            || SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
+        if is_reserved {
+            return Err(
+                "must be a general purpose bucket: names that begin with xn-- or sthree-, or end with -s3alias, \
+                        --ol-s3, .mrap, --x-s3 or --table-s3, belong to access points and other kinds of buckets",
+            );
+        }
+        Ok(name)
     }
 }
 
@@ -51,7 +73,7 @@ impl RoleArn {
         &self.0
     }
 
-    /// Returns `aws`, `aws-cn` or `aws-us-gov`.
+    /// Returns the partition's name, such as `aws`.
     #[must_use]
     pub fn partition(&self) -> &str {
         self.0.split(':').nth(1).unwrap_or_default()
@@ -76,9 +98,10 @@ impl FromStr for RoleArn {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WRONG: &str = "must be the ARN of an IAM role, such as arn:aws:iam::123456789012:role/name";
         let parts: Vec<&str> = text.split(':').collect();
-        let ["arn", "aws" | "aws-cn" | "aws-us-gov", "iam", "", account, resource] = parts.as_slice() else {
+        let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else {
             return Err(WRONG);
         };
+        Partition::named(partition).ok_or(WRONG)?;
         let path = resource.strip_prefix("role/").ok_or(WRONG)?;
         let name = path.rsplit('/').next().unwrap_or_default();
         let fits = account.len() == 12
@@ -179,17 +202,32 @@ impl Region {
         &self.0
     }
 
-    /// Returns `aws`, `aws-cn` or `aws-us-gov`.
+    /// Returns the partition's name, such as `aws`.
     #[must_use]
     pub fn partition(&self) -> &'static str {
-        match self.0.split('-').collect::<Vec<_>>().as_slice() {
-            ["cn", ..] => "aws-cn",
-            ["us", "gov", ..] => "aws-us-gov",
-            _ => "aws",
+        Partition::of_region(&self.0).name
+    }
+
+    /// Returns the names of all regions that exist.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        PARTITIONS.iter().flat_map(|partition| partition.regions).copied().collect()
+    }
+
+    /// Parses the name of a region that exists.
+    ///
+    /// # Errors
+    /// Returns the rule if `text` is no region that a partition has.
+    pub fn parse_existing(text: &str) -> Result<Self, &'static str> {
+        if Self::names().contains(&text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("must be an AWS region that exists, such as eu-central-1")
         }
     }
 }
 
+/// Accepts what looks like a region, because AWS names regions in its answers that are newer than this program.
 impl FromStr for Region {
     type Err = &'static str;
 
@@ -197,7 +235,7 @@ impl FromStr for Region {
         let parts: Vec<&str> = text.split('-').collect();
         let fits = match parts.as_slice() {
             [area, middle @ .., number] => {
-                area.len() == 2
+                (2..=4).contains(&area.len())
                     && area.bytes().all(|b| b.is_ascii_lowercase())
                     && (1..=2).contains(&middle.len())
                     && middle.iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase()))
@@ -222,14 +260,28 @@ mod tests {
         for bad in ["ab", "Abc", "a_b", "-ab", "ab-", "a..b", "192.168.0.1", "s3://abc", &"a".repeat(64)] {
             assert!(bad.parse::<BucketName>().is_err(), "{bad}");
         }
-        for good in ["arn:aws:iam::123456789012:role/r", "arn:aws-cn:iam::123456789012:role/path/to/r@x"] {
+        for good in ["arn:aws-us-gov:iam::123456789012:role/r", "arn:aws-cn:iam::123456789012:role/path/to/r@x"] {
             assert!(good.parse::<RoleArn>().is_ok(), "{good}");
         }
-        for bad in ["", "arn:aws:iam::123456789012:user/r", "arn:aws:iam::123456789012:role/", "arn:aws:s3:::b"] {
+        assert_eq!("arn:aws-eusc:iam::123456789012:role/r".parse::<RoleArn>().unwrap().partition(), "aws-eusc");
+        for bad in [
+            "arn:aws-iso:iam::123456789012:role/r",
+            "",
+            "arn:aws:iam::123456789012:user/r",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:s3:::b",
+        ] {
             assert!(bad.parse::<RoleArn>().is_err(), "{bad}");
         }
-        for good in ["eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5"] {
-            assert!(good.parse::<Region>().is_ok(), "{good}");
+        for good in ["eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-5", "eusc-de-east-1"] {
+            assert_eq!(Region::parse_existing(good), good.parse(), "{good}");
+        }
+        for unknown in ["us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "xx-foo-1", "eu-mars-1", "us-east-9"] {
+            assert!(unknown.parse::<Region>().is_ok() && Region::parse_existing(unknown).is_err(), "{unknown}");
+        }
+        let alias = "point-0123456789-s3alias";
+        for reserved in [alias, "b--use1-az4--x-s3", "b--ol-s3", "xn--b", "b.mrap", "sthree-b", "b--table-s3"] {
+            assert!(reserved.parse::<BucketName>().is_ok() && BucketName::parse_new(reserved).is_err(), "{reserved}");
         }
         for bad in ["", "eu", "eu-1", "EU-central-1", "eu-central", "eu-central-1.evil.example"] {
             assert!(bad.parse::<Region>().is_err(), "{bad}");
@@ -239,6 +291,18 @@ mod tests {
         }
         for bad in ["/a", "a//b", "..", "a/../b", "a*", "a b", "ä"] {
             assert!(bad.parse::<KeyPrefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_region_is_in_its_partition() {
+        for partition in PARTITIONS {
+            assert!(partition.regions.contains(&partition.main_region));
+            assert!(partition.regions.is_sorted(), "{}", partition.name);
+            for region in partition.regions {
+                assert_eq!(Region::parse_existing(region).unwrap().partition(), partition.name);
+                assert!(region.parse::<Region>().is_ok(), "{region}");
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::sink::Target;
+use super::{Partition, sink::Target};
 
 /// A policy document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +118,8 @@ impl Policy {
     /// only.
     #[must_use]
     pub fn encrypt(partition: &str, key: &str) -> Self {
-        let suffix = if partition == "aws-cn" { ".cn" } else { "" };
-        let via = Values::One(format!("s3.*.amazonaws.com{suffix}"));
+        let suffix = Partition::named(partition).map_or("amazonaws.com", |partition| partition.dns_suffix);
+        let via = Values::One(format!("s3.*.{suffix}"));
         Statement::allow("kms:GenerateDataKey").on(key).provided(Condition::via(via)).into()
     }
 

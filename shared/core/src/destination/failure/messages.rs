@@ -5,7 +5,7 @@
 //! checks in the order in which they are worth making. It fits on one line, because the status is one line.
 
 use crate::destination::{
-    Region,
+    PARTITIONS, Region,
     advice::{Advice, Prose, SnippetKind, code, snippet},
     failure::{
         Contradiction, FailureCode,
@@ -126,7 +126,8 @@ impl Context<'_> {
                         )),
                         Prose::from(format!(
                             "The ARN is in the partition {partition}. A role can be assumed only from its own partition: \
-                             aws, aws-cn (China) or aws-us-gov (GovCloud). Save the destination with the right role."
+                             {}. Save the destination with the right role.",
+                            partitions()
                         )),
                     ],
                 ),
@@ -709,4 +710,13 @@ impl Context<'_> {
         let fits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         fits.then(|| account.to_owned())
     }
+}
+
+/// Returns the names of the partitions, with what people call them.
+fn partitions() -> String {
+    let names = PARTITIONS.map(|partition| match partition.name {
+        "aws" => partition.name.to_owned(),
+        name => format!("{name} ({})", partition.title),
+    });
+    names.join(", ").replace(", aws-us-gov", " or aws-us-gov")
 }
