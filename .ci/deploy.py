@@ -3,7 +3,8 @@
 Deploys the unchanged template.yaml, uses the stack (the test executable `deployed`), deploys it again without changes and with
 other parameters, deletes it, and imports the remaining tables into a new stack. Compares the roles with the calls that the
 functions made. Runs the commands of deploying.md, upgrading.md and operations.md as written, but with version 1 of the AWS CLI,
-the only one on PyPI; options that only version 2 has are removed.
+the only one on PyPI; options that only version 2 has are removed. Does what a person does: answers `sam deploy --guided` in a
+terminal, with the default of each question that has one, and changes parameters in samconfig.toml, which is restored at the end.
 
 Works around two differences between MiniStack and AWS. MiniStack ignores the OpenAPI body that SAM generates for an HTTP API, so
 this creates the routes of that body through API Gateway's API. MiniStack requires a permission sqs:SendMessageBatch, which does
@@ -14,8 +15,11 @@ import contextlib
 import hashlib
 import json
 import os
+import pty
 import re
 import secrets
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +35,8 @@ ACCOUNT, REGION, STACK = "000000000000", "us-east-1", "annals"
 CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
 TABLES = {"LogTable", "RegistryTable"}
 FUNCTIONS = ["ApiFunction", "ConsoleFunction", "TestConnectionFunction", "ShipperFunction"]
-SECONDS_PER_CALL = 300
+SECONDS_PER_CALL = 900  # the longest, `sam build` on a busy machine
+SAMCONFIG = Path("samconfig.toml")
 
 # Calls that Lambda itself makes with a function's role. MiniStack does not make them.
 MADE_BY_LAMBDA = {
@@ -47,7 +52,6 @@ TAG = {"Key": "Application", "Value": "annals"}
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d" # as in deploying.md
 # Blocks of commands that are not run, with the reason.
 NOT_RUN = {
-    ("deploying", "first"): "it asks questions; with the answers it does the same as `again`",
     ("upgrading", "release"): "the first command runs this script",
 }
 # The conditions of permissions that the deployed parameters meet.
@@ -109,20 +113,7 @@ while (($#)); do
 done
 exec {awscli}/aws --endpoint-url "$AWS_ENDPOINT_URL" "${{arguments[@]}}"
 """
-    # Adds the parameters that `sam deploy --guided` would have saved. Parameters on the command line replace all of them.
-    SAM = """#!/usr/bin/env bash
-case "$*" in
-  build | deploy*--parameter-overrides*) remembered=() ;;
-  *) read -ra remembered <<<"--parameter-overrides $REMEMBERED" ;;
-esac
-if [[ $1 == build ]]; then
-  remembered=(--parameter-overrides "Architecture=$ARCHITECTURE")
-  export PATH={build}:$PATH
-fi
-exec {sam}/sam "$@" "${{remembered[@]}}"
-"""
-
-    def __init__(self, folder, remembered):
+    def __init__(self, folder):
         self.texts = {name: Path(f"infra/docs/{name}.md").read_text(encoding="utf-8")
                       for name in ["deploying", "operations", "upgrading"]}
         self.blocks, self.folder = {}, Path(folder)
@@ -132,21 +123,20 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
                 check(key not in self.blocks, f"there are two blocks named {key}")
                 self.blocks[key] = block
         here = Path.cwd()
-        programs = {"awscli": here / ".venv-awscli/bin", "build": here / ".venv-build/bin", "sam": here / ".venv-sam/bin"}
-        for name, script in [("aws", self.AWS), ("sam", self.SAM)]:
-            program = self.folder / name
-            program.write_text(script.format(**programs), encoding="utf-8")
-            program.chmod(0o755)
-        remembered = " ".join(f"{name}={value}" for name, value in remembered.items())
-        self.environment = environment_of_clis() | {"REMEMBERED": remembered,
-                                                    "PATH": f"{self.folder}:{os.environ['PATH']}"}
+        aws = self.folder / "aws"
+        aws.write_text(self.AWS.format(awscli=here / ".venv-awscli/bin"), encoding="utf-8")
+        aws.chmod(0o755)
+        # cargo-lambda uses the zig of the first python on the PATH.
+        path = [self.folder, here / ".venv-build/bin", here / ".venv-sam/bin", os.environ["PATH"]]
+        self.environment = environment_of_clis() | {"PATH": ":".join(map(str, path))}
         self.left = set(self.blocks) - set(NOT_RUN)
         check(set(NOT_RUN) <= set(self.blocks), f"one of these blocks does not exist: {set(NOT_RUN)}")
 
     def run(self, script):
-        """Runs a script and answers its questions with yes. Returns its output."""
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=self.environment, text=True, input="y\n" * 9,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_PER_CALL)
+        """Runs a script, which must not ask anything. Returns its output."""
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=self.environment, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=SECONDS_PER_CALL)
         check(done.returncode == 0, f"{script}\n{done.stdout}")
         return done.stdout
 
@@ -154,6 +144,41 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
         """Runs blocks of a document in one shell."""
         self.left -= {(document, name) for name in names}
         return self.run(change("".join(self.blocks[document, name] for name in names)))
+
+    def converse(self, document, *names, answers, change=lambda script: script):
+        """Runs blocks of a document in a terminal. Answers each question as `answers` says, by its text, and otherwise with
+        Enter. Returns the output."""
+        self.left -= {(document, name) for name in names}
+        script = change("".join(self.blocks[document, name] for name in names))
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execvpe("bash", ["bash", "-euo", "pipefail", "-c", script], self.environment)
+        printed, answered, deadline = "", set(), time.monotonic() + SECONDS_PER_CALL
+        while True:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                sys.exit(f"deploy: no end after {SECONDS_PER_CALL} s:\n{printed}")
+            # A question is a line without an end, behind which nothing follows.
+            if not select.select([terminal], [], [], 0.5)[0]:
+                question = re.search(r"^\s*([^\n\[\]:]+?)(?: \[([^\n]*)\])?: $", printed.rsplit("\n", 1)[-1])
+                if question:
+                    text, default = question.groups()
+                    check(default is not None or text in answers, f"this question has no default: {text}\n{printed}")
+                    answered.add(text)
+                    os.write(terminal, (answers.get(text, "") + "\n").encode())
+                    printed += "\n"
+                continue
+            try:
+                read = os.read(terminal, 65536)
+            except OSError:  # how a terminal says that all programs in it have ended
+                read = b""
+            if not read:
+                break
+            printed += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", read.decode(errors="replace")).replace("\r", "")
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        check(status == 0, f"{script}\n{printed}")
+        check(set(answers) <= answered, f"never asked: {set(answers) - answered}\n{printed}")
+        return printed
 
     def spans(self, document):
         """The inline commands in a document's text."""
@@ -166,17 +191,28 @@ exec {sam}/sam "$@" "${{remembered[@]}}"
         return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
 
+def configure(parameters):
+    """Sets parameters in samconfig.toml, as a person does in an editor."""
+    text = SAMCONFIG.read_text(encoding="utf-8")
+    for name, value in parameters.items():
+        text, changed = re.subn(rf'(\b{name}=\\")[^"\\]*', lambda found, value=value: found[1] + str(value), text)
+        check(changed == 1, f"samconfig.toml contains {name} {changed} times:\n{text}")
+    SAMCONFIG.write_text(text, encoding="utf-8")
+
+
 class Deployment:
     """The stack in the state of the last `sam deploy`."""
 
-    def __init__(self, token, parameters):
-        self.token, self.parameters = token, parameters
+    def __init__(self, token):
+        self.token = token
+        self.answers = {"Parameter PlatformTokenSha256": hashlib.sha256(token.encode()).hexdigest(),
+                        "Parameter Architecture": os.environ["ARCHITECTURE"], "Deploy this changeset?": "y"}
         self.cloudformation = client("cloudformation")
 
     def deploy(self, **parameters):
-        """Deploys the output of `sam build` with samconfig.toml, without confirmation. Returns sam's output."""
-        overrides = [f'{name}="{value}"' for name, value in (self.parameters | parameters).items()]
-        printed = sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *overrides)
+        """Changes parameters in samconfig.toml and deploys the output of `sam build`. Returns sam's output."""
+        configure(parameters)
+        printed = sam("deploy", "--no-confirm-changeset")
         self.read()
         return printed
 
@@ -270,8 +306,12 @@ def check_rules():
 
 
 def check_domain(deployment, documents, zone):
-    """Checks that the commands of deploying.md set up a custom domain, and that it lists the outputs."""
-    documents.block("deploying", "domain", change=lambda script: script.replace("Z0123456789ABCDEFGHIJ", zone))
+    """Checks that the parameters in deploying.md set up a custom domain, and that it lists the outputs."""
+    values = re.search(r"^```text domain\n(.*?)^```$", documents.texts["deploying"], re.MULTILINE | re.DOTALL)[1]
+    values = dict(re.findall(r'(\w+)=\\"([^"\\]*)\\"', values))
+    check(set(values) == {"DomainName", "CertificateArn", "HostedZoneId"}, f"the parameters of a domain are {values}")
+    configure(values | {"HostedZoneId": zone})
+    documents.block("deploying", "again")
     deployment.read()
     gateway = client("apigatewayv2")
     check(deployment.outputs["ApiUrl"] == "https://audit.example.com", deployment.outputs)
@@ -458,14 +498,14 @@ def everything():
     }
 
 
-def take_over(documents, tables):
+def take_over(documents, tables, answers):
     """Creates a stack from existing tables with the commands of deploying.md."""
     def change(script):
         for name, table in tables.items():
             script = script.replace(f"annals-{name}-…", table)
         return script.replace("tables.yaml", f"{documents.folder}/tables.yaml")
 
-    documents.block("deploying", "take-over", change=change)
+    documents.converse("deploying", "take-over", answers=answers, change=change)
 
 
 def protection():
@@ -492,22 +532,29 @@ def record_calls():
 
 
 def main():
-    token = f"annals_platform_{secrets.token_hex(24)}"
-    remembered = {"PlatformTokenSha256": hashlib.sha256(token.encode()).hexdigest(),
-                  "Architecture": os.environ["ARCHITECTURE"]}
-    deployment = Deployment(token, remembered)
-    organisation = {"name": "Kept", "plan": "enterprise"}
-    with tempfile.TemporaryDirectory() as folder:
-        use(deployment, Documents(folder, remembered), organisation)
+    deployment = Deployment(f"annals_platform_{secrets.token_hex(24)}")
+    before = SAMCONFIG.read_text(encoding="utf-8")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            use(deployment, Documents(folder), {"name": "Kept", "plan": "enterprise"})
+    finally:
+        SAMCONFIG.write_text(before, encoding="utf-8")
 
 
 def use(deployment, documents, organisation):
-    with step("sam deploy"):
-        deployment.deploy()
+    with step("sam build and sam deploy --guided"):
+        # As deploying.md says for machines that are not arm64.
+        if os.environ["ARCHITECTURE"] != "arm64":
+            line = re.search(r'^```toml architecture\n.*?\n(.*)\n```$', documents.texts["deploying"], re.MULTILINE)[1]
+            SAMCONFIG.write_text(SAMCONFIG.read_text(encoding="utf-8").replace("beta_features", line + "\nbeta_features", 1),
+                                 encoding="utf-8")
+        printed = documents.converse("deploying", "first", answers=deployment.answers)
+        check("no authentication" not in printed, f"SAM asks about authentication:\n{printed}")
+        deployment.read()
         check(deployment.status == "CREATE_COMPLETE", deployment.status)
         check_permissions(deployment)
         check_tags(deployment)
-        check(protection() == {"true"}, "the tables have no deletion protection")
+        check(protection() == {"false"}, "deletion protection keeps a first deployment that fails from being rolled back")
         deployment.create_routes()
         print("   " + deployment.outputs["ApiUrl"])
 
@@ -544,14 +591,14 @@ def use(deployment, documents, organisation):
 
     with step("sam deploy, other parameters"):
         deployment.deploy(LogRetentionDays=7, TestObjectName="other.txt", DeliverySchedule="rate(5 minutes)",
-                          DeletionProtection="false")
+                          DeletionProtection="true")
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
         check(deployment.physical == before, "resources were replaced")
         group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
         check(group["logGroups"][0]["retentionInDays"] == 7, "the retention of logs did not change")
         rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
         check(rule["ScheduleExpression"] == "rate(5 minutes)", f"the schedule is {rule['ScheduleExpression']}")
-        check(protection() == {"false"}, "the tables still have deletion protection")
+        check(protection() == {"true"}, "the tables have no deletion protection")
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
 
     with step("a custom domain"):
@@ -559,6 +606,8 @@ def use(deployment, documents, organisation):
         zone = client("route53").create_hosted_zone(Name="example.com", CallerReference="once")["HostedZone"]["Id"]
         zone = zone.removeprefix("/hostedzone/")
         check_domain(deployment, documents, zone)
+        printed = documents.block("deploying", "again")
+        check("No changes to deploy" in printed, f"a deployment without changes changed the domain:\n{printed}")
         rule = client("events").describe_rule(Name=deployment.physical["ShipperFunctionPlan"])
         check(rule["ScheduleExpression"] == "rate(5 minutes)", "an omitted parameter lost its value")
         check({name: deployment.physical[name] for name in before} == before, "resources were replaced")
@@ -566,7 +615,7 @@ def use(deployment, documents, organisation):
     with step("an upgrade without the custom domain"):
         deployment.deploy(DomainName="", CertificateArn="", HostedZoneId="")
         check(deployment.physical == before, "resources of the custom domain remain")
-        documents.environment["REMEMBERED"] += " LogRetentionDays=14"
+        configure({"LogRetentionDays": 14})
         upgrade(deployment, documents)
         group = client("logs").describe_log_groups(logGroupNamePrefix=deployment.physical["ApiLogGroup"])
         check(group["logGroups"][0]["retentionInDays"] == 14, "the change set was not executed")
@@ -582,13 +631,15 @@ def use(deployment, documents, organisation):
         check(any("kept" in json.dumps(item, default=repr) for item in kept), "the tables are empty")
 
     with step("a new stack with the existing tables"):
-        take_over(documents, {name: before[name] for name in TABLES})
+        key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{before['SigningKey']}"
+        take_over(documents, {name: before[name] for name in TABLES}, deployment.answers | {"Parameter SigningKeyArn": key})
         deployment.read()
         deployment.create_routes()
         check(deployment.status == "UPDATE_COMPLETE", deployment.status)
         check(all(deployment.physical[name] == before[name] for name in TABLES), "it has other tables")
         check(table_names() == tables, f"there are additional tables: {table_names()}")
         check(protection() == {"true"}, "the tables have no deletion protection")
+        check("SigningKey" not in deployment.physical, "the new stack created another signing key")
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
         sam("delete", "--no-prompts")
         check(table_names() == tables, f"the new stack deleted tables: {table_names()}")
