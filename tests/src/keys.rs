@@ -243,6 +243,9 @@ struct Run {
     tally: Tally,
 }
 
+/// A request with its answer, if it came before the client lost patience.
+type Answered = (Request, Option<Result<Receipt, AppendError>>);
+
 impl Run {
     fn new(seed: u64, bug: Option<Bug>) -> Self {
         let entropy = SeededEntropy::new(seed);
@@ -356,7 +359,7 @@ impl Run {
     /// Sends requests, each to an instance after a pause. A client that loses patience disconnects; in half of the cases its
     /// instance goes on nevertheless.
     async fn send(&mut self, requests: Vec<(Request, usize, Duration, Duration)>) {
-        let mut all: Vec<BoxFuture<'_, (Request, Option<Result<Receipt, AppendError>>)>> = Vec::new();
+        let mut all: Vec<BoxFuture<'_, Answered>> = Vec::new();
         for (request, instance, pause, patience) in requests {
             let log = Arc::clone(&self.instances[instance]);
             let (clock, acme) = (Arc::clone(&self.clock), self.acme.clone());
