@@ -12,5 +12,5 @@ pub const DOCUMENT: &str = include_str!("../openapi.json");
 
 /// Returns the router of the API function.
 pub fn router(services: Services) -> Router {
-    with_fallbacks(endpoints::add(Router::new()), &services).with_state(services)
+    with_fallbacks(endpoints::add(Router::new())).with_state(services)
 }

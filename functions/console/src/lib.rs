@@ -60,8 +60,7 @@ impl Console {
 
 /// Returns all routes of the console, complete with their layers.
 pub fn router(console: Console) -> Router {
-    let services = console.services.clone();
-    with_request_log(protected(routes(), &console.embedding), &services).with_state(console)
+    with_request_log(protected(routes(), &console.embedding)).with_state(console)
 }
 
 /// Returns the routes alone, to be merged with others.

@@ -45,7 +45,6 @@ const AT_ONCE: usize = 10;
 #[derive(Debug)]
 pub struct Shipper {
     shipping: Shipping,
-    log: Arc<Log>,
 }
 
 /// Why an event failed.
@@ -91,20 +90,21 @@ impl Shipper {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let log = Arc::new(Log::new(
+        let log = Log::new(
             Arc::clone(&store) as Arc<dyn LogStore>,
             Arc::clone(&clock),
             Arc::clone(&entropy),
             AppendPolicy::default(),
-        ));
-        let shipping = Shipping::new(Arc::clone(&log), store, queue, sink, clock, entropy, ShipPolicy::default());
-        Self { shipping, log }
+        );
+        let log = Arc::new(log.with_meter(Arc::new(metrics::WorkMeter)));
+        let shipping = Shipping::new(log, store, queue, sink, clock, entropy, ShipPolicy::default());
+        Self { shipping }
     }
 
     /// Signs checkpoints. Without it, the deployment signs none.
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
-        Self { shipping: self.shipping.with_signing(signing), ..self }
+        Self { shipping: self.shipping.with_signing(signing) }
     }
 
     /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL` and, to sign checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from
@@ -187,11 +187,14 @@ impl Shipper {
     async fn ship_one(&self, message: SqsMessage) -> Shipped {
         let message_id = message.message_id.unwrap_or_default();
         let order: Option<ShipOrder> = message.body.and_then(|body| serde_json::from_str(&body).ok());
-        let result = match &order {
-            Some(order) => self.shipping.ship(order).await,
-            None => Err(ShipError::BadOrder),
+        let shipping = async {
+            match &order {
+                Some(order) => self.shipping.ship(order).await,
+                None => Err(ShipError::BadOrder),
+            }
         };
-        metrics::emit(&units::Shipment::of(order.as_ref(), &result, self.log.take_appended()));
+        let (result, appended) = metrics::counted(shipping).await;
+        metrics::emit(&units::Shipment::of(order.as_ref(), &result, appended));
         Shipped { message_id, order, result }
     }
 }

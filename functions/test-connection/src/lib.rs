@@ -81,8 +81,7 @@ impl TestConnectionState {
 
 /// Returns the router of the function.
 pub fn router(state: TestConnectionState) -> Router {
-    let services = state.services.clone();
-    with_fallbacks(routes(&state.embedding), &services).with_state(state)
+    with_fallbacks(routes(&state.embedding)).with_state(state)
 }
 
 /// Returns the function's routes without fallbacks, to be merged with those of other functions.

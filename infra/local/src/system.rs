@@ -139,12 +139,9 @@ impl System {
         let address = listener.local_addr()?;
         let router = annals_api::router(api.clone())
             .merge(
-                with_request_log(protected(annals_console::routes(), &console.embedding), &api)
-                    .with_state(console.clone()),
+                with_request_log(protected(annals_console::routes(), &console.embedding)).with_state(console.clone()),
             )
-            .merge(
-                with_request_log(annals_test_connection::routes(&console.embedding), &api).with_state(test_connection),
-            )
+            .merge(with_request_log(annals_test_connection::routes(&console.embedding)).with_state(test_connection))
             .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&triggers)));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {

@@ -8,6 +8,7 @@
 //! Lines are written at once, because Lambda freezes a process between invocations.
 
 use std::{
+    cell::Cell,
     io::Write as _,
     sync::{
         OnceLock,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use annals_core::{
-    log::Appended,
+    log::{AppendMeter, Appended},
     time::{Clock as _, Timestamp},
 };
 use serde::Serialize;
@@ -181,6 +182,34 @@ static WARM: AtomicBool = AtomicBool::new(false);
 
 tokio::task_local! {
     static INVOCATION: String;
+    static APPENDED: Cell<Appended>;
+}
+
+/// Adds the measures of appends to those of the unit of work in whose task they are made.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WorkMeter;
+
+impl AppendMeter for WorkMeter {
+    fn add(&self, appended: Appended) {
+        // An error means that the append belongs to no unit of work.
+        let _ = APPENDED.try_with(|sum| {
+            let Appended { events, bytes, retries } = sum.get();
+            sum.set(Appended {
+                events: events + appended.events,
+                bytes: bytes + appended.bytes,
+                retries: retries + appended.retries,
+            });
+        });
+    }
+}
+
+/// Does a unit of work, and returns what it appended to logs with a [`WorkMeter`]. Other units may run at the same time.
+pub async fn counted<T>(work: impl Future<Output = T>) -> (T, Appended) {
+    let work = async {
+        let result = work.await;
+        (result, APPENDED.with(Cell::get))
+    };
+    APPENDED.scope(Cell::default(), work).await
 }
 
 /// Makes [`emit`] write to standard output, with the function's name from Lambda's environment.
@@ -313,6 +342,19 @@ mod tests {
             line(&unit, "f", Timestamp::EPOCH),
             r#"{"FunctionName":"f","error":"no","level":"ERROR","message":"not done"}"#
         );
+    }
+
+    #[tokio::test]
+    async fn units_of_work_at_the_same_time_count_only_their_own_appends() {
+        let unit = async |events: u64| {
+            WorkMeter.add(Appended { events, bytes: 10 * events, retries: 0 });
+            tokio::task::yield_now().await;
+            WorkMeter.add(Appended { events: 0, bytes: 0, retries: events });
+        };
+        let (one, two) = futures_util::future::join(counted(unit(1)), counted(unit(2))).await;
+        WorkMeter.add(Appended { events: 7, bytes: 7, retries: 7 });
+        assert_eq!(one.1, Appended { events: 1, bytes: 10, retries: 1 });
+        assert_eq!(two.1, Appended { events: 2, bytes: 20, retries: 2 });
     }
 
     #[test]

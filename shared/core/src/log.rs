@@ -20,10 +20,8 @@ pub mod store;
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -47,33 +45,30 @@ pub struct Log {
     entropy: Arc<dyn Entropy>,
     policy: AppendPolicy,
     committers: Mutex<HashMap<OrganisationId, Arc<Committer>>>,
-    tally: Tally,
+    meter: Arc<dyn AppendMeter>,
 }
 
-/// What this process appended.
+/// What an append recorded, or several together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Appended {
     /// Includes Annals' own events.
     pub events: u64,
     /// Size of the events, with one newline each.
     pub bytes: u64,
-    /// The number of retries: all attempts of each append except its first.
+    /// The number of retries: all attempts except the first. Requests that are written together share attempts, which count
+    /// for the request whose task makes them.
     pub retries: u64,
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    events: AtomicU64,
-    bytes: AtomicU64,
-    retries: AtomicU64,
+/// The port to the measures of appends.
+pub trait AppendMeter: fmt::Debug + Send + Sync {
+    /// Adds to the measures. Called by the task of the request that appended, so that they can be told apart by request.
+    fn add(&self, appended: Appended);
 }
 
-impl Tally {
-    fn add(&self, appended: Appended) {
-        self.events.fetch_add(appended.events, Ordering::Relaxed);
-        self.bytes.fetch_add(appended.bytes, Ordering::Relaxed);
-        self.retries.fetch_add(appended.retries, Ordering::Relaxed);
-    }
+/// Measures nothing.
+impl AppendMeter for () {
+    fn add(&self, _: Appended) {}
 }
 
 impl Log {
@@ -84,7 +79,12 @@ impl Log {
         entropy: Arc<dyn Entropy>,
         policy: AppendPolicy,
     ) -> Self {
-        Self { store, clock, entropy, policy, committers: Mutex::default(), tally: Tally::default() }
+        Self { store, clock, entropy, policy, committers: Mutex::default(), meter: Arc::new(()) }
+    }
+
+    #[must_use]
+    pub fn with_meter(self, meter: Arc<dyn AppendMeter>) -> Self {
+        Self { meter, ..self }
     }
 
     /// Returns the tail, strongly consistent; [`Tail::ORIGIN`] if nothing was recorded yet.
@@ -115,17 +115,6 @@ impl Log {
             self.store.advance_anchor(organisation, &tail).await?;
         }
         Ok(tail)
-    }
-
-    /// Returns what was appended since the last call. If requests run concurrently, one of them may get the counts of
-    /// the others too. The sums are correct.
-    #[must_use]
-    pub fn take_appended(&self) -> Appended {
-        Appended {
-            events: self.tally.events.swap(0, Ordering::Relaxed),
-            bytes: self.tally.bytes.swap(0, Ordering::Relaxed),
-            retries: self.tally.retries.swap(0, Ordering::Relaxed),
-        }
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {

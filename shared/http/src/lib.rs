@@ -31,6 +31,7 @@ use std::sync::Arc;
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
     kms,
+    metrics::WorkMeter,
     settings::{self, SettingError},
     system::{SystemClock, SystemEntropy},
 };
@@ -75,12 +76,13 @@ impl Services {
         platform: TokenHash,
         service: ServiceSettings,
     ) -> Self {
-        let log = Arc::new(Log::new(
+        let log = Log::new(
             Arc::clone(&store) as Arc<dyn LogStore>,
             Arc::clone(&clock),
             Arc::clone(&entropy),
             AppendPolicy::default(),
-        ));
+        );
+        let log = Arc::new(log.with_meter(Arc::new(WorkMeter)));
         let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
             .with_default_retention(service.default_retention);
         Self {
@@ -140,14 +142,14 @@ impl Services {
 }
 
 /// Adds to `router` the problems for unknown paths and unsupported methods, and a log line for each request.
-pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
+pub fn with_fallbacks<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     let router = router
         .fallback(async || Problem::no_such_route())
         .method_not_allowed_fallback(async || Problem::method_not_allowed());
-    with_request_log(router, services)
+    with_request_log(router)
 }
 
 /// Adds to `router` a log line for each request.
-pub fn with_request_log<S: Clone + Send + Sync + 'static>(router: Router<S>, services: &Services) -> Router<S> {
-    router.layer(axum::middleware::from_fn_with_state(Arc::clone(&services.log), request_log::log_request))
+pub fn with_request_log<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router.layer(axum::middleware::from_fn(request_log::log_request))
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
-use annals_core::{caller::Caller, log::Log, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
+use annals_core::{caller::Caller, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
 use axum::{
-    extract::{ConnectInfo, MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request},
     middleware::Next,
     response::Response,
 };
@@ -145,7 +145,7 @@ impl UnitOfWork for Line<'_> {
 /// Answers a request, writes its log line, and adds its id to a problem. The id is API Gateway's, which also sends it
 /// in the header `apigw-requestid` of every response. API Gateway creates the id before it reads the request, so the id
 /// reveals nothing.
-pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let request_id = request_id(request.extensions());
@@ -154,7 +154,7 @@ pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Reques
     let fields = LogFields::default();
     request.extensions_mut().insert(fields.clone());
     let started = Instant::now();
-    let mut response = next.run(request).await;
+    let (mut response, appended) = metrics::counted(next.run(request)).await;
     let problem = response.extensions_mut().remove::<ProblemSummary>();
     let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM);
     if let Some((problem, id)) = problem.as_ref().zip(request_id.as_deref()).filter(|_| is_problem) {
@@ -177,7 +177,7 @@ pub(crate) async fn log_request(State(log): State<Arc<Log>>, mut request: Reques
         error: problem.and_then(|problem| problem.cause),
         requests: 1,
         status_class: status_class(response.status()),
-        appends: Appends::of(log.take_appended()),
+        appends: Appends::of(appended),
         page: fields.page,
         test: fields.test,
     });

@@ -309,8 +309,9 @@ impl Log {
     ) -> Answer {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
+        let (events, bytes) = (bodies.len(), bodies.iter().map(|body| body.event_bytes() + 1).sum());
         committer.queue().push_back(Pending {
-            bytes: bodies.iter().map(|body| body.event_bytes() + 1).sum(),
+            bytes,
             bodies,
             organisation: organisation.clone(),
             claim,
@@ -318,10 +319,10 @@ impl Log {
             deadline,
             answer: sender,
         });
-        loop {
+        let answer = loop {
             let mut turn = committer.turn.lock().await;
             if let Some(answer) = received(&mut receiver) {
-                return answer;
+                break answer;
             }
             if turn.group.is_none() {
                 let requests = take_group(&mut committer.queue());
@@ -330,9 +331,13 @@ impl Log {
             self.write(&organisation.id, &committer, &mut turn).await;
             drop(turn);
             if let Some(answer) = received(&mut receiver) {
-                return answer;
+                break answer;
             }
+        };
+        if matches!(&answer, Ok(receipt) if receipt.outcome != Outcome::Replayed) {
+            self.meter.add(Appended { events: events as u64, bytes: bytes as u64, retries: 0 });
         }
+        answer
     }
 
     /// Encodes the bodies of a new group. This happens once, because only a segment's header depends on the tail.
@@ -368,7 +373,7 @@ impl Log {
                 return;
             }
             if group.attempts > 0 {
-                self.tally.add(Appended { retries: 1, ..Appended::default() });
+                self.meter.add(Appended { retries: 1, ..Appended::default() });
             }
             group.attempts += 1;
             match self.attempt(organisation, committer, group, seen).await {
@@ -495,11 +500,6 @@ impl Log {
         // After several attempts, other writers are probably active, so the next append reads the tail from the store.
         let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
         committer.set_own_tail(tail.map(|tail| (tail, now)));
-        self.tally.add(Appended {
-            events: requests.iter().map(|request| request.bodies.len() as u64).sum(),
-            bytes: requests.iter().map(|request| request.bytes as u64).sum(),
-            retries: 0,
-        });
         let mut before = placed.after.event_id(organisation);
         let mut first = 0;
         for request in requests {

@@ -228,7 +228,6 @@ struct Days {
     signer: Arc<MemorySigner>,
     shipping: Shipping,
     administration: Administration,
-    log: Arc<Log>,
     api: Router,
     destinations: Vec<Destination>,
     metrics: Metrics,
@@ -258,9 +257,10 @@ impl Days {
         let clock = world.clock.clone();
         let signer = MemorySigner::new();
         let entropy = SeededEntropy::new(7);
-        let log = Arc::new(Log::new(to_shipper.clone(), clock.clone(), entropy.fork(), AppendPolicy::default()));
+        let log = Log::new(to_shipper.clone(), clock.clone(), entropy.fork(), AppendPolicy::default());
+        let log = Arc::new(log.with_meter(Arc::new(metrics::WorkMeter)));
         let shipping = Shipping::new(
-            Arc::clone(&log),
+            log,
             to_shipper.clone(),
             to_shipper.clone(),
             to_shipper.clone(),
@@ -282,7 +282,6 @@ impl Days {
             signer,
             shipping,
             administration,
-            log,
             api,
             destinations: Vec::new(),
             metrics: Metrics::default(),
@@ -356,8 +355,8 @@ impl Days {
                 return;
             }
             for message in messages {
-                let result = self.shipping.ship(&message.order).await;
-                let unit = units::Shipment::of(Some(&message.order), &result, self.log.take_appended());
+                let (result, appended) = metrics::counted(self.shipping.ship(&message.order)).await;
+                let unit = units::Shipment::of(Some(&message.order), &result, appended);
                 self.tell(&unit);
                 if result.is_ok() {
                     self.world.queue.delete(message.number);
