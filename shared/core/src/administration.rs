@@ -14,12 +14,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::{
-    admission::known_tokens::KnownTokens,
+    admission::KnownTokens,
     caller::Caller,
     change::{Change, Conflict},
     entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
     fault::Fault,
+    known::Known,
     log::{
         Log,
         append::AppendError,
@@ -84,13 +85,22 @@ pub struct Administration {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     known: Arc<KnownTokens>,
+    known_organisations: Arc<Known<OrganisationId, Organisation>>,
     default_retention: RetentionDays,
 }
 
 impl Administration {
     #[must_use]
     pub fn new(log: Arc<Log>, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { log, registry, clock, entropy, known: Arc::default(), default_retention: RetentionDays::DEFAULT }
+        Self {
+            log,
+            registry,
+            clock,
+            entropy,
+            known: Arc::default(),
+            known_organisations: Arc::default(),
+            default_retention: RetentionDays::DEFAULT,
+        }
     }
 
     /// Sets the retention of new organisations that do not choose one.
@@ -107,6 +117,21 @@ impl Administration {
         }
         let organisation = self.registry.organisation(id, Consistency::Strong).await?;
         organisation.ok_or(AdministrationError::NotFound)
+    }
+
+    /// Returns the organisation as it is now or was less than [`KNOWN_FOR`](crate::known::KNOWN_FOR) ago. Recording an event
+    /// needs its name and its retention, and waits for nothing else if the caller is known, too.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`organisation`](Self::organisation).
+    pub async fn recent_organisation(&self, id: &OrganisationId) -> Result<Organisation, AdministrationError> {
+        let begun = self.clock.now();
+        if let Some(organisation) = self.known_organisations.get(id, begun) {
+            return Ok(organisation);
+        }
+        let organisation = self.organisation(id).await?;
+        self.known_organisations.insert(id.clone(), organisation.clone(), begun);
+        Ok(organisation)
     }
 
     /// Returns at most `limit` organisations whose ids follow `after`, in the order of their ids.
@@ -160,6 +185,7 @@ impl Administration {
             payload: None,
         };
         self.record(&after, event, actor, Change::UpdateOrganisation(after.clone())).await?;
+        self.known_organisations.forget(|known| known.id == after.id);
         self.apply_plan(&after, actor).await?;
         Ok(Put::Updated(after))
     }

@@ -6,10 +6,8 @@
 //! every revocation that was confirmed before it began. This costs one read unit for each token, process and half
 //! second of use. Failed authentications are not cached.
 //!
-//! - [`known_tokens`]: a cache of tokens
 //! - [`rate_limiter`]: token buckets, in the networking sense
 
-pub mod known_tokens;
 pub mod rate_limiter;
 
 use std::{
@@ -25,6 +23,7 @@ use futures_util::future::{Either, select};
 
 use crate::{
     caller::Caller,
+    known::Known,
     log::store::{Consistency, StoreError},
     portal::Session,
     registry::Registry,
@@ -32,10 +31,12 @@ use crate::{
     token::{Token, TokenHash, TokenText},
 };
 
-use known_tokens::KnownTokens;
 use rate_limiter::{Bucket, RateLimiter, RateLimits};
 
-pub use known_tokens::KNOWN_FOR;
+pub use crate::known::KNOWN_FOR;
+
+/// The tokens that a process knows, which are neither texts nor failed authentications.
+pub(crate) type KnownTokens = Known<TokenHash, Token>;
 
 /// The precision of a token's last use: it is saved again when the saved time is this old.
 pub const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
@@ -160,7 +161,7 @@ impl Admission {
             let _ = self.limiter.spend(stranger, 1, now);
             return Err(AdmissionError::Unknown);
         };
-        self.known.insert(&token, begun);
+        self.known.insert(token.hash, token.clone(), begun);
         self.note_use(&token, now).await;
         Ok(Caller::Token(token))
     }

@@ -22,6 +22,7 @@ pub mod id;
 pub mod input;
 pub mod invisible;
 pub mod json;
+pub mod known;
 pub mod line;
 pub mod log;
 pub mod organisation;

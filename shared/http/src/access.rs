@@ -118,9 +118,25 @@ macro_rules! role_access {
     };
 }
 
+/// The platform, and the organisation's producers, who record events.
+#[derive(Debug)]
+pub struct Producers;
+
+impl Access for Producers {
+    type Call = Call<Organisation>;
+    const CALLERS: Callers = Callers::Roles(PRODUCERS);
+    const NEEDS_ORGANISATION: bool = true;
+
+    async fn admit<S>(request: Request, state: &S) -> Result<Call<Organisation>, Problem>
+    where
+        S: Send + Sync,
+        Services: FromRef<S>,
+    {
+        Call::authenticate(request, Services::from_ref(state)).await?.authorise_recording().await
+    }
+}
+
 role_access! {
-    /// The platform, and the organisation's producers.
-    Producers = PRODUCERS;
     /// The platform, and the organisation's auditors and administrators.
     Readers = READERS;
     /// The platform, and the organisation's administrators.

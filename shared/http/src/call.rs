@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Services,
+    access::PRODUCERS,
     problem::Problem,
     request_log::{LogFields, address, request_id},
 };
@@ -90,8 +91,23 @@ impl Call {
     /// caller's. The platform may do what any role may.
     pub async fn authorise(self, roles: &[Role]) -> Result<Call<Organisation>, Problem> {
         let organisation = self.organisation_for(roles).await?;
+        Ok(self.with(organisation))
+    }
+
+    /// Does the same for a call that records events. The organisation may be half a second old.
+    ///
+    /// # Errors
+    /// Returns the same problems as [`authorise`](Self::authorise).
+    pub async fn authorise_recording(self) -> Result<Call<Organisation>, Problem> {
+        let id = self.organisation_id_for(PRODUCERS)?;
+        let organisation = self.services.administration.recent_organisation(&id).await?;
+        self.log_fields().organisation(&organisation.id);
+        Ok(self.with(organisation))
+    }
+
+    fn with(self, organisation: Organisation) -> Call<Organisation> {
         let Self { services, caller, body, parts, path, .. } = self;
-        Ok(Call { services, caller, organisation, body, parts, path })
+        Call { services, caller, organisation, body, parts, path }
     }
 
     /// Does the same checks as [`authorise`](Self::authorise), and returns only the organisation.
@@ -99,8 +115,15 @@ impl Call {
     /// # Errors
     /// Returns the same problems as [`authorise`](Self::authorise).
     pub async fn organisation_for(&self, roles: &[Role]) -> Result<Organisation, Problem> {
+        let id = self.organisation_id_for(roles)?;
+        let organisation = self.services.administration.organisation(&id).await?;
+        self.log_fields().organisation(&organisation.id);
+        Ok(organisation)
+    }
+
+    fn organisation_id_for(&self, roles: &[Role]) -> Result<OrganisationId, Problem> {
         let named = self.parameter("organisation");
-        let id = match (&self.caller, named) {
+        Ok(match (&self.caller, named) {
             (Caller::Platform, None) => return Err(Problem::organisation_required()),
             (Caller::Platform, Some(named)) => named.parse().map_err(|_| Problem::not_found())?,
             (Caller::Token(token), Some(named)) if token.organisation.as_str() != named => {
@@ -115,10 +138,7 @@ impl Call {
             }
             (Caller::Session(session), _) if roles.contains(&session.role) => session.organisation.clone(),
             (Caller::Session(_), _) => return Err(Problem::not_found()),
-        };
-        let organisation = self.services.administration.organisation(&id).await?;
-        self.log_fields().organisation(&organisation.id);
-        Ok(organisation)
+        })
     }
 
     /// Returns the organisation's id in the path of a call that may create the organisation.

@@ -33,16 +33,25 @@ use crate::fixture::event;
 /// An instance of the API.
 struct Instance {
     api: Services,
+    store: Arc<MemoryStore>,
     clock: Arc<VirtualClock>,
 }
 
 impl Instance {
     fn start(limits: RateLimits) -> Self {
+        Self::on(Arc::new(MemoryStore::new()), VirtualClock::new(sample::START), limits)
+    }
+
+    /// Another instance on the same store.
+    fn another(&self) -> Self {
+        Self::on(self.store.clone(), self.clock.clone(), RateLimits::NONE)
+    }
+
+    fn on(store: Arc<MemoryStore>, clock: Arc<VirtualClock>, limits: RateLimits) -> Self {
         let service = sample::service();
-        let (store, clock) = (Arc::new(MemoryStore::new()), VirtualClock::new(sample::START));
         let platform = TokenHash::of(PLATFORM_TOKEN);
-        let api = Services::new(store, clock.clone(), Arc::new(SystemEntropy), platform, service);
-        Self { api: api.with_rate_limits(limits), clock }
+        let api = Services::new(store.clone(), clock.clone(), Arc::new(SystemEntropy), platform, service);
+        Self { api: api.with_rate_limits(limits), store, clock }
     }
 
     async fn organisation(&self, id: &str) -> Organisation {
@@ -187,4 +196,27 @@ fn the_documents_numbers_are_the_codes() {
         assert!(DOCUMENT.contains(text), "{text}");
     }
     assert_eq!((MAX_OVERLAP.as_secs(), MAX_BODY_BYTES), (604_800, 64 << 10));
+}
+
+#[tokio::test]
+async fn events_have_an_organisations_new_name_after_half_a_second_at_the_latest() {
+    let one = Instance::start(RateLimits::NONE);
+    let acme = one.organisation("acme").await;
+    let producer = one.token(&acme, Role::Producer).await;
+    let other = one.another();
+    let name = async |instance: &Instance| {
+        assert_eq!(instance.post(&producer, 1).await.status(), 201);
+        let tail = instance.api.log.tail(&acme.id).await.unwrap();
+        let line = instance.api.log.event(&acme, tail.event_id(&acme.id).unwrap()).await.unwrap();
+        let line: Value = serde_json::from_str(&line.text).unwrap();
+        line["organisation"]["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((name(&one).await, name(&other).await), ("Acme".to_owned(), "Acme".to_owned()));
+    let input = OrganisationInput::parse(br#"{"name":"Acme Ltd"}"#).unwrap();
+    one.api.administration.put_organisation(&acme.id, input, &platform()).await.unwrap();
+    assert_eq!(name(&one).await, "Acme Ltd", "at once in the process that changed it");
+    one.clock.advance(KNOWN_FOR - Duration::from_millis(1));
+    assert_eq!(name(&other).await, "Acme");
+    one.clock.advance(Duration::from_millis(1));
+    assert_eq!(name(&other).await, "Acme Ltd");
 }

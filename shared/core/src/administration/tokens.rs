@@ -108,7 +108,7 @@ impl Administration {
         };
         let end = Replaced { id: before.id.clone(), replaced_by: before.replaced_by, expires_at };
         self.add(organisation, &token, Some(end), event, actor, now).await?;
-        self.known.forget(&replaced.id);
+        self.known.forget(|token| token.id == replaced.id);
         Ok(Rotation { token, text, replaced })
     }
 
@@ -152,7 +152,7 @@ impl Administration {
         let change = Change::RevokeToken(organisation.id.clone(), id.clone());
         let result = self.record(organisation, event, actor, change).await;
         // Forget it even after an error, because the token may have been revoked.
-        self.known.forget(id);
+        self.known.forget(|token| token.id == *id);
         result
     }
 
