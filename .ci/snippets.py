@@ -463,7 +463,7 @@ def the_table_of_responses_and_the_limits_are_true(scene):
         ("65 levels", 400, "invalid_input", scene.post(deep(65))),
         ("a name of 1,024 characters", 201, None, scene.post(name(1024))),
         ("a name of 1,025 characters", 400, "invalid_input", scene.post(name(1025))),
-        ("5 MiB and a byte", 413, "body_too_large", scene.post(" " * (5 * 1024 * 1024 + 1))),
+        ("4 MiB and a byte", 413, "body_too_large", scene.post(" " * (4 * 1024 * 1024 + 1))),
         ("an unknown token", 401, "unauthorized", scene.post(batch(1), token="annals_none")),
         ("an auditor's token", 403, "forbidden", scene.post(batch(1), token=scene.auditor)),
         ("a key", 201, None, scene.post(batch(1), Idempotency_Key=key)),

@@ -1,5 +1,5 @@
 //! API Gateway's HTTP API: makes an event of a request, and an HTTP answer of a function's answer (AWS, "Create AWS
-//! Lambda proxy integrations for HTTP APIs", payload format 2.0).
+//! Lambda proxy integrations for HTTP APIs", payload format 2.0). It refuses what is larger than it or Lambda accepts.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,13 @@ pub const SOURCE_IP: &str = "203.0.113.7";
 /// The id of every request.
 pub const REQUEST_ID: &str = "JKJaXmPLvHcESHA=";
 
+/// The most bytes of a request's body (Amazon API Gateway, "Quotas for configuring and running an HTTP API": 10 MB).
+const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// The most bytes of an event (AWS Lambda, "Lambda quotas": 6 MB; beyond, Lambda's error says 6291456 bytes).
+pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+/// The most bytes of a function's answer (AWS Lambda, "Lambda quotas": 6 MB; Lambda's error says 6291556 bytes).
+const MAX_ANSWER_BYTES: usize = MAX_EVENT_BYTES + 100;
+
 /// A request to be made.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -22,6 +29,15 @@ pub struct Request {
     headers: BTreeMap<String, String>,
     body: Option<(Vec<u8>, Encoding)>,
     stage: Option<String>,
+}
+
+impl Encoding {
+    /// The encoding of a body of this media type.
+    #[must_use]
+    pub fn of(media_type: &str) -> Self {
+        let is_text = media_type.starts_with("text/") || media_type.starts_with("application/json");
+        if is_text { Self::Text } else { Self::Base64 }
+    }
 }
 
 /// How the event carries the body.
@@ -89,6 +105,25 @@ impl Request {
         self.body("application/json", body.to_string(), Encoding::Text)
     }
 
+    /// The event for the function, if API Gateway and Lambda accept the request.
+    ///
+    /// # Errors
+    /// Returns the answer of API Gateway, which is not the function's.
+    pub fn accepted(&self) -> Result<Value, Answer> {
+        let refused = |media_type: &str, body: &str| {
+            let headers = [("content-type".to_owned(), media_type.to_owned())].into();
+            Err(Answer { status: 413, headers, body: body.to_owned() })
+        };
+        if self.body.as_ref().is_some_and(|(body, _)| body.len() > MAX_BODY_BYTES) {
+            return refused("text; charset=utf-8", "HTTP content length exceeded 10485760 bytes.");
+        }
+        let event = self.event();
+        if event.to_string().len() > MAX_EVENT_BYTES {
+            return refused("application/json", r#"{"message": "Request Too Long"}"#);
+        }
+        Ok(event)
+    }
+
     /// The event for the function.
     #[must_use]
     pub fn event(&self) -> Value {
@@ -154,6 +189,8 @@ impl Answer {
     /// The HTTP answer that API Gateway makes of a function's answer.
     #[must_use]
     pub fn of(answer: &Value) -> Self {
+        let size = answer.to_string().len();
+        assert!(size <= MAX_ANSWER_BYTES, "Lambda does not pass on an answer of {size} bytes");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let body = match (answer["isBase64Encoded"].as_bool(), text(&answer["body"])) {
             (Some(true), body) => String::from_utf8(STANDARD.decode(body).unwrap()).unwrap(),

@@ -21,8 +21,8 @@ use crate::{
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// The maximum number of events in a request.
 pub const MAX_EVENTS: usize = 1000;
-/// The maximum size of a request.
-pub const MAX_REQUEST_BYTES: usize = 5 * 1024 * 1024;
+/// The maximum size of a request. API Gateway passes it on in Base64, and Lambda accepts 6 MB of that.
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// The maximum length of a name, an id or a type, in characters.
 pub const MAX_NAME_CHARS: usize = 1024;
 

@@ -4,6 +4,8 @@
 //! Architecture invariant: a router never calls [`Endpoint::documentation`], so functions neither build nor link
 //! descriptions.
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     extract::{FromRef, Request, State},
@@ -168,7 +170,7 @@ pub(crate) struct Success {
 pub struct Documentation {
     pub(crate) tag: Tag,
     pub(crate) summary: &'static str,
-    pub(crate) description: &'static str,
+    pub(crate) description: Cow<'static, str>,
     /// Where the parameters are (`query` or `header`), and an object whose members are the parameters.
     pub(crate) parameters: Vec<(&'static str, SchemaOf)>,
     /// The request's body by media type.
@@ -185,7 +187,7 @@ impl Documentation {
         Self {
             tag,
             summary,
-            description: "",
+            description: Cow::Borrowed(""),
             parameters: Vec::new(),
             request: Vec::new(),
             is_request_required: true,
@@ -196,8 +198,8 @@ impl Documentation {
     }
 
     #[must_use]
-    pub fn description(mut self, description: &'static str) -> Self {
-        self.description = description;
+    pub fn description(mut self, description: impl Into<Cow<'static, str>>) -> Self {
+        self.description = description.into();
         self
     }
 

@@ -7,6 +7,7 @@ use annals_aws::{
     settings::{self, SettingError},
     telemetry,
 };
+use annals_core::event::MAX_REQUEST_BYTES;
 use aws_config::SdkConfig;
 use axum::Router;
 use http::{Request, Uri, uri::PathAndQuery};
@@ -17,6 +18,20 @@ use crate::{
     call::BasePath,
     endpoint::{Endpoint, Endpoints, Scope, below_organisation},
 };
+
+/// The most bytes of an event that Lambda accepts (AWS Lambda, "Lambda quotas": 6 MB). API Gateway refuses a request whose
+/// event is larger, with a 413 that is not ours.
+const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+/// The bytes of an event besides the body. Path and headers have at most 10 KB (Amazon API Gateway, "Quotas for configuring and
+/// running an HTTP API"); the event has some of them twice, and escapes characters.
+const RESERVED_BYTES: usize = 64 * 1024;
+/// Up to this size a body of `application/json` always passes API Gateway, which passes it on as a text in JSON: each quote,
+/// backslash and line break in it becomes two characters. A larger body passes if it has fewer of them.
+pub const MAX_JSON_BYTES: usize = 3_000_000;
+
+const _: () = assert!(2 * MAX_JSON_BYTES + RESERVED_BYTES <= MAX_EVENT_BYTES);
+// API Gateway passes on every other media type in Base64.
+const _: () = assert!(MAX_REQUEST_BYTES.div_ceil(3) * 4 + RESERVED_BYTES <= MAX_EVENT_BYTES);
 
 /// Runs a function behind API Gateway until Lambda ends it. `read` reads the environment, `router` answers the requests
 /// for `paths`. The store's connection is made before the first request.

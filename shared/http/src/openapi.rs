@@ -216,7 +216,7 @@ fn operation(endpoint: &Described, schemas: &mut Schemas) -> Value {
         "responses": responses(endpoint, schemas),
     });
     if !documentation.description.is_empty() {
-        operation["description"] = documentation.description.into();
+        operation["description"] = documentation.description.as_ref().into();
     }
     let parameters = parameters(endpoint, schemas);
     if !parameters.is_empty() {

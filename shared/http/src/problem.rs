@@ -12,7 +12,11 @@ use annals_core::{
     audit::AuditError,
     change::Conflict,
     fault::{Fault, Faults, Place},
-    log::{append::AppendError, read::PlaceError, store::StoreError},
+    log::{
+        append::{AppendError, MAX_STORED_BYTES},
+        read::PlaceError,
+        store::StoreError,
+    },
     proof::signing::SigningError,
 };
 use axum::response::{IntoResponse, Response};
@@ -302,8 +306,11 @@ impl Problem {
                 Self::new(kind::IDEMPOTENCY_KEY_REUSED, detail)
             }
             AppendError::TooLarge => {
-                let detail =
-                    "These events are too large to be recorded in one request. Split them into several requests.";
+                let detail = format!(
+                    "These events take more than {} KiB after compression, which is the most that is recorded at once. \
+                     Split them into several requests.",
+                    MAX_STORED_BYTES >> 10
+                );
                 Self::new(kind::BATCH_TOO_LARGE, detail)
             }
             AppendError::Contended => Self::unavailable(

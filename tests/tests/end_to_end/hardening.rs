@@ -216,7 +216,7 @@ fn bodies() -> Vec<Case> {
         Case::posted("a thousand and one lines", format!("{}\n", event("a")).repeat(1001))
             .media_type("application/jsonl"),
         Case::posted("an invalid line", format!("{}\n\u{0}\n", event("a"))).media_type("application/jsonl").at("/1"),
-        Case::posted("more than five megabytes", vec![b' '; 5 * 1024 * 1024 + 1]).answered(413, "body_too_large"),
+        Case::posted("more than four mebibytes", vec![b' '; 4 * 1024 * 1024 + 1]).answered(413, "body_too_large"),
     ];
     let deep = with_member(&format!(r#""payload":{}"#, nested(64)));
     cases.push(Case::posted("65 levels", deep).at(format!("/payload{}", "/a".repeat(63))));

@@ -12,10 +12,11 @@ use annals_core::{
     },
     event::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
     json::{MAX_BODY_BYTES, MAX_DEPTH},
+    log::append::{MAX_APPEND_UNITS, MAX_STORED_BYTES},
     organisation::{Organisation, OrganisationInput},
     token::{DEFAULT_OVERLAP, MAX_OVERLAP, MAX_TOKENS, Role, TokenHash, TokenInput},
 };
-use annals_http::Services;
+use annals_http::{Services, gateway::MAX_JSON_BYTES};
 use annals_tests::{
     clock::VirtualClock,
     deployment::{PLATFORM_TOKEN, platform},
@@ -183,13 +184,16 @@ fn the_documents_numbers_are_the_codes() {
     let limits = RateLimits::default();
     assert_eq!((limits.organisation.to_string(), KNOWN_FOR.as_millis()), ("100/1000".to_owned(), 500));
     assert_eq!((USE_PRECISION.as_secs(), DEFAULT_OVERLAP.as_secs()), (3600, 24 * 3600));
-    assert_eq!((MAX_EVENTS, MAX_EVENT_BYTES, MAX_REQUEST_BYTES), (1000, 256 << 10, 5 << 20));
+    assert_eq!((MAX_EVENTS, MAX_EVENT_BYTES, MAX_REQUEST_BYTES), (1000, 256 << 10, 4 << 20));
+    assert_eq!((MAX_JSON_BYTES, MAX_APPEND_UNITS), (3_000_000, 1000));
     for text in [
         "100 a second and 1,000 at once",
         "for 500 ms",
         "is updated at most once an hour",
         "(default one day; 0 to 604,800)",
-        "5 MiB (413); 1,000 events of 256 KiB; any other body 64 KiB",
+        "4 MiB (413); 1,000 events of 256 KiB; any other body 64 KiB",
+        &format!("after compression | {} KiB (413 `batch_too_large`)", MAX_STORED_BYTES >> 10),
+        "of `application/json` 3,000,000 bytes",
         &format!("{MAX_DEPTH} levels"),
         &format!("at most {MAX_TOKENS} valid tokens"),
     ] {

@@ -182,7 +182,7 @@ async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
     let headers = [("content-type", "text/csv")];
     let answer = producer.send(Method::POST, "/events", &headers, Some("a,b".into())).await;
     answer.expect_problem(415, "unsupported_media_type");
-    let answer = producer.send(Method::POST, "/events", &[], Some(" ".repeat(5 * 1024 * 1024 + 1))).await;
+    let answer = producer.send(Method::POST, "/events", &[], Some(" ".repeat(4 * 1024 * 1024 + 1))).await;
     answer.expect_problem(413, "body_too_large");
 
     assert_eq!(fixture.tail(&acme.id).await, before);

@@ -39,9 +39,16 @@ use self::{
 
 pub use self::claim::IDEMPOTENCY_TTL;
 
-/// The maximum total size of the encoded bodies in one commit. A transaction holds at most 4 MB (AWS,
-/// "TransactWriteItems").
-const MAX_COMMIT_BYTES: usize = 3_900_000;
+/// The most write units of one append: what a partition writes in a second (Amazon DynamoDB, "Best practices for designing
+/// and using partition keys effectively"). A log has one partition key, so DynamoDB may never admit more at once.
+pub const MAX_APPEND_UNITS: usize = 1000;
+/// The most bytes of encoded bodies in one append. Several segments are written in a transaction, which takes two write units
+/// for each KB.
+pub const MAX_STORED_BYTES: usize = 480 * 1024;
+/// The segments of the largest request, and more: a request has four mebibytes, and a segment one, or half of it after a cut.
+const MANY_SEGMENTS: usize = 16;
+/// Each segment has a header of less than a KB, and is rounded up to a KB.
+const _: () = assert!(2 * (MAX_STORED_BYTES / 1024 + MANY_SEGMENTS) <= MAX_APPEND_UNITS);
 /// The maximum total size of the bodies of merged requests. With it, a merged segment fits one item even if it does not
 /// compress.
 const MAX_MERGED_BYTES: usize = 256 * 1024;
@@ -145,7 +152,7 @@ pub enum AppendError {
     /// The registry is not in the state that the change requires. Nothing was recorded or changed.
     #[error("{0}")]
     Conflict(Conflict),
-    /// The events do not fit into one commit, even compressed.
+    /// The events take more than [`MAX_STORED_BYTES`], even compressed.
     #[error("the events are too large to be recorded together")]
     TooLarge,
     /// Other writers won every conditional write until the deadline.
@@ -596,13 +603,13 @@ fn encode(bodies: &[Body]) -> Option<Vec<(usize, EncodedBodies)>> {
     // A body that could not be read back must not be written.
     let unreadable = bodies.iter().any(|body| body.as_str().len() > MAX_TEXT_BYTES);
     let size: usize = parts.iter().map(|(_, encoded)| encoded.as_bytes().len()).sum();
-    (!unreadable && size <= MAX_COMMIT_BYTES).then_some(parts)
+    (!unreadable && size <= MAX_STORED_BYTES).then_some(parts)
 }
 
 /// Returns whether `bodies` do not fit one commit. They are encoded to find out only if their size allows no other way.
 fn is_too_large(bodies: &[Body]) -> bool {
     let text: usize = bodies.iter().map(|body| body.as_str().len() + 1).sum();
-    text > MAX_COMMIT_BYTES && encode(bodies).is_none()
+    text > MAX_STORED_BYTES && encode(bodies).is_none()
 }
 
 /// Cuts `bodies` into parts that each fit one segment.

@@ -138,7 +138,7 @@ async fn what_is_wrong_is_answered_as_a_problem_and_the_next_event_is_answered_a
         (post().json(&json!({"action": 7})), 400, "invalid_input"),
         (post(), 400, "invalid_input"),
         (post().body("text/csv", "a,b", Encoding::Text), 415, "unsupported_media_type"),
-        (post().body("application/json", vec![0xff; 5 * 1024 * 1024 + 1], Encoding::Base64), 413, "body_too_large"),
+        (post().body("application/json", vec![0xff; 4 * 1024 * 1024 + 1], Encoding::Base64), 413, "body_too_large"),
     ] {
         let answer = call(&function, &request).await;
         let problem = answer.expect(status);

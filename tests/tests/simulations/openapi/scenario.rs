@@ -134,7 +134,7 @@ fn batch_too_large(ask: Ask) -> Ask {
     let entropy = SeededEntropy::new(1);
     // All characters that JSON writes in one byte: each has 6.5 bits of information.
     let letters: Vec<u8> = (b' '..=b'~').filter(|letter| !b"\"\\".contains(letter)).collect();
-    let events = (0..20).map(|n| {
+    let events = (0..4).map(|n| {
         let mut event = event("UPDATE", &n.to_string(), "Noise");
         let ballast = (0..255 * 1024).map(|_| char::from(*entropy.pick(&letters)));
         event["payload"] = json!({"ballast": ballast.collect::<String>()});

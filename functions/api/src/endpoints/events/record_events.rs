@@ -1,12 +1,14 @@
 use annals_core::{
-    event::{self, EventInput, Layout, MAX_EVENTS},
+    event::{self, EventInput, Layout, MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
     fault::Fault,
     id::EventId,
+    json::MAX_DEPTH,
     log::append::{IdempotencyKey, Outcome},
 };
 use annals_http::prelude::*;
 use annals_http::{
     endpoint::POSTED,
+    gateway::MAX_JSON_BYTES,
     schema::{EventIdText, Sequence, Uuid},
 };
 use http::HeaderValue;
@@ -24,12 +26,19 @@ impl Endpoint<Services> for RecordEvents {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Events, "Record events")
-            .description(
+            .description(format!(
                 "One event, an array of events, or NDJSON. Either all events are recorded, in this order, or none. A \
-                 request may have 1,000 events and 5 MiB, an event 256 KiB and 64 levels of nesting. Keys that occur \
-                 twice in an object are refused, because readers would disagree on which one counts; so are numbers that \
-                 a double cannot hold. A request with an `Idempotency-Key` is safe to send again if no response came.",
-            )
+                 request may have {events} events and {mebibytes} MiB, an event {kibibytes} KiB and {MAX_DEPTH} levels of \
+                 nesting. API Gateway counts quotes, backslashes and line breaks of \
+                 `application/json` twice, and refuses with a 413 of its own what then is larger than 6 MB: send more than \
+                 {json} bytes as `application/x-ndjson`. Keys that occur twice in an object are refused, because readers \
+                 would disagree on which one counts; so are numbers that a double cannot hold. A request with an \
+                 `Idempotency-Key` is safe to send again if no response came.",
+                events = thousands(MAX_EVENTS),
+                mebibytes = MAX_REQUEST_BYTES >> 20,
+                kibibytes = MAX_EVENT_BYTES >> 10,
+                json = thousands(MAX_JSON_BYTES),
+            ))
             .headers::<RecordHeaders>()
             .request::<Posted>()
             .request_as::<Lines>("application/x-ndjson")
@@ -56,6 +65,14 @@ impl Endpoint<Services> for RecordEvents {
             response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
         }
         Ok(response)
+    }
+}
+
+/// Writes a number with commas between thousands.
+fn thousands(number: usize) -> String {
+    match number / 1000 {
+        0 => number.to_string(),
+        thousand => format!("{},{:03}", thousands(thousand), number % 1000),
     }
 }
 
