@@ -54,8 +54,9 @@ CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/0a1b2c3d" # as in 
 NOT_RUN = {
     ("upgrading", "release"): "the first command runs this script",
 }
-# The conditions of permissions that the deployed parameters meet.
+# The conditions that decide on permissions and routes, as far as the deployed parameters meet them.
 CONDITIONS_MET = {"SignsCheckpoints"}
+NO_VALUE = {"Ref": "AWS::NoValue"}
 # The action that allows each operation of a transaction.
 TRANSACTED = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
               "Get": "GetItem"}
@@ -230,6 +231,9 @@ class Deployment:
     def routes(self):
         """The routes of the processed template: each as method and path, with its function."""
         for path, methods in self.processed["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+            methods = chosen(methods)
+            if methods == NO_VALUE:
+                continue
             for method, operation in methods.items():
                 uri = json.dumps(operation["x-amazon-apigateway-integration"]["uri"])
                 method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
@@ -278,7 +282,7 @@ def check_permissions(deployment):
     """Checks that only the gateway and the rules may invoke the functions. MiniStack does not enforce this."""
     invoking = {}
     for resource in deployment.processed["Resources"].values():
-        if resource["Type"] == "AWS::Lambda::Permission":
+        if resource["Type"] == "AWS::Lambda::Permission" and resource.get("Condition") in CONDITIONS_MET | {None}:
             permission = resource["Properties"]
             check("SourceArn" in permission, f"{permission['Principal']} of any account may invoke: {permission}")
             invoking.setdefault(permission["FunctionName"]["Ref"], []).append(permission["Principal"])
@@ -451,7 +455,7 @@ def granted(deployment, function):
                   for managed in role.get("ManagedPolicyArns", [])]
     found = set()
     for statement in (chosen(statement) for document in documents for statement in document["Statement"]):
-        if statement == {"Ref": "AWS::NoValue"}:
+        if statement == NO_VALUE:
             continue
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         resource = chosen(statement["Resource"])
@@ -552,6 +556,7 @@ def use(deployment, documents, organisation):
         check("no authentication" not in printed, f"SAM asks about authentication:\n{printed}")
         deployment.read()
         check(deployment.status == "CREATE_COMPLETE", deployment.status)
+        check("ApiInstancesFunction" not in deployment.physical, "there are managed instances without a capacity provider")
         check_permissions(deployment)
         check_tags(deployment)
         check(protection() == {"false"}, "deletion protection keeps a first deployment that fails from being rolled back")

@@ -8,7 +8,8 @@
 //! - [`sample`]: organisations, events and destinations
 //! - [`signer`]: keys that sign checkpoints, and fail
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
-//! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`lines`]: checks of delivered lines
+//! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`dynamodb_proxy`]: its way to DynamoDB;
+//!   [`lines`]: checks of delivered lines
 //! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
 //! - [`in_every_environment`]: tests that run in several environments
 //! - [`keys`]: the simulation of idempotency keys, and the bugs that it must find
@@ -21,6 +22,7 @@ pub mod capacity;
 pub mod clock;
 pub mod customer;
 pub mod deployment;
+pub mod dynamodb_proxy;
 pub mod entropy;
 mod environments;
 pub mod faulty;

@@ -68,6 +68,8 @@ struct Runtime {
     arn: String,
     /// When the function first asked for an event.
     ready: watch::Sender<Option<Instant>>,
+    /// How many requests for an event wait.
+    pollers: watch::Sender<usize>,
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     state: Mutex<Pending>,
 }
@@ -102,6 +104,7 @@ impl Function {
         let runtime = Arc::new(Runtime {
             arn: format!("arn:aws:lambda:us-east-1:111122223333:function:{name}"),
             ready: watch::Sender::new(None),
+            pollers: watch::Sender::new(0),
             waiting: tokio::sync::Mutex::new(waiting),
             state: Mutex::default(),
         });
@@ -164,6 +167,16 @@ impl Function {
         }
     }
 
+    /// Waits until so many pollers of the function wait for an event.
+    pub async fn until_idle(&self, pollers: usize) {
+        let mut waiting = self.runtime.pollers.subscribe();
+        tokio::select! {
+            biased;
+            Ok(_) = waiting.wait_for(|waiting| *waiting == pollers) => {}
+            () = self.process.closed() => panic!("the function ended"),
+        }
+    }
+
     /// The peak resident memory in bytes (Linux, `VmHWM`).
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
@@ -191,8 +204,9 @@ impl Function {
     /// Ends the function and returns its output.
     #[must_use]
     pub fn stop(self) -> Logs {
-        self.server.abort();
+        // First the process, which would complain about a Runtime API that is gone.
         let (stdout, stderr) = self.process.kill();
+        self.server.abort();
         Logs { stdout, stderr }
     }
 }
@@ -234,6 +248,22 @@ impl Runtime {
     }
 }
 
+/// A request for an event that waits.
+struct Poller<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Poller<'a> {
+    fn of(pollers: &'a watch::Sender<usize>) -> Self {
+        pollers.send_modify(|waiting| *waiting += 1);
+        Self(pollers)
+    }
+}
+
+impl Drop for Poller<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response<Body> {
     let now = Instant::now();
     runtime.ready.send_if_modified(|ready| {
@@ -241,7 +271,10 @@ async fn next(State(runtime): State<Arc<Runtime>>) -> Response<Body> {
         ready.get_or_insert(now);
         first
     });
-    let Some(Invocation { id, event }) = runtime.waiting.lock().await.recv().await else {
+    let poller = Poller::of(&runtime.pollers);
+    let invocation = runtime.waiting.lock().await.recv().await;
+    drop(poller);
+    let Some(Invocation { id, event }) = invocation else {
         return reply(StatusCode::GONE, r#"{"errorType":"Shutdown"}"#);
     };
     Response::builder()

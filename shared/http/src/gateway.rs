@@ -1,4 +1,8 @@
 //! A router behind API Gateway: how its function runs, and how the base path is removed from requests.
+//!
+//! On Lambda an environment of a function takes one request at a time. On Lambda Managed Instances it takes as many as
+//! `AWS_LAMBDA_MAX_CONCURRENCY` says, each by a poller of its own. All of them share one process and its use cases, so appends
+//! to one organisation that run at the same time share a segment.
 
 use std::sync::Arc;
 
@@ -9,10 +13,11 @@ use annals_aws::{
 };
 use annals_core::event::MAX_REQUEST_BYTES;
 use aws_config::SdkConfig;
-use axum::Router;
+use axum::{Router, body::Bytes, response::Response};
 use http::{Request, Uri, uri::PathAndQuery};
+use http_body_util::{BodyExt as _, Full};
 use lambda_http::{Body, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext, request::RequestContext};
-use tower::util::MapRequest;
+use tower::util::{AndThen, MapRequest};
 
 use crate::{
     call::BasePath,
@@ -51,7 +56,13 @@ pub async fn run<S>(
     }
     let paths = Arc::new(paths);
     let strip = move |request: Request<Body>| strip_base_path(request, &paths);
-    lambda_http::run(MapRequest::new(router(state), strip)).await
+    lambda_http::run_concurrent(AndThen::new(MapRequest::new(router(state), strip), collected)).await
+}
+
+/// Returns the response with its body in one piece, because the runtime shares responses between threads.
+async fn collected(response: Response) -> Result<http::Response<Full<Bytes>>, lambda_http::Error> {
+    let (parts, body) = response.into_parts();
+    Ok(http::Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
 }
 
 /// The paths that a function serves. A segment in braces stands for any segment, `{*rest}` for the rest of the path.

@@ -2,5 +2,7 @@
 
 mod api;
 mod console;
+mod instances;
 mod shipper;
+mod sizes;
 mod test_connection;
