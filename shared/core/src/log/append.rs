@@ -1,11 +1,12 @@
 //! Appending to the log: group commit, detection of own writes, and retries under contention. Claims of idempotency keys
-//! are in [`claim`].
+//! are in [`claim`], and the spacing of groups beside those of other processes is in [`pace`].
 //!
 //! Concurrent appends to one organisation within a process are merged: the caller that holds the organisation's turn
 //! writes for all callers that wait. The group being written is stored in the turn, not in the writer's future. If that
 //! future is dropped, the next caller continues with the same group. So every waiting caller gets a correct answer.
 
 mod claim;
+mod pace;
 mod seen;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 };
 
 use futures_channel::oneshot;
+use futures_util::future::select;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -34,6 +36,7 @@ use super::{
 
 use self::{
     claim::{ClaimOutcome, Found, PendingClaim},
+    pace::Pace,
     seen::Seen,
 };
 
@@ -168,12 +171,35 @@ pub enum AppendError {
 pub(super) struct Committer {
     queue: Mutex<VecDeque<Pending>>,
     own_tail: Mutex<OwnTail>,
+    awaited: Mutex<Option<Awaited>>,
     turn: async_lock::Mutex<Turn>,
 }
 
 impl Committer {
     fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Pending>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a request to those that wait.
+    fn enqueue(&self, request: Pending) {
+        let mut queue = self.queue();
+        queue.push_back(request);
+        let mut awaited = self.awaited();
+        if let Some(Awaited { arrived, .. }) = awaited.take_if(|awaited| queue.len() >= awaited.requests) {
+            // Whoever waited for it may be gone; the next one looks at the queue.
+            let _ = arrived.send(());
+        }
+    }
+
+    /// Returns what completes when so many requests wait.
+    fn arrival(&self, requests: usize) -> oneshot::Receiver<()> {
+        let (arrived, arrival) = oneshot::channel();
+        *self.awaited() = Some(Awaited { requests, arrived });
+        arrival
+    }
+
+    fn awaited(&self) -> std::sync::MutexGuard<'_, Option<Awaited>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn own_tail(&self) -> OwnTail {
@@ -191,6 +217,14 @@ struct Turn {
     /// The group that is being written.
     group: Option<Group>,
     seen: Seen,
+    pace: Pace,
+}
+
+/// The requests that the holder of the turn waits for.
+#[derive(Debug)]
+struct Awaited {
+    requests: usize,
+    arrived: oneshot::Sender<()>,
 }
 
 /// The last tail that this process wrote or read, and when.
@@ -317,7 +351,7 @@ impl Log {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
         let (events, bytes) = (bodies.len(), bodies.iter().map(|body| body.event_bytes() + 1).sum());
-        committer.queue().push_back(Pending {
+        committer.enqueue(Pending {
             bytes,
             bodies,
             organisation: organisation.clone(),
@@ -332,6 +366,7 @@ impl Log {
                 break answer;
             }
             if turn.group.is_none() {
+                self.keep_pace(&committer, &turn.pace).await;
                 let requests = take_group(&mut committer.queue());
                 turn.group = self.begin(requests);
             }
@@ -345,6 +380,22 @@ impl Log {
             self.meter.add(Appended { events: events as u64, bytes: bytes as u64, retries: 0 });
         }
         answer
+    }
+
+    /// Waits until this process may write again beside others, or until as many requests wait as it ever has at once.
+    async fn keep_pace(&self, committer: &Committer, pace: &Pace) {
+        if !pace.is_contended() {
+            return;
+        }
+        // Others have probably written since.
+        committer.set_own_tail(None);
+        let full = pace.full_group();
+        let arrival = committer.arrival(full);
+        let wait = pace.wait(self.clock.now());
+        if !wait.is_zero() && committer.queue().len() < full {
+            let sleep = self.clock.sleep(wait);
+            select(std::pin::pin!(sleep), arrival).await;
+        }
     }
 
     /// Encodes the bodies of a new group. This happens once, because only a segment's header depends on the tail.
@@ -372,7 +423,7 @@ impl Log {
 
     /// Writes the turn's group, if there is one, until every request of it is answered.
     async fn write(&self, organisation: &OrganisationId, committer: &Committer, turn: &mut Turn) {
-        let Turn { group: current, seen } = turn;
+        let Turn { group: current, seen, pace } = turn;
         while let Some(group) = current {
             if self.clock.now() >= group.deadline {
                 committer.set_own_tail(None);
@@ -384,14 +435,14 @@ impl Log {
             }
             group.attempts += 1;
             match self.attempt(organisation, committer, group, seen).await {
-                Ok(found) if found.is_empty() => self.recorded(organisation, committer, current, seen),
+                Ok(found) if found.is_empty() => self.recorded(organisation, committer, current, seen, pace),
                 Ok(found) => {
                     let rest = answer_found(current, organisation, found);
                     *current = self.begin(rest);
                 }
                 // An earlier attempt had arrived, and its answer was lost.
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
-                    self.recorded(organisation, committer, current, seen);
+                    self.recorded(organisation, committer, current, seen, pace);
                 }
                 Err(CommitError::Occupied(occupant)) => {
                     let winner = occupant.tail;
@@ -402,7 +453,9 @@ impl Log {
                         group.unplace();
                         committer.set_own_tail(Some((winner, self.clock.now())));
                     } else {
+                        pace.lost();
                         self.lost(group, committer, winner).await;
+                        self.widen(current, &mut committer.queue());
                     }
                 }
                 Err(CommitError::Refused(conflict)) => {
@@ -499,11 +552,13 @@ impl Log {
         committer: &Committer,
         current: &mut Option<Group>,
         seen: &mut Seen,
+        pace: &mut Pace,
     ) {
-        let Some(Group { requests, placed: Some(placed), attempts, .. }) = current.take() else { return };
+        let Some(Group { requests, placed: Some(placed), attempts, round_trip, .. }) = current.take() else { return };
         let segments = &placed.commit.segments;
         let now = self.clock.now();
         segments.iter().for_each(|segment| seen.note(segment.header(), now));
+        pace.wrote(requests.len(), now, round_trip.max(self.policy.min_round_trip));
         // After several attempts, other writers are probably active, so the next append reads the tail from the store.
         let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
         committer.set_own_tail(tail.map(|tail| (tail, now)));
@@ -522,14 +577,15 @@ impl Log {
         }
     }
 
-    /// Handles a lost conditional write: retries immediately after the segment that took the place, or pauses.
+    /// Handles a lost conditional write: retries immediately after the segment that took the place, or pauses. Merged requests
+    /// do not pause: the processes that merge are few and keep a [`Pace`], and while one pauses, the others take its turns.
     async fn lost(&self, group: &mut Group, committer: &Committer, winner: Tail) {
         group.unplace();
         let immediate_retries = match group.pauses {
             0 => self.policy.immediate_retries,
             _ => self.policy.immediate_retries_after_pause,
         };
-        if group.retries < immediate_retries {
+        if group.requests.len() > 1 || group.retries < immediate_retries {
             group.retries += 1;
             committer.set_own_tail(Some((winner, self.clock.now())));
         } else {
@@ -538,6 +594,26 @@ impl Log {
             committer.set_own_tail(None);
             self.pause(group.round_trip, group.pauses).await;
         }
+    }
+
+    /// Adds to a group that is not placed the requests that wait. So the more writers there are, the larger are the groups,
+    /// and the fewer conditional writes they lose for each event.
+    fn widen(&self, current: &mut Option<Group>, queue: &mut VecDeque<Pending>) {
+        if queue.is_empty() {
+            return;
+        }
+        let Some(group) = current else { return };
+        let count = group.requests.len();
+        for request in std::mem::take(&mut group.requests).into_iter().rev() {
+            queue.push_front(request);
+        }
+        let requests = take_group(queue);
+        if requests.len() == count {
+            group.requests = requests;
+            return;
+        }
+        let Group { attempts, retries, pauses, round_trip, .. } = *group;
+        *current = self.begin(requests).map(|group| Group { attempts, retries, pauses, round_trip, ..group });
     }
 
     /// Handles a failure of the store: pauses before a retry, or lets the group give up if a retry cannot help.
