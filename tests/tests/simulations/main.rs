@@ -17,4 +17,5 @@ mod portal;
 mod reading_contract;
 mod restore;
 mod shipping_faults;
+mod shipping_regressions;
 mod shipping_simulation;

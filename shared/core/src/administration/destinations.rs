@@ -22,7 +22,7 @@ use crate::{
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most attempts of a change. An attempt fails only if a delivery is committed at the same time.
 const MAX_TRIES: usize = 20;
-/// By how much the lookback window is shorter than the retention, so that nothing expires before the first delivery.
+/// How long an event must still be kept for the first delivery to begin with it.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
 
 impl Administration {
@@ -45,8 +45,7 @@ impl Administration {
         }
         let now = self.clock.now();
         // Events that expire before the first tick cannot be delivered and would be reported as lost.
-        let reach = LOOKBACK.min(organisation.retention.duration() - MARGIN);
-        let first_sequence = self.log.first_since(organisation, now.minus(reach)).await?.max(1);
+        let first_sequence = self.log.first_kept(organisation, now.minus(LOOKBACK), now.plus(MARGIN)).await?.max(1);
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
         let destination = Destination {
             id: id.parse().map_err(|_| AdministrationError::NotFound)?,

@@ -5,17 +5,20 @@
 //! found narrows the search for all times. So the number of round trips hardly depends on the number of times. Counts of
 //! events between times follow from the positions, because sequences have no gaps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::{try_join, try_join_all};
 
 use super::{
     Log,
     segment::{Segment, Tail},
-    store::{Consistency, StoreError},
+    store::{Consistency, Order, StoreError},
 };
 use crate::{
-    organisation::{Organisation, OrganisationId},
+    organisation::{Organisation, OrganisationId, RetentionDays},
     time::Timestamp,
 };
 
@@ -147,10 +150,63 @@ impl Log {
         if tail.recorded_at < since {
             return Ok(tail.last + 1);
         }
-        // A stale read could place the time after events that exist.
+        self.positions(&organisation.id, tail, &[since]).await.map(|positions| positions[0])
+    }
+
+    /// Returns the first sequence of the first segment that was recorded at or after `since` and expires after `until`, or
+    /// the sequence after the tail if there is no such segment.
+    ///
+    /// A segment keeps the retention with which it was recorded. So after a change of the retention, neighbours expire in
+    /// any order, and only the segments themselves tell when. A bounded number of them is read. If all of these expire by
+    /// `until`, the result is the sequence after them, which may be too early but never too late.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn first_kept(
+        &self,
+        organisation: &Organisation,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<u64, StoreError> {
+        /// The most pages of the store that are read, each of up to 1 MB.
+        const MAX_PAGES: usize = 16;
+        let tail = self.tail(&organisation.id).await?;
+        if tail.recorded_at < since {
+            return Ok(tail.last + 1);
+        }
+        // What was recorded from this time on expires after `until`, whatever the retention.
+        let outlasts = until.minus(RetentionDays::MIN.duration()).plus(Duration::from_millis(1)).max(since);
+        let positions = self.positions(&organisation.id, tail, &[since, outlasts]).await?;
+        let (mut at, end) = (positions[0], positions[1]);
+        if organisation.longest_retention == RetentionDays::MIN {
+            return Ok(end);
+        }
+        for _ in 0..MAX_PAGES {
+            if at >= end {
+                return Ok(end);
+            }
+            let range = at..=end - 1;
+            let segments =
+                self.store.range(&organisation.id, range, Order::Ascending, None, Consistency::Strong).await?;
+            if let Some(kept) = segments.iter().find(|segment| !segment.is_expired(until)) {
+                return Ok(kept.first);
+            }
+            at = segments.last().map_or(end, |last| last.last() + 1);
+        }
+        Ok(at)
+    }
+
+    /// Returns the positions of `times` in the log that ends with `tail`.
+    async fn positions(
+        &self,
+        organisation: &OrganisationId,
+        tail: Tail,
+        times: &[Timestamp],
+    ) -> Result<Vec<u64>, StoreError> {
+        // A stale read could place a time after events that exist.
         let consistency = Consistency::Strong;
-        let oldest = self.next_segment(&organisation.id, 1, consistency).await?;
-        let mut index = SegmentIndex::new(&organisation.id, tail, oldest.as_ref());
-        self.locate(&mut index, &[since], consistency).await.map(|positions| positions[0])
+        let oldest = self.next_segment(organisation, 1, consistency).await?;
+        let mut index = SegmentIndex::new(organisation, tail, oldest.as_ref());
+        self.locate(&mut index, times, consistency).await
     }
 }
