@@ -30,8 +30,8 @@ use crate::{bucket::Arrival, entropy::SeededEntropy};
 
 /// How far a new destination reaches back.
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long before its end the retention counts as over for a new destination.
-const LOOKBACK_MARGIN: Duration = Duration::from_secs(60 * 60);
+/// What expires this soon after a destination's creation may expire before its first tick.
+const FIRST_TICK: Duration = Duration::from_secs(15 * 60);
 /// The longest pause of a failing destination.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
@@ -315,17 +315,22 @@ impl<'a> Checker<'a> {
 
     fn lookback(&self, first: &Version) -> Result<(), Violation> {
         let destination = &first.destination;
-        let since = destination.created_at.minus(LOOKBACK);
+        let created_at = destination.created_at;
+        let since = created_at.minus(LOOKBACK);
         let wanted = self.journal.values().find(|event| event.recorded_at >= since).map_or(1, |event| event.segment);
-        // Where the window's beginning has expired, or is about to before the first tick, the first event is a later one.
-        let expired = |sequence: u64| {
-            let event = &self.journal[&sequence];
-            event.expires_at <= destination.created_at.plus(LOOKBACK_MARGIN + self.margin)
-        };
+        // All these times were taken by the clocks of processes, so no clock has to be allowed for.
+        let by = created_at.plus(FIRST_TICK);
+        let expires = |sequence: &u64| self.journal.get(sequence).is_some_and(|event| event.expires_at <= by);
         let start = destination.next_sequence;
         let shown = destination.first_sequence == Some(start);
-        keep(shown && start >= wanted && (wanted..start).all(expired), Promise::LookbackHeld, || {
-            format!("{} begins with {start} instead of {wanted}", destination.id)
+        let left_out = (wanted..start).find(|sequence| !expires(sequence));
+        let lasts = !expires(&start);
+        keep(shown && start >= wanted && left_out.is_none() && lasts, Promise::LookbackHeld, || {
+            let times = [wanted, start].map(|it| self.journal.get(&it).map(|it| (it.recorded_at, it.expires_at)));
+            format!(
+                "{} of {created_at} begins with {start} instead of {wanted}, which were recorded and expire at {times:?}",
+                destination.id
+            )
         })
     }
 

@@ -56,12 +56,17 @@ impl Acme {
         }
     }
 
-    /// Creates a destination a little less than a week after `since`, and delivers to it. Returns the sequence with which
-    /// it begins.
+    /// As [`deliver_before`](Self::deliver_before), less than a tick before the week is over.
     async fn deliver_the_week(self, since: Timestamp) -> u64 {
+        self.deliver_before(10 * MINUTE, since).await
+    }
+
+    /// Creates a destination shortly before a week after `since` is over, and delivers to it. Returns the sequence with which
+    /// it begins.
+    async fn deliver_before(self, shortly: Duration, since: Timestamp) -> u64 {
         let organisation = self.world.organisation(&"acme".parse().unwrap()).await;
         let passed = self.world.clock.now().since(since);
-        self.world.clock.jump(WEEK - 20 * MINUTE - passed);
+        self.world.clock.jump(WEEK - shortly - passed);
         let sample = sample::destination(&organisation, "1");
         self.world.buckets.open(&sample.bucket, region(HOME));
         let input =
@@ -73,6 +78,17 @@ impl Acme {
         }
         Checker::of(&self.world, &organisation.id, MINUTE).check(Ending::Settled).await.unwrap();
         created.first_sequence.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_delivery_holds_everything_that_does_not_expire_before_the_first_tick() {
+    for (minutes, first) in [(45, 1), (16, 1), (14, 4)] {
+        let acme = Acme::with_retention(7).await;
+        acme.record(2).await;
+        acme.world.clock.jump(20 * MINUTE);
+        acme.record(1).await;
+        assert_eq!(acme.deliver_before(minutes * MINUTE, sample::START).await, first, "{minutes} minutes before");
     }
 }
 

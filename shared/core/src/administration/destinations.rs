@@ -22,8 +22,9 @@ use crate::{
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most attempts of a change. An attempt fails only if a delivery is committed at the same time.
 const MAX_TRIES: usize = 20;
-/// How long an event must still be kept for the first delivery to begin with it.
-const MARGIN: Duration = Duration::from_secs(60 * 60);
+/// The first delivery begins with an event that is kept for at least this long: it comes with the next tick, within ten
+/// minutes.
+const FIRST_TICK: Duration = Duration::from_secs(15 * 60);
 
 impl Administration {
     /// Creates a destination. Its first delivery begins with the first event of the last seven days.
@@ -45,7 +46,7 @@ impl Administration {
         }
         let now = self.clock.now();
         // Events that expire before the first tick cannot be delivered and would be reported as lost.
-        let first_sequence = self.log.first_kept(organisation, now.minus(LOOKBACK), now.plus(MARGIN)).await?.max(1);
+        let first_sequence = self.log.first_kept(organisation, now.minus(LOOKBACK), now.plus(FIRST_TICK)).await?.max(1);
         let id = entropy::characters(&*self.entropy, BASE36, DestinationId::LENGTH);
         let destination = Destination {
             id: id.parse().map_err(|_| AdministrationError::NotFound)?,
