@@ -41,7 +41,7 @@ macro_rules! bugs {
             /// Whether it is one of the administration's, not of the shippers'.
             #[must_use]
             pub fn is_administrations(self) -> bool {
-                self == Self::LookbackFromTheBeginning
+                matches!(self, Self::LookbackFromTheBeginning | Self::LookbackByTodaysRetention)
             }
 
             pub const ALL: &'static [Self] = &[$(Self::$bug),+];
@@ -90,6 +90,8 @@ bugs! {
     GapRecordedOnce => GapsTold;
     /// A new destination begins with the first event of all.
     LookbackFromTheBeginning => LookbackHeld;
+    /// A new destination begins where events end that would have expired with the retention of today.
+    LookbackByTodaysRetention => LookbackHeld;
     /// A replay takes the checkpoint along.
     ReplayMovesTheCheckpoint => ExactlyOnce;
     /// A replay ends with its first object.
@@ -157,6 +159,23 @@ impl BuggyPorts {
         Ok(true)
     }
 
+    /// The first sequence of the last seven days, without those that would expire soon with the retention of today.
+    async fn first_by_todays_retention(&self, destination: &Destination) -> Result<u64, StoreError> {
+        const SOON: Duration = Duration::from_secs(15 * 60);
+        let id = &destination.organisation;
+        let there = self.below.organisation(id, Consistency::Strong).await?;
+        let kept = there.map_or(Duration::MAX, |there| there.retention.duration() - SOON);
+        let since = destination.created_at.minus(kept);
+        let mut first = destination.next_sequence;
+        loop {
+            let next = self.below.range(id, first..=u64::MAX, Order::Ascending, Some(1), Consistency::Strong).await?;
+            match next.first() {
+                Some(segment) if segment.recorded_at < since => first = segment.last() + 1,
+                _ => return Ok(first),
+            }
+        }
+    }
+
     async fn destination_of(&self, target: &Target) -> Option<Destination> {
         self.below.destinations(&target.organisation).await.ok()?.into_iter().find(|one| one.bucket == target.bucket)
     }
@@ -182,6 +201,14 @@ impl Decorator for BuggyPorts {
             (Bug::LookbackFromTheBeginning, Some(Change::CreateDestination { destination, limit })) => {
                 let destination = Box::new(Destination { next_sequence: 1, ..(**destination).clone() });
                 let change = Change::CreateDestination { destination, limit: *limit };
+                let commit = Commit { change: Some(change), ..commit.clone() };
+                return self.below.commit(organisation, &commit).await;
+            }
+            (Bug::LookbackByTodaysRetention, Some(Change::CreateDestination { destination, limit })) => {
+                let first = self.first_by_todays_retention(destination).await?;
+                let destination =
+                    Destination { first_sequence: Some(first), next_sequence: first, ..(**destination).clone() };
+                let change = Change::CreateDestination { destination: Box::new(destination), limit: *limit };
                 let commit = Commit { change: Some(change), ..commit.clone() };
                 return self.below.commit(organisation, &commit).await;
             }

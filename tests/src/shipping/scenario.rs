@@ -47,9 +47,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const TICK: Duration = Duration::from_secs(10 * 60);
 /// The latest that a write arrives after its request.
 const LATE: Duration = Duration::from_secs(20);
+/// The time after which no call is under way: a write may be late, and the bucket late to store it.
+const SETTLED: Duration = Duration::from_secs(90);
 /// The tolerance for clocks, late arrivals and calls under way together.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
 /// The denominator of stored probabilities.
@@ -235,6 +238,9 @@ impl Scenario {
             if self.entropy.happens(0.6) {
                 self.happen(tenant).await;
             }
+            if self.entropy.happens(0.05) {
+                self.start_over(tenant).await?;
+            }
         }
         if self.entropy.happens(0.3) {
             self.step_clock();
@@ -327,6 +333,34 @@ impl Scenario {
         0
     }
 
+    /// Deletes the destination, and creates another one when the oldest of the last seven days' events expire, or would if
+    /// they were not kept longer.
+    async fn start_over(&mut self, tenant: usize) -> Result<(), Violation> {
+        let id = self.tenants[tenant].id.clone();
+        if let Some(there) = self.destination(tenant).await {
+            let organisation = self.organisation(tenant).await;
+            let (api, actor) = (&self.processes[API], platform());
+            let deletion = api.administration.delete_destination(&organisation, &there.id, &actor);
+            let done = api.gate.0.live(deletion).await;
+            self.revive(API, done);
+        }
+        for _ in 0..self.entropy.below(4) {
+            self.append(tenant).await;
+            let days = *self.entropy.pick(&[7, 30]);
+            self.put_organisation(id.as_str(), Plan::Enterprise, days).await;
+        }
+        let now = self.now();
+        let reach = *self.entropy.pick(&[MINUTE, WEEK]);
+        let journal = self.world.store.journal(&id);
+        let young: Vec<_> = journal.iter().map(|it| it.recorded_at).filter(|at| now.since(*at) < reach).collect();
+        if !young.is_empty() {
+            let edge = self.entropy.pick(&young).plus(WEEK).minus(self.entropy.duration(MINUTE * 30));
+            self.pass(edge.since(now)).await?;
+        }
+        self.create(tenant).await;
+        Ok(())
+    }
+
     async fn create(&mut self, tenant: usize) {
         let Tenant { bucket, role, .. } = &self.tenants[tenant];
         let settings = Settings {
@@ -406,8 +440,6 @@ impl Scenario {
 
     /// Lets minutes to weeks pass. Each day has its maintenance and a tick or two.
     async fn pass_time(&mut self) -> Result<(), Violation> {
-        // Calls under way arrive first, because a jump does not wake sleepers.
-        self.world.clock.sleep(LATE).await;
         let jump = match self.entropy.below(20) {
             0..=6 => MINUTE * 5 + self.entropy.duration(HOUR),
             7..=12 => self.entropy.duration(DAY),
@@ -415,20 +447,26 @@ impl Scenario {
             18 => self.entropy.duration(DAY * 30),
             _ => self.entropy.duration(DAY * 89),
         };
+        self.pass(jump).await
+    }
+
+    async fn pass(&mut self, jump: Duration) -> Result<(), Violation> {
+        // Calls under way arrive first, because a jump does not wake sleepers.
+        self.world.clock.sleep(SETTLED).await;
         let before = self.now();
         if jump < DAY {
             self.world.clock.jump(jump);
         } else {
-            let parts = 3;
-            for _ in 0..parts {
+            let days = jump.as_secs().div_ceil(DAY.as_secs());
+            for _ in 0..days {
                 self.let_succeed();
                 self.maintain().await?;
                 self.let_fail();
-                self.world.clock.jump(jump / parts);
+                self.world.clock.jump(jump.div_f64(days as f64));
                 self.expire();
-                if self.entropy.happens(0.4) {
+                if self.entropy.happens(1.2 / days as f64) {
                     self.stormy_tick().await;
-                    self.world.clock.sleep(LATE).await;
+                    self.world.clock.sleep(SETTLED).await;
                 }
             }
         }
@@ -654,8 +692,7 @@ impl Scenario {
                 break;
             }
         }
-        // No call is under way any more.
-        self.world.clock.sleep(MINUTE * 2).await;
+        self.world.clock.sleep(SETTLED).await;
         self.tally.faults = self.faults.load(Ordering::Relaxed);
         for tenant in &self.tenants {
             self.tally.checked += Checker::of(&self.world, &tenant.id, MARGIN).check(Ending::Settled).await?;

@@ -21,7 +21,7 @@ use annals_tests::shipping::{
 /// How many seeds the usual run has.
 const SEEDS: u64 = 2000;
 /// Within how many every planted bug is found.
-const PLANTED_SEEDS: u64 = 60;
+const PLANTED_SEEDS: u64 = 200;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
