@@ -1,7 +1,7 @@
 //! The harness of the tests that need several crates. The tests themselves are in `tests/`, the measurements in
 //! `benches/`, and checks of the repository's documents and structure among the unit tests of this library.
 //!
-//! - [`clock`], [`entropy`]: time and randomness that a test controls
+//! - [`clock`], [`entropy`]: time and randomness that a test controls; [`seeds`]: which seeds a random test has
 //! - [`memory`]: the in-memory store of log and registry
 //! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time
 //! - [`capacity`]: the request units that DynamoDB reports
@@ -37,6 +37,7 @@ pub mod process;
 pub mod queue;
 pub mod runtime_api;
 pub mod sample;
+pub mod seeds;
 pub mod shipping;
 pub mod signer;
 

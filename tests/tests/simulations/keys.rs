@@ -1,35 +1,26 @@
 //! Idempotency keys: a request is recorded once, whatever happens to the instances that record it. The scenario and its
 //! checks are in `annals_tests::keys`, and so are the bugs that it must find.
 //!
-//! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` only that one.
+//! `annals_tests::seeds` has the variables that choose the seeds.
 
-use annals_tests::keys::{self, Tally, bugs::Bug};
+use annals_tests::{
+    keys::{self, bugs::Bug},
+    seeds::Seeds,
+};
 
-const SEEDS: u64 = 100;
+/// The seeds of every run.
+const FIXED_SEEDS: u64 = 30;
+/// How many more the usual run has.
+const FURTHER_SEEDS: u64 = 70;
 /// The most seeds that it takes to find a bug.
 const SEEDS_FOR_A_BUG: u64 = 100;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
-}
-
 #[test]
 fn a_request_with_a_key_is_recorded_once_through_late_puts_frozen_instances_and_expiring_claims() {
-    let seeds = match number("ANNALS_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ANNALS_SEEDS").unwrap_or(SEEDS),
-    };
-    let mut tally = Tally::default();
-    for seed in seeds.clone() {
-        match keys::run(seed, None) {
-            Ok(some) => tally += some,
-            Err(violation) => {
-                panic!("{violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations keys::")
-            }
-        }
-    }
-    println!("{seeds:?}: {tally:?}");
-    if seeds.end - seeds.start >= SEEDS {
+    let seeds = Seeds::chosen(FIXED_SEEDS, FURTHER_SEEDS);
+    let tally = seeds.check(|seed| keys::run(seed, None));
+    println!("{tally:?}");
+    if seeds.are_enough() {
         assert!(tally.replayed > tally.recorded / 2, "too few requests are repeated: {tally:?}");
         assert!(tally.unanswered > tally.requests / 20, "too few answers are lost: {tally:?}");
         let rare = [tally.reused, tally.frozen, tally.merged, tally.large, tally.looks, tally.renewed];

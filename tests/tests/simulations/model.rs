@@ -1,23 +1,21 @@
 //! The model test: checks the promises of a log in thousands of random runs, for the log of Annals and for two broken
 //! logs, which it must reject. The scenario, the model and the checks are in `annals_tests::model`.
 //!
-//! `ANNALS_SEEDS=5000` runs more seeds than usual, `ANNALS_SEED=17` only that one.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! `annals_tests::seeds` has the variables that choose the seeds.
 
 use annals_tests::{
     broken_logs::{NumberedByCounter, PagedByTimestamp},
     model::{
-        self, Promise, Tally,
+        self, Promise,
         annals::{Annals, World},
     },
+    seeds::Seeds,
 };
 
-const SEEDS: u64 = 200;
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
-}
+/// The seeds of every run.
+const FIXED_SEEDS: u64 = 60;
+/// How many more the usual run has.
+const FURTHER_SEEDS: u64 = 140;
 
 /// Worlds alternate: no, few or many faults, and no or every second read stale.
 fn world(seed: u64) -> World {
@@ -28,34 +26,11 @@ fn world(seed: u64) -> World {
 
 #[test]
 fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() {
-    let seeds = match number("ANNALS_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ANNALS_SEEDS").unwrap_or(SEEDS),
-    };
-    let next = AtomicU64::new(seeds.start);
-    let work = || {
-        let mut tally = Tally::default();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return tally;
-            }
-            match model::run(seed, async |surroundings| Annals::start(surroundings, world(seed)).await) {
-                Ok(some) => tally += some,
-                Err(violation) => panic!(
-                    "{violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations model::"
-                ),
-            }
-        }
-    };
-    let mut tally = Tally::default();
-    std::thread::scope(|scope| {
-        let threads = std::thread::available_parallelism().unwrap().get();
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().for_each(|worker| tally += worker.join().unwrap());
-    });
-    println!("{seeds:?}: {tally:?}");
-    if seeds.end - seeds.start >= SEEDS {
+    let seeds = Seeds::chosen(FIXED_SEEDS, FURTHER_SEEDS);
+    let tally =
+        seeds.check(|seed| model::run(seed, async |surroundings| Annals::start(surroundings, world(seed)).await));
+    println!("{tally:?}");
+    if seeds.are_enough() {
         let share = |part: u64, whole: u64| part as f64 / whole as f64;
         assert!(share(tally.expired, tally.events) > 0.1, "too little expires: {tally:?}");
         assert!(share(tally.unknown, tally.appends) > 0.03, "too few crashes and clients that go: {tally:?}");

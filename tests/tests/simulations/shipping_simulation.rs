@@ -1,62 +1,22 @@
 //! The simulation of shipping: several organisations over weeks, thousands of times, each time by another seed. Owns
 //! the seeds; the scenarios, the promises and the planted bugs are `annals_tests::shipping`'s.
 //!
-//! `ANNALS_SEEDS=100000` runs more seeds than usual, `ANNALS_SEED=17` only that one.
+//! `annals_tests::seeds` has the variables that choose the seeds.
 
-use std::{
-    ops::Range,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
+use annals_tests::{
+    seeds::Seeds,
+    shipping::{
+        injected_bugs::Bug,
+        scenario::{self, Tally},
     },
-    thread,
 };
 
-use annals_tests::shipping::{
-    checker::Violation,
-    injected_bugs::Bug,
-    scenario::{self, Tally},
-};
-
-/// How many seeds the usual run has.
-const SEEDS: u64 = 2000;
+/// The seeds of every run.
+const FIXED_SEEDS: u64 = 500;
+/// How many more the usual run has.
+const FURTHER_SEEDS: u64 = 2000;
 /// Within how many every planted bug is found.
 const PLANTED_SEEDS: u64 = 200;
-
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
-}
-
-/// Runs all `seeds`, as many at a time as there are processors. Gives the lowest that fails, or what happened in all.
-fn run(seeds: Range<u64>) -> Result<Tally, (u64, Violation)> {
-    let next = AtomicU64::new(seeds.start);
-    let outcome = Mutex::new(Ok(Tally::default()));
-    let worker = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
-                return;
-            }
-            let result = scenario::run(seed, None);
-            let mut outcome = outcome.lock().unwrap();
-            match (&mut *outcome, result) {
-                (Ok(tally), Ok(some)) => *tally += some,
-                (Err((lowest, _)), _) if *lowest < seed => {}
-                (_, Err(violation)) => {
-                    *outcome = Err((seed, violation));
-                    next.store(seeds.end, Ordering::Relaxed);
-                }
-                (Err(_), Ok(_)) => {}
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(worker);
-        }
-    });
-    outcome.into_inner().unwrap()
-}
 
 /// Whether enough happened for the promises to have been in danger.
 fn eventful(tally: &Tally) {
@@ -70,25 +30,16 @@ fn eventful(tally: &Tally) {
     assert!(tally.tampered > 10_000, "administrators of buckets were too lazy: {tally:?}");
     assert!(checked.keys_changed > 5_000, "too few keys were revealed: {tally:?}");
     assert!(checked.already_there > 700 && checked.not_ours > 250, "too few objects were there already: {tally:?}");
-    assert!(tally.days > 20 * SEEDS, "too little time passed: {tally:?}");
+    assert!(tally.days > 20 * FURTHER_SEEDS, "too little time passed: {tally:?}");
 }
 
 #[test]
 fn shipping_keeps_its_promises_through_weeks_of_trouble() {
-    let seeds = match number("ANNALS_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("ANNALS_SEEDS").unwrap_or(SEEDS),
-    };
-    match run(seeds.clone()) {
-        Ok(tally) => {
-            println!("{seeds:?}: {tally:#?}");
-            if seeds.end - seeds.start >= SEEDS {
-                eventful(&tally);
-            }
-        }
-        Err((seed, violation)) => panic!(
-            "seed {seed}: {violation}\n  again: ANNALS_SEED={seed} cargo test -p annals-tests --test simulations weeks"
-        ),
+    let seeds = Seeds::chosen(FIXED_SEEDS, FURTHER_SEEDS);
+    let tally = seeds.check(|seed| scenario::run(seed, None));
+    println!("{tally:#?}");
+    if seeds.are_enough() {
+        eventful(&tally);
     }
 }
 
