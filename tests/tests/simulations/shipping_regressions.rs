@@ -5,7 +5,7 @@ use std::time::Duration;
 use annals_core::{
     administration::DestinationInput,
     delivery::ship::ShipPolicy,
-    destination::Settings,
+    destination::{Destination, Settings},
     organisation::{OrganisationInput, Plan, RetentionDays},
     time::{Clock as _, Timestamp},
 };
@@ -64,21 +64,42 @@ impl Acme {
     /// Creates a destination shortly before a week after `since` is over, and delivers to it. Returns the sequence with which
     /// it begins.
     async fn deliver_before(self, shortly: Duration, since: Timestamp) -> u64 {
-        let organisation = self.world.organisation(&"acme".parse().unwrap()).await;
         let passed = self.world.clock.now().since(since);
         self.world.clock.jump(WEEK - shortly - passed);
+        let created = self.create_destination().await;
+        self.deliver().await;
+        created.first_sequence.unwrap()
+    }
+
+    async fn create_destination(&self) -> Destination {
+        let organisation = self.world.organisation(&"acme".parse().unwrap()).await;
         let sample = sample::destination(&organisation, "1");
         self.world.buckets.open(&sample.bucket, region(HOME));
         let input =
             DestinationInput { bucket: sample.bucket, role_arn: sample.role_arn, settings: Settings::default() };
-        let created = self.process.administration.create_destination(&organisation, input, &platform()).await.unwrap();
+        self.process.administration.create_destination(&organisation, input, &platform()).await.unwrap()
+    }
+
+    /// Ships everything, and checks all promises.
+    async fn deliver(self) {
         self.process.plan().await.unwrap().unwrap();
         for shipped in self.process.work(&self.world.queue, &*self.world.clock).await.unwrap() {
             shipped.result.unwrap();
         }
-        Checker::of(&self.world, &organisation.id, MINUTE).check(Ending::Settled).await.unwrap();
-        created.first_sequence.unwrap()
+        Checker::of(&self.world, &"acme".parse().unwrap(), MINUTE).check(Ending::Settled).await.unwrap();
     }
+}
+
+/// The log has not been replaced by another one, which it looks like if only the expired events are left out.
+#[tokio::test(start_paused = true)]
+async fn events_that_expired_undelivered_are_told_to_be_lost_although_the_store_still_has_them() {
+    let acme = Acme::with_retention(7).await;
+    acme.create_destination().await;
+    acme.record(2).await;
+    acme.world.clock.jump(WEEK - 60 * MINUTE);
+    acme.record(1).await;
+    acme.world.clock.jump(120 * MINUTE);
+    acme.deliver().await;
 }
 
 #[tokio::test(start_paused = true)]

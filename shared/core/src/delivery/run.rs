@@ -234,8 +234,8 @@ impl<'a> DestinationRun<'a> {
             None => self.tail().await?.last + 1,
         };
         if start < next {
-            if self.shipping.log.has(&self.organisation.id, start).await? {
-                // Delivery continues with the first event of a segment, and here is another event of one.
+            if self.shipping.log.is_within_segment(&self.organisation.id, start).await? {
+                // Delivery continues with the first event of a segment. Such an event may have expired and still be stored.
                 let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
                 return Err(self.record_contradiction(contradiction).await);
             }

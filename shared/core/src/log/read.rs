@@ -324,13 +324,14 @@ impl Log {
         Ok(found.first().map(|segment| segment.first))
     }
 
-    /// Returns whether the event with this sequence is stored, expired or not. Strongly consistent.
+    /// Returns whether a stored segment, expired or not, holds the event with this sequence, but does not begin with it.
+    /// Strongly consistent.
     ///
     /// # Errors
     /// Returns an error if the store fails.
-    pub async fn has(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
+    pub async fn is_within_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
         let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
-        Ok(found.first().is_some_and(|segment| segment.last() >= sequence))
+        Ok(found.first().is_some_and(|segment| segment.first < sequence && sequence <= segment.last()))
     }
 
     /// Returns the first segment that begins at or after `sequence`.
