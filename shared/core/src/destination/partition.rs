@@ -13,7 +13,7 @@ pub struct Partition {
     pub console: &'static str,
     /// The region of its global services.
     pub main_region: &'static str,
-    /// Every region, as the AWS SDKs list them (`partitions.json`); `.ci/regions.py` compares.
+    /// Every region, as the AWS SDKs list them; `.ci/regions.py` compares.
     pub regions: &'static [&'static str],
 }
 
