@@ -19,7 +19,7 @@ use std::{
 use annals_core::{
     log::{
         Log,
-        append::{AppendError, AppendPolicy, IdempotencyKey, Outcome, Receipt},
+        append::{AppendError, AppendPolicy, IDEMPOTENCY_TTL, IdempotencyKey, Outcome, Receipt},
         segment::{Segment, Tail},
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
@@ -32,7 +32,7 @@ use futures_util::future::{BoxFuture, join_all};
 use crate::{
     clock::{AheadClock, PausedClock},
     entropy::SeededEntropy,
-    faulty::FaultyStore,
+    faulty::{Call, Fault, FaultyStore},
     memory::MemoryStore,
     model::{Promise, Violation, in_virtual_time},
     sample,
@@ -284,8 +284,12 @@ impl Run {
     }
 
     fn instance(&self, number: usize) -> Arc<Log> {
+        self.instance_of(number, Arc::clone(&self.faulty[number]))
+    }
+
+    fn instance_of(&self, number: usize, store: Arc<FaultyStore<MemoryStore>>) -> Arc<Log> {
         let network = Arc::new(Network {
-            store: Arc::clone(&self.faulty[number]),
+            store,
             clock: Arc::clone(&self.clock),
             entropy: self.entropy.fork(),
             freezes: self.freezes,
@@ -302,7 +306,11 @@ impl Run {
 
     async fn scenario(mut self) -> Result<Tally, Violation> {
         for _ in 0..self.entropy.between(4, 10) {
-            self.burst().await;
+            if self.entropy.happens(0.1) {
+                self.leave_a_claim().await;
+            } else {
+                self.burst(self.entropy.below(KEYS)).await;
+            }
             self.pass_time().await;
             if self.entropy.happens(0.3) {
                 let number = self.entropy.below(INSTANCES);
@@ -330,11 +338,26 @@ impl Run {
         self.sent.iter().rev().map(|sent| sent.request).find(|request| request.key == Some(key))
     }
 
-    /// Requests at the same time, most of them with few keys.
-    async fn burst(&mut self) {
+    /// An instance crashes between the claim and the append. The key is used again while the claim lives, and when it would
+    /// have expired.
+    async fn leave_a_claim(&mut self) {
+        let (key, number) = (self.entropy.below(KEYS), self.entropy.below(INSTANCES));
+        let claimed_at = self.clock.now();
+        let crashing = |call: Call| (call.name == "claim").then_some(Fault::CrashAfter);
+        self.instances[number] = self.instance_of(number, FaultyStore::new(Arc::clone(&self.store), crashing));
+        self.send(vec![(Request { key: Some(key), variant: 0 }, number, Duration::ZERO, FREEZE)]).await;
+        self.instances[number] = self.instance(number);
+        self.sleep(Duration::from_secs(self.entropy.between(60, 23 * 3600))).await;
+        self.burst(key).await;
+        let expired_at = claimed_at.plus(IDEMPOTENCY_TTL + FREEZE);
+        self.sleep(expired_at.since(self.clock.now())).await;
+        self.burst(key).await;
+    }
+
+    /// Requests at the same time, most of them with `key`.
+    async fn burst(&mut self, key: usize) {
         let entropy = Arc::clone(&self.entropy);
         let span = Duration::from_millis(*entropy.pick(&[0, 2, 10, 100, 2000]));
-        let key = entropy.below(KEYS);
         let instance = entropy.below(INSTANCES);
         let mut requests = Vec::new();
         for _ in 0..entropy.between(1, 10) {
