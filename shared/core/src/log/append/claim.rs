@@ -148,8 +148,15 @@ impl Log {
         }
         let mut looked = there.clone();
         let mut reads = 0;
+        let mut failure = None;
         while looked.from < tail.last && self.clock.now() < deadline {
-            let page = self.read_to_look(organisation, looked.from, tail.last).await?;
+            let page = match self.read_to_look(organisation, looked.from, tail.last).await {
+                Ok(page) => page,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
             reads += 1;
             for header in page.iter().map(Segment::header) {
                 if let Some(index) = header.index_of(looked.id) {
@@ -162,11 +169,14 @@ impl Log {
         if looked.expires_at < now.plus(IDEMPOTENCY_TTL - RENEWED_AFTER).as_secs_ceil() {
             looked.expires_at = renewed_until;
         }
-        if looked.expires_at != there.expires_at || reads > 1 {
-            // If the next request with the key has to look, it need not look at the same segments again.
-            return self.replace(organisation, &there, &looked).await;
-        }
-        Ok(ClaimOutcome::Claimed(PendingClaim { id: looked.id, looked: looked.from }))
+        let outcome = if looked.expires_at != there.expires_at || reads > 1 {
+            // Whoever has to look next need not look at the same segments again. Without this, no look would come to an end
+            // that takes more reads than the store allows at once.
+            self.replace(organisation, &there, &looked).await?
+        } else {
+            ClaimOutcome::Claimed(PendingClaim { id: looked.id, looked: looked.from })
+        };
+        failure.map_or(Ok(outcome), |error| Err(error.into()))
     }
 
     async fn replace(
