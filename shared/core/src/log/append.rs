@@ -599,21 +599,14 @@ impl Log {
     /// Adds to a group that is not placed the requests that wait. So the more writers there are, the larger are the groups,
     /// and the fewer conditional writes they lose for each event.
     fn widen(&self, current: &mut Option<Group>, queue: &mut VecDeque<Pending>) {
-        if queue.is_empty() {
-            return;
-        }
         let Some(group) = current else { return };
         let count = group.requests.len();
-        for request in std::mem::take(&mut group.requests).into_iter().rev() {
-            queue.push_front(request);
+        add_waiting(&mut group.requests, queue);
+        if group.requests.len() > count {
+            let requests = std::mem::take(&mut group.requests);
+            let Group { attempts, retries, pauses, round_trip, .. } = *group;
+            *current = self.begin(requests).map(|group| Group { attempts, retries, pauses, round_trip, ..group });
         }
-        let requests = take_group(queue);
-        if requests.len() == count {
-            group.requests = requests;
-            return;
-        }
-        let Group { attempts, retries, pauses, round_trip, .. } = *group;
-        *current = self.begin(requests).map(|group| Group { attempts, retries, pauses, round_trip, ..group });
     }
 
     /// Handles a failure of the store: pauses before a retry, or lets the group give up if a retry cannot help.
@@ -648,9 +641,16 @@ fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
 /// Removes the requests from the queue that are written together next: requests that fit one segment; or one large
 /// request; or one change. A change needs a transaction, which costs twice as much as a put, so it is not merged with others.
 fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
+    let mut group = Vec::new();
+    add_waiting(&mut group, queue);
+    group
+}
+
+/// Moves the requests from the queue to `group` that may be written together with it.
+fn add_waiting(group: &mut Vec<Pending>, queue: &mut VecDeque<Pending>) {
     queue.retain(|request| !request.answer.is_canceled());
-    let mut group: Vec<Pending> = Vec::new();
-    let (mut events, mut bytes) = (0, 0);
+    let mut events: usize = group.iter().map(|request| request.bodies.len()).sum();
+    let mut bytes: usize = group.iter().map(|request| request.bytes).sum();
     while let Some(next) = queue.front() {
         events += next.bodies.len();
         bytes += next.bytes;
@@ -668,7 +668,6 @@ fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
         }
         group.extend(queue.pop_front());
     }
-    group
 }
 
 /// Encodes `bodies` as parts that each fit one segment, with the number of events of each. Returns `None` if they do not fit
