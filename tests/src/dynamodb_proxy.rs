@@ -1,7 +1,7 @@
 //! A proxy between a function and DynamoDB. It counts what passes, and holds back the writes to one table until a test lets
 //! them pass, so that a test decides which requests run at the same time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -29,6 +29,7 @@ struct Shared {
     http: reqwest::Client,
     table: String,
     holds: watch::Sender<bool>,
+    latency: watch::Sender<Duration>,
     passed: watch::Sender<Passed>,
 }
 
@@ -41,6 +42,8 @@ pub struct Passed {
     pub gets: u64,
     /// Answered writes of items to the table, failed conditions included.
     pub puts: u64,
+    /// Of these the failed conditions.
+    pub lost: u64,
     /// Their write units: 1 KB each, of the stored item if the condition failed, and twice in a transaction.
     pub write_units: u64,
     /// Those of the write that took the most.
@@ -55,6 +58,7 @@ impl DynamoProxy {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             table: table.to_owned(),
             holds: watch::Sender::new(false),
+            latency: watch::Sender::new(Duration::ZERO),
             passed: watch::Sender::new(Passed::default()),
         });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -72,6 +76,11 @@ impl DynamoProxy {
     /// Holds back writes to the table from now on.
     pub fn hold(&self) {
         self.shared.holds.send_replace(true);
+    }
+
+    /// Makes every call take this much longer.
+    pub fn slow_down(&self, latency: Duration) {
+        self.shared.latency.send_replace(latency);
     }
 
     /// Lets all writes pass.
@@ -109,6 +118,10 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         shared.holds.subscribe().wait_for(|holds| !holds).await.unwrap();
         shared.passed.send_modify(|passed| passed.held -= 1);
     }
+    let latency = *shared.latency.borrow();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
     // The signature covers the host that the function has called, so the header stays as it is.
     let call = shared.http.request(parts.method, format!("{}{}", shared.upstream, parts.uri));
     let answer = call.headers(parts.headers).body(body).send().await.unwrap();
@@ -119,6 +132,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         if is_counted {
             let units = units(operation, &puts, status, &answer);
             passed.puts += 1;
+            passed.lost += u64::from(!status.is_success());
             passed.write_units += units;
             passed.most_units = passed.most_units.max(units);
         }

@@ -9,7 +9,7 @@
 //! - [`signer`]: keys that sign checkpoints, and fail
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
 //! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`dynamodb_proxy`]: its way to DynamoDB;
-//!   [`lines`]: checks of delivered lines
+//!   [`sandbox`]: a process with both; [`lines`]: checks of delivered lines
 //! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
 //! - [`in_every_environment`]: tests that run in several environments
 //! - [`keys`]: the simulation of idempotency keys, and the bugs that it must find
@@ -37,6 +37,7 @@ pub mod process;
 pub mod queue;
 pub mod runtime_api;
 pub mod sample;
+pub mod sandbox;
 pub mod seeds;
 pub mod shipping;
 pub mod signer;

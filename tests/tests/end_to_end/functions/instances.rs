@@ -1,14 +1,14 @@
 //! The binary of the API function on Lambda Managed Instances, where one process takes several requests at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use annals_core::{id::EventId, organisation::Organisation, token::Role};
 use annals_tests::{
-    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
-    dynamodb_proxy::{DynamoProxy, Passed},
+    deployment::{Deployment, PLATFORM_TOKEN},
+    dynamodb_proxy::Passed,
     gateway::{Answer, Request},
-    runtime_api::Function,
     sample,
+    sandbox::Sandbox,
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -17,32 +17,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_api-under-test");
 /// The default of Lambda Managed Instances for Rust, for each processor.
 const POLLERS: usize = 8;
 
-/// An environment of the function and its way to DynamoDB.
-struct Environment {
-    function: Function,
-    dynamodb: DynamoProxy,
-}
+/// An environment of the function.
+struct Environment(Sandbox);
 
 impl Environment {
-    /// Starts an environment of Lambda Managed Instances with [`POLLERS`] pollers.
     async fn of_managed_instances(deployment: &Deployment) -> Self {
-        let pollers = POLLERS.to_string();
-        let variables = [
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "2048"),
-            ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances"),
-            ("AWS_LAMBDA_MAX_CONCURRENCY", &pollers),
-        ];
-        let environment = Self::with(deployment, &variables).await;
-        environment.function.until_idle(POLLERS).await;
-        environment
-    }
-
-    async fn with(deployment: &Deployment, variables: &[(&str, &str)]) -> Self {
-        let mut environment: BTreeMap<_, _> = deployment.environment(FunctionRole::Api).into_iter().collect();
-        let dynamodb = DynamoProxy::start(&environment["AWS_ENDPOINT_URL_DYNAMODB"], &environment["LOG_TABLE"]).await;
-        environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.url().to_owned());
-        environment.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        Self { function: Function::start(BINARY, environment).await, dynamodb }
+        Self(Sandbox::managed(BINARY, deployment, POLLERS).await)
     }
 
     /// Posts the event with this number, in a request with this number.
@@ -50,7 +30,7 @@ impl Environment {
         let request = Request::new("POST", "/organisations/acme/events").token(PLATFORM_TOKEN).json(&event(number));
         let mut event = request.event();
         event["requestContext"]["requestId"] = format!("request-{number}").into();
-        Answer::of(&self.function.invoke(&event).await.unwrap())
+        Answer::of(&self.0.function.invoke(&event).await.unwrap())
     }
 
     /// Posts events at the same time: the first one is being written while the others reach the log. Returns the answers
@@ -59,14 +39,14 @@ impl Environment {
         let mut numbers = numbers.into_iter();
         let first = numbers.next().unwrap();
         let rest: Vec<usize> = numbers.collect();
-        self.dynamodb.hold();
+        self.0.dynamodb.hold();
         let others = async {
-            self.dynamodb.until(|passed| passed.held == 1).await;
+            self.0.dynamodb.until(|passed| passed.held == 1).await;
             let answers = join_all(rest.iter().map(|number| self.post(*number)));
             let release = async {
                 // Every poller has taken its request, which then only has to be written.
-                self.function.until_idle(POLLERS - 1 - rest.len()).await;
-                self.dynamodb.release();
+                self.0.function.until_idle(POLLERS - 1 - rest.len()).await;
+                self.0.dynamodb.release();
             };
             futures_util::future::join(answers, release).await.0
         };
@@ -110,14 +90,14 @@ async fn requests_at_the_same_time_share_a_segment_and_each_gets_its_own_answer_
     // Before them is the event about the organisation.
     assert_eq!(sequences, (2..2 + events as u64).collect(), "every event has a number of its own");
 
-    let Passed { puts, write_units, .. } = environment.dynamodb.passed();
+    let Passed { puts, write_units, .. } = environment.0.dynamodb.passed();
     let units = write_units as f64 / events as f64;
     println!("{events} events: {puts} writes, {units:.3} write units an event");
     // Two for each round, and some more if a request has to read its organisation, or comes late on a busy machine.
     assert!(puts <= 3 * ROUNDS as u64, "{puts} writes");
     assert!(units <= 0.4, "{units} write units an event");
 
-    let lines = environment.function.stop().lines();
+    let lines = environment.0.function.stop().lines();
     assert_eq!(lines.len(), events, "a line for each request");
     let mut told: Vec<_> = lines
         .iter()
@@ -141,9 +121,9 @@ async fn a_request_that_fails_does_not_fail_those_at_the_same_time() {
     let acme = deployment.organisation("acme").await;
     let auditor = deployment.token(&acme, Role::Auditor).await;
     let environment = Environment::of_managed_instances(&deployment).await;
-    environment.dynamodb.hold();
+    environment.0.dynamodb.hold();
     let requests = async {
-        environment.dynamodb.until(|passed| passed.held == 1).await;
+        environment.0.dynamodb.until(|passed| passed.held == 1).await;
         let post = Request::new("POST", "/organisations/acme/events").token(PLATFORM_TOKEN);
         let mut statuses = Vec::new();
         for (request, status) in [
@@ -151,16 +131,16 @@ async fn a_request_that_fails_does_not_fail_those_at_the_same_time() {
             (Request::new("POST", "/events").token(&auditor).json(&event(2)), 403),
             (Request::new("POST", "/organisations/umbrella/events").token(PLATFORM_TOKEN).json(&event(3)), 404),
         ] {
-            let answer = Answer::of(&environment.function.invoke(&request.event()).await.unwrap());
+            let answer = Answer::of(&environment.0.function.invoke(&request.event()).await.unwrap());
             statuses.push((answer.status, status));
         }
-        environment.dynamodb.release();
+        environment.0.dynamodb.release();
         statuses
     };
     let (first, statuses) = futures_util::future::join(environment.post(1), requests).await;
     assert_eq!(recorded(&deployment, &acme, &first).await, "m-1");
     assert!(statuses.iter().all(|(got, expected)| got == expected), "{statuses:?}");
-    let lines = environment.function.stop().lines();
+    let lines = environment.0.function.stop().lines();
     let told: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["EventsRecorded"].as_u64())).collect();
     assert_eq!(told, [(Some(400), None), (Some(403), None), (Some(404), None), (Some(201), Some(1))]);
 }
@@ -170,22 +150,22 @@ async fn without_managed_instances_a_process_takes_one_request_at_a_time() {
     let deployment = Deployment::start().await;
     let acme = deployment.organisation("acme").await;
     for variables in [&[][..], &[("AWS_LAMBDA_MAX_CONCURRENCY", "1")]] {
-        let environment = Environment::with(&deployment, variables).await;
-        environment.function.until_idle(1).await;
-        environment.dynamodb.hold();
+        let environment = Environment(Sandbox::start(BINARY, &deployment, variables).await);
+        environment.0.function.until_idle(1).await;
+        environment.0.dynamodb.hold();
         let second = async {
-            environment.dynamodb.until(|passed| passed.held == 1).await;
+            environment.0.dynamodb.until(|passed| passed.held == 1).await;
             let release = async {
-                environment.function.until_idle(0).await;
-                environment.dynamodb.release();
+                environment.0.function.until_idle(0).await;
+                environment.0.dynamodb.release();
             };
             futures_util::future::join(environment.post(2), release).await.0
         };
         let (first, second) = futures_util::future::join(environment.post(1), second).await;
         assert_eq!(recorded(&deployment, &acme, &first).await, "m-1");
         assert_eq!(recorded(&deployment, &acme, &second).await, "m-2");
-        assert_eq!(environment.dynamodb.passed().puts, 2, "requests one after the other share nothing");
-        let lines = environment.function.stop().lines();
+        assert_eq!(environment.0.dynamodb.passed().puts, 2, "requests one after the other share nothing");
+        let lines = environment.0.function.stop().lines();
         assert_eq!(lines.iter().map(|line| &line["request_id"]).collect::<Vec<_>>(), ["request-1", "request-2"]);
     }
 }

@@ -1,7 +1,5 @@
 //! The sizes of requests that pass API Gateway, Lambda, the API function and DynamoDB, and the answers to those that do not.
 
-use std::collections::BTreeMap;
-
 use annals_core::{
     event::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
     log::append::{MAX_APPEND_UNITS, MAX_STORED_BYTES},
@@ -10,11 +8,10 @@ use annals_core::{
 use annals_http::gateway::MAX_JSON_BYTES;
 use annals_local::demo;
 use annals_tests::{
-    deployment::{Deployment, FunctionRole, PLATFORM_TOKEN},
-    dynamodb_proxy::DynamoProxy,
+    deployment::{Deployment, PLATFORM_TOKEN},
     entropy::SeededEntropy,
     gateway::{self, Answer, Encoding, Request},
-    runtime_api::Function,
+    sandbox::Sandbox,
 };
 use serde_json::{Value, json};
 
@@ -25,25 +22,21 @@ const JSON: &str = "application/json";
 struct Service {
     deployment: Deployment,
     acme: Organisation,
-    function: Function,
-    dynamodb: DynamoProxy,
+    sandbox: Sandbox,
 }
 
 impl Service {
     async fn start() -> Self {
         let deployment = Deployment::start().await;
         let acme = deployment.organisation("acme").await;
-        let mut environment: BTreeMap<_, _> = deployment.environment(FunctionRole::Api).into_iter().collect();
-        let dynamodb = DynamoProxy::start(&environment["AWS_ENDPOINT_URL_DYNAMODB"], &environment["LOG_TABLE"]).await;
-        environment.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb.url().to_owned());
-        let function = Function::start(BINARY, environment).await;
-        Self { deployment, acme, function, dynamodb }
+        let sandbox = Sandbox::start(BINARY, &deployment, &[]).await;
+        Self { deployment, acme, sandbox }
     }
 
     /// Sends a request through API Gateway.
     async fn post(&self, request: &Request) -> Answer {
         match request.accepted() {
-            Ok(event) => Answer::of(&self.function.invoke(&event).await.unwrap()),
+            Ok(event) => Answer::of(&self.sandbox.function.invoke(&event).await.unwrap()),
             Err(refusal) => refusal,
         }
     }
@@ -121,7 +114,7 @@ async fn the_largest_request_passes_api_gateway_and_is_recorded() {
     assert!(event_bytes + (64 << 10) <= gateway::MAX_EVENT_BYTES, "headers may take 10 KB, each character escaped");
     let count = service.post(&as_lines).await.expect(201)["events"].as_array().unwrap().len();
 
-    let units = service.dynamodb.passed().write_units;
+    let units = service.sandbox.dynamodb.passed().write_units;
     println!("{count} events of {} bytes on average: {units} write units", body.trim_end().len() / count);
     assert!(units <= MAX_APPEND_UNITS as u64, "{units}");
 
@@ -178,7 +171,7 @@ async fn a_request_beyond_a_limit_is_told_which_limit_and_what_to_do() {
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains(&(MAX_STORED_BYTES / 1024).to_string()) && detail.contains("Split"), "{detail}");
     println!("{detail}");
-    let refused = service.dynamodb.passed();
+    let refused = service.sandbox.dynamodb.passed();
     assert_eq!((refused.puts, service.tail().await), (0, before), "nothing was written");
 
     for body in [vec![b' '; 5 << 20], vec![b' '; (10 << 20) + 1]] {
@@ -205,7 +198,7 @@ async fn the_largest_incompressible_request_needs_no_more_than_a_partition_write
             other => panic!("{other}: {}", answer.body),
         }
     }
-    let used = service.dynamodb.passed();
+    let used = service.sandbox.dynamodb.passed();
     println!(
         "{passes} incompressible bytes are recorded, {refused} are refused; {} write units at most",
         used.most_units
@@ -218,10 +211,11 @@ async fn the_largest_incompressible_request_needs_no_more_than_a_partition_write
 #[tokio::test]
 async fn an_environment_has_memory_for_as_many_of_the_largest_requests_as_it_takes_at_once() {
     let service = Service::start().await;
-    let idle = service.function.resident_memory_bytes();
+    service.sandbox.function.ready().await;
+    let idle = service.sandbox.function.resident_memory_bytes();
     let answer = service.post(&request(NDJSON, lines(&large_realistic(), MAX_REQUEST_BYTES))).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
-    let one = service.function.peak_memory_bytes() - idle;
+    let one = service.sandbox.function.peak_memory_bytes() - idle;
     println!("{} MB idle, {:.1} MB more for one of the largest requests", idle >> 20, one as f64 / 1e6);
     let (_, function) = include_str!("../../../../template.yaml").split_once("\n  ApiInstancesFunction:\n").unwrap();
     let number = |name: &str| -> u64 {
