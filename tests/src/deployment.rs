@@ -13,11 +13,12 @@ use annals_core::{
     caller::Caller,
     destination::Destination,
     event::{Context, Layout, parse},
-    log::{segment::Tail, store::LogStore as _},
+    log::{store::LogStore as _, tail::Anchor},
     organisation::{Organisation, OrganisationId, OrganisationInput},
     portal::{PortalLinkInput, User},
     recorded_by::RecordedBy,
     service::ServiceSettings,
+    time::Clock,
     token::{Role, TokenHash, TokenInput},
 };
 use annals_http::Services;
@@ -82,8 +83,16 @@ impl Deployment {
         &self.api
     }
 
+    /// The use cases on the same tables for a process that runs at another time, such as last week.
+    #[must_use]
+    pub fn api_at(&self, clock: Arc<dyn Clock>) -> Services {
+        let store = DynamoStore::clone(&self.store).in_simulated_time();
+        let platform = TokenHash::of(PLATFORM_TOKEN);
+        Services::new(Arc::new(store), clock, Arc::new(SystemEntropy), platform, self.api.service.clone())
+    }
+
     /// The anchor of an organisation's log.
-    pub async fn anchor(&self, organisation: &OrganisationId) -> Option<Tail> {
+    pub async fn anchor(&self, organisation: &OrganisationId) -> Option<Anchor> {
         self.store.anchor(organisation).await.unwrap()
     }
 

@@ -15,8 +15,9 @@ use annals_core::{
     change::Conflict,
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Hazard, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -45,6 +46,8 @@ pub enum Fault {
     Broken,
     /// Another process has changed the same item, so a commit does nothing. Other calls are done.
     Changed,
+    /// The log cannot be used safely. Nothing is done.
+    Unsafe(Hazard),
     /// No answer comes. Nothing is done.
     Unsent,
     /// The call is done and the answer is lost.
@@ -193,6 +196,7 @@ impl<S: Store> FaultyStore<S> {
             None | Some(Fault::Changed) => work.await,
             Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
             Some(Fault::Broken) => Err(broken()),
+            Some(Fault::Unsafe(hazard)) => Err(hazard.into()),
             Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
             Some(Fault::AnswerLost) => {
                 work.await?;
@@ -221,15 +225,19 @@ fn unavailable() -> StoreError {
 
 #[async_trait]
 impl<S: Store> LogStore for FaultyStore<S> {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.call("newest", self.store.newest(organisation)).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.call("anchor", self.store.anchor(organisation)).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.call("anchors", self.store.anchors(organisations)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.call("advance_anchor", self.store.advance_anchor(organisation, to)).await
     }
 
@@ -240,6 +248,7 @@ impl<S: Store> LogStore for FaultyStore<S> {
             Some(Fault::Throttled) => Err(throttled().into()),
             Some(Fault::Busy) => Err(CommitError::Busy),
             Some(Fault::Broken) => Err(broken().into()),
+            Some(Fault::Unsafe(hazard)) => Err(StoreError::from(hazard).into()),
             Some(Fault::Changed) => Err(CommitError::Refused(Conflict::Changed)),
             Some(Fault::Unsent) => Err(unavailable().into()),
             Some(Fault::AnswerLost) => {

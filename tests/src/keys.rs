@@ -20,8 +20,9 @@ use annals_core::{
     log::{
         Log,
         append::{AppendError, AppendPolicy, IDEMPOTENCY_TTL, IdempotencyKey, Outcome, Receipt},
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     time::{Clock, Timestamp},
@@ -129,15 +130,19 @@ impl Network {
 
 #[async_trait]
 impl LogStore for Network {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.around(self.store.newest(organisation)).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.around(self.store.anchor(organisation)).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.around(self.store.anchors(organisations)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.around(self.store.advance_anchor(organisation, to)).await
     }
 

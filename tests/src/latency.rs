@@ -6,8 +6,9 @@ use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -58,15 +59,19 @@ impl<S: Store> LatencyStore<S> {
 
 #[async_trait]
 impl<S: Store> LogStore for LatencyStore<S> {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.around(self.store.newest(organisation)).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.around(self.store.anchor(organisation)).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.around(self.store.anchors(organisations)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.around(self.store.advance_anchor(organisation, to)).await
     }
 

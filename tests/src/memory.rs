@@ -2,6 +2,7 @@
 //! that was ever committed and the cost of commits, and delete expired items in an order of their choice.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,8 +13,9 @@ use annals_core::{
     change::{Change, Conflict},
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, End, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -60,6 +62,8 @@ pub struct Meter {
     /// Write units of claims in the registry, refused ones included.
     pub claim_units: f64,
     pub tail_reads: u64,
+    /// Each costs a write unit, even if its condition fails.
+    pub anchor_writes: u64,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,7 @@ pub struct MemoryStore {
     world: Mutex<World>,
     page: usize,
     staleness: Option<Staleness>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,7 +93,7 @@ struct World {
 
 #[derive(Debug, Clone, Default)]
 struct OneLog {
-    anchor: Option<Tail>,
+    anchor: Option<Anchor>,
     segments: BTreeMap<u64, (Timestamp, Arc<Segment>)>,
     keys: HashMap<[u8; 32], KeyClaim>,
     journal: Vec<Arc<Segment>>,
@@ -115,7 +120,7 @@ impl MemoryStore {
     /// An empty store whose reads are up to date and whose pages end by their bytes alone.
     #[must_use]
     pub fn new() -> Self {
-        Self { world: Mutex::default(), page: usize::MAX, staleness: None }
+        Self { world: Mutex::default(), page: usize::MAX, staleness: None, clock: None }
     }
 
     /// Limits pages of `range` to this many segments.
@@ -129,6 +134,13 @@ impl MemoryStore {
     #[must_use]
     pub fn with_staleness(mut self, staleness: Staleness) -> Self {
         self.staleness = Some(staleness);
+        self
+    }
+
+    /// Lets the store tell its time, as DynamoDB does.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
         self
     }
 
@@ -192,6 +204,11 @@ impl MemoryStore {
         let world = self.lock();
         let log = world.logs.get(organisation).into_iter();
         log.flat_map(|log| &log.segments).filter(|(_, (_, s))| s.is_expired(now)).map(|(first, _)| *first).collect()
+    }
+
+    /// Replaces an anchor, past the port.
+    pub fn set_anchor(&self, organisation: &OrganisationId, anchor: Anchor) {
+        self.lock().log(organisation).anchor = Some(anchor);
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -340,7 +357,7 @@ impl World {
     fn apply(&mut self, change: &Change) {
         match change.clone() {
             Change::CreateOrganisation(new) => {
-                self.log(&new.id).anchor.get_or_insert(Tail::ORIGIN);
+                self.log(&new.id).anchor.get_or_insert(Anchor::of_new_log(&new));
                 self.organisations.insert(new.id.clone(), new);
             }
             Change::UpdateOrganisation(new) => drop(self.organisations.insert(new.id.clone(), new)),
@@ -396,25 +413,43 @@ impl World {
 
 #[async_trait]
 impl LogStore for MemoryStore {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         let mut world = self.lock();
         world.meter.tail_reads += 1;
         let log = world.logs.get(organisation);
-        Ok(log.and_then(|log| log.segments.values().next_back().map(|(_, segment)| segment.tail()).or(log.anchor)))
+        let newest = log.and_then(|log| log.segments.values().next_back());
+        let segment = newest.map(|(_, segment)| End::Segment(segment.tail()));
+        let end = segment.or_else(|| log.and_then(|log| log.anchor).map(End::Anchor));
+        // The header `Date` has whole seconds.
+        let whole_seconds = |now: Timestamp| Timestamp::from_millis(now.as_millis() / 1000 * 1000);
+        Ok(Newest { end, answered_at: self.clock.as_ref().map(|clock| whole_seconds(clock.now())) })
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         Ok(self.lock().logs.get(organisation).and_then(|log| log.anchor))
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        let world = self.lock();
+        Ok(organisations.iter().map(|organisation| world.logs.get(organisation).and_then(|log| log.anchor)).collect())
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let mut world = self.lock();
+        world.meter.anchor_writes += 1;
         let log = world.log(organisation);
-        if log.anchor.is_some_and(|anchor| anchor.last >= to.last) {
-            return Ok(false);
+        let is_later = log.anchor.is_none_or(|there| match there.tail.last.cmp(&to.tail.last) {
+            Ordering::Less => true,
+            Ordering::Equal => {
+                to.checked.is_some_and(|to| there.checked.is_none_or(|checked| checked < to || checked > to.plus(DAY)))
+            }
+            Ordering::Greater => false,
+        });
+        if is_later {
+            log.anchor = Some(*to);
         }
-        log.anchor = Some(*to);
-        Ok(true)
+        Ok(is_later)
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {

@@ -27,6 +27,7 @@ pub fn organisation(id: &str) -> Organisation {
         plan: Plan::Enterprise,
         retention: RetentionDays::MIN,
         longest_retention: RetentionDays::MIN,
+        shortest_retention: RetentionDays::MIN,
         external_id: format!("annals-{id}"),
         created_at: START,
         version: 1,

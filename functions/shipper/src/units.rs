@@ -1,6 +1,6 @@
 //! The log lines and metrics of the shipper's units of work: plan, shipment, maintenance.
 
-use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
+use annals_aws::metrics::{self, Appends, Hazards, Level, UnitOfWork};
 use annals_core::{
     delivery::{
         plan::PlanReport,
@@ -97,6 +97,8 @@ pub struct Shipment {
     #[serde(skip_serializing_if = "Option::is_none")]
     ship_errors: Option<u64>,
     #[serde(flatten)]
+    hazards: Hazards,
+    #[serde(flatten)]
     appends: Option<Appends>,
 }
 
@@ -176,6 +178,7 @@ impl Shipment {
             checkpoint: report.and_then(|report| report.checkpoint.as_ref()).map(Checkpoint::from),
             log_contradictions: failing.filter(|code| code.is_contradiction()).map(|_| 1),
             ship_errors: result.is_err().then_some(1),
+            hazards: result.as_ref().err().map(|error| Hazards::of(error)).unwrap_or_default(),
             appends: Appends::of(appended),
         }
     }

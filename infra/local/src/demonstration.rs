@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use annals_aws::system::{SystemClock, SystemEntropy};
+use annals_aws::{
+    dynamodb::DynamoStore,
+    system::{SystemClock, SystemEntropy},
+};
 use annals_core::{
     administration::{Actor, Put},
     caller::Caller,
@@ -118,7 +121,7 @@ pub async fn prepare(
     };
     let clock = Arc::new(HistoryClock(AtomicU64::new(begin.as_millis())));
     let api = Services::new(
-        Arc::clone(system.store()),
+        Arc::new(DynamoStore::clone(system.store()).in_simulated_time()),
         clock.clone(),
         Arc::new(SystemEntropy),
         TokenHash::of(&platform_token),

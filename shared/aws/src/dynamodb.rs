@@ -2,6 +2,7 @@
 //!
 //! - [`item`]: names of attributes, building and reading items
 //! - [`segment`]: segments and anchors as items; [`log`]: the calls that read and write them
+//! - [`server_time`]: the time that DynamoDB tells with an answer
 //! - [`proof`]: published keys and logs' checkpoints
 //! - [`registry`]: organisations, tokens, destinations, deliveries
 //! - [`change`]: changes of the registry as writes of a transaction; [`write`](mod@write): one such write
@@ -15,6 +16,7 @@ mod log;
 mod proof;
 mod registry;
 mod segment;
+mod server_time;
 mod warming;
 mod write;
 
@@ -40,17 +42,29 @@ pub struct Tables {
     pub registry: String,
 }
 
+/// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
+const BATCH_GET: usize = 100;
+
 /// The log and the registry on DynamoDB.
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
     client: Client,
     tables: Tables,
+    /// Whether answers contain DynamoDB's time.
+    tells_time: bool,
 }
 
 impl DynamoStore {
     #[must_use]
     pub fn new(client: Client, tables: Tables) -> Self {
-        Self { client, tables }
+        Self { client, tables, tells_time: true }
+    }
+
+    /// Returns a store that keeps DynamoDB's time to itself, for users whose clock differs from it on purpose: a clock
+    /// that shows the past, to record a history, or one that a simulation moves.
+    #[must_use]
+    pub fn in_simulated_time(self) -> Self {
+        Self { tells_time: false, ..self }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use annals_core::{
-    log::{AppendMeter, Appended},
+    log::{AppendMeter, Appended, append::AppendError, store::StoreError, tail::Hazard},
     time::{Clock as _, Timestamp},
 };
 use serde::Serialize;
@@ -55,11 +55,13 @@ pub const METRICS: &[Metric] = &[
     metric("BytesRecorded", "Bytes", None),
     metric("CheckpointsFailed", "Count", None),
     metric("CheckpointsSigned", "Count", None),
+    metric("ClocksOff", "Count", None),
     metric("ColdStarts", "Count", None),
     metric("DeliveryFailures", "Count", Some(FAILURE_CODE)),
     metric("DestinationsDeferred", "Count", None),
     metric("DestinationsPlanned", "Count", None),
     metric("EventsDelivered", "Count", None),
+    metric("EventsMissing", "Count", None),
     metric("EventsRead", "Count", None),
     metric("EventsRecorded", "Count", None),
     metric("HealthyLagSeconds", "Seconds", None),
@@ -73,6 +75,7 @@ pub const METRICS: &[Metric] = &[
     metric("PlannerRuns", "Count", None),
     metric("Requests", "Count", Some(STATUS_CLASS)),
     metric("ShipErrors", "Count", None),
+    metric("TailsUnknown", "Count", None),
     metric("TestFailures", "Count", Some(FAILURE_CODE)),
     metric("Tests", "Count", None),
     metric("UnreadableItems", "Count", None),
@@ -114,16 +117,74 @@ impl Appends {
     }
 }
 
+/// The hazards that kept a unit of work from using a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Hazards {
+    #[serde(skip_serializing_if = "is_zero")]
+    tails_unknown: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    events_missing: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    clocks_off: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl Hazards {
+    /// Counts one hazard.
+    pub fn add(&mut self, hazard: Hazard) {
+        match hazard {
+            Hazard::TailUnknown { .. } => self.tails_unknown += 1,
+            Hazard::EventsMissing { .. } => self.events_missing += 1,
+            Hazard::ClockAhead { .. } | Hazard::ClockBehind { .. } => self.clocks_off += 1,
+        }
+    }
+
+    /// Counts the hazard with this [code](Hazard::code), if it is one's.
+    #[must_use]
+    pub fn of_code(code: &str) -> Self {
+        let is = |codes: &[&str]| u64::from(codes.contains(&code));
+        Self {
+            tails_unknown: is(&["tail_unknown"]),
+            events_missing: is(&["events_missing"]),
+            clocks_off: is(&["clock_ahead", "clock_behind"]),
+        }
+    }
+
+    /// Counts the hazard among an error and its causes.
+    #[must_use]
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut hazards = Self::default();
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let found = causes.into_iter().find_map(|error| match error.downcast_ref() {
+            Some(hazard) => Some(*hazard),
+            // Transparent errors are not among the causes themselves.
+            None => match (error.downcast_ref(), error.downcast_ref()) {
+                (Some(StoreError::Unsafe(hazard)), _) | (_, Some(AppendError::Unsafe(hazard))) => Some(*hazard),
+                _ => None,
+            },
+        });
+        found.into_iter().for_each(|hazard| hazards.add(hazard));
+        hazards
+    }
+}
+
 /// A unit of work that failed.
 #[derive(Debug, Serialize)]
 pub struct NotDone {
     error: String,
+    #[serde(flatten)]
+    hazards: Hazards,
 }
 
 impl NotDone {
     #[must_use]
-    pub fn because(error: &dyn std::error::Error) -> Self {
-        Self { error: chain(error) }
+    pub fn because(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { error: chain(error), hazards: Hazards::of(error) }
     }
 }
 

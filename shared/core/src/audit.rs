@@ -257,7 +257,7 @@ impl Audit {
     ) -> Result<Page, AuditError> {
         let through = match (request.through, request.start) {
             (Some(through), _) => Some(through),
-            (None, Start::Edge) => self.log.tail(&organisation.id).await?.event_id(&organisation.id),
+            (None, Start::Edge) => self.log.tail_of(organisation).await?.event_id(&organisation.id),
             (None, Start::From(id) | Start::After(id)) => Some(id),
         };
         let mut end = match request.start {
@@ -313,7 +313,7 @@ impl Audit {
             other => return other.map(drop),
         };
         // A reader that continues after an expired event misses no event if the next event has not expired.
-        let tail = self.log.tail(&organisation.id).await?;
+        let tail = self.log.tail_of(organisation).await?;
         let next = id.sequence() + 1;
         let limit = ReadLimit { events: 1, bytes: usize::MAX };
         let within = Some(id.segment());
@@ -340,7 +340,7 @@ impl Audit {
     /// # Errors
     /// Returns an error if the read fails or cannot be recorded.
     pub async fn tail(&self, organisation: &Organisation, reader: &Reader) -> Result<Tail, AuditError> {
-        let tail = self.log.tail(&organisation.id).await?;
+        let tail = self.log.tail_of(organisation).await?;
         self.record(organisation, reader).await?;
         Ok(tail)
     }

@@ -6,6 +6,7 @@
 //!
 //! - [`segment`]: the events of one append: encoding, hash chain, rendering
 //! - [`store`]: the port to the storage of segments
+//! - [`tail`]: where the log ends, although its newest segments may have expired
 //! - [`append`]: group commit, idempotency and retries under contention
 //! - [`read`]: reading from a position, single events, the oldest event
 //! - [`segment_index`]: finding the positions of times
@@ -17,25 +18,20 @@ pub mod read;
 pub mod segment;
 pub mod segment_index;
 pub mod store;
+pub mod tail;
 
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use crate::{entropy::Entropy, organisation::OrganisationId, time::Clock};
 
 use self::{
     append::{AppendPolicy, Committer},
-    segment::Tail,
-    store::{LogStore, StoreError},
+    store::LogStore,
 };
-
-/// While the newest segment is younger than this, nothing newer can have expired, so it is the tail. It is the shortest
-/// retention minus one day for differences between clocks. If it is older, the anchor must be read too.
-const NOTHING_EXPIRES_WITHIN: Duration = Duration::from_secs(6 * 24 * 60 * 60);
 
 /// The logs of all organisations.
 #[derive(Debug)]
@@ -85,36 +81,6 @@ impl Log {
     #[must_use]
     pub fn with_meter(self, meter: Arc<dyn AppendMeter>) -> Self {
         Self { meter, ..self }
-    }
-
-    /// Returns the tail, strongly consistent; [`Tail::ORIGIN`] if nothing was recorded yet.
-    ///
-    /// TTL deletes late and in any order, so the newest segment left may not be the last one written. If it is older
-    /// than six days, or no segment is left, the tail is the later of that segment and the anchor.
-    ///
-    /// # Errors
-    /// Returns an error if the store fails.
-    pub async fn tail(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
-        let newest = self.store.newest(organisation).await?.unwrap_or(Tail::ORIGIN);
-        if self.clock.now().since(newest.recorded_at) < NOTHING_EXPIRES_WITHIN {
-            return Ok(newest);
-        }
-        let anchor = self.store.anchor(organisation).await?.unwrap_or(Tail::ORIGIN);
-        Ok(if anchor.last > newest.last { anchor } else { newest })
-    }
-
-    /// Moves the anchor forward to the tail and returns the tail. Must succeed at least once in the seven days before a
-    /// segment can expire; the maintenance job calls it daily for every organisation.
-    ///
-    /// # Errors
-    /// Returns an error if the store fails.
-    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
-        let tail = self.tail(organisation).await?;
-        let anchor = self.store.anchor(organisation).await?;
-        if anchor.is_none_or(|anchor| anchor.last < tail.last) {
-            self.store.advance_anchor(organisation, &tail).await?;
-        }
-        Ok(tail)
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {

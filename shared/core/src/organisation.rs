@@ -144,6 +144,8 @@ pub struct Organisation {
     pub retention: RetentionDays,
     /// The longest `retention` so far: every older event has expired.
     pub longest_retention: RetentionDays,
+    /// The shortest `retention` so far: no event expires sooner.
+    pub shortest_retention: RetentionDays,
     /// Sent with every AssumeRole to one of its roles, generated once. It prevents one customer from having Annals use
     /// another customer's role (the confused deputy problem).
     pub external_id: String,
@@ -205,6 +207,7 @@ impl OrganisationInput {
             plan: self.plan.unwrap_or(Plan::Free),
             retention,
             longest_retention: retention,
+            shortest_retention: retention,
             external_id: format!("annals-{}", entropy::characters(entropy, entropy::BASE62, 32)),
             created_at: now,
             version: 1,
@@ -219,6 +222,7 @@ impl OrganisationInput {
             plan: self.plan.unwrap_or(organisation.plan),
             retention,
             longest_retention: organisation.longest_retention.max(retention),
+            shortest_retention: organisation.shortest_retention.min(retention),
             version: organisation.version + 1,
             ..organisation.clone()
         }
@@ -252,6 +256,7 @@ mod tests {
             plan: Plan::Enterprise,
             retention: RetentionDays(3650),
             longest_retention: RetentionDays(3650),
+            shortest_retention: RetentionDays(3650),
             external_id: "x".into(),
             created_at: Timestamp::EPOCH,
             version: 4,
@@ -259,7 +264,13 @@ mod tests {
         let after = OrganisationInput::parse(br#"{"name":"Acme Ltd","retentionDays":30}"#).unwrap().update(&before);
         assert_eq!(
             after,
-            Organisation { name: "Acme Ltd".into(), retention: RetentionDays(30), version: 5, ..before.clone() }
+            Organisation {
+                name: "Acme Ltd".into(),
+                retention: RetentionDays(30),
+                shortest_retention: RetentionDays(30),
+                version: 5,
+                ..before.clone()
+            }
         );
         assert_eq!(after.longest_retention.days(), 3650, "events recorded before keep their retention");
     }

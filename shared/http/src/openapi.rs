@@ -327,6 +327,9 @@ fn problems(endpoint: &Described) -> Vec<&'static Kind> {
     if !matches!(endpoint.method, Method::Get | Method::Delete) {
         problems.extend([kind::BODY_CUT_OFF, kind::BODY_TOO_LARGE]);
     }
+    if !endpoint.documentation.records.is_empty() {
+        problems.extend([kind::TAIL_UNKNOWN, kind::EVENTS_MISSING, kind::CLOCK_AHEAD, kind::CLOCK_BEHIND]);
+    }
     if endpoint.scope == Scope::TokenOrPath {
         problems.push(kind::ORGANISATION_REQUIRED);
     } else if endpoint.needs_organisation {

@@ -16,6 +16,7 @@ use annals_core::{
         append::{AppendError, MAX_STORED_BYTES},
         read::PlaceError,
         store::StoreError,
+        tail::Hazard,
     },
     proof::signing::SigningError,
 };
@@ -116,6 +117,18 @@ kinds! {
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal error";
     /// The store is too slow or too busy; `Retry-After` is the number of seconds to wait.
     UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Service unavailable";
+    /// Annals does not know where the organisation's log ends, so it cannot number new events; `Retry-After` is the number
+    /// of seconds to wait. Nothing was recorded. The operator of this service has to act.
+    TAIL_UNKNOWN = SERVICE_UNAVAILABLE, "tail_unknown", "End of the log unknown";
+    /// Events that cannot have expired are missing in the organisation's log; `Retry-After` is the number of seconds to wait.
+    /// Nothing was recorded or returned. The operator of this service has to act.
+    EVENTS_MISSING = SERVICE_UNAVAILABLE, "events_missing", "Events missing";
+    /// The clock of the instance that answered is ahead; `Retry-After` is the number of seconds to wait. Nothing was
+    /// recorded.
+    CLOCK_AHEAD = SERVICE_UNAVAILABLE, "clock_ahead", "Clock ahead";
+    /// The clock of the instance that answered is behind; `Retry-After` is the number of seconds to wait. Nothing was
+    /// recorded.
+    CLOCK_BEHIND = SERVICE_UNAVAILABLE, "clock_behind", "Clock behind";
     /// The key that signs checkpoints cannot be used at present; `Retry-After` is the number of seconds to wait.
     SIGNING_UNAVAILABLE = SERVICE_UNAVAILABLE, "signing_unavailable", "Signing unavailable";
 }
@@ -246,8 +259,40 @@ impl Problem {
                 Self::unavailable("The store did not answer in time. Send the request again.")
             }
             StoreError::Broken(_) => Self::internal(),
+            StoreError::Unsafe(hazard) => Self::hazard(*hazard),
         }
         .caused_by(error)
+    }
+
+    /// The log cannot be used safely.
+    fn hazard(hazard: Hazard) -> Self {
+        let (kind, detail, seconds) = match hazard {
+            Hazard::TailUnknown { .. } => (
+                kind::TAIL_UNKNOWN,
+                "The service does not know where this organisation's log ends, and recorded nothing rather than use a \
+                 sequence twice. The operator of this service has been alerted. Send the request again later.",
+                "300",
+            ),
+            Hazard::EventsMissing { .. } => (
+                kind::EVENTS_MISSING,
+                "The service does not find events of this organisation that cannot have expired, and does not answer as if \
+                 they had never existed. The operator of this service has been alerted. Send the request again later.",
+                "300",
+            ),
+            Hazard::ClockAhead { .. } => (
+                kind::CLOCK_AHEAD,
+                "The clock of the instance that answered is ahead. Nothing was recorded. Send the request again: another \
+                 instance may answer.",
+                "5",
+            ),
+            Hazard::ClockBehind { .. } => (
+                kind::CLOCK_BEHIND,
+                "The clock of the instance that answered is behind. Nothing was recorded. Send the request again: another \
+                 instance may answer.",
+                "5",
+            ),
+        };
+        Self::new(kind, detail).header("retry-after", HeaderValue::from_static(seconds))
     }
 
     /// A response cannot be written as JSON.
@@ -317,6 +362,7 @@ impl Problem {
                 "Too many requests record events at the same time. Nothing was recorded. Send the request again.",
             )
             .caused_by(error),
+            AppendError::Unsafe(hazard) => Self::hazard(*hazard).caused_by(hazard),
             AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_)) => Self::store(error),
             AppendError::Unavailable(_) => Self::unavailable(
                 "The store did not confirm in time, so the event may or may not be recorded. A request with an \

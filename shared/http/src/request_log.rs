@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use annals_aws::metrics::{self, Appends, Level, UnitOfWork};
+use annals_aws::metrics::{self, Appends, Hazards, Level, UnitOfWork};
 use annals_core::{caller::Caller, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request},
@@ -125,6 +125,8 @@ struct Line<'a> {
     #[serde(rename = "StatusClass")]
     status_class: &'static str,
     #[serde(flatten)]
+    hazards: Hazards,
+    #[serde(flatten)]
     appends: Option<Appends>,
     #[serde(flatten)]
     page: Option<Page>,
@@ -174,6 +176,7 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
         claimed_token: fields.claimed_token.map(|id| id.to_string()),
         ip_address,
         code: problem.as_ref().map(|problem| problem.code),
+        hazards: problem.as_ref().map(|problem| Hazards::of_code(problem.code)).unwrap_or_default(),
         error: problem.and_then(|problem| problem.cause),
         requests: 1,
         status_class: status_class(response.status()),

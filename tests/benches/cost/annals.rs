@@ -65,7 +65,7 @@ impl Annals {
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&test_bed.database, &tables).await.unwrap();
         let (client, meter) = CapacityMeter::client(&test_bed.config);
-        let store = Arc::new(DynamoStore::new(client, tables.clone()));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()).in_simulated_time());
         let account = test_bed.cloud.account().parse().unwrap();
         let service = ServiceSettings::of(account);
         let entropy = Arc::new(SystemEntropy);

@@ -5,8 +5,9 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use annals_core::{
     log::{
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
 };
@@ -63,21 +64,25 @@ pub struct Buggy {
 
 impl Buggy {
     async fn last(&self, organisation: &OrganisationId) -> Result<u64, StoreError> {
-        Ok(self.below.newest(organisation).await?.map_or(0, |tail| tail.last))
+        Ok(self.below.newest(organisation).await?.tail().map_or(0, |tail| tail.last))
     }
 }
 
 #[async_trait]
 impl LogStore for Buggy {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.below.newest(organisation).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.below.anchor(organisation).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.below.anchors(organisations).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.below.advance_anchor(organisation, to).await
     }
 

@@ -104,6 +104,7 @@ fn misjudged(detail: impl Into<String>) -> Violation {
 fn tolerate(error: &StoreError) -> Result<(), Violation> {
     match error {
         StoreError::Broken(source) => Err(disagree(format!("the log takes the store for broken: {source}"))),
+        StoreError::Unsafe(hazard) => Err(disagree(format!("the log takes itself for unsafe: {hazard}"))),
         StoreError::Throttled(_) | StoreError::Unavailable(_) => Ok(()),
     }
 }
@@ -112,12 +113,15 @@ impl Annals {
     /// Two organisations, three writing processes and a reading one.
     pub async fn start(surroundings: Surroundings, world: World) -> Self {
         let Surroundings { clock, entropy } = surroundings.clone();
-        let store = MemoryStore::new().with_page(*entropy.pick(&[1, 2, 3, 7, 1000])).with_staleness(Staleness {
-            chance: world.staleness,
-            window: Duration::from_secs(2),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy: entropy.fork(),
-        });
+        let store = MemoryStore::new()
+            .with_page(*entropy.pick(&[1, 2, 3, 7, 1000]))
+            .with_clock(Arc::clone(&clock) as Arc<dyn Clock>)
+            .with_staleness(Staleness {
+                chance: world.staleness,
+                window: Duration::from_secs(2),
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                entropy: entropy.fork(),
+            });
         let store = Arc::new(store);
         let faulty: Vec<_> = (0..=WRITERS)
             .map(|_| {
@@ -553,6 +557,7 @@ impl Subject for Annals {
             }
             Err(AppendError::KeyReused) => Ok(Answer::KeyReused),
             Err(AppendError::Unavailable(error)) => tolerate(&error).map(|()| Answer::Unknown),
+            Err(AppendError::Unsafe(hazard)) => tolerate(&hazard.into()).map(|()| Answer::Nothing),
             Err(AppendError::Conflict(_) | AppendError::TooLarge | AppendError::Contended) => Ok(Answer::Nothing),
         }
     }
@@ -604,6 +609,7 @@ impl Subject for Annals {
                     name: format!("Acme {}", current.version),
                     retention,
                     longest_retention: current.longest_retention.max(retention),
+                    shortest_retention: current.shortest_retention.min(retention),
                     version: current.version + 1,
                     ..current
                 };

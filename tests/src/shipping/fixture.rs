@@ -76,7 +76,12 @@ impl Fixture {
         let policy = ShipPolicy { object_bytes, ..ShipPolicy::default() };
         let entropy = SeededEntropy::new(1);
         let retention = if kind == Kind::Expiring { RetentionDays::MIN } else { RetentionDays::DEFAULT };
-        let acme = Organisation { retention, longest_retention: retention, ..sample::organisation("acme") };
+        let acme = Organisation {
+            retention,
+            longest_retention: retention,
+            shortest_retention: retention,
+            ..sample::organisation("acme")
+        };
         let fixture = Self { world, id: acme.id.clone(), policy, entropy };
         let process = fixture.process(|_| None);
         let created = process.log.append_change(&acme, sample::body("0"), Change::CreateOrganisation(acme.clone()));
@@ -242,7 +247,7 @@ impl Fixture {
 
     /// The last sequence of the log.
     pub async fn tail(&self) -> u64 {
-        self.world.store.newest(&self.id).await.unwrap().map_or(0, |tail| tail.last)
+        self.world.store.newest(&self.id).await.unwrap().tail().map_or(0, |tail| tail.last)
     }
 }
 

@@ -252,7 +252,7 @@ impl Decorator for BuggyPorts {
             match self.bug {
                 Bug::IntentDroppedOnRetry => there.intent = None,
                 Bug::IntentStretchedOnRetry => {
-                    let tail = self.below.newest(organisation).await?.map_or(0, |tail| tail.last);
+                    let tail = self.below.newest(organisation).await?.tail().map_or(0, |tail| tail.last);
                     let intent = there.intent.take();
                     there.intent = intent.map(|intent| Intent { last: intent.last.max(tail), ..intent });
                 }

@@ -10,8 +10,9 @@ use annals_core::{
         sink::{Object, ObjectSink, SinkError, Stored, Target},
     },
     log::{
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -112,15 +113,19 @@ pub struct Decorated<D>(pub D);
 
 #[async_trait]
 impl<D: Decorator> LogStore for Decorated<D> {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.0.store_call("newest", self.0.below().log.newest(organisation)).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.0.store_call("anchor", self.0.below().log.anchor(organisation)).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.0.store_call("anchors", self.0.below().log.anchors(organisations)).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.0.store_call("advance_anchor", self.0.below().log.advance_anchor(organisation, to)).await
     }
 

@@ -121,6 +121,7 @@ struct Scenario {
     faults: Arc<AtomicU64>,
     usual_chance: u64,
     tally: Tally,
+    maintained_at: Timestamp,
 }
 
 const SHIPPERS: usize = 3;
@@ -152,6 +153,7 @@ impl Scenario {
             faults: Arc::default(),
             usual_chance,
             tally: Tally::default(),
+            maintained_at: sample::START,
         };
         scenario.processes = (0..=SHIPPERS).map(|index| scenario.process(index)).collect();
         for name in &["acme", "beta", "core"][..scenario.entropy.between(2, 3) as usize] {
@@ -455,6 +457,7 @@ impl Scenario {
         self.world.clock.sleep(SETTLED).await;
         let before = self.now();
         if jump < DAY {
+            self.maintain_if_due().await?;
             self.world.clock.jump(jump);
         } else {
             let days = jump.as_secs().div_ceil(DAY.as_secs());
@@ -475,9 +478,19 @@ impl Scenario {
         Ok(())
     }
 
+    async fn maintain_if_due(&mut self) -> Result<(), Violation> {
+        if self.now().since(self.maintained_at) >= DAY {
+            self.let_succeed();
+            self.maintain().await?;
+            self.let_fail();
+        }
+        Ok(())
+    }
+
     /// The daily maintenance, again if the queue refused an order, as Lambda does.
     async fn maintain(&mut self) -> Result<(), Violation> {
         const TRIES: usize = 20;
+        self.maintained_at = self.now();
         let mut last = None;
         for _ in 0..TRIES {
             let api = &self.processes[API];
@@ -546,7 +559,8 @@ impl Scenario {
         self.world.clock.jump(VISIBILITY);
         let mut before = Vec::new();
         for tenant in 0..self.tenants.len() {
-            let tail = self.world.store.newest(&self.tenants[tenant].id).await.unwrap().map_or(0, |tail| tail.last);
+            let tail =
+                self.world.store.newest(&self.tenants[tenant].id).await.unwrap().tail().map_or(0, |tail| tail.last);
             before.push((self.destination(tenant).await, tail));
         }
         // Events that were just recorded may be seen a tick later.
@@ -684,7 +698,8 @@ impl Scenario {
             self.tally.ticks += 1;
             let mut settled = true;
             for tenant in 0..self.tenants.len() {
-                let tail = self.world.store.newest(&self.tenants[tenant].id).await.unwrap().map_or(0, |tail| tail.last);
+                let tail =
+                    self.world.store.newest(&self.tenants[tenant].id).await.unwrap().tail().map_or(0, |tail| tail.last);
                 let there = self.destination(tenant).await;
                 settled &= there.is_none_or(|there| there.next_sequence > tail && there.replay.is_none());
             }

@@ -23,6 +23,7 @@ use annals_core::{
     log::{
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, Order, StoreError},
+        tail::{Anchor, End},
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
@@ -102,12 +103,12 @@ impl Environment {
     }
 
     async fn try_to(&self, organisation: &Organisation, change: Change) -> Result<(), Conflict> {
-        let tail = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
+        let tail = self.newest(&organisation.id).await.unwrap().tail().unwrap_or(Tail::ORIGIN);
         let change = commit(&[segment(tail.last + 1, 1)], Some(change));
         match self.commit(&organisation.id, &change).await {
             Ok(()) => Ok(()),
             Err(CommitError::Refused(conflict)) => {
-                let after = self.newest(&organisation.id).await.unwrap().unwrap_or(Tail::ORIGIN);
+                let after = self.newest(&organisation.id).await.unwrap().tail().unwrap_or(Tail::ORIGIN);
                 assert_eq!(after, tail, "what is refused is not recorded");
                 Err(conflict)
             }
@@ -239,17 +240,19 @@ fn occupied(result: Result<(), CommitError>) -> Header {
 contract! {
     async fn an_unknown_organisation_has_nothing(environment) {
         let id: OrganisationId = "nobody".parse().unwrap();
-        assert_eq!(environment.newest(&id).await.unwrap(), None);
+        assert_eq!(environment.newest(&id).await.unwrap().end, None);
         assert_eq!(environment.anchor(&id).await.unwrap(), None);
+        assert_eq!(environment.anchors(&[id]).await.unwrap(), [None]);
         assert_eq!(environment.read(&sample::organisation("nobody"), 0..=u64::MAX, Order::Ascending).await, [0; 0]);
     }
 
     async fn a_new_organisation_has_an_anchor_at_the_origin_and_its_first_event(environment) {
         let acme = environment.organisation("acme").await;
-        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(Tail::ORIGIN));
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()));
+        let anchor = Anchor { tail: Tail::ORIGIN, checked: Some(acme.created_at) };
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(anchor));
+        assert_eq!(environment.newest(&acme.id).await.unwrap().end, Some(End::Segment(segment(1, 1).tail())));
         environment.delete(&acme.id, 1).await;
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(Tail::ORIGIN), "the anchor is what is left");
+        assert_eq!(environment.newest(&acme.id).await.unwrap().end, Some(End::Anchor(anchor)), "what is left");
     }
 
     async fn what_is_read_is_what_was_written(environment) {
@@ -262,7 +265,7 @@ contract! {
         ];
         for one in &written {
             environment.put(&acme, std::slice::from_ref(one)).await;
-            assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(one.tail()));
+            assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(one.tail()));
         }
         for consistency in [Consistency::Eventual, Consistency::Strong] {
             let read = environment.range(&acme.id, 1..=u64::MAX, Order::Ascending, None, consistency).await.unwrap();
@@ -281,7 +284,7 @@ contract! {
         assert_eq!(occupant(commit(std::slice::from_ref(&rival), create.clone())).await, first.header());
         assert_eq!(occupant(commit(&[rival.clone(), segment(2, 1)], None)).await, first.header());
         assert_eq!(environment.read(&acme, 1..=9, Order::Ascending).await, [1]);
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(first.tail()));
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(first.tail()));
         // The change in the refused commit was not made.
         environment.commit(&acme.id, &commit(&[segment(6, 1)], create)).await.unwrap();
     }
@@ -354,7 +357,7 @@ contract! {
         assert_eq!(environment.claim(&acme.id, &claim(2), NOW).await.unwrap(), None, "another key");
         let other = sample::organisation("other");
         assert_eq!(environment.claim(&other.id, &again, NOW).await.unwrap(), None, "keys are each organisation's own");
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), None, "a claim is no segment");
+        assert_eq!(environment.newest(&acme.id).await.unwrap().end, None, "a claim is no segment");
     }
 
     async fn a_key_is_free_from_the_moment_it_expires(environment) {
@@ -412,7 +415,7 @@ contract! {
         let acme = sample::organisation("acme");
         let segments: Vec<_> = (1..=environment.largest_commit).map(|first| large_segment(first, 380 * 1024)).collect();
         environment.put(&acme, &segments).await;
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), segments.last().map(Segment::tail));
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), segments.last().map(Segment::tail));
     }
 
     async fn what_is_too_large_is_broken_not_unavailable(environment) {
@@ -423,34 +426,73 @@ contract! {
             let result = environment.commit(&acme.id, &commit).await;
             assert!(matches!(result, Err(CommitError::Store(StoreError::Broken(_)))), "{result:?}");
         }
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), None);
+        assert_eq!(environment.newest(&acme.id).await.unwrap().end, None);
     }
 
     async fn the_anchor_only_ever_goes_forward(environment) {
         let acme = environment.organisation("acme").await;
+        let hour = Duration::from_secs(3600);
+        let anchor = |tail: Tail, hours: u32| Anchor { tail, checked: Some(sample::START.plus(hour * hours)) };
         let (five, nine) = (segment(5, 1).tail(), segment(7, 3).tail());
-        assert!(environment.advance_anchor(&acme.id, &five).await.unwrap());
-        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(five));
-        assert!(!environment.advance_anchor(&acme.id, &five).await.unwrap());
-        assert!(environment.advance_anchor(&acme.id, &nine).await.unwrap());
-        assert!(!environment.advance_anchor(&acme.id, &five).await.unwrap());
-        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(nine));
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(1, 1).tail()), "a segment speaks for the tail");
+        let to = async |to| environment.advance_anchor(&acme.id, &to).await.unwrap();
+        assert!(to(anchor(five, 1)).await);
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(anchor(five, 1)));
+        assert!(!to(anchor(five, 1)).await);
+        assert!(!to(Anchor { tail: five, checked: None }).await);
+        assert!(to(anchor(five, 2)).await, "checked again");
+        assert!(!to(anchor(five, 1)).await, "an older check");
+        assert!(to(anchor(nine, 2)).await);
+        assert!(!to(anchor(five, 3)).await);
+        assert_eq!(environment.anchor(&acme.id).await.unwrap(), Some(anchor(nine, 2)));
+        assert_eq!(
+            environment.newest(&acme.id).await.unwrap().end,
+            Some(End::Segment(segment(1, 1).tail())),
+            "a segment speaks for the tail"
+        );
+        assert!(to(anchor(nine, 100)).await);
+        assert!(to(anchor(nine, 3)).await, "a time far in the future came from a wrong clock");
         let fresh: OrganisationId = "fresh".parse().unwrap();
-        assert!(environment.advance_anchor(&fresh, &five).await.unwrap());
-        assert_eq!(environment.newest(&fresh).await.unwrap(), Some(five));
+        let unchecked = Anchor { tail: five, checked: None };
+        assert!(environment.advance_anchor(&fresh, &unchecked).await.unwrap());
+        assert_eq!(environment.newest(&fresh).await.unwrap().end, Some(End::Anchor(unchecked)));
+        assert!(environment.advance_anchor(&fresh, &anchor(five, 1)).await.unwrap(), "the first check");
+    }
+
+    async fn anchors_are_read_in_the_order_in_which_they_are_asked_for(environment) {
+        let ids: Vec<OrganisationId> = (0..120).map(|number| format!("org-{number}").parse().unwrap()).collect();
+        let anchor = |number: usize| {
+            let tail = segment(1 + number as u64, 1).tail();
+            (number % 5 > 0).then_some(Anchor { tail, checked: (number % 2 > 0).then_some(sample::START) })
+        };
+        for (number, id) in ids.iter().enumerate() {
+            if let Some(anchor) = anchor(number) {
+                assert!(environment.advance_anchor(id, &anchor).await.unwrap());
+            }
+        }
+        // Eventually consistent reads may miss what was written just now.
+        let expected: Vec<_> = (0..ids.len()).map(anchor).collect();
+        let mut read = Vec::new();
+        for _ in 0..20 {
+            read = environment.anchors(&ids).await.unwrap();
+            if read == expected {
+                break;
+            }
+        }
+        assert_eq!(read, expected);
+        assert_eq!(environment.anchors(&[]).await.unwrap(), []);
     }
 
     async fn newest_is_what_is_left_after_deletions_in_any_order(environment) {
         let acme = sample::organisation("acme");
-        environment.advance_anchor(&acme.id, &segment(4, 1).tail()).await.unwrap();
+        let anchor = Anchor { tail: segment(4, 1).tail(), checked: Some(sample::START) };
+        environment.advance_anchor(&acme.id, &anchor).await.unwrap();
         environment.put(&acme, &[segment(1, 2), segment(3, 1), segment(4, 1)]).await;
         environment.delete(&acme.id, 4).await;
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(3, 1).tail()));
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(segment(3, 1).tail()));
         environment.delete(&acme.id, 1).await;
         assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [3]);
         environment.delete(&acme.id, 3).await;
-        assert_eq!(environment.newest(&acme.id).await.unwrap(), Some(segment(4, 1).tail()), "the anchor");
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(segment(4, 1).tail()), "the anchor");
         assert_eq!(environment.read(&acme, 1..=u64::MAX, Order::Ascending).await, [0; 0]);
     }
 
@@ -524,7 +566,7 @@ contract! {
         for (index, name) in names.iter().enumerate() {
             let organisation = sample::organisation(name);
             let last = 2 + index as u64 + 1;
-            assert_eq!(environment.newest(&organisation.id).await.unwrap(), Some(segment(last, 1).tail()));
+            assert_eq!(environment.newest(&organisation.id).await.unwrap().tail(), Some(segment(last, 1).tail()));
             assert_eq!(environment.read(&organisation, 0..=u64::MAX, Order::Descending).await, [last, 2, 1]);
             let own = destination(&organisation, index);
             assert_eq!(environment.destinations(&organisation.id).await.unwrap(), std::slice::from_ref(&own));
@@ -538,6 +580,7 @@ contract! {
             plan: Plan::EnterpriseTrial,
             retention: RetentionDays::try_from(30).unwrap(),
             longest_retention: RetentionDays::try_from(3650).unwrap(),
+            shortest_retention: RetentionDays::try_from(14).unwrap(),
             version: 7,
             ..sample::organisation("acme")
         };
@@ -559,6 +602,7 @@ contract! {
             plan: Plan::Free,
             retention: RetentionDays::try_from(8).unwrap(),
             longest_retention: RetentionDays::try_from(9).unwrap(),
+            shortest_retention: RetentionDays::try_from(8).unwrap(),
             version: 2,
             ..acme.clone()
         };

@@ -11,15 +11,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use annals_aws::dynamodb::{DynamoStore, Tables};
+use annals_aws::{
+    dynamodb::{DynamoStore, Tables},
+    system::SystemClock,
+};
 use annals_cloud::{AccessKey, Bucket, Role};
 use annals_core::{
     log::{
         segment::Tail,
         store::{Consistency, LogStore as _, Order},
+        tail::Anchor,
     },
     organisation::OrganisationId,
     proof::checkpoint::SignedNote,
+    time::Clock as _,
 };
 use annals_http::openapi::Description;
 use annals_local::system::System;
@@ -185,9 +190,10 @@ impl Environment {
     /// Moves a log ten days into the past, so that all of it has expired. Only the anchor is left and has the log's end.
     async fn expire(&self, organisation: &OrganisationId) -> Tail {
         let (store, (client, tables)) = (self.store(), self.tables());
-        let newest = store.newest(organisation).await.unwrap().unwrap();
+        let newest = store.newest(organisation).await.unwrap().tail().unwrap();
         let tail = Tail { recorded_at: newest.recorded_at.minus(Duration::from_secs(10 * 24 * 3600)), ..newest };
-        assert!(store.advance_anchor(organisation, &tail).await.unwrap());
+        let anchor = Anchor { tail, checked: Some(SystemClock.now()) };
+        assert!(store.advance_anchor(organisation, &anchor).await.unwrap());
         let everything = store.range(organisation, 1..=tail.last, Order::Ascending, None, Consistency::Strong);
         for segment in everything.await.unwrap() {
             let key =

@@ -50,7 +50,7 @@ impl World {
         let (client, meter) = CapacityMeter::client(&cloud.sdk_config(&AccessKey::new("any", "any")));
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&client, &tables).await.unwrap();
-        let store = Arc::new(DynamoStore::new(client, tables.clone()));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()).in_simulated_time());
         Self { _cloud: cloud, store, meter, tables }
     }
 

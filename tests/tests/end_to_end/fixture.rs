@@ -134,9 +134,9 @@ impl Fixture {
 
     /// The use cases with another clock on the same store.
     pub(crate) fn at(&self, clock: Arc<dyn Clock>) -> Services {
-        let store = Arc::clone(self.system.store());
+        let store = annals_aws::dynamodb::DynamoStore::clone(self.system.store()).in_simulated_time();
         Services::new(
-            store,
+            Arc::new(store),
             clock,
             Arc::new(SystemEntropy),
             TokenHash::of(PLATFORM_TOKEN),

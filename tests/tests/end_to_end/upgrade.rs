@@ -78,7 +78,7 @@ impl World {
         let client = Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&client, &tables).await.unwrap();
-        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone()));
+        let store = Arc::new(DynamoStore::new(client.clone(), tables.clone()).in_simulated_time());
         let clock = PausedClock::new(now);
         let service = sample::service();
         let nobody = TokenHash([0; 32]);

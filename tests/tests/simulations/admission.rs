@@ -65,7 +65,7 @@ impl World {
         let client = aws_sdk_dynamodb::Client::new(&cloud.sdk_config(&AccessKey::new("any", "any")));
         let tables = Tables { log: "log".into(), registry: "registry".into() };
         create_tables(&client, &tables).await.unwrap();
-        let store = Arc::new(DynamoStore::new(client, tables));
+        let store = Arc::new(DynamoStore::new(client, tables).in_simulated_time());
         Self::over("the embedded DynamoDB", store, VirtualClock::new(sample::START), Some(cloud))
     }
 

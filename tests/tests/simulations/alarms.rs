@@ -20,7 +20,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 33] = [
+const EXPECTED: [(Fault, &[(&str, u64)]); 36] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -28,6 +28,9 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 33] = [
     (Fault::QueueRefuses, &[("NothingPlannedAlarm", 26)]),
     (Fault::MaintenanceOff, &[("MaintenanceMissedAlarm", 53 * 60)]),
     (Fault::MaintenanceFails, &[("MaintenanceMissedAlarm", 53 * 60)]),
+    (Fault::TailUnknown, &[("ApiTailUnknownAlarm", 10)]),
+    (Fault::EventsMissing, &[("EventsMissingAlarm", 25), ("ApiEventsMissingAlarm", 10), ("DeliveryLagAlarm", 200)]),
+    (Fault::ClockAhead, &[("ApiClockOffAlarm", 10)]),
     (Fault::QueueNotConsumed, &[("DeliveryLagAlarm", 42)]),
     (Fault::ShipperCrashes, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 42)]),
     (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80)]),

@@ -324,7 +324,7 @@ async fn a_chart_without_a_filter_costs_far_less_than_reading_its_events() {
     let (client, meter) = CapacityMeter::client(&cloud.sdk_config(&AccessKey::new("any", "any")));
     let tables = Tables { log: "log".into(), registry: "registry".into() };
     create_tables(&client, &tables).await.unwrap();
-    let store = Arc::new(DynamoStore::new(client, tables.clone()));
+    let store = Arc::new(DynamoStore::new(client, tables.clone()).in_simulated_time());
     let clock = VirtualClock::new(sample::START);
     let log = Arc::new(Log::new(store, clock.clone(), SeededEntropy::new(1), AppendPolicy::default()));
     let acme = sample::organisation("acme");

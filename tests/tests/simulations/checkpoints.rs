@@ -13,7 +13,7 @@ use annals_core::{
         segment::LineHash,
         store::{Consistency, LogStore},
     },
-    organisation::{Organisation, OrganisationId},
+    organisation::Organisation,
     proof::{
         checkpoint::{Checkpoint, Delivered, Entries, Entry, SignedNote, parse_entries},
         key::VerifierKey,
@@ -463,7 +463,7 @@ fn a_clock_that_is_set_back_does_not_turn_the_times_of_checkpoints_back() {
 fn the_checkpoint_of_a_log_is_signed_at_most_once_a_minute() {
     in_virtual_time(async {
         let world = World::start().await;
-        let acme: OrganisationId = world.acme.id.clone();
+        let acme = world.acme.clone();
         let newest = |reference: &'static str| {
             let log = world.log(world.store.clone());
             let checkpoints = LogCheckpoints::new(log, world.signing(reference));
@@ -472,7 +472,7 @@ fn the_checkpoint_of_a_log_is_signed_at_most_once_a_minute() {
         };
         let first = newest(KEY).await.unwrap();
         let parsed = Checkpoint::parse(SignedNote::parse(first.as_bytes()).unwrap().text()).unwrap();
-        let tail = world.store.newest(&acme).await.unwrap().unwrap();
+        let tail = world.store.newest(&acme.id).await.unwrap().tail().unwrap();
         assert_eq!((parsed.last, parsed.hash, parsed.delivered), (2, tail.hash, None));
         world.record(&["a"]).await;
         world.clock.jump(Duration::from_secs(59));
@@ -484,6 +484,6 @@ fn the_checkpoint_of_a_log_is_signed_at_most_once_a_minute() {
         world.clock.jump(DAY);
         world.signer.set_fault(KEY, Some(SignerFault::Denied));
         assert!(newest(KEY).await.is_err());
-        assert!(world.store.organisation(&acme, Consistency::Strong).await.unwrap().is_some());
+        assert!(world.store.organisation(&acme.id, Consistency::Strong).await.unwrap().is_some());
     });
 }

@@ -19,3 +19,4 @@ mod restore;
 mod shipping_faults;
 mod shipping_regressions;
 mod shipping_simulation;
+mod tails;

@@ -33,6 +33,7 @@ pub(super) fn organisation(plan: Plan) -> Organisation {
         plan,
         retention: RetentionDays::DEFAULT,
         longest_retention: RetentionDays::DEFAULT,
+        shortest_retention: RetentionDays::DEFAULT,
         external_id: "annals-0123456789abcdefABCDEF0123456789".into(),
         created_at: Timestamp::EPOCH,
         version: 1,

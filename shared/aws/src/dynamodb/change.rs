@@ -3,7 +3,7 @@
 use annals_core::{
     change::{Change, Conflict, Replaced},
     destination::Destination,
-    log::{segment::Tail, store::StoreError},
+    log::{store::StoreError, tail::Anchor},
     token::Token,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
     registry::{
-        connection_test_key, destination_item, destination_key, link_item, link_key, organisation_item,
-        organisation_key, session_item, session_key, token_item, token_key,
+        SHORTEST_RETENTION, connection_test_key, destination_item, destination_key, link_item, link_key,
+        organisation_item, organisation_key, session_item, session_key, token_item, token_key,
     },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
@@ -56,19 +56,27 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
     Ok(match change {
         Change::CreateOrganisation(organisation) => vec![
             (ConditionalWrite::put(organisation_item(organisation), NEW), exists),
-            (ConditionalWrite::put(anchor_item(&organisation.id, &Tail::ORIGIN), "attribute_not_exists(org)"), exists),
+            (
+                ConditionalWrite::put(
+                    anchor_item(&organisation.id, &Anchor::of_new_log(organisation)),
+                    "attribute_not_exists(org)",
+                ),
+                exists,
+            ),
         ],
         Change::UpdateOrganisation(organisation) => {
             let update = "SET #name = :name, #plan = :plan, retentionDays = :retention, \
-                          longestRetentionDays = :longest, #version = :after";
+                          longestRetentionDays = :longest, #shortest = :shortest, #version = :after";
             let write = ConditionalWrite::update(organisation_key(&organisation.id), update, Some(SAME_VERSION))
                 .alias("#name", "name")
                 .alias("#plan", "plan")
+                .alias("#shortest", SHORTEST_RETENTION)
                 .alias("#version", VERSION)
                 .text(":name", &organisation.name)
                 .text(":plan", organisation.plan.as_str())
                 .number(":retention", organisation.retention.days().into())
                 .number(":longest", organisation.longest_retention.days().into())
+                .number(":shortest", organisation.shortest_retention.days().into())
                 .number(":after", organisation.version)
                 .number(":version", organisation.version - 1);
             vec![(write, Condition::Version)]

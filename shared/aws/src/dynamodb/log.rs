@@ -1,11 +1,12 @@
 //! The log on DynamoDB: the calls that read segments and anchors, and the commits that write them.
 
-use std::{collections::HashMap, ops::RangeInclusive};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use annals_core::{
     log::{
-        segment::{ClaimId, Segment, Tail},
+        segment::{ClaimId, Segment},
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, RecordedKey, StoreError},
+        tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
 };
@@ -13,16 +14,23 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     primitives::Blob,
-    types::{AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure},
+    types::{AttributeValue, CancellationReason, KeysAndAttributes, ReturnValuesOnConditionCheckFailure},
 };
 
 use super::{
-    DynamoStore, change,
-    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
-    segment::{LAST, LAST_SEGMENT, anchor_item, read_header, read_segment, read_tail, segment_item},
+    BATCH_GET, DynamoStore, change,
+    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SK},
+    segment::{
+        CHECKED, LAST, LAST_SEGMENT, anchor_item, anchor_key, read_anchor, read_end, read_header, read_segment,
+        segment_item,
+    },
+    server_time::ServerTime,
     store_error,
     write::{Condition, ConditionalWrite},
 };
+
+/// A stored time that is later than the present by more than this came from a wrong clock.
+const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn read_occupant(item: Option<&Attributes>) -> CommitError {
     let Some(item) = item else {
@@ -128,50 +136,102 @@ fn explain(segments: usize, conditions: &[Condition], reasons: &[CancellationRea
 
 #[async_trait]
 impl LogStore for DynamoStore {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.tables.log)
-            .key_condition_expression("org = :org")
-            .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
-            .projection_expression("seq, n, t, h, #last, #segment")
-            .expression_attribute_names("#last", LAST)
-            .expression_attribute_names("#segment", LAST_SEGMENT)
-            .scan_index_forward(false)
-            .limit(1)
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(store_error)?;
-        answer.items.unwrap_or_default().into_iter().next().map(|item| read_tail(&Item(item))).transpose()
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
+        let server_time = ServerTime::default();
+        let mut start = None;
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.tables.log)
+                .key_condition_expression("org = :org")
+                .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
+                .projection_expression("seq, n, t, h, #last, #segment, #checked")
+                .expression_attribute_names("#last", LAST)
+                .expression_attribute_names("#segment", LAST_SEGMENT)
+                .expression_attribute_names("#checked", CHECKED)
+                .scan_index_forward(false)
+                .limit(1)
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .customize()
+                .interceptor(server_time.clone());
+            let answer = query.send().await.map_err(store_error)?;
+            let item = answer.items.unwrap_or_default().into_iter().next();
+            start = answer.last_evaluated_key.filter(|_| item.is_none());
+            if start.is_none() {
+                let end = item.map(|item| read_end(&Item(item))).transpose()?;
+                return Ok(Newest { end, answered_at: server_time.get().filter(|_| self.tells_time) });
+            }
+            // An empty page is not the end while it names a key to continue after (Amazon DynamoDB, "Paginating table
+            // query results").
+        }
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         let answer = self
             .client
             .get_item()
             .table_name(&self.tables.log)
-            .key(ORG, AttributeValue::S(organisation.to_string()))
-            .key(SEQ, AttributeValue::N("0".to_owned()))
+            .set_key(Some(anchor_key(organisation)))
             .consistent_read(true)
             .send()
             .await
             .map_err(store_error)?;
-        answer.item.map(|item| read_tail(&Item(item))).transpose()
+        answer.item.map(|item| read_anchor(&Item(item))).transpose()
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
-        let result = self
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        let mut found = HashMap::new();
+        let mut wanted: Vec<Attributes> = organisations.iter().map(anchor_key).collect();
+        while !wanted.is_empty() {
+            let rest = wanted.split_off(wanted.len().min(BATCH_GET));
+            let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build();
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.tables.log, keys.map_err(|error| StoreError::Broken(error.into()))?)
+                .send()
+                .await
+                .map_err(store_error)?;
+            let items = answer.responses.into_iter().flatten().flat_map(|(_, items)| items);
+            let before = found.len();
+            for item in items.map(Item) {
+                found.insert(item.text(ORG)?.to_owned(), read_anchor(&item)?);
+            }
+            let left: Vec<Attributes> =
+                answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).collect();
+            // DynamoDB leaves keys out when it throttles some of them. If it throttles all, it returns an error.
+            if !left.is_empty() && found.len() == before {
+                return Err(StoreError::Throttled("no key of a batch was read".into()));
+            }
+            wanted = rest;
+            wanted.extend(left);
+        }
+        Ok(organisations.iter().map(|organisation| found.get(organisation.as_str()).copied()).collect())
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
+        const IS_LATER: &str = "attribute_not_exists(org) OR #last < :last";
+        const IS_CHECKED_LATER: &str =
+            "#last = :last AND (attribute_not_exists(#checked) OR #checked < :checked OR #checked > :wrong)";
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let mut put = self
             .client
             .put_item()
             .table_name(&self.tables.log)
             .set_item(Some(anchor_item(organisation, to)))
-            .condition_expression("attribute_not_exists(org) OR #last < :last")
             .expression_attribute_names("#last", LAST)
-            .expression_attribute_values(":last", AttributeValue::N(to.last.to_string()))
-            .send()
-            .await;
+            .expression_attribute_values(":last", number(to.tail.last));
+        put = match to.checked {
+            Some(checked) => put
+                .condition_expression(format!("{IS_LATER} OR ({IS_CHECKED_LATER})"))
+                .expression_attribute_names("#checked", CHECKED)
+                .expression_attribute_values(":checked", number(checked.as_millis()))
+                .expression_attribute_values(":wrong", number(checked.plus(CLOCKS_DIFFER_BY).as_millis())),
+            None => put.condition_expression(IS_LATER),
+        };
+        let result = put.send().await;
         match result {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
@@ -262,18 +322,26 @@ impl LogStore for DynamoStore {
             (":first".to_owned(), AttributeValue::N(first.to_string())),
             (":last".to_owned(), AttributeValue::N(last.to_string())),
         ]);
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.tables.log)
-            .key_condition_expression("org = :org AND seq BETWEEN :first AND :last")
-            .set_expression_attribute_values(Some(values))
-            .scan_index_forward(order == Order::Ascending)
-            .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
-            .consistent_read(consistency == Consistency::Strong)
-            .send()
-            .await
-            .map_err(store_error)?;
-        answer.items.unwrap_or_default().into_iter().map(|item| read_segment(&Item(item))).collect()
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.log)
+                .key_condition_expression("org = :org AND seq BETWEEN :first AND :last")
+                .set_expression_attribute_values(Some(values.clone()))
+                .scan_index_forward(order == Order::Ascending)
+                .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
+                .consistent_read(consistency == Consistency::Strong)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(store_error)?;
+            let items = answer.items.unwrap_or_default();
+            start = answer.last_evaluated_key.filter(|_| items.is_empty());
+            if start.is_none() {
+                return items.into_iter().map(|item| read_segment(&Item(item))).collect();
+            }
+        }
     }
 }

@@ -44,7 +44,7 @@ use futures_util::future::try_join_all;
 use crate::metrics::{self, UnreadableItem};
 
 use super::{
-    DynamoStore, change,
+    BATCH_GET, DynamoStore, change,
     item::{
         Attributes, Builder, EXPIRES_AT, EXPIRY, FAILURE_CODE, GROUP, GROUP_SORT, Item, LAG_FROM, LAST_USED_AT,
         LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, malformed,
@@ -67,10 +67,10 @@ const CHECKPOINT_LAST: &str = "checkpointLast";
 const CHECKPOINT_BEGUN: &str = "checkpointBegun";
 const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
 const CHECKPOINT_DUE: &str = "checkpointDue";
+/// The shortest retention that an organisation had so far, in days.
+pub(super) const SHORTEST_RETENTION: &str = "shortestRetentionDays";
 /// The attribute with the result of a connection test, as JSON.
 const CONNECTION_TEST_REPORT: &str = "report";
-/// The most items of one BatchGetItem (Amazon DynamoDB, "Service quotas").
-const BATCH_GET: usize = 100;
 /// How many more records than wanted are read to find numbered deliveries, because the clock that sorts them may be off.
 const NEIGHBOURS: u64 = 8;
 
@@ -99,6 +99,7 @@ pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
         .text("plan", organisation.plan.as_str())
         .number("retentionDays", organisation.retention.days().into())
         .number("longestRetentionDays", organisation.longest_retention.days().into())
+        .number(SHORTEST_RETENTION, organisation.shortest_retention.days().into())
         .text("externalId", &organisation.external_id)
         .time("createdAt", organisation.created_at)
         .number(VERSION, organisation.version)
@@ -111,15 +112,23 @@ pub(super) fn organisation_item(organisation: &Organisation) -> Attributes {
 
 fn read_organisation(item: &Item) -> Result<Organisation, StoreError> {
     let days = |name: &str| RetentionDays::try_from(item.number(name)?).map_err(|_| malformed(name));
+    let (retention, version) = (days("retentionDays")?, item.number(VERSION)?);
+    let shortest_retention = match item.has(SHORTEST_RETENTION) {
+        true => days(SHORTEST_RETENTION)?,
+        // Version 0.1 did not store it. Only the first version of an organisation certainly had no other retention.
+        false if version == 1 => retention,
+        false => RetentionDays::MIN,
+    };
     Ok(Organisation {
         id: item.text(PK)?.strip_prefix("org#").and_then(|id| id.parse().ok()).ok_or_else(|| malformed(PK))?,
         name: item.text("name")?.to_owned(),
         plan: item.parsed("plan")?,
-        retention: days("retentionDays")?,
+        retention,
         longest_retention: days("longestRetentionDays")?,
+        shortest_retention,
         external_id: item.text("externalId")?.to_owned(),
         created_at: item.time("createdAt")?,
-        version: item.number(VERSION)?,
+        version,
     })
 }
 

@@ -5,6 +5,7 @@ use annals_core::{
     log::{
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::StoreError,
+        tail::{Anchor, End},
     },
     organisation::OrganisationId,
 };
@@ -25,6 +26,8 @@ const ORGANISATION_NAME: &str = "o";
 /// Attributes of an anchor: the sequence of the tail, and the first sequence of its segment.
 pub(super) const LAST: &str = "last";
 pub(super) const LAST_SEGMENT: &str = "segment";
+/// When it was last certain that an anchor has the tail. Version 0.1 did not write it.
+pub(super) const CHECKED: &str = "checked";
 
 pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
     let mut claimed = Vec::with_capacity(CLAIMED_BYTES * segment.claimed.len());
@@ -81,15 +84,34 @@ pub(super) fn read_header(item: &Item) -> Result<Header, StoreError> {
     Ok(Header { append: AppendId(item.array(APPEND)?), claimed: read_claimed(item)?, tail: read_tail(item)? })
 }
 
-pub(super) fn anchor_item(organisation: &OrganisationId, tail: &Tail) -> Attributes {
-    Builder::default()
-        .text(ORG, organisation)
-        .number(SEQ, 0)
+pub(super) fn anchor_key(organisation: &OrganisationId) -> Attributes {
+    Builder::default().text(ORG, organisation).number(SEQ, 0).build()
+}
+
+pub(super) fn anchor_item(organisation: &OrganisationId, anchor: &Anchor) -> Attributes {
+    let Anchor { tail, checked } = anchor;
+    let mut item = Builder::default()
         .number(LAST, tail.last)
         .number(LAST_SEGMENT, tail.segment)
         .time(RECORDED_AT, tail.recorded_at)
         .bytes(HASH, &tail.hash.0)
-        .build()
+        .time_if(CHECKED, *checked)
+        .build();
+    item.extend(anchor_key(organisation));
+    item
+}
+
+pub(super) fn read_anchor(item: &Item) -> Result<Anchor, StoreError> {
+    let checked = item.has(CHECKED).then(|| item.time(CHECKED)).transpose()?;
+    Ok(Anchor { tail: read_tail(item)?, checked })
+}
+
+/// Reads a segment's header or an anchor.
+pub(super) fn read_end(item: &Item) -> Result<End, StoreError> {
+    match item.number(SEQ)? {
+        0 => read_anchor(item).map(End::Anchor),
+        _ => read_tail(item).map(End::Segment),
+    }
 }
 
 /// Reads the tail from a segment's header or an anchor.

@@ -161,7 +161,7 @@ impl Administration {
                 (first, self.log.first_since(organisation, until).await? - 1)
             }
         };
-        let tail = self.log.tail(&organisation.id).await?;
+        let tail = self.log.tail_of(organisation).await?;
         let first = first.max(self.log.first_live(organisation).await?);
         let last = last.min(tail.last);
         if first > last {

@@ -133,7 +133,7 @@ impl DestinationRun<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         // Read after `now`, so that the log had no later event at the checkpoint's time.
-        let log_last = self.shipping.log.tail(&self.organisation.id).await?.last.max(covered.sequence);
+        let log_last = self.shipping.log.tail_of(&self.organisation).await?.last.max(covered.sequence);
         // The times of checkpoints rise, even if the clock is set back.
         let time = last.as_ref().map_or(now, |last| now.max(last.at.plus(Duration::from_millis(1))));
         let base = self.checkpoint_key(time);

@@ -274,7 +274,7 @@ impl<'a> DestinationRun<'a> {
         if let Some(tail) = self.tail {
             return Ok(tail);
         }
-        let tail = self.shipping.log.tail(&self.organisation.id).await?;
+        let tail = self.shipping.log.tail_of(&self.organisation).await?;
         Ok(*self.tail.insert(tail))
     }
 
@@ -381,7 +381,7 @@ impl<'a> DestinationRun<'a> {
         }
         let already_there = self.put(lane, &mut intent, load.content, earlier).await? != Stored::Now;
         let now = self.shipping.clock.now();
-        let tail = self.shipping.log.tail(&self.organisation.id).await?;
+        let tail = self.shipping.log.tail_of(&self.organisation).await?;
         self.tail = Some(tail);
         let mut destination = self.next_version();
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());

@@ -356,6 +356,7 @@ mod tests {
             plan: Plan::Enterprise,
             retention: RetentionDays::MIN,
             longest_retention: RetentionDays::MIN,
+            shortest_retention: RetentionDays::MIN,
             external_id: "annals-0123456789abcdefABCDEF0123456789".into(),
             created_at: Timestamp::EPOCH,
             version: 1,

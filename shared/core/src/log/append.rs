@@ -32,6 +32,7 @@ use super::{
     Appended, Log,
     segment::{AppendId, Claimed, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
     store::{Commit, CommitError, Span, StoreError},
+    tail::Hazard,
 };
 
 use self::{
@@ -161,6 +162,9 @@ pub enum AppendError {
     /// Other writers won every conditional write until the deadline.
     #[error("the log is under contention")]
     Contended,
+    /// The log cannot be continued safely. Nothing was recorded.
+    #[error(transparent)]
+    Unsafe(Hazard),
     /// The store did not answer until the deadline. It is unknown whether the events were recorded.
     #[error("the store did not answer")]
     Unavailable(#[source] Arc<StoreError>),
@@ -317,7 +321,7 @@ impl Log {
             None => None,
             // It must not use up its key, because its halves may be sent with it.
             Some(_) if is_too_large(&bodies) => return Err(AppendError::TooLarge),
-            Some(key) => match self.claim(&organisation.id, key, &bodies, deadline).await? {
+            Some(key) => match self.claim(organisation, key, &bodies, deadline).await? {
                 ClaimOutcome::Claimed(claim) => Some(claim),
                 ClaimOutcome::Recorded(receipt) => return Ok(receipt),
             },
@@ -463,6 +467,7 @@ impl Log {
                     requests.into_iter().for_each(|request| request.answer(Err(AppendError::Conflict(conflict))));
                 }
                 Err(CommitError::Busy) => self.pause(group.round_trip, group.attempts).await,
+                Err(CommitError::Store(StoreError::Unsafe(hazard))) => refuse(current, hazard),
                 Err(CommitError::Store(error)) => self.failed(group, error).await,
             }
         }
@@ -478,7 +483,10 @@ impl Log {
         seen: &mut Seen,
     ) -> Result<Vec<Found>, CommitError> {
         if group.placed.is_none() {
-            let tail = self.recent_tail(organisation, committer).await?;
+            let tail = match group.requests.last() {
+                Some(request) => self.recent_tail(&request.organisation, committer).await?,
+                None => self.tail(organisation).await?,
+            };
             let found = self.look(organisation, &mut group.requests, seen, tail.last).await?;
             if !found.is_empty() {
                 return Ok(found);
@@ -493,17 +501,19 @@ impl Log {
     }
 
     /// Returns the tail that this process wrote or read a moment ago, or else reads it.
-    async fn recent_tail(&self, organisation: &OrganisationId, committer: &Committer) -> Result<Tail, StoreError> {
+    async fn recent_tail(&self, organisation: &Organisation, committer: &Committer) -> Result<Tail, StoreError> {
+        let now = self.clock.now();
         match committer.own_tail() {
-            Some((tail, at)) if self.clock.now().since(at) < self.policy.tail_ttl => Ok(tail),
+            // After the clock was set back, any tail would look new.
+            Some((tail, at)) if at <= now && now.since(at) < self.policy.tail_ttl => Ok(tail),
             _ => self.newest_tail(organisation, committer).await,
         }
     }
 
     /// Reads the tail and remembers it for the next append.
-    async fn newest_tail(&self, organisation: &OrganisationId, committer: &Committer) -> Result<Tail, StoreError> {
+    async fn newest_tail(&self, organisation: &Organisation, committer: &Committer) -> Result<Tail, StoreError> {
         let read_at = self.clock.now();
-        let tail = self.tail(organisation).await?;
+        let tail = self.tail_of(organisation).await?;
         // An append may have been written while the tail was read.
         if committer.own_tail().is_none_or(|(known, at)| at <= read_at || known.last < tail.last) {
             committer.set_own_tail(Some((tail, read_at)));
@@ -731,6 +741,13 @@ fn give_up(current: &mut Option<Group>) {
         Some(failure) => AppendError::Unavailable(failure),
         None => AppendError::Contended,
     };
+    requests.into_iter().for_each(|request| request.answer(Err(error.clone())));
+}
+
+/// Answers all requests of a group whose log cannot be continued safely.
+fn refuse(current: &mut Option<Group>, hazard: Hazard) {
+    let Some(Group { requests, failure, .. }) = current.take() else { return };
+    let error = failure.map_or(AppendError::Unsafe(hazard), AppendError::Unavailable);
     requests.into_iter().for_each(|request| request.answer(Err(error.clone())));
 }
 

@@ -12,7 +12,10 @@ use crate::{
     time::Timestamp,
 };
 
-use super::segment::{ClaimId, Header, Segment, Tail};
+use super::{
+    segment::{ClaimId, Header, Segment},
+    tail::{Anchor, Hazard, Newest},
+};
 
 /// An adapter's error, to be logged; never shown to a caller of the API.
 pub type Source = Box<dyn Error + Send + Sync>;
@@ -29,6 +32,9 @@ pub enum StoreError {
     /// It returned data that was never written, or rejected a valid request. A retry does not help.
     #[error("the store's answer makes no sense")]
     Broken(#[source] Source),
+    /// It answered, but what it answered does not suffice to use the log safely. Nothing was written.
+    #[error(transparent)]
+    Unsafe(#[from] Hazard),
 }
 
 impl From<super::segment::DamagedSegment> for StoreError {
@@ -130,15 +136,20 @@ pub enum Consistency {
 /// The storage of segments. Every call is for one organisation and cannot touch data of another.
 #[async_trait]
 pub trait LogStore: fmt::Debug + Send + Sync {
-    /// Returns the tail, read from the item with the highest sequence: the newest segment, or the anchor if all
-    /// segments have expired. Strongly consistent. Returns `None` if there is no segment and no anchor.
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
+    /// Returns the item with the highest sequence, strongly consistent: the newest segment, or the anchor if no segment
+    /// is left.
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError>;
 
     /// Returns the anchor, strongly consistent; `None` if the organisation has no log.
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError>;
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError>;
 
-    /// Writes the anchor, unless the stored anchor has the same or a later sequence. Returns whether it was written.
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError>;
+    /// Returns the anchors of these logs, in the same order, eventually consistent.
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError>;
+
+    /// Writes the anchor if its sequence is later than the stored one's, or the same and checked later. A stored time
+    /// that is more than a day later than the new one came from a wrong clock, and is replaced. Returns whether it was
+    /// written.
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError>;
 
     /// Writes a commit on the condition that no segment is stored at any of its places and its change is not refused. If
     /// both conditions fail, reports the occupied place.

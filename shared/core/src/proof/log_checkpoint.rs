@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     log::{Log, store::StoreError},
-    organisation::OrganisationId,
+    organisation::Organisation,
     time::Timestamp,
 };
 
@@ -45,9 +45,9 @@ impl LogCheckpoints {
     ///
     /// # Errors
     /// Returns an error if the log, the store or the signer fails.
-    pub async fn newest(&self, organisation: &OrganisationId) -> Result<String, SigningError> {
+    pub async fn newest(&self, organisation: &Organisation) -> Result<String, SigningError> {
         let Signing { store, clock, .. } = &*self.signing;
-        let stored = store.log_checkpoint(organisation).await?;
+        let stored = store.log_checkpoint(&organisation.id).await?;
         let now = clock.now();
         if let Some(stored) = &stored
             && now.since(stored.at) < FRESH
@@ -55,11 +55,11 @@ impl LogCheckpoints {
         {
             return Ok(stored.note.clone());
         }
-        let tail = self.log.tail(organisation).await?;
+        let tail = self.log.tail_of(organisation).await?;
         let current = self.signing.current().await?;
         let checkpoint = Checkpoint {
             signer: self.signing.name().clone(),
-            organisation: organisation.clone(),
+            organisation: organisation.id.clone(),
             last: tail.last,
             hash: tail.hash,
             time: now,
@@ -67,11 +67,11 @@ impl LogCheckpoints {
         };
         let note = self.signing.sign(&checkpoint.text(), &[current]).await?;
         let new = LogCheckpoint { at: now, note };
-        if store.save_log_checkpoint(organisation, stored.as_ref().map(|stored| stored.at), &new).await? {
+        if store.save_log_checkpoint(&organisation.id, stored.as_ref().map(|stored| stored.at), &new).await? {
             return Ok(new.note);
         }
         // Another request has just stored one.
-        match store.log_checkpoint(organisation).await? {
+        match store.log_checkpoint(&organisation.id).await? {
             Some(stored) => Ok(stored.note),
             None => Err(StoreError::Broken("a checkpoint was deleted".into()).into()),
         }

@@ -1,9 +1,17 @@
 //! The binary of the shipper, invoked as by EventBridge's rules, SQS's event source mapping and Lambda.
 
-use annals_core::{destination::Destination, organisation::Organisation};
+use annals_aws::system::SystemClock;
+use annals_core::{
+    administration::Put,
+    destination::Destination,
+    log::tail::{Anchor, MAINTAINED_AFTER},
+    organisation::{Organisation, OrganisationInput},
+    time::Clock as _,
+};
 use annals_tests::{
+    clock::VirtualClock,
     customer::Customer,
-    deployment::{Deployment, FunctionRole},
+    deployment::{Deployment, FunctionRole, platform},
     lines::Chain,
     runtime_api::Function,
 };
@@ -105,17 +113,28 @@ async fn a_plan_puts_each_active_destination_on_the_queue() {
 }
 
 #[tokio::test]
-async fn maintenance_brings_every_anchor_up_to_the_tail() {
+async fn maintenance_brings_the_anchor_of_every_log_without_new_events_up_to_the_tail() {
     let stage = Stage::start().await;
-    let umbrella = stage.deployment.organisation("umbrella").await;
-    stage.deployment.record(&umbrella, &event("u-1")).await;
+    let begun = SystemClock.now();
+    let earlier = stage.deployment.api_at(VirtualClock::new(begun.minus(MAINTAINED_AFTER)));
+    let mut quiet = Vec::new();
+    for name in ["umbrella", "initech"] {
+        let input = OrganisationInput::parse(br#"{"name": "Quiet"}"#).unwrap();
+        let put = earlier.administration.put_organisation(&name.parse().unwrap(), input, &platform()).await.unwrap();
+        let (Put::Created(organisation) | Put::Updated(organisation)) = put;
+        quiet.push(organisation);
+    }
     let answer = stage.function.invoke(&json!({"task": "maintain"})).await.unwrap();
-    assert_eq!(answer, json!({"organisations": 2}));
-    for organisation in [&stage.acme, &umbrella] {
+    assert_eq!(answer, json!({"organisations": 3}));
+    for organisation in &quiet {
         let tail = stage.deployment.api().log.tail(&organisation.id).await.unwrap();
         let anchor = stage.deployment.anchor(&organisation.id).await.unwrap();
-        assert_eq!(anchor, tail, "{}", organisation.id);
+        assert_eq!(anchor.tail, tail, "{}", organisation.id);
+        assert!(anchor.checked.is_some_and(|checked| checked >= begun), "{}: {anchor:?}", organisation.id);
     }
+    // A log with new events needs no anchor, so nothing is written.
+    let anchor = stage.deployment.anchor(&stage.acme.id).await.unwrap();
+    assert_eq!(anchor, Anchor::of_new_log(&stage.acme));
     assert!(stage.deployment.messages().await.is_empty(), "maintenance plans nothing");
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use annals_aws::metrics::{self, NotDone, UnitOfWork, UnreadableItem};
+use annals_aws::metrics::{self, NAMESPACE, NotDone, UnitOfWork, UnreadableItem};
 use annals_core::{
     administration::{Administration, DestinationInput},
     admission::rate_limiter::RateLimits,
@@ -24,6 +24,7 @@ use annals_core::{
         append::AppendPolicy,
         segment::Segment,
         store::{Commit, CommitError, Consistency, Order, StoreError},
+        tail::Hazard,
     },
     organisation::OrganisationId,
     proof::signer::SignerFault,
@@ -66,8 +67,14 @@ pub(crate) enum Fault {
     QueueRefuses,
     /// The rule that maintains is disabled.
     MaintenanceOff,
-    /// Maintenance fails for one organisation of many.
+    /// Maintenance cannot list the organisations.
     MaintenanceFails,
+    /// The end of one customer's log is unknown.
+    TailUnknown,
+    /// The events of one customer's log are not found, although they are young.
+    EventsMissing,
+    /// An instance of the API that one customer reaches has a clock that is ahead.
+    ClockAhead,
     /// The queue's event source mapping is disabled.
     QueueNotConsumed,
     /// The shipper crashes at every batch.
@@ -157,6 +164,8 @@ struct Trouble {
     failing_calls: Vec<&'static str>,
     all_calls_fail: bool,
     unreadable: Option<OrganisationId>,
+    empty: Option<OrganisationId>,
+    hazard: Option<(OrganisationId, Hazard)>,
     denied: bool,
 }
 
@@ -193,6 +202,9 @@ impl Decorator for Between {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.fails("commit").map_err(CommitError::Store)?;
+        if let Some((_, hazard)) = self.trouble().hazard.as_ref().filter(|(of, _)| of == organisation) {
+            return Err(StoreError::from(*hazard).into());
+        }
         self.ports.commit(organisation, commit).await
     }
 
@@ -207,6 +219,9 @@ impl Decorator for Between {
         self.fails("range")?;
         if self.trouble().unreadable.as_ref() == Some(organisation) {
             return Err(StoreError::Broken("injected".into()));
+        }
+        if self.trouble().empty.as_ref() == Some(organisation) {
+            return Ok(Vec::new());
         }
         self.ports.range(organisation, range, order, limit, consistency).await
     }
@@ -369,7 +384,16 @@ impl Days {
         let event = r#"{"action":"UPDATE","entity":{"id":"1","name":"Payments","entityType":"MOCK_API"},
             "principal":{"id":"7","name":"Ada","entityType":"USER"}}"#;
         for customer in CUSTOMERS {
-            let status = self.call("POST", &format!("/organisations/{customer}/events"), event).await;
+            let (status, code) = self.ask("POST", &format!("/organisations/{customer}/events"), event).await;
+            let hazard = match code.as_str() {
+                "tail_unknown" => Some("TailsUnknown"),
+                "events_missing" => Some("EventsMissing"),
+                "clock_ahead" => Some("ClocksOff"),
+                _ => None,
+            };
+            if let Some(metric) = hazard {
+                self.metrics.put(minute, NAMESPACE, metric, ("FunctionName", "ApiFunction"), 1.0);
+            }
             let failed = status >= 500 || (is_wrong && self.fault == Fault::ApiCrashes);
             assert!(status == 201 || is_wrong, "{status}");
             if failed {
@@ -379,10 +403,18 @@ impl Days {
     }
 
     async fn call(&self, method: &str, path: &str, body: &str) -> u16 {
+        self.ask(method, path, body).await.0
+    }
+
+    /// Returns the status and the problem's code, which the request's log line has as well.
+    async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.header("authorization", format!("Bearer {PLATFORM_TOKEN}"));
         let answer = self.api.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await;
-        answer.unwrap().status().as_u16()
+        let (parts, body) = answer.unwrap().into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        (parts.status.as_u16(), problem["code"].as_str().unwrap_or_default().to_owned())
     }
 
     async fn break_it(&mut self) {
@@ -392,7 +424,20 @@ impl Days {
         match self.fault {
             Fault::PlanningFails => self.to_shipper.0.trouble().failing_calls.push("active_destinations"),
             Fault::QueueRefuses => self.to_shipper.0.trouble().failing_calls.extend(["send", "is_busy"]),
-            Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("advance_anchor"),
+            Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("organisations"),
+            Fault::TailUnknown => {
+                let hazard = Hazard::TailUnknown { certain_at: None };
+                self.to_api.0.trouble().hazard = Some((victim.organisation, hazard));
+            }
+            Fault::EventsMissing => {
+                let hazard = Hazard::EventsMissing { next_to: 7 };
+                self.to_api.0.trouble().hazard = Some((victim.organisation.clone(), hazard));
+                self.to_shipper.0.trouble().empty = Some(victim.organisation);
+            }
+            Fault::ClockAhead => {
+                let hazard = Hazard::ClockAhead { by: Duration::from_secs(3600) };
+                self.to_api.0.trouble().hazard = Some((victim.organisation, hazard));
+            }
             Fault::OurRoleDenied => self.to_shipper.0.trouble().denied = true,
             Fault::SigningDenied => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Denied)),
             Fault::SigningThrottledOnce => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Throttled)),

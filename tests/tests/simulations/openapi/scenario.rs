@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use annals_core::event::MAX_REQUEST_BYTES;
+use annals_core::{event::MAX_REQUEST_BYTES, log::tail::Hazard};
 use annals_tests::{bucket::Trust, deployment::PLATFORM_TOKEN, entropy::SeededEntropy, faulty::Fault};
 use serde_json::{Value, json};
 
@@ -296,6 +296,10 @@ async fn refusals(world: &mut World, tokens: &Tokens) {
                 "too_many_requests" => world.show_too_often(ask).await,
                 "internal" => drop(world.show_under(Fault::Broken, ask, 500).await),
                 "unavailable" => drop(world.show_under(Fault::Unsent, ask, 503).await),
+                "tail_unknown" => world.show_hazard(Hazard::TailUnknown { certain_at: None }, ask).await,
+                "events_missing" => world.show_hazard(Hazard::EventsMissing { next_to: 7 }, ask).await,
+                "clock_ahead" => world.show_hazard(Hazard::ClockAhead { by: 400 * DAY }, ask).await,
+                "clock_behind" => world.show_hazard(Hazard::ClockBehind { by: 400 * DAY }, ask).await,
                 "not_found" if path.contains("{organisation}") => {
                     let other = if *role == "platform" { "nobody" } else { OTHER };
                     world.show(ask.at("organisation", other), 404).await;

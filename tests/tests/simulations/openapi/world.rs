@@ -15,6 +15,7 @@ use annals_core::{
         ship::{ShipPolicy, Shipping},
     },
     destination::connection_test::TEST_OBJECT_NAME,
+    log::tail::Hazard,
     organisation::OrganisationId,
     proof::{signer::SignerFault, store::ProofStore},
     registry::Registry,
@@ -291,8 +292,11 @@ impl World {
 
     /// Lets all events expire and be deleted.
     pub(crate) async fn outlive(&self, organisation: &str, duration: Duration) {
-        self.shipping.maintain().await.unwrap();
-        self.wait(duration);
+        let end = self.clock.now().plus(duration);
+        while self.clock.now() < end {
+            self.wait(Duration::from_secs(24 * 60 * 60));
+            self.shipping.maintain().await.unwrap();
+        }
         let id: OrganisationId = organisation.parse().unwrap();
         self.store.expire(self.clock.now(), |of, _| *of == id);
     }
@@ -346,6 +350,11 @@ impl World {
         let answered = Self::call(&(self.cold)(), &ask).await;
         *self.condition.lock().unwrap() = None;
         self.keep(ask, status, answered)
+    }
+
+    /// Makes a call while no log can be used safely.
+    pub(crate) async fn show_hazard(&mut self, hazard: Hazard, ask: Ask) {
+        self.show_under(Fault::Unsafe(hazard), ask, 503).await;
     }
 
     /// Makes a call while the signing key cannot be used.

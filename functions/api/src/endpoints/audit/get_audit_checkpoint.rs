@@ -27,7 +27,7 @@ impl Endpoint<Services> for GetAuditCheckpoint {
 
     async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
         let checkpoints = services.checkpoints.as_ref().ok_or_else(Problem::signing_off)?;
-        let note = checkpoints.newest(&call.organisation.id).await?;
+        let note = checkpoints.newest(&call.organisation).await?;
         services.audit.record_read(&call.organisation, &call.reader()).await?;
         Ok(response::with_body(StatusCode::OK, NOTE, note))
     }

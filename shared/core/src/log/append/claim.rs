@@ -24,7 +24,7 @@ use crate::{
         segment::{ClaimId, Header, Segment},
         store::{Consistency, KeyClaim, KeyUse, Order, Span, StoreError},
     },
-    organisation::OrganisationId,
+    organisation::{Organisation, OrganisationId},
     time::Timestamp,
 };
 
@@ -79,12 +79,12 @@ impl Log {
     /// Claims `key` for a request, or finds what an earlier request with the key recorded.
     pub(super) async fn claim(
         &self,
-        organisation: &OrganisationId,
+        organisation: &Organisation,
         key: IdempotencyKey,
         bodies: &[Body],
         deadline: Timestamp,
     ) -> Result<ClaimOutcome, AppendError> {
-        let committer = self.committer(organisation);
+        let committer = self.committer(&organisation.id);
         let unanswered = || StoreError::Unavailable("the key was not claimed in time".into());
         let attempt = KeyClaim {
             key: key.0,
@@ -102,6 +102,7 @@ impl Log {
                 Ok(outcome) => return Ok(outcome),
                 Err(ClaimError::Reused) => return Err(AppendError::KeyReused),
                 Err(ClaimError::Changed) => {}
+                Err(ClaimError::Store(StoreError::Unsafe(hazard))) => return Err(AppendError::Unsafe(hazard)),
                 Err(ClaimError::Store(error @ StoreError::Broken(_))) => {
                     return Err(AppendError::Unavailable(Arc::new(error)));
                 }
@@ -118,7 +119,7 @@ impl Log {
     /// claim.
     async fn try_claim(
         &self,
-        organisation: &OrganisationId,
+        organisation: &Organisation,
         committer: &Committer,
         attempt: &KeyClaim,
         count: usize,
@@ -129,10 +130,10 @@ impl Log {
         let now = self.clock.now().max(tail.recorded_at);
         let renewed_until = now.plus(IDEMPOTENCY_TTL).as_secs_ceil();
         let new = KeyClaim { from: tail.last, expires_at: renewed_until, ..attempt.clone() };
-        let there = match self.store.claim(organisation, &new, now.as_millis() / 1000).await? {
+        let there = match self.store.claim(&organisation.id, &new, now.as_millis() / 1000).await? {
             None => return Ok(ClaimOutcome::Claimed(PendingClaim { id: new.id, looked: new.from })),
             Some(KeyUse::Recorded(record)) if record.fingerprint == new.fingerprint => {
-                return Ok(ClaimOutcome::Recorded(Receipt::replayed(organisation, record.spans)));
+                return Ok(ClaimOutcome::Recorded(Receipt::replayed(&organisation.id, record.spans)));
             }
             Some(KeyUse::Claimed(there)) if there.fingerprint == new.fingerprint => there,
             Some(_) => return Err(ClaimError::Reused),
@@ -144,13 +145,13 @@ impl Log {
         if there.from > tail.last {
             // The log was restored to a time before the claim, so what the claim says about the log is void.
             let new = KeyClaim { from: tail.last, ..new };
-            return self.replace(organisation, &there, &new).await;
+            return self.replace(&organisation.id, &there, &new).await;
         }
         let mut looked = there.clone();
         let mut reads = 0;
         let mut failure = None;
         while looked.from < tail.last && self.clock.now() < deadline {
-            let page = match self.read_to_look(organisation, looked.from, tail.last).await {
+            let page = match self.read_to_look(&organisation.id, looked.from, tail.last).await {
                 Ok(page) => page,
                 Err(error) => {
                     failure = Some(error);
@@ -160,8 +161,8 @@ impl Log {
             reads += 1;
             for header in page.iter().map(Segment::header) {
                 if let Some(index) = header.index_of(looked.id) {
-                    let spans = self.spans(organisation, header, index, count).await?;
-                    return Ok(ClaimOutcome::Recorded(Receipt::replayed(organisation, spans)));
+                    let spans = self.spans(&organisation.id, header, index, count).await?;
+                    return Ok(ClaimOutcome::Recorded(Receipt::replayed(&organisation.id, spans)));
                 }
                 looked.from = header.tail.last;
             }
@@ -172,7 +173,7 @@ impl Log {
         let outcome = if looked.expires_at != there.expires_at || reads > 1 {
             // Whoever has to look next need not look at the same segments again. Without this, no look would come to an end
             // that takes more reads than the store allows at once.
-            self.replace(organisation, &there, &looked).await?
+            self.replace(&organisation.id, &there, &looked).await?
         } else {
             ClaimOutcome::Claimed(PendingClaim { id: looked.id, looked: looked.from })
         };
