@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -17,8 +17,9 @@ use annals_core::{
         Log,
         append::{AppendError, AppendPolicy},
         read::PlaceError,
-        segment::{Segment, Tail},
+        segment::Segment,
         store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        tail::{Anchor, Hazard, Newest},
     },
     organisation::{Organisation, OrganisationId},
     time::{Clock, Timestamp},
@@ -32,24 +33,33 @@ use annals_tests::{
 };
 use async_trait::async_trait;
 
-/// A store that returns nothing for a number of eventually consistent reads.
+/// A store that returns nothing for a number of reads, and never finds some segment.
 #[derive(Debug)]
 struct Blind {
     store: Arc<MemoryStore>,
+    /// The number of eventually consistent reads that return nothing.
     reads: AtomicU32,
+    /// The number of strongly consistent ones.
+    strong_reads: AtomicU32,
+    /// The first sequence of the segment that is never found; 0 if there is none.
+    hidden: AtomicU64,
 }
 
 #[async_trait]
 impl LogStore for Blind {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         self.store.newest(organisation).await
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Tail>, StoreError> {
+    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
         self.store.anchor(organisation).await
     }
 
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Tail) -> Result<bool, StoreError> {
+    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
+        self.store.anchors(organisations).await
+    }
+
+    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.store.advance_anchor(organisation, to).await
     }
 
@@ -86,12 +96,19 @@ impl LogStore for Blind {
         consistency: Consistency,
     ) -> Result<Vec<Segment>, StoreError> {
         let left = |reads: u32| reads.checked_sub(1);
-        if consistency == Consistency::Eventual
-            && self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok()
-        {
+        let reads = match consistency {
+            Consistency::Eventual => &self.reads,
+            Consistency::Strong => &self.strong_reads,
+        };
+        if reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_ok() {
             return Ok(Vec::new());
         }
-        self.store.range(organisation, range, order, limit, consistency).await
+        let hidden = self.hidden.load(Ordering::Relaxed);
+        let limit = limit.map(|limit| limit + usize::from(hidden > 0));
+        let mut found = self.store.range(organisation, range, order, limit, consistency).await?;
+        found.retain(|segment| segment.first != hidden);
+        found.truncate(limit.map_or(usize::MAX, |limit| limit - usize::from(hidden > 0)));
+        Ok(found)
     }
 }
 
@@ -104,7 +121,8 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let store = Arc::new(Blind { store: Arc::new(MemoryStore::new()), reads: AtomicU32::new(0) });
+        let (reads, strong_reads, hidden) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
+        let store = Arc::new(Blind { store: Arc::new(MemoryStore::new()), reads, strong_reads, hidden });
         let clock = PausedClock::new(sample::START);
         let log = log_on(store.clone(), &clock);
         Self { store, clock, log, acme: sample::organisation("acme") }
@@ -117,6 +135,14 @@ impl Fixture {
 
     fn blind(&self, reads: u32) {
         self.store.reads.store(reads, Ordering::Relaxed);
+    }
+
+    /// Lets a day pass, with its maintenance, `days` times.
+    async fn live(&self, days: u32) {
+        for _ in 0..days {
+            self.clock.jump(Duration::from_secs(86_400));
+            self.log.maintain(&self.acme.id).await.unwrap();
+        }
     }
 
     async fn page(&self, request: PageRequest) -> Result<Page, AuditError> {
@@ -170,13 +196,64 @@ async fn an_expired_cursor_is_good_while_the_next_event_is_there_even_if_a_stale
     for reads in 0..4 {
         let fixture = Fixture::new();
         let ids = fixture.append(1).await;
-        fixture.log.maintain(&fixture.acme.id).await.unwrap();
-        fixture.clock.jump(Duration::from_secs(8 * 86_400));
+        fixture.live(8).await;
         fixture.append(1).await;
         fixture.blind(reads);
         assert_eq!(sequences(&fixture.page(from(Start::After(ids[0]))).await.unwrap()), [2]);
         let gone = fixture.page(from(Start::From(ids[0]))).await;
         assert!(matches!(gone, Err(AuditError::Place(PlaceError::Expired { .. }))), "{gone:?}");
+    }
+}
+
+fn is_missing(error: &AuditError) -> bool {
+    matches!(error, AuditError::Place(PlaceError::Store(StoreError::Unsafe(Hazard::EventsMissing { .. }))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_is_not_taken_for_expiry_while_the_tail_is_young() {
+    for order in [Order::Ascending, Order::Descending] {
+        for wrong in 0..8 {
+            let fixture = Fixture::new();
+            for _ in 0..5 {
+                fixture.append(1).await;
+            }
+            let request = PageRequest { order, ..from(Start::Edge) };
+            fixture.blind(wrong);
+            fixture.store.strong_reads.store(wrong, Ordering::Relaxed);
+            match fixture.page(request.clone()).await {
+                Ok(page) => assert_eq!(page.lines.len(), 5, "{wrong} wrong answers, {order:?}"),
+                Err(error) => assert!(is_missing(&error), "{error:?}"),
+            }
+            fixture.blind(0);
+            fixture.store.strong_reads.store(0, Ordering::Relaxed);
+            assert!(fixture.page(request).await.unwrap().lines.len() >= 5);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_cannot_have_expired_is_missed_wherever_it_is() {
+    for hidden in 1..=5 {
+        for order in [Order::Ascending, Order::Descending] {
+            let fixture = Fixture::new();
+            let mut ids = Vec::new();
+            for _ in 0..5 {
+                ids.extend(fixture.append(1).await);
+            }
+            fixture.store.hidden.store(hidden, Ordering::Relaxed);
+            let read = fixture.page(PageRequest { order, ..from(Start::Edge) }).await;
+            if hidden > 1 {
+                assert!(is_missing(&read.unwrap_err()), "{hidden}, {order:?}");
+                // A page that begins right there, after events that were read before.
+                let index = usize::try_from(hidden).unwrap() - 2;
+                let read =
+                    fixture.page(PageRequest { order: Order::Ascending, ..from(Start::After(ids[index])) }).await;
+                assert!(is_missing(&read.unwrap_err()), "{hidden}");
+            } else {
+                // Nothing before it says how old it was.
+                assert_eq!(sequences(&read.unwrap()).len(), 4);
+            }
+        }
     }
 }
 
@@ -268,8 +345,7 @@ async fn numbers_are_not_used_again_after_everything_expired() {
             fixture.append(1).await;
         }
         let hash = fixture.log.tail(&fixture.acme.id).await.unwrap().hash;
-        fixture.log.maintain(&fixture.acme.id).await.unwrap();
-        fixture.clock.jump(Duration::from_secs(40 * 86_400));
+        fixture.live(40).await;
         for first in order {
             assert_eq!(fixture.log.tail(&fixture.acme.id).await.unwrap().last, 3);
             assert_eq!(fixture.store.store.expire(fixture.clock.now(), |_, segment| segment == first), 1);

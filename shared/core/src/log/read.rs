@@ -12,9 +12,10 @@ use crate::{
 };
 
 use super::{
-    Log, NOTHING_EXPIRES_WITHIN,
+    Log,
     segment::{Line, LineHash, Segment},
     store::{Consistency, Order, StoreError},
+    tail::{End, Hazard, NOTHING_EXPIRES_WITHIN, cannot_have_expired},
 };
 
 /// The size of a read. It ends with the segment that reaches either bound.
@@ -179,19 +180,62 @@ impl Log {
         if walk.has_gap(&segments) {
             // Either the read was stale or segments have expired. A strongly consistent read tells which.
             segments = self.fetch(organisation, walk.rest(), walk.order, Some(1), Consistency::Strong).await?;
-            if let (Some(before), Some(segment)) = (walk.last_recorded_at, segments.first())
+            if walk.has_gap(&segments) && segments.is_empty() {
+                segments = self.check_empty(organisation, walk).await?;
+            }
+            if let Some(next) = segments.first()
                 && walk.has_gap(&segments)
-                && self.clock.now().since(before.min(segment.recorded_at)) < NOTHING_EXPIRES_WITHIN
             {
-                return Err(StoreError::Broken(
-                    format!("{organisation}: events before sequence {} are missing", segment.first).into(),
-                ));
+                self.check_gap(organisation, walk, next).await?;
             }
             // The next step reads the segments after the first one again.
         } else if let Some(dense) = walk.dense_prefix(&segments) {
             segments.truncate(dense);
         }
         Ok(segments)
+    }
+
+    /// Reads what is left of the walk again if a strongly consistent read found nothing although there must be something.
+    /// Fails if it finds nothing again, or if segments are missing that cannot have expired.
+    async fn check_empty(&self, organisation: &OrganisationId, walk: &Walk) -> Result<Vec<Segment>, StoreError> {
+        let rest = walk.rest();
+        let behind = self.next_segment(organisation, *rest.start(), Consistency::Strong).await?;
+        let is_wrong = match &behind {
+            Some(segment) => rest.contains(&segment.first),
+            None => {
+                let newest = self.store.newest(organisation).await?.end;
+                matches!(newest, Some(End::Segment(tail)) if tail.segment >= *rest.start())
+            }
+        };
+        if is_wrong {
+            let segments = self.fetch(organisation, rest, walk.order, Some(1), Consistency::Strong).await?;
+            return if segments.is_empty() { Err(walk.missing()) } else { Ok(segments) };
+        }
+        if let (Order::Ascending, Some(next)) = (walk.order, &behind) {
+            self.check_gap(organisation, walk, next).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    /// Fails if segments are missing that cannot have expired. `next` is the one behind the missing ones, in the order of
+    /// the walk, as a strongly consistent read found it.
+    async fn check_gap(&self, organisation: &OrganisationId, walk: &Walk, next: &Segment) -> Result<(), StoreError> {
+        // Whatever is missing is younger than the segment before it in the log.
+        let before = match (walk.order, walk.last_recorded_at) {
+            (Order::Descending, _) => Some(next.recorded_at),
+            (Order::Ascending, None) if walk.at > 1 => {
+                let range = 1..=walk.at - 1;
+                let found = self.fetch(organisation, range, Order::Descending, Some(1), Consistency::Strong).await?;
+                // A position within a segment is no gap.
+                found.first().filter(|segment| segment.last() < walk.at).map(|segment| segment.recorded_at)
+            }
+            (Order::Ascending, last_recorded_at) => last_recorded_at,
+        };
+        let now = self.clock.now();
+        match before {
+            Some(recorded_at) if cannot_have_expired(recorded_at, now) => Err(walk.missing()),
+            _ => Ok(()),
+        }
     }
 
     async fn fetch(
@@ -258,7 +302,7 @@ impl Log {
 
     /// Returns why no segment begins where `id` says: the event never existed, or it has expired and was deleted.
     async fn missing(&self, organisation: &Organisation, id: EventId) -> PlaceError {
-        let tail = match self.tail(&organisation.id).await {
+        let tail = match self.tail_of(organisation).await {
             Ok(tail) => tail,
             Err(error) => return error.into(),
         };
@@ -365,6 +409,10 @@ impl Walk {
             Order::Descending => *range.end(),
         };
         Self { at_end: range.is_empty(), range, order, at, last_recorded_at: None }
+    }
+
+    fn missing(&self) -> StoreError {
+        Hazard::EventsMissing { next_to: self.at }.into()
     }
 
     /// Returns the range that has not been read.

@@ -16,6 +16,7 @@ use super::{
     Log,
     segment::{Segment, Tail},
     store::{Consistency, Order, StoreError},
+    tail::{Hazard, cannot_have_expired},
 };
 use crate::{
     organisation::{Organisation, OrganisationId, RetentionDays},
@@ -134,6 +135,9 @@ impl Log {
             let reads = places.iter().map(|place| self.next_segment(&index.organisation, *place, consistency));
             let found = try_join_all(reads).await?;
             for (asked, segment) in places.iter().zip(&found) {
+                if consistency == Consistency::Strong && segment.is_none() {
+                    self.check_end(&index.tail, *asked)?;
+                }
                 index.learn(*asked, segment.as_ref());
             }
         }
@@ -146,7 +150,7 @@ impl Log {
     /// # Errors
     /// Returns an error if the store fails.
     pub async fn first_since(&self, organisation: &Organisation, since: Timestamp) -> Result<u64, StoreError> {
-        let tail = self.tail(&organisation.id).await?;
+        let tail = self.tail_of(organisation).await?;
         if tail.recorded_at < since {
             return Ok(tail.last + 1);
         }
@@ -170,7 +174,7 @@ impl Log {
     ) -> Result<u64, StoreError> {
         /// The most pages of the store that are read, each of up to 1 MB.
         const MAX_PAGES: usize = 16;
-        let tail = self.tail(&organisation.id).await?;
+        let tail = self.tail_of(organisation).await?;
         if tail.recorded_at < since {
             return Ok(tail.last + 1);
         }
@@ -191,7 +195,9 @@ impl Log {
             if let Some(kept) = segments.iter().find(|segment| !segment.is_expired(until)) {
                 return Ok(kept.first);
             }
-            at = segments.last().map_or(end, |last| last.last() + 1);
+            // Nothing is found if everything has just been deleted, or by mistake.
+            let Some(last) = segments.last() else { return Ok(at) };
+            at = last.last() + 1;
         }
         Ok(at)
     }
@@ -206,7 +212,18 @@ impl Log {
         // A stale read could place a time after events that exist.
         let consistency = Consistency::Strong;
         let oldest = self.next_segment(organisation, 1, consistency).await?;
+        if oldest.is_none() {
+            self.check_end(&tail, 1)?;
+        }
         let mut index = SegmentIndex::new(organisation, tail, oldest.as_ref());
         self.locate(&mut index, times, consistency).await
+    }
+
+    /// Fails if a strongly consistent read found no segment from `asked` on, although that of the tail must be there.
+    fn check_end(&self, tail: &Tail, asked: u64) -> Result<(), StoreError> {
+        if tail.last > 0 && asked <= tail.segment && cannot_have_expired(tail.recorded_at, self.clock.now()) {
+            return Err(Hazard::EventsMissing { next_to: asked }.into());
+        }
+        Ok(())
     }
 }
