@@ -32,6 +32,8 @@ use crate::{bucket::Arrival, entropy::SeededEntropy};
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// What expires this soon after a destination's creation may expire before its first tick.
 const FIRST_TICK: Duration = Duration::from_secs(15 * 60);
+/// The longest time for which a process is frozen.
+pub const LONGEST_FREEZE: Duration = Duration::from_secs(4 * 60 * 60);
 /// The longest pause of a failing destination.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
@@ -232,6 +234,11 @@ impl<'a> Checker<'a> {
             }
         }
         Ok(checked)
+    }
+
+    /// How late a put of `key` may have arrived. Nobody can tell a frozen process that its put is not wanted any more.
+    fn late(&self, key: &str) -> Duration {
+        if self.world.was_held(key) { self.margin + LONGEST_FREEZE } else { self.margin }
     }
 
     /// What an object holds; `None` where it is not compressed as it should be.
@@ -467,7 +474,10 @@ impl<'a> Checker<'a> {
                 continue;
             };
             // Events that expired since the first try cannot be put again: the only reason why tries may differ.
-            let missing = one.replay.is_some() || (intent.first..=intent.last).any(|sequence| told.contains(&sequence));
+            let last_put = puts.iter().map(|put| put.at).max().unwrap_or(object.at).plus(self.margin);
+            let missing = one.replay.is_some()
+                || (intent.first..=intent.last)
+                    .any(|sequence| told.contains(&sequence) || self.journal[&sequence].expires_at <= last_put);
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
             keep(
                 same || (missing && puts.first().is_some_and(|put| put.sha256 == object.sha256)),
@@ -541,7 +551,7 @@ impl<'a> Checker<'a> {
             let Some(event) = event.filter(|_| within && rises) else {
                 return Err(wrong(format!("its line {sequence} is not the log's, or not in its place")));
             };
-            keep(event.expires_at.plus(self.margin) > *stored_at, Promise::ExpiryHolds, || {
+            keep(event.expires_at.plus(self.late(key)) > *stored_at, Promise::ExpiryHolds, || {
                 format!("{key}: {sequence} expired at {} and was put at {stored_at}", event.expires_at)
             })?;
             sequences.insert(sequence);
@@ -622,7 +632,8 @@ impl<'a> Checker<'a> {
         for arrival in arrivals.iter().filter(|arrival| keys.contains(arrival.key.as_str())) {
             let in_force = history.iter().rposition(|version| version.at <= arrival.at).unwrap_or(0);
             let since = history[..=in_force].iter().rev().take_while(|version| off(version)).last();
-            keep(since.is_none_or(|since| arrival.at <= since.at.plus(self.margin)), Promise::NothingWhenOff, || {
+            let in_time = since.is_none_or(|since| arrival.at <= since.at.plus(self.late(&arrival.key)));
+            keep(in_time, Promise::NothingWhenOff, || {
                 format!("{} arrived although nothing should be sent", arrival.key)
             })?;
         }

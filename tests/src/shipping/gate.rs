@@ -1,12 +1,12 @@
-//! Stands between a process and the world: calls take time, fail, crash their process, or have something else happen
-//! right before them. Calls are counted, so that a sweep can choose each in turn.
+//! Stands between a process and the world: calls take time, fail, crash or freeze their process, or have something else
+//! happen right before them. Calls are counted, so that a sweep can choose each in turn.
 
 use std::{
     fmt,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +23,7 @@ use annals_core::{
 };
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::ports::{Below, Decorated, Decorator, Ports};
 use crate::{
@@ -43,7 +43,15 @@ pub struct Gate {
     latency: Option<Latency>,
     meanwhile: Mutex<Option<(u64, BoxFuture<'static, ()>)>>,
     crashed: Notify,
+    /// The number of the call before which the process freezes, if it does.
+    freezes_at: AtomicU64,
+    frozen: watch::Sender<bool>,
+    has_frozen: AtomicBool,
+    held: Mutex<Vec<String>>,
 }
+
+/// The number of no call.
+const NEVER: u64 = u64::MAX;
 
 /// How long calls take until they are done. Answers take no time: their delay would be a part of the next call's.
 #[derive(Debug, Clone)]
@@ -76,6 +84,10 @@ impl Gate {
             latency,
             meanwhile: Mutex::default(),
             crashed: Notify::new(),
+            freezes_at: AtomicU64::new(NEVER),
+            frozen: watch::Sender::new(false),
+            has_frozen: AtomicBool::new(false),
+            held: Mutex::default(),
         }))
     }
 
@@ -98,7 +110,44 @@ impl Gate {
         }
     }
 
+    /// Lets the process freeze in the middle of the `nth` of its next calls, counted from 1: before the call is done.
+    pub fn freeze_at(&self, nth: u64) {
+        self.freezes_at.store(self.calls.load(Ordering::Relaxed) + nth, Ordering::Relaxed);
+    }
+
+    /// Returns when the process is frozen.
+    pub async fn frozen(&self) {
+        // An error is impossible: the sender is `self`.
+        let _ = self.frozen.subscribe().wait_for(|frozen| *frozen).await;
+    }
+
+    /// Lets a frozen process go on. It does not freeze again.
+    pub fn thaw(&self) {
+        self.freezes_at.store(NEVER, Ordering::Relaxed);
+        self.frozen.send_replace(false);
+    }
+
+    /// The keys of the objects that the process put since it froze: what it knew was old.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits while the process is frozen.
+    async fn stand_still(&self, number: u64) {
+        if number == self.freezes_at.load(Ordering::Relaxed) {
+            self.has_frozen.store(true, Ordering::Relaxed);
+            self.frozen.send_replace(true);
+        }
+        let _ = self.frozen.subscribe().wait_for(|frozen| !frozen).await;
+    }
+
     async fn enter(&self, name: &'static str) -> Option<Fault> {
+        self.enter_with(name, None).await
+    }
+
+    /// `key` is that of the object that the call puts.
+    async fn enter_with(&self, name: &'static str, key: Option<&str>) -> Option<Fault> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         let meanwhile = {
@@ -110,6 +159,10 @@ impl Gate {
         }
         if let Some(latency) = &self.latency {
             self.clock.sleep(latency.entropy.duration(latency.limit)).await;
+        }
+        self.stand_still(number).await;
+        if self.has_frozen.load(Ordering::Relaxed) {
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(key.map(str::to_owned));
         }
         let fault = (self.decide)(Call { number, name });
         if fault == Some(Fault::CrashBefore) {
@@ -200,7 +253,7 @@ impl Decorator for Gate {
     }
 
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
-        let fault = self.enter("put").await;
+        let fault = self.enter_with("put", Some(&object.key)).await;
         if let Some(Fault::Late(after)) = fault {
             let (below, target) = (Arc::clone(&self.below), target.clone());
             self.late(after, async move { drop(below.put(&target, object).await) });

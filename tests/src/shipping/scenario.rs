@@ -4,6 +4,7 @@
 //! Quiet hours are skipped: with nothing new and nothing due, the schedule would do nothing.
 
 use std::{
+    mem,
     ops::AddAssign,
     sync::{
         Arc,
@@ -24,10 +25,11 @@ use annals_core::{
     registry::Registry as _,
     time::{Clock, Timestamp},
 };
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::task::JoinHandle;
 
 use super::{
-    checker::{Checked, Checker, Ending, Promise, Violation},
+    checker::{Checked, Checker, Ending, LONGEST_FREEZE, Promise, Violation},
     gate::{Gate, Latency},
     injected_bugs::{Bug, BuggyPorts},
     world::{HOME, Process, Shipped, World, platform, region},
@@ -63,6 +65,8 @@ pub struct Tally {
     pub checked: Checked,
     pub ticks: u64,
     pub deaths: u64,
+    /// Processes that were frozen in the middle of their work and went on later.
+    pub frozen: u64,
     /// Failed calls of stores, queue and buckets.
     pub faults: u64,
     pub days: u64,
@@ -79,6 +83,7 @@ impl AddAssign for Tally {
         self.checked += other.checked;
         self.ticks += other.ticks;
         self.deaths += other.deaths;
+        self.frozen += other.frozen;
         self.faults += other.faults;
         self.days += other.days;
         self.changes += other.changes;
@@ -109,13 +114,21 @@ struct Tenant {
     role: RoleArn,
 }
 
+/// A process that stands still in the middle of its work.
+#[derive(Debug)]
+struct Frozen {
+    process: Arc<Process>,
+    work: JoinHandle<()>,
+}
+
 struct Scenario {
     world: World,
     entropy: Arc<SeededEntropy>,
     bug: Option<Bug>,
     tenants: Vec<Tenant>,
     /// The shippers and, last, the API's process.
-    processes: Vec<Process>,
+    processes: Vec<Arc<Process>>,
+    frozen: Vec<Frozen>,
     /// The probability that a call fails, and the number of failed calls.
     chance: Arc<AtomicU64>,
     faults: Arc<AtomicU64>,
@@ -149,6 +162,7 @@ impl Scenario {
             bug,
             tenants: Vec::new(),
             processes: Vec::new(),
+            frozen: Vec::new(),
             chance: Arc::default(),
             faults: Arc::default(),
             usual_chance,
@@ -168,7 +182,7 @@ impl Scenario {
     }
 
     /// A new process: a shipper, or the API's.
-    fn process(&self, index: usize) -> Process {
+    fn process(&self, index: usize) -> Arc<Process> {
         let (chance, faults, fate) = (Arc::clone(&self.chance), Arc::clone(&self.faults), self.entropy.fork());
         let decide = move |_| {
             let chance = chance.load(Ordering::Relaxed);
@@ -197,7 +211,7 @@ impl Scenario {
             None => ports,
         };
         let policy = ShipPolicy { object_bytes: 2000, ..ShipPolicy::default() };
-        Process::start(gate, within, clock.clone(), policy, &self.entropy)
+        Arc::new(Process::start(gate, within, clock.clone(), policy, &self.entropy))
     }
 
     fn now(&self) -> Timestamp {
@@ -234,6 +248,9 @@ impl Scenario {
     async fn fixture(&mut self) -> Result<(), Violation> {
         self.let_fail();
         for tenant in 0..self.tenants.len() {
+            if self.entropy.happens(0.1) {
+                self.freeze(tenant).await;
+            }
             for _ in 0..self.entropy.below(3) {
                 self.append(tenant).await;
             }
@@ -363,6 +380,76 @@ impl Scenario {
         Ok(())
     }
 
+    /// A process freezes in the middle of its work, which it begins now, and another one takes its place.
+    async fn freeze(&mut self, tenant: usize) {
+        let index = self.entropy.below(SHIPPERS + 1);
+        let process = Arc::clone(&self.processes[index]);
+        let work = if index == API { self.work_of_the_api(tenant).await } else { self.work_of_a_shipper(index) };
+        process.gate.0.freeze_at(self.entropy.between(1, if index == API { 5 } else { 15 }));
+        let mut work = tokio::spawn(work);
+        tokio::select! {
+            biased;
+            () = process.gate.0.frozen() => {
+                self.tally.frozen += 1;
+                self.frozen.push(Frozen { process, work });
+            }
+            done = &mut work => {
+                done.unwrap();
+                process.gate.0.thaw();
+            }
+        }
+        // It has crashed if its work ended without an answer.
+        self.processes[index] = self.process(index);
+    }
+
+    fn work_of_a_shipper(&self, index: usize) -> BoxFuture<'static, ()> {
+        let process = Arc::clone(&self.processes[index]);
+        let (queue, clock) = (Arc::clone(&self.world.queue), self.world.clock.clone());
+        Box::pin(async move {
+            if process.plan().await.is_some() {
+                process.work(&queue, &*clock).await;
+            }
+        })
+    }
+
+    async fn work_of_the_api(&self, tenant: usize) -> BoxFuture<'static, ()> {
+        let process = Arc::clone(&self.processes[API]);
+        let organisation = self.organisation(tenant).await;
+        let there = self.destination(tenant).await.filter(|_| self.entropy.happens(0.4));
+        Box::pin(async move {
+            let Process { gate, log, administration, .. } = &*process;
+            let actor = platform();
+            match there {
+                Some(there) if there.paused => {
+                    drop(gate.0.live(administration.resume_destination(&organisation, &there.id, &actor)).await);
+                }
+                Some(there) => {
+                    drop(gate.0.live(administration.pause_destination(&organisation, &there.id, &actor)).await);
+                }
+                None => drop(gate.0.live(log.append(&organisation, vec![sample::body("thing")], None)).await),
+            }
+        })
+    }
+
+    /// Hours later, frozen processes go on.
+    async fn thaw(&mut self) {
+        if self.frozen.is_empty() {
+            return;
+        }
+        self.world.clock.sleep(SETTLED).await;
+        self.world.clock.jump(HOUR + self.entropy.duration(LONGEST_FREEZE - HOUR * 2));
+        self.expire();
+        let frozen = mem::take(&mut self.frozen);
+        frozen.iter().for_each(|frozen| frozen.process.gate.0.thaw());
+        if self.entropy.happens(0.5) {
+            self.stormy_tick().await;
+        }
+        for Frozen { process, work } in frozen {
+            work.await.unwrap();
+            self.world.note_held(process.gate.0.held());
+        }
+    }
+
     async fn create(&mut self, tenant: usize) {
         let Tenant { bucket, role, .. } = &self.tenants[tenant];
         let settings = Settings {
@@ -453,6 +540,7 @@ impl Scenario {
     }
 
     async fn pass(&mut self, jump: Duration) -> Result<(), Violation> {
+        self.thaw().await;
         // Calls under way arrive first, because a jump does not wake sleepers.
         self.world.clock.sleep(SETTLED).await;
         let before = self.now();
@@ -675,6 +763,8 @@ impl Scenario {
 
     /// Nothing fails any more: within an hour and a tick everything is delivered. Then all promises are checked.
     async fn end(mut self) -> Result<Tally, Violation> {
+        self.thaw().await;
+        self.world.clock.sleep(SETTLED).await;
         self.let_succeed();
         self.world.dial.set_ahead(0);
         for tenant in 0..self.tenants.len() {

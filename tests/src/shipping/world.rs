@@ -2,6 +2,7 @@
 //! It makes one check: an object must have been in the bucket when its delivery is committed.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
@@ -193,6 +194,7 @@ pub struct World {
     pub queue: Arc<MemoryQueue>,
     /// The ports behind the recorder.
     pub witness: Arc<Decorated<Witness>>,
+    held: Mutex<HashSet<String>>,
 }
 
 impl World {
@@ -215,7 +217,18 @@ impl World {
             queue: Arc::clone(&queue),
             seen: Mutex::default(),
         }));
-        Self { clock, dial, store, buckets, queue, witness }
+        Self { clock, dial, store, buckets, queue, witness, held: Mutex::default() }
+    }
+
+    /// Notes the keys of objects that a process put after it had been frozen.
+    pub fn note_held(&self, keys: Vec<String>) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+    }
+
+    /// Whether a process that had been frozen put `key`.
+    #[must_use]
+    pub fn was_held(&self, key: &str) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
     /// The ports without the recorder.
