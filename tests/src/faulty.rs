@@ -27,7 +27,7 @@ use annals_core::{
     token::{Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::entropy::SeededEntropy;
 
@@ -58,6 +58,9 @@ pub enum Fault {
     CrashBefore,
     /// The call is done and the caller's process crashes.
     CrashAfter,
+    /// The caller's process freezes in the middle of the call. The call, and all others of the process, are done once it
+    /// thaws.
+    Frozen,
 }
 
 /// A call of a port.
@@ -77,6 +80,7 @@ pub struct FaultyStore<S> {
     healed: AtomicBool,
     clock: Option<Arc<dyn Clock>>,
     crashed: Notify,
+    frozen: watch::Sender<bool>,
 }
 
 impl<S: fmt::Debug> fmt::Debug for FaultyStore<S> {
@@ -94,7 +98,8 @@ impl<S: Store> FaultyStore<S> {
 
     fn with(store: Arc<S>, decide: Decide, clock: Option<Arc<dyn Clock>>) -> Arc<Self> {
         let (calls, healed) = (AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(Self { store, calls, decide, healed, clock, crashed: Notify::new() })
+        let (crashed, frozen) = (Notify::new(), watch::Sender::new(false));
+        Arc::new(Self { store, calls, decide, healed, clock, crashed, frozen })
     }
 
     /// `store`, whose `nth` call fails, counted from 1.
@@ -132,6 +137,12 @@ impl<S: Store> FaultyStore<S> {
         self.healed.store(true, Ordering::Relaxed);
     }
 
+    /// Lets a frozen process go on. From now on no call fails.
+    pub fn thaw(&self) {
+        self.heal();
+        self.frozen.send_replace(false);
+    }
+
     /// The number of calls so far.
     #[must_use]
     pub fn calls(&self) -> u64 {
@@ -148,6 +159,17 @@ impl<S: Store> FaultyStore<S> {
         if self.healed.load(Ordering::Relaxed) { None } else { (self.decide)(Call { number, name }) }
     }
 
+    /// As [`next`](Self::next), once the caller's process is not frozen.
+    async fn enter(&self, name: &'static str) -> Option<Fault> {
+        let fault = self.next(name);
+        if fault == Some(Fault::Frozen) {
+            self.frozen.send_replace(true);
+        }
+        // An error is impossible: the sender is `self`.
+        let _ = self.frozen.subscribe().wait_for(|frozen| !frozen).await;
+        fault
+    }
+
     async fn crash<T>(&self) -> T {
         self.crashed.notify_one();
         std::future::pending().await
@@ -160,7 +182,7 @@ impl<S: Store> FaultyStore<S> {
         work: impl Future<Output = Result<T, StoreError>> + Send,
         late: impl Future<Output = ()> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let fault = self.next(name);
+        let fault = self.enter(name).await;
         if let Some(Fault::Late(after)) = fault {
             self.later(after, late);
         }
@@ -184,7 +206,7 @@ impl<S: Store> FaultyStore<S> {
         name: &'static str,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        self.meet(self.next(name), work).await
+        self.meet(self.enter(name).await, work).await
     }
 
     async fn meet<T>(
@@ -193,7 +215,7 @@ impl<S: Store> FaultyStore<S> {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         match fault {
-            None | Some(Fault::Changed) => work.await,
+            None | Some(Fault::Changed | Fault::Frozen) => work.await,
             Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
             Some(Fault::Broken) => Err(broken()),
             Some(Fault::Unsafe(hazard)) => Err(hazard.into()),
@@ -243,8 +265,8 @@ impl<S: Store> LogStore for FaultyStore<S> {
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         let work = self.store.commit(organisation, commit);
-        match self.next("commit") {
-            None => work.await,
+        match self.enter("commit").await {
+            None | Some(Fault::Frozen) => work.await,
             Some(Fault::Throttled) => Err(throttled().into()),
             Some(Fault::Busy) => Err(CommitError::Busy),
             Some(Fault::Broken) => Err(broken().into()),

@@ -163,6 +163,11 @@ pub trait Subject: Send + Sync {
 
     /// From now on nothing fails.
     fn heal(&self) {}
+
+    /// At most an hour later, the processes that froze in the middle of an append go on. Returns their number.
+    async fn thaw(&self) -> u64 {
+        0
+    }
 }
 
 /// What happened in a run, so that tests can require that enough happened.
@@ -177,6 +182,8 @@ pub struct Tally {
     pub reused: u64,
     /// Appends without an answer.
     pub unknown: u64,
+    /// Processes that froze in the middle of an append and went on later.
+    pub frozen: u64,
     /// Events that were ever recorded.
     pub events: u64,
     /// Of these, the events that are expired at the end.
@@ -193,6 +200,7 @@ impl std::ops::AddAssign for Tally {
         self.replayed += other.replayed;
         self.reused += other.reused;
         self.unknown += other.unknown;
+        self.frozen += other.frozen;
         self.events += other.events;
         self.expired += other.expired;
         self.days += other.days;
@@ -291,6 +299,7 @@ impl<S: Subject> Run<S> {
         }
         self.burst().await?;
         self.subject.heal();
+        self.tally.frozen += self.subject.thaw().await;
         self.clock.sleep(LATE).await;
         self.subject.inspect().await?;
         self.check_contents()?;
@@ -484,6 +493,7 @@ impl<S: Subject> Run<S> {
     /// Days, weeks or months without appends.
     async fn quiet(&mut self) -> Result<(), Violation> {
         // No earlier write is under way any more.
+        self.tally.frozen += self.subject.thaw().await;
         self.clock.sleep(LATE).await;
         let days = *self.entropy.pick(&[1, 1, 2, 6, 7, 8, 20, 60]);
         for _ in 0..days {

@@ -2,6 +2,7 @@
 //! pages in either direction, expiry. Several processes share one store that fails, answers late and reads stale.
 
 use std::{
+    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,6 +10,7 @@ use std::{
 use annals_core::{
     audit::{Audit, AuditError, PageRequest, Start},
     change::Change,
+    event::Body,
     id::EventId,
     log::{
         Log,
@@ -23,11 +25,12 @@ use annals_core::{
 };
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinHandle;
 
 use crate::{
     clock::AheadClock,
     entropy::SeededEntropy,
-    faulty::FaultyStore,
+    faulty::{Fault, FaultyStore},
     latency::{Jitter, LatencyStore},
     memory::{MemoryStore, Staleness},
     sample,
@@ -38,6 +41,10 @@ use super::{Answer, Batch, DEADLINE, LATE, Polled, Promise, Recorded, Subject, S
 const WRITERS: usize = 3;
 /// How long a writer may not know of a change of an organisation.
 const OLD_NEWS: Duration = Duration::from_secs(5);
+/// The probability that the process freezes in the middle of an append.
+const FREEZES: f64 = 0.05;
+/// The longest time for which a process is frozen.
+const LONGEST_FREEZE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Copy)]
 pub struct World {
@@ -53,6 +60,7 @@ pub struct Annals {
     store: Arc<MemoryStore>,
     faulty: Vec<Arc<FaultyStore<MemoryStore>>>,
     writers: Vec<Mutex<Arc<Log>>>,
+    frozen: Mutex<Vec<Frozen>>,
     reader: Arc<Log>,
     /// A process without latency and faults, but with stale reads, used while nothing else happens.
     inspector: Arc<Log>,
@@ -61,6 +69,13 @@ pub struct Annals {
     /// Recent versions of the organisation, each with the time at which it was first seen.
     lately: Mutex<Vec<(Timestamp, Organisation)>>,
     recorded: Mutex<Vec<Recorded>>,
+}
+
+/// A process that freezes in the middle of an append.
+#[derive(Debug)]
+struct Frozen {
+    store: Arc<FaultyStore<MemoryStore>>,
+    append: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -147,6 +162,7 @@ impl Annals {
             store,
             faulty,
             writers,
+            frozen: Mutex::default(),
             reader,
             inspector,
             id: own.id,
@@ -188,6 +204,18 @@ impl Annals {
             }
             _ => current,
         }
+    }
+
+    /// A process of its own begins an append and may freeze in the middle of it. Its client gets no answer.
+    ///
+    /// Keys are left out: a key may be used again before the process goes on. `keys` has that.
+    fn append_and_freeze(&self, organisation: Organisation, bodies: Vec<Body>) -> Answer {
+        let chance = self.chance();
+        let store = FaultyStore::nth(Arc::clone(&self.store), chance.between(1, 3), Fault::Frozen);
+        let log = distant_log(&store, Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, chance);
+        let append = tokio::spawn(async move { drop(log.append(&organisation, bodies, None).await) });
+        lock(&self.frozen).push(Frozen { store, append });
+        Answer::Unknown
     }
 
     fn segments(&self) -> Vec<Arc<Segment>> {
@@ -546,6 +574,9 @@ impl Subject for Annals {
         let organisation = self.known().await;
         let bodies =
             batch.labels.iter().map(|label| sample::body_with(label, &sample::ballast(label, batch.ballast))).collect();
+        if batch.key.is_none() && self.chance().happens(FREEZES) {
+            return Ok(self.append_and_freeze(organisation, bodies));
+        }
         let key = batch.key.as_ref().map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
         match self.writer(writer).append(&organisation, bodies, key).await {
             Ok(receipt) => {
@@ -664,6 +695,19 @@ impl Subject for Annals {
         self.inspect_ids().await?;
         let since = chance.happens(0.6).then_some(since);
         self.inspect_pages(&live, since).await
+    }
+
+    async fn thaw(&self) -> u64 {
+        let frozen = mem::take(&mut *lock(&self.frozen));
+        if !frozen.is_empty() {
+            self.surroundings.clock.jump(self.chance().duration(LONGEST_FREEZE));
+        }
+        frozen.iter().for_each(|frozen| frozen.store.thaw());
+        let count = frozen.len() as u64;
+        for frozen in frozen {
+            frozen.append.await.unwrap();
+        }
+        count
     }
 
     fn heal(&self) {

@@ -34,6 +34,7 @@ fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() 
         let share = |part: u64, whole: u64| part as f64 / whole as f64;
         assert!(share(tally.expired, tally.events) > 0.1, "too little expires: {tally:?}");
         assert!(share(tally.unknown, tally.appends) > 0.03, "too few crashes and clients that go: {tally:?}");
+        assert!(tally.frozen > 100, "too few processes freeze: {tally:?}");
         assert!(tally.replayed > 100 && tally.reused > 100, "too few keys are used again: {tally:?}");
     }
 }
