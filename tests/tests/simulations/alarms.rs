@@ -29,7 +29,7 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 36] = [
     (Fault::MaintenanceOff, &[("MaintenanceMissedAlarm", 53 * 60)]),
     (Fault::MaintenanceFails, &[("MaintenanceMissedAlarm", 53 * 60)]),
     (Fault::TailUnknown, &[("ApiTailUnknownAlarm", 10)]),
-    (Fault::EventsMissing, &[("EventsMissingAlarm", 25), ("ApiEventsMissingAlarm", 10), ("DeliveryLagAlarm", 200)]),
+    (Fault::EventsMissing, &[("EventsMissingAlarm", 15), ("ApiEventsMissingAlarm", 10)]),
     (Fault::ClockAhead, &[("ApiClockOffAlarm", 10)]),
     (Fault::QueueNotConsumed, &[("DeliveryLagAlarm", 42)]),
     (Fault::ShipperCrashes, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 42)]),

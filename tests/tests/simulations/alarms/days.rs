@@ -164,7 +164,6 @@ struct Trouble {
     failing_calls: Vec<&'static str>,
     all_calls_fail: bool,
     unreadable: Option<OrganisationId>,
-    empty: Option<OrganisationId>,
     hazard: Option<(OrganisationId, Hazard)>,
     denied: bool,
 }
@@ -219,9 +218,6 @@ impl Decorator for Between {
         self.fails("range")?;
         if self.trouble().unreadable.as_ref() == Some(organisation) {
             return Err(StoreError::Broken("injected".into()));
-        }
-        if self.trouble().empty.as_ref() == Some(organisation) {
-            return Ok(Vec::new());
         }
         self.ports.range(organisation, range, order, limit, consistency).await
     }
@@ -431,8 +427,7 @@ impl Days {
             }
             Fault::EventsMissing => {
                 let hazard = Hazard::EventsMissing { next_to: 7 };
-                self.to_api.0.trouble().hazard = Some((victim.organisation.clone(), hazard));
-                self.to_shipper.0.trouble().empty = Some(victim.organisation);
+                self.to_api.0.trouble().hazard = Some((victim.organisation, hazard));
             }
             Fault::ClockAhead => {
                 let hazard = Hazard::ClockAhead { by: Duration::from_secs(3600) };
@@ -520,6 +515,10 @@ impl Days {
                 Fault::LogWritesThrottled => table("LogTable", "WriteThrottleEvents"),
                 Fault::RegistryReadsThrottled => table("RegistryTable", "ReadThrottleEvents"),
                 Fault::RegistryWritesThrottled => table("RegistryTable", "WriteThrottleEvents"),
+                Fault::EventsMissing if minute.is_multiple_of(10) => {
+                    let hazard = Hazard::EventsMissing { next_to: 7 };
+                    self.tell(&NotDone::because(&StoreError::from(hazard)));
+                }
                 // Planning lists all destinations, and the page lists those of a customer.
                 Fault::ItemDamaged if minute.is_multiple_of(10) => {
                     for function in ["ShipperFunction", "ApiFunction"] {
