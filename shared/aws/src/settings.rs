@@ -43,6 +43,17 @@ where
     required(name)?.parse().map_err(|error: T::Err| SettingError { name, reason: error.to_string() })
 }
 
+/// Returns the value of an environment variable, parsed as a `T`; `None` if it is not set or empty.
+///
+/// # Errors
+/// Returns an error if it cannot be parsed.
+pub fn optional<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, SettingError>
+where
+    T::Err: std::fmt::Display,
+{
+    if or(name, "").is_empty() { Ok(None) } else { parsed(name).map(Some) }
+}
+
 /// Returns the value of an environment variable, parsed as a `T`, or `default` if it is not set or empty.
 ///
 /// # Errors
@@ -51,7 +62,7 @@ pub fn parsed_or<T: std::str::FromStr>(name: &'static str, default: T) -> Result
 where
     T::Err: std::fmt::Display,
 {
-    if or(name, "").is_empty() { Ok(default) } else { parsed(name) }
+    Ok(optional(name)?.unwrap_or(default))
 }
 
 /// Returns the value of an environment variable, or `default` if it is not set.

@@ -70,6 +70,8 @@ pub struct Admission {
     /// No use is saved before this time, in milliseconds since the epoch.
     notes_rest_until: Arc<AtomicU64>,
     platform: TokenHash,
+    /// A token that is replaced, and valid until it is taken away.
+    previous_platform: Option<TokenHash>,
 }
 
 impl Admission {
@@ -82,7 +84,13 @@ impl Admission {
         limits: RateLimits,
     ) -> Self {
         let limiter = Arc::new(RateLimiter::new(limits));
-        Self { registry, clock, known, limiter, notes_rest_until: Arc::default(), platform }
+        Self { registry, clock, known, limiter, notes_rest_until: Arc::default(), platform, previous_platform: None }
+    }
+
+    /// Accepts a second token of the platform, so that callers can change from one to the other.
+    #[must_use]
+    pub fn with_previous_platform_token(self, token: Option<TokenHash>) -> Self {
+        Self { previous_platform: token, ..self }
     }
 
     /// Replaces the rate limits. All buckets are full.
@@ -143,7 +151,7 @@ impl Admission {
 
     async fn authenticate(&self, bearer: &str, address: Option<IpAddr>) -> Result<Caller, AdmissionError> {
         let hash = TokenHash::of(bearer);
-        if hash == self.platform {
+        if hash == self.platform || Some(hash) == self.previous_platform {
             return Ok(Caller::Platform);
         }
         let id = TokenText::id_in(bearer).ok_or(AdmissionError::Unknown)?;

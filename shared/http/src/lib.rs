@@ -109,7 +109,7 @@ impl Services {
     }
 
     /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
-    /// `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`,
+    /// `PREVIOUS_PLATFORM_TOKEN_SHA256`, `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`, `ALLOW_ROLES_OF_THIS_ACCOUNT`,
     /// `SIGNING_KEY` with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
@@ -121,10 +121,7 @@ impl Services {
         let service = ServiceSettings {
             account: settings::parsed("SERVICE_ACCOUNT_ID")?,
             region: config.region().and_then(|region| region.as_ref().parse::<Region>().ok()),
-            template_url: match settings::or("CUSTOMER_TEMPLATE_URL", "").as_str() {
-                "" => None,
-                _ => Some(settings::parsed::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?),
-            },
+            template_url: settings::optional::<TemplateUrl>("CUSTOMER_TEMPLATE_URL")?,
             default_retention: settings::parsed_or("DEFAULT_RETENTION_DAYS", RetentionDays::DEFAULT)?,
             roles: settings::parsed_or("CUSTOMER_ROLE_PATTERN", RolePattern::default())?,
             own_roles_allowed: settings::parsed_or("ALLOW_ROLES_OF_THIS_ACCOUNT", false)?,
@@ -137,7 +134,9 @@ impl Services {
         };
         let signing = kms::signing(config, store.clone(), Arc::new(SystemClock))?;
         let services = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
-        Ok(services.with_rate_limits(limits).with_signing(signing))
+        let services = services.with_rate_limits(limits).with_signing(signing);
+        let previous = settings::optional("PREVIOUS_PLATFORM_TOKEN_SHA256")?;
+        Ok(Self { admission: services.admission.with_previous_platform_token(previous), ..services })
     }
 }
 

@@ -91,6 +91,26 @@ async fn what_the_deployment_sets_holds_for_new_organisations_and_destinations()
 }
 
 #[tokio::test]
+async fn the_platform_token_that_is_replaced_is_valid_until_it_is_taken_away() {
+    let deployment = Deployment::start().await;
+    let new = "annals_platform_which-replaces-the-other";
+    let statuses = async |previous: &str| {
+        let mut environment = deployment.environment(FunctionRole::Api);
+        environment.retain(|(name, _)| name != "PLATFORM_TOKEN_SHA256");
+        environment.push(("PLATFORM_TOKEN_SHA256".to_owned(), sha256(new.as_bytes())));
+        environment.push(("PREVIOUS_PLATFORM_TOKEN_SHA256".to_owned(), previous.to_owned()));
+        let function = Function::start(BINARY, environment).await;
+        let mut statuses = Vec::new();
+        for token in [new, PLATFORM_TOKEN, ""] {
+            statuses.push(call(&function, &Request::new("GET", "/organisations").token(token)).await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses(&sha256(PLATFORM_TOKEN.as_bytes())).await, [200, 200, 401]);
+    assert_eq!(statuses("").await, [200, 401, 401]);
+}
+
+#[tokio::test]
 async fn a_body_in_base64_is_the_same_as_one_in_text() {
     let deployment = Deployment::start().await;
     let acme = deployment.organisation("acme").await;
