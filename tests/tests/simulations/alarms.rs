@@ -20,7 +20,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 36] = [
+const EXPECTED: [(Fault, &[(&str, u64)]); 41] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -37,17 +37,22 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 36] = [
     (Fault::PoisonOrder, &[("DeadLettersAlarm", 100)]),
     // The lag is known once the log can be read again.
     (Fault::LogUnreadable, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 200)]),
-    (Fault::StoreGoneForTheApi, &[("ApiErrorsAlarm", 15)]),
+    (Fault::StoreGoneForTheApi, &[("ApiErrorsAlarm", 15), ("ApiErrorsPersistAlarm", 20)]),
     // For callers it is the same.
-    (Fault::ApiThrottled, &[("ApiErrorsAlarm", 15)]),
-    (Fault::ApiCrashes, &[("ApiErrorsAlarm", 15)]),
+    (Fault::ApiThrottled, &[("ApiErrorsAlarm", 15), ("ApiErrorsPersistAlarm", 20)]),
+    (Fault::ApiCrashes, &[("ApiErrorsAlarm", 15), ("ApiErrorsPersistAlarm", 20)]),
     (Fault::FewApiErrors, &[]),
+    (Fault::ApiFailsAtLowTraffic, &[("ApiErrorsPersistAlarm", 35)]),
+    (Fault::ApiSlow, &[("ApiSlowAlarm", 25)]),
+    (Fault::GatewayThrottles, &[("ApiThrottlesAlarm", 15)]),
     (Fault::ShipperThrottled, &[("ShipperThrottlesAlarm", 15)]),
     (Fault::ShipperThrottledOnce, &[]),
     (Fault::LogReadsThrottled, &[("LogReadThrottlesAlarm", 15)]),
     (Fault::LogWritesThrottled, &[("LogWriteThrottlesAlarm", 15)]),
     (Fault::RegistryReadsThrottled, &[("RegistryReadThrottlesAlarm", 15)]),
     (Fault::RegistryWritesThrottled, &[("RegistryWriteThrottlesAlarm", 15)]),
+    (Fault::IndexReadsThrottled, &[("PlanningIndexReadThrottlesAlarm", 15)]),
+    (Fault::IndexWritesThrottled, &[("PlanningIndexWriteThrottlesAlarm", 15)]),
     (Fault::SigningDenied, &[("CheckpointsFailedAlarm", 130)]),
     (Fault::SigningThrottledOnce, &[]),
     // The new events that take the places of lost ones wait for delivery.

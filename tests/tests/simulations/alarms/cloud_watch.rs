@@ -32,8 +32,8 @@ impl Bucket {
 
 impl Metrics {
     /// Adds a value of a metric of AWS.
-    pub(crate) fn put(&mut self, minute: u64, namespace: &str, name: &str, dimension: (&str, &str), value: f64) {
-        let dimensions = BTreeMap::from([(dimension.0.to_owned(), dimension.1.to_owned())]);
+    pub(crate) fn put(&mut self, minute: u64, namespace: &str, name: &str, dimensions: &[(&str, &str)], value: f64) {
+        let dimensions = dimensions.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.add((namespace.to_owned(), name.to_owned(), dimensions), minute, value);
     }
 
@@ -68,6 +68,8 @@ impl Metrics {
 enum Statistic {
     Sum,
     Maximum,
+    /// A percentile. Exact where all values of a period are equal: it is the highest.
+    Percentile,
 }
 
 /// An alarm of the template.
@@ -95,6 +97,8 @@ impl Alarm {
             "MetricName",
             "Dimensions",
             "Statistic",
+            "ExtendedStatistic",
+            "EvaluateLowSampleCountPercentile",
             "Period",
             "EvaluationPeriods",
             "DatapointsToAlarm",
@@ -118,10 +122,11 @@ impl Alarm {
             name: name.to_owned(),
             description: text("AlarmDescription"),
             identity: (text("Namespace"), text("MetricName"), dimensions.collect()),
-            statistic: match text("Statistic").as_str() {
-                "Sum" => Statistic::Sum,
-                "Maximum" => Statistic::Maximum,
-                other => panic!("{other} is not known here"),
+            statistic: match (properties.get("Statistic"), properties.get("ExtendedStatistic")) {
+                (Some(name), None) if name == "Sum" => Statistic::Sum,
+                (Some(name), None) if name == "Maximum" => Statistic::Maximum,
+                (None, Some(_)) => Statistic::Percentile,
+                other => panic!("{other:?} is not known here"),
             },
             period: number("Period"),
             evaluation_periods: number("EvaluationPeriods"),
@@ -179,7 +184,7 @@ impl Alarm {
             match self.statistic {
                 _ if all.count == 0 => None,
                 Statistic::Sum => Some(all.sum),
-                Statistic::Maximum => Some(all.max),
+                Statistic::Maximum | Statistic::Percentile => Some(all.max),
             }
         };
         let range = self.evaluation_periods + beyond;

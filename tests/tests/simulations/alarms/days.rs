@@ -93,6 +93,12 @@ pub(crate) enum Fault {
     ApiCrashes,
     /// Three requests in an hour fail.
     FewApiErrors,
+    /// Every request fails, one every ten minutes.
+    ApiFailsAtLowTraffic,
+    /// Every request takes 8 seconds.
+    ApiSlow,
+    /// API Gateway refuses requests.
+    GatewayThrottles,
     /// Lambda refuses to run the shipper at times.
     ShipperThrottled,
     /// Lambda refused to run the shipper once.
@@ -105,6 +111,10 @@ pub(crate) enum Fault {
     RegistryReadsThrottled,
     /// The same of writes.
     RegistryWritesThrottled,
+    /// The same of reads of the index.
+    IndexReadsThrottled,
+    /// The same of writes.
+    IndexWritesThrottled,
     /// The shipper may no longer use the signing key.
     SigningDenied,
     /// The signing key fails for a quarter of an hour.
@@ -494,19 +504,24 @@ impl Days {
 
     /// API Gateway counts answers, and has no data point for a minute without requests.
     fn api_error(&mut self, minute: u64, count: u32) {
-        self.metrics.put(minute, "AWS/ApiGateway", "5xx", ("ApiId", "Api"), f64::from(count));
+        self.gateway(minute, "5xx", f64::from(count));
+    }
+
+    fn gateway(&mut self, minute: u64, name: &str, value: f64) {
+        self.metrics.put(minute, "AWS/ApiGateway", name, &[("ApiId", "Api")], value);
     }
 
     /// The metrics of SQS, Lambda and DynamoDB for this minute.
     fn what_aws_measures(&mut self, minute: u64, is_wrong: bool) {
         let dead = u32::try_from(self.world.queue.dead_letters().len()).unwrap();
-        let queue = ("QueueName", "ShipDeadLetterQueue.QueueName");
-        self.metrics.put(minute, "AWS/SQS", "ApproximateNumberOfMessagesVisible", queue, f64::from(dead));
-        let shipper = ("FunctionName", "ShipperFunction");
+        let queue = [("QueueName", "ShipDeadLetterQueue.QueueName")];
+        self.metrics.put(minute, "AWS/SQS", "ApproximateNumberOfMessagesVisible", &queue, f64::from(dead));
+        let shipper = [("FunctionName", "ShipperFunction")];
         let mut refused = 0.0;
         let mut table = |table: &str, metric: &str| {
-            self.metrics.put(minute, "AWS/DynamoDB", metric, ("TableName", table), 40.0);
+            self.metrics.put(minute, "AWS/DynamoDB", metric, &[("TableName", table)], 40.0);
         };
+        let index = [("TableName", "RegistryTable"), ("GlobalSecondaryIndexName", "listing")];
         if is_wrong {
             match self.fault {
                 Fault::ShipperThrottled => refused = 3.0,
@@ -528,13 +543,24 @@ impl Days {
                         self.metrics.take_line(&line, sample::START.as_millis());
                     }
                 }
+                Fault::IndexReadsThrottled => {
+                    self.metrics.put(minute, "AWS/DynamoDB", "ReadThrottleEvents", &index, 40.0)
+                }
+                Fault::IndexWritesThrottled => {
+                    self.metrics.put(minute, "AWS/DynamoDB", "WriteThrottleEvents", &index, 40.0)
+                }
                 Fault::ApiThrottled => self.api_error(minute, 6),
+                Fault::ApiFailsAtLowTraffic if minute.is_multiple_of(10) => self.api_error(minute, 1),
+                Fault::ApiSlow => self.gateway(minute, "Latency", 8000.0),
+                Fault::GatewayThrottles => {
+                    self.metrics.put(minute, "Annals/Gateway", "Throttled", &[("ApiId", "Api")], 30.0)
+                }
                 Fault::FewApiErrors if minute < BEGIN + 3 => self.api_error(minute, 1),
                 _ => {}
             }
         }
         if minute.is_multiple_of(10) || refused > 0.0 {
-            self.metrics.put(minute, "AWS/Lambda", "Throttles", shipper, refused);
+            self.metrics.put(minute, "AWS/Lambda", "Throttles", &shipper, refused);
         }
     }
 }
