@@ -28,6 +28,7 @@ use annals_tests::{
     clock::PausedClock,
     entropy::SeededEntropy,
     faulty::{Fault, FaultyStore},
+    latency::LatencyStore,
     memory::MemoryStore,
     sample,
 };
@@ -352,5 +353,45 @@ async fn numbers_are_not_used_again_after_everything_expired() {
         }
         assert_eq!(fixture.append(1).await[0].sequence(), 4);
         assert_eq!(fixture.store.store.journal(&fixture.acme.id)[3].previous_hash, hash, "the chain goes on");
+    }
+}
+
+/// A group that lost its place was taken for unchanged when one of its callers had left and another had come. Then the
+/// segment had the event of the one and the hash of the other.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_joins_a_group_is_not_taken_for_one_who_has_left_it() {
+    let clock = PausedClock::new(sample::START);
+    let memory = Arc::new(MemoryStore::new());
+    let far = LatencyStore::new(memory.clone(), clock.clone(), Duration::from_millis(10), None);
+    let entropy = SeededEntropy::new(1);
+    let log = Log::new(far, clock.clone(), entropy.fork(), AppendPolicy::default());
+    let rival = Log::new(memory.clone(), clock.clone(), entropy.fork(), AppendPolicy::default());
+    let acme = sample::organisation("acme");
+    let append = async |log: &Log, after: u64, label: &str| {
+        clock.sleep(Duration::from_millis(after)).await;
+        log.append(&acme, vec![sample::body(label)], None).await.unwrap().ids().next().unwrap().sequence()
+    };
+    let leaves = async {
+        tokio::select! {
+            biased;
+            _ = append(&log, 3, "leaves") => panic!("it was answered"),
+            () = clock.sleep(Duration::from_millis(23)) => {}
+        }
+    };
+    // The first append takes until 20 ms. Those that have come are sent together then, and the rival is there before them.
+    let places = tokio::join!(
+        append(&log, 0, "first"),
+        append(&log, 2, "stays"),
+        leaves,
+        append(&rival, 22, "rival"),
+        append(&log, 24, "joins"),
+    );
+    let mut labels = Vec::new();
+    for segment in memory.journal(&acme.id) {
+        labels.extend(segment.lines(&acme.id).unwrap().iter().map(|line| sample::label(&line.text).unwrap()));
+    }
+    let (first, stays, (), rival, joins) = places;
+    for (place, label) in [(first, "first"), (stays, "stays"), (rival, "rival"), (joins, "joins")] {
+        assert_eq!(labels[place as usize - 1], label, "{labels:?}");
     }
 }
