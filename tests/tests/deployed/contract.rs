@@ -462,7 +462,7 @@ contract! {
         let ids: Vec<OrganisationId> = (0..120).map(|number| format!("org-{number}").parse().unwrap()).collect();
         let anchor = |number: usize| {
             let tail = segment(1 + number as u64, 1).tail();
-            (number % 5 > 0).then_some(Anchor { tail, checked: (number % 2 > 0).then_some(sample::START) })
+            (!number.is_multiple_of(5)).then_some(Anchor { tail, checked: (!number.is_multiple_of(2)).then_some(sample::START) })
         };
         for (number, id) in ids.iter().enumerate() {
             if let Some(anchor) = anchor(number) {

@@ -398,7 +398,7 @@ impl Days {
                 _ => None,
             };
             if let Some(metric) = hazard {
-                self.metrics.put(minute, NAMESPACE, metric, ("FunctionName", "ApiFunction"), 1.0);
+                self.metrics.put(minute, NAMESPACE, metric, &[("FunctionName", "ApiFunction")], 1.0);
             }
             let failed = status >= 500 || (is_wrong && self.fault == Fault::ApiCrashes);
             assert!(status == 201 || is_wrong, "{status}");
