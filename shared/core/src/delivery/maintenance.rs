@@ -5,10 +5,10 @@ use crate::{log::store::StoreError, registry::ActiveDestination};
 use super::{queue::ShipOrder, ship::Shipping};
 
 /// The number of organisations or destinations that are maintained at once.
-const MAINTAINED_AT_ONCE: usize = 8;
+const MAINTAINED_AT_ONCE: usize = 32;
 
 impl Shipping {
-    /// Advances the anchor of every organisation's log to its tail, and sends an order for every destination whose
+    /// Makes sure of the end of every organisation's log, and sends an order for every destination whose
     /// waiting events have all expired: planning skips such destinations, because it finds no event to read. Returns
     /// the number of organisations.
     ///
@@ -25,8 +25,12 @@ impl Shipping {
         let (mut after, mut count, mut failure) = (None, 0, None);
         loop {
             let organisations = self.registry.organisations(after.as_ref(), PAGE).await?;
-            for some in organisations.chunks(MAINTAINED_AT_ONCE) {
-                let tasks = some.iter().map(|organisation| self.log.maintain(&organisation.id));
+            let ids: Vec<_> = organisations.iter().map(|organisation| organisation.id.clone()).collect();
+            // A log that was checked lately is left alone, so a run that is repeated goes on where the one before it stopped.
+            let due = self.log.due_for_maintenance(&ids).await.unwrap_or(ids);
+            let due: Vec<_> = organisations.iter().filter(|organisation| due.contains(&organisation.id)).collect();
+            for some in due.chunks(MAINTAINED_AT_ONCE) {
+                let tasks = some.iter().map(|organisation| self.log.maintain_with_retention(organisation));
                 for result in futures_util::future::join_all(tasks).await {
                     failure = result.err().or(failure);
                 }
