@@ -91,7 +91,7 @@ fn large_realistic() -> Vec<Value> {
     for event in &mut events {
         let state = |changed: u64| -> Value {
             let rules = (0..12).map(|rule| {
-                json!({"id": format!("{:012x}", entropy.next() >> 16), "priority": rule, "enabled": changed % 2 == 0,
+                json!({"id": format!("{:012x}", entropy.next() >> 16), "priority": rule, "enabled": changed.is_multiple_of(2),
                     "request": {"method": "GET", "urlPath": format!("/orders/{}", entropy.below(1000))}})
             });
             json!({"version": changed, "rules": rules.collect::<Vec<_>>()})
