@@ -3,14 +3,16 @@
 //!
 //! The checks, each in its own file: `chain` assembles the lines by sequence, `missing` explains what it lacks, `tail`
 //! compares its end with the tail and with the state of an earlier run, `signed` compares it with checkpoints, `proven`
-//! says which lines are inside a proof, `copies` compares events that are in several objects, `order` checks the order of
-//! lines within an object. There is no order among objects: keys follow the clocks of several machines.
+//! says which lines are inside a proof, `restored` what a restore of the log explains, `copies` compares events that are in
+//! several objects, `order` checks the order of lines within an object. There is no order among objects: keys follow the
+//! clocks of several machines.
 
 mod chain;
 mod copies;
 mod missing;
 mod order;
 mod proven;
+mod restored;
 mod signed;
 mod tail;
 
@@ -25,8 +27,8 @@ use annals_core::{log::segment::LineHash, organisation::OrganisationId};
 use self::{missing::Missing, proven::Point};
 use crate::{
     Delivery, Expectation, ObjectKind, content,
-    object::{Fault, Gap, Run, Summary},
-    report::{Problem, ProblemKind, Report, grouped},
+    object::{Fault, Gap, Restore, Run, Summary},
+    report::{Lost, Problem, ProblemKind, Report, grouped},
     source::{Source, SourceError},
     state::SeenCheckpoint,
     tail::Tail,
@@ -63,6 +65,9 @@ pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -
     }
     let gaps = objects.iter().flat_map(|object| &object.summary.gaps);
     let gaps = gaps.filter(|gap| Some(&*gap.organisation) == organisation.as_deref()).cloned().collect();
+    let restores = objects.iter().flat_map(|object| &object.summary.restores);
+    let restores =
+        restores.filter(|restore| Some(&*restore.organisation) == organisation.as_deref()).cloned().collect();
     let notes = delivery.notes.iter().chain(expected.tail.as_ref().and_then(|tail| tail.note.as_deref()));
     let mut judgement = trust::judge(notes, &delivery.entries, expected, organisation.as_deref());
     let mut problems = delivery.foreign_objects.clone();
@@ -74,6 +79,8 @@ pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -
         runs,
         runs_by_first,
         gaps,
+        restores,
+        lost: Vec::new(),
         tail: None,
         notes: std::mem::take(&mut judgement.notes),
         judgement,
@@ -90,6 +97,7 @@ pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -
     checker.collect_points();
     checker.assemble()?;
     checker.check_first();
+    checker.check_restores()?;
     let behind = checker.compare_with_tail()?;
     checker.compare_with_state()?;
     checker.compare_with_checkpoints()?;
@@ -166,6 +174,9 @@ struct Checker<'a> {
     runs: Vec<Place<'a>>,
     runs_by_first: HashMap<u64, Vec<usize>>,
     gaps: Vec<Gap>,
+    restores: Vec<Restore>,
+    /// What restores lost.
+    lost: Vec<Lost>,
     tail: Option<Tail>,
     judgement: Judgement<'a>,
     /// The hashes of lines that the caller or trusted checkpoints state, by sequence.
@@ -317,6 +328,7 @@ impl<'a> Checker<'a> {
             proven: proof.proven,
             as_of: proof.as_of,
             unconfirmed: proof.unconfirmed,
+            lost: self.lost,
             problems: self.problems,
             notes: self.notes,
             ..Report::default()

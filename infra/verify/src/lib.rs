@@ -243,7 +243,7 @@ fn listed_names<'a>(notes: &'a [Note], files: &'a EntriesFiles) -> HashSet<&'a s
     entries
         .filter_map(|entry| match entry {
             Entry::Object(object) => Some(name(&object.key)),
-            Entry::Expired(_) => None,
+            Entry::Expired(_) | Entry::Lost { .. } | Entry::Restored | Entry::Unrecorded(_) => None,
         })
         .collect()
 }

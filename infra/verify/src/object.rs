@@ -16,6 +16,8 @@ use crate::{
 /// After this many faults or runs, the rest of the object is not read.
 const MAX_FAULTS: usize = 100;
 const MAX_RUNS: usize = 10_000;
+/// How the body of Annals' own event about a restored log begins.
+const RESTORE_EVENT: &str = r#""action":"RESTORE","type":"log.restored","#;
 /// How the body of Annals' own event about expired events begins.
 const GAP_EVENT: &str = r#""action":"EXPIRE","type":"destination.gap","#;
 
@@ -79,6 +81,18 @@ pub struct Gap {
     pub last: u64,
 }
 
+/// A restore of the log's table to an earlier copy, according to the log itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restore {
+    pub organisation: Arc<str>,
+    /// The first sequence that was lost.
+    pub first: u64,
+    /// The sequence of the event that reports it, directly behind the lost ones.
+    pub sequence: u64,
+    /// The hash of the line before the first lost one, in the copy.
+    pub previous: LineHash,
+}
+
 /// All that is kept of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Summary {
@@ -90,6 +104,8 @@ pub struct Summary {
     pub lines: u64,
     /// The gaps that Annals' own events in this object report.
     pub gaps: Vec<Gap>,
+    /// The restores that Annals' own events in this object report.
+    pub restores: Vec<Restore>,
     /// Only with [`Detail::Fingerprint`].
     pub fingerprint: Option<Fingerprint>,
 }
@@ -140,9 +156,13 @@ impl Scan {
         match header {
             Ok(header) => {
                 let hash = LineHash(Sha256::digest(bytes).into());
-                // Producers can record events of this type, too.
-                if header.recorded_by == Some(RecordedBy::Annals) && header.body.starts_with(GAP_EVENT) {
-                    self.summary.gaps.extend(gaps(bytes, &header));
+                // Producers can record events of these types, too.
+                if header.recorded_by == Some(RecordedBy::Annals) {
+                    if header.body.starts_with(GAP_EVENT) {
+                        self.summary.gaps.extend(gaps(bytes, &header));
+                    } else if header.body.starts_with(RESTORE_EVENT) {
+                        self.summary.restores.extend(restore(bytes, &header));
+                    }
                 }
                 extend_runs(&mut self.summary, self.is_run_open, &header, hash);
                 self.is_run_open = true;
@@ -198,7 +218,19 @@ fn extend_runs(summary: &mut Summary, is_run_open: bool, header: &Header<'_>, ha
     });
 }
 
-/// Returns the gaps that an event about expired events names.
+/// Returns the restore that an event about a restored log reports: it lost what is directly before the event.
+fn restore(line: &[u8], header: &Header<'_>) -> Option<Restore> {
+    let [lost] = gaps(line, header).try_into().ok()?;
+    let Gap { organisation, sequence, first, last } = lost;
+    (first > 0 && last + 1 == sequence && header.id.index() == 0).then_some(Restore {
+        organisation,
+        first,
+        sequence,
+        previous: header.previous,
+    })
+}
+
+/// Returns the gaps that an event about expired or lost events names.
 fn gaps(line: &[u8], header: &Header<'_>) -> Vec<Gap> {
     #[derive(Deserialize)]
     struct Event {

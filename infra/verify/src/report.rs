@@ -44,6 +44,8 @@ pub struct Report {
     pub as_of: Option<String>,
     /// The events of which nothing more is known than that they follow one another. Empty if there are problems.
     pub unconfirmed: Vec<Unconfirmed>,
+    /// What was lost when the log was restored to an earlier copy. It was never delivered and is not in the log any more.
+    pub lost: Vec<Lost>,
     /// Whether it is proven that there are no events.
     #[serde(skip)]
     pub is_proven_empty: bool,
@@ -75,6 +77,16 @@ pub struct Unconfirmed {
     pub first_sequence: u64,
     pub last_sequence: u64,
     pub why: String,
+}
+
+/// Sequences that were lost when the log was restored to an earlier copy. Not all of them had events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    /// The sequence of the event `log.restored` that says so.
+    pub restored_sequence: u64,
 }
 
 /// Whether a delivery is the whole log.
@@ -354,6 +366,15 @@ impl Report {
 
     /// Writes what is proven and by what, and what is not confirmed.
     fn describe_proof(&self, text: &mut String) {
+        for Lost { first_sequence, last_sequence, restored_sequence } in &self.lost {
+            let _ = writeln!(
+                text,
+                "  Lost: {}, when the log was restored to an earlier copy, according to the event log.restored at sequence {}. \
+                 What of them had been recorded and not delivered is lost for good.",
+                sequences(*first_sequence, *last_sequence),
+                grouped(*restored_sequence)
+            );
+        }
         if self.verdict == Verdict::Consistent && !self.proven.is_empty() {
             let ranges = self.proven.iter().map(|proven| sequences(proven.first_sequence, proven.last_sequence));
             let ranges = ranges.collect::<Vec<_>>().join(" and ");

@@ -152,6 +152,15 @@ struct KeyChange {
     is_trusted: bool,
 }
 
+/// A checkpoint that others may follow besides its successor in the chain.
+#[derive(Debug, Clone, Copy)]
+struct Superseded {
+    /// Its SHA-256; `None` for the beginning of the chain.
+    previous: Option<[u8; 32]>,
+    /// The age of the checkpoint that supersedes them.
+    age: (Timestamp, u64),
+}
+
 struct Judge<'e, 'a> {
     expected: &'e Expectation,
     files: &'a EntriesFiles,
@@ -385,6 +394,8 @@ impl<'a> Judge<'_, 'a> {
         let mut unvisited: Vec<usize> = chain.to_vec();
         let Some(mut current) = unvisited.pop() else { return };
         let mut reached = HashSet::from([self.candidates[current].note.sha256]);
+        let mut superseded = Vec::new();
+        superseded.extend(self.supersedes(current));
         while let Some(previous) = self.candidates[current].previous() {
             reached.insert(previous);
             if let Some(index) = by_sha256.get(&previous).copied() {
@@ -394,6 +405,7 @@ impl<'a> Judge<'_, 'a> {
                     _ => unvisited.retain(|other| *other != index),
                 }
                 current = index;
+                superseded.extend(self.supersedes(current));
                 continue;
             }
             let (note, age) = (self.candidates[current].note, self.candidates[current].age());
@@ -412,11 +424,34 @@ impl<'a> Judge<'_, 'a> {
                 }
             }
         }
+        unvisited.retain(|index| {
+            let is_superseded = self.is_superseded(*index, &superseded);
+            if is_superseded {
+                let sha256 = self.candidates[*index].note.sha256;
+                superseded.push(Superseded { previous: Some(sha256), ..superseded[0] });
+                reached.insert(sha256);
+            }
+            !is_superseded
+        });
         for index in unvisited {
             let note = self.candidates[index].note;
             self.problem(note, format!("it is not in the chain of the checkpoints of the destination {destination}"));
         }
         self.compare_with_state(destination, &reached, chain);
+    }
+
+    /// Returns which checkpoints a checkpoint supersedes: if the registry was restored to an earlier copy, those that were
+    /// signed after the one that the restored copy has.
+    fn supersedes(&self, index: usize) -> Option<Superseded> {
+        let candidate = &self.candidates[index];
+        let entries = self.entries(candidate.checkpoint)?;
+        entries.contains(&Entry::Restored).then(|| Superseded { previous: candidate.previous(), age: candidate.age() })
+    }
+
+    /// Returns whether a checkpoint that is in no chain follows one that another checkpoint supersedes.
+    fn is_superseded(&self, index: usize, superseded: &[Superseded]) -> bool {
+        let candidate = &self.candidates[index];
+        superseded.iter().any(|other| candidate.previous() == other.previous && candidate.age() <= other.age)
     }
 
     /// Compares two checkpoints that follow one another.
@@ -467,7 +502,10 @@ impl<'a> Judge<'_, 'a> {
     /// Returns the first sequence that a checkpoint covers and the one before it does not.
     fn begins(&self, checkpoint: &'a Checkpoint) -> Option<u64> {
         let covered = self.entries(checkpoint)?.iter().filter_map(|entry| match entry {
-            Entry::Expired(range) => Some(*range.start()),
+            Entry::Expired(range) | Entry::Lost { sequences: range, .. } | Entry::Unrecorded(range) => {
+                Some(*range.start())
+            }
+            Entry::Restored => None,
             // A replay delivers what earlier checkpoints cover.
             Entry::Object(object) if KeyKind::of(&object.key) == (KeyKind::Delivery { is_replay: true }) => None,
             Entry::Object(object) => Some(*object.sequences.start()),

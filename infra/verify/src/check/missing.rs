@@ -53,34 +53,51 @@ impl Checker<'_> {
                 self.notes.push(format!("{noun}, before the stated beginning, {verb} not here"));
                 continue;
             }
+            let lost = self.lost(missing, Some(proof));
             let mut from = missing.first;
-            for explanation in self.explanations(missing, Some(proof)) {
-                if explanation.last < from {
-                    continue;
+            for lost in lost {
+                if lost.first_sequence > from {
+                    self.report_missing(Missing { first: from, last: lost.first_sequence - 1, ..missing }, proof);
                 }
-                if explanation.first > from {
-                    self.report_unexplained(from, explanation.first - 1, missing);
-                }
-                let (expired, to) = (explanation.first.max(from), explanation.last.min(missing.last));
-                let what = format!("{} {}", count(to - expired + 1, "event"), explanation.what);
-                self.problems.push(Problem::new(ProblemKind::MissingExplained, what).sequences(expired, to));
-                from = to + 1;
+                from = from.max(lost.last_sequence + 1);
+                self.lost.push(lost);
             }
             if from <= missing.last {
-                self.report_unexplained(from, missing.last, missing);
+                self.report_missing(Missing { first: from, ..missing }, proof);
             }
+        }
+    }
+
+    /// Reports what is missing and no restore lost.
+    fn report_missing(&mut self, missing: Missing, proof: &Proof) {
+        let mut from = missing.first;
+        for explanation in self.explanations(missing, Some(proof)) {
+            if explanation.last < from {
+                continue;
+            }
+            if explanation.first > from {
+                self.report_unexplained(from, explanation.first - 1, missing);
+            }
+            let (expired, to) = (explanation.first.max(from), explanation.last.min(missing.last));
+            let what = format!("{} {}", count(to - expired + 1, "event"), explanation.what);
+            self.problems.push(Problem::new(ProblemKind::MissingExplained, what).sequences(expired, to));
+            from = to + 1;
+        }
+        if from <= missing.last {
+            self.report_unexplained(from, missing.last, missing);
         }
     }
 
     /// Returns whether all of these missing events are explained, if only by events of which nothing is known yet.
     pub(super) fn is_explained(&self, missing: Missing) -> bool {
-        let mut from = missing.first;
-        for explanation in self.explanations(missing, None) {
-            if explanation.first <= from && explanation.last >= from {
-                from = explanation.last + 1;
-            }
-        }
-        from > missing.last
+        let explained = self.explanations(missing, None).into_iter().map(|expired| (expired.first, expired.last));
+        let lost = self.lost(missing, None).into_iter().map(|lost| (lost.first_sequence, lost.last_sequence));
+        cover(missing, explained.chain(lost))
+    }
+
+    /// Returns whether restores lost all of these missing events.
+    pub(super) fn is_lost(&self, missing: Missing) -> bool {
+        cover(missing, self.lost(missing, None).into_iter().map(|lost| (lost.first_sequence, lost.last_sequence)))
     }
 
     /// Returns what explains missing events: trusted checkpoints, and Annals' own events; with a proof only those events
@@ -203,4 +220,17 @@ impl Checker<'_> {
             )
         }
     }
+}
+
+/// Returns whether these ranges together cover what is missing.
+fn cover(missing: Missing, ranges: impl Iterator<Item = (u64, u64)>) -> bool {
+    let mut ranges: Vec<_> = ranges.collect();
+    ranges.sort_unstable();
+    let mut from = missing.first;
+    for (first, last) in ranges {
+        if first <= from && last >= from {
+            from = last + 1;
+        }
+    }
+    from > missing.last
 }

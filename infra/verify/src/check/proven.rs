@@ -171,6 +171,9 @@ impl Checker<'_> {
         }
         // What is missing before it is reported; it has an explanation or is a problem.
         let before = self.missing.iter().find(|missing| missing.last + 1 == first);
+        if before.is_some_and(|missing| self.is_lost(*missing)) {
+            return Some((first, "the end of what was lost when the log was restored".into()));
+        }
         if !is_first && before.is_some_and(|missing| self.is_explained(*missing)) {
             return Some((first, "the end of a gap that has an explanation".into()));
         }

@@ -21,6 +21,16 @@ impl Checker<'_> {
         for link in links.filter(|link| link.checkpoint.last > 0) {
             self.points.insert(link.checkpoint.last, Point { hash: link.checkpoint.hash, by: link.describe() });
         }
+        // The line before a hole that a restore left is not before any other line.
+        let links = self.judgement.links.iter().filter(|_| self.judgement.confirms);
+        for (link, entry) in links.flat_map(|link| link.entries.iter().map(move |entry| (link, entry))) {
+            if let Entry::Lost { sequences, after: Some(hash) } = entry
+                && *sequences.start() > 1
+            {
+                let point = Point { hash: *hash, by: link.describe() };
+                self.points.entry(sequences.start() - 1).or_insert(point);
+            }
+        }
         if let Some(state) = &self.expected.state {
             let by = "the state of an earlier run".to_owned();
             self.points.entry(state.last).or_insert(Point { hash: state.hash, by });

@@ -15,10 +15,14 @@
 //! previous 5f0e…                              SHA-256 of the previous checkpoint of the destination, or "none"
 //! next-key annals.example.com+…               the key that signs from the next checkpoint on
 //! expired 15-17                               events that expired before they could be delivered
+//! lost 18-90 c417…                            events that a restore lost, and SHA-256 of the line before them, or "-"
 //! object 12-14 9b1c… 442 2026-11/22/….json    an object: its sequences, SHA-256, size in bytes and key
 //! ```
 //!
-//! `expired` and `object` stand for what happened since the previous checkpoint, in the order of deliveries. If an object's
+//! restored registry                           records of deliveries and checkpoints since the previous one are lost
+//! unrecorded 91-97                            events whose deliveries have no record, because a restore lost it
+//!
+//! These stand for what happened since the previous checkpoint, in the order of deliveries. If an object's
 //! content is unknown, because its delivery was confirmed by nothing but the existence of its key, SHA-256 and size are `-`.
 //! If there are too many of these lines for one message, they are a file of their own beside the checkpoint, and the
 //! checkpoint names it: `entries SHA256 COUNT KEY`.
@@ -39,6 +43,8 @@ pub const MAX_SEQUENCE: u64 = (1 << 40) - 1;
 /// The folder of a destination's checkpoints, below its prefix. It lies apart from the events, because crawlers read whole
 /// folders.
 pub const FOLDER: &str = "annals-checkpoints/";
+/// What a restore took back, in the line of [`Entry::Restored`].
+const REGISTRY: &str = "registry";
 /// The end of a checkpoint's key.
 pub const EXTENSION: &str = ".checkpoint";
 /// The end of the key of a checkpoint's entries, if they are a file of their own.
@@ -91,7 +97,19 @@ pub enum Entries {
 pub enum Entry {
     /// Events expired before they could be delivered.
     Expired(RangeInclusive<u64>),
+    /// Events were lost when the log's table was restored to an earlier copy. Those that were delivered before are in earlier
+    /// objects.
+    Lost {
+        sequences: RangeInclusive<u64>,
+        /// The hash of the line before them, as it was delivered; `None` if it is unknown.
+        after: Option<LineHash>,
+    },
     Object(SignedObject),
+    /// The registry's table was restored to an earlier copy, which has the checkpoint before this one as the last one. Others
+    /// may have been put meanwhile: they stay true, but this one does not lead back to them.
+    Restored,
+    /// Events were delivered before such a restore, and the records of their deliveries are lost.
+    Unrecorded(RangeInclusive<u64>),
 }
 
 /// An object that was delivered.
@@ -189,6 +207,12 @@ pub fn entries_text(entries: &[Entry]) -> String {
     for entry in entries {
         let _ = match entry {
             Entry::Expired(range) => writeln!(text, "expired {}-{}", range.start(), range.end()),
+            Entry::Restored => writeln!(text, "restored {REGISTRY}"),
+            Entry::Unrecorded(range) => writeln!(text, "unrecorded {}-{}", range.start(), range.end()),
+            Entry::Lost { sequences, after } => {
+                let hash = after.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
+                writeln!(text, "lost {}-{} {hash}", sequences.start(), sequences.end())
+            }
             Entry::Object(SignedObject { sequences, content, key }) => {
                 let content = content.map_or_else(
                     || "- -".to_owned(),
@@ -274,6 +298,16 @@ impl<'a> Lines<'a> {
         while self.at < self.lines.len() {
             entries.push(if self.peek("expired").is_some() {
                 Entry::Expired(self.named("expired", range)?)
+            } else if self.peek("restored").is_some() {
+                self.named("restored", |value| (value == REGISTRY).then_some(Entry::Restored))?
+            } else if self.peek("unrecorded").is_some() {
+                Entry::Unrecorded(self.named("unrecorded", range)?)
+            } else if self.peek("lost").is_some() {
+                self.named("lost", |value| {
+                    let (sequences, hash) = value.split_once(' ')?;
+                    let after = if hash == "-" { None } else { Some(LineHash(sha256(hash)?)) };
+                    Some(Entry::Lost { sequences: range(sequences)?, after })
+                })?
             } else {
                 self.named("object", |value| {
                     let mut words = value.splitn(4, ' ');
@@ -427,7 +461,8 @@ mod tests {
     fn the_text_is_a_tlog_checkpoint_with_lines_of_our_own() {
         let mut checkpoint = checkpoint(vec![
             object(12, 14),
-            Entry::Expired(15..=16),
+            Entry::Expired(15..=15),
+            Entry::Lost { sequences: 16..=16, after: Some(LineHash([0xcd; 32])) },
             Entry::Object(SignedObject { sequences: 17..=17, content: None, key: "k.json".into() }),
         ]);
         insta::assert_snapshot!(checkpoint.text(), @r"
@@ -440,7 +475,8 @@ mod tests {
         first 12
         previous none
         object 12-14 abababababababababababababababababababababababababababababababab 442 audit/2026-11/22/2026-11-22T10-10-00-000Z-00000012.json
-        expired 15-16
+        expired 15-15
+        lost 16-16 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd
         object 17-17 - - k.json
         ");
         checkpoint.delivered = None;
@@ -518,6 +554,10 @@ mod tests {
             .prop_map(|content| content.map(|(sha256, bytes)| SignedContent { sha256, bytes }));
         prop_oneof![
             sequences.clone().prop_map(Entry::Expired),
+            Just(Entry::Restored),
+            sequences.clone().prop_map(Entry::Unrecorded),
+            (sequences.clone(), prop::option::of(any::<[u8; 32]>()))
+                .prop_map(|(sequences, after)| Entry::Lost { sequences, after: after.map(LineHash) }),
             (sequences, content, "[!-~]{1,60}").prop_map(|(sequences, content, key)| Entry::Object(SignedObject {
                 sequences,
                 content,
