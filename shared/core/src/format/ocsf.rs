@@ -13,7 +13,7 @@
 //! | API Activity (6003) | any | `CREATE`: Create · `READ`: Read · `UPDATE`: Update · `DELETE`: Delete · any other: Other, with the action as its name |
 //!
 //! Annals' own events about destinations, tokens and organisations are Entity Management, `audit.read` is API Activity: Read,
-//! and `destination.test`, `.replay` and `.gap` are API Activity: Other. An event is Annals' own if its `recordedBy` is
+//! and `destination.test`, `.replay` and `.gap`, `log.restored` and `registry.restored` are API Activity: Other. An event is Annals' own if its `recordedBy` is
 //! `annals`: a producer may send the same types.
 //!
 //! # Attributes
@@ -33,13 +33,13 @@
 //! | `src_endpoint` | `context.ipAddress` if it is valid, otherwise `clientType` as the name |
 //! | `http_request` | `context.requestId`, `.userAgent`, and PactFlow's description of a call in `payload`: `method`, `path`, `queryString`, `userAgent`, `referer` |
 //! | `status_id` | see below |
-//! | `severity_id` | Medium for Annals' own `destination.gap` (events that were never delivered), otherwise Informational |
+//! | `severity_id` | High for Annals' own `log.restored` (events that were lost), Medium for its `destination.gap` (events that were never delivered), otherwise Informational |
 //! | `unmapped` | members without an attribute in the class, unaltered: `clientType`, `previousHash`, `parentEntity`, `subject`, `permission`, `before`, `after`, `context`, `payload`, `metadata` |
 //! | `raw_data`, `raw_data_hash`, `raw_data_size` | the line, its SHA-256 (the next line's `previousHash`), its size in bytes |
 //!
 //! **Status.** An audit event records that something was done, so the status is Success. It is Failure if a word of `type`
 //! or `action` says so (`failed`, `failure`, `denied`), for Annals' own `destination.test` that failed, and for its own
-//! `destination.gap`.
+//! `destination.gap` and `log.restored`.
 //! It is Unknown if the action has no activity in the table, except for `INVITE`, `ACL_GRANT`, `ACL_REVOKE` and Annals'
 //! own events.
 //!
@@ -178,14 +178,18 @@ fn status(fields: &Fields<'_>, action: &str, activity: Option<Activity>) -> (u32
     let mut words = [kind, action].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     let own_kind = if fields.is_own() { kind } else { "" };
     let test_failed = own_kind == "destination.test" && fields.call().outcome.as_str() == "failed";
-    // A gap means that events were never delivered.
+    // Events were never delivered, or lost.
     if test_failed
-        || own_kind == "destination.gap"
+        || matches!(own_kind, "destination.gap" | "log.restored")
         || words.any(|word| FAILURES.iter().any(|failure| word.eq_ignore_ascii_case(failure)))
     {
         return (2, "Failure");
     }
-    let own = fields.entity.entity_type.as_str() == "S3_AUDIT_SINK" && own_kind.starts_with("destination.");
+    let own = match fields.entity.entity_type.as_str() {
+        "S3_AUDIT_SINK" => own_kind.starts_with("destination."),
+        "AUDIT_LOG" => own_kind == "registry.restored",
+        _ => false,
+    };
     if activity.is_some() || own || matches!(action, "INVITE" | "ACL_GRANT" | "ACL_REVOKE") {
         (1, "Success")
     } else {
@@ -448,6 +452,7 @@ pub(super) fn write(line: &Line, out: &mut String) {
     };
     let type_name = format!("{}: {}", class.name, if activity.is_some() { activity_name } else { "Other" });
     let (severity_id, severity) = match fields.kind.as_str() {
+        "log.restored" if fields.is_own() => (4, "High"),
         "destination.gap" if fields.is_own() => (3, "Medium"),
         _ => (1, "Informational"),
     };
@@ -737,7 +742,8 @@ mod tests {
     #[test]
     fn annals_own_events_have_the_status_of_what_they_record() {
         let status = |recorded_by: &str, kind: &str, payload: Value| {
-            let mut event = event("TEST", "S3_AUDIT_SINK");
+            let entity_type = if kind.ends_with("restored") { "AUDIT_LOG" } else { "S3_AUDIT_SINK" };
+            let mut event = event("TEST", entity_type);
             event["type"] = kind.into();
             event["payload"] = payload;
             let rendered = rendered_by(recorded_by, &event);
@@ -747,14 +753,21 @@ mod tests {
             status("annals", "destination.test", json!({"outcome": "passed"})),
             status("annals", "destination.test", json!({"outcome": "failed"})),
             status("annals", "destination.gap", json!({"lost": []})),
+            status("annals", "log.restored", json!({"lost": []})),
+            status("annals", "registry.restored", json!({})),
         ].join("\n"), @r#"
         "API Activity: Other" "Success" "Informational"
         "API Activity: Other" "Failure" "Informational"
         "API Activity: Other" "Failure" "Medium"
+        "API Activity: Other" "Failure" "High"
+        "API Activity: Other" "Success" "Informational"
         "#);
-        for (kind, payload) in
-            [("destination.test", json!({"outcome": "failed"})), ("destination.gap", json!({"lost": []}))]
-        {
+        for (kind, payload) in [
+            ("destination.test", json!({"outcome": "failed"})),
+            ("destination.gap", json!({"lost": []})),
+            ("log.restored", json!({"lost": []})),
+            ("registry.restored", json!({})),
+        ] {
             for producer in [samples::RECORDED_BY, "platform"] {
                 let forged = status(producer, kind, payload.clone());
                 assert_eq!(forged, r#""API Activity: Other" "Unknown" "Informational""#, "{producer}: {kind}");

@@ -53,6 +53,7 @@ pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
         claimed: Vec::new(),
         organisation_name: "Acme, \"Ltd\"".into(),
         bodies: EncodedBodies::encode(&bodies),
+        resumes_after: None,
         expires_at: 2_000_000_000,
     };
     segment.lines(&acme).unwrap()
