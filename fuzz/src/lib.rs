@@ -65,6 +65,7 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
         claimed: Vec::new(),
         organisation_name: ORGANISATION_NAME.into(),
         bodies: stored,
+        resumes_after: None,
         expires_at: 2_000_000_000,
     };
     (segment, lines)

@@ -196,6 +196,37 @@ impl Deployment {
         self.api.log.append(organisation, bodies, None).await.unwrap();
     }
 
+    /// Copies both tables, as point-in-time recovery does.
+    pub async fn copy_tables(&self) -> Tables {
+        let everything = json!({"Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}]});
+        let key = self.cloud.iam().create_user(self.cloud.account(), "restorer", everything).unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&self.cloud.sdk_config(&key));
+        let copy = Tables { log: "annals-log-restored".into(), registry: "annals-registry-restored".into() };
+        create_tables(&client, &copy).await.unwrap();
+        for (from, to) in [(&self.tables.log, &copy.log), (&self.tables.registry, &copy.registry)] {
+            let mut pages = client.scan().table_name(from).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                for item in page.unwrap().items.unwrap_or_default() {
+                    client.put_item().table_name(to).set_item(Some(item)).send().await.unwrap();
+                }
+            }
+        }
+        copy
+    }
+
+    /// The same deployment on other tables.
+    #[must_use]
+    pub fn with_tables(self, tables: Tables) -> Self {
+        let everything = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+        let key = self.cloud.iam().create_user(self.cloud.account(), "deployer", everything).unwrap();
+        let client = aws_sdk_dynamodb::Client::new(&self.cloud.sdk_config(&key));
+        let store = Arc::new(DynamoStore::new(client, tables.clone()));
+        let platform = TokenHash::of(PLATFORM_TOKEN);
+        let service = ServiceSettings::of(self.cloud.account().parse().unwrap());
+        let api = Services::new(Arc::clone(&store), Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
+        Self { api, store, tables, ..self }
+    }
+
     /// Receives all messages of the ship queue and returns their bodies.
     pub async fn messages(&self) -> Vec<Value> {
         let everything = json!({"Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]});

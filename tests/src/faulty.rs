@@ -16,13 +16,13 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Hazard, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry},
+    registry::{ActiveDestination, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -263,6 +263,19 @@ impl<S: Store> LogStore for FaultyStore<S> {
         self.call("advance_anchor", self.store.advance_anchor(organisation, to)).await
     }
 
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.call("holes", self.store.holes(organisation)).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.call("leave_hole", self.store.leave_hole(organisation, hole, segment)).await
+    }
+
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         let work = self.store.commit(organisation, commit);
         match self.enter("commit").await {
@@ -327,6 +340,14 @@ impl<S: Store> LogStore for FaultyStore<S> {
 
 #[async_trait]
 impl<S: Store> Registry for FaultyStore<S> {
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError> {
+        self.call("copied_tables", self.store.copied_tables()).await
+    }
+
+    async fn adopt_tables(&self) -> Result<(), StoreError> {
+        self.call("adopt_tables", self.store.adopt_tables()).await
+    }
+
     async fn organisation(
         &self,
         id: &OrganisationId,

@@ -21,7 +21,7 @@ use annals_core::{
         Log,
         append::{AppendError, AppendPolicy, IDEMPOTENCY_TTL, IdempotencyKey, Outcome, Receipt},
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
@@ -144,6 +144,19 @@ impl LogStore for Network {
 
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.around(self.store.advance_anchor(organisation, to)).await
+    }
+
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.around(self.store.holes(organisation)).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.leave_hole(organisation, hole, segment)).await
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {

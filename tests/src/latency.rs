@@ -7,13 +7,13 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry},
+    registry::{ActiveDestination, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -75,6 +75,19 @@ impl<S: Store> LogStore for LatencyStore<S> {
         self.around(self.store.advance_anchor(organisation, to)).await
     }
 
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.around(self.store.holes(organisation)).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.leave_hole(organisation, hole, segment)).await
+    }
+
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.around(self.store.commit(organisation, commit)).await
     }
@@ -111,6 +124,14 @@ impl<S: Store> LogStore for LatencyStore<S> {
 
 #[async_trait]
 impl<S: Store> Registry for LatencyStore<S> {
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError> {
+        self.around(self.store.copied_tables()).await
+    }
+
+    async fn adopt_tables(&self) -> Result<(), StoreError> {
+        self.around(self.store.adopt_tables()).await
+    }
+
     async fn organisation(
         &self,
         id: &OrganisationId,

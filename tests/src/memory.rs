@@ -13,14 +13,14 @@ use annals_core::{
     change::{Change, Conflict},
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     log::{
-        segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        segment::{Header, Segment},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, End, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry},
+    registry::{ActiveDestination, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -88,6 +88,8 @@ struct World {
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
     signing_keys: Vec<PublishedKey>,
     log_checkpoints: HashMap<OrganisationId, LogCheckpoint>,
+    /// The tables that are copies.
+    copied: Option<RestoredTables>,
     meter: Meter,
 }
 
@@ -96,6 +98,9 @@ struct OneLog {
     anchor: Option<Anchor>,
     segments: BTreeMap<u64, (Timestamp, Arc<Segment>)>,
     keys: HashMap<[u8; 32], KeyClaim>,
+    /// The holes, and by their first places what takes these.
+    holes: Vec<Hole>,
+    barriers: BTreeMap<u64, Header>,
     journal: Vec<Arc<Segment>>,
 }
 
@@ -156,7 +161,20 @@ impl MemoryStore {
         Backup(self.lock().clone())
     }
 
-    /// Takes `tables` back to an earlier copy, as point-in-time recovery does.
+    /// Replaces `tables` with an earlier copy, as point-in-time recovery and another deployment do.
+    pub fn restore(&self, backup: &Backup, tables: RestoredTables) {
+        self.take_back(
+            backup,
+            match tables {
+                RestoredTables::Log => &[Table::Log],
+                RestoredTables::Registry => &[Table::Registry],
+                RestoredTables::Both => &[Table::Log, Table::Registry],
+            },
+        );
+        self.lock().copied = Some(tables);
+    }
+
+    /// Takes the items of `tables` back to what they were earlier.
     pub fn take_back(&self, backup: &Backup, tables: &[Table]) {
         let mut world = self.lock();
         let Backup(earlier) = backup.clone();
@@ -269,6 +287,11 @@ impl World {
         for segment in &commit.segments {
             if let Some((_, there)) = log.and_then(|log| log.segments.get(&segment.first)) {
                 return Err(CommitError::Occupied(there.header()));
+            }
+        }
+        for segment in &commit.segments {
+            if let Some(there) = log.and_then(|log| log.barriers.get(&segment.first)) {
+                return Err(CommitError::Occupied(there.clone()));
             }
         }
         let conflict = commit.change.as_ref().and_then(|change| self.conflict(change));
@@ -417,8 +440,11 @@ impl LogStore for MemoryStore {
         let mut world = self.lock();
         world.meter.tail_reads += 1;
         let log = world.logs.get(organisation);
-        let newest = log.and_then(|log| log.segments.values().next_back());
-        let segment = newest.map(|(_, segment)| End::Segment(segment.tail()));
+        let segment = log.and_then(|log| {
+            let segment = log.segments.iter().next_back().map(|(place, (_, segment))| (*place, segment.tail()));
+            let barrier = log.barriers.iter().next_back().map(|(place, barrier)| (*place, barrier.tail));
+            segment.into_iter().chain(barrier).max_by_key(|(place, _)| *place).map(|(_, tail)| End::Segment(tail))
+        });
         let end = segment.or_else(|| log.and_then(|log| log.anchor).map(End::Anchor));
         // The header `Date` has whole seconds.
         let whole_seconds = |now: Timestamp| Timestamp::from_millis(now.as_millis() / 1000 * 1000);
@@ -450,6 +476,34 @@ impl LogStore for MemoryStore {
             log.anchor = Some(*to);
         }
         Ok(is_later)
+    }
+
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        Ok(self.lock().logs.get(organisation).map(|log| log.holes.clone()).unwrap_or_default())
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let written = self.staleness.as_ref().map_or(Timestamp::EPOCH, |staleness| staleness.clock.now());
+        let log = world.log(organisation);
+        let is_taken = |place| log.segments.contains_key(&place) || log.barriers.contains_key(&place);
+        if is_taken(hole.first)
+            || is_taken(segment.first)
+            || log.holes.iter().any(|there| there.restore == hole.restore)
+        {
+            return Ok(false);
+        }
+        log.holes.push(hole.clone());
+        log.barriers.insert(hole.first, segment.header());
+        let segment = Arc::new(segment.clone());
+        log.journal.push(Arc::clone(&segment));
+        log.segments.insert(segment.first, (written, segment));
+        Ok(true)
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
@@ -538,6 +592,15 @@ impl LogStore for MemoryStore {
 
 #[async_trait]
 impl Registry for MemoryStore {
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError> {
+        Ok(self.lock().copied)
+    }
+
+    async fn adopt_tables(&self) -> Result<(), StoreError> {
+        self.lock().copied = None;
+        Ok(())
+    }
+
     async fn organisation(
         &self,
         id: &OrganisationId,

@@ -50,7 +50,7 @@ async fn open(request: &ConsoleRequest) -> Result<(Organisation, Shell), Refusal
     Ok((organisation, shell))
 }
 
-/// Responds that an event does not exist or has expired.
+/// Responds that an event does not exist, has expired, or was lost by a restore.
 ///
 /// # Errors
 /// Returns every other error as it is.
@@ -62,6 +62,10 @@ fn not_readable(error: AuditError, shell: &Shell) -> Result<Response, Refusal> {
         AuditError::Place(PlaceError::Expired { oldest }) => {
             let oldest = oldest.map(|oldest| format!("/console/events/{}", oldest.short()));
             Ok(ui::page_with_status(StatusCode::GONE, MissingEvent::Expired { oldest }.render(shell)))
+        }
+        AuditError::Place(PlaceError::Lost { next }) => {
+            let next = next.map(|next| format!("/console/events/{}", next.short()));
+            Ok(ui::page_with_status(StatusCode::GONE, MissingEvent::Lost { next }.render(shell)))
         }
         error => Err(Problem::from(error).into()),
     }

@@ -3,7 +3,7 @@
 
 pub mod units;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
@@ -17,25 +17,28 @@ use annals_core::{
     delivery::{
         plan::PlanReport,
         queue::{ShipOrder, ShipQueue},
+        restore::{RestoreCursor, RestoreRequest},
         ship::{ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
-    destination::sink::ObjectSink,
+    destination::{DestinationIdError, sink::ObjectSink},
     entropy::Entropy,
     log::{
         Log,
         append::AppendPolicy,
+        restore::RestoreIdError,
         store::{LogStore, StoreError},
     },
+    organisation::OrganisationId,
     proof::signing::Signing,
-    registry::Registry,
-    time::Clock,
+    registry::{Registry, RestoredTables},
+    time::{Clock, Timestamp},
 };
 use aws_lambda_events::{
     eventbridge::EventBridgeEvent,
     sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage},
 };
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The number of destinations that are shipped at once: the size of the queue's batches, so that a slow destination delays no
@@ -51,7 +54,7 @@ pub struct Shipper {
 #[derive(Debug, thiserror::Error)]
 pub enum ShipperError {
     #[error(
-        "unknown event: expected a scheduled event, {{\"task\":\"plan\"}}, {{\"task\":\"maintain\"}} or messages of the ship queue"
+        "unknown event: expected a scheduled event, {{\"task\":\"plan\"}}, {{\"task\":\"maintain\"}}, {{\"task\":\"restore\",…}} or messages of the ship queue"
     )]
     UnknownEvent,
     /// The registry or the queue failed during planning.
@@ -60,6 +63,13 @@ pub enum ShipperError {
     /// The store or the queue failed during maintenance.
     #[error("maintenance failed")]
     Maintain(#[source] StoreError),
+    #[error("the event about a restore is invalid: {0}")]
+    RestoreEvent(#[source] serde_json::Error),
+    #[error("the event about a restore is invalid: {0} {1}")]
+    RestoreField(&'static str, String),
+    /// The organisations could not be listed.
+    #[error("the restore stopped")]
+    Restore(#[source] StoreError),
     #[error("the answer could not be serialized")]
     Answer(#[source] serde_json::Error),
 }
@@ -79,6 +89,75 @@ pub struct Shipped {
 enum Task {
     Plan,
     Maintain,
+}
+
+/// What the operator sends after tables were restored. `infra/docs/restoring.md` explains it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RestoreEvent {
+    #[serde(rename = "task")]
+    _task: String,
+    restore: String,
+    tables: RestoredTables,
+    restored_to: Timestamp,
+    organisation: Option<String>,
+    after: Option<After>,
+    skip: Option<u64>,
+    #[serde(default)]
+    last: BTreeMap<String, u64>,
+    /// By `ORGANISATION/DESTINATION`.
+    #[serde(default)]
+    delivered: BTreeMap<String, u64>,
+}
+
+/// Where a restore continues, as the answer before says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct After {
+    organisation: String,
+    failed: usize,
+}
+
+/// Whom a restore is for.
+#[derive(Debug)]
+enum Scope {
+    One(OrganisationId),
+    After(Option<RestoreCursor>),
+}
+
+impl RestoreEvent {
+    fn parse(self) -> Result<(RestoreRequest, Scope), ShipperError> {
+        let organisation = |name: &'static str, text: &str| {
+            text.parse::<OrganisationId>().map_err(|error| ShipperError::RestoreField(name, error.to_string()))
+        };
+        let last = self.last.iter().map(|(id, last)| Ok((organisation("last", id)?, *last)));
+        let last = last.collect::<Result<_, ShipperError>>()?;
+        let delivered = self.delivered.iter().map(|(name, last)| {
+            let (id, destination) = name
+                .split_once('/')
+                .ok_or_else(|| ShipperError::RestoreField("delivered", "must name ORGANISATION/DESTINATION".into()))?;
+            let destination = destination
+                .parse()
+                .map_err(|error: DestinationIdError| ShipperError::RestoreField("delivered", error.to_string()))?;
+            Ok(((organisation("delivered", id)?, destination), *last))
+        });
+        let delivered = delivered.collect::<Result<_, ShipperError>>()?;
+        let scope = match (&self.organisation, &self.after) {
+            (Some(one), _) => Scope::One(organisation("organisation", one)?),
+            (None, Some(after)) => {
+                let cursor =
+                    RestoreCursor { organisation: organisation("after", &after.organisation)?, failed: after.failed };
+                Scope::After(Some(cursor))
+            }
+            (None, None) => Scope::After(None),
+        };
+        let restore = self
+            .restore
+            .parse()
+            .map_err(|error: RestoreIdError| ShipperError::RestoreField("restore", error.to_string()))?;
+        let (tables, restored_to, skip) = (self.tables, self.restored_to, self.skip);
+        Ok((RestoreRequest { restore, tables, restored_to, skip, last, delivered }, scope))
+    }
 }
 
 impl Shipper {
@@ -145,6 +224,10 @@ impl Shipper {
                 .collect();
             return serde_json::to_value(answer).map_err(ShipperError::Answer);
         }
+        if event.get("task").is_some_and(|task| task == "restore") {
+            let event = RestoreEvent::deserialize(event).map_err(ShipperError::RestoreEvent)?;
+            return self.restore(event).await;
+        }
         let task = match event.get("task") {
             Some(task) => Task::deserialize(task).map_err(|_| ShipperError::UnknownEvent)?,
             None => {
@@ -158,8 +241,12 @@ impl Shipper {
         };
         match task {
             Task::Plan => {
-                let PlanReport { planned, deferred, .. } = self.plan().await?;
-                Ok(serde_json::json!({"planned": planned, "deferred": deferred}))
+                let PlanReport { planned, deferred, copied_tables, .. } = self.plan().await?;
+                let mut answer = serde_json::json!({"planned": planned, "deferred": deferred});
+                if let Some(tables) = copied_tables {
+                    answer["copiedTables"] = serde_json::to_value(tables).map_err(ShipperError::Answer)?;
+                }
+                Ok(answer)
             }
             Task::Maintain => {
                 let organisations = self.shipping.maintain().await.map_err(ShipperError::Maintain)?;
@@ -167,6 +254,25 @@ impl Shipper {
                 Ok(serde_json::json!({"organisations": organisations}))
             }
         }
+    }
+
+    /// Continues after a restore of tables, for one organisation or for as many as fit into the time budget.
+    async fn restore(&self, event: RestoreEvent) -> Result<Value, ShipperError> {
+        let (request, scope) = event.parse()?;
+        let result = match scope {
+            Scope::One(organisation) => self.shipping.restore_one(&request, &organisation).await,
+            Scope::After(after) => self.shipping.restore(&request, after).await,
+        };
+        let report = result.map_err(ShipperError::Restore)?;
+        metrics::emit(&units::Restoring::of(&report));
+        let failed: Vec<Value> = report
+            .failed
+            .iter()
+            .map(|(organisation, error)| serde_json::json!({"organisation": organisation.as_str(), "error": error}))
+            .collect();
+        let after =
+            report.after.map(|after| After { organisation: after.organisation.to_string(), failed: after.failed });
+        Ok(serde_json::json!({"restored": report.restored, "failed": failed, "after": after}))
     }
 
     /// Plans one tick.

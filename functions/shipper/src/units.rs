@@ -5,10 +5,12 @@ use annals_core::{
     delivery::{
         plan::PlanReport,
         queue::ShipOrder,
+        restore::RestoreReport,
         ship::{ShipError, ShipOutcome, ShipReport, Signed},
     },
     destination::{Content, Delivery},
     log::Appended,
+    registry::RestoredTables,
 };
 use serde::Serialize;
 
@@ -18,7 +20,13 @@ use crate::outcome;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Plan {
-    planner_runs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planner_runs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_contradictions: Option<u64>,
+    /// The tables that are copies, of which no restore is recorded.
+    #[serde(rename = "copied_tables", skip_serializing_if = "Option::is_none")]
+    copied_tables: Option<RestoredTables>,
     destinations_planned: usize,
     destinations_deferred: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +37,9 @@ impl Plan {
     #[must_use]
     pub fn of(report: &PlanReport) -> Self {
         Self {
-            planner_runs: 1,
+            planner_runs: report.copied_tables.is_none().then_some(1),
+            log_contradictions: report.copied_tables.map(|_| 1),
+            copied_tables: report.copied_tables,
             destinations_planned: report.planned,
             destinations_deferred: report.deferred,
             healthy_lag_seconds: report.lag_seconds,
@@ -39,11 +49,11 @@ impl Plan {
 
 impl UnitOfWork for Plan {
     fn message(&self) -> &'static str {
-        "planned"
+        if self.copied_tables.is_some() { "not planned" } else { "planned" }
     }
 
     fn level(&self) -> Level {
-        Level::Info
+        if self.copied_tables.is_some() { Level::Error } else { Level::Info }
     }
 }
 
@@ -72,6 +82,31 @@ impl UnitOfWork for Maintenance {
     }
 }
 
+/// One piece of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restoring {
+    organisations: usize,
+    failed: Vec<String>,
+}
+
+impl Restoring {
+    #[must_use]
+    pub fn of(report: &RestoreReport) -> Self {
+        let failed = report.failed.iter().map(|(organisation, error)| format!("{organisation}: {error}")).collect();
+        Self { organisations: report.restored, failed }
+    }
+}
+
+impl UnitOfWork for Restoring {
+    fn message(&self) -> &'static str {
+        "restored"
+    }
+
+    fn level(&self) -> Level {
+        if self.failed.is_empty() { Level::Info } else { Level::Error }
+    }
+}
+
 /// One message of the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -86,6 +121,9 @@ pub struct Shipment {
     error: Option<String>,
     #[serde(flatten)]
     delivered: Option<Delivered>,
+    /// The last sequence delivered, which a restore of the registry needs.
+    #[serde(rename = "delivered_to", skip_serializing_if = "Option::is_none")]
+    delivered_to: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healthy_lag_seconds: Option<u64>,
     #[serde(flatten)]
@@ -173,6 +211,10 @@ impl Shipment {
             outcome: report.map_or("error", |report| outcome(&report.outcome)),
             error: result.as_ref().err().map(|error| metrics::chain(error)),
             delivered: report.and_then(|report| delivered(&report.deliveries)),
+            delivered_to: report.and_then(|report| {
+                let new = report.deliveries.iter().filter(|delivery| delivery.replay.is_none());
+                new.map(|delivery| delivery.last).max()
+            }),
             healthy_lag_seconds: report.and_then(|report| report.lag_seconds),
             failure: failing.map(|code| Refused { delivery_failures: 1, failure_code: code.as_str() }),
             checkpoint: report.and_then(|report| report.checkpoint.as_ref()).map(Checkpoint::from),

@@ -30,6 +30,7 @@ use crate::{
         Log,
         append::{AppendError, Outcome},
         read::{Passed, PlaceError, ReadLimit},
+        restore::{backward, forward},
         segment::{Line, Tail},
         store::{Order, StoreError},
     },
@@ -214,9 +215,10 @@ impl Audit {
         }
         let mut skip = request.skip;
         if skip > 0 && request.filter.is_empty() {
-            // Sequences have no gaps, so skipped events need not be read.
+            // Sequences have no gaps but for the holes that restores left, so skipped events need not be read.
             self.verify(organisation, request.start).await?;
-            start = start.saturating_add(skip).min(MAX_SEQUENCE);
+            let holes = self.log.holes(&organisation.id).await?;
+            start = forward(&holes, start, skip).min(MAX_SEQUENCE);
             (skip, verified) = (0, true);
             segment = self.log.segment_of(&organisation.id, start).await?;
         }
@@ -274,8 +276,8 @@ impl Audit {
         };
         self.verify(organisation, request.start).await?;
         let mut skip = request.skip;
-        if request.filter.is_empty() {
-            end = end.saturating_sub(skip);
+        if skip > 0 && request.filter.is_empty() {
+            end = backward(&self.log.holes(&organisation.id).await?, end, skip);
             skip = 0;
         }
         let mut scan = request.scan(skip);
@@ -289,11 +291,13 @@ impl Audit {
         Ok(request.cut(scan, through, resume))
     }
 
-    /// Returns `Ok` if the start is an event of this organisation that has not expired.
+    /// Returns `Ok` if the start is an event of this organisation that has not expired, or one that was lost by a restore: a
+    /// reader that has seen it misses nothing behind it.
     async fn verify(&self, organisation: &Organisation, start: Start) -> Result<(), PlaceError> {
-        match start {
-            Start::Edge => Ok(()),
-            Start::From(id) | Start::After(id) => self.log.event(organisation, id).await.map(drop),
+        let (Start::From(id) | Start::After(id)) = start else { return Ok(()) };
+        match self.log.event(organisation, id).await {
+            Ok(_) | Err(PlaceError::Lost { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -310,6 +314,7 @@ impl Audit {
         }
         let expired = match self.log.event(organisation, id).await {
             Err(expired @ PlaceError::Expired { .. }) if matches!(start, Start::After(_)) => expired,
+            Err(PlaceError::Lost { .. }) => return Ok(()),
             other => return other.map(drop),
         };
         // A reader that continues after an expired event misses no event if the next event has not expired.

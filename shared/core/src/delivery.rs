@@ -4,8 +4,9 @@
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`plan`]: which destinations are due at a tick
 //! - [`ship`]: delivering the new events of one destination
-//! - `guard`: finding destinations that are ahead of their logs
+//! - `guard`: finding destinations that planning takes for idle ones
 //! - [`maintenance`]: the daily maintenance
+//! - [`restore`]: continuing after tables were restored to an earlier copy
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
 
 mod checkpoint;
@@ -14,6 +15,7 @@ mod load;
 pub mod maintenance;
 pub mod plan;
 pub mod queue;
+pub mod restore;
 mod run;
 pub mod setup;
 pub mod ship;

@@ -42,7 +42,7 @@ pub use self::{
 };
 
 /// A destination's id: 12 lower case letters and digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationId(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,6 +8,7 @@
 //! - [`store`]: the port to the storage of segments
 //! - [`tail`]: where the log ends, although its newest segments may have expired
 //! - [`append`]: group commit, idempotency and retries under contention
+//! - [`restore`]: continuing a log after its table was restored to an earlier copy
 //! - [`read`]: reading from a position, single events, the oldest event
 //! - [`segment_index`]: finding the positions of times
 //!
@@ -15,6 +16,7 @@
 
 pub mod append;
 pub mod read;
+pub mod restore;
 pub mod segment;
 pub mod segment_index;
 pub mod store;

@@ -9,6 +9,7 @@
 use std::{fmt, ops::RangeInclusive};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport, failure::FailureCode},
@@ -40,10 +41,29 @@ pub struct ActiveDestination {
     pub lag_from: Option<Timestamp>,
 }
 
+/// Which of the two tables were restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestoredTables {
+    /// The table of the logs.
+    Log,
+    /// The table of the registry.
+    Registry,
+    /// Both tables.
+    Both,
+}
+
 /// The store of everything except events. Every call is for one organisation and cannot touch the data of another
 /// organisation, except for the platform's own calls.
 #[async_trait]
 pub trait Registry: fmt::Debug + Send + Sync {
+    /// Returns which tables are copies that a restore made, as long as [`adopt_tables`](Self::adopt_tables) was not called
+    /// since: a table has the mark of the one that it is a copy of. Marks tables without one.
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError>;
+
+    /// Marks both tables as the deployment's own.
+    async fn adopt_tables(&self) -> Result<(), StoreError>;
+
     /// Returns the organisation with this id.
     async fn organisation(
         &self,

@@ -338,6 +338,14 @@ impl Problem {
                 Self::new(kind::EXPIRED, detail)
                     .with("oldest", oldest.map_or(Value::Null, |oldest| oldest.short().into()))
             }
+            AuditError::Place(PlaceError::Lost { next }) => {
+                let what = "The event was lost when an earlier copy of the log was restored, or never existed.";
+                let detail = match next {
+                    Some(next) => format!("{what} The event {} says what was lost. Begin with from={0}.", next.short()),
+                    None => format!("{what} Begin without a cursor."),
+                };
+                Self::new(kind::EXPIRED, detail).with("oldest", next.map_or(Value::Null, |next| next.short().into()))
+            }
             AuditError::Place(PlaceError::Store(error)) => Self::store(error),
             AuditError::Record(error) => Self::append(error),
         }

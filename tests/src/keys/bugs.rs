@@ -6,7 +6,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 use annals_core::{
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
@@ -84,6 +84,19 @@ impl LogStore for Buggy {
 
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.below.advance_anchor(organisation, to).await
+    }
+
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.below.holes(organisation).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.below.leave_hole(organisation, hole, segment).await
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {

@@ -311,7 +311,9 @@ impl Annals {
                 let cursor = Cursor::Pages(Links { start, through: None, last });
                 Ok(Some(Polled { events: Vec::new(), cursor }))
             }
-            Err(AuditError::Place(PlaceError::Unknown)) => Err(misjudged(format!("{start:?} is an event"))),
+            Err(AuditError::Place(PlaceError::Unknown | PlaceError::Lost { .. })) => {
+                Err(misjudged(format!("{start:?} is an event")))
+            }
             Err(AuditError::Place(PlaceError::Store(error))) => tolerate(&error).map(|()| None),
             Err(AuditError::Record(AppendError::Unavailable(error))) => tolerate(&error).map(|()| None),
             Err(AuditError::Record(AppendError::Contended)) => Ok(None),

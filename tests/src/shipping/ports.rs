@@ -11,12 +11,12 @@ use annals_core::{
     },
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
-    registry::{ActiveDestination, Registry},
+    registry::{ActiveDestination, Registry, RestoredTables},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
 };
@@ -129,6 +129,19 @@ impl<D: Decorator> LogStore for Decorated<D> {
         self.0.store_call("advance_anchor", self.0.below().log.advance_anchor(organisation, to)).await
     }
 
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.0.store_call("holes", self.0.below().log.holes(organisation)).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.0.store_call("leave_hole", self.0.below().log.leave_hole(organisation, hole, segment)).await
+    }
+
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.0.commit(organisation, commit).await
     }
@@ -165,6 +178,14 @@ impl<D: Decorator> LogStore for Decorated<D> {
 
 #[async_trait]
 impl<D: Decorator> Registry for Decorated<D> {
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError> {
+        self.0.store_call("copied_tables", self.0.below().registry.copied_tables()).await
+    }
+
+    async fn adopt_tables(&self) -> Result<(), StoreError> {
+        self.0.store_call("adopt_tables", self.0.below().registry.adopt_tables()).await
+    }
+
     async fn organisation(
         &self,
         id: &OrganisationId,

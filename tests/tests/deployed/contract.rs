@@ -22,13 +22,13 @@ use annals_core::{
     entropy::{BASE36, characters},
     log::{
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, Order, StoreError},
         tail::{Anchor, End},
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint},
-    registry::ActiveDestination,
+    registry::{ActiveDestination, RestoredTables},
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
@@ -189,6 +189,7 @@ fn segment(first: u64, count: u16) -> Segment {
         claimed: Vec::new(),
         organisation_name: "Bücher & \"Söhne\" 🦉".into(),
         bodies: EncodedBodies::encode(&[sample::body(&format!("event {first}"))]),
+        resumes_after: None,
         expires_at: 1_900_000_000 + first,
     }
 }
@@ -1196,7 +1197,7 @@ fn full_checkpoints() -> Checkpoints {
     };
     let unsigned =
         Unsigned { since: at(12), code: "signing_denied".into(), detail: "No.".into(), attempts: 2, retry_at: at(13) };
-    Checkpoints { last: Some(last), begun: Some(begun), unsigned: Some(unsigned), due_at: Some(at(14)) }
+    Checkpoints { last: Some(last), begun: Some(begun), unsigned: Some(unsigned), restored: true, due_at: Some(at(14)) }
 }
 
 fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
@@ -1208,6 +1209,7 @@ fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
         last: first + 9,
         last_hash: (first > 1).then_some(LineHash([7; 32])),
         expired: if first > 1 { vec![first..=first, first + 3..=first + 5] } else { Vec::new() },
+        lost: None,
         key: format!("audit/2026-11/22/{first}.json"),
         replay: None,
         already_there: first.is_multiple_of(2),
@@ -1263,5 +1265,79 @@ async fn an_item_that_cannot_be_read_is_left_out_of_every_list() {
         let active = environment.active_destinations().await.unwrap();
         assert_eq!(active.iter().map(|one| &one.id).collect::<Vec<_>>(), [&destinations[1].id], "{name}");
         assert!(environment.destination(&acme.id, &destinations[0].id).await.is_err(), "{name}: alone it is an error");
+    }
+}
+
+#[tokio::test]
+async fn a_hole_is_named_once_and_its_first_place_is_taken() {
+    for environment in environments().await {
+        let name = environment.name;
+        let acme = environment.organisation("acme").await;
+        let hole = |restore: &str, first, last| Hole { restore: restore.parse().unwrap(), first, last };
+        let behind = |first, after| Segment { append: append_id(250), resumes_after: Some(after), ..segment(first, 1) };
+        let leave =
+            async |segment: &Segment, hole: &Hole| environment.leave_hole(&acme.id, hole, segment).await.unwrap();
+        assert_eq!(environment.holes(&acme.id).await.unwrap(), [], "{name}");
+        let (first, resumed) = (hole("copy-1", 2, 9), behind(10, 1));
+        assert!(leave(&resumed, &first).await, "{name}");
+        assert_eq!(environment.holes(&acme.id).await.unwrap(), [first.clone()], "{name}");
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(resumed.tail()), "{name}");
+        let range = async |range, order, limit| {
+            let found = environment.range(&acme.id, range, order, limit, Consistency::Strong).await.unwrap();
+            found.into_iter().map(|segment| (segment.first, segment.resumes_after)).collect::<Vec<_>>()
+        };
+        assert_eq!(range(1..=u64::MAX, Order::Ascending, None).await, [(1, None), (10, Some(1))], "{name}");
+        assert_eq!(range(2..=u64::MAX, Order::Ascending, Some(1)).await, [(10, Some(1))], "{name}");
+        assert_eq!(range(1..=9, Order::Descending, Some(1)).await, [(1, None)], "{name}");
+        assert_eq!(range(2..=9, Order::Ascending, Some(1)).await, [], "{name}");
+        // Who has seen the log without what is behind the hole loses, also in another restore.
+        let occupied = async |segments: &[Segment]| match environment.commit(&acme.id, &commit(segments, None)).await {
+            Err(CommitError::Occupied(header)) => header,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(occupied(&[segment(2, 1)]).await, resumed.header(), "{name}");
+        occupied(&[segment(2, 1), segment(3, 1)]).await;
+        let (second, again) = (hole("copy-2", 11, 19), Segment { append: append_id(249), ..behind(20, 10) });
+        assert!(!leave(&Segment { resumes_after: Some(1), ..again.clone() }, &hole("copy-2", 2, 19)).await, "{name}");
+        assert!(!leave(&behind(10, 1), &hole("copy-2", 3, 9)).await, "{name}: the place behind it is taken");
+        assert!(!leave(&behind(20, 10), &hole("copy-1", 11, 19)).await, "{name}: the same restore");
+        assert_eq!(environment.holes(&acme.id).await.unwrap(), [first.clone()], "{name}");
+        assert!(leave(&again, &second).await, "{name}");
+        assert_eq!(environment.holes(&acme.id).await.unwrap(), [first, second], "{name}");
+        // The place of the last hole still says where the log ends.
+        for segment in [1, 10, 20] {
+            environment.delete(&acme.id, segment).await;
+        }
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(again.tail()), "{name}");
+        let umbrella = environment.organisation("umbrella").await;
+        assert_eq!(environment.holes(&umbrella.id).await.unwrap(), [], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_of_a_table_is_known_as_one_until_it_is_adopted() {
+    for environment in environments().await {
+        let name = environment.name;
+        assert_eq!(environment.copied_tables().await.unwrap(), None, "{name}: tables without a mark are marked");
+        assert_eq!(environment.copied_tables().await.unwrap(), None, "{name}");
+        match &environment.deletion {
+            Deletion::Memory(store) => store.restore(&store.back_up(), RestoredTables::Both),
+            Deletion::DynamoDb(client, tables) => {
+                for (table, keys) in [(&tables.log, ["org", "seq"]), (&tables.registry, ["pk", "sk"])] {
+                    let items = client.scan().table_name(table).send().await.unwrap().items.unwrap();
+                    let [mark] = &items[..] else { panic!("{name}: {items:?}") };
+                    let mut copy = mark.clone();
+                    copy.iter_mut().filter(|(key, _)| !keys.contains(&key.as_str())).for_each(|(_, value)| {
+                        *value = AttributeValue::S("the-original".into());
+                    });
+                    client.put_item().table_name(table).set_item(Some(copy)).send().await.unwrap();
+                }
+            }
+        }
+        for _ in 0..2 {
+            assert_eq!(environment.copied_tables().await.unwrap(), Some(RestoredTables::Both), "{name}");
+        }
+        environment.adopt_tables().await.unwrap();
+        assert_eq!(environment.copied_tables().await.unwrap(), None, "{name}");
     }
 }

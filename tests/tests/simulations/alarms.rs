@@ -20,7 +20,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 41] = [
+const EXPECTED: [(Fault, &[(&str, u64)]); 42] = [
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -57,6 +57,7 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 41] = [
     (Fault::SigningThrottledOnce, &[]),
     // The new events that take the places of lost ones wait for delivery.
     (Fault::LogRestored, &[("LogContradictedAlarm", 130), ("DeliveryLagAlarm", 200)]),
+    (Fault::TablesCopied, &[("LogContradictedAlarm", 15), ("NothingPlannedAlarm", 26)]),
     (Fault::ItemDamaged, &[("UnreadableItemsAlarm", 15), ("ApiUnreadableItemsAlarm", 15)]),
     (Fault::BucketMissing, &[]),
     (Fault::RoleRevoked, &[]),
@@ -162,11 +163,19 @@ fn commands_of_the_runbook_name_resources_and_log_groups_that_there_are() {
                 .map(|name| name.replace("${AWS::StackName}", "$STACK")),
         );
     }
-    let document = document();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs");
+    let document = document() + &std::fs::read_to_string(folder.join("restoring.md")).unwrap();
+    // In loops over functions and rules.
+    for part in document.split("\nfor ").skip(1) {
+        let (_, items) = part.split(';').next().unwrap().split_once(" in ").unwrap();
+        for name in items.split(' ').filter(|name| name.starts_with(char::is_uppercase)) {
+            assert!(names.contains(name), "{name} is no resource");
+        }
+    }
     let mut commands = 0;
     for part in document.split("$(physical ").skip(1) {
         let name = part.split(')').next().unwrap();
-        assert!(names.contains(name), "{name} is no resource");
+        assert!(names.contains(name) || name.starts_with("\"$"), "{name} is no resource");
         commands += 1;
     }
     for part in document.split("--log-group-name \"").skip(1) {

@@ -18,7 +18,7 @@ use annals_core::{
         append::{AppendError, AppendPolicy},
         read::PlaceError,
         segment::Segment,
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Hazard, Newest},
     },
     organisation::{Organisation, OrganisationId},
@@ -62,6 +62,19 @@ impl LogStore for Blind {
 
     async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
         self.store.advance_anchor(organisation, to).await
+    }
+
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        self.store.holes(organisation).await
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        self.store.leave_hole(organisation, hole, segment).await
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {

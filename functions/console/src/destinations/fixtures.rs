@@ -121,6 +121,7 @@ pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Deliver
         last: (1 << 40) - 1 - index * 1000 + 999,
         last_hash: None,
         expired: Vec::new(),
+        lost: None,
         key: format!("{}2026-11/22/2026-11-22T10-00-00-000Z-abcdefgh.json.gz", destination.settings.prefix.as_str()),
         replay: (index % 10 == 5).then(|| "abcdefgh".to_owned()),
         already_there: index % 7 == 3,

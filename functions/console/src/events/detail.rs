@@ -538,6 +538,10 @@ pub(super) enum MissingEvent {
         /// The path of the oldest event that has not expired.
         oldest: Option<String>,
     },
+    Lost {
+        /// The path of the event that says what was lost.
+        next: Option<String>,
+    },
 }
 
 impl MissingEvent {
@@ -546,6 +550,7 @@ impl MissingEvent {
         let title = match self {
             Self::Unknown => "Event not found",
             Self::Expired { .. } => "This event has expired",
+            Self::Lost { .. } => "This event was lost",
         };
         let content = html! {
             section .card.empty {
@@ -556,11 +561,18 @@ impl MissingEvent {
                         "Your organisation's plan limits how long events are kept, and this event was older. If it was delivered \
                          to your bucket, it is still there."
                     },
+                    Self::Lost { .. } => p {
+                        "An earlier copy of the log had to be restored, and this event was recorded after the copy was made, or never \
+                         existed. If it was delivered to your bucket, it is still there."
+                    },
                 }
                 div .row {
                     a .button href=(shell.href("/console/events")) { "Newest events" }
                     @if let Self::Expired { oldest: Some(oldest) } = self {
                         a .button href=(shell.href(oldest)) { "Oldest event" }
+                    }
+                    @if let Self::Lost { next: Some(next) } = self {
+                        a .button href=(shell.href(next)) { "What was lost" }
                     }
                 }
             }
@@ -639,6 +651,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("event: unknown", MissingEvent::Unknown.render(&shell)),
         ("event: expired, like all others", MissingEvent::Expired { oldest: None }.render(&shell)),
         ("event: expired", MissingEvent::Expired { oldest: Some("/console/events/x".to_owned()) }.render(&shell)),
+        ("event: lost", MissingEvent::Lost { next: Some("/console/events/x".to_owned()) }.render(&shell)),
     ];
     for (name, text) in hard_texts() {
         samples.push((format!("event: {name}").leak(), event(&hostile(&text))));

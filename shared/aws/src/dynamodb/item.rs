@@ -131,6 +131,12 @@ impl Item {
         self.0.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| malformed(name))
     }
 
+    /// Returns a list of texts.
+    pub(super) fn texts(&self, name: &str) -> Result<Vec<&String>, StoreError> {
+        let list = self.0.get(name).and_then(|value| value.as_l().ok()).ok_or_else(|| malformed(name))?;
+        list.iter().map(|value| value.as_s().map_err(|_| malformed(name))).collect()
+    }
+
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
         self.text(name)?.parse().map_err(|_| malformed(name))
     }

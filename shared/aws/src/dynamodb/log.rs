@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 use annals_core::{
     log::{
         segment::{ClaimId, Segment},
-        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, RecordedKey, StoreError},
+        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, RecordedKey, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
@@ -21,8 +21,8 @@ use super::{
     BATCH_GET, DynamoStore, change,
     item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SK},
     segment::{
-        CHECKED, LAST, LAST_SEGMENT, anchor_item, anchor_key, read_anchor, read_end, read_header, read_segment,
-        segment_item,
+        CHECKED, HOLES, LAST, LAST_SEGMENT, anchor_item, anchor_key, barrier_item, holes_item, holes_key, is_segment,
+        read_anchor, read_end, read_header, read_holes, read_segment, segment_item,
     },
     server_time::ServerTime,
     store_error,
@@ -241,6 +241,59 @@ impl LogStore for DynamoStore {
         }
     }
 
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.tables.log)
+            .set_key(Some(holes_key(organisation)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(store_error)?;
+        answer.item.map_or(Ok(Vec::new()), |item| read_holes(&Item(item)))
+    }
+
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError> {
+        let mut holes = self.holes(organisation).await?;
+        if holes.iter().any(|there| there.restore == hole.restore) {
+            return Ok(false);
+        }
+        let before = holes.len();
+        holes.push(hole.clone());
+        let same = if before == 0 { "attribute_not_exists(org)" } else { "size(#holes) = :before" };
+        let mut named = ConditionalWrite::put(holes_item(organisation, &holes), same);
+        if before > 0 {
+            named = named.alias("#holes", HOLES).number(":before", before as u64);
+        }
+        let free = "attribute_not_exists(org)";
+        let writes = [
+            ConditionalWrite::put(segment_item(organisation, segment), free),
+            ConditionalWrite::put(barrier_item(organisation, hole, segment), free),
+            named,
+        ];
+        let actions = writes.into_iter().map(|write| write.into_action(&self.tables.log)).collect::<Result<_, _>>()?;
+        let result = self.client.transact_write_items().set_transact_items(Some(actions)).send().await;
+        let Err(error) = result else { return Ok(true) };
+        let is_lost = |reason: &CancellationReason| {
+            matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict"))
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if cancelled.cancellation_reasons().iter().any(is_lost) =>
+            {
+                Ok(false)
+            }
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => Ok(false),
+            _ => Err(store_error(error)),
+        }
+    }
+
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         match commit.segments.as_slice() {
             [segment] if commit.change.is_none() => self.put_segment(organisation, segment).await,
@@ -337,10 +390,11 @@ impl LogStore for DynamoStore {
                 .send()
                 .await
                 .map_err(store_error)?;
-            let items = answer.items.unwrap_or_default();
+            // Between segments, there may be what takes the first place of a hole.
+            let items: Vec<Item> = answer.items.unwrap_or_default().into_iter().map(Item).filter(is_segment).collect();
             start = answer.last_evaluated_key.filter(|_| items.is_empty());
             if start.is_none() {
-                return items.into_iter().map(|item| read_segment(&Item(item))).collect();
+                return items.iter().map(read_segment).collect();
             }
         }
     }

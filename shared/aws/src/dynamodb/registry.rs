@@ -2,6 +2,7 @@
 //!
 //! | thing | `pk` | `sk` | listed among (`g`) |
 //! |---|---|---|---|
+//! | the table's own name | `#table` | `#table` | |
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
 //! | portal link, session | `link#SHA256`, `session#SHA256` | `link`, `session` | |
@@ -30,7 +31,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
     portal::{PortalLink, Session, User},
-    registry::{ActiveDestination, Registry},
+    registry::{ActiveDestination, Registry, RestoredTables},
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId},
 };
@@ -39,7 +40,7 @@ use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
 use crate::metrics::{self, UnreadableItem};
 
@@ -47,7 +48,8 @@ use super::{
     BATCH_GET, DynamoStore, change,
     item::{
         Attributes, Builder, EXPIRES_AT, EXPIRY, FAILURE_CODE, GROUP, GROUP_SORT, Item, LAG_FROM, LAST_USED_AT,
-        LISTING, NEXT_SEQUENCE, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SK, TOKENS, VERSION, malformed,
+        LISTING, NEXT_SEQUENCE, ORG, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SEQ, SK, TOKENS, VERSION,
+        malformed,
     },
     store_error,
 };
@@ -66,6 +68,7 @@ const DELIVERED_HASH: &str = "deliveredHash";
 const CHECKPOINT_LAST: &str = "checkpointLast";
 const CHECKPOINT_BEGUN: &str = "checkpointBegun";
 const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
+const CHECKPOINT_RESTORED: &str = "checkpointRestored";
 const CHECKPOINT_DUE: &str = "checkpointDue";
 /// The shortest retention that an organisation had so far, in days.
 pub(super) const SHORTEST_RETENTION: &str = "shortestRetentionDays";
@@ -301,11 +304,12 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
 
 /// Adds the state of checkpoints. Each part is JSON.
 fn checkpoint_attributes(item: Builder, checkpoints: &Checkpoints) -> Result<Builder, StoreError> {
-    let Checkpoints { last, begun, unsigned, due_at } = checkpoints;
+    let Checkpoints { last, begun, unsigned, restored, due_at } = checkpoints;
     Ok(item
         .text_if(CHECKPOINT_LAST, last.as_ref().map(to_json).transpose()?)
         .text_if(CHECKPOINT_BEGUN, begun.as_ref().map(to_json).transpose()?)
         .text_if(CHECKPOINT_UNSIGNED, unsigned.as_ref().map(to_json).transpose()?)
+        .text_if(CHECKPOINT_RESTORED, restored.then_some("registry"))
         .time_if(CHECKPOINT_DUE, *due_at))
 }
 
@@ -314,6 +318,7 @@ fn read_checkpoints(item: &Item) -> Result<Checkpoints, StoreError> {
         last: from_json_if(item, CHECKPOINT_LAST)?,
         begun: from_json_if(item, CHECKPOINT_BEGUN)?,
         unsigned: from_json_if(item, CHECKPOINT_UNSIGNED)?,
+        restored: item.has(CHECKPOINT_RESTORED),
         due_at: item.time_if(CHECKPOINT_DUE)?,
     })
 }
@@ -528,6 +533,7 @@ fn delivery_item(delivery: &Delivery) -> Attributes {
         .number("firstSequence", delivery.first)
         .number("lastSequence", delivery.last)
         .text("expired", ranges_text(&delivery.expired))
+        .text_if("lost", delivery.lost.as_ref().map(|lost| ranges_text(std::slice::from_ref(lost))))
         .text("key", &delivery.key)
         .text_if("replay", delivery.replay.as_ref())
         .flag("alreadyThere", delivery.already_there)
@@ -557,6 +563,10 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
             read_ranges(item.text("expired")?).ok_or_else(|| malformed("expired"))?
         } else {
             Vec::new()
+        },
+        lost: match item.text("lost") {
+            Ok(text) => read_ranges(text).and_then(|ranges| ranges.into_iter().next()),
+            Err(_) => None,
         },
         key: item.text("key")?.to_owned(),
         replay: item.text("replay").ok().map(str::to_owned),
@@ -679,8 +689,56 @@ impl DynamoStore {
     }
 }
 
+/// The organisation and the partition key, neither of which is anyone's, of the item in each table that names the table.
+const MARK: &str = "#table";
+/// The name of the table that an item with [`MARK`] was put into. A copy of the table has the name of the original.
+const MARKED: &str = "table";
+
+impl DynamoStore {
+    fn marks(&self) -> [(&str, Attributes); 2] {
+        let log = Builder::default().text(ORG, MARK).number(SEQ, 0).build();
+        let registry = Builder::default().text(PK, MARK).text(SK, MARK).build();
+        [(&self.tables.log, log), (&self.tables.registry, registry)]
+    }
+
+    /// Returns whether a table has the mark of another one. Marks it if it has none.
+    async fn is_copy(&self, table: &str, key: Attributes) -> Result<bool, StoreError> {
+        let get = self.client.get_item().table_name(table).set_key(Some(key.clone()));
+        let answer = get.consistent_read(true).send().await.map_err(store_error)?;
+        match answer.item.map(Item) {
+            Some(mark) => Ok(mark.text(MARKED)? != table),
+            None => {
+                self.mark(table, key).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn mark(&self, table: &str, mut item: Attributes) -> Result<(), StoreError> {
+        item.insert(MARKED.to_owned(), AttributeValue::S(table.to_owned()));
+        let put = self.client.put_item().table_name(table).set_item(Some(item));
+        put.send().await.map(drop).map_err(store_error)
+    }
+}
+
 #[async_trait]
 impl Registry for DynamoStore {
+    async fn copied_tables(&self) -> Result<Option<RestoredTables>, StoreError> {
+        let [log, registry] = self.marks();
+        let copies = try_join(self.is_copy(log.0, log.1), self.is_copy(registry.0, registry.1)).await?;
+        Ok(match copies {
+            (true, true) => Some(RestoredTables::Both),
+            (true, false) => Some(RestoredTables::Log),
+            (false, true) => Some(RestoredTables::Registry),
+            (false, false) => None,
+        })
+    }
+
+    async fn adopt_tables(&self) -> Result<(), StoreError> {
+        let [log, registry] = self.marks();
+        try_join(self.mark(log.0, log.1), self.mark(registry.0, registry.1)).await.map(drop)
+    }
+
     async fn organisation(
         &self,
         id: &OrganisationId,

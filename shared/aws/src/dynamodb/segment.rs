@@ -4,11 +4,13 @@ use annals_core::{
     event::MAX_EVENTS,
     log::{
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
-        store::StoreError,
+        store::{Hole, StoreError},
         tail::{Anchor, End},
     },
     organisation::OrganisationId,
 };
+
+use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::item::{Attributes, Builder, EXPIRY, Item, ORG, SEQ, malformed};
 
@@ -29,6 +31,13 @@ pub(super) const LAST_SEGMENT: &str = "segment";
 /// When it was last certain that an anchor has the tail. Version 0.1 did not write it.
 pub(super) const CHECKED: &str = "checked";
 
+/// The last sequence before a segment that follows a hole.
+const RESUMES_AFTER: &str = "g";
+/// The sort key of the item with the holes that restores left in a log.
+const HOLES_SEQ: &str = "-1";
+/// The holes: texts `RESTORE FIRST-LAST` in the order of the restores.
+pub(super) const HOLES: &str = "holes";
+
 pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> Attributes {
     let mut claimed = Vec::with_capacity(CLAIMED_BYTES * segment.claimed.len());
     for one in &segment.claimed {
@@ -46,6 +55,7 @@ pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> 
         .bytes(APPEND, &segment.append.0)
         .text(ORGANISATION_NAME, &segment.organisation_name)
         .bytes(BODIES, segment.bodies.as_bytes())
+        .number_if(RESUMES_AFTER, segment.resumes_after)
         .number(EXPIRY, segment.expires_at)
         .build()
 }
@@ -62,6 +72,7 @@ pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
         claimed: read_claimed(item)?,
         organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
         bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
+        resumes_after: item.number_if(RESUMES_AFTER)?,
         expires_at: item.number(EXPIRY)?,
     })
 }
@@ -114,12 +125,47 @@ pub(super) fn read_end(item: &Item) -> Result<End, StoreError> {
     }
 }
 
-/// Reads the tail from a segment's header or an anchor.
+/// Returns the item that takes the first place of a hole: an anchor with the id of the append that left the hole.
+pub(super) fn barrier_item(organisation: &OrganisationId, hole: &Hole, segment: &Segment) -> Attributes {
+    let mut item = anchor_item(organisation, &Anchor { tail: segment.tail(), checked: None });
+    item.extend(Builder::default().number(SEQ, hole.first).bytes(APPEND, &segment.append.0).build());
+    item
+}
+
+/// Returns whether an item between segments is one.
+pub(super) fn is_segment(item: &Item) -> bool {
+    item.has(COUNT)
+}
+
+pub(super) fn holes_key(organisation: &OrganisationId) -> Attributes {
+    let mut key = Builder::default().text(ORG, organisation).build();
+    key.insert(SEQ.to_owned(), AttributeValue::N(HOLES_SEQ.to_owned()));
+    key
+}
+
+pub(super) fn holes_item(organisation: &OrganisationId, holes: &[Hole]) -> Attributes {
+    let text = |hole: &Hole| AttributeValue::S(format!("{} {}-{}", hole.restore, hole.first, hole.last));
+    let mut item = holes_key(organisation);
+    item.insert(HOLES.to_owned(), AttributeValue::L(holes.iter().map(text).collect()));
+    item
+}
+
+pub(super) fn read_holes(item: &Item) -> Result<Vec<Hole>, StoreError> {
+    let read = |text: &String| {
+        let (restore, range) = text.split_once(' ')?;
+        let (first, last) = range.split_once('-')?;
+        Some(Hole { restore: restore.parse().ok()?, first: first.parse().ok()?, last: last.parse().ok()? })
+    };
+    let texts = item.texts(HOLES)?;
+    texts.into_iter().map(|text| read(text).ok_or_else(|| malformed(HOLES))).collect()
+}
+
+/// Reads the tail from a segment's header, an anchor, or the item in the first place of a hole.
 pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
     let first = item.number(SEQ)?;
-    let (last, segment) = match first {
-        0 => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
-        _ => (first + item.number(COUNT)? - 1, first),
+    let (last, segment) = match item.has(LAST) {
+        true => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
+        false => (first + item.number(COUNT)? - 1, first),
     };
     Ok(Tail { last, segment, recorded_at: item.time(RECORDED_AT)?, hash: LineHash(item.array(HASH)?) })
 }

@@ -281,7 +281,9 @@ impl Administration {
         destination: &Destination,
         limit: usize,
     ) -> Result<Vec<Delivery>, AdministrationError> {
-        Ok(self.registry.deliveries(&destination.organisation, &destination.id, limit).await?)
+        let mut deliveries = self.registry.deliveries(&destination.organisation, &destination.id, limit).await?;
+        deliveries.retain(|delivery| !delivery.is_stand_in());
+        Ok(deliveries)
     }
 
     /// Returns the organisation's destinations, each with the delivery that contains the event `id`, if it is delivered.
@@ -298,6 +300,7 @@ impl Administration {
             self.registry.delivery_of(organisation, &destination.id, id.sequence(), id.recorded_at())
         });
         let deliveries = futures_util::future::try_join_all(deliveries).await?;
+        let deliveries = deliveries.into_iter().map(|delivery| delivery.filter(|delivery| !delivery.is_stand_in()));
         Ok(destinations.into_iter().zip(deliveries).collect())
     }
 

@@ -26,6 +26,7 @@ use crate::{
     id::EventId,
     log::{
         read::{PlaceError, ReadLimit},
+        restore,
         segment::Line,
         segment_index::SegmentIndex,
         store::{Consistency, Order, StoreError},
@@ -178,7 +179,7 @@ impl Audit {
         let scan = if request.filter.is_empty() {
             let mut scan = page.scan(0);
             let newest = scan.run(&self.log, &organisation.id, first..=end, None);
-            try_join(newest, self.measure(&mut index, &mut timeline, first..end + 1)).await?;
+            try_join(newest, self.measure(organisation, &mut index, &mut timeline, first..end + 1)).await?;
             scan
         } else {
             let mut scan = page.scan(0).counting();
@@ -195,17 +196,19 @@ impl Audit {
     /// Counts the events of `sequences` by the position at which each stretch begins.
     async fn measure(
         &self,
+        organisation: &Organisation,
         index: &mut SegmentIndex,
         timeline: &mut Timeline,
         sequences: std::ops::Range<u64>,
     ) -> Result<(), StoreError> {
         let inner: Vec<Timestamp> = timeline.stretches.iter().skip(1).map(|stretch| stretch.since).collect();
-        let mut bounds = self.log.locate(index, &inner, Consistency::Eventual).await?;
+        let (mut bounds, holes) =
+            try_join(self.log.locate(index, &inner, Consistency::Eventual), self.log.holes(&organisation.id)).await?;
         bounds.push(sequences.end);
         let mut begin = sequences.start;
         for (stretch, end) in timeline.stretches.iter_mut().zip(bounds) {
             let end = end.clamp(begin, sequences.end.max(begin));
-            stretch.events = end - begin;
+            stretch.events = restore::count(&holes, begin, end);
             begin = end;
         }
         Ok(())

@@ -116,8 +116,10 @@ impl DestinationRun<'_> {
     }
 
     fn is_checkpoint_due(&self, now: Timestamp) -> bool {
-        match &self.destination.checkpoints.last {
+        let checkpoints = &self.destination.checkpoints;
+        match &checkpoints.last {
             None => self.destination.deliveries > 0,
+            Some(_) if checkpoints.restored => true,
             Some(last) => self.destination.deliveries > last.deliveries || last.at.plus(SILENCE) <= now,
         }
     }
@@ -132,6 +134,10 @@ impl DestinationRun<'_> {
             Ok(covered) => covered,
             Err(fault) => return Ok(Err(fault)),
         };
+        let mut entries = covered.entries;
+        if self.destination.checkpoints.restored {
+            entries.insert(0, Entry::Restored);
+        }
         // Read after `now`, so that the log had no later event at the checkpoint's time.
         let log_last = self.shipping.log.tail_of(&self.organisation).await?.last.max(covered.sequence);
         // The times of checkpoints rise, even if the clock is set back.
@@ -149,7 +155,7 @@ impl DestinationRun<'_> {
                 first: first.unwrap_or(covered.sequence),
                 previous: last.as_ref().map(|last| last.sha256.0),
                 next_key: None,
-                entries: Entries::Here(covered.entries),
+                entries: Entries::Here(entries),
             }),
         };
         let entries_key = format!("{base}{ENTRIES_EXTENSION}");
@@ -215,9 +221,12 @@ impl DestinationRun<'_> {
             // An object under a new, random key can only be our own, put by another run.
             Ok(_) => {
                 let mut destination = self.next_version();
-                let due_at = Some(begun.becomes.at.plus(SILENCE));
+                // One that was signed before a restore does not tell of it.
+                let restored = self.destination.checkpoints.restored && !is_new;
+                let due_at = Some(if restored { begun.becomes.at } else { begun.becomes.at.plus(SILENCE) });
                 self.checkpoint = Some(Signed::Put(begun.becomes.clone()));
-                destination.checkpoints = Checkpoints { last: Some(begun.becomes), due_at, ..Checkpoints::default() };
+                destination.checkpoints =
+                    Checkpoints { last: Some(begun.becomes), restored, due_at, ..Checkpoints::default() };
                 return self.save(destination, None).await;
             }
             Err(error) => (Failure::explain(&error, &target).into(), !is_new || !error.is_definite()),
@@ -298,6 +307,12 @@ impl Covered {
         let mut end = last.map(|last| (last.sequence, last.hash));
         let mut entries = Vec::new();
         for delivery in deliveries {
+            if delivery.is_stand_in() {
+                entries.push(Entry::Unrecorded(delivery.first..=delivery.last));
+                next = Some(delivery.last + 1);
+                end = delivery.last_hash.map(|hash| (delivery.last, hash)).or(end);
+                continue;
+            }
             let object = SignedObject {
                 sequences: delivery.first..=delivery.last,
                 content: delivery.content.as_ref().and_then(signed_content),
@@ -308,7 +323,14 @@ impl Covered {
                 continue;
             }
             if let Some(next) = next.filter(|next| *next < delivery.first) {
-                entries.push(Entry::Expired(next..=delivery.first - 1));
+                let gap = next..=delivery.first - 1;
+                entries.push(match &delivery.lost {
+                    Some(_) => {
+                        let hash = end.filter(|(sequence, _)| sequence + 1 == next).map(|(_, hash)| hash);
+                        Entry::Lost { sequences: gap, after: hash }
+                    }
+                    None => Entry::Expired(gap),
+                });
             }
             entries.push(Entry::Object(object));
             entries.extend(delivery.expired.iter().cloned().map(Entry::Expired));

@@ -1,5 +1,5 @@
-//! Finds destinations that are ahead of their logs. For planning they look like idle ones: there is no event to deliver. So
-//! a share of all destinations is compared with the ends of their logs at each tick.
+//! Finds destinations that planning takes for idle ones because no event is where they continue: they are ahead of their logs,
+//! or stand in a hole that a restore left. So a share of all destinations is compared with the ends of their logs at each tick.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,25 +15,25 @@ const ROUND: u64 = 36;
 const READ_AT_ONCE: usize = 32;
 
 impl Shipping {
-    /// Returns those destinations of this tick's share whose logs end before events that were delivered. Skips logs that
-    /// cannot be read: they fail where they are needed.
-    pub(super) async fn ahead_of_log<'a>(
+    /// Returns those destinations of this tick's share that do not stand at the ends of their logs. Skips logs that cannot be
+    /// read: they fail where they are needed.
+    pub(super) async fn away_from_the_end<'a>(
         &self,
         active: &'a [ActiveDestination],
         now: Timestamp,
     ) -> HashSet<&'a DestinationId> {
         let tick = now.as_millis() / 1000 / TICK.as_secs();
         let share: Vec<_> = active.iter().filter(|one| (turn(&one.id) + tick).is_multiple_of(ROUND)).collect();
-        let mut ahead = HashSet::new();
+        let mut away = HashSet::new();
         for some in share.chunks(READ_AT_ONCE) {
-            let found = futures_util::future::join_all(some.iter().map(|one| self.is_ahead(one))).await;
-            ahead.extend(some.iter().zip(found).filter(|(_, found)| matches!(found, Ok(true))).map(|(one, _)| &one.id));
+            let found = futures_util::future::join_all(some.iter().map(|one| self.is_away(one))).await;
+            away.extend(some.iter().zip(found).filter(|(_, found)| matches!(found, Ok(true))).map(|(one, _)| &one.id));
         }
-        ahead
+        away
     }
 
-    async fn is_ahead(&self, one: &ActiveDestination) -> Result<bool, StoreError> {
-        Ok(self.log.tail(&one.organisation).await?.last + 1 < one.next_sequence)
+    async fn is_away(&self, one: &ActiveDestination) -> Result<bool, StoreError> {
+        Ok(self.log.tail(&one.organisation).await?.last + 1 != one.next_sequence)
     }
 }
 

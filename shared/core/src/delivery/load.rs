@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use crate::{
     destination::Compression,
     log::{
-        read::Passed,
+        read::{Passed, Reached},
         segment::{Line, LineHash},
     },
     time::Timestamp,
@@ -50,8 +50,9 @@ pub(super) struct Load {
     pub(super) oldest: Option<Timestamp>,
     /// The hash of its last line. `None` if it has no event.
     pub(super) last_hash: Option<LineHash>,
-    /// The first segment that was read for it.
+    /// The first segment that was read for it, and the first of those that have not expired.
     pub(super) passed: Option<Passed>,
+    pub(super) first_live: Option<Passed>,
 }
 
 impl Loading {
@@ -83,8 +84,8 @@ impl Loading {
         self.newest = Some(line);
     }
 
-    /// Returns the content. `passed` is the first segment that was read.
-    pub(super) fn finish(self, passed: Option<Passed>) -> Load {
+    /// Returns the content, which was read up to `reached`.
+    pub(super) fn finish(self, reached: Reached) -> Load {
         let mut content = match self.writer {
             Writer::Plain(content) => content,
             Writer::Gzip(gzip) => gzip.finish().unwrap_or_default(),
@@ -96,7 +97,8 @@ impl Loading {
             stretches: self.stretches,
             oldest: self.oldest,
             last_hash: self.newest.map(|line| LineHash::of(&line.text)),
-            passed,
+            passed: reached.first,
+            first_live: reached.first_live,
         }
     }
 }

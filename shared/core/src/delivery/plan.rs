@@ -1,6 +1,10 @@
 //! Planning: which destinations are due at a tick.
 
-use crate::{log::store::StoreError, registry::ActiveDestination, time::Timestamp};
+use crate::{
+    log::store::StoreError,
+    registry::{ActiveDestination, RestoredTables},
+    time::Timestamp,
+};
 
 use super::{
     queue::ShipOrder,
@@ -20,6 +24,8 @@ pub struct PlanReport {
     /// The highest lag in seconds, without destinations that wait for something outside Annals. Measured only while
     /// orders of earlier plans are unfinished.
     pub lag_seconds: Option<u64>,
+    /// Set if tables are copies that a restore made, and the restore is not recorded: then nothing is planned.
+    pub copied_tables: Option<RestoredTables>,
 }
 
 impl Shipping {
@@ -28,6 +34,10 @@ impl Shipping {
     /// # Errors
     /// Returns an error if the registry or the queue fails. Orders sent before the error are valid.
     pub async fn plan(&self) -> Result<PlanReport, StoreError> {
+        if let Some(tables) = self.registry.copied_tables().await? {
+            // What was delivered is unknown, so that anything could be delivered twice.
+            return Ok(PlanReport { copied_tables: Some(tables), ..PlanReport::default() });
+        }
         let now = self.clock.now();
         let active = self.registry.active_destinations().await?;
         // If the clock was ahead when a pause was set, the pause can seem longer than the maximum.
@@ -37,10 +47,10 @@ impl Shipping {
             active.iter().filter(|destination| is_due(destination.retry_at)).collect();
         // Destinations that failed last time may be slow: the others go first.
         planned.sort_by_key(|destination| destination.retry_at.is_some());
-        let ahead = self.ahead_of_log(&active, now).await;
+        let away = self.away_from_the_end(&active, now).await;
         let order = |active: &ActiveDestination| {
             let order = ShipOrder::of(active, now);
-            ShipOrder { pending: order.pending || ahead.contains(&active.id), ..order }
+            ShipOrder { pending: order.pending || away.contains(&active.id), ..order }
         };
         let orders: Vec<ShipOrder> = planned.into_iter().map(order).collect();
         // A shipper reports the lag of the destinations that it ships. So every log is read only while shippers are
@@ -48,7 +58,8 @@ impl Shipping {
         let is_busy = self.queue.is_busy().await.unwrap_or(true);
         self.queue.send(&orders).await?;
         let lag_seconds = if is_busy { self.worst_lag(&active).await } else { None };
-        Ok(PlanReport { planned: orders.len(), deferred: active.len() - orders.len(), lag_seconds })
+        let (planned, deferred) = (orders.len(), active.len() - orders.len());
+        Ok(PlanReport { planned, deferred, lag_seconds, copied_tables: None })
     }
 
     /// Returns the highest lag. Skips logs that cannot be read, so that one of them does not make the plan fail.

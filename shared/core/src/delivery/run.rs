@@ -168,12 +168,14 @@ impl<'a> DestinationRun<'a> {
             (None, Some(intent)) => Some((Lane::Replay, intent)),
             (None, None) => None,
         };
-        if let Some((lane, intent)) = unfinished {
+        if let Some((lane, mut intent)) = unfinished {
             let load = self.load(intent.first..=intent.last, Holes::Skip, intent.compression, usize::MAX).await?;
-            if lane == Lane::New {
-                self.check_continuity(intent.first, &load).await?;
+            if lane == Lane::Replay || self.keep_what_a_restore_left(&mut intent, &load).await? {
+                if lane == Lane::New {
+                    self.check_continuity(&load).await?;
+                }
+                return Ok(Begun { lane, intent, origin: Origin::EarlierRun, load });
             }
-            return Ok(Begun { lane, intent, origin: Origin::EarlierRun, load });
         }
         if self.shipping.clock.now() >= deadline {
             return Err(ShipOutcome::OutOfTime.into());
@@ -210,7 +212,7 @@ impl<'a> DestinationRun<'a> {
             ControlFlow::Continue(())
         };
         let read = log.each(id, range, within, Order::Ascending, limit, take).await?;
-        Ok(loading.finish(read.first))
+        Ok(loading.finish(read))
     }
 
     /// Reads the next new events and stores the intent to deliver them. `None` if there are none.
@@ -228,21 +230,25 @@ impl<'a> DestinationRun<'a> {
             }
             load = self.load(start..=tail, Holes::End, compression, object_bytes).await?;
         }
-        self.check_continuity(start, &load).await?;
+        self.check_continuity(&load).await?;
         let next = match load.first() {
             Some(first) => first,
             None => self.tail().await?.last + 1,
         };
-        if start < next {
+        // Behind a hole that a restore left, the first segment says what it follows. Only the events before the hole can have
+        // expired.
+        let hole = load.first_live.filter(|live| live.begins_with(next)).and_then(|live| live.resumes_after());
+        let expired_to = hole.map_or(next - 1, |after| after.min(next - 1));
+        if start <= expired_to {
             if self.shipping.log.is_within_segment(&self.organisation.id, start).await? {
                 // Delivery continues with the first event of a segment. Such an event may have expired and still be stored.
                 let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
                 return Err(self.record_contradiction(contradiction).await);
             }
             let mut destination = self.next_version();
-            destination.next_sequence = next;
+            destination.next_sequence = expired_to + 1;
             destination.progress.last_hash = None;
-            self.record_lost(&[start..=next - 1], destination).await?;
+            self.record_lost(&[start..=expired_to], destination).await?;
         }
         let Some((first, last)) = load.first().zip(load.last()) else { return Ok(None) };
         let intent = self.intent(None, self.shipping.clock.now(), first, last);
@@ -299,14 +305,33 @@ impl<'a> DestinationRun<'a> {
         Ok(())
     }
 
-    /// Stops the run if what was read from `start` on, which is the next sequence to deliver, does not continue what was
-    /// delivered.
-    async fn check_continuity(&mut self, start: u64, load: &Load) -> Result<(), Stop> {
-        let expected = self.destination.progress.last_hash.filter(|_| self.destination.next_sequence == start);
-        let found = load.passed.and_then(|passed| passed.hash_before(start));
-        match (expected, found) {
+    /// Cuts an intent of new events at the hole that a restore left: the events in it cannot be delivered any more. They are
+    /// in the bucket if an earlier put wrote the object, and Annals cannot tell. Returns whether anything is left of it.
+    async fn keep_what_a_restore_left(&mut self, intent: &mut Intent, load: &Load) -> Result<bool, Stop> {
+        if load.last() == Some(intent.last) {
+            return Ok(true);
+        }
+        let holes = self.shipping.log.holes(&self.organisation.id).await?;
+        let Some(hole) = holes.iter().find(|hole| (hole.first..=hole.last).contains(&intent.last)) else {
+            return Ok(true);
+        };
+        if hole.first > intent.first {
+            intent.last = hole.first - 1;
+            return Ok(true);
+        }
+        let mut destination = self.next_version();
+        destination.intent = None;
+        self.save(destination, None).await?;
+        Ok(false)
+    }
+
+    /// Stops the run if what was read does not continue what was delivered.
+    async fn check_continuity(&mut self, load: &Load) -> Result<(), Stop> {
+        let delivered = self.destination.next_sequence.saturating_sub(1);
+        let found = load.passed.and_then(|passed| passed.hash_of(delivered));
+        match (self.destination.progress.last_hash, found) {
             (Some(expected), Some(found)) if expected != found => {
-                let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
+                let contradiction = Contradiction::LogMismatch { sequence: delivered };
                 Err(self.record_contradiction(contradiction).await)
             }
             _ => Ok(()),
@@ -385,7 +410,8 @@ impl<'a> DestinationRun<'a> {
         self.tail = Some(tail);
         let mut destination = self.next_version();
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
-        destination.first_sequence.get_or_insert(destination.next_sequence);
+        let before = destination.next_sequence;
+        destination.first_sequence.get_or_insert(before);
         destination.deliveries += 1;
         if self.shipping.signing.is_some() {
             // If this run ends before it signs, the next tick does.
@@ -408,6 +434,7 @@ impl<'a> DestinationRun<'a> {
             last: intent.last,
             last_hash,
             expired,
+            lost: (lane == Lane::New && before < intent.first).then(|| before..=intent.first - 1),
             key: intent.key,
             replay,
             already_there,

@@ -14,6 +14,9 @@ pub struct Checkpoints {
     pub begun: Option<BegunCheckpoint>,
     /// Set if the last attempt failed.
     pub unsigned: Option<Unsigned>,
+    /// Whether the registry's table was restored to an earlier copy since the last one: others may have been put after it, of
+    /// which no record is left.
+    pub restored: bool,
     /// When the next one is due, even if nothing is delivered until then. `None` if nothing was delivered yet, or if
     /// signing is off.
     pub due_at: Option<Timestamp>,

@@ -22,7 +22,11 @@ pub struct Delivery {
     /// The events from `first` to `last` that expired before they were delivered: ranges of sequences, both ends
     /// included, in order and apart. Empty if an earlier version recorded the delivery.
     pub expired: Vec<RangeInclusive<u64>>,
-    /// The object's key, prefix included.
+    /// The events between the delivery before and this one that were lost when the log's table was restored: both ends
+    /// included, the last one `first - 1`.
+    pub lost: Option<RangeInclusive<u64>>,
+    /// The object's key, prefix included. Empty in a record that stands for deliveries whose own records were lost with the
+    /// registry's table.
     pub key: String,
     /// The id of the replay that delivered it. `None` for a regular delivery.
     pub replay: Option<String>,
@@ -38,6 +42,14 @@ pub struct Delivery {
     pub lag_events: u64,
     /// When the delivery was confirmed.
     pub delivered_at: Timestamp,
+}
+
+impl Delivery {
+    /// Returns whether it stands for deliveries whose records were lost when the registry's table was restored.
+    #[must_use]
+    pub fn is_stand_in(&self) -> bool {
+        self.key.is_empty()
+    }
 }
 
 /// The content of a delivered object.

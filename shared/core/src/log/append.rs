@@ -546,6 +546,7 @@ impl Log {
                 claimed: std::mem::take(&mut claimed),
                 organisation_name: name.clone(),
                 bodies: encoded.clone(),
+                resumes_after: None,
                 expires_at: recorded_at.plus(retention).as_secs_ceil(),
             };
             end = segment.tail();

@@ -48,6 +48,8 @@ pub struct Reached {
     pub ended: bool,
     /// The first segment read, expired or not.
     pub first: Option<Passed>,
+    /// The first segment read that has not expired.
+    pub first_live: Option<Passed>,
 }
 
 /// The header of a segment that was read.
@@ -56,7 +58,8 @@ pub struct Passed {
     first: u64,
     count: u16,
     recorded_at: Timestamp,
-    previous_hash: LineHash,
+    /// The sequence before the segment, and the hash of that line.
+    previous: (u64, LineHash),
     expired: bool,
 }
 
@@ -72,10 +75,21 @@ impl Passed {
         self.expired
     }
 
-    /// Returns the hash of the line before `sequence`, if the segment begins with `sequence`.
     #[must_use]
-    pub fn hash_before(&self, sequence: u64) -> Option<LineHash> {
-        (self.first == sequence).then_some(self.previous_hash)
+    pub fn begins_with(&self, sequence: u64) -> bool {
+        self.first == sequence
+    }
+
+    /// Returns the hash of the line with this sequence, if it is the line before the segment.
+    #[must_use]
+    pub fn hash_of(&self, sequence: u64) -> Option<LineHash> {
+        (self.previous.0 == sequence).then_some(self.previous.1)
+    }
+
+    /// Returns the last sequence before the hole that ends with the segment, if the log was restored in between.
+    #[must_use]
+    pub fn resumes_after(&self) -> Option<u64> {
+        Some(self.previous.0).filter(|previous| previous + 1 < self.first)
     }
 }
 
@@ -84,6 +98,12 @@ impl Passed {
 pub enum PlaceError {
     #[error("is not an event of this organisation")]
     Unknown,
+    /// The event was lost when the log's table was restored to an earlier copy, or never existed: nothing tells.
+    #[error("is an event that was lost")]
+    Lost {
+        /// The event behind the lost ones, which says what was lost; `None` if it has expired.
+        next: Option<EventId>,
+    },
     #[error("is an event that has expired")]
     Expired {
         /// The oldest event that has not expired; `None` if all have.
@@ -133,21 +153,23 @@ impl Log {
     ) -> Result<Reached, StoreError> {
         let now = self.clock.now();
         let mut walk = Walk::new(range.clone(), segment_of_start, order);
-        let (mut events, mut bytes, mut first) = (0, 0, None);
+        let (mut events, mut bytes, mut first, mut first_live) = (0, 0, None, None);
         while events < limit.events && bytes < limit.bytes && !walk.at_end {
             let segments = self.step(organisation, &walk, limit.events - events).await?;
             walk.at_end = segments.is_empty();
             for segment in segments {
                 walk.pass(&segment);
                 let expired = segment.is_expired(now);
-                first.get_or_insert(Passed {
+                let passed = Passed {
                     first: segment.first,
                     count: segment.count,
                     recorded_at: segment.recorded_at,
-                    previous_hash: segment.previous_hash,
+                    previous: (segment.previous(), segment.previous_hash),
                     expired,
-                });
+                };
+                first.get_or_insert(passed);
                 if !expired {
+                    first_live.get_or_insert(passed);
                     let mut lines = segment.lines(organisation)?;
                     if order == Order::Descending {
                         lines.reverse();
@@ -156,7 +178,7 @@ impl Log {
                         events += 1;
                         bytes += line.text.len() + 1;
                         if take(line).is_break() {
-                            return Ok(Reached { at: walk.at, ended: walk.at_end, first });
+                            return Ok(Reached { at: walk.at, ended: walk.at_end, first, first_live });
                         }
                     }
                 }
@@ -165,7 +187,7 @@ impl Log {
                 }
             }
         }
-        Ok(Reached { at: walk.at, ended: walk.at_end, first })
+        Ok(Reached { at: walk.at, ended: walk.at_end, first, first_live })
     }
 
     /// Returns the next segments of the walk, without a gap. The result is empty at the end of the walk.
@@ -202,10 +224,13 @@ impl Log {
         let behind = self.next_segment(organisation, *rest.start(), Consistency::Strong).await?;
         let is_wrong = match &behind {
             Some(segment) => rest.contains(&segment.first),
-            None => {
-                let newest = self.store.newest(organisation).await?.end;
-                matches!(newest, Some(End::Segment(tail)) if tail.segment >= *rest.start())
-            }
+            None => match self.store.newest(organisation).await?.end {
+                // What takes the first place of a hole outlives the segment behind the hole.
+                Some(End::Segment(tail)) if tail.segment >= *rest.start() => {
+                    !self.store.holes(organisation).await?.iter().any(|hole| hole.last + 1 == tail.segment)
+                }
+                _ => false,
+            },
         };
         if is_wrong {
             let segments = self.fetch(organisation, rest, walk.order, Some(1), Consistency::Strong).await?;
@@ -220,6 +245,9 @@ impl Log {
     /// Fails if segments are missing that cannot have expired. `next` is the one behind the missing ones, in the order of
     /// the walk, as a strongly consistent read found it.
     async fn check_gap(&self, organisation: &OrganisationId, walk: &Walk, next: &Segment) -> Result<(), StoreError> {
+        if !walk.skips_to(next) {
+            return Ok(());
+        }
         // Whatever is missing is younger than the segment before it in the log.
         let before = match (walk.order, walk.last_recorded_at) {
             (Order::Descending, _) => Some(next.recorded_at),
@@ -306,6 +334,14 @@ impl Log {
             Ok(tail) => tail,
             Err(error) => return error.into(),
         };
+        match self.next_segment(&organisation.id, id.segment(), Consistency::Strong).await {
+            Ok(Some(next)) if next.previous() < id.segment() => {
+                let event = EventId::new(&organisation.id, next.recorded_at, next.first, 0);
+                return PlaceError::Lost { next: (!next.is_expired(self.clock.now())).then_some(event) };
+            }
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
         let young = self.clock.now().since(id.recorded_at()) < NOTHING_EXPIRES_WITHIN;
         if id.sequence() > tail.last || id.recorded_at() > tail.recorded_at || young {
             return PlaceError::Unknown;
@@ -447,7 +483,8 @@ impl Walk {
 
     fn skips_to(&self, segment: &Segment) -> bool {
         match self.order {
-            Order::Ascending => segment.first != self.at,
+            // Behind a hole that a restore left, the segment says what it follows.
+            Order::Ascending => !(segment.previous()..segment.first).contains(&(self.at - 1)),
             Order::Descending => segment.last() < self.at,
         }
     }
@@ -455,8 +492,8 @@ impl Walk {
     /// Returns how many of `segments` follow one another without a gap; `None` if all do.
     fn dense_prefix(&self, segments: &[Segment]) -> Option<usize> {
         let breaks = |pair: &[Segment]| match self.order {
-            Order::Ascending => pair[1].first != pair[0].last() + 1,
-            Order::Descending => pair[0].first != pair[1].last() + 1,
+            Order::Ascending => pair[1].previous() != pair[0].last(),
+            Order::Descending => pair[0].previous() != pair[1].last(),
         };
         segments.windows(2).position(breaks).map(|index| index + 1)
     }
@@ -469,7 +506,7 @@ impl Walk {
                 self.at_end = self.at > *self.range.end();
             }
             Order::Descending => {
-                self.at = segment.first.saturating_sub(1);
+                self.at = segment.previous();
                 self.at_end = self.at < (*self.range.start()).max(1);
             }
         }

@@ -104,6 +104,9 @@ pub struct Segment {
     /// The organisation's name when the segment was recorded.
     pub organisation_name: String,
     pub bodies: EncodedBodies,
+    /// The last sequence before the segment, if it is not `first - 1`: the log was restored, and the sequences between them
+    /// were lost.
+    pub resumes_after: Option<u64>,
     /// In whole seconds since the epoch. From then on the segment counts as expired, even if it is not deleted yet.
     pub expires_at: u64,
 }
@@ -113,6 +116,12 @@ impl Segment {
     #[must_use]
     pub fn last(&self) -> u64 {
         self.first + u64::from(self.count) - 1
+    }
+
+    /// Returns the sequence of the event before the first one; 0 at the beginning of the log.
+    #[must_use]
+    pub fn previous(&self) -> u64 {
+        self.resumes_after.unwrap_or_else(|| self.first.saturating_sub(1))
     }
 
     /// Returns the log's tail after this segment was written.
@@ -317,6 +326,7 @@ mod tests {
             claimed: Vec::new(),
             organisation_name: "Acme \"Ltd\"".into(),
             bodies: EncodedBodies::encode(bodies),
+            resumes_after: None,
             expires_at: 2_000_000_000,
         }
     }

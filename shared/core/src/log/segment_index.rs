@@ -89,7 +89,9 @@ impl SegmentIndex {
     /// Adds that `found` is the first segment that begins at `asked` or later.
     fn learn(&mut self, asked: u64, found: Option<&Segment>) {
         if let Some(segment) = found.filter(|segment| segment.first <= self.tail.last) {
-            let known = Known { from: segment.first, last: segment.last(), recorded_at: segment.recorded_at };
+            // No segment begins in a hole that a restore left.
+            let from = segment.previous() + 1;
+            let known = Known { from, last: segment.last(), recorded_at: segment.recorded_at };
             self.segments.entry(segment.first).or_insert(known);
         }
         if let Some((_, next)) = self.segments.range_mut(asked..).next() {

@@ -13,6 +13,7 @@ use crate::{
 };
 
 use super::{
+    restore::RestoreId,
     segment::{ClaimId, Header, Segment},
     tail::{Anchor, Hazard, Newest},
 };
@@ -106,6 +107,17 @@ pub struct RecordedKey {
     pub spans: Vec<Span>,
 }
 
+/// A stretch of sequences that have no events, because the log's table was restored to an earlier copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hole {
+    /// The restore that left it.
+    pub restore: RestoreId,
+    /// The first sequence without an event.
+    pub first: u64,
+    /// The last sequence without an event.
+    pub last: u64,
+}
+
 /// Segments that are written together, with the change of the registry that they record. A commit is all or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
@@ -154,6 +166,20 @@ pub trait LogStore: fmt::Debug + Send + Sync {
     /// Writes a commit on the condition that no segment is stored at any of its places and its change is not refused. If
     /// both conditions fail, reports the occupied place.
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError>;
+
+    /// Returns the holes that restores left in the log, the oldest first, strongly consistent.
+    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError>;
+
+    /// Writes a hole and the segment behind it. Takes the hole's first place, too, so that a writer that has seen the log without
+    /// the segment cannot write there: for [`commit`](Self::commit) that place is occupied by this segment. Returns `false` and
+    /// writes nothing if one of both places is occupied, a hole of the same restore is stored, or another hole is being
+    /// written.
+    async fn leave_hole(
+        &self,
+        organisation: &OrganisationId,
+        hole: &Hole,
+        segment: &Segment,
+    ) -> Result<bool, StoreError>;
 
     /// Writes a claim, unless the key is in use at `now`, in seconds since the epoch. Returns what the key stands for if it
     /// is in use, and `None` if the claim was written.

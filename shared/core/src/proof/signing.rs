@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_lock::OnceCell;
 
 use super::{
-    checkpoint::{self, Signature},
+    checkpoint::{self, Checkpoint, Signature},
     key::{PublishedKey, SignerName, VerifierKey},
     signer::{Signer, SignerError},
     store::ProofStore,
 };
-use crate::{log::store::StoreError, time::Clock};
+use crate::{log::store::StoreError, organisation::OrganisationId, time::Clock};
 
 /// The signing key of a deployment.
 #[derive(Debug, Clone)]
@@ -88,6 +88,16 @@ impl Signing {
                 return Ok(published);
             }
         }
+    }
+
+    /// Returns the last sequence that the newest stored checkpoint of a log covers; 0 if there is none.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn last_signed(&self, organisation: &OrganisationId) -> Result<u64, StoreError> {
+        let stored = self.store.log_checkpoint(organisation).await?;
+        let note = stored.and_then(|stored| checkpoint::SignedNote::parse(stored.note.as_bytes()).ok());
+        Ok(note.and_then(|note| Checkpoint::parse(note.text()).ok()).map_or(0, |checkpoint| checkpoint.last))
     }
 
     /// Returns the signed note of `text`, which ends with a newline.

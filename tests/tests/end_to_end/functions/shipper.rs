@@ -239,3 +239,67 @@ async fn logs_are_json_lines_without_secrets_and_without_events() {
     assert!(lines.iter().all(|line| line["lambda_request_id"].is_string()), "{lines:?}");
     assert_eq!(lines.iter().map(|line| line["ColdStarts"].as_u64().unwrap_or(0)).sum::<u64>(), 1);
 }
+
+/// What `infra/docs/restoring.md` says, with copies of the tables as point-in-time recovery makes them.
+#[tokio::test]
+async fn tables_are_restored_as_the_page_about_it_says() {
+    let stage = Stage::start().await;
+    let ship = json!({"organisation": "acme", "destination": stage.destination.id.as_str(), "nextSequence": 1, "pending": true});
+    let ship = messages(&[&ship.to_string()]);
+    stage.function.invoke(&ship).await.unwrap();
+    stage.function.invoke(&json!({"task": "plan"})).await.unwrap();
+    let copies = stage.deployment.copy_tables().await;
+    for label in ["m-2", "m-3"] {
+        stage.deployment.record(&stage.acme, &event(label)).await;
+    }
+    stage.function.invoke(&ship).await.unwrap();
+    stage.deployment.record(&stage.acme, &event("lost")).await;
+    // Step 4: what was delivered.
+    let Stage { deployment, acme, customer, destination, function } = stage;
+    let lines = function.stop().lines();
+    let delivered = lines.iter().filter_map(|line| line["delivered_to"].as_u64()).max();
+    assert_eq!(delivered, Some(5), "{lines:?}");
+
+    let deployment = deployment.with_tables(copies);
+    let function = Function::start(BINARY, deployment.environment(FunctionRole::Shipper)).await;
+    let planned = function.invoke(&json!({"task": "plan"})).await.unwrap();
+    assert_eq!(planned, json!({"planned": 0, "deferred": 0, "copiedTables": "both"}), "a copy is known as one");
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/restoring.md")).unwrap();
+    let documented = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut restore: Value = serde_json::from_str(documented).unwrap();
+    restore["tables"] = "both".into();
+    restore["skip"] = 10.into();
+    restore["delivered"] = json!({format!("acme/{}", destination.id): delivered});
+    let done = json!({"restored": 1, "failed": [], "after": null});
+    assert_eq!(function.invoke(&restore).await.unwrap(), done);
+    assert_eq!(function.invoke(&restore).await.unwrap(), done, "a repetition does nothing");
+    let tail = deployment.api().log.tail(&acme.id).await.unwrap();
+    assert_eq!(tail.last, 1200 + 10 + 1, "behind the sequence that the page names");
+    let planned = deployment.messages().await;
+    assert!(planned.iter().any(|order| order["destination"] == destination.id.as_str()), "{planned:?}");
+    deployment.record(&acme, &event("m-4")).await;
+    function.invoke(&ship).await.unwrap();
+    function.invoke(&ship).await.unwrap();
+    let delivered = customer.objects(deployment.cloud()).await;
+    let content = delivered.values().map(|content| std::str::from_utf8(content).unwrap());
+    let mut sequences: Vec<u64> = content
+        .flat_map(str::lines)
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["sequence"].as_u64().unwrap())
+        .collect();
+    sequences.sort_unstable();
+    assert_eq!(sequences, [1, 2, 3, 4, 5, 1211, 1212], "nothing twice, and nothing left out");
+    for (wrong, reason) in [
+        (json!({"task": "restore"}), "missing field `restore`"),
+        (
+            json!({"task": "restore", "restore": "a b", "tables": "log", "restoredTo": "2026-11-22T10:00:00Z"}),
+            "must be the name",
+        ),
+        (
+            json!({"task": "restore", "restore": "a", "tables": "logs", "restoredTo": "2026-11-22T10:00:00Z"}),
+            "unknown variant",
+        ),
+    ] {
+        let error = function.invoke(&wrong).await.unwrap_err();
+        assert!(error["errorMessage"].as_str().unwrap().contains(reason), "{error}");
+    }
+}

@@ -28,6 +28,7 @@ use annals_core::{
     },
     organisation::OrganisationId,
     proof::signer::SignerFault,
+    registry::{Registry as _, RestoredTables},
     time::Clock as _,
     token::TokenHash,
 };
@@ -131,6 +132,8 @@ pub(crate) enum Fault {
     Paused,
     /// The log's table is taken back by a hundred minutes.
     LogRestored,
+    /// The functions are deployed on copies of the tables.
+    TablesCopied,
     /// A destination's item was damaged.
     ItemDamaged,
     /// One customer, with a week of events, gets a destination.
@@ -470,6 +473,9 @@ impl Days {
                 let earlier = self.backup.replace(self.world.store.back_up()).unwrap();
                 self.world.store.take_back(&earlier, &[Table::Log]);
             }
+            Fault::TablesCopied => {
+                self.world.store.restore(&self.world.store.back_up(), RestoredTables::Both);
+            }
             Fault::Backlog => self.create_destination("umbrella").await,
             Fault::Replayed => {
                 let input = annals_core::administration::ReplayInput::Sequences { first: 1, last: 100 };
@@ -486,6 +492,9 @@ impl Days {
         for destination in &self.destinations {
             self.world.buckets.set_condition(&destination.bucket, Condition::Working);
             self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);
+        }
+        if self.fault == Fault::TablesCopied {
+            self.world.store.adopt_tables().await.unwrap();
         }
         if let Some(complete) = &self.backup {
             self.world.store.take_back(complete, &[Table::Log]);

@@ -20,6 +20,8 @@ pub(crate) fn resolved(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Object(tagged) => match tagged.iter().next().unwrap() {
             (tag, Value::String(name)) if tag == "!Ref" || tag == "!GetAtt" => name.clone(),
+            // As without optional parameters.
+            (tag, Value::Array(choice)) if tag == "!If" => resolved(&choice[2]),
             other => panic!("{other:?} is not known here"),
         },
         other => panic!("{other} is not known here"),
