@@ -1,10 +1,11 @@
 """Checks a deployment: `bash .ci/deploy` runs this while MiniStack runs, after `sam build`.
 
 Deploys the unchanged template.yaml, uses the stack (the test executable `deployed`), deploys it again without changes and with
-other parameters, deletes it, and imports the remaining tables into a new stack. Compares the roles with the calls that the
-functions made. Runs the commands of deploying.md, upgrading.md and operations.md as written, but with version 1 of the AWS CLI,
-the only one on PyPI; options that only version 2 has are removed. Does what a person does: answers `sam deploy --guided` in a
-terminal, with the default of each question that has one, and changes parameters in samconfig.toml, which is restored at the end.
+other parameters, deletes it, and imports the remaining tables into a new stack. Brings both tables back from copies, as a drill.
+Compares the roles with the calls that the functions made. Runs the commands of deploying.md, upgrading.md, operations.md and
+restoring.md as written, but with version 1 of the AWS CLI, the only one on PyPI; options that only version 2 has are removed. Does
+what a person does: answers `sam deploy --guided` in a terminal, with the default of each question that has one, and changes
+parameters in samconfig.toml, which is restored at the end.
 
 Works around two differences between MiniStack and AWS. MiniStack ignores the OpenAPI body that SAM generates for an HTTP API, so
 this creates the routes of that body through API Gateway's API. MiniStack requires a permission sqs:SendMessageBatch, which does
@@ -12,6 +13,7 @@ not exist: on AWS a batch needs sqs:SendMessage (Amazon SQS API permissions: Act
 """
 
 import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -116,7 +118,7 @@ exec {awscli}/aws --endpoint-url "$AWS_ENDPOINT_URL" "${{arguments[@]}}"
 """
     def __init__(self, folder):
         self.texts = {name: Path(f"infra/docs/{name}.md").read_text(encoding="utf-8")
-                      for name in ["deploying", "operations", "upgrading"]}
+                      for name in ["deploying", "operations", "restoring", "upgrading"]}
         self.blocks, self.folder = {}, Path(folder)
         for document, text in self.texts.items():
             for number, (name, block) in enumerate(self.BLOCK.findall(text), 1):
@@ -184,6 +186,11 @@ exec {awscli}/aws --endpoint-url "$AWS_ENDPOINT_URL" "${{arguments[@]}}"
     def spans(self, document):
         """The inline commands in a document's text."""
         return re.findall(r"`(aws [^`]+)`", self.BLOCK.sub("", self.texts[document]))
+
+    def parameters(self, document, name):
+        """The parameters in a block of text, as in samconfig.toml."""
+        block = re.search(rf"^```text {name}\n(.*?)^```$", self.texts[document], re.MULTILINE | re.DOTALL)[1]
+        return dict(re.findall(r'(\w+)=\\"([^"\\]*)\\"', block))
 
     def names(self, document, heading):
         """The names in the first column of the tables below a heading."""
@@ -311,8 +318,7 @@ def check_rules():
 
 def check_domain(deployment, documents, zone):
     """Checks that the parameters in deploying.md set up a custom domain, and that it lists the outputs."""
-    values = re.search(r"^```text domain\n(.*?)^```$", documents.texts["deploying"], re.MULTILINE | re.DOTALL)[1]
-    values = dict(re.findall(r'(\w+)=\\"([^"\\]*)\\"', values))
+    values = documents.parameters("deploying", "domain")
     check(set(values) == {"DomainName", "CertificateArn", "HostedZoneId"}, f"the parameters of a domain are {values}")
     configure(values | {"HostedZoneId": zone})
     documents.block("deploying", "again")
@@ -367,6 +373,132 @@ def check_runbook(deployment, documents):
     reserved = functions.get_function_concurrency(FunctionName=shipper)
     check("ReservedConcurrentExecutions" not in reserved, f"still reserved: {reserved}")
     check("Messages" not in client("sqs").receive_message(QueueUrl=queue), "the dead-letter queue is not empty")
+
+
+def invoke(deployment, task):
+    """Invokes the shipper. Returns its answer."""
+    answer = client("lambda").invoke(FunctionName=deployment.physical["ShipperFunction"], Payload=json.dumps(task))
+    payload = json.load(answer["Payload"])
+    check("FunctionError" not in answer, f"{task} fails: {payload}")
+    return payload
+
+
+def customer_client(service, role_arn):
+    """A client for the administrator of the account of a role."""
+    account = role_arn.split(":")[4]
+    return boto3.client(service, endpoint_url=ENDPOINT, aws_access_key_id=account, aws_secret_access_key="test",
+                        region_name=REGION)
+
+
+def delivered_sequences(destination):
+    """The sequences in a customer's bucket, one for each line in it."""
+    s3, bucket, sequences = customer_client("s3", destination["roleArn"]), destination["bucket"], []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for key in [thing["Key"] for thing in page.get("Contents", [])]:
+            if re.search(r"/[0-9-]+T[0-9-]+Z-[0-9a-z]+\.json$", "/" + key):
+                content = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                sequences += [json.loads(line)["sequence"] for line in content.splitlines()]
+    return sorted(sequences)
+
+
+def wait_until(done, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not done():
+        check(time.monotonic() < deadline, f"not within {seconds} s: {what}")
+        time.sleep(1)
+
+
+def delivered_destination(deployment):
+    """The id of an organisation with a destination that works, and this destination."""
+    for organisation in deployment.call("GET", "/organisations")[1]["organisations"]:
+        path = f"/organisations/{organisation['id']}/destinations"
+        for destination in deployment.call("GET", path)[1]["destinations"]:
+            if destination["state"] == "sent" and delivered_sequences(destination):
+                return organisation["id"], destination
+    return sys.exit("deploy: no destination of the tests works")
+
+
+def check_restore(deployment, documents):
+    """Loses both tables, and brings them back with the commands of restoring.md.
+
+    MiniStack copies a table as it is, whatever the time. So the copies are made first, and what happens then is lost.
+    """
+    organisation, destination = delivered_destination(deployment)
+    event = {"action": "CREATE", "entity": {"id": "drill", "name": "A drill", "entityType": "ORDER"},
+             "principal": {"id": "42", "name": "Ada", "entityType": "USER"}}
+
+    def record():
+        status, answer = deployment.call("POST", f"/organisations/{organisation}/events", event)
+        check(status == 201, f"recording an event: {status} {answer}")
+        return answer["events"][0]
+
+    def deliver(sequence):
+        invoke(deployment, {"task": "plan"})
+        wait_until(lambda: sequence in delivered_sequences(destination), f"sequence {sequence} is not delivered")
+
+    prelude = documents.blocks["operations", 1].split("aws lambda invoke")[0] + "cd " + str(documents.folder) + "\n"
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    documents.left.discard(("restoring", "names"))
+    names = documents.blocks["restoring", "names"].replace("2026-11-22T10:00:00Z", now)
+
+    def follow(*blocks, before=prelude + names):
+        return documents.block("restoring", *blocks, change=lambda script: before + script)
+
+    seen = record()
+    deliver(seen["sequence"])
+    follow("copy", "protect")
+    delivered = record()["sequence"]
+    deliver(delivered)
+    lost = record()
+    mapping = follow("stop", before=prelude + names + "show() { echo \"mapping=$mapping\"; }; trap show EXIT\n")
+    mapping = re.search(r"^mapping=\S+$", mapping, re.MULTILINE).group(0) + "\n"
+    status, _ = deployment.call("POST", f"/organisations/{organisation}/events", event)
+    check(status in [429, 500, 503], f"events are still recorded: {status}")
+    configure(documents.parameters("restoring", "restored"))
+    follow("use", before="")
+    deployment.read()
+    copies = {deployment.outputs["LogTableName"], deployment.outputs["RegistryTableName"]}
+    check(copies == {f"{STACK}-log-restored", f"{STACK}-registry-restored"}, f"the stack uses {copies}")
+    check(invoke(deployment, {"task": "plan"}).get("copiedTables") == "both", "copies are not recognised")
+    follow("delivered")
+    known = json.loads((documents.folder / "delivered.json").read_text(encoding="utf-8"))
+    check(known.get(f"{organisation}/{destination['id']}") == delivered, f"{delivered} was delivered, and this says {known}")
+    printed = follow("restore")
+    check('"failed": []' in printed, f"organisations are not restored:\n{printed}")
+    follow("restore")
+    follow("replaced")
+    follow("start", before=prelude + names + mapping)
+
+    first = record()["sequence"]
+    check(first > lost["sequence"], f"the number {first} is used twice")
+    deliver(first)
+    sequences = delivered_sequences(destination)
+    check(len(set(sequences)) == len(sequences), f"delivered twice: {sequences}")
+    check(lost["sequence"] not in sequences and delivered in sequences, f"delivered: {sequences}")
+    # The reader has seen an event that is lost.
+    status, page = deployment.call("GET", f"/organisations/{organisation}/audit?after={lost['uuid']}")
+    check(status == 200, f"a reader cannot go on: {status} {page}")
+    restored = page["events"][0]
+    hole = {"firstSequence": seen["sequence"] + 1, "lastSequence": restored["sequence"] - 1}
+    check((restored["type"], restored["recordedBy"]) == ("log.restored", "annals"), f"it goes on with {restored}")
+    check(restored["payload"]["lost"] == [hole], f"not {hole}: {restored['payload']}")
+    check(restored["sequence"] in sequences, "log.restored is not delivered")
+    found = follow("forgotten", before=prelude + names + f"""
+curl() {{ command curl "${{@//ORG/{organisation}}}"; }}
+TOKEN={deployment.token} API='{ENDPOINT}/_aws/execute-api/{deployment.physical["Api"]}/$default'
+""")
+    check("log.restored" in found, f"the reads after a restore find {found}")
+
+    # A deployment that forgets the parameters is noticed.
+    deployment.deploy(RestoredLogTable="", RestoredRegistryTable="")
+    check(invoke(deployment, {"task": "plan"}).get("copiedTables") == "both", "the replaced tables are used without notice")
+    dynamodb = client("dynamodb")
+    mark = {"S": "#table"}
+    dynamodb.delete_item(TableName=deployment.physical["LogTable"], Key={"org": mark, "seq": {"N": "0"}})
+    dynamodb.delete_item(TableName=deployment.physical["RegistryTable"], Key={"pk": mark, "sk": mark})
+    for copy in copies:
+        dynamodb.update_table(TableName=copy, DeletionProtectionEnabled=False)
+        dynamodb.delete_table(TableName=copy)
 
 
 def log_lines(deployment, function):
@@ -605,6 +737,9 @@ def use(deployment, documents, organisation):
 
     with step("the runbook"), deployment.batches_allowed():
         check_runbook(deployment, documents)
+
+    with step("the restore drill"), deployment.batches_allowed():
+        check_restore(deployment, documents)
 
     with step("sam build and sam deploy, nothing changed"):
         deployment.call("PUT", "/organisations/kept", organisation)
