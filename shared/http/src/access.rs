@@ -132,7 +132,7 @@ impl Access for Producers {
         S: Send + Sync,
         Services: FromRef<S>,
     {
-        Call::authenticate(request, Services::from_ref(state)).await?.authorise_recording().await
+        Call::authenticate(request, Services::from_ref(state)).await?.authorise_recording(PRODUCERS).await
     }
 }
 

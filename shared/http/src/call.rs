@@ -21,7 +21,6 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Services,
-    access::PRODUCERS,
     problem::Problem,
     request_log::{LogFields, address, request_id},
 };
@@ -98,8 +97,8 @@ impl Call {
     ///
     /// # Errors
     /// Returns the same problems as [`authorise`](Self::authorise).
-    pub async fn authorise_recording(self) -> Result<Call<Organisation>, Problem> {
-        let id = self.organisation_id_for(PRODUCERS)?;
+    pub async fn authorise_recording(self, roles: &[Role]) -> Result<Call<Organisation>, Problem> {
+        let id = self.organisation_id_for(roles)?;
         let organisation = self.services.administration.recent_organisation(&id).await?;
         self.log_fields().organisation(&organisation.id);
         Ok(self.with(organisation))

@@ -269,7 +269,7 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
     );
     let tick = async || {
         let planned = shipping.plan().await.unwrap().planned;
-        let plan = world.registry_units().read_units;
+        let (own, plan) = (world.log_units().read_units, world.registry_units().read_units);
         let mut delivered = 0;
         let planned_orders = std::mem::take(&mut *orders.0.lock().unwrap());
         for order in planned_orders {
@@ -277,15 +277,16 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
             assert_eq!(report.outcome, ShipOutcome::UpToDate);
             delivered += report.deliveries.len();
         }
-        (planned, plan, delivered)
+        (planned, own, plan, delivered)
     };
-    assert_eq!(tick().await.2, DESTINATIONS, "the first tick delivers to each");
+    assert_eq!(tick().await.3, DESTINATIONS, "the first tick delivers to each");
 
     world.meter.reset();
-    let (planned, plan, delivered) = tick().await;
+    let (planned, own, plan, delivered) = tick().await;
     assert_eq!((planned, delivered), (DESTINATIONS, 0));
+    assert!(own <= 2.0, "a tick reads {own} units of the log for itself");
     let (log, registry) = (world.log_units(), world.registry_units());
-    let each = log.read_units / DESTINATIONS as f64;
+    let each = (log.read_units - own) / DESTINATIONS as f64;
     let share = plan / DESTINATIONS as f64;
     println!(
         "{each} read units an idle destination and tick, and {share} as its share of the plan ({plan} for {DESTINATIONS})"
