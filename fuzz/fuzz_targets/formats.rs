@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// Returns the event whose fields are the texts of `data`.
 fn event_of(data: &[u8]) -> Value {
-    const NAMES: [&str; 4] = ["action", "type", "clientType", "occurredAt"];
+    const NAMES: [&str; 6] = ["action", "type", "clientType", "occurredAt", "outcome", "reason"];
     const THINGS: [&str; 4] = ["entity", "principal", "subject", "parentEntity"];
     const OBJECTS: [&str; 5] = ["before", "after", "context", "payload", "metadata"];
     let text = String::from_utf8_lossy(data);

@@ -4,6 +4,9 @@
 //! producers cannot. When the log renders a line, it puts its own fields in front. The rendered line is valid against
 //! WireMock Cloud's schema of audit events.
 //!
+//! What other audit logs hold is accepted as it is: `null` is the same as absent, a thing without a name is named by its id,
+//! and half a character (an unpaired surrogate) becomes U+FFFD.
+//!
 //! Strings may contain any character, including `\u0000`. If such a character made an event invalid, a person who
 //! controls a name or a path could keep events about it out of the log.
 
@@ -12,7 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     fault::{Fault, Faults},
-    input::{AnyObject, Describer, Fields, Input, Kind, Name, ObjectMember, Presence, Reader, Schema, Text, Time},
+    input::{
+        AnyObject, Describer, Fields, Input, Kind, Name, ObjectMember, OrNull, Presence, Reader, Schema, Text, Time,
+    },
     json::{self, Members},
     recorded_by::RecordedBy,
 };
@@ -88,7 +93,8 @@ pub fn parse(request: &[u8], layout: Layout, recorded_by: &RecordedBy) -> Result
             Fault::at("", format!("is larger than {MAX_REQUEST_BYTES} bytes: send fewer events at once")).into()
         );
     }
-    let text = json::utf8(request)?;
+    let text = json::with_whole_characters(json::utf8(request)?);
+    let text = text.as_ref();
     let mut faults = Vec::new();
     let mut events = Vec::new();
     match layout {
@@ -159,6 +165,8 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<String> {
         ("type", Some(json::quote(&kind))),
         ("entity", Some(event.entity)),
         ("principal", Some(event.principal)),
+        ("outcome", event.outcome.as_deref().map(json::quote)),
+        ("reason", event.reason.as_deref().map(json::quote)),
         ("parentEntity", event.parent_entity),
         ("subject", event.subject),
         ("permission", event.permission),
@@ -189,6 +197,8 @@ pub struct EventInput {
     entity_type: String,
     entity: String,
     principal: String,
+    outcome: Option<String>,
+    reason: Option<String>,
     parent_entity: Option<String>,
     subject: Option<String>,
     permission: Option<String>,
@@ -208,23 +218,25 @@ impl EventInput {
         let action = fields.required("action", action, NAME);
         let kind =
             "The event's type; by default the entity's type and the action in lower case, with a dot between them.";
-        let kind = fields.optional("type", kind, NAME);
+        let kind = fields.optional("type", kind, OrNull(NAME)).flatten();
         let entity = entity_member(fields, "entity", "What was acted on.", Presence::Required);
         let principal = entity_member(fields, "principal", "Who acted.", Presence::Required);
+        let outcome = "Whether it worked: `SUCCESS`, `FAILURE` or `DENIED`. Other values are allowed.";
+        let outcome = fields.optional("outcome", outcome, OrNull(NAME)).flatten();
+        let reason = fields.optional("reason", "Why it was done, or why it failed.", OrNull(Text)).flatten();
         let parent = entity_member(fields, "parentEntity", "What the entity belongs to.", Presence::Optional);
         let subject = "Who else is concerned, such as an invited user.";
         let subject = entity_member(fields, "subject", subject, Presence::Optional);
-        let permission = fields.optional("permission", "What was granted or revoked.", Permission);
-        let before = fields.optional("before", "The state before.", AnyObject);
-        let after = fields.optional("after", "The state after.", AnyObject);
+        let permission = fields.optional("permission", "What was granted or revoked.", OrNull(Permission)).flatten();
+        let before = fields.optional("before", "The state before.", OrNull(AnyObject)).flatten();
+        let after = fields.optional("after", "The state after.", OrNull(AnyObject)).flatten();
         let client = "The kind of client: `UI`, `API` (default), `CLI`, `SYSTEM`, `ADMIN`. Other values are allowed.";
-        let client_type = fields.optional("clientType", client, NAME);
+        let client_type = fields.optional("clientType", client, OrNull(NAME)).flatten();
         let occurred_at = "When it happened, if that is not when it is recorded.";
-        let occurred_at = fields.optional("occurredAt", occurred_at, TimeAsSent);
-        let context = "Where the request came from: `ipAddress`, `userAgent`, `requestId`, `location`, and others.";
-        let context = fields.optional("context", context, AnyObject);
-        let payload = fields.optional("payload", "Any object.", AnyObject);
-        let metadata = fields.string_map("metadata", "Strings by name.");
+        let occurred_at = fields.optional("occurredAt", occurred_at, OrNull(TimeAsSent)).flatten();
+        let context = context_member(fields);
+        let payload = fields.optional("payload", "Any object.", OrNull(AnyObject)).flatten();
+        let metadata = fields.scalar_map("metadata", "Strings, numbers and booleans by name.");
         let (entity_type, entity) = entity?;
         Some(Self {
             action: action?,
@@ -232,6 +244,8 @@ impl EventInput {
             entity_type,
             entity,
             principal: principal?.1,
+            outcome,
+            reason,
             parent_entity: parent.map(|(_, text)| text),
             subject: subject.map(|(_, text)| text),
             permission,
@@ -265,14 +279,75 @@ fn entity_member<F: Fields>(
     const NAME: Name = Name { max_chars: MAX_NAME_CHARS };
     const SCHEMA: Schema =
         Schema { name: "EntityInput", description: "A thing or a person. Further members are kept." };
-    fields.open_object(ObjectMember { name, description, presence, schema: SCHEMA }, |entity| {
-        let id = entity.required("id", "The id.", NAME);
-        let name = entity.required("name", "The name that people know.", Text);
-        let kind = "The kind of thing or person, such as `USER`, `TEAM`, `MOCK_API`. Other values are allowed.";
-        let kind = entity.required("entityType", kind, NAME);
-        let _ = entity.optional("email", "A person's email address.", NAME);
-        id.and(name).and(kind)
-    })
+    fields
+        .open_object(ObjectMember { name, description, presence, schema: SCHEMA }, |entity| {
+            let id = entity.required("id", "The id.", NAME);
+            let name = entity.optional("name", "The name that people know; by default the id.", OrNull(Text));
+            let kind = "The kind of thing or person, such as `USER`, `TEAM`, `MOCK_API`. Other values are allowed.";
+            let kind = entity.required("entityType", kind, NAME);
+            let email = entity.optional("email", "A person's email address.", OrNull(NAME));
+            let is_complete = name.flatten().is_some() && email != Some(None);
+            Some((kind?, id?, is_complete))
+        })
+        .map(|((kind, id, is_complete), text)| (kind, if is_complete { text } else { complete(&text, &id) }))
+}
+
+/// Returns the text of an entity with its id as its name, if it has none, and without members that are the same as absent.
+fn complete(entity: &str, id: &str) -> String {
+    let value = serde_json::from_str::<&RawValue>(entity);
+    let members = value.ok().and_then(json::members).unwrap_or_default();
+    let is_kept =
+        |(key, value): &&(String, &RawValue)| !(json::is_null(value) && matches!(key.as_str(), "name" | "email"));
+    let is_named = members.iter().filter(is_kept).any(|(key, _)| key == "name");
+    let name = (!is_named).then(|| ("name", json::quote(id)));
+    json::object(members.iter().filter(is_kept).flat_map(|(key, value)| {
+        let name = name.clone().filter(|_| key == "id");
+        [Some((key.as_str(), json::compact(value))), name].into_iter().flatten()
+    }))
+}
+
+/// Reads or describes the origin. Returns its text.
+fn context_member<F: Fields>(fields: &mut F) -> Option<String> {
+    const MEMBERS: [(&str, &str); 4] = [
+        ("ipAddress", "The address of the caller."),
+        ("userAgent", "The program of the caller."),
+        ("requestId", "The id of the request."),
+        ("location", "Where the caller is."),
+    ];
+    const MEMBER: ObjectMember = ObjectMember {
+        name: "context",
+        description: "Where the request came from.",
+        presence: Presence::Optional,
+        schema: Schema { name: "ContextInput", description: "The origin of a request. Further members are kept." },
+    };
+    let context = fields.open_object(MEMBER, |context| {
+        for (name, description) in MEMBERS {
+            let _ = context.optional(name, description, OrNull(PlainText));
+        }
+        Some(())
+    });
+    let text = context?.1;
+    let value = serde_json::from_str::<&RawValue>(&text).ok()?;
+    Some(json::without_nulls(value, |key| MEMBERS.iter().any(|(name, _)| *name == key)))
+}
+
+/// Any string of a known place. Tools that index events expect one type in each place.
+#[derive(Debug, Clone, Copy)]
+struct PlainText;
+
+impl Kind for PlainText {
+    type Value = ();
+
+    fn read(&self, value: &RawValue) -> Result<(), String> {
+        match value.get().as_bytes().first() {
+            Some(b'{' | b'[') => Err(format!("{}: put it into payload", json::text(value).err().unwrap_or_default())),
+            _ => json::text(value).map(drop),
+        }
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        Text.schema()
+    }
 }
 
 /// A time. Its text is stored as it was sent.
@@ -447,6 +522,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_is_absent_and_what_has_no_name_is_named_by_its_id() {
+        let text = r#"{"action":"CREATE","type":null,"entity":{"id":"m \"1\"","entityType":"MOCK_API","owner":null},"subject":null,
+            "principal":{"email":null,"id":"7","entityType":"USER","name":null},"before":null,"after":null,"permission":null,
+            "parentEntity":null,"clientType":null,"occurredAt":null,"payload":null,"metadata":{"n":1.50,"ok":true,"none":null},
+            "context":{"userAgent":null,"ipAddress":"192.0.2.1","other":null}}"#;
+        insta::assert_snapshot!(parsed(text), @r#"{"action":"CREATE","type":"mock_api.create","entity":{"id":"m \"1\"","name":"m \"1\"","entityType":"MOCK_API","owner":null},"principal":{"id":"7","name":"7","entityType":"USER"},"clientType":"API","context":{"ipAddress":"192.0.2.1","other":null},"metadata":{"n":1.50,"ok":true}}"#);
+        let text = r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","entityType":"T"},
+            "context":null,"metadata":null}"#;
+        insta::assert_snapshot!(parsed(text), @r#"{"action":"A","type":"t.a","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","name":"1","entityType":"T"},"clientType":"API"}"#);
+    }
+
+    #[test]
+    fn half_a_character_is_replaced_and_keeps_no_other_event_out() {
+        let whole =
+            r#"{"action":"A","entity":{"id":"1","name":"n","entityType":"T"},"principal":{"id":"1","entityType":"T"}}"#;
+        let half = whole.replace("\"n\"", r#""Ada \ud83d""#);
+        for (text, layout) in
+            [(format!("[{whole},{half}]"), Layout::Json), (format!("{whole}\n{half}"), Layout::Ndjson)]
+        {
+            let bodies = parse(text.as_bytes(), layout, &RecordedBy::Platform).unwrap();
+            assert!(bodies[1].as_str().contains(r#""name":"Ada \ufffd""#), "{bodies:?}");
+        }
+    }
+
+    #[test]
     fn a_default_type_is_as_limited_as_one_that_was_sent() {
         // `İ` is two characters in lower case.
         for (entity_type, action, fits) in
@@ -472,7 +572,8 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once_with_pointers() {
         let text = r#"[{"action":"","entity":{"id":1,"name":"x"},"principal":"me","colour":"red","before":[],
-            "metadata":{"a":1,"b/c":null},"permission":"SOME","occurredAt":"yesterday"}, 7, {"action":"A","action":"B"}]"#;
+            "metadata":{"a":1,"b/c":[null]},"permission":"SOME","occurredAt":"yesterday","context":{"ipAddress":["192.0.2.1"],"location":{},
+            "requestId":7,"other":[]}}, 7, {"action":"A","action":"B"}]"#;
         insta::assert_snapshot!(parsed(text), @r#"
         Fault { place: Pointer("/0/action"), detail: "must not be empty" }
         Fault { place: Pointer("/0/entity/id"), detail: "must be a string, not a number" }
@@ -481,8 +582,10 @@ mod tests {
         Fault { place: Pointer("/0/permission"), detail: "must be \"ALL_PERMISSIONS\" or {\"permissions\":[{\"id\":\"…\",\"friendlyId\":\"…\"}]}" }
         Fault { place: Pointer("/0/before"), detail: "must be an object, not an array" }
         Fault { place: Pointer("/0/occurredAt"), detail: "is not an RFC 3339 date and time such as 2026-11-22T10:00:00Z between the years 1970 and 9999" }
-        Fault { place: Pointer("/0/metadata/a"), detail: "must be a string, not a number" }
-        Fault { place: Pointer("/0/metadata/b~1c"), detail: "must be a string, not null" }
+        Fault { place: Pointer("/0/context/ipAddress"), detail: "must be a string, not an array: put it into payload" }
+        Fault { place: Pointer("/0/context/requestId"), detail: "must be a string, not a number" }
+        Fault { place: Pointer("/0/context/location"), detail: "must be a string, not an object: put it into payload" }
+        Fault { place: Pointer("/0/metadata/b~1c"), detail: "must be a string, a number or a boolean, not an array: put it into payload" }
         Fault { place: Pointer("/0/colour"), detail: "is not a known field here" }
         Fault { place: Pointer("/1"), detail: "must be an object, not a number" }
         Fault { place: Pointer("/2/action"), detail: "is given twice: readers would disagree on which one counts" }

@@ -38,15 +38,16 @@ pub trait Fields: Sized {
     fn object<T>(&mut self, member: ObjectMember, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T>;
 
     /// Reads or describes a member that is an object and may have more members than `read` reads. Also returns its
-    /// text.
+    /// text. `null` is the same as absent.
     fn open_object<T>(
         &mut self,
         member: ObjectMember,
         read: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<(T, String)>;
 
-    /// Reads or describes a member that is an object of strings. Returns its text.
-    fn string_map(&mut self, name: &'static str, description: &'static str) -> Option<String>;
+    /// Reads or describes a member that is an object of strings, numbers and booleans. Returns its text, with the digits as
+    /// they were sent. `null` is the same as absent, as the whole and as a value.
+    fn scalar_map(&mut self, name: &'static str, description: &'static str) -> Option<String>;
 }
 
 /// A member that is an object.
@@ -145,7 +146,8 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Self) -> Option<T>,
         may_have_others: bool,
     ) -> Option<(T, &'a RawValue)> {
-        let Some(value) = self.members.take(member.name) else {
+        let value = self.members.take(member.name).filter(|value| !(may_have_others && json::is_null(value)));
+        let Some(value) = value else {
             if member.presence == Presence::Required {
                 self.fault(member.name, "is required");
             }
@@ -184,11 +186,16 @@ impl Fields for Reader<'_> {
         self.nested(member, read, true).map(|(read, value)| (read, json::compact(value)))
     }
 
-    fn string_map(&mut self, name: &'static str, _: &'static str) -> Option<String> {
-        let value = self.members.take(name)?;
-        let strings = Members::of(value, &self.members.pointer(name), &mut self.faults)?;
-        strings.each(&mut self.faults, |value| json::text(value).map(drop));
-        Some(json::compact(value))
+    fn scalar_map(&mut self, name: &'static str, _: &'static str) -> Option<String> {
+        let value = self.members.take(name).filter(|value| !json::is_null(value))?;
+        let scalars = Members::of(value, &self.members.pointer(name), &mut self.faults)?;
+        scalars.each(&mut self.faults, |value| match value.get().as_bytes().first() {
+            Some(b'{' | b'[') => {
+                Err(format!("must be a string, a number or a boolean, not {}: put it into payload", json::kind(value)))
+            }
+            _ => Ok(()),
+        });
+        Some(json::without_nulls(value, |_| true))
     }
 }
 
@@ -237,7 +244,10 @@ impl Describer {
         read(&mut inner);
         let (schema, definitions) = inner.finish(member.schema.description, may_have_others);
         self.definitions.extend(definitions);
-        let schema = self.define(member.schema.name, schema);
+        let mut schema = self.define(member.schema.name, schema);
+        if may_have_others && member.presence == Presence::Optional {
+            schema = json!({"oneOf": [schema, {"type": "null"}]});
+        }
         self.property(member.name, member.description, member.presence, schema);
     }
 
@@ -281,8 +291,9 @@ impl Fields for Describer {
         None
     }
 
-    fn string_map(&mut self, name: &'static str, description: &'static str) -> Option<String> {
-        let schema = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    fn scalar_map(&mut self, name: &'static str, description: &'static str) -> Option<String> {
+        let scalar = json!({"type": ["string", "number", "boolean", "null"]});
+        let schema = json!({"type": ["object", "null"], "additionalProperties": scalar});
         self.property(name, description, Presence::Optional, schema);
         None
     }
@@ -478,7 +489,7 @@ impl<K: Kind> Kind for OrNull<K> {
     type Value = Option<K::Value>;
 
     fn read(&self, value: &RawValue) -> Result<Option<K::Value>, String> {
-        if value.get() == "null" { Ok(None) } else { self.0.read(value).map(Some) }
+        if json::is_null(value) { Ok(None) } else { self.0.read(value).map(Some) }
     }
 
     fn schema(&self) -> Value {

@@ -3,7 +3,7 @@
 //! A value that is only passed on stays the text that was sent, without the white space between its tokens, so numbers
 //! keep all their digits, and escapes stay as they were written. This module does not know events.
 
-use std::{collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -73,6 +73,67 @@ pub fn compact(value: &RawValue) -> String {
         text.push(character);
     }
     text
+}
+
+#[must_use]
+pub fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Returns the [compact] text of an object without the members that are `null` and that `may_be_absent` accepts.
+#[must_use]
+pub fn without_nulls(value: &RawValue, may_be_absent: impl Fn(&str) -> bool) -> String {
+    let members = members(value).unwrap_or_default();
+    let is_left_out = |(key, value): &(String, &RawValue)| is_null(value) && may_be_absent(key);
+    if members.iter().any(is_left_out) {
+        object(members.iter().filter(|member| !is_left_out(member)).map(|(key, value)| (key.as_str(), compact(value))))
+    } else {
+        compact(value)
+    }
+}
+
+/// Returns an object with these members, whose values are JSON texts.
+pub fn object<'k>(members: impl IntoIterator<Item = (&'k str, String)>) -> String {
+    let members: Vec<String> = members.into_iter().map(|(key, value)| format!("{}:{value}", quote(key))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// Replaces each half of a surrogate pair that stands alone by U+FFFD, so that a text that some program has cut within a
+/// character is valid JSON. The length stays.
+#[must_use]
+pub fn with_whole_characters(text: &str) -> Cow<'_, str> {
+    const HIGH: std::ops::RangeInclusive<u16> = 0xd800..=0xdbff;
+    const LOW: std::ops::RangeInclusive<u16> = 0xdc00..=0xdfff;
+    /// The code unit of an escape `\uXXXX` at the beginning of `bytes`.
+    fn unit(bytes: &[u8]) -> Option<u16> {
+        let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u16::from_str_radix(digits, 16).ok()
+    }
+    let bytes = text.as_bytes();
+    let mut whole = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += next;
+        let rest = &bytes[at..];
+        at += match unit(rest) {
+            None => 2,
+            Some(first) if HIGH.contains(&first) && unit(&rest[6..]).is_some_and(|second| LOW.contains(&second)) => 12,
+            Some(first) => {
+                if HIGH.contains(&first) || LOW.contains(&first) {
+                    whole.push_str(&text[copied..at]);
+                    whole.push_str("\\ufffd");
+                    copied = at + 6;
+                }
+                6
+            }
+        };
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    whole.push_str(&text[copied..]);
+    Cow::Owned(whole)
 }
 
 /// Returns `text` as a JSON string with its quotes.
@@ -362,6 +423,31 @@ mod tests {
         let text = "{ \"a\" : [ 1.50 , 12345678901234567890123 ] ,\n\t\"b c\":\"x\\\" \\u00e9 \\\\\" , \"d\" : 1E+2 }";
         let value: &RawValue = serde_json::from_str(text).unwrap();
         assert_eq!(compact(value), r#"{"a":[1.50,12345678901234567890123],"b c":"x\" \u00e9 \\","d":1E+2}"#);
+    }
+
+    #[test]
+    fn only_halves_of_characters_are_replaced() {
+        for (text, whole) in [
+            (r#""Ada \ud83d""#, r#""Ada \ufffd""#),
+            (r#""\uDE00 \ud83d\ud83d\ude00\ude00""#, r#""\ufffd \ufffd\ud83d\ude00\ufffd""#),
+            (r#"{"\ud83d":"\ud83dx\u00e9"}"#, r#"{"\ufffd":"\ufffdx\u00e9"}"#),
+            (r#""\ud83d\n\\ud83d\\\ud83d""#, r#""\ufffd\n\\ud83d\\\ufffd""#),
+            (r#""\ud83d\ude00 \\ud83d ä""#, r#""\ud83d\ude00 \\ud83d ä""#),
+            (r#""\ud8"#, r#""\ud8"#),
+            (r#""\ud83d\ude0"#, r#""\ufffd\ude0"#),
+            ("\\", "\\"),
+            ("", ""),
+        ] {
+            assert_eq!(with_whole_characters(text), whole);
+        }
+    }
+
+    #[test]
+    fn only_the_given_members_are_left_out_if_they_are_null() {
+        let value: &RawValue = serde_json::from_str(r#"{ "a":null, "b\n" : 1.50, "c" : null }"#).unwrap();
+        assert_eq!(without_nulls(value, |key| key == "a"), r#"{"b\n":1.50,"c":null}"#);
+        assert_eq!(without_nulls(value, |_| true), r#"{"b\n":1.50}"#);
+        assert_eq!(without_nulls(value, |_| false), r#"{"a":null,"b\n":1.50,"c":null}"#);
     }
 
     #[test]

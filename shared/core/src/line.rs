@@ -101,6 +101,10 @@ pub struct Fields<'a> {
     pub entity: Reference<'a>,
     #[serde(borrow, deserialize_with = "or_absent")]
     pub principal: Reference<'a>,
+    #[serde(borrow)]
+    pub outcome: Text<'a>,
+    #[serde(borrow)]
+    pub reason: Text<'a>,
     #[serde(borrow, deserialize_with = "or_absent")]
     pub parent_entity: Option<Reference<'a>>,
     #[serde(borrow, deserialize_with = "or_absent")]

@@ -33,7 +33,7 @@ const MAX_VALUES: usize = 20;
 type KindOfTexts = fn() -> Kind<String>;
 
 /// The parameters of a filter, with their descriptions and values. Each may be given several times, for any of its values.
-const FILTER_PARAMETERS: [(&str, &str, KindOfTexts); 9] = [
+const FILTER_PARAMETERS: [(&str, &str, KindOfTexts); 10] = [
     ("type", "Only events of this type, such as `token.create`.", value),
     ("excludeType", "No events of this type.", value),
     (
@@ -53,16 +53,20 @@ const FILTER_PARAMETERS: [(&str, &str, KindOfTexts); 9] = [
          `session/` and the id of a session in the console.",
         recorded_by,
     ),
+    ("outcome", "Only events with this outcome, such as `FAILURE`.", value),
 ];
 
-/// The names of the parameters of a filter.
-pub const FILTERS: [&str; 9] = {
-    let mut names = [""; 9];
+/// The names of all parameters of a filter.
+pub const FILTERS: [&str; 13] = {
+    let mut names = [""; 13];
     let mut index = 0;
-    while index < names.len() {
+    while index < FILTER_PARAMETERS.len() {
         names[index] = FILTER_PARAMETERS[index].0;
         index += 1;
     }
+    names[index] = "occurredSince";
+    names[index + 1] = "occurredUntil";
+    names[index + 2] = "q";
     names
 };
 
@@ -178,8 +182,8 @@ impl Reader {
 
     /// Returns the parameters of the filter as they were given, for links.
     fn given_filter(&self) -> Vec<(&'static str, String)> {
-        let names = FILTERS.into_iter().chain(["q"]);
-        names
+        FILTERS
+            .into_iter()
             .flat_map(|name| {
                 let values = self.given.iter().filter(move |(key, _)| key == name);
                 values.map(move |(_, value)| (name, value.clone()))
@@ -313,6 +317,10 @@ fn filter<P: Parameters>(parameters: &mut P) -> Filter {
     let mut values =
         FILTER_PARAMETERS.map(|(name, description, kind)| parameters.repeated(name, description, kind())).into_iter();
     let mut next = || values.next().unwrap_or_default();
+    let occurred_since = "Only events that happened at this time or later: `occurredAt`, or when they were recorded.";
+    let occurred_since = parameters.optional("occurredSince", occurred_since, time_or_date());
+    let occurred_until = "Only events that happened before this time.";
+    let occurred_until = parameters.optional("occurredUntil", occurred_until, time_or_date());
     let text = parameters.optional("q", "Only events that contain this text, in upper or lower case.", value());
     Filter {
         types: next(),
@@ -324,6 +332,9 @@ fn filter<P: Parameters>(parameters: &mut P) -> Filter {
         entity_ids: next(),
         principal_ids: next(),
         recorders: next(),
+        outcomes: next(),
+        occurred_since,
+        occurred_until,
         text: text.map(|text| SearchText::new(&text)),
     }
 }

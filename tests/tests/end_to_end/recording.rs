@@ -124,6 +124,32 @@ async fn the_same_key_from_many_at_once_is_recorded_once() {
 }
 
 #[tokio::test]
+async fn what_other_systems_hold_is_accepted_as_it_is() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let before = fixture.tail(&acme.id).await.last;
+    let cut = r#"{"action":"A\udc00","entity":{"id":"1","entityType":"T"},"principal":{"id":"7","entityType":"T","email":null},
+        "outcome":"FAILURE","reason":"wrong \ud83d","before":null,"context":{"location":null,"requestId":"r"},
+        "metadata":{"n":1.50,"ok":true,"none":null},"payload":{"\udc00\ud800":[null]}}"#;
+    let (one, other) = (event("one"), event("other"));
+    fixture
+        .with(&acme.producer)
+        .send(Method::POST, "/events", &[("content-type", "application/json")], Some(format!("[{one},{cut},{other}]")))
+        .await
+        .expect(201);
+    let lines = fixture.lines_behind(&acme.id, before).await;
+    assert_eq!(lines.len(), 3);
+    let kept = |member: &str| lines[1][member].clone();
+    assert_eq!(kept("action"), "A\u{fffd}");
+    assert_eq!(kept("entity"), json!({"id": "1", "name": "1", "entityType": "T"}));
+    assert_eq!(kept("principal"), json!({"id": "7", "name": "7", "entityType": "T"}));
+    assert_eq!((kept("outcome"), kept("reason")), (json!("FAILURE"), json!("wrong \u{fffd}")));
+    assert_eq!((kept("before"), kept("context")), (json!(null), json!({"requestId": "r"})));
+    assert_eq!(kept("payload"), json!({"\u{fffd}\u{fffd}": [null]}));
+    assert_eq!(kept("metadata").to_string(), r#"{"n":1.5,"ok":true}"#);
+}
+
+#[tokio::test]
 async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
     let fixture = Fixture::start().await;
     let acme = fixture.organisation().await;
@@ -133,7 +159,7 @@ async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
     let body = json!([
         event("good"),
         {"action": "", "entity": {"id": 1, "name": "x"}, "principal": "me", "colour": "red",
-            "metadata": {"a/b": 1}, "occurredAt": "yesterday"},
+            "metadata": {"a/b": [1]}, "context": {"ipAddress": ["192.0.2.1"]}, "occurredAt": "yesterday"},
         7,
     ]);
     let problem = producer.post("/events", &body).await.expect_problem(400, "invalid_input");
@@ -146,6 +172,7 @@ async fn a_bad_request_lists_every_fault_at_its_place_and_writes_nothing() {
             "/1/entity/entityType",
             "/1/principal",
             "/1/occurredAt",
+            "/1/context/ipAddress",
             "/1/metadata/a~1b",
             "/1/colour",
             "/2",

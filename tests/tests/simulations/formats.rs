@@ -157,7 +157,7 @@ fn combinations() -> Vec<Value> {
     events
 }
 
-/// Unusual values: any object may be a context or a payload.
+/// Unusual values: any object may be a payload, and the known members of a context any text.
 fn misplaced() -> Vec<Value> {
     let values = [
         json!(null),
@@ -175,11 +175,12 @@ fn misplaced() -> Vec<Value> {
         json!(" 192.0.2.1 "),
     ];
     let event = |value: &Value| {
+        let text = if value.is_string() { value.clone() } else { Value::Null };
         json!({
-            "action": "CREATE", "clientType": "=1",
+            "action": "CREATE", "clientType": "=1", "outcome": if value.is_string() { "=1" } else { "DENIED" }, "reason": text,
             "entity": {"id": "m", "name": "n", "entityType": "USER", "email": "not an address"},
             "principal": {"id": "p", "name": "n", "entityType": "USER", "email": "\"quoted\"@example.com", "role": value},
-            "context": {"ipAddress": value, "userAgent": value, "requestId": value, "location": value},
+            "context": {"ipAddress": text, "userAgent": text, "requestId": text, "location": text, "device": value},
             "payload": {"method": value, "path": value, "queryString": value, "userAgent": value, "referer": value},
         })
     };

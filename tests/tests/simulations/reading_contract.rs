@@ -128,6 +128,9 @@ fn whatever_is_asked_for_following_next_shows_exactly_what_matches() {
                     principal_ids: some(&["7"]),
                     user_ids: some(&["7", "42"]),
                     recorders: some(&["annals", "platform", "token/0123456789AB"]),
+                    outcomes: Vec::new(),
+                    occurred_since: None,
+                    occurred_until: None,
                     text: entropy.happens(0.3).then(|| SearchText::new("two")),
                 };
                 let before = world.follow(PageRequest { page_size: 1000, ..PageRequest::default() }).await.0;

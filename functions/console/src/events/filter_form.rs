@@ -82,6 +82,7 @@ impl FilterForm {
             field("entityType", "Entity type", Some(|event| event.entity.entity_type.as_str().into())),
             field("entityId", "Entity ID", Some(|event| event.entity.id.as_str().into())),
             field("recordedBy", "Recorded by", Some(recorded_by)),
+            field("outcome", "Outcome", None),
         ];
         let (period, since, until) = match &view.range {
             Range::Recent(period) => (Some(*period), "", ""),
@@ -97,7 +98,7 @@ impl FilterForm {
         let times = [time("since", "From", since), time("until", "To", until)];
         let href = |range: Range| format!("/console/events?{}", view.with_range(range).query());
         let hidden = view.filter.iter().filter(|(name, value)| match *name {
-            "userUuid" | "excludeType" => true,
+            "userUuid" | "excludeType" | "occurredSince" | "occurredUntil" => true,
             "excludeOwnType" => value != READS,
             _ => false,
         });

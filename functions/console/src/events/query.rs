@@ -228,7 +228,7 @@ impl View {
 
 /// Returns the filter parameters, in the API's order.
 fn filter_names() -> impl Iterator<Item = &'static str> {
-    FILTERS.into_iter().chain(["q"])
+    FILTERS.into_iter()
 }
 
 /// Returns the parameter of a fault, and the rest of a sentence that begins with it.
@@ -236,7 +236,9 @@ pub(super) fn message(fault: &Fault) -> (&str, &str) {
     let (Place::Parameter(name) | Place::Pointer(name)) = &fault.place;
     match name.as_str() {
         // The API's message asks for RFC 3339, which the user of a form need not know.
-        "since" | "until" if fault.detail == TimestampError.to_string() => (name, "is not a date and time"),
+        "since" | "until" | "occurredSince" | "occurredUntil" if fault.detail == TimestampError.to_string() => {
+            (name, "is not a date and time")
+        }
         _ => (name, &fault.detail),
     }
 }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::{line::Fields, log::segment::Line};
+use crate::{line::Fields, log::segment::Line, time::Timestamp};
 
 /// Conditions that an event must all meet. A field without values is not a condition. If a field has several values,
 /// the event must equal one of them.
@@ -23,6 +23,11 @@ pub struct Filter {
     pub user_ids: Vec<String>,
     /// Who recorded the event, as text. An event without this field meets no condition.
     pub recorders: Vec<String>,
+    pub outcomes: Vec<String>,
+    /// Only events that happened at this time or later: their `occurredAt`, or when they were recorded.
+    pub occurred_since: Option<Timestamp>,
+    /// Only events that happened before this time.
+    pub occurred_until: Option<Timestamp>,
     /// A text that a value contains, ignoring case. Values are strings, and numbers as printed; names of fields and fields
     /// added by the log are not searched.
     pub text: Option<SearchText>,
@@ -69,6 +74,9 @@ impl Filter {
             && among(&self.principal_ids, principal)
             && among(&self.user_ids, principal)
             && among(&self.recorders, fields.recorded_by.as_str())
+            && among(&self.outcomes, fields.outcome.as_str())
+            && self.occurred_since.is_none_or(|since| fields.event_time(line) >= since)
+            && self.occurred_until.is_none_or(|until| fields.event_time(line) < until)
             && self.text.as_ref().is_none_or(|text| contains(line, text))
     }
 }
@@ -151,10 +159,10 @@ impl<'de> Visitor<'de> for Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::EventId, time::Timestamp};
+    use crate::id::EventId;
 
     fn line() -> Line {
-        let text = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
+        let text = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"outcome":"DENIED","clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
         let id = EventId::new(&"acme".parse().unwrap(), Timestamp::EPOCH, 7, 0);
         Line { id, recorded_at: Timestamp::EPOCH, text: text.into() }
     }
@@ -168,7 +176,7 @@ mod tests {
     #[test]
     fn each_condition_compares_one_field_exactly() {
         type Set = fn(&mut Filter, String);
-        let cases: [(Set, &str, &str); 7] = [
+        let cases: [(Set, &str, &str); 8] = [
             (|filter, value| filter.types.push(value), "mock.renamed", "mock"),
             (|filter, value| filter.actions.push(value), "UPDATE", "update"),
             (|filter, value| filter.entity_types.push(value), "MOCK_API", "USER"),
@@ -176,6 +184,7 @@ mod tests {
             (|filter, value| filter.principal_ids.push(value), "42", "m-1"),
             (|filter, value| filter.user_ids.push(value), "42", "m-1"),
             (|filter, value| filter.recorders.push(value), "token/0123456789AB", "annals"),
+            (|filter, value| filter.outcomes.push(value), "DENIED", "SUCCESS"),
         ];
         for (set, right, wrong) in cases {
             assert!(matches(|filter| set(filter, right.into())), "{right}");
@@ -188,6 +197,24 @@ mod tests {
         }
         assert!(!matches(|filter| filter.excluded_types.push("mock.renamed".into())));
         assert!(matches(|filter| filter.excluded_types.push("audit.read".into())));
+    }
+
+    #[test]
+    fn an_event_happened_when_its_producer_says_and_otherwise_when_it_was_recorded() {
+        let at = |minute: u64| Timestamp::from_millis(minute * 60_000);
+        let found = |since: Option<u64>, until: Option<u64>, occurred_at: &str| {
+            let filter = Filter { occurred_since: since.map(at), occurred_until: until.map(at), ..Filter::default() };
+            let text = line().text.replacen(r#""outcome":"#, &format!(r#"{occurred_at}"outcome":"#), 1);
+            filter.matches(&Line { text, recorded_at: at(9), ..line() })
+        };
+        let early = r#""occurredAt":"1970-01-01T01:05:00+01:00","#;
+        for (since, until, expected) in
+            [(Some(5), None, true), (Some(6), None, false), (None, Some(5), false), (None, Some(6), true)]
+        {
+            assert_eq!(found(since, until, early), expected, "{since:?} {until:?}");
+            let later = |time: Option<u64>| time.map(|time| time + 4);
+            assert_eq!(found(later(since), later(until), ""), expected, "{since:?} {until:?}");
+        }
     }
 
     #[test]

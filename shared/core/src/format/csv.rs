@@ -64,7 +64,7 @@ const COLUMNS: [&str; 32] = [
 
 /// The columns after those. The hash is not a field of the line: it is the SHA-256 of the line, which is the next line's
 /// `previousHash`. A new column is the last one, because importers may count columns.
-const LAST_COLUMNS: &str = "hash,recordedBy";
+const LAST_COLUMNS: &str = "hash,recordedBy,outcome,reason";
 
 pub(super) fn header() -> String {
     let mut header = COLUMNS.join(",");
@@ -95,7 +95,9 @@ pub(super) fn write(line: &Line, out: &mut String) {
     }
     text_cell(out, &fields.previous_hash);
     cell(out, &LineHash::of(&line.text).to_string());
-    text_cell(out, &fields.recorded_by);
+    for text in [&fields.recorded_by, &fields.outcome, &fields.reason] {
+        text_cell(out, text);
+    }
     out.push_str("\r\n");
 }
 
@@ -224,9 +226,9 @@ pub(super) mod tests {
     #[test]
     fn an_event_is_a_record_after_the_header() {
         insta::assert_snapshot!(Format::Csv.document(&samples::lines(&[samples::RICH, samples::MINIMAL])), @r#"
-        sequence,eventId,timestamp,occurredAt,type,action,organisationId,organisationName,entityId,entityName,entityType,principalId,principalName,principalType,principalEmail,parentEntityId,parentEntityName,parentEntityType,subjectId,subjectName,subjectType,clientType,ipAddress,userAgent,requestId,permission,before,after,context,payload,metadata,previousHash,hash,recordedBy
-        7,01a202b2-c57b-7000-8000-000001e08acc,2026-11-22T10:00:00.123Z,2026-11-22T11:59:58.5+02:00,user.role_changed,UPDATE,acme,"Acme, ""Ltd""",u2,"'=Ben; ""the"" Builder, 日本",USER,7,Ada,USER,ada@example.com,t1,Core,TEAM,k1,Key,API_KEY,UI,192.0.2.1,"Mozilla/5.0 (X11; Linux)",r-1,"{""permissions"":[{""id"":""p1"",""friendlyId"":""read""}]}","{""role"":""editor"",""limit"":12345678901234567890123}","{""role"":""owner\u003b=1+1""}","{""ipAddress"":""192.0.2.1"",""userAgent"":""Mozilla/5.0 (X11; Linux)"",""requestId"":""r-1"",""location"":""Oslo""}","{""method"":""PUT"",""path"":""/users/u2"",""queryString"":""a=1"",""referer"":""https://app.example/"",""n"":1.50}","{""ticket"":""T-1""}",0000000000000000000000000000000000000000000000000000000000000000,6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a,token/0123456789AB
-        8,01a202b2-c57b-7001-8000-000001e08acc,2026-11-22T10:00:00.123Z,,mock_api.create,CREATE,acme,"Acme, ""Ltd""",m1,,MOCK_API,ci,,ROBOT,,,,,,,,API,,,,,,,,,,6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a,635c44c12cf4a6ab95ee5ae3f7f0bd7bdbcf89046cdf74cf4ca9a3502ba53d88,token/0123456789AB
+        sequence,eventId,timestamp,occurredAt,type,action,organisationId,organisationName,entityId,entityName,entityType,principalId,principalName,principalType,principalEmail,parentEntityId,parentEntityName,parentEntityType,subjectId,subjectName,subjectType,clientType,ipAddress,userAgent,requestId,permission,before,after,context,payload,metadata,previousHash,hash,recordedBy,outcome,reason
+        7,01a202b2-c57b-7000-8000-000001e08acc,2026-11-22T10:00:00.123Z,2026-11-22T11:59:58.5+02:00,user.role_changed,UPDATE,acme,"Acme, ""Ltd""",u2,"'=Ben; ""the"" Builder, 日本",USER,7,Ada,USER,ada@example.com,t1,Core,TEAM,k1,Key,API_KEY,UI,192.0.2.1,"Mozilla/5.0 (X11; Linux)",r-1,"{""permissions"":[{""id"":""p1"",""friendlyId"":""read""}]}","{""role"":""editor"",""limit"":12345678901234567890123}","{""role"":""owner\u003b=1+1""}","{""ipAddress"":""192.0.2.1"",""userAgent"":""Mozilla/5.0 (X11; Linux)"",""requestId"":""r-1"",""location"":""Oslo""}","{""method"":""PUT"",""path"":""/users/u2"",""queryString"":""a=1"",""referer"":""https://app.example/"",""n"":1.50}","{""ticket"":""T-1""}",0000000000000000000000000000000000000000000000000000000000000000,6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a,token/0123456789AB,,
+        8,01a202b2-c57b-7001-8000-000001e08acc,2026-11-22T10:00:00.123Z,,mock_api.create,CREATE,acme,"Acme, ""Ltd""",m1,,MOCK_API,ci,,ROBOT,,,,,,,,API,,,,,,,,,,6da67a5059792cb95f1face6e6666a03622dd98ee0bfd71546955bc128525b7a,635c44c12cf4a6ab95ee5ae3f7f0bd7bdbcf89046cdf74cf4ca9a3502ba53d88,token/0123456789AB,,
         "#);
     }
 

@@ -32,14 +32,15 @@
 //! | `api` (6003) | `type` as the operation, `context.requestId` as the request's uid |
 //! | `src_endpoint` | `context.ipAddress` if it is valid, otherwise `clientType` as the name |
 //! | `http_request` | `context.requestId`, `.userAgent`, and PactFlow's description of a call in `payload`: `method`, `path`, `queryString`, `userAgent`, `referer` |
-//! | `status_id` | see below |
+//! | `status_id`, `status_code`, `status_detail` | see below; `outcome`; `reason` |
 //! | `severity_id` | High for Annals' own `log.restored` (events that were lost), Medium for its `destination.gap` (events that were never delivered), otherwise Informational |
 //! | `unmapped` | members without an attribute in the class, unaltered: `clientType`, `previousHash`, `parentEntity`, `subject`, `permission`, `before`, `after`, `context`, `payload`, `metadata` |
 //! | `raw_data`, `raw_data_hash`, `raw_data_size` | the line, its SHA-256 (the next line's `previousHash`), its size in bytes |
 //!
-//! **Status.** An audit event records that something was done, so the status is Success. It is Failure if a word of `type`
-//! or `action` says so (`failed`, `failure`, `denied`), for Annals' own `destination.test` that failed, and for its own
-//! `destination.gap` and `log.restored`.
+//! **Status.** `outcome` decides, if the producer sent it: `SUCCESS` is Success, `FAILURE` and `DENIED` are Failure, anything
+//! else is Other. Without it: an audit event records that something was done, so the status is Success. It is Failure if a
+//! word of `type` or `action` says so (`failed`, `failure`, `denied`), for Annals' own `destination.test` that failed, and for
+//! its own `destination.gap` and `log.restored`.
 //! It is Unknown if the action has no activity in the table, except for `INVITE`, `ACL_GRANT`, `ACL_REVOKE` and Annals'
 //! own events.
 //!
@@ -172,7 +173,14 @@ fn classify(fields: &Fields<'_>, action: &str, privileges: &[Cow<'_, str>]) -> (
 }
 
 /// Returns `status_id` and `status`.
-fn status(fields: &Fields<'_>, action: &str, activity: Option<Activity>) -> (u32, &'static str) {
+fn status<'a>(fields: &'a Fields<'_>, action: &str, activity: Option<Activity>) -> (u32, &'a str) {
+    if let Some(outcome) = fields.outcome.not_blank() {
+        return match outcome.to_ascii_uppercase().as_str() {
+            "SUCCESS" => (1, "Success"),
+            "FAILURE" | "DENIED" => (2, "Failure"),
+            _ => (OTHER, outcome),
+        };
+    }
     const FAILURES: [&str; 3] = ["failed", "failure", "denied"];
     let kind = fields.kind.as_str();
     let mut words = [kind, action].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
@@ -212,7 +220,11 @@ struct Event<'a> {
     severity_id: u32,
     severity: &'static str,
     status_id: u32,
-    status: &'static str,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_detail: Option<&'a str>,
     message: String,
     actor: Actor<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -507,6 +519,8 @@ pub(super) fn write(line: &Line, out: &mut String) {
         severity,
         status_id,
         status,
+        status_code: fields.outcome.not_blank(),
+        status_detail: fields.reason.not_blank(),
         message: message(&fields),
         actor: Actor { user: User::of(principal), app_name: client },
         user: user.map(User::of),
@@ -729,7 +743,7 @@ mod tests {
             rendered_with(json!({"ipAddress": "2001:DB8:0::1"}), "a+b@sub.example.com", "get"),
             rendered_with(json!({"ipAddress": "0000:0000:0000:0000:0000:ffff:192.168.100.228"}), "ada@localhost", "PURGE"),
             rendered_with(json!({"ipAddress": "192.0.2.1:443"}), "Ada <ada@example.com>", ""),
-            rendered_with(json!({"ipAddress": 7, "userAgent": ["x"], "requestId": null}), "a@b@example.com", "=1"),
+            rendered_with(json!({"ipAddress": "7", "userAgent": "", "requestId": null}), "a@b@example.com", "=1"),
         ].join("\n"), @r#"
         {"ip":"192.0.2.1"} "ada@example.com" {"http_method":"PUT","user_agent":"x"}
         {"ip":"2001:db8::1"} "a+b@sub.example.com" {"http_method":"GET"}

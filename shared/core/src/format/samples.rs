@@ -114,6 +114,18 @@ fn object(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop::collection::vec(member, 0..5).prop_map(|members| members.into_iter().collect::<Value>())
 }
 
+/// Any context: its known members are strings.
+fn context() -> impl Strategy<Value = Value> {
+    let known = prop::sample::select(vec!["ipAddress", "userAgent", "requestId", "location"]).prop_map(str::to_owned);
+    let known = prop::collection::hash_map(known, text().prop_map(Value::from), 0..4);
+    let others = prop::collection::hash_map(text(), value(), 0..3);
+    (others, known).prop_map(|(others, known)| others.into_iter().chain(known).collect::<Value>())
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![any::<bool>().prop_map(Value::from), any::<i64>().prop_map(Value::from), text().prop_map(Value::from)]
+}
+
 fn entity() -> impl Strategy<Value = Value> {
     (name(), text(), name(), prop::option::of(name())).prop_map(|(id, name, kind, email)| {
         let mut entity = json!({"id": id, "name": name, "entityType": kind});
@@ -134,11 +146,12 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Value>> {
     let objects = (
         prop::option::of(object(&["name"])),
         prop::option::of(object(&["name"])),
-        prop::option::of(object(&["ipAddress", "userAgent", "requestId", "location"])),
+        prop::option::of(context()),
         prop::option::of(object(&["method", "path", "queryString", "userAgent", "referer", "outcome"])),
-        prop::option::of(prop::collection::hash_map(text(), text(), 0..4)),
+        prop::option::of(prop::collection::hash_map(text(), scalar(), 0..4)),
     );
     let optional = (
+        (prop::option::of(name()), prop::option::of(text())),
         prop::option::of(name()),
         prop::option::of(name()),
         prop::option::of(entity()),
@@ -147,13 +160,21 @@ pub(super) fn events() -> impl Strategy<Value = Vec<Value>> {
         prop::option::of(occurred_at),
     );
     let event = (name(), entity(), entity(), optional, objects).prop_map(
-        |(action, entity, principal, (kind, client, parent, subject, permission, occurred_at), objects)| {
+        |(
+            action,
+            entity,
+            principal,
+            ((outcome, reason), kind, client, parent, subject, permission, occurred_at),
+            objects,
+        )| {
             let (before, after, context, payload, metadata) = objects;
             let members = [
                 ("action", Some(action.into())),
                 ("type", kind.map(Value::from)),
                 ("entity", Some(entity)),
                 ("principal", Some(principal)),
+                ("outcome", outcome.map(Value::from)),
+                ("reason", reason.map(Value::from)),
                 ("parentEntity", parent),
                 ("subject", subject),
                 ("permission", permission),

@@ -66,6 +66,12 @@ pub(super) struct AuditEvent {
     entity: Entity,
     /// Who acted.
     principal: Entity,
+    /// Whether it worked, such as `SUCCESS`, `FAILURE` or `DENIED`.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+    /// Why it was done, or why it failed.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// What the entity belongs to.
     #[schemars(skip_serializing_if = "Option::is_none")]
     parent_entity: Option<Entity>,
@@ -91,9 +97,9 @@ pub(super) struct AuditEvent {
     context: Option<Map<String, Value>>,
     /// Any object that the producer sent; empty if it sent none.
     payload: Map<String, Value>,
-    /// Strings by name.
+    /// Strings, numbers and booleans by name.
     #[schemars(skip_serializing_if = "Option::is_none")]
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<BTreeMap<String, Scalar>>,
     /// The principal's id.
     #[schemars(rename = "db_user_id", with = "DbUserId")]
     db_user_id: String,
@@ -134,6 +140,7 @@ impl JsonSchema for Permission {
 }
 
 inline_schemas! {
+    Scalar = {"type": ["string", "number", "boolean"]};
     /// A number if the principal's id is one.
     DbUserId = {"type": ["integer", "string"]};
 }
