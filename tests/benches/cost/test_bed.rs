@@ -158,12 +158,17 @@ impl TestBed {
     }
 }
 
-/// The memory that `template.yaml` gives a function.
+/// The memory that `template.yaml` gives a function, by default.
 fn gigabytes(function: &str) -> f64 {
     let template = include_str!("../../../template.yaml");
-    let (_, resource) = template.split_once(&format!("\n  {function}:\n")).unwrap();
-    let (_, megabytes) = resource.split_once("\n      MemorySize: ").unwrap();
-    megabytes.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
+    let line_after = |name: &str, property: &str| {
+        let (_, entry) = template.split_once(&format!("\n  {name}:\n")).unwrap();
+        let (_, value) = entry.split_once(&format!(" {property}: ")).unwrap();
+        value.lines().next().unwrap()
+    };
+    let memory = line_after(function, "MemorySize");
+    let megabytes = memory.strip_prefix("!Ref ").map_or(memory, |parameter| line_after(parameter, "Default"));
+    megabytes.parse::<f64>().unwrap() / 1024.0
 }
 
 /// A value's size as DynamoDB counts it (Amazon DynamoDB, "DynamoDB item sizes and formats").

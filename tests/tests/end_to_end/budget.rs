@@ -284,7 +284,8 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
     world.meter.reset();
     let (planned, own, plan, delivered) = tick().await;
     assert_eq!((planned, delivered), (DESTINATIONS, 0));
-    assert!(own <= 2.0, "a tick reads {own} units of the log for itself");
+    // A part of the destinations, another one in each tick, is compared with the ends of their logs.
+    assert!(own / DESTINATIONS as f64 <= 0.08, "a tick reads {own} units of the log for its guard");
     let (log, registry) = (world.log_units(), world.registry_units());
     let each = (log.read_units - own) / DESTINATIONS as f64;
     let share = plan / DESTINATIONS as f64;

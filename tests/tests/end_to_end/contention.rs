@@ -15,6 +15,7 @@ use annals_core::{
     audit::{Audit, PageRequest, Start},
     entropy::Entropy,
     log::{Log, append::AppendPolicy, segment::LineHash, store::LogStore},
+    organisation::Organisation,
     time::Clock,
 };
 use annals_local::demo;
@@ -48,7 +49,7 @@ fn log(store: &Store) -> Arc<Log> {
 
 /// Lets 64 writers record 50 events each, one after the other, and checks the log afterwards.
 async fn write_and_check(name: &str, store: &Store, log_of: impl Fn(usize) -> Arc<Log>) {
-    let organisation = sample::organisation("acme");
+    let organisation = Organisation { created_at: SystemClock.now(), ..sample::organisation("acme") };
     let events = demo::realistic_events(7, EVENTS);
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {

@@ -565,6 +565,7 @@ async fn the_report_as_json() {
       "proven": [],
       "asOf": null,
       "unconfirmed": [],
+      "lost": [],
       "skipped": 0,
       "problems": [
         {
