@@ -22,7 +22,7 @@ use annals_local::demo;
 use annals_tests::{capacity::CapacityMeter, sample};
 
 const WRITERS: usize = 64;
-const EVENTS: usize = 50;
+const EVENTS: usize = 20;
 
 struct Store {
     _cloud: Cloud,
@@ -47,7 +47,7 @@ fn log(store: &Store) -> Arc<Log> {
     Arc::new(Log::new(parts.0, parts.1, parts.2, policy))
 }
 
-/// Lets 64 writers record 50 events each, one after the other, and checks the log afterwards.
+/// Lets 64 writers record 20 events each, one after the other, and checks the log afterwards.
 async fn write_and_check(name: &str, store: &Store, log_of: impl Fn(usize) -> Arc<Log>) {
     let organisation = Organisation { created_at: SystemClock.now(), ..sample::organisation("acme") };
     let events = demo::realistic_events(7, EVENTS);
