@@ -21,7 +21,7 @@ import "./hostile.js";
 
 const [program, chromium = "/usr/bin/chromium"] = process.argv.slice(2);
 const CONCURRENCY = 3;
-const SCENE_TIMEOUT_MS = 180_000;
+const SCENE_TIMEOUT_MS = 300_000;
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
 

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 120_000; // with a week of history, beside other programs
 const CALL_TIMEOUT_MS = 30_000;
 const PLATFORM_ACCOUNT = "111122223333";
 
@@ -50,6 +50,7 @@ export class System {
         if (error.code !== "ENOENT") throw error;
       }
       if (failed || system.program.exitCode !== null || Date.now() - begun > START_TIMEOUT_MS) {
+        if (!failed) await system.stop();
         throw new Error(`${path} did not get ready: ${failed ?? system.log}`);
       }
     }
