@@ -57,7 +57,7 @@ def before_call(context, case, kwargs):
             body["expiresAt"] = "2999-01-01T00:00:00Z"  # in the future
         if "roleArn" in body:
             body["roleArn"] = re.sub("^arn:aws[^:]*:", "arn:aws:", body["roleArn"])  # of the service's own partition
-        if (body.get("region") or "").startswith(("cn-", "us-gov-")):
+        if (body.get("region") or "").startswith(("cn-", "eusc-", "us-gov-")):
             body["region"] = "eu-central-1"
         if "firstSequence" in body:
             body["lastSequence"] = body["firstSequence"]  # a range does not end before it begins

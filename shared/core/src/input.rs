@@ -292,8 +292,9 @@ impl Fields for Describer {
     }
 
     fn scalar_map(&mut self, name: &'static str, description: &'static str) -> Option<String> {
-        let scalar = json!({"type": ["string", "number", "boolean", "null"]});
-        let schema = json!({"type": ["object", "null"], "additionalProperties": scalar});
+        let or_null = |schema: Value| json!({"oneOf": [schema, {"type": "null"}]});
+        let scalar = or_null(json!({"type": ["string", "number", "boolean"]}));
+        let schema = or_null(json!({"type": "object", "additionalProperties": scalar}));
         self.property(name, description, Presence::Optional, schema);
         None
     }
