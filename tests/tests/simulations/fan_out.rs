@@ -91,8 +91,7 @@ fn trigger() -> (usize, usize) {
         .iter()
         .fold(&template[0], |node, key| &node[*key]);
     let number = |node: &Yaml<'_>| usize::try_from(node.as_integer().unwrap()).unwrap();
-    let at_once = &template[0]["Parameters"]["ShipperConcurrency"]["Default"];
-    (number(&properties["BatchSize"]), number(at_once))
+    (number(&properties["BatchSize"]), number(&properties["ScalingConfig"]["MaximumConcurrency"]))
 }
 
 #[test]
