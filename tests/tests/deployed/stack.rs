@@ -194,11 +194,11 @@ impl Environment {
         DynamoStore::new(client, tables)
     }
 
-    /// Moves a log ten days into the past, so that all of it has expired. The anchor has the log's end.
+    /// Moves a log a hundred days into the past, so that all of it has expired. The anchor has the log's end.
     async fn expire(&self, organisation: &OrganisationId, left: Left) -> Tail {
         let (store, (client, tables)) = (self.store(), self.tables());
         let newest = store.newest(organisation).await.unwrap().tail().unwrap();
-        let tail = Tail { recorded_at: newest.recorded_at.minus(Duration::from_secs(10 * 24 * 3600)), ..newest };
+        let tail = Tail { recorded_at: newest.recorded_at.minus(Duration::from_secs(100 * 24 * 3600)), ..newest };
         let anchor = Anchor { tail, checked: Some(SystemClock.now()) };
         assert!(store.advance_anchor(organisation, &anchor).await.unwrap());
         let everything = store.range(organisation, 1..=tail.last, Order::Ascending, None, Consistency::Strong);
