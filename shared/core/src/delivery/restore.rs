@@ -15,7 +15,8 @@ use crate::{
     event::{Body, Entity, OwnEvent, Principal},
     log::{
         append::{AppendError, IdempotencyKey},
-        restore::{End, RestoreError, RestoreId},
+        read::SegmentEnd,
+        restore::{RestoreError, RestoreId},
         store::{Consistency, Hole, StoreError},
     },
     organisation::{Organisation, OrganisationId},
@@ -227,9 +228,9 @@ impl Shipping {
     async fn advance(&self, destination: &mut Destination, last: u64) -> Result<Delivery, OrganisationError> {
         let organisation = destination.organisation.clone();
         let hash = match self.log.end_of_segment(&organisation, last).await? {
-            End::Hash(hash) => Some(hash),
-            End::Missing => None,
-            End::Within => return Err(OrganisationError::NotAnEnd(destination.id.clone(), last)),
+            SegmentEnd::Hash(hash) => Some(hash),
+            SegmentEnd::Missing => None,
+            SegmentEnd::Within => return Err(OrganisationError::NotAnEnd(destination.id.clone(), last)),
         };
         let first = std::mem::replace(&mut destination.next_sequence, last + 1);
         destination.deliveries += 1;

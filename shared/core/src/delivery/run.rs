@@ -21,7 +21,7 @@ use crate::{
     event::{OwnEvent, Principal},
     log::{
         append::AppendError,
-        read::ReadLimit,
+        read::{ReadLimit, SegmentEnd},
         segment::{LineHash, Tail},
         store::{Order, StoreError},
     },
@@ -240,9 +240,10 @@ impl<'a> DestinationRun<'a> {
         let hole = load.first_live.filter(|live| live.begins_with(next)).and_then(|live| live.resumes_after());
         let expired_to = hole.map_or(next - 1, |after| after.min(next - 1));
         if start <= expired_to {
-            if self.shipping.log.is_within_segment(&self.organisation.id, start).await? {
+            let delivered = start.saturating_sub(1);
+            if self.shipping.log.end_of_segment(&self.organisation.id, delivered).await? == SegmentEnd::Within {
                 // Delivery continues with the first event of a segment. Such an event may have expired and still be stored.
-                let contradiction = Contradiction::LogMismatch { sequence: start.saturating_sub(1) };
+                let contradiction = Contradiction::LogMismatch { sequence: delivered };
                 return Err(self.record_contradiction(contradiction).await);
             }
             let mut destination = self.next_version();

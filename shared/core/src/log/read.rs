@@ -93,6 +93,16 @@ impl Passed {
     }
 }
 
+/// How an event is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentEnd {
+    /// It is the last one of its segment and has this hash.
+    Hash(LineHash),
+    /// More events of its segment follow.
+    Within,
+    Missing,
+}
+
 /// Why an event cannot be returned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
@@ -404,14 +414,17 @@ impl Log {
         Ok(found.first().map(|segment| segment.first))
     }
 
-    /// Returns whether a stored segment, expired or not, holds the event with this sequence, but does not begin with it.
-    /// Strongly consistent.
+    /// Returns how the event with this sequence is stored, expired or not. Strongly consistent.
     ///
     /// # Errors
     /// Returns an error if the store fails.
-    pub async fn is_within_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
+    pub async fn end_of_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<SegmentEnd, StoreError> {
         let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
-        Ok(found.first().is_some_and(|segment| segment.first < sequence && sequence <= segment.last()))
+        Ok(match found.first() {
+            Some(segment) if segment.last() == sequence => SegmentEnd::Hash(segment.hash),
+            Some(segment) if segment.last() > sequence => SegmentEnd::Within,
+            _ => SegmentEnd::Missing,
+        })
     }
 
     /// Returns the first segment that begins at or after `sequence`.

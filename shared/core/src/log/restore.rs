@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Log,
-    segment::{AppendId, EncodedBodies, LineHash, Segment, Tail},
-    store::{Consistency, Hole, Order, StoreError},
+    segment::{AppendId, EncodedBodies, Segment, Tail},
+    store::{Hole, StoreError},
 };
 use crate::{
     event::Body,
@@ -117,31 +117,7 @@ pub enum RestoreError {
     Store(#[from] StoreError),
 }
 
-/// What is stored of the line with some sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// It is the last one of its segment and has this hash.
-    Hash(LineHash),
-    /// It is within its segment.
-    Within,
-    Missing,
-}
-
 impl Log {
-    /// Returns whether a segment ends with the event `sequence`. Strongly consistent.
-    ///
-    /// # Errors
-    /// Returns an error if the store fails.
-    pub async fn end_of_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<End, StoreError> {
-        let strong = Consistency::Strong;
-        let found = self.store.range(organisation, 1..=sequence, Order::Descending, Some(1), strong).await?;
-        Ok(match found.first() {
-            Some(segment) if segment.last() == sequence => End::Hash(segment.hash),
-            Some(segment) if segment.last() > sequence => End::Within,
-            _ => End::Missing,
-        })
-    }
-
     /// Returns the holes that restores left in the log, the oldest first.
     ///
     /// # Errors
