@@ -21,8 +21,7 @@ use annals_core::{
         Log,
         append::{AppendError, AppendPolicy, IDEMPOTENCY_TTL, IdempotencyKey, Outcome, Receipt},
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
-        tail::{Anchor, Newest},
+        store::{Consistency, KeyClaim, LogStore, Order, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     time::{Clock, Timestamp},
@@ -34,6 +33,7 @@ use crate::{
     clock::{AheadClock, PausedClock},
     entropy::SeededEntropy,
     faulty::{Call, Fault, FaultyStore},
+    log_layer::{Layered, LogLayer},
     memory::MemoryStore,
     model::{Promise, Violation, in_virtual_time},
     sample,
@@ -119,57 +119,19 @@ impl Network {
             self.clock.sleep(self.entropy.duration(most)).await;
         }
     }
-
-    async fn around<T>(&self, work: impl Future<Output = T> + Send) -> T {
-        self.way().await;
-        let answer = work.await;
-        self.way().await;
-        answer
-    }
 }
 
 #[async_trait]
-impl LogStore for Network {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
-        self.around(self.store.newest(organisation)).await
+impl LogLayer for Network {
+    fn below(&self) -> &dyn LogStore {
+        &*self.store
     }
 
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
-        self.around(self.store.anchor(organisation)).await
-    }
-
-    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
-        self.around(self.store.anchors(organisations)).await
-    }
-
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
-        self.around(self.store.advance_anchor(organisation, to)).await
-    }
-
-    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
-        self.around(self.store.holes(organisation)).await
-    }
-
-    async fn leave_hole(
-        &self,
-        organisation: &OrganisationId,
-        hole: &Hole,
-        segment: &Segment,
-    ) -> Result<bool, StoreError> {
-        self.around(self.store.leave_hole(organisation, hole, segment)).await
-    }
-
-    async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
-        self.around(self.store.commit(organisation, commit)).await
-    }
-
-    async fn claim(
-        &self,
-        organisation: &OrganisationId,
-        claim: &KeyClaim,
-        now: u64,
-    ) -> Result<Option<KeyUse>, StoreError> {
-        self.around(self.store.claim(organisation, claim, now)).await
+    async fn around<T: Send>(&self, call: impl Future<Output = T> + Send) -> T {
+        self.way().await;
+        let answer = call.await;
+        self.way().await;
+        answer
     }
 
     async fn replace_claim(
@@ -306,16 +268,16 @@ impl Run {
     }
 
     fn instance_of(&self, number: usize, store: Arc<FaultyStore<MemoryStore>>) -> Arc<Log> {
-        let network = Arc::new(Network {
+        let network = Arc::new(Layered(Network {
             store,
             clock: Arc::clone(&self.clock),
             entropy: self.entropy.fork(),
             freezes: self.freezes,
             healed: Arc::clone(&self.healed),
             counters: Arc::clone(&self.counters),
-        });
+        }));
         let store: Arc<dyn LogStore> = match self.bug {
-            Some(bug) if number > 0 => Arc::new(Buggy { below: network, bug }),
+            Some(bug) if number > 0 => Arc::new(Layered(Buggy { below: network, bug })),
             _ => network,
         };
         let clock = AheadClock::new(self.clock.clone(), self.skew * number as u32);

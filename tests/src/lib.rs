@@ -3,7 +3,7 @@
 //!
 //! - [`clock`], [`entropy`]: time and randomness that a test controls; [`seeds`]: which seeds a random test has
 //! - [`memory`]: the in-memory store of log and registry
-//! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time
+//! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time; [`log_layer`]: what others are made of
 //! - [`capacity`]: the request units that DynamoDB reports
 //! - [`sample`]: organisations, events and destinations
 //! - [`signer`]: keys that sign checkpoints, and fail
@@ -30,6 +30,7 @@ pub mod gateway;
 pub mod keys;
 pub mod latency;
 pub mod lines;
+pub mod log_layer;
 pub mod memory;
 pub mod ministack;
 pub mod model;

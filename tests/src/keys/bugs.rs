@@ -6,12 +6,13 @@ use std::{ops::RangeInclusive, sync::Arc};
 use annals_core::{
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
-        tail::{Anchor, Newest},
+        store::{Commit, CommitError, Consistency, KeyClaim, KeyUse, LogStore, Order, StoreError},
     },
     organisation::OrganisationId,
 };
 use async_trait::async_trait;
+
+use crate::log_layer::LogLayer;
 
 macro_rules! bugs {
     ($($(#[doc = $doc:literal])+ $bug:ident;)+) => {
@@ -69,34 +70,9 @@ impl Buggy {
 }
 
 #[async_trait]
-impl LogStore for Buggy {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
-        self.below.newest(organisation).await
-    }
-
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
-        self.below.anchor(organisation).await
-    }
-
-    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
-        self.below.anchors(organisations).await
-    }
-
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
-        self.below.advance_anchor(organisation, to).await
-    }
-
-    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
-        self.below.holes(organisation).await
-    }
-
-    async fn leave_hole(
-        &self,
-        organisation: &OrganisationId,
-        hole: &Hole,
-        segment: &Segment,
-    ) -> Result<bool, StoreError> {
-        self.below.leave_hole(organisation, hole, segment).await
+impl LogLayer for Buggy {
+    fn below(&self) -> &dyn LogStore {
+        &*self.below
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {

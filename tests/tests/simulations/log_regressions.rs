@@ -18,8 +18,8 @@ use annals_core::{
         append::{AppendError, AppendPolicy},
         read::PlaceError,
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
-        tail::{Anchor, Hazard, Newest},
+        store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
+        tail::Hazard,
     },
     organisation::{Organisation, OrganisationId},
     time::{Clock, Timestamp},
@@ -29,6 +29,7 @@ use annals_tests::{
     entropy::SeededEntropy,
     faulty::{Fault, FaultyStore},
     latency::LatencyStore,
+    log_layer::{Layered, LogLayer},
     memory::MemoryStore,
     sample,
 };
@@ -47,58 +48,15 @@ struct Blind {
 }
 
 #[async_trait]
-impl LogStore for Blind {
-    async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
-        self.store.newest(organisation).await
-    }
-
-    async fn anchor(&self, organisation: &OrganisationId) -> Result<Option<Anchor>, StoreError> {
-        self.store.anchor(organisation).await
-    }
-
-    async fn anchors(&self, organisations: &[OrganisationId]) -> Result<Vec<Option<Anchor>>, StoreError> {
-        self.store.anchors(organisations).await
-    }
-
-    async fn advance_anchor(&self, organisation: &OrganisationId, to: &Anchor) -> Result<bool, StoreError> {
-        self.store.advance_anchor(organisation, to).await
-    }
-
-    async fn holes(&self, organisation: &OrganisationId) -> Result<Vec<Hole>, StoreError> {
-        self.store.holes(organisation).await
-    }
-
-    async fn leave_hole(
-        &self,
-        organisation: &OrganisationId,
-        hole: &Hole,
-        segment: &Segment,
-    ) -> Result<bool, StoreError> {
-        self.store.leave_hole(organisation, hole, segment).await
+impl LogLayer for Blind {
+    fn below(&self) -> &dyn LogStore {
+        &*self.store
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         // A store takes time, in which other requests begin to wait.
         tokio::task::yield_now().await;
         self.store.commit(organisation, commit).await
-    }
-
-    async fn claim(
-        &self,
-        organisation: &OrganisationId,
-        claim: &KeyClaim,
-        now: u64,
-    ) -> Result<Option<KeyUse>, StoreError> {
-        self.store.claim(organisation, claim, now).await
-    }
-
-    async fn replace_claim(
-        &self,
-        organisation: &OrganisationId,
-        before: &KeyClaim,
-        claim: &KeyClaim,
-    ) -> Result<bool, StoreError> {
-        self.store.replace_claim(organisation, before, claim).await
     }
 
     async fn range(
@@ -127,7 +85,7 @@ impl LogStore for Blind {
 }
 
 struct Fixture {
-    store: Arc<Blind>,
+    store: Arc<Layered<Blind>>,
     clock: Arc<PausedClock>,
     log: Arc<Log>,
     acme: Organisation,
@@ -136,7 +94,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let (reads, strong_reads, hidden) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU64::new(0));
-        let store = Arc::new(Blind { store: Arc::new(MemoryStore::new()), reads, strong_reads, hidden });
+        let store = Arc::new(Layered(Blind { store: Arc::new(MemoryStore::new()), reads, strong_reads, hidden }));
         let clock = PausedClock::new(sample::START);
         let log = log_on(store.clone(), &clock);
         Self { store, clock, log, acme: sample::organisation("acme") }
@@ -148,7 +106,7 @@ impl Fixture {
     }
 
     fn blind(&self, reads: u32) {
-        self.store.reads.store(reads, Ordering::Relaxed);
+        self.store.0.reads.store(reads, Ordering::Relaxed);
     }
 
     /// Lets a day pass, with its maintenance, `days` times.
@@ -233,13 +191,13 @@ async fn an_empty_answer_is_not_taken_for_expiry_while_the_tail_is_young() {
             }
             let request = PageRequest { order, ..from(Start::Edge) };
             fixture.blind(wrong);
-            fixture.store.strong_reads.store(wrong, Ordering::Relaxed);
+            fixture.store.0.strong_reads.store(wrong, Ordering::Relaxed);
             match fixture.page(request.clone()).await {
                 Ok(page) => assert_eq!(page.lines.len(), 5, "{wrong} wrong answers, {order:?}"),
                 Err(error) => assert!(is_missing(&error), "{error:?}"),
             }
             fixture.blind(0);
-            fixture.store.strong_reads.store(0, Ordering::Relaxed);
+            fixture.store.0.strong_reads.store(0, Ordering::Relaxed);
             assert!(fixture.page(request).await.unwrap().lines.len() >= 5);
         }
     }
@@ -254,7 +212,7 @@ async fn a_segment_that_cannot_have_expired_is_missed_wherever_it_is() {
             for _ in 0..5 {
                 ids.extend(fixture.append(1).await);
             }
-            fixture.store.hidden.store(hidden, Ordering::Relaxed);
+            fixture.store.0.hidden.store(hidden, Ordering::Relaxed);
             let read = fixture.page(PageRequest { order, ..from(Start::Edge) }).await;
             if hidden > 1 {
                 assert!(is_missing(&read.unwrap_err()), "{hidden}, {order:?}");
@@ -362,10 +320,10 @@ async fn numbers_are_not_used_again_after_everything_expired() {
         fixture.live(40).await;
         for first in order {
             assert_eq!(fixture.log.tail(&fixture.acme.id).await.unwrap().last, 3);
-            assert_eq!(fixture.store.store.expire(fixture.clock.now(), |_, segment| segment == first), 1);
+            assert_eq!(fixture.store.0.store.expire(fixture.clock.now(), |_, segment| segment == first), 1);
         }
         assert_eq!(fixture.append(1).await[0].sequence(), 4);
-        assert_eq!(fixture.store.store.journal(&fixture.acme.id)[3].previous_hash, hash, "the chain goes on");
+        assert_eq!(fixture.store.0.store.journal(&fixture.acme.id)[3].previous_hash, hash, "the chain goes on");
     }
 }
 

@@ -111,6 +111,12 @@ impl World {
         }
     }
 
+    /// Records events and delivers them with the next tick.
+    async fn deliver(&self, count: usize) {
+        self.record(count).await;
+        self.tick().await;
+    }
+
     /// Plans and ships what was ordered. Returns the reports.
     async fn tick(&self) -> Vec<ShipReport> {
         self.clock.jump(TICK);
@@ -158,8 +164,7 @@ fn a_destination_ahead_of_its_log_is_named_and_gets_nothing() {
     in_virtual_time(async {
         let world = World::start().await;
         let earlier = world.store.back_up();
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         assert_eq!(world.destination().await.next_sequence, 6);
         let objects = world.objects();
         world.store.take_back(&earlier, &[Table::Log]);
@@ -191,8 +196,7 @@ fn a_log_that_was_restored_and_went_on_is_named_and_not_delivered() {
         for (lost, new) in [(3, 3), (3, 4), (3, 90), (1, 1)] {
             let world = World::start().await;
             let earlier = world.store.back_up();
-            world.record(lost).await;
-            world.tick().await;
+            world.deliver(lost).await;
             let objects = world.objects();
             world.store.take_back(&earlier, &[Table::Log]);
             for _ in 0..new {
@@ -219,8 +223,7 @@ fn a_position_within_a_batch_of_a_restored_log_is_no_gap() {
     in_virtual_time(async {
         let world = World::start().await;
         let earlier = world.store.back_up();
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         let objects = world.objects();
         world.store.take_back(&earlier, &[Table::Log]);
         // Sequences 3 to 12 in one segment, and the destination is at 6.
@@ -264,8 +267,7 @@ fn a_log_that_is_in_order_again_ends_the_failure_without_a_new_event() {
     in_virtual_time(async {
         let world = World::start().await;
         let earlier = world.store.back_up();
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         let complete = world.store.back_up();
         world.store.take_back(&earlier, &[Table::Log]);
         assert_eq!(world.tick_until_it_is_noticed().await, FailureCode::AheadOfLog);
@@ -285,8 +287,7 @@ fn a_destination_whose_pause_is_over_is_tried_although_it_has_nothing_to_deliver
     in_virtual_time(async {
         let world = World::start().await;
         let earlier = world.store.back_up();
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         world.store.take_back(&earlier, &[Table::Log]);
         world.tick_until_it_is_noticed().await;
         let active = world.store.active_destinations().await.unwrap().remove(0);
@@ -402,8 +403,7 @@ fn a_restored_log_goes_on_behind_what_was_used_and_its_destinations_with_it() {
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         world.record(2).await;
         // Sequences 3 to 5 are delivered and lost, 6 and 7 are lost.
         world.store.restore(&earlier, RestoredTables::Log);
@@ -433,8 +433,7 @@ fn a_restored_log_goes_on_behind_what_was_used_and_its_destinations_with_it() {
         let text = report.to_text(9);
         assert!(text.contains("Lost: sequences 6 to 1,005, when the log was restored to an earlier copy"), "{text}");
 
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         assert_eq!(*world.delivered_sequences().last().unwrap(), next + 3);
         assert_eq!(world.verify().verdict, Verdict::Proven);
     });
@@ -525,8 +524,7 @@ fn a_destination_that_stands_in_a_hole_is_found_even_if_the_order_for_it_is_lost
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         world.store.restore(&earlier, RestoredTables::Log);
         let tail = world.restore_twice(&world.request(RestoredTables::Log, restored_to)).await;
         while let Some(message) = world.queue.receive(1).pop() {
@@ -545,15 +543,12 @@ fn the_named_hole_excuses_nothing_that_was_delivered() {
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(2).await;
-        world.tick().await;
-        world.record(2).await;
-        world.tick().await;
+        world.deliver(2).await;
+        world.deliver(2).await;
         // Sequences 3 and 4, and 5 and 6, are delivered in an object each, and lost.
         world.store.restore(&earlier, RestoredTables::Log);
         world.restore_twice(&world.request(RestoredTables::Log, restored_to)).await;
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         assert_eq!(world.verify().verdict, Verdict::Proven, "{}", world.verify().to_text(9));
         let next = 6 + SKIP + 1;
         for gone in [3..=4, 5..=6, 3..=6, 1..=2, next..=next] {
@@ -575,10 +570,8 @@ fn the_named_hole_excuses_nothing_that_was_delivered() {
 fn a_forged_restore_excuses_nothing() {
     in_virtual_time(async {
         let world = World::start().await;
-        world.record(2).await;
-        world.tick().await;
-        world.record(2).await;
-        world.tick().await;
+        world.deliver(2).await;
+        world.deliver(2).await;
         // A producer records what looks like Annals' own event.
         let forged = json!({
             "action": "RESTORE",
@@ -588,8 +581,7 @@ fn a_forged_restore_excuses_nothing() {
             "payload": {"lost": [{"firstSequence": 5, "lastSequence": 6}]},
         });
         world.log().append(&world.acme, vec![sample::posted(&forged)], None).await.unwrap();
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         assert_eq!(world.verify().verdict, Verdict::Proven);
         let report = world.verify_objects(without(world.objects(), 5..=6));
         assert_eq!((report.verdict, lost(&report)), (Verdict::Broken, vec![]), "{}", report.to_text(9));
@@ -621,12 +613,10 @@ fn a_hole_that_is_larger_than_the_checkpoints_say_is_not_excused() {
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(2).await;
-        world.tick().await;
+        world.deliver(2).await;
         world.store.restore(&earlier, RestoredTables::Log);
         let tail = world.restore_twice(&world.request(RestoredTables::Log, restored_to)).await;
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         let objects = world.objects();
         let (key, note) = objects.iter().rfind(|(key, _)| key.ends_with(".checkpoint")).unwrap();
         let note = SignedNote::parse(note).unwrap();
@@ -655,10 +645,8 @@ fn both_tables_go_on_behind_what_the_operator_names() {
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(3).await;
-        world.tick().await;
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(3).await;
+        world.deliver(1).await;
         // Sequences 3 to 6 are delivered in two objects, and neither table knows.
         world.store.restore(&earlier, RestoredTables::Both);
         let request =
@@ -667,8 +655,7 @@ fn both_tables_go_on_behind_what_the_operator_names() {
         let next = 6 + SKIP + 1;
         assert_eq!(tail.last, next);
         world.tick().await;
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         assert_eq!(world.delivered_sequences(), [1, 2, 3, 4, 5, 6, next, next + 1]);
         let report = world.verify();
         assert_eq!(report.verdict, Verdict::Proven, "{}", report.to_text(9));
@@ -687,8 +674,7 @@ fn a_restored_registry_goes_on_behind_what_the_operator_names() {
         let world = World::start().await;
         world.tick().await;
         let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-        world.record(3).await;
-        world.tick().await;
+        world.deliver(3).await;
         world.record(1).await;
         world.store.restore(&earlier, RestoredTables::Registry);
         let request =
@@ -696,8 +682,7 @@ fn a_restored_registry_goes_on_behind_what_the_operator_names() {
         let tail = world.restore_twice(&request).await;
         assert_eq!(tail.last, 7, "the restore of the registry is an event, and the numbers go on");
         world.tick().await;
-        world.record(1).await;
-        world.tick().await;
+        world.deliver(1).await;
         assert_eq!(world.delivered_sequences(), [1, 2, 3, 4, 5, 6, 7, 8]);
         let report = world.verify();
         assert_eq!(report.verdict, Verdict::Proven, "{}", report.to_text(9));
@@ -855,8 +840,7 @@ fn a_restore_whose_call_fails_anywhere_is_repeated_without_a_second_hole() {
                 let world = World::start().await;
                 world.tick().await;
                 let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-                world.record(1).await;
-                world.tick().await;
+                world.deliver(1).await;
                 world.store.restore(&earlier, RestoredTables::Both);
                 let request = RestoreRequest {
                     delivered: world.delivered(3),
@@ -879,8 +863,7 @@ fn a_restore_whose_call_fails_anywhere_is_repeated_without_a_second_hole() {
                 let has_failed = faulty.calls() >= nth;
                 world.restore_twice(&request).await;
                 assert_eq!(world.log().holes(&world.acme.id).await.unwrap().len(), 1, "{fault:?} {nth}");
-                world.record(1).await;
-                world.tick().await;
+                world.deliver(1).await;
                 let next = 3 + SKIP + 1;
                 assert_eq!(world.delivered_sequences(), [1, 2, 3, next, next + 1], "{fault:?} {nth}");
                 assert_eq!(world.verify().verdict, Verdict::Proven, "{fault:?} {nth}: {}", world.verify().to_text(9));
@@ -899,8 +882,7 @@ fn nothing_is_planned_on_a_copy_until_the_restore_is_recorded() {
             let world = World::start().await;
             world.tick().await;
             let (earlier, restored_to) = (world.store.back_up(), world.clock.now());
-            world.record(1).await;
-            world.tick().await;
+            world.deliver(1).await;
             world.store.restore(&earlier, tables);
             let objects = world.objects();
             for _ in 0..ROUND {
