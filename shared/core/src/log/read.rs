@@ -231,25 +231,37 @@ impl Log {
     /// Fails if it finds nothing again, or if segments are missing that cannot have expired.
     async fn check_empty(&self, organisation: &OrganisationId, walk: &Walk) -> Result<Vec<Segment>, StoreError> {
         let rest = walk.rest();
-        let behind = self.next_segment(organisation, *rest.start(), Consistency::Strong).await?;
-        let is_wrong = match &behind {
-            Some(segment) => rest.contains(&segment.first),
-            None => match self.store.newest(organisation).await?.end {
-                // What takes the first place of a hole outlives the segment behind the hole.
-                Some(End::Segment(tail)) if tail.segment >= *rest.start() => {
-                    !self.store.holes(organisation).await?.iter().any(|hole| hole.last + 1 == tail.segment)
-                }
-                _ => false,
-            },
-        };
-        if is_wrong {
-            let segments = self.fetch(organisation, rest, walk.order, Some(1), Consistency::Strong).await?;
-            return if segments.is_empty() { Err(walk.missing()) } else { Ok(segments) };
+        let mut behind = self.next_segment(organisation, *rest.start(), Consistency::Strong).await?;
+        if behind.is_none() && self.newest_begins_from(organisation, *rest.start()).await? {
+            // The newest segment may have been written since.
+            behind = self.next_segment(organisation, *rest.start(), Consistency::Strong).await?;
+            if behind.is_none() {
+                return Err(walk.missing());
+            }
         }
-        if let (Order::Ascending, Some(next)) = (walk.order, &behind) {
-            self.check_gap(organisation, walk, next).await?;
+        match &behind {
+            Some(segment) if rest.contains(&segment.first) => {
+                let segments = self.fetch(organisation, rest, walk.order, Some(1), Consistency::Strong).await?;
+                if segments.is_empty() && !segment.is_expired(self.clock.now()) {
+                    return Err(walk.missing());
+                }
+                return Ok(segments);
+            }
+            Some(next) if walk.order == Order::Ascending => self.check_gap(organisation, walk, next).await?,
+            _ => {}
         }
         Ok(Vec::new())
+    }
+
+    /// Returns whether the newest segment begins at or after `sequence` and must be stored.
+    async fn newest_begins_from(&self, organisation: &OrganisationId, sequence: u64) -> Result<bool, StoreError> {
+        Ok(match self.store.newest(organisation).await?.end {
+            // What takes the first place of a hole outlives the segment behind the hole.
+            Some(End::Segment(tail)) if tail.segment >= sequence => {
+                !self.store.holes(organisation).await?.iter().any(|hole| hole.last + 1 == tail.segment)
+            }
+            _ => false,
+        })
     }
 
     /// Fails if segments are missing that cannot have expired. `next` is the one behind the missing ones, in the order of
