@@ -35,7 +35,7 @@ use rate_limiter::{Bucket, RateLimiter, RateLimits};
 
 pub use crate::known::KNOWN_FOR;
 
-/// The tokens that a process knows, which are neither texts nor failed authentications.
+/// The tokens that this process has read a moment ago, by their hashes.
 pub(crate) type KnownTokens = Known<TokenHash, Token>;
 
 /// The precision of a token's last use: it is saved again when the saved time is this old.

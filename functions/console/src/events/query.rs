@@ -114,7 +114,7 @@ impl View {
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
         // In the API's order, so that equal views have equal addresses.
-        for name in filter_names() {
+        for name in FILTERS {
             let values = given.iter().filter(|(key, _)| key == name);
             view.filter.extend(values.map(|(_, value)| (name, value.clone())));
         }
@@ -126,7 +126,7 @@ impl View {
                     Some(recent) => view.range = Range::Recent(recent),
                     None => faults.push(Fault::parameter("range", "must be 1h, 24h, 7d, 30d or all")),
                 },
-                name if filter_names().any(|filter| filter == name) => {}
+                name if FILTERS.contains(&name) => {}
                 name if others.contains(&name) || own.contains(&name) => {
                     view.others.push((name.to_owned(), value.clone()));
                 }
@@ -224,11 +224,6 @@ impl View {
     pub(super) fn unfiltered(&self) -> Self {
         Self { range: self.range.clone(), filter: Vec::new(), others: Vec::new() }
     }
-}
-
-/// Returns the filter parameters, in the API's order.
-fn filter_names() -> impl Iterator<Item = &'static str> {
-    FILTERS.into_iter()
 }
 
 /// Returns the parameter of a fault, and the rest of a sentence that begins with it.

@@ -280,7 +280,7 @@ struct Group {
 }
 
 impl Group {
-    /// Gives up the commit after the store has answered that its place is taken.
+    /// Discards the commit, because another segment has its place in the log.
     fn unplace(&mut self) {
         self.placed = None;
         self.failure = None;
