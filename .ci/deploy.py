@@ -344,6 +344,9 @@ def check_runbook(deployment, documents):
     check(re.search(r'"?(organisations|maintained)', answered), f"maintenance by hand answers {answered}")
     lines = [json.loads(line) for name in FUNCTIONS for line in log_lines(deployment, name) if line.startswith("{")]
     members = {member for line in lines for member in line}
+    # A healthy run writes no metric of a failure. The simulation of the alarms has lines with each metric that has an alarm.
+    resources = deployment.processed["Resources"].values()
+    members |= {resource["Properties"].get("MetricName") for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"}
     # MiniStack writes no access log.
     access = deployment.processed["Resources"]["ApiApiGatewayDefaultStage"]["Properties"]["AccessLogSettings"]["Format"]
     members |= set(re.findall(r'"(\w+)":', access))
