@@ -646,9 +646,9 @@ def rotate(deployment):
     hashes = [hashlib.sha256(token.encode()).hexdigest() for token in (old, new)]
     for overrides, expected in [
         ([f"PlatformTokenSha256={hashes[1]}", f"PreviousPlatformTokenSha256={hashes[0]}"], [200, 200]),
-        (["PreviousPlatformTokenSha256="], [401, 200]),
+        ([], [401, 200]),
     ]:
-        sam("deploy", "--no-confirm-changeset", "--parameter-overrides", *overrides)
+        sam("deploy", "--no-confirm-changeset", *(["--parameter-overrides", *overrides] if overrides else []))
         statuses = []
         for deployment.token in (old, new):
             statuses.append(deployment.call("GET", "/organisations/kept")[0])
