@@ -14,6 +14,7 @@ use std::{
 use annals_core::{
     change::Conflict,
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
+    limited::Limited,
     log::{
         segment::Segment,
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
@@ -447,6 +448,20 @@ impl<S: Store> Registry for FaultyStore<S> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.call("last_connection_test", self.store.last_connection_test(organisation, id)).await
+    }
+
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
+        self.call("uses", self.store.uses(organisation, limited)).await
+    }
+
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError> {
+        self.call("save_uses", self.store.save_uses(organisation, limited, before, after)).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
+    limited::Limited,
     log::{
         segment::Segment,
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
@@ -231,6 +232,20 @@ impl<S: Store> Registry for LatencyStore<S> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.around(self.store.last_connection_test(organisation, id)).await
+    }
+
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
+        self.around(self.store.uses(organisation, limited)).await
+    }
+
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError> {
+        self.around(self.store.save_uses(organisation, limited, before, after)).await
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use annals_core::{
     change::{Change, Conflict},
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
+    limited::Limited,
     log::{
         segment::{Header, Segment},
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
@@ -85,6 +86,7 @@ struct World {
     sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
+    uses: HashMap<(OrganisationId, Limited), Vec<Timestamp>>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
     signing_keys: Vec<PublishedKey>,
     log_checkpoints: HashMap<OrganisationId, LogCheckpoint>,
@@ -767,6 +769,26 @@ impl Registry for MemoryStore {
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         let world = self.lock();
         Ok(world.connection_tests.get(&(organisation.clone(), id.clone())).cloned())
+    }
+
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
+        Ok(self.lock().uses.get(&(organisation.clone(), limited)).cloned().unwrap_or_default())
+    }
+
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let times = world.uses.entry((organisation.clone(), limited)).or_default();
+        let is_expected = times == before;
+        if is_expected {
+            *times = after.to_vec();
+        }
+        Ok(is_expected)
     }
 }
 

@@ -11,6 +11,7 @@ use annals_aws::{
     settings::{self, SettingError},
 };
 use annals_core::{
+    administration::AdministrationError,
     destination::{
         DestinationId,
         connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME},
@@ -25,7 +26,6 @@ use annals_http::{
     console::{Embedding, protected},
     endpoint::Endpoints,
     gateway::Paths,
-    problem::Problem,
     with_fallbacks,
 };
 use axum::{Router, extract::FromRef};
@@ -69,7 +69,7 @@ impl TestConnectionState {
         organisation: &Organisation,
         id: &DestinationId,
         call: &Call<T>,
-    ) -> Result<ConnectionTestReport, Problem> {
+    ) -> Result<ConnectionTestReport, AdministrationError> {
         let administration = &self.services.administration;
         let report =
             administration.test_connection(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;

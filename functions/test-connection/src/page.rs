@@ -1,10 +1,11 @@
 //! `POST /console/destinations/{destination}/test`: the Test button of the console. The console's page shows the result, which
 //! the test saves.
 
-use annals_core::destination::DestinationId;
+use annals_core::{administration::AdministrationError, destination::DestinationId};
 use annals_http::{
     ADMINISTRATORS,
     console::{redirect, refusal::Refusal, session::ConsoleRequest},
+    problem::Problem,
 };
 use axum::{Router, extract::State, response::Response, routing::post};
 
@@ -19,7 +20,12 @@ pub(crate) fn routes() -> Router<TestConnectionState> {
 async fn test(State(state): State<TestConnectionState>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let id: DestinationId = request.call.path_parameter("destination")?;
-    state.test(&organisation, &id, &request.call).await?;
     let base = request.call.base_path();
-    Ok(redirect(&format!("{base}/console/destinations?destination={id}#test-{id}")))
+    match state.test(&organisation, &id, &request.call).await {
+        Ok(_) => Ok(redirect(&format!("{base}/console/destinations?destination={id}#test-{id}"))),
+        Err(AdministrationError::TooOften(_)) => {
+            Ok(redirect(&format!("{base}/console/destinations?destination={id}&done=tested-too-often")))
+        }
+        Err(error) => Err(Problem::from(error).into()),
+    }
 }

@@ -9,7 +9,7 @@ mod destinations;
 pub mod portal;
 pub mod tokens;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ use crate::{
     event::{Body, Context, Entity, OwnEvent},
     fault::Fault,
     known::Known,
+    limited::{Limited, with_use_at},
     log::{
         Log,
         append::AppendError,
@@ -33,6 +34,11 @@ use crate::{
 };
 
 pub use self::destination_input::{DestinationInput, ReplayInput, SettingsPatch};
+
+/// The most attempts to count a use. An attempt fails only if another use is counted at the same time.
+const MAX_COUNTS: usize = 5;
+/// What to wait if every attempt failed.
+const CONTENDED: Duration = Duration::from_secs(1);
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +60,9 @@ pub enum AdministrationError {
     /// The log has no event in the requested range.
     #[error("the range holds no event")]
     NothingToReplay,
+    /// The organisation has done it too often: see [`Limited`]. It may do it again after this time.
+    #[error("too often")]
+    TooOften(Duration),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The change could not be recorded, so it was not made.
@@ -188,6 +197,21 @@ impl Administration {
         self.known_organisations.forget(|known| known.id == after.id);
         self.apply_plan(&after, actor).await?;
         Ok(Put::Updated(after))
+    }
+
+    /// Counts a use.
+    ///
+    /// # Errors
+    /// Returns [`AdministrationError::TooOften`] if the organisation has used it too often.
+    async fn count_use(&self, organisation: &OrganisationId, limited: Limited) -> Result<(), AdministrationError> {
+        for _ in 0..MAX_COUNTS {
+            let before = self.registry.uses(organisation, limited).await?;
+            let after = with_use_at(self.clock.now(), &before).map_err(AdministrationError::TooOften)?;
+            if self.registry.save_uses(organisation, limited, &before, &after).await? {
+                return Ok(());
+            }
+        }
+        Err(AdministrationError::TooOften(CONTENDED))
     }
 
     async fn record(

@@ -23,6 +23,7 @@ pub mod input;
 pub mod invisible;
 pub mod json;
 pub mod known;
+pub mod limited;
 pub mod line;
 pub mod log;
 pub mod organisation;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport, failure::FailureCode},
+    limited::Limited,
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
@@ -155,4 +156,17 @@ pub trait Registry: fmt::Debug + Send + Sync {
         organisation: &OrganisationId,
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError>;
+
+    /// Returns the times of an organisation's last uses of what is limited, in any order, strongly consistent. The store may
+    /// delete them a day after the last one.
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError>;
+
+    /// Replaces the times of an organisation's last uses, `before`, with `after`. Returns whether they were still `before`.
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError>;
 }

@@ -12,6 +12,7 @@ use annals_core::{
     audit::AuditError,
     change::Conflict,
     fault::{Fault, Faults, Place},
+    limited::Limited,
     log::{
         append::{AppendError, MAX_STORED_BYTES},
         read::PlaceError,
@@ -108,8 +109,8 @@ kinds! {
     UNSUPPORTED_CONTENT_ENCODING = UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding", "Unsupported content encoding";
     /// Path and query are longer than the limit.
     URI_TOO_LONG = URI_TOO_LONG, "uri_too_long", "URI too long";
-    /// There were too many requests or events, or too many requests with invalid tokens; `Retry-After` is the number of
-    /// seconds to wait. Nothing was changed or recorded.
+    /// There were too many requests or events, too many requests with invalid tokens, or more than six tests or replays in a
+    /// minute; `Retry-After` is the number of seconds to wait. Nothing was changed or recorded.
     TOO_MANY_REQUESTS = TOO_MANY_REQUESTS, "too_many_requests", "Too many requests";
     /// The `Idempotency-Key` was used with other events in the last 24 hours.
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency_key_reused", "Idempotency key reused";
@@ -131,6 +132,11 @@ kinds! {
     CLOCK_BEHIND = SERVICE_UNAVAILABLE, "clock_behind", "Clock behind";
     /// The key that signs checkpoints cannot be used at present; `Retry-After` is the number of seconds to wait.
     SIGNING_UNAVAILABLE = SERVICE_UNAVAILABLE, "signing_unavailable", "Signing unavailable";
+}
+
+/// Returns a time to wait in seconds, rounded up, for `Retry-After`.
+fn whole_seconds(wait: Duration) -> u16 {
+    u16::try_from(wait.as_millis().div_ceil(1000).clamp(1, 3600)).unwrap_or(u16::MAX)
 }
 
 /// An error as the caller of the API sees it.
@@ -245,12 +251,22 @@ impl Problem {
 
     /// The request will be within the rate after `wait`.
     fn too_many_requests(wait: Duration) -> Self {
-        let seconds = wait.as_millis().div_ceil(1000).clamp(1, 3600);
+        let seconds = whole_seconds(wait);
         let detail = format!(
             "The rate is exceeded. Wait {seconds} s, then send the request again. Send events in batches rather than one by one."
         );
-        let seconds = HeaderValue::from(u16::try_from(seconds).unwrap_or(u16::MAX));
-        Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", seconds)
+        Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", HeaderValue::from(seconds))
+    }
+
+    /// A limited use may be repeated after `wait`.
+    fn too_often(wait: Duration) -> Self {
+        let seconds = whole_seconds(wait);
+        let detail = format!(
+            "An organisation may test its destination {most} times a minute, and start {most} replays a minute. Wait \
+             {seconds} s, then send the request again.",
+            most = Limited::MOST
+        );
+        Self::new(kind::TOO_MANY_REQUESTS, detail).header("retry-after", HeaderValue::from(seconds))
     }
 
     fn store(error: &StoreError) -> Self {
@@ -497,6 +513,7 @@ impl From<AdministrationError> for Problem {
                 let detail = "The range has no events, or they have expired. Use another range.";
                 Self::new(kind::NOTHING_TO_REPLAY, detail)
             }
+            AdministrationError::TooOften(wait) => Self::too_often(wait),
             AdministrationError::Store(error) => Self::store(&error),
             AdministrationError::Record(error) => Self::append(&error),
         }

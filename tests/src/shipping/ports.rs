@@ -9,6 +9,7 @@ use annals_core::{
         connection_test::ConnectionTestReport,
         sink::{Object, ObjectSink, SinkError, Stored, Target},
     },
+    limited::Limited,
     log::{
         segment::Segment,
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
@@ -289,6 +290,21 @@ impl<D: Decorator> Registry for Decorated<D> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.0.store_call("last_connection_test", self.0.below().registry.last_connection_test(organisation, id)).await
+    }
+
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
+        self.0.store_call("uses", self.0.below().registry.uses(organisation, limited)).await
+    }
+
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError> {
+        let call = self.0.below().registry.save_uses(organisation, limited, before, after);
+        self.0.store_call("save_uses", call).await
     }
 }
 

@@ -20,6 +20,7 @@ use annals_core::{
         policy::Policy,
     },
     entropy::{BASE36, characters},
+    limited::Limited,
     log::{
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, Order, StoreError},
@@ -876,6 +877,22 @@ contract! {
         environment.make(&acme, create(&one, 2)).await;
         assert_eq!(saved().await, None);
         environment.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+    }
+
+    async fn limited_uses_are_counted_by_one_at_a_time(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
+        let [one, two] = [1, 2].map(|seconds| sample::START.plus(Duration::from_secs(seconds)));
+        let save = async |before: &[Timestamp], after: &[Timestamp]| {
+            environment.save_uses(&acme.id, Limited::Test, before, after).await.unwrap()
+        };
+        assert_eq!(environment.uses(&acme.id, Limited::Test).await.unwrap(), []);
+        assert!(!save(&[one], &[one, two]).await, "nothing is there yet");
+        assert!(save(&[], &[one]).await);
+        assert!(!save(&[], &[two]).await, "somebody was first");
+        assert!(save(&[one], &[one, two]).await);
+        assert_eq!(environment.uses(&acme.id, Limited::Test).await.unwrap(), [one, two]);
+        assert_eq!(environment.uses(&acme.id, Limited::Replay).await.unwrap(), [], "another limit");
+        assert_eq!(environment.uses(&other.id, Limited::Test).await.unwrap(), [], "another organisation");
     }
 
     async fn a_plan_sees_active_destinations_and_no_others(environment) {

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 
 use annals_core::time::Timestamp;
+use annals_tests::deployment::PLATFORM_TOKEN;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -307,4 +308,52 @@ async fn a_plan_that_no_longer_includes_a_destination_disables_it_and_an_upgrade
         fixture.types_behind(&acme.id, before).await,
         ["organisation.update", "destination.disable", "organisation.update", "destination.enable"]
     );
+}
+
+#[tokio::test]
+async fn a_destination_is_tested_six_times_a_minute_and_no_more() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let customer = fixture.customer(&acme);
+    let id = fixture.destination(&acme, &customer).await;
+    let test = format!("{}/{id}/test", under(&acme));
+    let admin = fixture.with(&acme.admin);
+    for _ in 0..6 {
+        admin.post(&test, &json!({})).await.expect(200);
+    }
+    let before = fixture.tail(&acme.id).await;
+    let objects = customer.objects(fixture.system.cloud()).await;
+    // Every caller, at once, and also after the destination was created again.
+    for token in [&acme.admin, PLATFORM_TOKEN] {
+        let refused = fixture.with(token).post(&test, &json!({})).await;
+        refused.expect_problem(429, "too_many_requests");
+        let seconds: u64 = refused.headers["retry-after"].parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(fixture.tail(&acme.id).await, before, "nothing is recorded");
+    assert_eq!(customer.objects(fixture.system.cloud()).await, objects, "nothing is written");
+    admin.delete(&format!("{}/{id}", under(&acme))).await.expect(204);
+    let again = fixture.destination(&acme, &customer).await;
+    admin.post(&format!("{}/{again}/test", under(&acme)), &json!({})).await.expect_problem(429, "too_many_requests");
+
+    let other = fixture.organisation().await;
+    let theirs = fixture.destination(&other, &fixture.customer(&other)).await;
+    fixture.with(&other.admin).post(&format!("{}/{theirs}/test", under(&other)), &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+async fn replays_are_started_six_times_a_minute_and_no_more() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let id = fixture.destination(&acme, &fixture.customer(&acme)).await;
+    let replay = format!("{}/{id}/replay", under(&acme));
+    let admin = fixture.with(&acme.admin);
+    let range = json!({"firstSequence": 1, "lastSequence": 1});
+    admin.post(&replay, &range).await.expect(202);
+    for _ in 1..6 {
+        admin.post(&replay, &range).await.expect_problem(409, "replay_in_progress");
+    }
+    let refused = admin.post(&replay, &range).await;
+    refused.expect_problem(429, "too_many_requests");
+    assert!(refused.headers.contains_key("retry-after"));
 }

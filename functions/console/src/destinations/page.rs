@@ -92,6 +92,8 @@ pub enum Done {
     Resumed,
     ReplayStarted,
     Deleted,
+    /// Nothing was done: the organisation has tested too often.
+    TestedTooOften,
 }
 
 impl Done {
@@ -103,6 +105,7 @@ impl Done {
         Self::Resumed,
         Self::ReplayStarted,
         Self::Deleted,
+        Self::TestedTooOften,
     ];
 
     #[must_use]
@@ -115,12 +118,17 @@ impl Done {
             Self::Resumed => "resumed",
             Self::ReplayStarted => "replay-started",
             Self::Deleted => "deleted",
+            Self::TestedTooOften => "tested-too-often",
         }
     }
 
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|done| done.as_str() == name)
+    }
+
+    fn tone(self) -> Tone {
+        if self == Self::TestedTooOften { Tone::Warning } else { Tone::Good }
     }
 
     fn message(self) -> &'static str {
@@ -134,6 +142,10 @@ impl Done {
             Self::Paused => "Paused. No events are sent until you resume.",
             Self::Resumed => "Resumed. Delivery continues where it stopped, within ten minutes.",
             Self::ReplayStarted => "The replay starts within ten minutes.",
+            Self::TestedTooOften => {
+                "Not tested, because there were six tests in the last minute. The result below is the last one. Wait a \
+                 minute, then press Test again."
+            }
             Self::Deleted => "Deleted. No more events are sent to the bucket. The objects in it stay there.",
         }
     }
@@ -154,7 +166,7 @@ impl Page {
             }
             p .visually-hidden role="status" data-announce {}
             @if let Some(done) = self.done {
-                (ui::notice(Tone::Good, &html! { p { (done.message()) } }))
+                (ui::notice(done.tone(), &html! { p { (done.message()) } }))
             }
             @if let Some(error) = self.error {
                 (ui::notice(Tone::Bad, &html! { p { (error) } }))

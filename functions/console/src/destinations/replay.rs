@@ -45,6 +45,9 @@ pub(super) async fn start(request: ConsoleRequest) -> Result<Response, Refusal> 
                 Err(AdministrationError::ReplayInProgress) => {
                     form.faults.push("A replay is in progress. Try again when it has finished.".to_owned());
                 }
+                Err(AdministrationError::TooOften(_)) => {
+                    form.faults.push("Six replays were started in the last minute. Try again in a minute.".to_owned());
+                }
                 Err(error) => return Err(Problem::from(error).into()),
             }
         }

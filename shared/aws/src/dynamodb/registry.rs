@@ -8,6 +8,7 @@
 //! | portal link, session | `link#SHA256`, `session#SHA256` | `link`, `session` | |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
 //! | last connection test | `org#ORGANISATION` | `connectionTest#DESTINATION` | |
+//! | times of limited uses | `org#ORGANISATION` | `uses#NAME` | |
 //! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
@@ -25,6 +26,7 @@ use annals_core::{
         connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
     },
+    limited::Limited,
     log::{
         segment::LineHash,
         store::{Consistency, StoreError},
@@ -60,6 +62,8 @@ const SHARDS: u64 = 8;
 const CONNECTION_TEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The most that the clocks of two functions differ.
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5 * 60);
+/// How long the times of limited uses are kept after the last one.
+const USES_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many deliveries a search reads at once.
 const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
@@ -74,6 +78,8 @@ const CHECKPOINT_DUE: &str = "checkpointDue";
 pub(super) const SHORTEST_RETENTION: &str = "shortestRetentionDays";
 /// The attribute with the result of a connection test, as JSON.
 const CONNECTION_TEST_REPORT: &str = "report";
+/// The attribute with the times of limited uses, in milliseconds, separated by commas.
+const USE_TIMES: &str = "times";
 /// How many more records than wanted are read to find numbered deliveries, because the clock that sorts them may be off.
 const NEIGHBOURS: u64 = 8;
 
@@ -591,6 +597,14 @@ pub(super) fn connection_test_key(organisation: &OrganisationId, id: &Destinatio
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("connectionTest#{id}")).build()
 }
 
+fn uses_key(organisation: &OrganisationId, limited: Limited) -> Attributes {
+    Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("uses#{}", limited.as_str())).build()
+}
+
+fn times_text(times: &[Timestamp]) -> String {
+    times.iter().map(|time| time.as_millis().to_string()).collect::<Vec<_>>().join(",")
+}
+
 impl DynamoStore {
     pub(super) async fn get(&self, key: Attributes, consistency: Consistency) -> Result<Option<Item>, StoreError> {
         let answer = self
@@ -1021,5 +1035,45 @@ impl Registry for DynamoStore {
             serde_json::from_str(json).map_err(|_| malformed(CONNECTION_TEST_REPORT))
         })
         .transpose()
+    }
+
+    async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
+        let Some(item) = self.get(uses_key(organisation, limited), Consistency::Strong).await? else {
+            return Ok(Vec::new());
+        };
+        let times = item.text(USE_TIMES)?.split(',').map(|millis| Some(Timestamp::from_millis(millis.parse().ok()?)));
+        times.collect::<Option<_>>().ok_or_else(|| malformed(USE_TIMES))
+    }
+
+    async fn save_uses(
+        &self,
+        organisation: &OrganisationId,
+        limited: Limited,
+        before: &[Timestamp],
+        after: &[Timestamp],
+    ) -> Result<bool, StoreError> {
+        let last = after.iter().max().copied().unwrap_or(Timestamp::EPOCH);
+        let mut item = Builder::default()
+            .text(USE_TIMES, times_text(after))
+            .number(EXPIRY, last.plus(USES_TTL).as_secs_ceil())
+            .build();
+        item.extend(uses_key(organisation, limited));
+        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(item));
+        let put = match before {
+            [] => put.condition_expression("attribute_not_exists(pk)"),
+            before => put
+                .condition_expression("#times = :before")
+                .expression_attribute_names("#times", USE_TIMES)
+                .expression_attribute_values(":before", AttributeValue::S(times_text(before))),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(
+                    PutItemError::ConditionalCheckFailedException(_) | PutItemError::TransactionConflictException(_),
+                ) => Ok(false),
+                _ => Err(store_error(error)),
+            },
+        }
     }
 }

@@ -38,8 +38,8 @@ impl DestinationInput {
     fn fields<F: Fields>(fields: &mut F) -> (Option<BucketName>, Option<RoleArn>, SettingsPatch) {
         /// 3 to 63 of these characters, no two dots in a row, not an IP address, and not reserved.
         const BUCKET: &str = r"^(?!xn--|sthree-)(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
-        const ROLE: &str =
-            r"^arn:(aws|aws-cn|aws-eusc|aws-us-gov):iam::\d{12}:role/([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
+        /// No segment is empty, `.` or `..`.
+        const ROLE: &str = r"^arn:(aws|aws-cn|aws-eusc|aws-us-gov):iam::\d{12}:role/(?!/)(?!.*//)(?!(.*/)?\.\.?(/|$))([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
         let bucket = fields.required(
             "bucket",
             "The name of a general purpose bucket: 3 to 63 lower case letters, digits, hyphens and dots.",
@@ -48,7 +48,7 @@ impl DestinationInput {
         let role_arn = fields.required(
             "roleArn",
             "The role's ARN, in the partition that Annals runs in.",
-            Format { pattern: ROLE, parse: str::parse },
+            Format { pattern: ROLE, parse: RoleArn::parse_new },
         );
         (bucket, role_arn, SettingsPatch::fields(fields))
     }

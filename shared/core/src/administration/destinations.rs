@@ -14,6 +14,7 @@ use crate::{
     },
     entropy::{self, BASE36},
     id::EventId,
+    limited::Limited,
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
 };
@@ -145,8 +146,8 @@ impl Administration {
     /// next tick.
     ///
     /// # Errors
-    /// Returns [`AdministrationError::ReplayInProgress`], [`AdministrationError::NothingToReplay`], or
-    /// [`AdministrationError::NotFound`] if the organisation has no such destination.
+    /// Returns [`AdministrationError::ReplayInProgress`], [`AdministrationError::NothingToReplay`],
+    /// [`AdministrationError::TooOften`], or [`AdministrationError::NotFound`] if the organisation has no such destination.
     pub async fn replay(
         &self,
         organisation: &Organisation,
@@ -154,6 +155,8 @@ impl Administration {
         input: ReplayInput,
         actor: &Actor,
     ) -> Result<Destination, AdministrationError> {
+        self.destination(&organisation.id, id).await?;
+        self.count_use(&organisation.id, Limited::Replay).await?;
         let (first, last) = match input {
             ReplayInput::Sequences { first, last } => (first, last),
             ReplayInput::Times { since, until } => {
@@ -318,7 +321,8 @@ impl Administration {
     /// Tests a destination through `sink` with the test object `name`, records the test, and saves its result.
     ///
     /// # Errors
-    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination. A failed test is not an error.
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination, and
+    /// [`AdministrationError::TooOften`]. A failed test is not an error.
     pub async fn test_connection(
         &self,
         sink: &dyn ObjectSink,
@@ -328,6 +332,7 @@ impl Administration {
         actor: &Actor,
     ) -> Result<ConnectionTestReport, AdministrationError> {
         let destination = self.destination(&organisation.id, id).await?;
+        self.count_use(&organisation.id, Limited::Test).await?;
         let target = Target::of(organisation, &destination);
         let report = test_connection(sink, &*self.entropy, self.clock.now(), target, name).await;
         let event = Recorded {

@@ -73,6 +73,26 @@ impl RoleArn {
         &self.0
     }
 
+    /// Parses the ARN of a role that can exist in IAM: its path has no empty segment, and none that is `.` or `..`.
+    ///
+    /// # Errors
+    /// Returns the rule if `text` breaks it.
+    pub fn parse_new(text: &str) -> Result<Self, &'static str> {
+        let role: Self = text.parse()?;
+        let path = text.split_once(":role/").map_or("", |(_, path)| path);
+        if path.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
+            return Err("must be the role's ARN as IAM shows it: no part between slashes is empty, . or ..");
+        }
+        Ok(role)
+    }
+
+    /// Returns what identifies the role: partition, account, and the name in lower case. IAM distinguishes names neither by
+    /// case nor by their path (IAM User Guide, "IAM and AWS STS quotas", "IAM object quotas").
+    #[must_use]
+    pub fn identity(&self) -> String {
+        format!("{}:{}:{}", self.partition(), self.account(), self.name().to_ascii_lowercase())
+    }
+
     /// Returns the partition's name, such as `aws`.
     #[must_use]
     pub fn partition(&self) -> &str {
@@ -303,6 +323,23 @@ mod tests {
                 assert_eq!(Region::parse_existing(region).unwrap().partition(), partition.name);
                 assert!(region.parse::<Region>().is_ok(), "{region}");
             }
+        }
+    }
+
+    #[test]
+    fn a_role_has_one_identity_however_its_name_is_written() {
+        let identity = |arn: &str| arn.parse::<RoleArn>().unwrap().identity();
+        let victim = identity("arn:aws:iam::123456789012:role/victim-audit");
+        for same in ["VICTIM-audit", "/victim-audit", "x/../victim-audit", "path/Victim-Audit"] {
+            assert_eq!(identity(&format!("arn:aws:iam::123456789012:role/{same}")), victim, "{same}");
+        }
+        assert_ne!(identity("arn:aws:iam::123456789013:role/victim-audit"), victim);
+        assert_ne!(identity("arn:aws-cn:iam::123456789012:role/victim-audit"), victim);
+        for odd in ["/victim-audit", "x/../victim-audit", "./victim-audit", "x//victim-audit", "..", "x/."] {
+            assert!(RoleArn::parse_new(&format!("arn:aws:iam::123456789012:role/{odd}")).is_err(), "{odd}");
+        }
+        for usual in ["victim-audit", "service-role/annals", "a.b/..c/...", "-"] {
+            assert!(RoleArn::parse_new(&format!("arn:aws:iam::123456789012:role/{usual}")).is_ok(), "{usual}");
         }
     }
 
