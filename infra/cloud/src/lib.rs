@@ -55,7 +55,11 @@ use aws_sdk_s3::config::{Credentials, SharedCredentialsProvider};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use dynoxide::Database;
 use tempfile::TempDir;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 
 use self::sqs::Sqs;
 pub use self::{
@@ -197,13 +201,7 @@ impl Cloud {
         let (sqs_listener, sqs) = listen("SQS", ports.sqs).await?;
         let (kms_listener, kms) = listen("KMS", ports.kms).await?;
 
-        let shutdown = server::stopped(stopping.clone());
-        let served = dynoxide::server::serve_with_shutdown(dynamodb_listener, database.clone(), shutdown);
-        tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(error, "the embedded DynamoDB ended");
-            }
-        });
+        serve_dynamodb(&mut tasks, dynamodb_listener, database.clone(), stopping.clone())?;
         tasks.spawn(sweep_ttl_regularly(database.clone(), stopping.clone()));
         server::serve(&mut tasks, s3_listener, s3::router(iam.clone(), &objects)?, stopping.clone());
         server::serve(&mut tasks, sts_listener, sts::router(iam.clone(), clock.clone()), stopping.clone());
@@ -299,6 +297,37 @@ impl Cloud {
 fn open_database(path: &Path) -> anyhow::Result<Database> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     Database::new(text).with_context(|| format!("cannot open {text}"))
+}
+
+/// Serves DynamoDB on a thread of its own. The database works on the thread that calls it and waits for the disk there: a disk
+/// that hangs must not keep the other servers, or the program that embeds them, from working.
+fn serve_dynamodb(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    database: Database,
+    stop: server::Stop,
+) -> anyhow::Result<()> {
+    let listener = listener.into_std().context("cannot listen for DynamoDB")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start DynamoDB")?;
+    let (ended, end) = oneshot::channel();
+    let serve = move || {
+        let served = runtime.block_on(async {
+            let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+            dynoxide::server::serve_with_shutdown(listener, database, server::stopped(stop)).await
+        });
+        if let Err(error) = served {
+            tracing::error!(error, "the embedded DynamoDB ended");
+        }
+        // An error means that nobody waits for the end.
+        let _ = ended.send(());
+    };
+    std::thread::Builder::new().name("dynamodb".to_owned()).spawn(serve).context("cannot start DynamoDB")?;
+    tasks.spawn(async move {
+        // An error means that the thread panicked, which is an end, too.
+        let _ = end.await;
+    });
+    Ok(())
 }
 
 async fn sweep_ttl(database: Database) -> anyhow::Result<usize> {

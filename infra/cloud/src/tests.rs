@@ -1,5 +1,6 @@
 //! The embedded cloud, called through the real SDKs over HTTP.
 
+mod disk;
 mod keys;
 mod queues;
 mod roles;
