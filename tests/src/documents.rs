@@ -55,7 +55,7 @@ fn documents() -> Vec<PathBuf> {
         RUN_BY_CI
             .iter()
             .chain(&RUN_BY_DEPLOY)
-            .chain(&["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+            .chain(&["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "infra/docs/operator-failures.md"])
             .map(|path| root().join(path)),
     );
     documents

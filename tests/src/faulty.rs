@@ -20,6 +20,7 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, Hazard, Newest},
     },
+    operator::{OperatorCode, OperatorFault},
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
@@ -45,6 +46,8 @@ pub enum Fault {
     Busy,
     /// The store's answer is malformed. Nothing is done.
     Broken,
+    /// The store does not allow the call. Nothing is done.
+    Denied,
     /// Another process has changed the same item, so a commit does nothing. Other calls are done.
     Changed,
     /// The log cannot be used safely. Nothing is done.
@@ -220,6 +223,7 @@ impl<S: Store> FaultyStore<S> {
             Some(Fault::Throttled | Fault::Busy) => Err(throttled()),
             Some(Fault::Broken) => Err(broken()),
             Some(Fault::Unsafe(hazard)) => Err(hazard.into()),
+            Some(Fault::Denied) => Err(denied()),
             Some(Fault::Unsent | Fault::Late(_)) => Err(unavailable()),
             Some(Fault::AnswerLost) => {
                 work.await?;
@@ -240,6 +244,10 @@ fn throttled() -> StoreError {
 
 fn broken() -> StoreError {
     StoreError::Broken("injected".into())
+}
+
+fn denied() -> StoreError {
+    StoreError::Operator(OperatorFault::new(OperatorCode::PermissionMissing, "injected"))
 }
 
 fn unavailable() -> StoreError {
@@ -285,6 +293,7 @@ impl<S: Store> LogStore for FaultyStore<S> {
             Some(Fault::Busy) => Err(CommitError::Busy),
             Some(Fault::Broken) => Err(broken().into()),
             Some(Fault::Unsafe(hazard)) => Err(StoreError::from(hazard).into()),
+            Some(Fault::Denied) => Err(denied().into()),
             Some(Fault::Changed) => Err(CommitError::Refused(Conflict::Changed)),
             Some(Fault::Unsent) => Err(unavailable().into()),
             Some(Fault::AnswerLost) => {

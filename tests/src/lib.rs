@@ -42,6 +42,7 @@ pub mod sandbox;
 pub mod seeds;
 pub mod shipping;
 pub mod signer;
+pub mod template;
 
 #[cfg(test)]
 mod architecture;

@@ -1,7 +1,7 @@
 //! The shipper function. It opens no connection before its first event, because no user waits for its answer.
 
 use annals_aws::{
-    metrics::{self, NotDone},
+    metrics::{self, CannotStart, NotDone},
     settings::{self, SettingError},
     telemetry,
 };
@@ -12,7 +12,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::start_json();
-    let shipper = start().inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let shipper = start().inspect_err(|error| metrics::emit(&CannotStart::because(error)))?;
     let shipper = &shipper;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let LambdaEvent { payload, context } = event;

@@ -1,6 +1,6 @@
 //! The log lines and metrics of the shipper's units of work: plan, shipment, maintenance.
 
-use annals_aws::metrics::{self, Appends, Hazards, Level, UnitOfWork};
+use annals_aws::metrics::{self, Appends, Hazards, Level, OperatorFaults, UnitOfWork};
 use annals_core::{
     delivery::{
         plan::PlanReport,
@@ -9,7 +9,9 @@ use annals_core::{
         ship::{ShipError, ShipOutcome, ShipReport, Signed},
     },
     destination::{Content, Delivery},
+    diagnosis,
     log::Appended,
+    proof::signer::SignerFault,
     registry::RestoredTables,
 };
 use serde::Serialize;
@@ -137,6 +139,8 @@ pub struct Shipment {
     #[serde(flatten)]
     hazards: Hazards,
     #[serde(flatten)]
+    operator: Option<OperatorFaults>,
+    #[serde(flatten)]
     appends: Option<Appends>,
 }
 
@@ -205,11 +209,23 @@ impl Shipment {
             ShipOutcome::Failing(code) => Some(code),
             _ => None,
         });
+        let checkpoint = report.and_then(|report| report.checkpoint.as_ref());
+        let refused = report.and_then(|report| report.operator_code);
+        let operator = match result {
+            Err(error) => OperatorFaults::of(error),
+            Ok(_) => refused.or_else(|| checkpoint.and_then(unsigned)).map(OperatorFaults::new),
+        };
+        // What the customer can end is in the destination's status.
+        let answer = match checkpoint {
+            _ if refused.is_some() => report.and_then(|report| report.answer.clone()),
+            Some(Signed::Failed { answer, .. }) if operator.is_some() => answer.clone(),
+            _ => None,
+        };
         Self {
             organisation: order.map(|order| order.organisation.clone()),
             destination: order.map(|order| order.destination.clone()),
             outcome: report.map_or("error", |report| outcome(&report.outcome)),
-            error: result.as_ref().err().map(|error| metrics::chain(error)),
+            error: result.as_ref().err().map(|error| metrics::chain(error)).or(answer),
             delivered: report.and_then(|report| delivered(&report.deliveries)),
             delivered_to: report.and_then(|report| {
                 let new = report.deliveries.iter().filter(|delivery| delivery.replay.is_none());
@@ -217,10 +233,11 @@ impl Shipment {
             }),
             healthy_lag_seconds: report.and_then(|report| report.lag_seconds),
             failure: failing.map(|code| Refused { delivery_failures: 1, failure_code: code.as_str() }),
-            checkpoint: report.and_then(|report| report.checkpoint.as_ref()).map(Checkpoint::from),
+            checkpoint: checkpoint.map(Checkpoint::from),
             log_contradictions: failing.filter(|code| code.is_contradiction()).map(|_| 1),
             ship_errors: result.is_err().then_some(1),
             hazards: result.as_ref().err().map(|error| Hazards::of(error)).unwrap_or_default(),
+            operator,
             appends: Appends::of(appended),
         }
     }
@@ -228,17 +245,24 @@ impl Shipment {
 
 impl UnitOfWork for Shipment {
     fn message(&self) -> &'static str {
-        if self.error.is_some() { "not shipped" } else { "shipped" }
+        if self.ship_errors.is_some() { "not shipped" } else { "shipped" }
     }
 
     fn level(&self) -> Level {
-        match (&self.error, &self.checkpoint) {
+        match (&self.ship_errors, &self.checkpoint) {
             (Some(_), _) => Level::Error,
-            (None, _) if self.log_contradictions.is_some() => Level::Error,
+            (None, _) if self.operator.is_some() || self.log_contradictions.is_some() => Level::Error,
             (None, Some(Checkpoint::Failed { .. })) => Level::Error,
             (None, _) => Level::Info,
         }
     }
+}
+
+/// Returns the code of a checkpoint's failure that only the operator can end.
+fn unsigned(checkpoint: &Signed) -> Option<&'static str> {
+    let Signed::Failed { unsigned, .. } = checkpoint else { return None };
+    let fault = SignerFault::ALL.into_iter().find(|fault| fault.code() == unsigned.code)?;
+    diagnosis::code_of_signer(fault)
 }
 
 /// Sums over the objects whose content is known.

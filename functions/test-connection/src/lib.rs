@@ -18,6 +18,7 @@ use annals_core::{
         failure::FailureCode,
         sink::ObjectSink,
     },
+    diagnosis,
     organisation::Organisation,
 };
 use annals_http::{
@@ -74,7 +75,11 @@ impl TestConnectionState {
         let report =
             administration.test_connection(&*self.sink, &self.object_name, organisation, id, &call.actor()).await?;
         let failed = report.steps.iter().find(|step| step.outcome == StepOutcome::Failed);
-        call.log_fields().test(failed.and_then(|step| step.code).map(FailureCode::as_str));
+        let (fields, code) = (call.log_fields(), failed.and_then(|step| step.code));
+        fields.test(code.map(FailureCode::as_str));
+        if let Some(code) = code.and_then(diagnosis::code_of_delivery) {
+            fields.operator(code, failed.and_then(|step| step.aws.clone()).unwrap_or_default());
+        }
         Ok(report)
     }
 }

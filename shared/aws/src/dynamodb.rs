@@ -20,11 +20,8 @@ mod server_time;
 mod warming;
 mod write;
 
-use annals_core::log::store::StoreError;
 use aws_sdk_dynamodb::{
     Client,
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
         ScalarAttributeType, TimeToLiveSpecification,
@@ -32,6 +29,8 @@ use aws_sdk_dynamodb::{
 };
 
 pub use warming::warm;
+
+use crate::refusal::store_error;
 
 /// The names of the two tables.
 #[derive(Debug, Clone)]
@@ -65,23 +64,6 @@ impl DynamoStore {
     #[must_use]
     pub fn in_simulated_time(self) -> Self {
         Self { tells_time: false, ..self }
-    }
-}
-
-/// Converts an error of the SDK.
-fn store_error<E>(error: SdkError<E, HttpResponse>) -> StoreError
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    const THROTTLED: [&str; 4] =
-        ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException", "ThrottlingError"];
-    let code = error.code();
-    if code.is_some_and(|code| THROTTLED.contains(&code)) {
-        StoreError::Throttled(error.into())
-    } else if code.is_none() || error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500) {
-        StoreError::Unavailable(error.into())
-    } else {
-        StoreError::Broken(error.into())
     }
 }
 

@@ -9,6 +9,7 @@
 pub mod dynamodb;
 pub mod kms;
 pub mod metrics;
+mod refusal;
 pub mod s3;
 pub mod settings;
 pub mod sqs;

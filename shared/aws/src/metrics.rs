@@ -17,13 +17,15 @@ use std::{
 };
 
 use annals_core::{
+    diagnosis,
     log::{AppendMeter, Appended, append::AppendError, store::StoreError, tail::Hazard},
+    operator::OperatorCode,
     time::{Clock as _, Timestamp},
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::system::SystemClock;
+use crate::{settings::SettingError, system::SystemClock};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Annals";
@@ -70,6 +72,7 @@ pub const METRICS: &[Metric] = &[
     metric("LogContradictions", "Count", None),
     metric("MaintenanceRuns", "Count", None),
     metric("ObjectsDelivered", "Count", None),
+    metric("OperatorFaults", "Count", None),
     metric("OrganisationsMaintained", "Count", None),
     metric("PagesRead", "Count", None),
     metric("PlannerRuns", "Count", None),
@@ -173,18 +176,68 @@ impl Hazards {
     }
 }
 
+/// A failure that only the operator can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OperatorFaults {
+    operator_faults: u64,
+    /// The name of the entry in `infra/docs/operator-failures.md`.
+    #[serde(rename = "operator_code")]
+    code: &'static str,
+}
+
+impl OperatorFaults {
+    #[must_use]
+    pub fn new(code: &'static str) -> Self {
+        Self { operator_faults: 1, code }
+    }
+
+    /// Returns `None` if the failure ends without the operator, or is an error of Annals.
+    #[must_use]
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        diagnosis::code_of(error).map(Self::new)
+    }
+}
+
+/// A process that cannot start because of a setting.
+#[derive(Debug, Serialize)]
+pub struct CannotStart {
+    error: String,
+    #[serde(flatten)]
+    operator: OperatorFaults,
+}
+
+impl CannotStart {
+    #[must_use]
+    pub fn because(error: &SettingError) -> Self {
+        Self { error: error.to_string(), operator: OperatorFaults::new(OperatorCode::SettingInvalid.as_str()) }
+    }
+}
+
+impl UnitOfWork for CannotStart {
+    fn message(&self) -> &'static str {
+        "cannot start"
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
+    }
+}
+
 /// A unit of work that failed.
 #[derive(Debug, Serialize)]
 pub struct NotDone {
     error: String,
     #[serde(flatten)]
     hazards: Hazards,
+    #[serde(flatten)]
+    operator: Option<OperatorFaults>,
 }
 
 impl NotDone {
     #[must_use]
     pub fn because(error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { error: chain(error), hazards: Hazards::of(error) }
+        Self { error: chain(error), hazards: Hazards::of(error), operator: OperatorFaults::of(error) }
     }
 }
 

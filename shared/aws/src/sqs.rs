@@ -3,12 +3,15 @@
 use annals_core::{
     delivery::queue::{ShipOrder, ShipQueue},
     log::store::StoreError,
+    operator::OperatorFault,
 };
 use async_trait::async_trait;
 use aws_sdk_sqs::{
     Client,
     types::{QueueAttributeName, SendMessageBatchRequestEntry},
 };
+
+use crate::refusal::{operator_code, store_error};
 
 /// The most messages in one SendMessageBatch (Amazon SQS, "Message quotas").
 const BATCH: usize = 10;
@@ -36,11 +39,14 @@ impl ShipQueue for SqsShipQueue {
                 let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
                 request = request.entries(entry.map_err(|error| StoreError::Broken(error.into()))?);
             }
-            let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
+            let answer = request.send().await.map_err(store_error)?;
             if let Some(failed) = answer.failed().first() {
                 let reason =
                     format!("SQS refused {} of {} orders: {}", answer.failed().len(), batch.len(), failed.code());
-                return Err(StoreError::Unavailable(reason.into()));
+                return Err(match operator_code(failed.code(), failed.message().unwrap_or_default()) {
+                    Some(code) => StoreError::Operator(OperatorFault::new(code, reason)),
+                    None => StoreError::Unavailable(reason.into()),
+                });
             }
         }
         Ok(())
@@ -53,7 +59,7 @@ impl ShipQueue for SqsShipQueue {
         ];
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let request = request.set_attribute_names(Some(counts.into()));
-        let answer = request.send().await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        let answer = request.send().await.map_err(store_error)?;
         Ok(answer.attributes().is_some_and(|counts| counts.values().any(|count| count != "0")))
     }
 }

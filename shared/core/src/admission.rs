@@ -13,7 +13,7 @@ pub mod rate_limiter;
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -69,6 +69,8 @@ pub struct Admission {
     limiter: Arc<RateLimiter>,
     /// No use is saved before this time, in milliseconds since the epoch.
     notes_rest_until: Arc<AtomicU64>,
+    /// Why the last use was not saved, until somebody takes it.
+    note_error: Arc<Mutex<Option<StoreError>>>,
     platform: TokenHash,
     /// A token that is replaced, and valid until it is taken away.
     previous_platform: Option<TokenHash>,
@@ -84,7 +86,8 @@ impl Admission {
         limits: RateLimits,
     ) -> Self {
         let limiter = Arc::new(RateLimiter::new(limits));
-        Self { registry, clock, known, limiter, notes_rest_until: Arc::default(), platform, previous_platform: None }
+        let (notes_rest_until, note_error) = (Arc::default(), Arc::default());
+        Self { registry, clock, known, limiter, notes_rest_until, note_error, platform, previous_platform: None }
     }
 
     /// Accepts a second token of the platform, so that callers can change from one to the other.
@@ -175,16 +178,26 @@ impl Admission {
     }
 
     /// Saves the token's use at most once an hour. The request waits for it, because Lambda freezes a function that has
-    /// answered, but only briefly. A failure is ignored: a later request saves the use.
+    /// answered, but only briefly. A failure is kept for the log: a later request saves the use.
     async fn note_use(&self, token: &Token, now: Timestamp) {
         let is_noted = token.last_used_at.is_some_and(|at| now.since(at) < USE_PRECISION);
         if is_noted || now.as_millis() < self.notes_rest_until.load(Ordering::Relaxed) {
             return;
         }
         let note = self.registry.note_token_use(&token.id, now, now.minus(USE_PRECISION));
-        if !matches!(select(note, self.clock.sleep(NOTE_PATIENCE)).await, Either::Left((Ok(()), _))) {
-            self.notes_rest_until.store(self.clock.now().plus(NOTE_REST).as_millis(), Ordering::Relaxed);
-        }
+        let error = match select(note, self.clock.sleep(NOTE_PATIENCE)).await {
+            Either::Left((Ok(()), _)) => return,
+            Either::Left((Err(error), _)) => Some(error),
+            Either::Right(_) => None,
+        };
+        self.notes_rest_until.store(self.clock.now().plus(NOTE_REST).as_millis(), Ordering::Relaxed);
+        *self.note_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Returns why the use of a token was not saved, once. The request that noticed it succeeds all the same.
+    #[must_use]
+    pub fn take_note_error(&self) -> Option<StoreError> {
+        self.note_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

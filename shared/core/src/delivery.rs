@@ -4,6 +4,7 @@
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`plan`]: which destinations are due at a tick
 //! - [`ship`]: delivering the new events of one destination
+//! - `suspicion`: telling our own fault from many customers'
 //! - `guard`: finding destinations that planning takes for idle ones
 //! - [`maintenance`]: the daily maintenance
 //! - [`restore`]: continuing after tables were restored to an earlier copy
@@ -19,6 +20,7 @@ pub mod restore;
 mod run;
 pub mod setup;
 pub mod ship;
+mod suspicion;
 
 use crate::{
     destination::{Compression, Destination, KeyLayout, Replay},

@@ -53,6 +53,9 @@ impl Call {
                 LogFields::of(request.extensions()).claimed_token(id);
             }
         })?;
+        if let Some(error) = services.admission.take_note_error() {
+            LogFields::of(request.extensions()).failed_quietly(&error);
+        }
         Self::of(request, services, caller).await
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use annals_aws::{
     dynamodb,
+    metrics::{self, CannotStart},
     settings::{self, SettingError},
     telemetry,
 };
@@ -50,7 +51,7 @@ pub async fn run<S>(
 ) -> Result<(), lambda_http::Error> {
     telemetry::start_json();
     let started = settings::sdk_config().and_then(|config| read(&config).map(|state| (config, state)));
-    let (config, state) = started.inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let (config, state) = started.inspect_err(|error| metrics::emit(&CannotStart::because(error)))?;
     if let Err(error) = dynamodb::warm(&config, &settings::required("REGISTRY_TABLE")?).await {
         tracing::warn!(%error, "not warmed");
     }

@@ -322,6 +322,7 @@ fn problems(endpoint: &Described) -> Vec<&'static Kind> {
         kind::UNSUPPORTED_CONTENT_ENCODING,
         kind::TOO_MANY_REQUESTS,
         kind::INTERNAL,
+        kind::OPERATOR_REQUIRED,
         kind::UNAVAILABLE,
     ]);
     if !matches!(endpoint.method, Method::Get | Method::Delete) {

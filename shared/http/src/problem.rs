@@ -3,9 +3,9 @@
 //!
 //! [`kind`] is the table of all problems, from which both the responses and the OpenAPI document are made.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use annals_aws::metrics::chain;
+use annals_aws::metrics::{OperatorFaults, chain};
 use annals_core::{
     administration::AdministrationError,
     admission::AdmissionError,
@@ -130,6 +130,9 @@ kinds! {
     /// The clock of the instance that answered is behind; `Retry-After` is the number of seconds to wait. Nothing was
     /// recorded.
     CLOCK_BEHIND = SERVICE_UNAVAILABLE, "clock_behind", "Clock behind";
+    /// The deployment lacks a right, a table, a key or a quota, and did nothing; `Retry-After` is the number of seconds to wait. The
+    /// operator of this service has been alerted and has to act.
+    OPERATOR_REQUIRED = SERVICE_UNAVAILABLE, "operator_required", "Operator required";
     /// The key that signs checkpoints cannot be used at present; `Retry-After` is the number of seconds to wait.
     SIGNING_UNAVAILABLE = SERVICE_UNAVAILABLE, "signing_unavailable", "Signing unavailable";
 }
@@ -147,11 +150,12 @@ pub struct Problem {
     members: Map<String, Value>,
     header: Option<Box<(&'static str, HeaderValue)>>,
     cause: Option<String>,
+    operator: Option<OperatorFaults>,
 }
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), members: Map::new(), header: None, cause: None }
+        Self { kind, detail: detail.into(), members: Map::new(), header: None, cause: None, operator: None }
     }
 
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -165,8 +169,9 @@ impl Problem {
     }
 
     /// Adds the cause, which only the log shows.
-    fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
+    fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
         self.cause = Some(chain(error));
+        self.operator = OperatorFaults::of(error);
         self
     }
 
@@ -276,6 +281,7 @@ impl Problem {
             }
             StoreError::Broken(_) => Self::internal(),
             StoreError::Unsafe(hazard) => Self::hazard(*hazard),
+            StoreError::Operator(_) => Self::operator_required(),
         }
         .caused_by(error)
     }
@@ -309,6 +315,12 @@ impl Problem {
             ),
         };
         Self::new(kind, detail).header("retry-after", HeaderValue::from_static(seconds))
+    }
+
+    fn operator_required() -> Self {
+        let detail = "The service lacks a permission or a resource, and did nothing. Its operator has been alerted. Send the \
+                      request again later.";
+        Self::new(kind::OPERATOR_REQUIRED, detail).header("retry-after", HeaderValue::from_static("60"))
     }
 
     /// A response cannot be written as JSON.
@@ -387,7 +399,9 @@ impl Problem {
             )
             .caused_by(error),
             AppendError::Unsafe(hazard) => Self::hazard(*hazard).caused_by(hazard),
-            AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_)) => Self::store(error),
+            AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_) | StoreError::Operator(_)) => {
+                Self::store(error)
+            }
             AppendError::Unavailable(_) => Self::unavailable(
                 "The store did not confirm in time, so the event may or may not be recorded. A request with an \
                  Idempotency-Key is safe to send again.",
@@ -530,7 +544,12 @@ impl IntoResponse for Problem {
         body.insert("detail".into(), self.detail.into());
         body.extend(self.members);
         let mut response = Response::new(Value::from(body.clone()).to_string().into());
-        response.extensions_mut().insert(ProblemSummary { code: self.kind.code, cause: self.cause, body });
+        response.extensions_mut().insert(ProblemSummary {
+            code: self.kind.code,
+            cause: self.cause,
+            operator: self.operator,
+            body,
+        });
         *response.status_mut() = self.kind.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
@@ -549,6 +568,8 @@ pub struct ProblemSummary {
     pub code: &'static str,
     /// The underlying error, for the log only.
     pub cause: Option<String>,
+    /// Whether only the operator can end it.
+    pub operator: Option<OperatorFaults>,
     body: Map<String, Value>,
 }
 
@@ -556,7 +577,7 @@ impl ProblemSummary {
     #[must_use]
     pub fn new(code: &'static str, title: &str, detail: &str) -> Self {
         let body = [("title", title), ("detail", detail)].map(|(name, text)| (name.to_owned(), text.into()));
-        Self { code, cause: None, body: body.into_iter().collect() }
+        Self { code, cause: None, operator: None, body: body.into_iter().collect() }
     }
 
     #[must_use]

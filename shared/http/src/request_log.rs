@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use annals_aws::metrics::{self, Appends, Hazards, Level, UnitOfWork};
+use annals_aws::metrics::{self, Appends, Hazards, Level, OperatorFaults, UnitOfWork};
 use annals_core::{caller::Caller, organisation::OrganisationId, recorded_by::RecordedBy, token::TokenId};
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request},
@@ -30,6 +30,7 @@ struct Fields {
     organisation: Option<OrganisationId>,
     page: Option<Page>,
     test: Option<Test>,
+    operator: Option<(OperatorFaults, String)>,
 }
 
 /// The metrics of a page of the log.
@@ -86,6 +87,18 @@ impl LogFields {
         self.set(|fields| fields.test = Some(Test { tests: 1, failure }));
     }
 
+    /// Adds a failure that only the operator can end, in AWS's words, to a request that is answered all the same.
+    pub fn operator(&self, code: &'static str, answer: String) {
+        self.set(|fields| fields.operator = Some((OperatorFaults::new(code), answer)));
+    }
+
+    /// Adds an error that did not change the answer, if only the operator can end it.
+    pub fn failed_quietly(&self, error: &(dyn std::error::Error + 'static)) {
+        if let Some(faults) = OperatorFaults::of(error) {
+            self.set(|fields| fields.operator = Some((faults, metrics::chain(error))));
+        }
+    }
+
     fn set(&self, set: impl FnOnce(&mut Fields)) {
         set(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -132,6 +145,8 @@ struct Line<'a> {
     page: Option<Page>,
     #[serde(flatten)]
     test: Option<Test>,
+    #[serde(flatten)]
+    operator: Option<OperatorFaults>,
 }
 
 impl UnitOfWork for Line<'_> {
@@ -140,7 +155,7 @@ impl UnitOfWork for Line<'_> {
     }
 
     fn level(&self) -> Level {
-        if self.status < 500 { Level::Info } else { Level::Error }
+        if self.status < 500 && self.operator.is_none() { Level::Info } else { Level::Error }
     }
 }
 
@@ -164,6 +179,7 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
         *response.body_mut() = problem.with_request_id(id);
     }
     let fields = fields.take();
+    let (own, words) = fields.operator.unzip();
     metrics::emit(&Line {
         method: method.as_str(),
         route: route.as_deref().unwrap_or("none"),
@@ -177,7 +193,8 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
         ip_address,
         code: problem.as_ref().map(|problem| problem.code),
         hazards: problem.as_ref().map(|problem| Hazards::of_code(problem.code)).unwrap_or_default(),
-        error: problem.and_then(|problem| problem.cause),
+        operator: problem.as_ref().and_then(|problem| problem.operator).or(own),
+        error: problem.and_then(|problem| problem.cause).or(words),
         requests: 1,
         status_class: status_class(response.status()),
         appends: Appends::of(appended),

@@ -120,6 +120,7 @@ fn tolerate(error: &StoreError) -> Result<(), Violation> {
     match error {
         StoreError::Broken(source) => Err(disagree(format!("the log takes the store for broken: {source}"))),
         StoreError::Unsafe(hazard) => Err(disagree(format!("the log takes itself for unsafe: {hazard}"))),
+        StoreError::Operator(fault) => Err(disagree(format!("the log takes the deployment for incomplete: {fault}"))),
         StoreError::Throttled(_) | StoreError::Unavailable(_) => Ok(()),
     }
 }

@@ -199,7 +199,7 @@ fn fixtures() -> Vec<Fixture> {
         )
         .naming(&["clock"]),
         // Common error types, ThrottlingException; STS answers "Throttling".
-        assume(Code::Throttled, 400, "Throttling", "Rate exceeded").naming(&["Token Service"]),
+        assume(Code::AssumeRoleThrottled, 400, "Throttling", "Rate exceeded").naming(&["Token Service"]),
         // Common error types, ServiceUnavailable.
         assume(Code::AwsUnavailable, 503, "ServiceUnavailable", "Service is unavailable.").naming(&["Token Service"]),
         // Error responses.

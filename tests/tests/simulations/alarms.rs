@@ -3,16 +3,15 @@
 
 mod cloud_watch;
 mod days;
-mod template;
 
 use std::{collections::BTreeSet, path::Path};
 
 use annals_aws::metrics::{METRICS, NAMESPACE};
-use annals_tests::model::in_virtual_time;
+use annals_tests::{model::in_virtual_time, template};
 use serde_json::Value;
 
 use self::{
-    cloud_watch::Alarm,
+    cloud_watch::{Alarm, Metrics},
     days::{BEGIN, Fault},
 };
 
@@ -20,7 +19,7 @@ use self::{
 const BEYOND: [u64; 3] = [0, 2, 5];
 
 /// The alarms of each fault, with the most minutes until they go off.
-const EXPECTED: [(Fault, &[(&str, u64)]); 42] = [
+const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
     (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
@@ -33,7 +32,15 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 42] = [
     (Fault::ClockAhead, &[("ApiClockOffAlarm", 10), ("ApiErrorsPersistAlarm", 20)]),
     (Fault::QueueNotConsumed, &[("DeliveryLagAlarm", 42)]),
     (Fault::ShipperCrashes, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 42)]),
-    (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80)]),
+    (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80), ("ShipperOperatorFaultAlarm", 12)]),
+    (Fault::EveryRoleRefused, &[("ShipperOperatorFaultAlarm", 12)]),
+    (Fault::AssumingRolesThrottled, &[("DeliveryLagAlarm", 80), ("ShipperOperatorFaultAlarm", 12)]),
+    (Fault::ShipperDeniedTheStore, &[("NothingPlannedAlarm", 26), ("ShipperOperatorFaultAlarm", 12)]),
+    (Fault::ApiDeniedTheStore, &[("ApiErrorsAlarm", 15), ("ApiErrorsPersistAlarm", 20), ("ApiOperatorFaultAlarm", 3)]),
+    (Fault::ApiDeniedTheStoreOnce, &[("ApiOperatorFaultAlarm", 3)]),
+    (Fault::InstancesDeniedTheStore, &[("ApiInstancesOperatorFaultAlarm", 3)]),
+    (Fault::ConsoleDeniedTheStore, &[("ConsoleOperatorFaultAlarm", 3)]),
+    (Fault::ConnectionTestsDenied, &[("TestConnectionOperatorFaultAlarm", 3)]),
     (Fault::PoisonOrder, &[("DeadLettersAlarm", 100)]),
     // The lag is known once the log can be read again.
     (Fault::LogUnreadable, &[("DeadLettersAlarm", 100), ("DeliveryLagAlarm", 200)]),
@@ -53,7 +60,7 @@ const EXPECTED: [(Fault, &[(&str, u64)]); 42] = [
     (Fault::RegistryWritesThrottled, &[("RegistryWriteThrottlesAlarm", 15)]),
     (Fault::IndexReadsThrottled, &[("PlanningIndexReadThrottlesAlarm", 15)]),
     (Fault::IndexWritesThrottled, &[("PlanningIndexWriteThrottlesAlarm", 15)]),
-    (Fault::SigningDenied, &[("CheckpointsFailedAlarm", 130)]),
+    (Fault::SigningDenied, &[("CheckpointsFailedAlarm", 130), ("ShipperOperatorFaultAlarm", 12)]),
     (Fault::SigningThrottledOnce, &[]),
     // The new events that take the places of lost ones wait for delivery.
     (Fault::LogRestored, &[("LogContradictedAlarm", 130), ("DeliveryLagAlarm", 200)]),
@@ -79,7 +86,7 @@ fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
     let alarms = alarms();
     let mut unused: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
     let mut faults = Vec::new();
-    for (fault, expected) in EXPECTED {
+    for &(fault, expected) in EXPECTED {
         let (metrics, end) = in_virtual_time(days::live(fault));
         let mut cells = Vec::new();
         for alarm in &alarms {
@@ -117,15 +124,31 @@ fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
 }
 
 #[test]
+fn alarms_begin_quietly_except_those_on_runs_that_have_not_happened_yet() {
+    for alarm in alarms() {
+        let begins_in_alarm =
+            alarm.changes(&Metrics::default(), 3 * 24 * 60, 0).iter().any(|(_, is_in_alarm)| *is_in_alarm);
+        let expected = ["NothingPlannedAlarm", "MaintenanceMissedAlarm"].contains(&alarm.name.as_str());
+        assert_eq!(begins_in_alarm, expected, "{}", alarm.name);
+    }
+}
+
+#[test]
 fn alarms_look_at_metrics_that_there_are() {
     for alarm in alarms() {
         let (namespace, name) = alarm.metric();
         let is_ours = METRICS.iter().any(|metric| metric.name == name);
         assert_eq!(namespace == NAMESPACE, is_ours, "{}: {namespace} {name}", alarm.name);
-        let anchor = alarm.name.to_lowercase();
+        let anchor = entry_of(&alarm).to_lowercase();
         let link = format!("Runbook: infra/docs/operations.md#{anchor}");
         assert!(alarm.description.ends_with(&link), "{}: {}", alarm.name, alarm.description);
     }
+}
+
+/// The entry of the runbook that an alarm leads to: that of its name, except that the alarms of the operator's faults of all
+/// functions have one.
+fn entry_of(alarm: &Alarm) -> &str {
+    if alarm.name.ends_with("OperatorFaultAlarm") { "OperatorFaultAlarms" } else { &alarm.name }
 }
 
 fn document() -> String {
@@ -137,7 +160,7 @@ fn every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() {
     let document = document();
     let entries: BTreeSet<&str> = document.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     let alarms = alarms();
-    let alarms: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
+    let alarms: BTreeSet<&str> = alarms.iter().map(entry_of).collect();
     assert_eq!(entries, alarms);
     for entry in document.split("\n### ").skip(1) {
         let entry = entry.split("\n## ").next().unwrap();
@@ -259,8 +282,8 @@ fn the_dashboard_shows_every_metric_and_every_alarm() {
         })
     };
     let (full, body) = (body(1), body(2));
-    let parsed: Value = serde_json::from_str(&body).unwrap();
-    serde_json::from_str::<Value>(&full).unwrap();
+    let parsed: Value = serde_json::from_str(&full).unwrap();
+    serde_json::from_str::<Value>(&body).unwrap();
     for metric in METRICS.iter().filter(|metric| metric.name != "OrganisationsMaintained") {
         // Quoted, or quoted within a text.
         let is_shown = ["\"", "\\\""].iter().any(|quote| body.contains(&format!("{quote}{}{quote}", metric.name)));
@@ -281,5 +304,24 @@ fn the_dashboard_shows_every_metric_and_every_alarm() {
         let name = name.split('.').next().unwrap();
         assert!(name == "AWS::Region" || resources.contains_key(name), "{name} is no resource");
         rest = after;
+    }
+}
+
+#[test]
+fn every_failure_that_only_the_operator_can_end_has_an_entry_and_every_entry_a_failure() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/docs/operator-failures.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let entries: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    assert_eq!(entries, annals_core::diagnosis::all_codes().collect());
+    for entry in page.split("\n### ").skip(1) {
+        let entry = entry.split("\n## ").next().unwrap();
+        for part in ["**Means.**", "**Do.**", "**Over**"] {
+            assert!(entry.contains(part), "no {part} in: {entry}");
+        }
+    }
+    let resources = template::resources();
+    for part in page.split("$(physical ").skip(1) {
+        let name = part.split(')').next().unwrap();
+        assert!(resources.contains_key(name), "{name} is no resource");
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         failure::{FailureCode, RemediedBy},
         sink::ObjectSink,
     },
+    diagnosis,
     entropy::Entropy,
     log::{
         Log,
@@ -31,6 +32,7 @@ use crate::{
 use super::{
     queue::{ShipOrder, ShipQueue},
     run::DestinationRun,
+    suspicion::{Suspicion, Worked},
 };
 
 /// The limits of shipping.
@@ -66,6 +68,10 @@ pub struct ShipReport {
     /// The age of the oldest event that waits for delivery, in seconds; 0 if none waits. `None` if it waits for the
     /// customer, if somebody else has taken over, or if it is unknown.
     pub lag_seconds: Option<u64>,
+    /// AWS's own words, if it refused the object.
+    pub answer: Option<String>,
+    /// The code of the operator's page, if only the operator can end the failure.
+    pub operator_code: Option<&'static str>,
     /// What became of the checkpoint that was due; `None` if none was.
     pub checkpoint: Option<Signed>,
 }
@@ -120,6 +126,7 @@ pub struct Shipping {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) policy: ShipPolicy,
     pub(super) signing: Option<Arc<Signing>>,
+    suspicion: Suspicion,
 }
 
 impl Shipping {
@@ -133,7 +140,7 @@ impl Shipping {
         entropy: Arc<dyn Entropy>,
         policy: ShipPolicy,
     ) -> Self {
-        Self { log, registry, queue, sink, clock, entropy, policy, signing: None }
+        Self { log, registry, queue, sink, clock, entropy, policy, signing: None, suspicion: Suspicion::default() }
     }
 
     /// Signs what is delivered. Without it, nothing is signed.
@@ -152,7 +159,14 @@ impl Shipping {
         let id: DestinationId = order.destination.parse().map_err(|_| ShipError::BadOrder)?;
         let report = |outcome| {
             let lag_seconds = (outcome == ShipOutcome::UpToDate).then_some(0);
-            Ok(ShipReport { outcome, deliveries: Vec::new(), lag_seconds, checkpoint: None })
+            Ok(ShipReport {
+                outcome,
+                deliveries: Vec::new(),
+                lag_seconds,
+                answer: None,
+                operator_code: None,
+                checkpoint: None,
+            })
         };
         if !order.pending && !self.log.reaches(&organisation, order.next_sequence).await? {
             return report(ShipOutcome::UpToDate);
@@ -180,7 +194,19 @@ impl Shipping {
             }
             ShipOutcome::Gone | ShipOutcome::Superseded => None,
         };
-        Ok(ShipReport { outcome, deliveries, lag_seconds, checkpoint })
+        let failing = destination.progress.failing.as_ref().filter(|_| matches!(outcome, ShipOutcome::Failing(_)));
+        if !deliveries.is_empty() {
+            self.suspicion.clear();
+        }
+        let worked = destination.progress.last_success.map_or(Worked::Never, |_| Worked::Before);
+        let is_ours = failing.is_some_and(|failing| self.suspicion.is_ours(&organisation.id, failing, worked));
+        let operator_code = match failing {
+            Some(_) if is_ours => Some(FailureCode::OperatorNotAuthorized.as_str()),
+            Some(failing) => diagnosis::code_of_delivery(failing.failure.code),
+            None => None,
+        };
+        let answer = failing.and_then(|failing| failing.failure.aws.clone());
+        Ok(ShipReport { outcome, deliveries, lag_seconds, answer, operator_code, checkpoint })
     }
 
     /// Returns the age of the event at `next_sequence`, in seconds, counted from the later of its recording and `from`.

@@ -89,6 +89,8 @@ codes! {
     OperatorNotAuthorized = "operator_not_authorized", Operator;
     /// The role was assumed, but S3 rejects its session.
     SessionDenied = "session_denied", Customer;
+    /// STS limits the rate at which our account may assume roles.
+    AssumeRoleThrottled = "assume_role_throttled", Operator;
     /// The bucket does not exist.
     BucketMissing = "bucket_missing", Customer;
     /// S3 rejects the name of the bucket.
@@ -201,6 +203,10 @@ impl FailureCode {
                 .or_else(|| match error.call {
                     Call::AssumeRole => Self::of_assume_role(code, message),
                     Call::PutObject => Self::of_put_object(code, message),
+                })
+                .map(|found| match (found, error.call) {
+                    (Self::Throttled, Call::AssumeRole) => Self::AssumeRoleThrottled,
+                    _ => found,
                 })
                 .unwrap_or_else(|| Self::of_status(*status, error.call)),
         }
@@ -317,7 +323,8 @@ impl FailureCode {
     /// For answers without a known code, such as those of a proxy between us and AWS.
     fn of_status(status: u16, call: Call) -> Self {
         match (status, call) {
-            (429, _) => Self::Throttled,
+            (429, Call::AssumeRole) => Self::AssumeRoleThrottled,
+            (429, Call::PutObject) => Self::Throttled,
             (408, _) => Self::TimedOut,
             (500 | 502 | 503 | 504, _) => Self::AwsUnavailable,
             (301 | 302 | 307 | 308, Call::PutObject) => Self::WrongRegion,

@@ -622,7 +622,7 @@ impl Log {
 
     /// Handles a failure of the store: pauses before a retry, or lets the group give up if a retry cannot help.
     async fn failed(&self, group: &mut Group, error: StoreError) {
-        let is_permanent = matches!(error, StoreError::Broken(_));
+        let is_permanent = matches!(error, StoreError::Broken(_) | StoreError::Operator(_));
         group.failure = Some(Arc::new(error));
         if is_permanent {
             group.deadline = Timestamp::EPOCH;

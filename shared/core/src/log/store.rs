@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use crate::{
     change::{Change, Conflict},
+    operator::OperatorFault,
     organisation::OrganisationId,
     time::Timestamp,
 };
@@ -36,6 +37,9 @@ pub enum StoreError {
     /// It answered, but what it answered does not suffice to use the log safely. Nothing was written.
     #[error(transparent)]
     Unsafe(#[from] Hazard),
+    /// Annals lacks a right, a table or a key. It did nothing, and a retry does not help.
+    #[error("the deployment lacks what the store needs")]
+    Operator(#[source] OperatorFault),
 }
 
 impl From<super::segment::DamagedSegment> for StoreError {

@@ -120,6 +120,10 @@ fn detail(told: &ProblemSummary) -> &str {
             "The audit log did not answer in time. Reload the page. If you changed something, check first whether the \
              change was made."
         }
+        "operator_required" => {
+            "The audit log lacks something that only its operator can restore. The operator has been alerted. Try again \
+             later."
+        }
         "changed" => "Somebody else changed it at the same moment. Look at the current state, then repeat your change.",
         "invalid_input" | "uri_too_long" | "unsupported_content_encoding" | "body_too_large" => {
             "The request is not valid. Go back and try again."

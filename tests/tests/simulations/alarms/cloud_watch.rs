@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use annals_tests::template::resolved;
 use serde_json::Value;
-
-use super::template::resolved;
 
 /// A metric's identity: namespace, name, dimensions.
 type Identity = (String, String, BTreeMap<String, String>);

@@ -26,6 +26,7 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, Order, StoreError},
         tail::Hazard,
     },
+    operator::{OperatorCode, OperatorFault},
     organisation::OrganisationId,
     proof::signer::SignerFault,
     registry::{Registry as _, RestoredTables},
@@ -82,6 +83,22 @@ pub(crate) enum Fault {
     ShipperCrashes,
     /// The shipper's role may no longer assume roles.
     OurRoleDenied,
+    /// The shipper's role may no longer assume roles, and STS does not say that it is ours.
+    EveryRoleRefused,
+    /// STS limits the rate at which the shipper may assume roles.
+    AssumingRolesThrottled,
+    /// The shipper's role may not read the registry.
+    ShipperDeniedTheStore,
+    /// The API's role may not use the tables.
+    ApiDeniedTheStore,
+    /// The same of a single call.
+    ApiDeniedTheStoreOnce,
+    /// The API's role may not use the tables, on managed instances.
+    InstancesDeniedTheStore,
+    /// The console's role may not use the tables.
+    ConsoleDeniedTheStore,
+    /// The role of connection tests may not assume roles.
+    ConnectionTestsDenied,
     /// An invalid order is in the queue.
     PoisonOrder,
     /// One organisation's log cannot be read.
@@ -178,7 +195,10 @@ struct Trouble {
     all_calls_fail: bool,
     unreadable: Option<OrganisationId>,
     hazard: Option<(OrganisationId, Hazard)>,
-    denied: bool,
+    /// Whether calls fail because a right is missing.
+    lacks_right: bool,
+    /// The status, code and message with which STS answers.
+    sts: Option<(u16, &'static str, &'static str)>,
 }
 
 impl Between {
@@ -193,7 +213,11 @@ impl Between {
     fn fails(&self, name: &str) -> Result<(), StoreError> {
         let trouble = self.trouble();
         let fails = trouble.all_calls_fail || trouble.failing_calls.contains(&name);
-        if fails { Err(StoreError::Unavailable("injected".into())) } else { Ok(()) }
+        match (fails, trouble.lacks_right) {
+            (false, _) => Ok(()),
+            (true, false) => Err(StoreError::Unavailable("injected".into())),
+            (true, true) => Err(StoreError::Operator(OperatorFault::new(OperatorCode::PermissionMissing, "injected"))),
+        }
     }
 }
 
@@ -236,8 +260,9 @@ impl Decorator for Between {
     }
 
     async fn put(&self, target: &Target, object: Object) -> Result<Stored, SinkError> {
-        if self.trouble().denied {
-            let reason = Reason::answered(403, "ExpiredToken", "The security token is expired", None);
+        let answer = self.trouble().sts;
+        if let Some((status, code, message)) = answer {
+            let reason = Reason::answered(status, code, message, None);
             return Err(SinkError::new(Call::AssumeRole, reason));
         }
         self.ports.put(target, object).await
@@ -346,6 +371,9 @@ impl Days {
         if fault == Fault::SigningThrottledOnce && minute == BEGIN + 15 {
             self.signer.set_fault(SIGNING_KEY, None);
         }
+        if fault == Fault::ApiDeniedTheStoreOnce && minute == BEGIN + 1 {
+            *self.to_api.0.trouble() = Trouble::default();
+        }
         let is_wrong = (BEGIN..fault.end()).contains(&minute);
         if fault != Fault::Quiet && minute.is_multiple_of(2) {
             self.traffic(minute, is_wrong).await;
@@ -394,6 +422,9 @@ impl Days {
             "principal":{"id":"7","name":"Ada","entityType":"USER"}}"#;
         for customer in CUSTOMERS {
             let (status, code) = self.ask("POST", &format!("/organisations/{customer}/events"), event).await;
+            if code == "operator_required" {
+                self.operator_fault(minute, "ApiFunction");
+            }
             let hazard = match code.as_str() {
                 "tail_unknown" => Some("TailsUnknown"),
                 "events_missing" => Some("EventsMissing"),
@@ -446,7 +477,24 @@ impl Days {
                 let hazard = Hazard::ClockAhead { by: Duration::from_secs(3600) };
                 self.to_api.0.trouble().hazard = Some((victim.organisation, hazard));
             }
-            Fault::OurRoleDenied => self.to_shipper.0.trouble().denied = true,
+            Fault::OurRoleDenied => {
+                self.to_shipper.0.trouble().sts = Some((403, "ExpiredToken", "The security token is expired"));
+            }
+            Fault::EveryRoleRefused => {
+                self.destinations.iter().for_each(|one| buckets.set_trust(&one.role_arn, Trust::Revoked));
+            }
+            Fault::AssumingRolesThrottled => {
+                self.to_shipper.0.trouble().sts = Some((400, "Throttling", "Rate exceeded"));
+            }
+            Fault::ShipperDeniedTheStore => {
+                let mut trouble = self.to_shipper.0.trouble();
+                trouble.failing_calls.push("active_destinations");
+                trouble.lacks_right = true;
+            }
+            Fault::ApiDeniedTheStore | Fault::ApiDeniedTheStoreOnce => {
+                let mut trouble = self.to_api.0.trouble();
+                (trouble.all_calls_fail, trouble.lacks_right) = (true, true);
+            }
             Fault::SigningDenied => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Denied)),
             Fault::SigningThrottledOnce => self.signer.set_fault(SIGNING_KEY, Some(SignerFault::Throttled)),
             Fault::LogUnreadable => self.to_shipper.0.trouble().unreadable = Some(victim.organisation),
@@ -520,6 +568,11 @@ impl Days {
         self.metrics.put(minute, "AWS/ApiGateway", name, &[("ApiId", "Api")], value);
     }
 
+    /// What the line of a request to `function` counts.
+    fn operator_fault(&mut self, minute: u64, function: &str) {
+        self.metrics.put(minute, metrics::NAMESPACE, "OperatorFaults", &[(metrics::FUNCTION, function)], 1.0);
+    }
+
     /// The metrics of SQS, Lambda and DynamoDB for this minute.
     fn what_aws_measures(&mut self, minute: u64, is_wrong: bool) {
         let dead = u32::try_from(self.world.queue.dead_letters().len()).unwrap();
@@ -562,7 +615,14 @@ impl Days {
                 Fault::ApiFailsAtLowTraffic if minute.is_multiple_of(10) => self.api_error(minute, 1),
                 Fault::ApiSlow => self.gateway(minute, "Latency", 8000.0),
                 Fault::GatewayThrottles => {
-                    self.metrics.put(minute, "Annals/Gateway", "Throttled", &[("ApiId", "Api")], 30.0)
+                    self.metrics.put(minute, "Annals/Gateway", "Throttled", &[("ApiId", "Api")], 30.0);
+                }
+                Fault::InstancesDeniedTheStore if minute == BEGIN => {
+                    self.operator_fault(minute, "ApiInstancesFunction");
+                }
+                Fault::ConsoleDeniedTheStore if minute == BEGIN => self.operator_fault(minute, "ConsoleFunction"),
+                Fault::ConnectionTestsDenied if minute == BEGIN => {
+                    self.operator_fault(minute, "TestConnectionFunction");
                 }
                 Fault::FewApiErrors if minute < BEGIN + 3 => self.api_error(minute, 1),
                 _ => {}

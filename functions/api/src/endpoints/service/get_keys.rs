@@ -16,7 +16,7 @@ impl Endpoint<Services> for GetKeys {
                  log can change it: whoever verifies a log must have the key from a source that they trust.",
             )
             .response::<Keys>(200, "The keys; none if this deployment does not sign checkpoints.")
-            .problems(&[kind::SIGNING_UNAVAILABLE, kind::UNAVAILABLE, kind::INTERNAL])
+            .problems(&[kind::SIGNING_UNAVAILABLE, kind::UNAVAILABLE, kind::OPERATOR_REQUIRED, kind::INTERNAL])
     }
 
     async fn handle(services: Services, (): ()) -> Result<Response, Problem> {

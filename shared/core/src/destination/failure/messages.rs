@@ -68,6 +68,7 @@ pub(super) fn explain(failure: FailureCode, error: &SinkError, target: &Target) 
         | FailureCode::DamagedOnTheWay
         | FailureCode::Conflict => context.object(failure),
         FailureCode::ClockSkewed
+        | FailureCode::AssumeRoleThrottled
         | FailureCode::Throttled
         | FailureCode::SlowDown
         | FailureCode::AwsUnavailable
@@ -663,14 +664,17 @@ impl Context<'_> {
                            for this destination.";
                 return message(cause, format!("{RETRIED} {fix}"));
             }
+            FailureCode::AssumeRoleThrottled => {
+                return message(
+                    format!("{service} limits the rate at which we assume roles: our quota is used up."),
+                    format!("{RETRIED} If this lasts, tell our support."),
+                );
+            }
             FailureCode::Throttled => {
-                let fix = match self.call {
-                    Call::AssumeRole => "tell our support: our quota is used up".to_owned(),
-                    Call::PutObject => format!("see the quotas of account {}", role_arn.account()),
-                };
+                let account = role_arn.account();
                 return message(
                     format!("{service} limits the rate of calls."),
-                    format!("{RETRIED} If this lasts, {fix}."),
+                    format!("{RETRIED} If this lasts, see the quotas of account {account}."),
                 );
             }
             FailureCode::AwsUnavailable => {

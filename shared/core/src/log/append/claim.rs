@@ -103,7 +103,7 @@ impl Log {
                 Err(ClaimError::Reused) => return Err(AppendError::KeyReused),
                 Err(ClaimError::Changed) => {}
                 Err(ClaimError::Store(StoreError::Unsafe(hazard))) => return Err(AppendError::Unsafe(hazard)),
-                Err(ClaimError::Store(error @ StoreError::Broken(_))) => {
+                Err(ClaimError::Store(error @ (StoreError::Broken(_) | StoreError::Operator(_)))) => {
                     return Err(AppendError::Unavailable(Arc::new(error)));
                 }
                 Err(ClaimError::Store(error)) => {

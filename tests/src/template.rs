@@ -6,7 +6,8 @@ use saphyr::{LoadableYamlNode as _, Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
 /// The resources by their logical IDs.
-pub(crate) fn resources() -> BTreeMap<String, Value> {
+#[must_use]
+pub fn resources() -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
     let documents = Yaml::load_from_str(&text).unwrap();
     let template = json(&documents[0]);
@@ -15,7 +16,8 @@ pub(crate) fn resources() -> BTreeMap<String, Value> {
 }
 
 /// The value of a reference: the logical ID with the attribute.
-pub(crate) fn resolved(value: &Value) -> String {
+#[must_use]
+pub fn resolved(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Object(tagged) => match tagged.iter().next().unwrap() {
