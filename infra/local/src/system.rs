@@ -18,6 +18,7 @@ use annals_core::{
     entropy,
     proof::signing::{Signing, SigningKey},
     service::ServiceSettings,
+    time::Clock,
     token::TokenHash,
 };
 use annals_http::{
@@ -115,6 +116,7 @@ impl System {
         // There is one user, so nothing needs to be limited.
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
             .with_rate_limits(RateLimits::NONE)
+            .with_probes(store.probes(&(clock.clone() as Arc<dyn Clock>)))
             .with_signing(Some(Arc::clone(&api_signing)));
         let queue = aws_sdk_sqs::Client::new(&shipper_config);
         let shipper = Shipper::new(

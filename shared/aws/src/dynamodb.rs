@@ -6,6 +6,7 @@
 //! - [`proof`]: published keys and logs' checkpoints
 //! - [`registry`]: organisations, tokens, destinations, deliveries
 //! - [`change`]: changes of the registry as writes of a transaction; [`write`](mod@write): one such write
+//! - [`probe`]: checks of the tables
 //! - [`warming`]: opening the connection before the first request
 //!
 //! On AWS `template.yaml` creates the tables; [`create_tables`] creates the same tables in an embedded DynamoDB.
@@ -13,6 +14,7 @@
 mod change;
 mod item;
 mod log;
+mod probe;
 mod proof;
 mod registry;
 mod segment;

@@ -19,6 +19,7 @@ pub mod event;
 pub mod fault;
 pub mod format;
 pub mod hash;
+pub mod health;
 pub mod id;
 pub mod input;
 pub mod invisible;

@@ -41,6 +41,7 @@ use annals_core::{
     audit::Audit,
     destination::Region,
     entropy::Entropy,
+    health::{Health, Probe},
     log::{Log, append::AppendPolicy, store::LogStore},
     organisation::RetentionDays,
     proof::{log_checkpoint::LogCheckpoints, signing::Signing},
@@ -63,6 +64,7 @@ pub struct Services {
     pub admission: Admission,
     pub clock: Arc<dyn Clock>,
     pub service: ServiceSettings,
+    pub health: Health,
     /// `None` if the deployment does not sign checkpoints.
     pub checkpoints: Option<LogCheckpoints>,
 }
@@ -90,6 +92,7 @@ impl Services {
             admission: administration.admission(platform, RateLimits::default()),
             administration,
             log,
+            health: Health::new(Arc::clone(&clock)),
             clock,
             service,
             checkpoints: None,
@@ -99,8 +102,15 @@ impl Services {
     /// Signs checkpoints. Without it, the deployment signs none.
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
+        let health = self.health.with(signing.clone().map(|signing| signing as Arc<dyn Probe>));
         let checkpoints = signing.map(|signing| LogCheckpoints::new(Arc::clone(&self.log), signing));
-        Self { checkpoints, ..self }
+        Self { checkpoints, health, ..self }
+    }
+
+    /// Adds checks of the deployment's health. That of the signing key comes with the key.
+    #[must_use]
+    pub fn with_probes(self, probes: impl IntoIterator<Item = Arc<dyn Probe>>) -> Self {
+        Self { health: self.health.with(probes), ..self }
     }
 
     #[must_use]
@@ -134,8 +144,10 @@ impl Services {
             failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
         };
         let signing = kms::signing(config, store.clone(), Arc::new(SystemClock))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let probes = store.probes(&clock);
         let services = Self::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), platform, service);
-        let services = services.with_rate_limits(limits).with_signing(signing);
+        let services = services.with_rate_limits(limits).with_probes(probes).with_signing(signing);
         let previous = settings::optional("PREVIOUS_PLATFORM_TOKEN_SHA256")?;
         Ok(Self { admission: services.admission.with_previous_platform_token(previous), ..services })
     }

@@ -11,7 +11,9 @@ use annals_core::{
     admission::AdmissionError,
     audit::AuditError,
     change::Conflict,
+    destination::sink::printable,
     fault::{Fault, Faults, Place},
+    health::HealthReport,
     limited::Limited,
     log::{
         append::{AppendError, MAX_STORED_BYTES},
@@ -27,6 +29,8 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 pub const PROBLEM: &str = "application/problem+json";
+/// The longest text about a failed check that is shown, in bytes.
+const CHECK_DETAIL_MAX_BYTES: usize = 1024;
 
 /// The constant part of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +137,8 @@ kinds! {
     /// The deployment lacks a right, a table, a key or a quota, and did nothing; `Retry-After` is the number of seconds to wait. The
     /// operator of this service has been alerted and has to act.
     OPERATOR_REQUIRED = SERVICE_UNAVAILABLE, "operator_required", "Operator required";
+    /// The deployment cannot do its work; `checks` lists what was checked. The operator of this service has to act.
+    UNHEALTHY = SERVICE_UNAVAILABLE, "unhealthy", "Unhealthy";
     /// The key that signs checkpoints cannot be used at present; `Retry-After` is the number of seconds to wait.
     SIGNING_UNAVAILABLE = SERVICE_UNAVAILABLE, "signing_unavailable", "Signing unavailable";
 }
@@ -321,6 +327,28 @@ impl Problem {
         let detail = "The service lacks a permission or a resource, and did nothing. Its operator has been alerted. Send the \
                       request again later.";
         Self::new(kind::OPERATOR_REQUIRED, detail).header("retry-after", HeaderValue::from_static("60"))
+    }
+
+    /// The check `name` of the deployment's health found `error`. The caller is the operator, who may read what AWS says.
+    #[must_use]
+    pub fn unhealthy(report: &HealthReport, name: &str, error: &(dyn Error + 'static)) -> Self {
+        let checks: Vec<Value> = report
+            .checks
+            .iter()
+            .map(|check| {
+                let mut shown = json!({
+                    "name": check.name,
+                    "status": if check.result.is_ok() { "ok" } else { "failed" },
+                    "durationMs": check.duration_ms,
+                });
+                if let Err(error) = &check.result {
+                    shown["detail"] = printable(&chain(error), CHECK_DETAIL_MAX_BYTES).into();
+                }
+                shown
+            })
+            .collect();
+        let detail = format!("The check of {name} failed. infra/docs/operations.md says what to do.");
+        Self::new(kind::UNHEALTHY, detail).with("checks", checks).caused_by(error)
     }
 
     /// A response cannot be written as JSON.
@@ -623,6 +651,9 @@ pub struct Body {
     /// With `expired`: the uuid of the oldest event left, or null if there is none.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
+    /// With `unhealthy`: what was checked.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<BodyCheck>>,
     /// The request's id, which the operator of this service finds in the log. Missing without API Gateway.
     #[schemars(rename = "requestId", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -641,6 +672,23 @@ pub struct BodyFault {
     pub parameter: Option<String>,
     /// What is wrong and what would be right: the rest of a sentence whose subject is the place.
     pub detail: String,
+}
+
+/// A check of the deployment's health.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Check")]
+pub struct BodyCheck {
+    /// What was checked: `log` and `registry` are tables, `listing` is the registry's index, `signing` is the signing key.
+    pub name: String,
+    /// Whether it works.
+    #[schemars(extend("enum" = ["ok", "failed"]))]
+    pub status: String,
+    /// How long the check took, in milliseconds.
+    #[schemars(rename = "durationMs")]
+    pub duration_ms: u64,
+    /// What went wrong, in AWS's words if there are any.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 fn codes() -> Vec<&'static str> {

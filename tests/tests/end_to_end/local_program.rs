@@ -50,7 +50,10 @@ impl Folders {
 
     /// Starts the program. Its data is in [`Self::data`] unless the options say otherwise.
     async fn start(&self, options: &[&str]) -> Program {
-        let process = self.spawn(options);
+        self.ready(self.spawn(options)).await
+    }
+
+    async fn ready(&self, process: Process) -> Program {
         process.wait_for(READY).await;
         let info = serde_json::from_str(&fs::read_to_string(self.info()).unwrap()).unwrap();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
@@ -69,11 +72,25 @@ impl Folders {
             }
         }
         arguments.extend(options);
-        let environment = [
+        Process::start(BINARY, arguments, self.environment())
+    }
+
+    fn environment(&self) -> [(String, String); 2] {
+        [
             ("PATH".to_owned(), std::env::var("PATH").unwrap()),
             ("TMPDIR".to_owned(), self.temporary().to_str().unwrap().to_owned()),
-        ];
-        Process::start(BINARY, arguments, environment)
+        ]
+    }
+
+    /// Starts the program with a disk on which no file can grow beyond `blocks` of 512 bytes.
+    async fn start_on_small_disk(&self, blocks: u32) -> Program {
+        let (data, info) = (self.data(), self.info());
+        // Without the trap the kernel ends a program that writes beyond the limit.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let arguments = ["-c", &script, BINARY, "--port", "0", "--tick-seconds", "3600", "--info-file"];
+        let arguments = arguments.into_iter().chain([info.to_str().unwrap(), "--data-dir", data.to_str().unwrap()]);
+        let process = Process::start("/bin/sh", arguments, self.environment());
+        self.ready(process).await
     }
 
     /// The objects of a bucket, as files on disk.
@@ -378,4 +395,53 @@ async fn what_cannot_be_started_says_why() {
         assert!(!printed.contains("ready"), "{printed}");
         assert!(!folders.info().exists(), "who waits for the file shall not find one");
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unhealthy_and_refuses_events_while_the_process_is_up() {
+    const MORE_THAN_FITS: u32 = 2000;
+    let folders = Folders::new();
+    let program = folders.start_on_small_disk(4096).await;
+    let send = async |request: reqwest::RequestBuilder| {
+        let answer = request.bearer_auth(program.info("/platformToken")).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+    };
+    let health = || send(program.http.get(program.info("/api") + "/health/deep"));
+    let (status, healthy) = health().await;
+    assert_eq!((status, &healthy["status"]), (200, &json!("ok")), "{healthy}");
+    let names = healthy["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["log", "registry", "listing", "signing"]);
+
+    let mut calls = 0;
+    let problem = loop {
+        let (status, answer) = health().await;
+        if status != 200 {
+            assert_eq!(status, 503, "{answer}");
+            break answer;
+        }
+        calls += 1;
+        assert!(calls < MORE_THAN_FITS, "the disk is not full after {calls} calls");
+    };
+    assert_eq!(problem["code"], "unhealthy");
+    for check in problem["checks"].as_array().unwrap() {
+        // Ten seconds, and what a busy machine takes to notice that they are over.
+        assert!(check["durationMs"].as_u64().unwrap() < 60_000, "{problem}");
+        let writes = ["log", "registry"].contains(&check["name"].as_str().unwrap());
+        assert!(writes || check["status"] == "ok", "what is not written works: {problem}");
+    }
+    assert_eq!(program.get("/health", "auditor").await["status"], "ok", "the process is up");
+
+    // Larger than what is left, also compressed.
+    let noise: String = (0..3000_u32).map(|number| sha256(&number.to_be_bytes())).collect();
+    let event = json!({
+        "action": "UPDATE",
+        "entity": {"id": "m-1", "entityType": "MOCK_API"},
+        "principal": {"id": "42", "entityType": "USER"},
+        "payload": {"noise": noise},
+    });
+    let url = format!("{}/organisations/{}/events", program.info("/api"), program.info("/organisation"));
+    let (status, problem) = send(program.http.post(url).json(&event)).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("unavailable")), "{problem}");
+    program.interrupt().await;
 }

@@ -1,13 +1,19 @@
 //! The API itself.
 
+mod get_deep_health;
 mod get_health;
 mod get_keys;
 mod get_openapi;
 
 use annals_http::{Services, endpoint::Endpoints};
 
-use self::{get_health::GetHealth, get_keys::GetKeys, get_openapi::GetOpenapi};
+use self::{get_deep_health::GetDeepHealth, get_health::GetHealth, get_keys::GetKeys, get_openapi::GetOpenapi};
+
+/// The version that answers.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The git commit that was built: `build.rs` sets it, except in a debug build.
+const COMMIT: Option<&str> = option_env!("ANNALS_COMMIT");
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
-    endpoints.endpoint::<GetHealth>().endpoint::<GetOpenapi>().endpoint::<GetKeys>()
+    endpoints.endpoint::<GetHealth>().endpoint::<GetDeepHealth>().endpoint::<GetOpenapi>().endpoint::<GetKeys>()
 }

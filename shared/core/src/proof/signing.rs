@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_lock::OnceCell;
+use async_trait::async_trait;
 
 use super::{
     checkpoint::{self, Checkpoint, Signature},
@@ -11,7 +12,12 @@ use super::{
     signer::{Signer, SignerError},
     store::ProofStore,
 };
-use crate::{log::store::StoreError, organisation::OrganisationId, time::Clock};
+use crate::{
+    health::Probe,
+    log::store::{Source, StoreError},
+    organisation::OrganisationId,
+    time::Clock,
+};
 
 /// The signing key of a deployment.
 #[derive(Debug, Clone)]
@@ -111,5 +117,22 @@ impl Signing {
             signatures.push(Signature { key: published.key.clone(), bytes });
         }
         Ok(checkpoint::note(text, &signatures)?)
+    }
+}
+
+/// What the check of the signing key signs. It has no line end, so it can never be the text of a note, which ends with one
+/// (c2sp.org/signed-note).
+const PROBE: &[u8] = b"annals: can this key sign?";
+
+#[async_trait]
+impl Probe for Signing {
+    fn name(&self) -> &'static str {
+        "signing"
+    }
+
+    async fn probe(&self) -> Result<(), Source> {
+        self.current().await?;
+        self.signer.sign(&self.key.reference, PROBE).await?;
+        Ok(())
     }
 }
