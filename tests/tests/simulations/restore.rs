@@ -15,10 +15,11 @@ use annals_core::{
     id::EventId,
     log::{
         Log,
-        append::AppendPolicy,
+        append::{AppendError, AppendPolicy},
         read::PlaceError,
         segment::{Line, Tail},
         store::Order,
+        tail::Hazard,
     },
     organisation::{Organisation, OrganisationId},
     proof::{checkpoint::SignedNote, log_checkpoint::LogCheckpoints, signing::Signing},
@@ -457,6 +458,29 @@ fn a_restored_log_goes_on_behind_its_newest_signed_end_and_behind_what_the_opera
             let line = world.log().event(&world.acme, tail_id(&world, tail)).await.unwrap();
             assert!(line.text.contains(&format!(r#""highestKnownSequence":{highest}"#)), "{}", line.text);
         }
+    });
+}
+
+#[test]
+fn a_log_whose_end_is_unknown_goes_on_behind_what_the_operator_names() {
+    in_virtual_time(async {
+        let world = World::start().await;
+        world.record(3).await;
+        let seen = world.clock.now();
+        // Everything expires, and nobody made sure of the end.
+        world.clock.jump(2 * world.acme.retention.duration());
+        world.store.expire(world.clock.now(), |_, _| true);
+        let append = async || world.log().append(&world.acme, vec![sample::body("new")], None).await;
+        let refused = append().await.unwrap_err();
+        assert!(matches!(refused, AppendError::Unsafe(Hazard::TailUnknown { .. })), "{refused:?}");
+        let last = BTreeMap::from([(world.acme.id.clone(), 12)]);
+        let request = RestoreRequest { last, ..world.request(RestoredTables::Log, seen) };
+        for _ in 0..2 {
+            let report = world.shipping().restore_one(&request, &world.acme.id).await.unwrap();
+            assert_eq!((report.restored, report.failed), (1, vec![]));
+        }
+        append().await.unwrap();
+        assert_eq!(world.log().tail(&world.acme.id).await.unwrap().last, 12 + SKIP + 2);
     });
 }
 
