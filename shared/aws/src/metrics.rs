@@ -224,6 +224,31 @@ impl UnitOfWork for CannotStart {
     }
 }
 
+/// The length of the ship queue is unknown. Planning goes on as if it were busy.
+#[derive(Debug, Serialize)]
+pub struct QueueUnknown {
+    error: String,
+    #[serde(flatten)]
+    operator: Option<OperatorFaults>,
+}
+
+impl QueueUnknown {
+    #[must_use]
+    pub fn because(error: &StoreError) -> Self {
+        Self { error: chain(error), operator: OperatorFaults::of(error) }
+    }
+}
+
+impl UnitOfWork for QueueUnknown {
+    fn message(&self) -> &'static str {
+        "queue unknown"
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
+    }
+}
+
 /// A unit of work that failed.
 #[derive(Debug, Serialize)]
 pub struct NotDone {

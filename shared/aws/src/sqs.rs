@@ -11,7 +11,10 @@ use aws_sdk_sqs::{
     types::{QueueAttributeName, SendMessageBatchRequestEntry},
 };
 
-use crate::refusal::{operator_code, store_error};
+use crate::{
+    metrics::{self, QueueUnknown},
+    refusal::{operator_code, store_error},
+};
 
 /// The most messages in one SendMessageBatch (Amazon SQS, "Message quotas").
 const BATCH: usize = 10;
@@ -59,7 +62,8 @@ impl ShipQueue for SqsShipQueue {
         ];
         let request = self.client.get_queue_attributes().queue_url(&self.url);
         let request = request.set_attribute_names(Some(counts.into()));
-        let answer = request.send().await.map_err(store_error)?;
+        let answer = request.send().await.map_err(store_error);
+        let answer = answer.inspect_err(|error| metrics::emit(&QueueUnknown::because(error)))?;
         Ok(answer.attributes().is_some_and(|counts| counts.values().any(|count| count != "0")))
     }
 }
