@@ -105,8 +105,8 @@ impl Admission {
     /// Authenticates a bearer token of the platform or of an organisation, and counts one request. `address` is the address
     /// of the caller, if it can be trusted.
     ///
-    /// A text without the form of a token is refused without a read. A wrong token costs a read, so failed
-    /// authentications have a rate limit for each address.
+    /// A text without the form of a token is refused without a read. Any other unknown token is read first and counted
+    /// afterwards: whoever shares an address with a guesser (a CDN, an office) is never refused for the guesses of others.
     ///
     /// # Errors
     /// Returns an error if the token is not valid, too many requests were made, or the store fails.
@@ -117,8 +117,7 @@ impl Admission {
     }
 
     /// Authenticates the token of a console session, and counts one request of its organisation. `address` is as for
-    /// [`admit`](Self::admit). Failures of others at the same address do not block a valid session, because every session
-    /// is read from the store anyway.
+    /// [`admit`](Self::admit).
     ///
     /// # Errors
     /// Returns an error if the session is not valid, too many requests were made, or the store fails.
@@ -163,14 +162,10 @@ impl Admission {
         if let Some(token) = self.known.get(&hash, begun) {
             return if token.is_live(begun) { Ok(Caller::Token(token)) } else { Err(AdmissionError::Unknown) };
         }
-        let stranger = Bucket::Address(address.map(network));
-        self.limiter.check(&stranger, begun).map_err(AdmissionError::TooMany)?;
         let token = self.registry.token(&id, Consistency::Strong).await?;
         let now = self.clock.now();
         let Some(token) = token.filter(|token| token.hash == hash && token.is_live(now)) else {
-            // The result is ignored, because the check before the next read enforces the limit.
-            let _ = self.limiter.spend(stranger, 1, now);
-            return Err(AdmissionError::Unknown);
+            return Err(self.refuse(address));
         };
         self.known.insert(token.hash, token.clone(), begun);
         self.note_use(&token, now).await;

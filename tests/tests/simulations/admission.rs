@@ -231,13 +231,14 @@ async fn what_is_no_token_is_refused_without_asking_the_store() {
 }
 
 #[tokio::test]
-async fn invented_tokens_run_into_their_networks_rate_and_known_ones_go_on() {
+async fn invented_tokens_run_into_their_networks_rate_and_valid_ones_go_on() {
     let world = World::memory();
     let counting = FaultyStore::new(Arc::new(MemoryStore::new()), |_| None);
     let failed_authentications = Rate::new(1, 3).unwrap();
     let process = world.process_on(counting.clone(), RateLimits { failed_authentications, ..RateLimits::default() });
     let acme = process.organisation("acme").await;
     let (_, known) = process.token(&acme, None).await;
+    let (_, never_seen) = process.token(&acme, None).await;
     let invented = || TokenText::generate(&*world.entropy).1;
     let (theirs, ours): (IpAddr, IpAddr) = ("203.0.113.7".parse().unwrap(), "198.51.100.1".parse().unwrap());
     assert_eq!(process.wait(known.reveal(), Some(theirs)).await, None);
@@ -248,12 +249,15 @@ async fn invented_tokens_run_into_their_networks_rate_and_known_ones_go_on() {
     for _ in 0..100 {
         assert_eq!(process.wait(invented().reveal(), Some(theirs)).await, Some(SECOND));
     }
-    assert_eq!(counting.calls(), calls, "the store is not asked");
+    assert_eq!(counting.calls(), calls + 100, "one read for each");
     assert_eq!(process.wait(known.reveal(), Some(theirs)).await, None, "who is known there goes on");
+    assert_eq!(process.wait(never_seen.reveal(), Some(theirs)).await, None, "and who comes for the first time");
+    world.clock.advance(KNOWN_FOR);
+    assert_eq!(process.wait(known.reveal(), Some(theirs)).await, None, "and who is no longer known");
+    world.clock.advance(KNOWN_FOR);
     assert_eq!(process.wait(invented().reveal(), Some(ours)).await, None, "another network");
     assert_eq!(process.wait(PLATFORM, Some(theirs)).await, None);
-    world.clock.advance(SECOND);
-    assert_eq!(process.wait(known.reveal(), Some(theirs)).await, None, "a token that is one takes nothing");
+    assert_eq!(process.wait(known.reveal(), Some(theirs)).await, None, "a valid token takes nothing");
     assert_eq!(process.wait(invented().reveal(), Some(theirs)).await, None);
     assert_eq!(process.wait(invented().reveal(), Some(theirs)).await, Some(SECOND));
 }

@@ -153,17 +153,6 @@ impl RateLimiter {
         self.spend(bucket, rest, now).map_err(|wait| wait + duration(rate.nanos(1)))
     }
 
-    /// Checks whether there is a unit in a bucket, without taking it.
-    ///
-    /// # Errors
-    /// Returns the time after which there will be one.
-    pub fn check(&self, bucket: &Bucket, now: Timestamp) -> Result<(), Duration> {
-        let rate = self.rate(bucket);
-        let after = full_at(&mut self.lock(), bucket, rate, now) + rate.nanos(1);
-        let latest = nanos(now) + rate.nanos(rate.burst);
-        if after > latest { Err(duration(after - latest)) } else { Ok(()) }
-    }
-
     fn rate(&self, bucket: &Bucket) -> Rate {
         match bucket {
             Bucket::Platform => self.limits.platform,
@@ -265,14 +254,6 @@ mod tests {
     }
 
     #[test]
-    fn a_check_takes_nothing() {
-        let limiter = limiter(1, 1);
-        assert_eq!([(); 3].map(|()| limiter.check(&organisation("acme"), NOW)), [Ok(()); 3]);
-        limiter.spend(organisation("acme"), 1, NOW).unwrap();
-        assert_eq!(limiter.check(&organisation("acme"), NOW), Err(Duration::from_secs(1)));
-    }
-
-    #[test]
     fn a_clock_that_is_set_back_delays_nobody_longer_than_an_empty_bucket() {
         let limiter = limiter(1, 10);
         limiter.spend(organisation("acme"), 10, NOW).unwrap();
@@ -316,7 +297,7 @@ mod tests {
                     Ok(()) => spent += u64::from(units),
                     Err(wait) => {
                         let then = now.plus(wait + Duration::from_millis(1));
-                        prop_assert!(limiter.check(&organisation("acme"), then).is_ok());
+                        prop_assert!(limiter.spend(organisation("acme"), units, then).is_ok());
                     }
                 }
                 let most = u64::from(burst) * 1000 + u64::from(per_second) * now.since(NOW).as_millis() as u64;
@@ -331,7 +312,6 @@ mod tests {
             let limiter = limiter(per_second, burst);
             for at in [at, at.wrapping_mul(3)] {
                 let _ = limiter.spend(organisation("acme"), units, Timestamp::from_millis(at));
-                let _ = limiter.check(&organisation("acme"), Timestamp::from_millis(at));
             }
         }
     }
