@@ -1,8 +1,10 @@
-//! A router behind API Gateway: how its function runs, and how the base path is removed from requests.
+//! A router behind API Gateway: how its function runs, whose address a request has, and how the base path is removed.
 //!
 //! On Lambda an environment of a function takes one request at a time. On Lambda Managed Instances it takes as many as
 //! `AWS_LAMBDA_MAX_CONCURRENCY` says, each by a poller of its own. All of them share one process and its use cases, so appends
 //! to one organisation that run at the same time share a segment.
+
+mod trusted_proxies;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use http_body_util::{BodyExt as _, Full};
 use lambda_http::{Body, aws_lambda_events::apigw::ApiGatewayV2httpRequestContext, request::RequestContext};
 use tower::util::{AndThen, MapRequest};
 
+use self::trusted_proxies::TrustedProxies;
 use crate::{
     call::BasePath,
     endpoint::{Endpoint, Endpoints, Scope, below_organisation},
@@ -50,14 +53,17 @@ pub async fn run<S>(
     paths: Paths,
 ) -> Result<(), lambda_http::Error> {
     telemetry::start_json();
-    let started = settings::sdk_config().and_then(|config| read(&config).map(|state| (config, state)));
-    let (config, state) = started.inspect_err(|error| metrics::emit(&CannotStart::because(error)))?;
+    let started = settings::sdk_config().and_then(|config| {
+        let proxies = settings::parsed_or("TRUSTED_PROXIES", TrustedProxies::default())?;
+        read(&config).map(|state| (config, state, proxies))
+    });
+    let (config, state, proxies) = started.inspect_err(|error| metrics::emit(&CannotStart::because(error)))?;
     if let Err(error) = dynamodb::warm(&config, &settings::required("REGISTRY_TABLE")?).await {
         tracing::warn!(%error, "not warmed");
     }
     let paths = Arc::new(paths);
-    let strip = move |request: Request<Body>| strip_base_path(request, &paths);
-    lambda_http::run_concurrent(AndThen::new(MapRequest::new(router(state), strip), collected)).await
+    let prepare = move |request: Request<Body>| strip_base_path(proxies.believed(request), &paths);
+    lambda_http::run_concurrent(AndThen::new(MapRequest::new(router(state), prepare), collected)).await
 }
 
 /// Returns the response with its body in one piece, because the runtime shares responses between threads.
