@@ -29,6 +29,7 @@ use crate::{
     },
     organisation::{Organisation, OrganisationId, OrganisationInput, RetentionDays},
     registry::Registry,
+    service::ConsoleTokens,
     time::Clock,
     token::TokenId,
 };
@@ -96,6 +97,7 @@ pub struct Administration {
     known: Arc<KnownTokens>,
     known_organisations: Arc<Known<OrganisationId, Organisation>>,
     default_retention: RetentionDays,
+    console_tokens: ConsoleTokens,
 }
 
 impl Administration {
@@ -109,6 +111,7 @@ impl Administration {
             known: Arc::default(),
             known_organisations: Arc::default(),
             default_retention: RetentionDays::DEFAULT,
+            console_tokens: ConsoleTokens::default(),
         }
     }
 
@@ -116,6 +119,12 @@ impl Administration {
     #[must_use]
     pub fn with_default_retention(self, default_retention: RetentionDays) -> Self {
         Self { default_retention, ..self }
+    }
+
+    /// Sets which tokens sessions may create.
+    #[must_use]
+    pub fn with_console_tokens(self, console_tokens: ConsoleTokens) -> Self {
+        Self { console_tokens, ..self }
     }
 
     /// # Errors

@@ -1,10 +1,13 @@
 //! The settings of a deployment that concern its customers, and the roles that it can assume.
 
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use crate::{
     destination::{AccountId, Region, RoleArn},
+    fault::Fault,
     organisation::RetentionDays,
+    time::Timestamp,
+    token::Role,
 };
 
 /// The settings of a deployment that concern its customers.
@@ -22,6 +25,8 @@ pub struct ServiceSettings {
     pub roles: RolePattern,
     /// Whether it can assume roles of its own account.
     pub own_roles_allowed: bool,
+    /// The tokens that people may create in the console.
+    pub console_tokens: ConsoleTokens,
 }
 
 impl ServiceSettings {
@@ -35,6 +40,7 @@ impl ServiceSettings {
             default_retention: RetentionDays::DEFAULT,
             roles: RolePattern::default(),
             own_roles_allowed: false,
+            console_tokens: ConsoleTokens::default(),
         }
     }
 
@@ -67,6 +73,90 @@ impl ServiceSettings {
             ));
         }
         Ok(())
+    }
+}
+
+/// The tokens that people may create in the console. A session is short, and what it leaves behind must not last for ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleTokens {
+    pub max_life: TokenDays,
+    pub roles: ConsoleTokenRoles,
+}
+
+/// Tokens of auditors, for at most 90 days.
+impl Default for ConsoleTokens {
+    fn default() -> Self {
+        Self { max_life: TokenDays(90), roles: ConsoleTokenRoles(vec![Role::Auditor]) }
+    }
+}
+
+impl ConsoleTokens {
+    /// Checks whether a session may create a token.
+    ///
+    /// # Errors
+    /// Returns what is wrong with the role or the expiry.
+    pub fn check(&self, role: Role, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Fault> {
+        if !self.roles.contain(role) {
+            return Err(Fault::at("/role", "is one whose tokens cannot be created here"));
+        }
+        if expires_at.is_none_or(|at| at > now.plus(self.max_life.duration())) {
+            let detail = format!("must be at most {} days from now", self.max_life.0);
+            return Err(Fault::at("/expiresAt", detail));
+        }
+        Ok(())
+    }
+}
+
+/// How long a token is valid at most: 1 to 3650 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenDays(u32);
+
+impl TokenDays {
+    #[must_use]
+    pub fn days(self) -> u32 {
+        self.0
+    }
+
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(24 * 60 * 60) * self.0
+    }
+}
+
+impl FromStr for TokenDays {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let days = text.parse().ok().filter(|days| (1..=3650).contains(days));
+        days.map(Self).ok_or("must be a number of days from 1 to 3650")
+    }
+}
+
+/// Roles without [`Role::Producer`], separated by commas, or `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsoleTokenRoles(Vec<Role>);
+
+impl ConsoleTokenRoles {
+    #[must_use]
+    pub fn contain(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for ConsoleTokenRoles {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let roles = text.split(',').map(|role| role.trim().parse().ok().filter(|role| *role != Role::Producer));
+        roles.collect::<Option<_>>().map(Self).ok_or("must be none, auditor, admin, or both separated by a comma")
     }
 }
 
@@ -161,6 +251,35 @@ mod tests {
 
     fn role(name: &str) -> RoleArn {
         format!("arn:aws:iam::444455556666:role/{name}").parse().unwrap()
+    }
+
+    #[test]
+    fn the_console_creates_short_tokens_of_the_allowed_roles() {
+        let now = Timestamp::from_millis(1_795_341_600_000);
+        let day = |days: u32| Some(now.plus(Duration::from_secs(86_400) * days));
+        let tokens = ConsoleTokens::default();
+        assert_eq!(tokens.check(Role::Auditor, day(90), now), Ok(()));
+        let late = day(90).map(|at| at.plus(Duration::from_millis(1)));
+        for (role, expires_at, place) in [
+            (Role::Auditor, late, "/expiresAt"),
+            (Role::Auditor, None, "/expiresAt"),
+            (Role::Admin, day(1), "/role"),
+            (Role::Producer, day(1), "/role"),
+        ] {
+            let fault = tokens.check(role, expires_at, now).unwrap_err();
+            assert_eq!(fault.place, crate::fault::Place::Pointer(place.to_owned()), "{role:?} {expires_at:?}");
+        }
+        for (text, contains) in [("none", [false, false]), ("auditor", [true, false]), ("auditor, admin", [true, true])]
+        {
+            let roles: ConsoleTokenRoles = text.parse().unwrap();
+            assert_eq!([roles.contain(Role::Auditor), roles.contain(Role::Admin)], contains, "{text}");
+        }
+        for text in ["", "producer", "auditor,producer", "none,admin", "Admin", "all"] {
+            assert!(text.parse::<ConsoleTokenRoles>().is_err(), "{text}");
+        }
+        for text in ["", "0", "3651", "-1", "90 days"] {
+            assert!(text.parse::<TokenDays>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ use annals_core::{
     organisation::RetentionDays,
     proof::{log_checkpoint::LogCheckpoints, signing::Signing},
     registry::Registry,
-    service::{RolePattern, ServiceSettings, TemplateUrl},
+    service::{ConsoleTokens, RolePattern, ServiceSettings, TemplateUrl},
     time::Clock,
     token::TokenHash,
 };
@@ -86,7 +86,8 @@ impl Services {
         );
         let log = Arc::new(log.with_meter(Arc::new(WorkMeter)));
         let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
-            .with_default_retention(service.default_retention);
+            .with_default_retention(service.default_retention)
+            .with_console_tokens(service.console_tokens.clone());
         Self {
             audit: Audit::new(Arc::clone(&log)),
             admission: administration.admission(platform, RateLimits::default()),
@@ -120,7 +121,7 @@ impl Services {
 
     /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
     /// `PREVIOUS_PLATFORM_TOKEN_SHA256`, `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`,
-    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `SIGNING_KEY` with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
+    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `CONSOLE_TOKEN_MAX_DAYS`, `CONSOLE_TOKEN_ROLES`, `SIGNING_KEY` with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
     /// `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
@@ -129,6 +130,7 @@ impl Services {
         let tables = Tables { log: settings::required("LOG_TABLE")?, registry: settings::required("REGISTRY_TABLE")? };
         let store = Arc::new(DynamoStore::new(aws_sdk_dynamodb::Client::new(config), tables));
         let platform = settings::parsed("PLATFORM_TOKEN_SHA256")?;
+        let console_tokens = ConsoleTokens::default();
         let service = ServiceSettings {
             account: settings::parsed("SERVICE_ACCOUNT_ID")?,
             region: config.region().and_then(|region| region.as_ref().parse::<Region>().ok()),
@@ -136,6 +138,10 @@ impl Services {
             default_retention: settings::parsed_or("DEFAULT_RETENTION_DAYS", RetentionDays::DEFAULT)?,
             roles: settings::parsed_or("CUSTOMER_ROLE_PATTERN", RolePattern::default())?,
             own_roles_allowed: settings::parsed_or("ALLOW_ROLES_OF_THIS_ACCOUNT", false)?,
+            console_tokens: ConsoleTokens {
+                max_life: settings::parsed_or("CONSOLE_TOKEN_MAX_DAYS", console_tokens.max_life)?,
+                roles: settings::parsed_or("CONSOLE_TOKEN_ROLES", console_tokens.roles)?,
+            },
         };
         let default = RateLimits::default();
         let limits = RateLimits {

@@ -3,6 +3,7 @@
 use annals_core::{
     administration::AdministrationError,
     change::Conflict,
+    service::ConsoleTokens,
     time::Timestamp,
     token::{Role, TokenInput},
 };
@@ -21,23 +22,21 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
     let services = &request.call.services;
     let now = services.clock.now();
     let shell = Shell::of(&request, &organisation, Section::Tokens);
-    let mut form = fields().filled_from(&request.form);
+    let allowed = &services.service.console_tokens;
+    let mut form = fields(allowed).filled_from(&request.form);
     match TokenInput::parse(body(&form, now).to_string().as_bytes(), now) {
-        Err(faults) => form = expiry::with_faults(form, &faults),
-        Ok(TokenInput { role: Role::Producer, .. }) => {
-            form.add_fault(
-                "role",
-                "must be auditor or admin: the product that you came from creates producers' tokens",
-            );
-        }
+        Err(faults) => form = expiry::with_faults(form, &faults, allowed.max_life),
         Ok(input) => match services.administration.create_token(&organisation, input, &request.call.actor()).await {
             Ok((token, text)) => {
                 let created =
                     CreatedToken { name: token.name, text, api: request.call.root_url(), old_token_expires_at: None };
-                let page = page::read(&request, &organisation, fields()).await?;
+                let page = page::read(&request, &organisation, fields(allowed)).await?;
                 return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
             }
             Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(limit_reached()),
+            Err(AdministrationError::Input(fault)) => {
+                form = expiry::with_faults(form, &fault.into(), allowed.max_life);
+            }
             Err(error) => return Err(Problem::from(error).into()),
         },
     }
@@ -45,27 +44,23 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
 }
 
 #[must_use]
-pub fn fields() -> Fields {
-    let roles = Control::choice(&[
-        (Role::Auditor.as_str(), "Auditor: reads the log"),
-        (Role::Admin.as_str(), "Admin: also manages destinations and tokens"),
-    ]);
+pub fn fields(allowed: &ConsoleTokens) -> Fields {
+    let roles =
+        [(Role::Auditor, "Auditor: reads the log"), (Role::Admin, "Admin: also manages destinations and tokens")];
+    let roles = roles.into_iter().filter(|(role, _)| allowed.roles.contain(*role));
+    let roles = Control::Choice(roles.map(|(role, label)| (role.as_str().to_owned(), label.to_owned())).collect());
     let mut fields = vec![
         Field::new("name", "Name", Control::Text)
             .required()
             .hint("The program or person that will use it, such as SIEM collector."),
         Field::new("role", "Role", roles).value(Role::Auditor.as_str()),
     ];
-    fields.extend(expiry::fields());
+    fields.extend(expiry::fields(allowed.max_life));
     Fields::new(fields)
 }
 
 fn body(form: &Fields, now: Timestamp) -> Value {
-    let mut body = json!({"name": form.get("name"), "role": form.get("role")});
-    if let Some(expires_at) = expiry::value(form, now) {
-        body["expiresAt"] = expires_at;
-    }
-    body
+    json!({"name": form.get("name"), "role": form.get("role"), "expiresAt": expiry::value(form, now)})
 }
 
 #[cfg(test)]
@@ -79,13 +74,14 @@ mod tests {
     #[test]
     fn every_fault_of_a_new_token_is_at_its_field() {
         let parse = |values: &[(&str, &str)]| {
-            let form = fields().with_values(values);
+            let allowed = ConsoleTokens::default();
+            let form = fields(&allowed).with_values(values);
             let input = TokenInput::parse(body(&form, NOW).to_string().as_bytes(), NOW);
-            input.map_err(|faults| expiry::with_faults(form, &faults))
+            input.map_err(|faults| expiry::with_faults(form, &faults, allowed.max_life))
         };
         let input = parse(&[("name", "SIEM")]).expect("it is valid");
         assert_eq!((input.role, input.expires_at), (Role::Auditor, Some(NOW.plus(DAY * 90))));
-        assert_eq!(parse(&[("name", "SIEM"), ("expiresAt", "never")]).expect("it is valid").expires_at, None);
+        assert_eq!(parse(&[("name", "SIEM"), ("expiresAt", "never")]).unwrap_err().invalid_names(), ["expiresAt"]);
         let dated = parse(&[("name", "SIEM"), ("expiresAt", AT_DATE), ("date", "2027-01-31")]).expect("it is valid");
         assert_eq!(dated.expires_at.map(|at| at.to_string()).as_deref(), Some("2027-01-31T00:00:00.000Z"));
 

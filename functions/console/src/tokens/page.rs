@@ -2,6 +2,7 @@
 
 use annals_core::{
     organisation::Organisation,
+    service::ConsoleTokens,
     time::Timestamp,
     token::{MAX_TOKENS, Role, Token, TokenText},
 };
@@ -19,7 +20,8 @@ const MAX_NAME_BYTES: usize = 240;
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let done = Done::named(&parameter(request.call.query(), "done"));
-    let page = Page { done, ..read(&request, &organisation, new::fields()).await? };
+    let form = new::fields(&request.call.services.service.console_tokens);
+    let page = Page { done, ..read(&request, &organisation, form).await? };
     Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Tokens))))
 }
 
@@ -27,7 +29,7 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
 pub(super) async fn read(request: &ConsoleRequest, organisation: &Organisation, form: Fields) -> Result<Page, Refusal> {
     let services = &request.call.services;
     let tokens = services.administration.tokens(&organisation.id).await.map_err(Problem::from)?;
-    Ok(Page::of(&tokens, services.clock.now(), form))
+    Ok(Page::of(&tokens, services.clock.now(), form, &services.service.console_tokens))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,10 @@ pub struct Page {
     /// Active tokens first, the newest first.
     pub rows: Vec<Row>,
     pub active: usize,
+    /// The form for a new token.
     pub form: Fields,
+    /// Whether tokens of some role may be created here.
+    pub can_create: bool,
 }
 
 /// The last change, as the page's address names it.
@@ -100,12 +105,13 @@ pub struct Row {
 }
 
 impl Row {
-    fn of(token: &Token, now: Timestamp, all: &[Token]) -> Self {
+    fn of(token: &Token, now: Timestamp, all: &[Token], allowed: &ConsoleTokens) -> Self {
         let is_active = token.is_live(now);
         let is_other_active =
             |id: &Option<_>| all.iter().any(|other| Some(&other.id) == id.as_ref() && other.is_live(now));
         let is_producer = token.role == Role::Producer;
         let is_replaced = is_other_active(&token.replaced_by);
+        let is_end = is_replaced || is_other_active(&token.replaces);
         Self {
             id: token.id.to_string(),
             name: cut(&token.name),
@@ -120,7 +126,7 @@ impl Row {
             },
             is_active,
             is_producer,
-            can_be_replaced: is_active && !is_producer && !is_replaced && !is_other_active(&token.replaces),
+            can_be_replaced: is_active && !is_end && allowed.roles.contain(token.role),
         }
     }
 }
@@ -138,12 +144,12 @@ fn cut(name: &str) -> String {
 
 impl Page {
     #[must_use]
-    pub fn of(tokens: &[Token], now: Timestamp, form: Fields) -> Self {
-        let mut rows: Vec<Row> = tokens.iter().rev().map(|token| Row::of(token, now, tokens)).collect();
+    pub fn of(tokens: &[Token], now: Timestamp, form: Fields, allowed: &ConsoleTokens) -> Self {
+        let mut rows: Vec<Row> = tokens.iter().rev().map(|token| Row::of(token, now, tokens, allowed)).collect();
         rows.sort_by_key(|row| !row.is_active);
         let active = rows.iter().filter(|row| row.is_active).count();
         rows.truncate(MAX_TOKENS);
-        Self { done: None, created: None, rows, active, form }
+        Self { done: None, created: None, rows, active, form, can_create: !allowed.roles.is_empty() }
     }
 
     #[must_use]
@@ -174,15 +180,19 @@ impl Page {
             }
             section .card aria-labelledby="new-token" {
                 h2 #new-token { "Create a token" }
-                @if self.active >= MAX_TOKENS {
+                @if !self.can_create {
+                    p { "The product that you came from creates tokens." }
+                } @else if self.active >= MAX_TOKENS {
                     (ui::notice(Tone::Warning, &html! {
                         p { (limit_reached()) }
                     }))
                 }
-                form .fields method="post" action=(shell.href(Section::Tokens.path())) {
-                    (shell.form_token())
-                    (self.form.render("token"))
-                    div .row { button .primary type="submit" { "Create the token" } }
+                @if self.can_create {
+                    form .fields method="post" action=(shell.href(Section::Tokens.path())) {
+                        (shell.form_token())
+                        (self.form.render("token"))
+                        div .row { button .primary type="submit" { "Create the token" } }
+                    }
                 }
             }
         };
@@ -276,7 +286,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         }
     }
 
-    let page = |tokens: &[Token]| Page::of(tokens, NOW, new::fields());
+    let allowed = ConsoleTokens::default();
+    let page = |tokens: &[Token]| Page::of(tokens, NOW, new::fields(&allowed), &allowed);
     let three = [token(0, "Backend", Role::Producer), token(1, "SIEM", Role::Auditor), token(3, HOSTILE, Role::Admin)];
     let quotes: Vec<Token> = (0..3 * MAX_TOKENS).map(|index| token(index, &"\"".repeat(200), Role::Auditor)).collect();
     let full: Vec<Token> =
@@ -297,7 +308,8 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("tokens: limit reached", page(&full)),
         ("tokens: created", Page { created: Some(created(None)), ..page(&three) }),
         ("tokens: replaced", Page { created: Some(created(Some(NOW))), ..page(&three) }),
-        ("tokens: invalid form", Page { form: invalid(new::fields()), ..page(&three) }),
+        ("tokens: invalid form", Page { form: invalid(new::fields(&allowed)), ..page(&three) }),
+        ("tokens: none can be created", Page { can_create: false, ..page(&three) }),
     ]
     .map(|(name, page)| (name, page.render(&shell)))
     .into()

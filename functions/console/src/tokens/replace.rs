@@ -3,6 +3,8 @@
 use annals_core::{
     administration::AdministrationError,
     change::Conflict,
+    organisation::Organisation,
+    service::{ConsoleTokens, TokenDays},
     time::Timestamp,
     token::{DEFAULT_OVERLAP, RotationInput, Token},
 };
@@ -18,20 +20,22 @@ use crate::{fields::whole_number, prelude::*};
 /// `GET /console/tokens/{token}/replace`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let token = super::token(&request, &organisation).await?;
-    Ok(ui::page(render(&token, &fields(), &Shell::of(&request, &organisation, Section::Tokens))))
+    let allowed = &request.call.services.service.console_tokens;
+    let token = replaceable(&request, &organisation, allowed).await?;
+    Ok(ui::page(render(&token, &fields(allowed.max_life), &Shell::of(&request, &organisation, Section::Tokens))))
 }
 
 /// `POST /console/tokens/{token}/replace`. Only this response contains the new token's text.
 pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let token = super::token(&request, &organisation).await?;
     let services = &request.call.services;
+    let allowed = &services.service.console_tokens;
+    let token = replaceable(&request, &organisation, allowed).await?;
     let now = services.clock.now();
     let shell = Shell::of(&request, &organisation, Section::Tokens);
-    let mut form = fields().filled_from(&request.form);
+    let mut form = fields(allowed.max_life).filled_from(&request.form);
     match RotationInput::parse(body(&form, now).to_string().as_bytes(), now) {
-        Err(faults) => form = expiry::with_faults(form, &faults),
+        Err(faults) => form = expiry::with_faults(form, &faults, allowed.max_life),
         Ok(input) => {
             let actor = request.call.actor();
             match services.administration.rotate_token(&organisation, &token.id, input, &actor).await {
@@ -42,7 +46,7 @@ pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal
                         api: request.call.root_url(),
                         old_token_expires_at: rotation.replaced.expires_at.filter(|at| *at > services.clock.now()),
                     };
-                    let page = page::read(&request, &organisation, new::fields()).await?;
+                    let page = page::read(&request, &organisation, new::fields(allowed)).await?;
                     return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
                 }
                 Err(AdministrationError::RotationInProgress(_)) => form.faults.push(
@@ -51,7 +55,9 @@ pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal
                         .to_owned(),
                 ),
                 Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(limit_reached()),
-                Err(AdministrationError::Input(fault)) => form = expiry::with_faults(form, &fault.into()),
+                Err(AdministrationError::Input(fault)) => {
+                    form = expiry::with_faults(form, &fault.into(), allowed.max_life);
+                }
                 Err(error) => return Err(Problem::from(error).into()),
             }
         }
@@ -59,9 +65,21 @@ pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal
     Ok(ui::invalid_form(render(&token, &form, &shell)))
 }
 
-/// The new token needs an expiry only if the old one has one; the form always asks for it.
+/// Reads the token of the path.
+///
+/// # Errors
+/// Returns [`Refusal::NotFound`] for a token of a role whose tokens are not created here.
+async fn replaceable(
+    request: &ConsoleRequest,
+    organisation: &Organisation,
+    allowed: &ConsoleTokens,
+) -> Result<Token, Refusal> {
+    let token = super::token(request, organisation).await?;
+    if allowed.roles.contain(token.role) { Ok(token) } else { Err(Refusal::NotFound) }
+}
+
 #[must_use]
-pub fn fields() -> Fields {
+pub fn fields(longest: TokenDays) -> Fields {
     let overlaps = [
         (0, "Expires immediately"),
         (3600, "Expires in an hour"),
@@ -74,7 +92,7 @@ pub fn fields() -> Fields {
             .value(&DEFAULT_OVERLAP.as_secs().to_string())
             .hint("Both tokens work until then, so that you can change over without interruption."),
     ];
-    let [expires_at, date] = expiry::fields();
+    let [expires_at, date] = expiry::fields(longest);
     fields.extend([Field { label: "The new token expires", ..expires_at }, date]);
     Fields::new(fields)
 }
@@ -82,7 +100,7 @@ pub fn fields() -> Fields {
 fn body(form: &Fields, now: Timestamp) -> Value {
     json!({
         "overlapSeconds": whole_number(form.get("overlapSeconds")),
-        "expiresAt": expiry::value(form, now).unwrap_or(Value::Null),
+        "expiresAt": expiry::value(form, now),
     })
 }
 
@@ -112,11 +130,12 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use super::fixtures;
 
     let shell = Shell::sample(Section::Tokens);
+    let days = ConsoleTokens::default().max_life;
     let token = fixtures::token(1, "SIEM", Role::Auditor);
     let longest = fixtures::token(1, &fixtures::longest_name(), Role::Auditor);
     vec![
-        ("replace a token", render(&token, &fields(), &shell)),
-        ("replace a token: invalid", render(&longest, &fixtures::invalid(fields()), &shell)),
+        ("replace a token", render(&token, &fields(days), &shell)),
+        ("replace a token: invalid", render(&longest, &fixtures::invalid(fields(days)), &shell)),
     ]
 }
 
@@ -129,13 +148,14 @@ mod tests {
     #[test]
     fn every_fault_of_a_replacement_is_at_its_field() {
         let parse = |values: &[(&str, &str)]| {
-            let form = fields().with_values(values);
+            let days = ConsoleTokens::default().max_life;
+            let form = fields(days).with_values(values);
             let input = RotationInput::parse(body(&form, NOW).to_string().as_bytes(), NOW);
-            input.map_err(|faults| expiry::with_faults(form, &faults))
+            input.map_err(|faults| expiry::with_faults(form, &faults, days))
         };
         let input = parse(&[]).expect("the defaults are valid");
         assert_eq!((input.overlap, input.end), (DEFAULT_OVERLAP, SuccessorEnd::At(NOW.plus(expiry::DAY * 90))));
-        assert_eq!(parse(&[("expiresAt", "never")]).expect("it is valid").end, SuccessorEnd::Never);
+        assert_eq!(parse(&[("expiresAt", "never")]).unwrap_err().invalid_names(), ["expiresAt"]);
         let invalid = [("overlapSeconds", "x"), ("expiresAt", expiry::AT_DATE), ("date", "x")];
         assert_eq!(parse(&invalid).unwrap_err().invalid_names(), ["overlapSeconds", "date"]);
     }

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::{Actor, Administration, AdministrationError, Recorded};
 use crate::{
     admission::{Admission, rate_limiter::RateLimits},
+    caller::Caller,
     change::{Change, Conflict, Replaced},
     event::Entity,
     fault::Fault,
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
-    token::{MAX_TOKENS, RotationInput, SuccessorEnd, Token, TokenHash, TokenId, TokenInput, TokenText},
+    token::{MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenId, TokenInput, TokenText},
 };
 
 /// The most expired tokens that are deleted at once to make room for a new one.
@@ -39,7 +40,8 @@ impl Administration {
     /// Creates a token. Its text is returned and not stored.
     ///
     /// # Errors
-    /// Returns [`Conflict::TokenLimit`] if the organisation has [`MAX_TOKENS`] valid tokens.
+    /// Returns [`Conflict::TokenLimit`] if the organisation has [`MAX_TOKENS`] valid tokens, and
+    /// [`AdministrationError::Input`] if the actor is a session that may not create such a token.
     pub async fn create_token(
         &self,
         organisation: &Organisation,
@@ -47,6 +49,7 @@ impl Administration {
         actor: &Actor,
     ) -> Result<(Token, TokenText), AdministrationError> {
         let now = self.clock.now();
+        self.check_token_of_session(actor, input.role, input.expires_at, now)?;
         let (token, text) = self.new_token(organisation, input, now);
         let event = Recorded {
             action: "CREATE",
@@ -66,8 +69,9 @@ impl Administration {
     /// # Errors
     /// Returns [`AdministrationError::NotFound`] if the organisation has no such token,
     /// [`AdministrationError::RotationInProgress`] if its predecessor or its successor is valid,
-    /// [`AdministrationError::Input`] if the token expires and the input does not say when its successor expires, and
-    /// [`Conflict::TokenLimit`] in the same case as [`create_token`](Self::create_token).
+    /// [`AdministrationError::Input`] if the token expires and the input does not say when its successor expires, or if the
+    /// actor is a session that may not create such a successor, and [`Conflict::TokenLimit`] in the same case as
+    /// [`create_token`](Self::create_token).
     pub async fn rotate_token(
         &self,
         organisation: &Organisation,
@@ -92,6 +96,7 @@ impl Administration {
                 return Err(AdministrationError::Input(Fault::at("/expiresAt", detail)));
             }
         };
+        self.check_token_of_session(actor, before.role, successor_expires_at, now)?;
         let overlap_end = now.plus(input.overlap);
         let expires_at = before.expires_at.map_or(overlap_end, |end| end.min(overlap_end));
         let successor = TokenInput { name: before.name.clone(), role: before.role, expires_at: successor_expires_at };
@@ -154,6 +159,19 @@ impl Administration {
         // Forget it even after an error, because the token may have been revoked.
         self.known.forget(|token| token.id == *id);
         result
+    }
+
+    fn check_token_of_session(
+        &self,
+        actor: &Actor,
+        role: Role,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), AdministrationError> {
+        match actor.caller {
+            Caller::Session(_) => self.console_tokens.check(role, expires_at, now).map_err(AdministrationError::Input),
+            Caller::Platform | Caller::Token(_) => Ok(()),
+        }
     }
 
     fn new_token(&self, organisation: &Organisation, input: TokenInput, now: Timestamp) -> (Token, TokenText) {
