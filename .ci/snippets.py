@@ -740,7 +740,9 @@ def a_portal_link_leads_to_the_page_once(scene):
     environment = {**scene.environment, "PLATFORM": info["platformToken"], "ORGANISATION": info["organisation"]}
     response = json.loads(run(command("portal_link.sh"), folder, environment))
     same(shape(response), shape(scene.snippets.response("portal_link")), "the response of portal_link.sh")
-    status = ["curl", "-sS", "--noproxy", "*", "-o", "page.html", "-w", "%{http_code}", "--cookie-jar", "jar", "-L", response["url"]]
+    status = ["curl", "-sS", "--noproxy", "*", "-o", "page.html", "-w", "%{http_code}", "--cookie-jar", "jar", "-L", "-d", "", response["url"]]
+    same(run([*status[:-4], status[-1]], folder), "200", "the link, shown")
+    expect("Ada Bell" in (folder / "page.html").read_text(), "the link shows whom it signs in")
     same(run(status, folder), "200", "the link, opened")
     page = (folder / "page.html").read_text()
     expect("Ada Bell" in page and "Audit Events" in page, f"the page is for its administrator: {short(page)}")

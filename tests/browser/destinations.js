@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { look, scene, tabTo } from "./scene.js";
+import { look, openLink, scene, tabTo } from "./scene.js";
 import { event } from "./system.js";
 
 const button = (page, name) => page.getByRole("button", { name: new RegExp(`^(✓ ?)?${name}\\b`) });
@@ -362,7 +362,7 @@ scene("after the session has expired, every action says so", async (scene) => {
     ["/console/destinations", () => button(page, "Pause").click()],
     ["/console/events", () => page.getByRole("link", { name: "Older events" }).click()],
   ]) {
-    await page.goto(await organisation.portalLink());
+    await openLink(page, await organisation.portalLink());
     await page.goto(scene.system.api + path);
     const [cookie] = await page.context().cookies();
     await scene.system.end("session", cookie.value);

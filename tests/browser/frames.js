@@ -14,7 +14,7 @@ scene("an allowed origin can show the console in an iframe", async (scene) => {
   const page = await scene.newUser({ hosts: [origin] });
   await page.goto(origin + embedding(await organisation.portalLink()));
   const frame = page.frameLocator("iframe");
-  await frame.getByRole("heading", { level: 1 }).waitFor();
+  await frame.getByRole("button", { name: "Open the audit log" }).click();
   await frame.getByRole("link", { name: "Event viewer" }).click();
   await frame.getByRole("link", { name: "Event viewer", exact: true }).and(frame.locator("[aria-current=page]")).waitFor();
   await frame.getByRole("button", { name: "Sign out" }).click();

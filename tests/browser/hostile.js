@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { look, scene } from "./scene.js";
+import { look, openLink, scene } from "./scene.js";
 
 /** Texts that would call `hacked` or send a request to another host if they became markup, an attribute, an address or a
  * script. */
@@ -63,7 +63,7 @@ async function watchedUser(scene, organisation, options = {}) {
   await page.context().addInitScript(() => {
     globalThis.hacked = () => console.error("an attack has succeeded");
   });
-  await page.goto(await organisation.portalLink(options.role, options.user));
+  await openLink(page, await organisation.portalLink(options.role, options.user));
   return page;
 }
 
@@ -136,7 +136,10 @@ scene("names of organisations, users and tokens are shown as text", async (scene
   for (const name of names) {
     await organisation.change({ name });
     await system.call(201, "POST", `${organisation.path}/tokens`, { token, body: { name, role: "auditor" } });
-    await page.goto(await organisation.portalLink("admin", { id: name, name, email: name }));
+    const link = await organisation.portalLink("admin", { id: name, name, email: name });
+    await page.goto(link);
+    await check(page, `${name}, at the entrance`);
+    await openLink(page, link);
     await check(page, name);
     const shown = name.replaceAll(/\s+/g, " ");
     const banner = await page.getByRole("banner").innerText();

@@ -78,8 +78,7 @@ export class Scene {
   /** A user who has signed in by a portal link. */
   async signedIn(organisation, { role = "admin", user, ...options } = {}) {
     const page = await this.newUser(options);
-    const response = await page.goto(await organisation.portalLink(role, user));
-    assert.equal(response.status(), 200);
+    await openLink(page, await organisation.portalLink(role, user));
     return page;
   }
 
@@ -134,6 +133,13 @@ function watch(context, hosts) {
     }
   });
   return faults;
+}
+
+/** Opens a portal link, as a user does who clicks what it shows. */
+export async function openLink(page, link) {
+  assert.equal((await page.goto(link)).status(), 200);
+  await page.getByRole("button", { name: "Open the audit log" }).click();
+  await page.getByRole("banner").waitFor();
 }
 
 /**

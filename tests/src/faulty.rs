@@ -390,8 +390,20 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("portal_link", self.store.portal_link(hash)).await
     }
 
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        self.call("is_link_used", self.store.is_link_used(hash)).await
+    }
+
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
         self.call("session", self.store.session(hash)).await
+    }
+
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError> {
+        self.call("sessions", self.store.sessions(organisation)).await
+    }
+
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.call("extend_session", self.store.extend_session(hash, expires_at)).await
     }
 
     async fn destination(

@@ -165,8 +165,20 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.portal_link(hash)).await
     }
 
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        self.around(self.store.is_link_used(hash)).await
+    }
+
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
         self.around(self.store.session(hash)).await
+    }
+
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError> {
+        self.around(self.store.sessions(organisation)).await
+    }
+
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.around(self.store.extend_session(hash, expires_at)).await
     }
 
     async fn destination(

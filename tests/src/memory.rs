@@ -83,6 +83,7 @@ struct World {
     /// Tokens before their last change, and the time of the change.
     former_tokens: HashMap<TokenId, (Option<Token>, Timestamp)>,
     links: HashMap<TokenHash, PortalLink>,
+    used_links: HashSet<TokenHash>,
     sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
     deliveries: Vec<Delivery>,
@@ -406,6 +407,7 @@ impl World {
             Change::CreatePortalLink(new) => drop(self.links.insert(new.hash, *new)),
             Change::StartSession { link, session } => {
                 self.links.remove(&link);
+                self.used_links.insert(link);
                 self.sessions.insert(session.hash, *session);
             }
             Change::EndSession(hash) => drop(self.sessions.remove(&hash)),
@@ -652,8 +654,24 @@ impl Registry for MemoryStore {
         Ok(self.lock().links.get(hash).cloned())
     }
 
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        Ok(self.lock().used_links.contains(hash))
+    }
+
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
         Ok(self.lock().sessions.get(hash).cloned())
+    }
+
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError> {
+        let world = self.lock();
+        Ok(world.sessions.values().filter(|session| session.organisation == *organisation).cloned().collect())
+    }
+
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError> {
+        if let Some(session) = self.lock().sessions.get_mut(hash) {
+            session.expires_at = session.expires_at.max(expires_at);
+        }
+        Ok(())
     }
 
     async fn destination(

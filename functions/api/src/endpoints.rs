@@ -8,8 +8,10 @@ mod destinations;
 mod events;
 mod organisations;
 mod service;
+mod sessions;
 mod tokens;
 
+use annals_core::portal::User;
 use annals_http::{Services, endpoint::Endpoints, schema::Href};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,6 +24,7 @@ pub fn add<E: Endpoints<Services>>(endpoints: E) -> E {
     let endpoints = events::add(endpoints);
     let endpoints = audit::add(endpoints);
     let endpoints = tokens::add(endpoints);
+    let endpoints = sessions::add(endpoints);
     destinations::add(endpoints)
 }
 
@@ -31,4 +34,21 @@ struct Link {
     /// An absolute URL.
     #[schemars(with = "Href")]
     href: String,
+}
+
+/// A user of your product.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+struct UserView {
+    /// The id in your product.
+    id: String,
+    name: String,
+    /// The email address, or null if it is not known.
+    email: Option<String>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self { id: user.id, name: user.name, email: user.email }
+    }
 }

@@ -1,7 +1,11 @@
-//! Signing in and out: a portal link starts a session, and "Sign out" ends it.
+//! Signing in and out: a portal link starts a session once the user confirms, and "Sign out" ends it.
 
 use annals_core::{
-    administration::AdministrationError, admission::AdmissionError, caller::Caller, portal::SESSION_LIFE, token::Role,
+    administration::{AdministrationError, portal::LinkError},
+    admission::AdmissionError,
+    caller::Caller,
+    portal::{MAX_SESSION_LIFE, PortalLink, Session},
+    token::Role,
 };
 use annals_http::{
     READERS,
@@ -9,11 +13,10 @@ use annals_http::{
     console::{
         self,
         refusal::Refusal,
-        session::{ConsoleRequest, session_cookie},
+        session::{self, ConsoleRequest, session_cookie},
     },
     problem::Problem,
-    request_log::LogFields,
-    request_log::address,
+    request_log::{LogFields, address},
 };
 use axum::{
     Router,
@@ -33,7 +36,7 @@ use crate::{
 pub(crate) fn routes() -> Router<Console> {
     Router::new()
         .route("/console", get(start))
-        .route("/console/enter/{link}", get(open_link))
+        .route("/console/enter/{link}", get(show_link).post(open_link))
         .route("/console/leave", post(sign_out))
 }
 
@@ -48,33 +51,110 @@ fn first_page(base: &str, role: Role) -> String {
     format!("{base}{}", section.path())
 }
 
-/// `GET /console/enter/{link}`: exchanges a portal link for a session.
+/// `GET /console/enter/{link}`: shows whom a portal link signs in, and where. Nothing is used up, so that the preview of a
+/// link by a mail or chat program does no harm.
+async fn show_link(
+    State(console): State<Console>,
+    link: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if is_framed(&request) && !console.embedding.is_allowed() {
+        return Err(Refusal::Framed);
+    }
+    let Path(token) = link.map_err(|_| Refusal::LinkUnknown)?;
+    let services = &console.services;
+    let found = services.administration.portal_link(&token).await;
+    let (link, organisation) = found.map_err(|error| refused(&console, &request, error))?;
+    let session = session::current(services, request.headers(), address(request.extensions())).await;
+    let entrance = Entrance { token, organisation: organisation.name, link, session };
+    Ok(ui::page(entrance.render(base_path(request.extensions()))))
+}
+
+/// `POST /console/enter/{link}`: exchanges a portal link for a session. The session that the browser had before is ended.
 async fn open_link(
     State(console): State<Console>,
     link: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
-    if headers.get("sec-fetch-dest").is_some_and(|shown| shown == "iframe") && !console.embedding.is_allowed() {
-        return Err(Refusal::Framed);
+    if session::is_cross_origin(headers) {
+        return Err(Refusal::ForgedForm);
     }
-    let Path(link) = link.map_err(|_| Refusal::LinkNotValid)?;
+    let Path(link) = link.map_err(|_| Refusal::LinkUnknown)?;
     let context = context(headers, request.extensions());
-    let (session, token) = match console.services.administration.open_portal_link(&link, context).await {
-        Ok(opened) => opened,
-        Err(AdministrationError::NotFound) => {
-            return Err(match console.services.admission.refuse(address(request.extensions())) {
-                error @ AdmissionError::TooMany(_) => Problem::from(error).into(),
-                _ => Refusal::LinkNotValid,
-            });
-        }
-        Err(error) => return Err(Problem::from(error).into()),
-    };
+    let administration = &console.services.administration;
+    let previous = session::current(&console.services, headers, address(request.extensions())).await;
+    let opened = administration.open_portal_link(&link, context.clone()).await;
+    let (session, token) = opened.map_err(|error| refused(&console, &request, error))?;
     LogFields::of(request.extensions()).caller(&Caller::Session(session.clone()));
+    if let Some(previous) = previous
+        && let Ok(organisation) = administration.organisation(&previous.organisation).await
+    {
+        // The new session is valid whatever becomes of the old one, whose cookie is replaced.
+        let _ = administration.end_session(&organisation, &previous, context).await;
+    }
     let mut response = console::redirect(&first_page(base_path(request.extensions()), session.role));
-    let cookie = session_cookie(headers, &console.embedding, token.reveal(), SESSION_LIFE.as_secs());
+    let cookie = session_cookie(headers, &console.embedding, token.reveal(), MAX_SESSION_LIFE.as_secs());
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)
+}
+
+fn is_framed(request: &Request) -> bool {
+    request.headers().get("sec-fetch-dest").is_some_and(|shown| shown == "iframe")
+}
+
+/// Returns the page for a link that cannot be opened. Guesses are counted.
+fn refused(console: &Console, request: &Request, error: LinkError) -> Refusal {
+    match error {
+        LinkError::Unknown => match console.services.admission.refuse(address(request.extensions())) {
+            error @ AdmissionError::TooMany(_) => Problem::from(error).into(),
+            _ => Refusal::LinkUnknown,
+        },
+        LinkError::Used => Refusal::LinkUsed,
+        LinkError::Expired => Refusal::LinkExpired,
+        LinkError::Administration(error) => Problem::from(error).into(),
+    }
+}
+
+/// The page of a portal link that can be opened.
+#[derive(Debug)]
+struct Entrance {
+    token: String,
+    /// The name of the organisation.
+    organisation: String,
+    link: PortalLink,
+    /// The session that the browser has, which ends when the link is opened.
+    session: Option<Session>,
+}
+
+impl Entrance {
+    fn render(&self, base: &str) -> Markup {
+        let user = &self.link.user;
+        let right = if self.link.role == Role::Admin {
+            "You can read the log, and manage destinations and tokens."
+        } else {
+            "You can read the log."
+        };
+        let content = html! {
+            main #content .alone {
+                div .card {
+                    h1 { "Audit log of " (self.organisation) }
+                    p { "You sign in as " b { (user.name) } @if let Some(email) = &user.email { " (" (email) ")" } ". " (right) }
+                    @if let Some(session) = &self.session {
+                        p {
+                            "In this browser, " b { (session.user.name) } " is signed in to "
+                            @if session.organisation == self.link.organisation { "this audit log" } @else { "another audit log" }
+                            ". That session ends."
+                        }
+                    }
+                    form method="post" action={ (base) "/console/enter/" (self.token) } {
+                        button .primary type="submit" { "Open the audit log" }
+                    }
+                }
+            }
+        };
+        layout::document(base, &format!("Audit log of {}", self.organisation), &content)
+    }
 }
 
 /// `POST /console/leave`: ends the session.

@@ -116,8 +116,8 @@ impl Admission {
         Ok(caller)
     }
 
-    /// Authenticates the token of a console session, and counts one request of its organisation. `address` is as for
-    /// [`admit`](Self::admit).
+    /// Authenticates the token of a console session, extends the session, and counts one request of its organisation.
+    /// `address` is as for [`admit`](Self::admit).
     ///
     /// # Errors
     /// Returns an error if the session is not valid, too many requests were made, or the store fails.
@@ -128,6 +128,9 @@ impl Admission {
         let Some(session) = session.filter(|session| session.is_live(now)) else { return Err(self.refuse(address)) };
         let bucket = Bucket::Organisation(session.organisation.clone());
         self.limiter.spend(bucket, 1, now).map_err(AdmissionError::TooMany)?;
+        if let Some(expires_at) = session.extended(now) {
+            self.note(self.registry.extend_session(&hash, expires_at), now).await;
+        }
         Ok(session)
     }
 
@@ -172,14 +175,19 @@ impl Admission {
         Ok(Caller::Token(token))
     }
 
-    /// Saves the token's use at most once an hour. The request waits for it, because Lambda freezes a function that has
-    /// answered, but only briefly. A failure is kept for the log: a later request saves the use.
+    /// Saves the token's use at most once an hour.
     async fn note_use(&self, token: &Token, now: Timestamp) {
-        let is_noted = token.last_used_at.is_some_and(|at| now.since(at) < USE_PRECISION);
-        if is_noted || now.as_millis() < self.notes_rest_until.load(Ordering::Relaxed) {
+        if token.last_used_at.is_none_or(|at| now.since(at) >= USE_PRECISION) {
+            self.note(self.registry.note_token_use(&token.id, now, now.minus(USE_PRECISION)), now).await;
+        }
+    }
+
+    /// Waits until the use of a token or a session is saved, because Lambda freezes a function that has answered, but only
+    /// briefly. A failure is kept for the log: a later request saves the use.
+    async fn note(&self, note: impl Future<Output = Result<(), StoreError>> + Send + Unpin, now: Timestamp) {
+        if now.as_millis() < self.notes_rest_until.load(Ordering::Relaxed) {
             return;
         }
-        let note = self.registry.note_token_use(&token.id, now, now.minus(USE_PRECISION));
         let error = match select(note, self.clock.sleep(NOTE_PATIENCE)).await {
             Either::Left((Ok(()), _)) => return,
             Either::Left((Err(error), _)) => Some(error),
@@ -189,7 +197,7 @@ impl Admission {
         *self.note_error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
-    /// Returns why the use of a token was not saved, once. The request that noticed it succeeds all the same.
+    /// Returns why the use of a token or a session was not saved, once. The request that noticed it succeeds all the same.
     #[must_use]
     pub fn take_note_error(&self) -> Option<StoreError> {
         self.note_error.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -38,7 +38,8 @@ pub enum Change {
     DeleteDestination(Box<Destination>),
     /// Creates a portal link. [`Conflict::Exists`] if it exists.
     CreatePortalLink(Box<PortalLink>),
-    /// Deletes a portal link and creates a session. [`Conflict::Missing`] if the link does not exist or was used.
+    /// Replaces a portal link by a mark that it was used, and creates a session. [`Conflict::Missing`] if the link does not
+    /// exist or was used.
     StartSession { link: TokenHash, session: Box<Session> },
     /// Deletes a session. [`Conflict::Missing`] if it does not exist or has ended.
     EndSession(TokenHash),

@@ -1,7 +1,8 @@
-//! Portal links and sessions: the product requests a link, and the person who opens it gets a session in the console.
+//! Portal links and sessions: the product requests a link, and the person who opens it and confirms gets a session in the
+//! console.
 //!
-//! A link works once, for five minutes. A session lasts half an hour and is for one organisation and role. Only the hashes
-//! of their tokens are stored.
+//! A link works once, for five minutes. A session is for one organisation and role. It ends half an hour after its last use,
+//! at the latest eight hours after its beginning. Only the hashes of their tokens are stored.
 
 use std::time::Duration;
 
@@ -12,12 +13,17 @@ use crate::{
     organisation::OrganisationId,
     recorded_by::SessionId,
     time::Timestamp,
-    token::{Role, TokenHash},
+    token::{Role, TokenHash, TokenText},
 };
 
 /// How long a portal link works.
 pub const LINK_LIFE: Duration = Duration::from_secs(5 * 60);
+/// How long a session lasts without being used.
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 60);
+/// How long a session lasts if it is used all the time.
+pub const MAX_SESSION_LIFE: Duration = Duration::from_secs(8 * 60 * 60);
+/// A session is extended when it was last extended this long ago, so that not every page costs a write.
+const SESSION_EXTENDED_AFTER: Duration = Duration::from_secs(5 * 60);
 /// The longest name and id of a user, in characters.
 const MAX_NAME_CHARS: usize = 200;
 /// The longest e-mail address, in characters (RFC 5321, section 4.5.3.1).
@@ -64,7 +70,7 @@ impl PortalLink {
         hex::encode(&self.hash.0[..6])
     }
 
-    /// Returns whether it has not expired. A used link is deleted.
+    /// Returns whether it has not expired. Of a used link only a mark is left.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at > now
@@ -78,13 +84,38 @@ pub struct Session {
     pub organisation: OrganisationId,
     pub role: Role,
     pub user: User,
+    pub started_at: Timestamp,
+    /// When it ends unless it is used before.
     pub expires_at: Timestamp,
+    /// When it ends however much it is used.
+    pub ends_at: Timestamp,
 }
 
 impl Session {
+    /// Returns the session that a link starts.
+    #[must_use]
+    pub fn start(link: PortalLink, token: &TokenText, now: Timestamp) -> Self {
+        Self {
+            hash: token.hash(),
+            organisation: link.organisation,
+            role: link.role,
+            user: link.user,
+            started_at: now,
+            expires_at: now.plus(SESSION_LIFE),
+            ends_at: now.plus(MAX_SESSION_LIFE),
+        }
+    }
+
     #[must_use]
     pub fn id(&self) -> SessionId {
         SessionId::of(&self.hash)
+    }
+
+    /// Returns when the session ends if it is used now. `None` if that is hardly later than it ends without.
+    #[must_use]
+    pub fn extended(&self, now: Timestamp) -> Option<Timestamp> {
+        let expires_at = now.plus(SESSION_LIFE).min(self.ends_at);
+        (expires_at.since(self.expires_at) >= SESSION_EXTENDED_AFTER).then_some(expires_at)
     }
 
     /// Returns whether it has not expired. An ended session is deleted.

@@ -90,11 +90,22 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// token does not exist.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
 
-    /// Returns a portal link that has not been used, strongly consistent. It can be expired.
+    /// Returns a portal link that has not been used, strongly consistent. It can be expired. The store may delete it a day
+    /// after that.
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError>;
+
+    /// Returns whether a portal link was used, strongly consistent. The store may forget it a day later.
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError>;
 
     /// Returns a session that has not been ended, strongly consistent. It can be expired.
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError>;
+
+    /// Returns an organisation's sessions that have not been ended, eventually consistent. They can be expired. Leaves out
+    /// those that version 0.1 started.
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError>;
+
+    /// Saves a later end of a session. Does nothing if the session was ended.
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError>;
 
     /// Returns a destination, strongly consistent.
     async fn destination(

@@ -53,9 +53,6 @@ impl Call {
                 LogFields::of(request.extensions()).claimed_token(id);
             }
         })?;
-        if let Some(error) = services.admission.take_note_error() {
-            LogFields::of(request.extensions()).failed_quietly(&error);
-        }
         Self::of(request, services, caller).await
     }
 
@@ -65,6 +62,9 @@ impl Call {
     /// Returns the problem if the request is too large, encoded or malformed.
     pub async fn of(request: Request, services: Services, caller: Caller) -> Result<Self, Problem> {
         LogFields::of(request.extensions()).caller(&caller);
+        if let Some(error) = services.admission.take_note_error() {
+            LogFields::of(request.extensions()).failed_quietly(&error);
+        }
         let (mut parts, body) = request.into_parts();
         if parts.uri.path_and_query().map_or(0, |target| target.as_str().len()) > MAX_URI_BYTES {
             return Err(Problem::uri_too_long(MAX_URI_BYTES));

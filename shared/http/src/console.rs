@@ -79,7 +79,7 @@ pub fn protected<S: Clone + Send + Sync + 'static>(routes: Router<S>, embedding:
         .layer(middleware::from_fn_with_state(Arc::<str>::from(policy), add_security_headers))
 }
 
-/// Refuses HEAD requests and prefetching: they would use up a portal link, or record a read that nobody made.
+/// Refuses HEAD requests and prefetching: they would record a read that nobody made.
 async fn refuse_prefetch(request: Request, next: Next) -> Result<Response, Refusal> {
     let is_prefetch = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.contains("prefetch"));
     if request.method() == Method::HEAD {

@@ -270,6 +270,7 @@ fn path_parameter(name: &str) -> Value {
             json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", "maxLength": 64}),
         ),
         "destination" => ("The destination's id.", json!({"type": "string", "pattern": "^[a-z0-9]{12}$"})),
+        "session" => ("The session's id.", json!({"type": "string", "pattern": "^[0-9a-f]{12}$"})),
         "token" => (
             "The token's id: the part of its text after `annals_`, up to the next `_`.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9]{12}$"}),

@@ -220,8 +220,20 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("portal_link", self.0.below().registry.portal_link(hash)).await
     }
 
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        self.0.store_call("is_link_used", self.0.below().registry.is_link_used(hash)).await
+    }
+
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
         self.0.store_call("session", self.0.below().registry.session(hash)).await
+    }
+
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError> {
+        self.0.store_call("sessions", self.0.below().registry.sessions(organisation)).await
+    }
+
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.0.store_call("extend_session", self.0.below().registry.extend_session(hash, expires_at)).await
     }
 
     async fn destination(

@@ -773,6 +773,8 @@ contract! {
         };
         environment.make(&acme, start(&link, &one)).await;
         assert_eq!(environment.portal_link(&link.hash).await.unwrap(), None);
+        assert!(environment.is_link_used(&link.hash).await.unwrap());
+        assert!(!environment.is_link_used(&other.hash).await.unwrap());
         assert_eq!(environment.session(&one.hash).await.unwrap(), Some(one.clone()));
         assert_eq!(environment.try_to(&acme, start(&link, &two)).await, Err(Conflict::Missing), "it was used");
         assert_eq!(environment.try_to(&acme, start(&other, &one)).await, Err(Conflict::Exists));
@@ -786,9 +788,37 @@ contract! {
         environment.make(&acme, Change::CreatePortalLink(Box::new(link.clone()))).await;
         environment.make(&acme, Change::StartSession { link: link.hash, session: Box::new(session.clone()) }).await;
         assert_eq!(environment.session(&session.hash).await.unwrap(), Some(session.clone()));
+        let later = Session { expires_at: session.expires_at.plus(Duration::from_secs(60)), ..session.clone() };
+        for expires_at in [later.expires_at, session.expires_at] {
+            environment.extend_session(&session.hash, expires_at).await.unwrap();
+            assert_eq!(environment.session(&session.hash).await.unwrap(), Some(later.clone()), "it is never shortened");
+        }
         environment.make(&acme, Change::EndSession(session.hash)).await;
         assert_eq!(environment.session(&session.hash).await.unwrap(), None);
+        environment.extend_session(&session.hash, later.expires_at).await.unwrap();
+        assert_eq!(environment.session(&session.hash).await.unwrap(), None, "what was ended does not come back");
         assert_eq!(environment.try_to(&acme, Change::EndSession(session.hash)).await, Err(Conflict::Missing));
+    }
+
+    async fn the_sessions_of_an_organisation_are_listed_until_they_are_ended(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
+        let mut expected = Vec::new();
+        for (organisation, number) in [(&acme, 1), (&other, 2), (&acme, 3)] {
+            let (link, session) = (portal_link(organisation, number), session(organisation, number));
+            environment.make(organisation, Change::CreatePortalLink(Box::new(link.clone()))).await;
+            let start = Change::StartSession { link: link.hash, session: Box::new(session.clone()) };
+            environment.make(organisation, start).await;
+            expected.push(session);
+        }
+        let sessions = async |organisation: &Organisation| {
+            let mut sessions = environment.sessions(&organisation.id).await.unwrap();
+            sessions.sort_by_key(|session| session.expires_at);
+            sessions
+        };
+        assert_eq!(sessions(&acme).await, [expected[0].clone(), expected[2].clone()]);
+        assert_eq!(sessions(&other).await, [expected[1].clone()]);
+        environment.make(&acme, Change::EndSession(expected[0].hash)).await;
+        assert_eq!(sessions(&acme).await, [expected[2].clone()]);
     }
 
     async fn a_destination_keeps_every_one_of_its_fields(environment) {
@@ -1118,9 +1148,8 @@ fn portal_link(organisation: &Organisation, number: u64) -> PortalLink {
 }
 
 fn session(organisation: &Organisation, number: u64) -> Session {
-    let PortalLink { organisation, role, user, expires_at, .. } = portal_link(organisation, number);
-    let hash = TokenText::generate_plain(&*SeededEntropy::new(1000 + number)).hash();
-    Session { hash, organisation, role, user, expires_at }
+    let token = TokenText::generate_plain(&*SeededEntropy::new(1000 + number));
+    Session::start(portal_link(organisation, number), &token, sample::START.plus(Duration::from_millis(number)))
 }
 
 fn connection_test(seconds: u64) -> ConnectionTestReport {

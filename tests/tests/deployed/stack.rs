@@ -480,7 +480,9 @@ struct Browser<'a> {
 
 impl<'a> Browser<'a> {
     async fn enter(environment: &'a Environment, link: &str) -> Self {
-        let entered = environment.api.nobody().get(link).await;
+        let shown = environment.api.nobody().get(link).await;
+        assert!(shown.status == 200 && shown.body.contains("Open the audit log"), "{}", shown.body);
+        let entered = environment.api.nobody().send(Method::POST, link, &[], None).await;
         assert_eq!(entered.status, 303, "{}", entered.body);
         let cookie = entered.headers["set-cookie"].split(';').next().unwrap().to_owned();
         let mut browser = Self { environment, cookie, form_token: String::new() };

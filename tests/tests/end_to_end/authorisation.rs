@@ -100,10 +100,11 @@ impl Route {
     }
 }
 
-/// An organisation with a token to revoke, and a destination, or a customer without one.
+/// An organisation with a token and a session to revoke, and a destination, or a customer without one.
 struct Stage {
     org: Org,
     token: String,
+    session: String,
     destination: String,
     uuid: String,
     free: Option<Customer>,
@@ -122,7 +123,8 @@ impl Stage {
             fixture.with(&org.admin).post(&path, &json!({})).await.expect(200);
         }
         let uuid = text(&fixture.lines_behind(&org.id, 0).await[0]["eventId"]);
-        Self { token: text(&token["id"]), destination, uuid, free: creates.then_some(customer), org }
+        let session = fixture.session(&org).await;
+        Self { token: text(&token["id"]), session, destination, uuid, free: creates.then_some(customer), org }
     }
 
     /// The route's path for these things.
@@ -135,6 +137,7 @@ impl Stage {
             .path
             .replace("{organisation}", organisation)
             .replace("{token}", &self.token)
+            .replace("{session}", &self.session)
             .replace("{destination}", &self.destination)
             .replace("{uuid}", &self.uuid)
     }
@@ -290,6 +293,7 @@ async fn what_belongs_to_another_organisation_looks_as_if_it_did_not_exist() {
                 let theirs = stage.call(&route, caller, &stage.path_in(&route, &other.org.id)).await;
                 let nothing = Stage {
                     token: "abcdefghijkl".into(),
+                    session: "0123456789ab".into(),
                     destination: "abcdefghijkl".into(),
                     uuid: "01a202b2-c57b-7000-8000-000001e08acc".into(),
                     free: None,

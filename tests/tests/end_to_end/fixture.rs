@@ -18,6 +18,7 @@ use annals_tests::{
     deployment::{PLATFORM_TOKEN, start_system},
     lines::Chain,
 };
+use http::Method;
 use serde_json::{Value, json};
 
 /// The period of the first delivery.
@@ -88,6 +89,16 @@ impl Fixture {
         let input = json!({"name": format!("A test's {role}"), "role": role});
         let created = self.platform().post(&format!("/organisations/{organisation}/tokens"), &input).await;
         text(&created.expect(201)["token"])
+    }
+
+    /// Signs somebody in to the organisation's page and returns the session's id.
+    pub(crate) async fn session(&self, organisation: &Org) -> String {
+        let path = format!("/organisations/{}", organisation.id);
+        let link = self.platform().post(&format!("{path}/portal-links"), &json!({"role": "auditor"})).await.expect(201);
+        let entered = self.nobody().send(Method::POST, &text(&link["url"]), &[], None).await;
+        assert_eq!(entered.status, 303, "{}", entered.body);
+        let listed = self.platform().get(&format!("{path}/sessions")).await.expect(200);
+        text(&listed["sessions"][0]["id"])
     }
 
     /// A customer whose role requires the organisation's external ID.

@@ -539,6 +539,8 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("GET", "/organisations/*/tokens", ""),
     ("POST", "/organisations/*/tokens", r#"{"name":"SIEM","role":"auditor","expiresAt":"2030-01-01T00:00:00Z"}"#),
     ("DELETE", "/organisations/*/tokens/*", ""),
+    ("GET", "/organisations/*/sessions", ""),
+    ("DELETE", "/organisations/*/sessions/*", ""),
     ("POST", "/organisations/*/tokens/*/rotate", r#"{"overlapSeconds":60,"expiresAt":null}"#),
     ("GET", "/organisations/*/destinations", ""),
     (

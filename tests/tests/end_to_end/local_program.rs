@@ -217,7 +217,7 @@ async fn the_commands_that_are_printed_do_what_is_said_of_them() {
     let printed_link = program.info("/portalLink");
     let another_link = json(paste(link))["url"].as_str().unwrap().to_owned();
     for link in [printed_link, another_link] {
-        let status = format!("curl -s -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'");
+        let status = format!("curl -s -X POST -o /dev/null -w '%{{http_code}} %{{redirect_url}}' '{link}'");
         let page = format!("{}/console/destinations", program.info("/api"));
         assert_eq!(paste(&status), format!("303 {page}"));
         assert_eq!(paste(&status), "410 ", "it opens once");

@@ -27,7 +27,7 @@ async fn each_event_says_who_recorded_it() {
     let link = format!("/organisations/{}/portal-links", acme.id);
     let link = fixture.platform().post(&link, &json!({"role": "auditor"})).await.expect(201);
     let path = text(&link["url"]).split_once("/console/").map(|(_, path)| format!("/console/{path}")).unwrap();
-    let entered = fixture.nobody().send(Method::GET, &path, &[], None).await;
+    let entered = fixture.nobody().send(Method::POST, &path, &[], None).await;
     assert!(entered.status < 400, "{}", entered.status);
     assert_eq!(
         recorded(&fixture, &acme.id, before).await,

@@ -75,7 +75,7 @@ impl World {
         let input = PortalLinkInput::parse(br#"{"role":"auditor","user":{"id":"7","name":"Ada"}}"#).unwrap();
         let administration = self.api(Arc::clone(&self.store)).administration;
         let (_, link) = administration.create_portal_link(&self.acme, input, &platform()).await.unwrap();
-        let request = Request::get(format!("/console/enter/{}", link.reveal())).body(Body::empty()).unwrap();
+        let request = Request::post(format!("/console/enter/{}", link.reveal())).body(Body::empty()).unwrap();
         let answer = self.console(Arc::clone(&self.store)).oneshot(request).await.unwrap();
         let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap();
         self.cookie = cookie.split(';').next().unwrap().to_owned();

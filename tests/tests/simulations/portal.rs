@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use annals_console::Console;
 use annals_core::{
-    administration::DestinationInput,
+    administration::{AdministrationError, DestinationInput},
     admission::rate_limiter::RateLimits,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
-    portal::{LINK_LIFE, PortalLinkInput, SESSION_LIFE},
+    portal::{LINK_LIFE, MAX_SESSION_LIFE, PortalLinkInput, SESSION_LIFE},
+    time::Clock as _,
     token::{Role, TokenHash, TokenInput, TokenText},
 };
 use annals_http::{Services, console::Embedding};
@@ -79,6 +80,10 @@ impl World {
     }
 
     async fn open_link(&self, link: &str) -> Response {
+        self.send(Request::post(format!("/console/enter/{link}")), "").await
+    }
+
+    async fn show_link(&self, link: &str) -> Response {
         self.send(get(&format!("/console/enter/{link}")), "").await
     }
 
@@ -166,14 +171,138 @@ async fn links_and_sessions_expire() {
     let cookie = cookie(&world.open_link(&in_time).await);
     world.clock.advance(SECOND);
     assert_eq!(world.open_link(&late).await.status(), 410);
-    world.clock.advance(SESSION_LIFE - 2 * SECOND);
-    assert_eq!(world.get("/console/events", &cookie).await.status(), 200);
-    world.clock.advance(SECOND);
+    world.clock.advance(SESSION_LIFE - SECOND);
     let ended = world.get("/console/events", &cookie).await;
     assert_eq!(ended.status(), 401);
     assert!(text(ended).await.contains("open the audit log there again"));
-    assert_eq!(world.open_link("no-link").await.status(), 410);
-    assert_eq!(world.open_link(TokenText::generate_plain(&*world.entropy).reveal()).await.status(), 410);
+}
+
+#[tokio::test]
+async fn used_expired_and_unknown_links_say_what_they_are() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let (used, late) = (world.link(&acme, "admin").await, world.link(&acme, "admin").await);
+    world.open_link(&used).await;
+    world.clock.advance(LINK_LIFE);
+    let never = TokenText::generate_plain(&*world.entropy);
+    for (link, status, expected) in [
+        (&*used, 410, "This link has been used"),
+        (&late, 410, "This link has expired"),
+        (never.reveal(), 404, "There is no such link"),
+        ("no-link", 404, "There is no such link"),
+    ] {
+        for answer in [world.show_link(link).await, world.open_link(link).await] {
+            assert_eq!(answer.status(), status, "{link}");
+            let page = text(answer).await;
+            assert!(page.contains(expected) && !page.contains("Go to the audit log"), "{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_shows_whom_it_signs_in_where_and_only_a_click_uses_it_up() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let link = world.link(&acme, "admin").await;
+    for _ in 0..3 {
+        let answer = world.show_link(&link).await;
+        assert_eq!((answer.status(), answer.headers().get(header::SET_COOKIE)), (StatusCode::OK, None));
+        let page = text(answer).await;
+        for expected in ["Audit log of Acme", "<b>Ada</b> (ada@example.com)", "manage destinations and tokens"] {
+            assert!(page.contains(expected), "{expected}: {page}");
+        }
+        assert!(page.contains(&format!(r#"<form method="post" action="/console/enter/{link}">"#)), "{page}");
+    }
+    assert_eq!(world.signed_in(&acme).await, 0);
+    assert_eq!(world.open_link(&link).await.status(), 303);
+    let auditor = world.link(&acme, "auditor").await;
+    assert!(text(world.show_link(&auditor).await).await.contains("You can read the log."));
+}
+
+#[tokio::test]
+async fn another_site_cannot_open_a_link_in_a_visitors_browser() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let link = world.link(&acme, "admin").await;
+    let post = || Request::post(format!("/console/enter/{link}")).header(header::HOST, "audit.example.com");
+    for request in [
+        post().header("sec-fetch-site", "cross-site"),
+        post().header("sec-fetch-site", "same-site"),
+        post().header(header::ORIGIN, "https://evil.example"),
+        post().header(header::ORIGIN, "null"),
+    ] {
+        let answer = world.send(request, "").await;
+        assert_eq!((answer.status(), answer.headers().get(header::SET_COOKIE)), (StatusCode::FORBIDDEN, None));
+    }
+    assert_eq!(world.signed_in(&acme).await, 0);
+    let own = post().header(header::ORIGIN, "https://audit.example.com");
+    assert_eq!(world.send(own, "").await.status(), 303);
+}
+
+#[tokio::test]
+async fn a_session_is_replaced_only_after_the_page_said_so_and_ends_then() {
+    let world = World::new();
+    let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    let before = world.session(&acme, "admin").await;
+    for (organisation, expected) in [(&other, "another audit log"), (&acme, "this audit log")] {
+        let link = world.link(organisation, "auditor").await;
+        let path = format!("/console/enter/{link}");
+        let shown = text(world.get(&path, &before).await).await;
+        assert!(shown.contains(&format!("<b>Ada</b> is signed in to {expected}")), "{shown}");
+        assert!(!text(world.show_link(&link).await).await.contains("signed in to"));
+        assert_eq!(world.get("/console/tokens", &before).await.status(), 200, "showing it replaces nothing");
+        if expected == "this audit log" {
+            let answer = world.send(Request::post(&path).header(header::COOKIE, &before), "").await;
+            assert_eq!(world.get("/console/events", &cookie(&answer)).await.status(), 200);
+            assert_eq!(world.get("/console/tokens", &before).await.status(), 401, "it has ended");
+        }
+    }
+    assert!(world.lines(&acme).await.iter().any(|line| line["type"] == "console.sign_out"));
+}
+
+#[tokio::test]
+async fn a_session_lasts_while_it_is_used_but_not_for_ever() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let cookie = world.session(&acme, "auditor").await;
+    let begun = world.clock.now();
+    while world.get("/console/events", &cookie).await.status() == 200 {
+        world.clock.advance(SESSION_LIFE / 2);
+        assert!(world.clock.now().since(begun) <= MAX_SESSION_LIFE, "it has no end");
+    }
+    assert_eq!(world.clock.now().since(begun), MAX_SESSION_LIFE);
+    let unused = world.session(&acme, "auditor").await;
+    world.clock.advance(SESSION_LIFE);
+    assert_eq!(world.get("/console/events", &unused).await.status(), 401);
+}
+
+#[tokio::test]
+async fn administrators_see_and_end_the_sessions_of_their_organisation() {
+    let world = World::new();
+    let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    let one = world.session(&acme, "admin").await;
+    world.clock.advance(SECOND);
+    let two = world.session(&acme, "auditor").await;
+    let foreign = world.session(&other, "admin").await;
+    let administration = world.api().administration;
+    let sessions = administration.sessions(&acme).await.unwrap();
+    assert_eq!(sessions.iter().map(|session| session.role).collect::<Vec<_>>(), [Role::Admin, Role::Auditor]);
+    let foreign_id = administration.sessions(&other).await.unwrap()[0].id();
+    let refused = administration.revoke_session(&acme, &foreign_id, &platform()).await;
+    assert!(matches!(refused, Err(AdministrationError::NotFound)), "{refused:?}");
+    administration.revoke_session(&acme, &sessions[1].id(), &platform()).await.unwrap();
+    for (cookie, status) in [(&one, 200), (&two, 401), (&foreign, 200)] {
+        assert_eq!(world.get("/console/events", cookie).await.status().as_u16(), status);
+    }
+    let again = administration.revoke_session(&acme, &sessions[1].id(), &platform()).await;
+    assert!(matches!(again, Err(AdministrationError::NotFound)), "{again:?}");
+    let line = world.lines(&acme).await.into_iter().rfind(|line| line["type"] == "session.revoke").unwrap();
+    assert_eq!(
+        (&line["entity"]["id"], &line["before"]["user"]["id"]),
+        (&sessions[1].id().to_string().into(), &"7".into())
+    );
+    world.clock.advance(SESSION_LIFE);
+    assert_eq!(administration.sessions(&acme).await.unwrap(), [], "those that have ended are not listed");
 }
 
 #[tokio::test]
@@ -199,7 +328,7 @@ fn form_token(page: &str) -> String {
 }
 
 #[tokio::test]
-async fn head_requests_prefetching_and_forbidden_frames_do_not_use_up_a_link() {
+async fn head_requests_prefetching_and_forbidden_frames_are_refused() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let link = world.link(&acme, "admin").await;
@@ -265,7 +394,7 @@ async fn the_attributes_of_the_cookie_depend_on_https_and_embedding() {
     let world = World::new();
     let acme = world.organisation("acme").await;
     let open_link = async |origins: &str, scheme: Option<&str>| {
-        let request = get(&format!("/console/enter/{}", world.link(&acme, "admin").await));
+        let request = Request::post(format!("/console/enter/{}", world.link(&acme, "admin").await));
         let request = scheme.iter().fold(request, |request, scheme| request.header("x-forwarded-proto", *scheme));
         let answer = world.send_with_origins(origins, request, "").await;
         let set = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
@@ -275,13 +404,13 @@ async fn the_attributes_of_the_cookie_depend_on_https_and_embedding() {
     };
     let (name, attributes, policy) = open_link("", Some("https")).await;
     assert_eq!(name, "__Host-annals");
-    assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=Lax");
+    assert_eq!(attributes, "Path=/; Max-Age=28800; HttpOnly; Secure; SameSite=Lax");
     assert!(policy.ends_with("frame-ancestors 'none'"));
     let (_, attributes, policy) = open_link("https://app.example.com", Some("https")).await;
-    assert_eq!(attributes, "Path=/; Max-Age=1800; HttpOnly; Secure; SameSite=None; Partitioned");
+    assert_eq!(attributes, "Path=/; Max-Age=28800; HttpOnly; Secure; SameSite=None; Partitioned");
     assert!(policy.ends_with("frame-ancestors https://app.example.com"));
     let (name, attributes, _) = open_link("https://app.example.com", None).await;
-    assert_eq!((name.as_str(), attributes.as_str()), ("annals", "Path=/; Max-Age=1800; HttpOnly; SameSite=Lax"));
+    assert_eq!((name.as_str(), attributes.as_str()), ("annals", "Path=/; Max-Age=28800; HttpOnly; SameSite=Lax"));
 }
 
 #[tokio::test]
@@ -331,6 +460,45 @@ async fn guesses_are_limited_and_do_not_block_valid_sessions() {
     let guess = get(&format!("/console/enter/{}", TokenText::generate_plain(&*world.entropy).reveal()));
     let answer = console.oneshot(guess.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 429, "guessed links count too");
+}
+
+/// A form that another program fills in gets no further than the page's own.
+#[tokio::test]
+async fn a_session_cannot_make_a_token_that_the_deployment_does_not_allow() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let cookie = world.session(&acme, "admin").await;
+    let administration = world.api().administration;
+    let made = async |role, expires_at| {
+        let input = TokenInput { name: "SIEM".into(), role, expires_at };
+        administration.create_token(&acme, input, &platform()).await.unwrap().0.id
+    };
+    let (admins, auditors) = (made(Role::Admin, None).await, made(Role::Auditor, None).await);
+    let form_token = form_token(&text(world.get("/console/tokens", &cookie).await).await);
+    let post = async |path: &str, fields: &str| {
+        let request = Request::post(path).header(header::COOKIE, &cookie);
+        world.send(request, &format!("formToken={form_token}&{fields}")).await
+    };
+    let day = |days: u32| world.clock.now().plus(SECOND * 86_400 * days).to_string();
+    for (path, fields, status) in [
+        ("/console/tokens".to_owned(), "name=a&role=admin&expiresAt=30".to_owned(), 422),
+        ("/console/tokens".to_owned(), "name=a&role=producer&expiresAt=30".to_owned(), 422),
+        ("/console/tokens".to_owned(), "name=a&role=auditor&expiresAt=never".to_owned(), 422),
+        ("/console/tokens".to_owned(), "name=a&role=auditor&expiresAt=365".to_owned(), 422),
+        ("/console/tokens".to_owned(), format!("name=a&role=auditor&expiresAt=date&date={}", &day(92)[..10]), 422),
+        (format!("/console/tokens/{admins}/replace"), "overlapSeconds=0&expiresAt=30".to_owned(), 404),
+        (format!("/console/tokens/{auditors}/replace"), "overlapSeconds=0&expiresAt=365".to_owned(), 422),
+    ] {
+        let answer = post(&path, &fields).await;
+        assert_eq!(answer.status().as_u16(), status, "{path} {fields}");
+        assert_eq!(administration.tokens(&acme.id).await.unwrap().len(), 2, "{path} {fields}");
+    }
+    assert_eq!(post("/console/tokens", "name=a&role=auditor&expiresAt=90").await.status(), 200);
+    assert_eq!(
+        post(&format!("/console/tokens/{auditors}/replace"), "overlapSeconds=0&expiresAt=30").await.status(),
+        200
+    );
+    assert_eq!(administration.tokens(&acme.id).await.unwrap().len(), 4);
 }
 
 /// Opens a link while the `nth` call of the store fails in each possible way, and then again, as a browser that

@@ -12,7 +12,7 @@ use super::{
     item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
     registry::{
         SHORTEST_RETENTION, connection_test_key, destination_item, destination_key, link_item, link_key,
-        organisation_item, organisation_key, session_item, session_key, token_item, token_key,
+        organisation_item, organisation_key, session_item, session_key, token_item, token_key, used_link_item,
     },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
@@ -149,6 +149,7 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                 ConditionalWrite::delete(link_key(link), Some("attribute_exists(pk)")),
                 Condition::Means(Conflict::Missing),
             ),
+            (ConditionalWrite::put(used_link_item(link, session.started_at), NEW), exists),
             (ConditionalWrite::put(session_item(session), NEW), exists),
         ],
         Change::EndSession(hash) => {

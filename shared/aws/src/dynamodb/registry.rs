@@ -5,7 +5,8 @@
 //! | the table's own name | `#table` | `#table` | |
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
-//! | portal link, session | `link#SHA256`, `session#SHA256` | `link`, `session` | |
+//! | portal link, mark that it was used | `link#SHA256` | `link`, `used` | |
+//! | session | `session#SHA256` | `session` | `sessions#ORG`, session id |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
 //! | last connection test | `org#ORGANISATION` | `connectionTest#DESTINATION` | |
 //! | times of limited uses | `org#ORGANISATION` | `uses#NAME` | |
@@ -32,7 +33,7 @@ use annals_core::{
         store::{Consistency, StoreError},
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
-    portal::{PortalLink, Session, User},
+    portal::{PortalLink, SESSION_LIFE, Session, User},
     registry::{ActiveDestination, Registry, RestoredTables},
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId},
@@ -64,6 +65,10 @@ const CONNECTION_TEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(5 * 60);
 /// How long the times of limited uses are kept after the last one.
 const USES_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is known of a portal link that it has expired, or was used.
+const LINK_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const STARTED_AT: &str = "startedAt";
+const ENDS_AT: &str = "endsAt";
 /// How many deliveries a search reads at once.
 const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
@@ -178,42 +183,60 @@ fn read_token(item: &Item) -> Result<Token, StoreError> {
     })
 }
 
-/// Returns the item of a portal link or a session. Both have the same attributes, under different keys.
-fn portal_item(key: Attributes, organisation: &OrganisationId, role: Role, user: &User, end: Timestamp) -> Attributes {
-    let mut item = Builder::default()
-        .text(ORGANISATION, organisation)
+/// Adds the attributes that a portal link and a session have in common.
+fn whose(item: Builder, organisation: &OrganisationId, role: Role, user: &User) -> Builder {
+    item.text(ORGANISATION, organisation)
         .text("role", role.as_str())
         .text("userId", &user.id)
         .text("userName", &user.name)
         .text_if("userEmail", user.email.as_ref())
-        .time(EXPIRES_AT, end)
-        .number(EXPIRY, end.as_secs_ceil())
-        .build();
-    item.extend(key);
-    item
 }
 
-/// Reads what [`portal_item`] wrote.
-fn read_portal(item: &Item) -> Result<(OrganisationId, Role, User, Timestamp), StoreError> {
-    let user = User {
+fn read_user(item: &Item) -> Result<User, StoreError> {
+    Ok(User {
         id: item.text("userId")?.to_owned(),
         name: item.text("userName")?.to_owned(),
         email: item.text("userEmail").ok().map(str::to_owned),
-    };
-    Ok((item.parsed(ORGANISATION)?, item.parsed("role")?, user, item.time(EXPIRES_AT)?))
+    })
+}
+
+fn link_attribute(hash: &TokenHash, kind: &str) -> Attributes {
+    Builder::default().text(PK, format!("link#{}", hex::encode(hash.0))).text(SK, kind).build()
 }
 
 pub(super) fn link_key(hash: &TokenHash) -> Attributes {
-    Builder::default().text(PK, format!("link#{}", hex::encode(hash.0))).text(SK, "link").build()
+    link_attribute(hash, "link")
 }
 
 pub(super) fn link_item(link: &PortalLink) -> Attributes {
-    portal_item(link_key(&link.hash), &link.organisation, link.role, &link.user, link.expires_at)
+    let mut item = whose(Builder::default(), &link.organisation, link.role, &link.user)
+        .time(EXPIRES_AT, link.expires_at)
+        .number(EXPIRY, link.expires_at.plus(LINK_REMEMBERED_FOR).as_secs_ceil())
+        .build();
+    item.extend(link_key(&link.hash));
+    item
 }
 
 fn read_link(item: &Item, hash: TokenHash) -> Result<PortalLink, StoreError> {
-    let (organisation, role, user, expires_at) = read_portal(item)?;
-    Ok(PortalLink { hash, organisation, role, user, expires_at })
+    Ok(PortalLink {
+        hash,
+        organisation: item.parsed(ORGANISATION)?,
+        role: item.parsed("role")?,
+        user: read_user(item)?,
+        expires_at: item.time(EXPIRES_AT)?,
+    })
+}
+
+/// Returns the key of the mark that a link was used. It is an item of its own, because version 0.1 takes any item with
+/// [`link_key`] for an unused link.
+fn used_link_key(hash: &TokenHash) -> Attributes {
+    link_attribute(hash, "used")
+}
+
+pub(super) fn used_link_item(hash: &TokenHash, used_at: Timestamp) -> Attributes {
+    let mut item = Builder::default().number(EXPIRY, used_at.plus(LINK_REMEMBERED_FOR).as_secs_ceil()).build();
+    item.extend(used_link_key(hash));
+    item
 }
 
 pub(super) fn session_key(hash: &TokenHash) -> Attributes {
@@ -221,12 +244,31 @@ pub(super) fn session_key(hash: &TokenHash) -> Attributes {
 }
 
 pub(super) fn session_item(session: &Session) -> Attributes {
-    portal_item(session_key(&session.hash), &session.organisation, session.role, &session.user, session.expires_at)
+    let item =
+        Builder::default().text(GROUP, format!("sessions#{}", session.organisation)).text(GROUP_SORT, session.id());
+    let mut item = whose(item, &session.organisation, session.role, &session.user)
+        .time(STARTED_AT, session.started_at)
+        .time(EXPIRES_AT, session.expires_at)
+        .time(ENDS_AT, session.ends_at)
+        .number(EXPIRY, session.expires_at.as_secs_ceil())
+        .build();
+    item.extend(session_key(&session.hash));
+    item
 }
 
-fn read_session(item: &Item, hash: TokenHash) -> Result<Session, StoreError> {
-    let (organisation, role, user, expires_at) = read_portal(item)?;
-    Ok(Session { hash, organisation, role, user, expires_at })
+fn read_session(item: &Item) -> Result<Session, StoreError> {
+    let hash = item.text(PK)?.strip_prefix("session#").and_then(|hash| hash.parse().ok());
+    let expires_at = item.time(EXPIRES_AT)?;
+    Ok(Session {
+        hash: hash.ok_or_else(|| malformed(PK))?,
+        organisation: item.parsed(ORGANISATION)?,
+        role: item.parsed("role")?,
+        user: read_user(item)?,
+        // Sessions of version 0.1 are not extended.
+        started_at: item.time_if(STARTED_AT)?.unwrap_or_else(|| expires_at.minus(SESSION_LIFE)),
+        expires_at,
+        ends_at: item.time_if(ENDS_AT)?.unwrap_or(expires_at),
+    })
 }
 
 pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId) -> Attributes {
@@ -810,7 +852,39 @@ impl Registry for DynamoStore {
 
     async fn session(&self, hash: &TokenHash) -> Result<Option<Session>, StoreError> {
         let item = self.get(session_key(hash), Consistency::Strong).await?;
-        item.as_ref().map(|item| read_session(item, *hash)).transpose()
+        item.as_ref().map(read_session).transpose()
+    }
+
+    async fn is_link_used(&self, hash: &TokenHash) -> Result<bool, StoreError> {
+        Ok(self.get(used_link_key(hash), Consistency::Strong).await?.is_some())
+    }
+
+    async fn sessions(&self, organisation: &OrganisationId) -> Result<Vec<Session>, StoreError> {
+        let listed = self.listed(format!("sessions#{organisation}"), None, None).await?;
+        Ok(readable(&self.tables.registry, &self.whole(listed).await?, read_session))
+    }
+
+    async fn extend_session(&self, hash: &TokenHash, expires_at: Timestamp) -> Result<(), StoreError> {
+        let result = self
+            .client
+            .update_item()
+            .table_name(&self.tables.registry)
+            .set_key(Some(session_key(hash)))
+            .update_expression("SET #end = :end, #expiry = :expiry")
+            .condition_expression("#end < :end")
+            .expression_attribute_names("#end", EXPIRES_AT)
+            .expression_attribute_names("#expiry", EXPIRY)
+            .expression_attribute_values(":end", AttributeValue::N(expires_at.as_millis().to_string()))
+            .expression_attribute_values(":expiry", AttributeValue::N(expires_at.as_secs_ceil().to_string()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(store_error(error)),
+            },
+        }
     }
 
     async fn destination(

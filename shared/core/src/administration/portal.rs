@@ -1,5 +1,5 @@
-//! The use cases of portal links and the sessions that they start. A new link, a sign-in and a sign-out are recorded in the
-//! same transaction, like any change.
+//! The use cases of portal links and the sessions that they start. A new link, a sign-in, a sign-out and the end of a session
+//! by somebody else are recorded in the same transaction, like any change.
 
 use serde_json::{Value, json};
 
@@ -8,11 +8,31 @@ use crate::{
     caller::Caller,
     change::Change,
     event::{Context, Entity},
-    log::store::Consistency,
+    log::store::{Consistency, StoreError},
     organisation::Organisation,
-    portal::{LINK_LIFE, PortalLink, PortalLinkInput, SESSION_LIFE, Session},
+    portal::{LINK_LIFE, PortalLink, PortalLinkInput, Session},
+    recorded_by::SessionId,
     token::TokenText,
 };
+
+/// Why a portal link does not start a session.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("there is no such link")]
+    Unknown,
+    #[error("the link was used")]
+    Used,
+    #[error("the link has expired")]
+    Expired,
+    #[error(transparent)]
+    Administration(#[from] AdministrationError),
+}
+
+impl From<StoreError> for LinkError {
+    fn from(error: StoreError) -> Self {
+        Self::Administration(error.into())
+    }
+}
 
 impl Administration {
     /// Creates a link to an organisation's console, valid for [`LINK_LIFE`]. Its token is returned and not stored.
@@ -49,40 +69,81 @@ impl Administration {
         Ok((link, token))
     }
 
-    /// Opens a link: uses it up, and starts a session of [`SESSION_LIFE`]. The session's token is returned and not stored.
+    /// Returns a link that can be opened, and its organisation. Does not use it up.
     ///
     /// # Errors
-    /// Returns [`AdministrationError::NotFound`] if the link is unknown, used or expired.
-    pub async fn open_portal_link(
-        &self,
-        token: &str,
-        context: Context,
-    ) -> Result<(Session, TokenText), AdministrationError> {
-        let hash = TokenText::hash_of_plain(token).ok_or(AdministrationError::NotFound)?;
-        let now = self.clock.now();
-        let link = self.registry.portal_link(&hash).await?.filter(|link| link.is_live(now));
-        let link = link.ok_or(AdministrationError::NotFound)?;
-        let organisation = self.registry.organisation(&link.organisation, Consistency::Strong).await?;
-        let organisation = organisation.ok_or(AdministrationError::NotFound)?;
-        let link_id = link.id();
-        let token = TokenText::generate_plain(&*self.entropy);
-        let session = Session {
-            hash: token.hash(),
-            organisation: link.organisation,
-            role: link.role,
-            user: link.user,
-            expires_at: now.plus(SESSION_LIFE),
+    /// Returns why the link cannot be opened, or an error if the store fails.
+    pub async fn portal_link(&self, token: &str) -> Result<(PortalLink, Organisation), LinkError> {
+        let hash = TokenText::hash_of_plain(token).ok_or(LinkError::Unknown)?;
+        let Some(link) = self.registry.portal_link(&hash).await? else {
+            return Err(if self.registry.is_link_used(&hash).await? { LinkError::Used } else { LinkError::Unknown });
         };
-        let actor = Actor { caller: Caller::Session(session.clone()), context };
-        let payload =
-            json!({"role": session.role.as_str(), "portalLink": link_id, "sessionEndsAt": session.expires_at});
-        let event = signing("LOGIN", "console.sign_in", &organisation, payload);
-        let change = Change::StartSession { link: hash, session: Box::new(session.clone()) };
-        self.record(&organisation, event, &actor, change).await?;
-        Ok((session, token))
+        if !link.is_live(self.clock.now()) {
+            return Err(LinkError::Expired);
+        }
+        let organisation = self.registry.organisation(&link.organisation, Consistency::Strong).await?;
+        let organisation = organisation.ok_or(LinkError::Unknown)?;
+        Ok((link, organisation))
     }
 
-    /// Ends a session at once.
+    /// Opens a link: uses it up, and starts a session. The session's token is returned and not stored.
+    ///
+    /// # Errors
+    /// Returns why the link cannot be opened, or an error if the store fails.
+    pub async fn open_portal_link(&self, token: &str, context: Context) -> Result<(Session, TokenText), LinkError> {
+        let (link, organisation) = self.portal_link(token).await?;
+        let (hash, link_id) = (link.hash, link.id());
+        let token = TokenText::generate_plain(&*self.entropy);
+        let session = Session::start(link, &token, self.clock.now());
+        let actor = Actor { caller: Caller::Session(session.clone()), context };
+        let payload = json!({"role": session.role.as_str(), "portalLink": link_id, "sessionEndsAt": session.ends_at});
+        let event = signing("LOGIN", "console.sign_in", &organisation, payload);
+        let change = Change::StartSession { link: hash, session: Box::new(session.clone()) };
+        match self.record(&organisation, event, &actor, change).await {
+            Ok(()) => Ok((session, token)),
+            // Somebody else has opened it since.
+            Err(AdministrationError::NotFound) => Err(LinkError::Used),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns an organisation's sessions that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn sessions(&self, organisation: &Organisation) -> Result<Vec<Session>, AdministrationError> {
+        let now = self.clock.now();
+        let mut sessions = self.registry.sessions(&organisation.id).await?;
+        sessions.retain(|session| session.is_live(now));
+        sessions.sort_by_key(|session| (session.started_at, session.hash.0));
+        Ok(sessions)
+    }
+
+    /// Ends somebody else's session at once.
+    ///
+    /// # Errors
+    /// Returns [`AdministrationError::NotFound`] if the organisation has no such session, or it has ended.
+    pub async fn revoke_session(
+        &self,
+        organisation: &Organisation,
+        id: &SessionId,
+        actor: &Actor,
+    ) -> Result<(), AdministrationError> {
+        let session = self.sessions(organisation).await?.into_iter().find(|session| session.id() == *id);
+        let session = session.ok_or(AdministrationError::NotFound)?;
+        let user = json!({"id": session.user.id, "name": session.user.name, "email": session.user.email});
+        let event = Recorded {
+            action: "DELETE",
+            kind: "session.revoke",
+            entity: Entity { id: id.to_string(), name: session.user.name.clone(), entity_type: "SESSION" },
+            before: Some(json!({"role": session.role.as_str(), "user": user, "startedAt": session.started_at})),
+            after: None,
+            payload: None,
+        };
+        self.record(organisation, event, actor, Change::EndSession(session.hash)).await
+    }
+
+    /// Ends the caller's own session at once.
     ///
     /// # Errors
     /// Returns [`AdministrationError::NotFound`] if it has already ended.

@@ -19,8 +19,12 @@ use crate::{
 pub enum Refusal {
     /// There is no session, or it has ended.
     NoSession,
-    /// The portal link was used, has expired, or never existed.
-    LinkNotValid,
+    /// The portal link was opened before.
+    LinkUsed,
+    /// Nobody opened the portal link in time.
+    LinkExpired,
+    /// The portal link does not exist, or it ended more than a day ago.
+    LinkUnknown,
     /// The form was not sent by a page of this session.
     ForgedForm,
     /// The page does not exist, or the session's role does not include it.
@@ -51,17 +55,35 @@ impl IntoResponse for Refusal {
                 ProblemSummary::new(
                     "no_session",
                     "You are not signed in",
-                    "Your session has ended, or your browser blocks cookies. A session lasts 30 minutes. Go back to the \
-                     product that you came from, and open the audit log there again.",
+                    "Your session has ended, or your browser blocks cookies. A session ends after 30 minutes without use, \
+                     and after 8 hours. Go back to the product that you came from, and open the audit log there again.",
                 ),
             ),
-            Self::LinkNotValid => (
+            Self::LinkUsed => (
                 StatusCode::GONE,
                 ProblemSummary::new(
                     "link_used",
-                    "This link does not work any more",
-                    "A link to the audit log works once, within five minutes. Go back to the product that you came from, \
-                     and open the audit log there again.",
+                    "This link has been used",
+                    "A link opens the audit log once. If that was not you, tell your administrator. To open the audit log \
+                     again, go back to the product that you came from.",
+                ),
+            ),
+            Self::LinkExpired => (
+                StatusCode::GONE,
+                ProblemSummary::new(
+                    "link_expired",
+                    "This link has expired",
+                    "Nobody has opened it within five minutes. Go back to the product that you came from, and open the \
+                     audit log there again.",
+                ),
+            ),
+            Self::LinkUnknown => (
+                StatusCode::NOT_FOUND,
+                ProblemSummary::new(
+                    "link_unknown",
+                    "There is no such link",
+                    "Check that you have the whole address. A link that was used or has expired is forgotten after a day. \
+                     Go back to the product that you came from, and open the audit log there again.",
                 ),
             ),
             Self::ForgedForm => (
@@ -138,7 +160,8 @@ pub(super) async fn render(request: Request, next: Next) -> Response {
     let request_id = request_id(request.extensions());
     let mut response = next.run(request).await;
     let Some(told) = response.extensions().get::<ProblemSummary>() else { return response };
-    let has_link = response.status() != StatusCode::UNAUTHORIZED && response.status() != StatusCode::GONE;
+    let is_link = ["link_used", "link_expired", "link_unknown"].contains(&told.code);
+    let has_link = response.status() != StatusCode::UNAUTHORIZED && !is_link;
     let page = page(&base, told.title(), detail(told), request_id.as_deref(), has_link);
     *response.body_mut() = page.into_string().into();
     let headers = response.headers_mut();

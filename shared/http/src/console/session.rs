@@ -1,5 +1,7 @@
 //! A request with a session, and the token that protects its forms against forgery.
 
+use std::net::IpAddr;
+
 use annals_core::{
     admission::AdmissionError,
     caller::Caller,
@@ -88,6 +90,11 @@ impl FormData {
     }
 }
 
+/// Returns the browser's valid session. A failure of the store is taken for none.
+pub async fn current(services: &Services, headers: &HeaderMap, address: Option<IpAddr>) -> Option<Session> {
+    services.admission.admit_session(session_token(headers)?, address).await.ok()
+}
+
 /// Returns the name of the session's cookie. The prefix binds it to this host and to HTTPS (RFC 6265bis, section
 /// 4.1.3.2). A local program has no HTTPS.
 fn cookie_name(is_https: bool) -> &'static str {
@@ -128,7 +135,16 @@ fn is_equal(given: &str, expected: &str) -> bool {
     TokenHash::of(given) == TokenHash::of(expected)
 }
 
-/// Returns whether the browser says that a page of another origin caused the request.
-fn is_cross_origin(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
+/// Returns whether the browser says that a page of another origin caused the request. Browsers from before 2023 send only
+/// `Origin`, and only with forms.
+#[must_use]
+pub fn is_cross_origin(headers: &HeaderMap) -> bool {
+    let host = |origin: &HeaderValue| origin.to_str().ok()?.split_once("://").map(|(_, host)| host.to_owned());
+    match (headers.get("sec-fetch-site"), headers.get(header::ORIGIN)) {
+        (Some(site), _) => site != "same-origin",
+        (None, Some(origin)) => {
+            host(origin).is_none_or(|host| headers.get(header::HOST).is_none_or(|own| *own != *host))
+        }
+        (None, None) => false,
+    }
 }

@@ -11,7 +11,7 @@ use lambda_http::request::RequestContext;
 /// How many proxies in front of API Gateway are trusted: 0 to 5. Each of them must append the address of whoever called it
 /// to `X-Forwarded-For`, and the API must be reachable through them alone. Clients choose what else the header says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TrustedProxies(usize);
+pub(super) struct TrustedProxies(usize);
 
 impl FromStr for TrustedProxies {
     type Err = &'static str;

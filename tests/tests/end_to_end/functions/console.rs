@@ -26,7 +26,7 @@ async fn a_session_reads_pages_and_sends_forms_behind_a_stage() {
     let acme = deployment.organisation("acme").await;
     let function = start(&deployment).await;
     let link = deployment.portal_link(&acme, Role::Admin).await;
-    let enter = Request::new("GET", &format!("/console/enter/{link}")).stage("prod");
+    let enter = Request::new("POST", &format!("/console/enter/{link}")).stage("prod");
     let answer = call(&function, &enter).await;
     assert_eq!((answer.status, answer.headers["location"].as_str()), (303, "/prod/console/destinations"));
     let cookie = answer.headers["set-cookie"].split(';').next().unwrap().to_owned();
@@ -88,7 +88,7 @@ async fn the_environment_allows_origins_to_embed_the_console() {
     environment.push(("CONSOLE_ORIGINS".to_owned(), "https://app.example.com".to_owned()));
     let function = Function::start(BINARY, environment).await;
     let link = deployment.portal_link(&acme, Role::Auditor).await;
-    let answer = call(&function, &Request::new("GET", &format!("/console/enter/{link}"))).await;
+    let answer = call(&function, &Request::new("POST", &format!("/console/enter/{link}"))).await;
     assert!(answer.headers["set-cookie"].ends_with("; Secure; SameSite=None; Partitioned"));
     assert!(answer.headers["content-security-policy"].ends_with("frame-ancestors https://app.example.com"));
 }

@@ -96,6 +96,10 @@ async fn customers(world: &mut World) -> Tokens {
     let user = json!({"id": "42", "name": "Ada Bell", "email": "ada@northwind.example"});
     let input = json!({"role": "admin", "user": user});
     world.show(world.ask("createPortalLink").by(PLATFORM_TOKEN).json(input), 201).await;
+    world.defaults.insert("session", world.session(ORGANISATION).await);
+    world.show(world.ask("listSessions").by(&tokens.admin), 200).await;
+    world.show(world.ask("revokeSession").by(&tokens.admin), 204).await;
+    world.defaults.insert("session", world.session(ORGANISATION).await);
     world.show(world.ask("listTokens").by(&tokens.admin), 200).await;
     tokens
 }

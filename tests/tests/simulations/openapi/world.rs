@@ -9,19 +9,23 @@ use std::{
 };
 
 use annals_core::{
+    administration::{Actor, Administration},
     admission::rate_limiter::{Rate, RateLimits},
+    caller::Caller,
     delivery::{
         queue::ShipQueue,
         ship::{ShipPolicy, Shipping},
     },
     destination::connection_test::TEST_OBJECT_NAME,
+    event::Context,
     log::tail::Hazard,
     organisation::OrganisationId,
+    portal::{PortalLinkInput, User},
     proof::{signer::SignerFault, store::ProofStore},
     registry::Registry,
     service::ServiceSettings,
     time::Clock as _,
-    token::TokenHash,
+    token::{Role, TokenHash},
 };
 use annals_http::{Services, console::Embedding};
 use annals_test_connection::TestConnectionState;
@@ -192,6 +196,7 @@ pub(crate) struct World {
     /// Values of path parameters, unless an [`Ask`] says otherwise.
     pub(crate) defaults: BTreeMap<&'static str, String>,
     pub(crate) store: Arc<MemoryStore>,
+    administration: Administration,
     clock: Arc<PausedClock>,
     condition: Arc<Mutex<Option<Fault>>>,
     router: Router,
@@ -253,7 +258,9 @@ impl World {
         )
         .with_signing(Some(signing()));
         let cold = router.clone();
+        let administration = api.administration.clone();
         Self {
+            administration,
             operations,
             exchanges: Vec::new(),
             router: router(api.clone().with_signing(Some(signing()))),
@@ -284,6 +291,17 @@ impl World {
             media_type: "application/json",
             body: Sent::Nothing,
         }
+    }
+
+    /// Signs somebody in to an organisation's page and returns the session's id.
+    pub(crate) async fn session(&self, organisation: &str) -> String {
+        let organisation = self.administration.organisation(&organisation.parse().unwrap()).await.unwrap();
+        let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some("ada@northwind.example".into()) };
+        let input = PortalLinkInput { role: Role::Admin, user };
+        let actor = Actor { caller: Caller::Platform, context: Context::default() };
+        let (_, link) = self.administration.create_portal_link(&organisation, input, &actor).await.unwrap();
+        let opened = self.administration.open_portal_link(link.reveal(), Context::default()).await;
+        opened.unwrap().0.id().to_string()
     }
 
     pub(crate) fn wait(&self, duration: Duration) {

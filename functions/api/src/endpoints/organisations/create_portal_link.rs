@@ -5,6 +5,8 @@ use annals_http::{
     schema::{Href, Moment},
 };
 
+use super::super::UserView;
+
 pub(super) struct CreatePortalLink;
 
 impl Endpoint<Services> for CreatePortalLink {
@@ -16,9 +18,10 @@ impl Endpoint<Services> for CreatePortalLink {
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "Create a link to the organisation's page")
             .description(
-                "Your product redirects its signed-in user's browser to the link, or uses it in an iframe. The first \
-                 visitor gets a session of 30 minutes. The link can be opened once, within five minutes. Events of what \
-                 the user does on the page name the user of this request.",
+                "Your product redirects its signed-in user's browser to the link, or uses it in an iframe. The page shows \
+                 who signs in to which audit log, and a click starts a session, which ends after 30 minutes without use \
+                 and after 8 hours. The link can be opened once, within five minutes. Events of what the user does on \
+                 the page name the user of this request.",
             )
             .request::<InputSchema<PortalLinkInput>>()
             .response::<PortalLinkView>(201, "The link. It is shown only in this response.")
@@ -32,7 +35,7 @@ impl Endpoint<Services> for CreatePortalLink {
         let view = PortalLinkView {
             url: format!("{}/console/enter/{}", call.root_url(), token.reveal()),
             role: link.role.as_str(),
-            user: UserView { id: link.user.id, name: link.user.name, email: link.user.email },
+            user: link.user.into(),
             expires_at: link.expires_at,
         };
         Ok(response::json(StatusCode::CREATED, &view))
@@ -55,15 +58,4 @@ struct PortalLinkView {
     /// When the link expires if nobody opens it.
     #[schemars(with = "Moment")]
     expires_at: Timestamp,
-}
-
-/// A user of your product.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "User")]
-struct UserView {
-    /// The id in your product.
-    id: String,
-    name: String,
-    /// The email address, or null if the request had none.
-    email: Option<String>,
 }
