@@ -4,7 +4,10 @@
 use annals_core::{
     fault::{Faults, Place},
     id::EventId,
-    log::segment::{AppendId, EncodedBodies, LineHash, Segment},
+    log::{
+        rate::RateState,
+        segment::{AppendId, EncodedBodies, LineHash, Segment},
+    },
     organisation::OrganisationId,
     time::Timestamp,
 };
@@ -62,6 +65,7 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
         previous_hash: LineHash::ORIGIN,
         hash: previous,
         append: AppendId([7; 16]),
+        rate: RateState::FULL,
         claimed: Vec::new(),
         organisation_name: ORGANISATION_NAME.into(),
         bodies: stored,

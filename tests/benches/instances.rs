@@ -86,7 +86,7 @@ async fn measure(seed: u64, environments: usize, pollers: usize) -> Outcome {
     let entropy = SeededEntropy::new(seed);
     let memory = Arc::new(MemoryStore::new());
     let environment = || {
-        let jitter = Jitter { part: 0.3, entropy: entropy.fork() };
+        let jitter = Jitter::new(0.3, entropy.fork());
         let store = LatencyStore::new(Arc::clone(&memory), clock.clone(), LATENCY, Some(jitter));
         let platform = TokenHash::of(PLATFORM_TOKEN);
         Services::new(store, clock.clone(), entropy.fork(), platform, sample::service())

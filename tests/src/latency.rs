@@ -1,7 +1,16 @@
 //! A store with latency: half of it passes before the call is done, half before the answer arrives. Calls therefore
 //! overlap as over a network.
 
-use std::{fmt, future::Future, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
@@ -28,33 +37,79 @@ pub struct LatencyStore<S> {
     clock: Arc<dyn Clock>,
     latency: Duration,
     jitter: Option<Jitter>,
+    in_flight: AtomicU64,
+    calls_in_a_row: AtomicU64,
 }
 
 #[derive(Debug, Clone)]
 pub struct Jitter {
     /// Each half of a latency varies by up to this fraction of it, below 1.
     pub part: f64,
+    /// The probability that a call takes ten times as long.
+    pub slow: f64,
     pub entropy: Arc<SeededEntropy>,
 }
+
+impl Jitter {
+    /// Latencies that vary by up to `part`. None is extreme.
+    #[must_use]
+    pub fn new(part: f64, entropy: Arc<SeededEntropy>) -> Self {
+        Self { part, slow: 0.0, entropy }
+    }
+}
+
+/// How much longer a slow call takes.
+const SLOW: u32 = 10;
+/// How long the bodies of a commit take to the store, per MiB: a function's network has about 100 MB/s.
+const PER_MIB: Duration = Duration::from_millis(10);
+/// Bodies smaller than this take no time of their own.
+const SMALL_BYTES: usize = 16 * 1024;
 
 impl<S: Store> LatencyStore<S> {
     /// `latency` is the time from a call to its answer.
     #[must_use]
     pub fn new(store: Arc<S>, clock: Arc<dyn Clock>, latency: Duration, jitter: Option<Jitter>) -> Arc<Self> {
-        Arc::new(Self { store, clock, latency, jitter })
+        let (in_flight, calls_in_a_row) = (AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { store, clock, latency, jitter, in_flight, calls_in_a_row })
     }
 
-    async fn half(&self) {
+    /// The number of calls that began while no other was in flight: the round trips of a caller that waits for each.
+    #[must_use]
+    pub fn calls_in_a_row(&self) -> u64 {
+        self.calls_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// The latency of a call without its jitter.
+    fn latency(&self) -> Duration {
+        let slow = self.jitter.as_ref().is_some_and(|jitter| jitter.slow > 0.0 && jitter.entropy.happens(jitter.slow));
+        if slow { self.latency * SLOW } else { self.latency }
+    }
+
+    async fn half(&self, latency: Duration) {
         let factor =
             self.jitter.as_ref().map_or(1.0, |jitter| 1.0 + jitter.part * (2.0 * jitter.entropy.fraction() - 1.0));
-        self.clock.sleep(self.latency.mul_f64(factor / 2.0)).await;
+        self.clock.sleep(latency.mul_f64(factor / 2.0)).await;
     }
 
     async fn around<T: fmt::Debug>(&self, work: impl Future<Output = T> + Send) -> T {
-        self.half().await;
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.calls_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        let _in_flight = InFlight(&self.in_flight);
+        let latency = self.latency();
+        self.half(latency).await;
         let answer = work.await;
-        self.half().await;
+        self.half(latency).await;
         answer
+    }
+}
+
+/// A call that has not returned. A caller may stop waiting for it.
+struct InFlight<'a>(&'a AtomicU64);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -90,6 +145,10 @@ impl<S: Store> LogStore for LatencyStore<S> {
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
+        let bytes: usize = commit.segments.iter().map(|segment| segment.bodies.as_bytes().len()).sum();
+        if bytes >= SMALL_BYTES {
+            self.clock.sleep(PER_MIB.mul_f64(bytes as f64 / f64::from(1 << 20))).await;
+        }
         self.around(self.store.commit(organisation, commit)).await
     }
 

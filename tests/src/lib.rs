@@ -4,6 +4,7 @@
 //! - [`clock`], [`entropy`]: time and randomness that a test controls; [`seeds`]: which seeds a random test has
 //! - [`memory`]: the in-memory store of log and registry
 //! - [`faulty`], [`latency`]: decorators that let a store fail, crash or take time; [`log_layer`]: what others are made of
+//! - [`partition`]: the throughput of a partition and transactions in progress; [`lambda`]: sandboxes and their limit
 //! - [`capacity`]: the request units that DynamoDB reports
 //! - [`sample`]: organisations, events and destinations
 //! - [`signer`]: keys that sign checkpoints, and fail
@@ -28,12 +29,14 @@ mod environments;
 pub mod faulty;
 pub mod gateway;
 pub mod keys;
+pub mod lambda;
 pub mod latency;
 pub mod lines;
 pub mod log_layer;
 pub mod memory;
 pub mod ministack;
 pub mod model;
+pub mod partition;
 pub mod process;
 pub mod queue;
 pub mod runtime_api;

@@ -14,7 +14,8 @@ use annals_core::{
     destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     limited::Limited,
     log::{
-        segment::{Header, Segment},
+        rate::RateState,
+        segment::{Header, Segment, Tail},
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
         tail::{Anchor, End, Newest},
     },
@@ -27,7 +28,12 @@ use annals_core::{
 };
 use async_trait::async_trait;
 
-use crate::entropy::SeededEntropy;
+pub use crate::partition::Table;
+
+use crate::{
+    entropy::SeededEntropy,
+    partition::{Capacity, PartitionLimits, Partitions},
+};
 
 /// The most bytes of an item (AWS, "Service, account, and table quotas in Amazon DynamoDB").
 const MAX_ITEM_BYTES: usize = 400 * 1024;
@@ -73,6 +79,7 @@ pub struct MemoryStore {
     page: usize,
     staleness: Option<Staleness>,
     clock: Option<Arc<dyn Clock>>,
+    limits: Option<PartitionLimits>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -94,6 +101,17 @@ struct World {
     /// The tables that are copies.
     copied: Option<RestoredTables>,
     meter: Meter,
+    partitions: Partitions,
+    /// Transactions that hold their items and are not written yet.
+    in_progress: Vec<InProgress>,
+}
+
+#[derive(Debug, Clone)]
+struct InProgress {
+    organisation: OrganisationId,
+    commit: Commit,
+    holds: Vec<String>,
+    due: Timestamp,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -111,13 +129,6 @@ struct OneLog {
 #[derive(Debug, Clone)]
 pub struct Backup(World);
 
-/// One of the two tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Table {
-    Log,
-    Registry,
-}
-
 impl Default for MemoryStore {
     fn default() -> Self {
         Self::new()
@@ -128,7 +139,7 @@ impl MemoryStore {
     /// An empty store whose reads are up to date and whose pages end by their bytes alone.
     #[must_use]
     pub fn new() -> Self {
-        Self { world: Mutex::default(), page: usize::MAX, staleness: None, clock: None }
+        Self { world: Mutex::default(), page: usize::MAX, staleness: None, clock: None, limits: None }
     }
 
     /// Limits pages of `range` to this many segments.
@@ -150,6 +161,20 @@ impl MemoryStore {
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
+    }
+
+    /// Gives each organisation's partitions limits, and lets transactions take time.
+    #[must_use]
+    pub fn with_limits(mut self, limits: PartitionLimits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// The calls that were throttled, and the writes that met a transaction in progress.
+    #[must_use]
+    pub fn refusals(&self) -> (u64, u64) {
+        let world = self.lock();
+        (world.partitions.throttled, world.partitions.conflicts)
     }
 
     /// Every segment that was ever committed to an organisation's log, oldest first.
@@ -233,7 +258,58 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limits) = &self.limits {
+            world.settle(limits.clock.now());
+        }
+        world
+    }
+
+    /// Takes read units of the log's partition. A strongly consistent read costs one for every 4 KB.
+    fn read(
+        &self,
+        world: &mut World,
+        organisation: &OrganisationId,
+        bytes: usize,
+        consistency: Consistency,
+    ) -> Result<(), StoreError> {
+        let Some(limits) = &self.limits else { return Ok(()) };
+        let price = if consistency == Consistency::Strong { 1.0 } else { 0.5 };
+        let units = bytes.div_ceil(4096).max(1) as f64 * price;
+        if world.partitions.spend(limits, (Table::Log, organisation), Capacity::Read, units) {
+            Ok(())
+        } else {
+            Err(throttled())
+        }
+    }
+
+    /// Takes write units of a partition.
+    fn spend(&self, world: &mut World, partition: (Table, &OrganisationId), units: f64) -> Result<(), StoreError> {
+        let Some(limits) = &self.limits else { return Ok(()) };
+        if world.partitions.spend(limits, partition, Capacity::Write, units) { Ok(()) } else { Err(throttled()) }
+    }
+
+    /// Makes a commit, or begins it if it is a transaction that takes time. Returns whether it was only begun.
+    fn begin(&self, organisation: &OrganisationId, commit: &Commit) -> Result<bool, CommitError> {
+        let mut world = self.lock();
+        let units = world.price(organisation, commit);
+        self.spend(&mut world, (Table::Log, organisation), units)?;
+        let holds = held_by(organisation, commit);
+        if world.partitions.holds(&holds) {
+            return Err(CommitError::Busy);
+        }
+        let checked = world.check(organisation, commit);
+        world.count(units, checked.as_ref().copied());
+        checked?;
+        let written = self.staleness.as_ref().map_or(Timestamp::EPOCH, |staleness| staleness.clock.now());
+        let Some(limits) = self.limits.as_ref().filter(|_| is_transaction(commit)) else {
+            world.write(organisation, commit, written);
+            return Ok(false);
+        };
+        world.partitions.hold(&holds);
+        let due = limits.clock.now().plus(limits.transaction);
+        world.in_progress.push(InProgress { organisation: organisation.clone(), commit: commit.clone(), holds, due });
+        Ok(true)
     }
 
     /// The length of the journal that a read of this consistency sees.
@@ -253,17 +329,55 @@ impl MemoryStore {
     }
 }
 
+fn is_transaction(commit: &Commit) -> bool {
+    commit.segments.len() > 1 || commit.change.is_some()
+}
+
+/// The items that a commit writes, by a name of each.
+fn held_by(organisation: &OrganisationId, commit: &Commit) -> Vec<String> {
+    let mut items: Vec<_> = commit.segments.iter().map(|segment| format!("{organisation} {}", segment.first)).collect();
+    items.extend(commit.change.iter().flat_map(|change| changed_by(organisation, change)));
+    items
+}
+
+fn changed_by(organisation: &OrganisationId, change: &Change) -> Vec<String> {
+    let of_organisation = format!("{organisation} settings and counts");
+    match change {
+        Change::CreateOrganisation(_) | Change::UpdateOrganisation(_) => vec![of_organisation],
+        Change::CreateToken { token, replaced, cleared, .. } => {
+            let ids = [Some(&token.id), replaced.as_ref().map(|replaced| &replaced.id)].into_iter().flatten();
+            ids.chain(cleared).map(|id| format!("token {id}")).chain([of_organisation]).collect()
+        }
+        Change::RevokeToken(_, id) => vec![format!("token {id}"), of_organisation],
+        Change::CreateDestination { destination, .. } | Change::DeleteDestination(destination) => {
+            vec![of_destination(destination), format!("bucket {}", destination.bucket), of_organisation]
+        }
+        Change::UpdateDestination(destination) => vec![of_destination(destination)],
+        Change::CreatePortalLink(link) => vec![format!("link {:?}", link.hash)],
+        Change::StartSession { link, session } => vec![format!("link {link:?}"), format!("session {:?}", session.hash)],
+        Change::EndSession(hash) => vec![format!("session {hash:?}")],
+    }
+}
+
+fn of_destination(destination: &Destination) -> String {
+    format!("{} destination {}", destination.organisation, destination.id)
+}
+
 /// The size of a segment's item: names and values of its attributes (AWS, "DynamoDB item sizes and formats").
 #[must_use]
 pub fn item_bytes(organisation: &OrganisationId, segment: &Segment) -> usize {
-    /// The names of its ten attributes, a handful of bytes each number, two hashes, and the append's id.
-    const REST: usize = 16 + 5 * 8 + 2 * 32 + 16;
+    /// The names of its attributes, a handful of bytes each number, two hashes, the append's id, and the rate limit's state.
+    const REST: usize = 17 + 5 * 8 + 2 * 32 + 16 + 13;
     let claimed = if segment.claimed.is_empty() { 0 } else { 1 + 18 * segment.claimed.len() };
     REST + claimed + organisation.as_str().len() + segment.organisation_name.len() + segment.bodies.as_bytes().len()
 }
 
 fn write_units(bytes: usize) -> f64 {
     bytes.div_ceil(1024).max(1) as f64
+}
+
+fn throttled() -> StoreError {
+    StoreError::Throttled("the partition's throughput is used up".into())
 }
 
 fn broken(reason: &str) -> StoreError {
@@ -422,11 +536,43 @@ impl World {
         }
     }
 
-    /// Counts a commit: a transaction costs twice as much, and a failed condition as much as a success.
-    fn count(&mut self, organisation: &OrganisationId, commit: &Commit, made: Result<(), &CommitError>) {
-        let single = commit.segments.len() == 1 && commit.change.is_none();
-        let units: f64 = commit.segments.iter().map(|segment| write_units(item_bytes(organisation, segment))).sum();
-        let units = if single { units } else { 2.0 * units };
+    /// Writes what the transactions write that are due.
+    fn settle(&mut self, now: Timestamp) {
+        while let Some(index) = self.in_progress.iter().position(|transaction| transaction.due <= now) {
+            let transaction = self.in_progress.remove(index);
+            self.partitions.release(&transaction.holds);
+            self.write(&transaction.organisation, &transaction.commit, transaction.due);
+        }
+    }
+
+    /// Writes a commit whose conditions hold.
+    fn write(&mut self, organisation: &OrganisationId, commit: &Commit, written: Timestamp) {
+        let log = self.log(organisation);
+        for segment in commit.segments.iter().cloned().map(Arc::new) {
+            log.journal.push(Arc::clone(&segment));
+            log.segments.insert(segment.first, (written, segment));
+        }
+        if let Some(change) = &commit.change {
+            self.remember_token(change, written);
+            self.apply(change);
+        }
+    }
+
+    /// Returns the write units of a commit in the log's table: a transaction costs twice as much, and a put whose condition
+    /// failed as much as the item that is there.
+    fn price(&self, organisation: &OrganisationId, commit: &Commit) -> f64 {
+        let units = |segment: &Segment| write_units(item_bytes(organisation, segment));
+        if let [segment] = commit.segments.as_slice()
+            && !is_transaction(commit)
+        {
+            let there = self.logs.get(organisation).and_then(|log| log.segments.get(&segment.first));
+            return there.map_or_else(|| units(segment), |(_, there)| units(there));
+        }
+        2.0 * commit.segments.iter().map(units).sum::<f64>()
+    }
+
+    /// Counts a commit of `units`, and whether it was made.
+    fn count(&mut self, units: f64, made: Result<(), &CommitError>) {
         self.meter.write_units += units;
         match made {
             Ok(()) => self.meter.commits += 1,
@@ -443,6 +589,9 @@ impl LogStore for MemoryStore {
     async fn newest(&self, organisation: &OrganisationId) -> Result<Newest, StoreError> {
         let mut world = self.lock();
         world.meter.tail_reads += 1;
+        let newest = world.logs.get(organisation).and_then(|log| log.segments.values().next_back());
+        let bytes = newest.map_or(0, |(_, segment)| item_bytes(organisation, segment));
+        self.read(&mut world, organisation, bytes, Consistency::Strong)?;
         let log = world.logs.get(organisation);
         let segment = log.and_then(|log| {
             let segment = log.segments.iter().next_back().map(|(place, (_, segment))| (*place, segment.tail()));
@@ -477,7 +626,7 @@ impl LogStore for MemoryStore {
             Ordering::Greater => false,
         });
         if is_later {
-            log.anchor = Some(*to);
+            log.anchor = Some(Anchor { tail: Tail { rate: RateState::FULL, ..to.tail }, ..*to });
         }
         Ok(is_later)
     }
@@ -511,19 +660,10 @@ impl LogStore for MemoryStore {
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
-        let mut world = self.lock();
-        let checked = world.check(organisation, commit);
-        world.count(organisation, commit, checked.as_ref().copied());
-        checked?;
-        let written = self.staleness.as_ref().map_or(Timestamp::EPOCH, |staleness| staleness.clock.now());
-        let log = world.log(organisation);
-        for segment in commit.segments.iter().cloned().map(Arc::new) {
-            log.journal.push(Arc::clone(&segment));
-            log.segments.insert(segment.first, (written, segment));
-        }
-        if let Some(change) = &commit.change {
-            world.remember_token(change, written);
-            world.apply(change);
+        if self.begin(organisation, commit)?
+            && let Some(limits) = &self.limits
+        {
+            limits.clock.sleep(limits.transaction).await;
         }
         Ok(())
     }
@@ -537,6 +677,7 @@ impl LogStore for MemoryStore {
         let mut world = self.lock();
         // An item of a key is smaller than a write unit.
         world.meter.claim_units += 1.0;
+        self.spend(&mut world, (Table::Registry, organisation), 1.0)?;
         let keys = &mut world.log(organisation).keys;
         if let Some(there) = keys.get(&claim.key).filter(|there| there.expires_at > now) {
             return Ok(Some(KeyUse::Claimed(there.clone())));
@@ -553,6 +694,7 @@ impl LogStore for MemoryStore {
     ) -> Result<bool, StoreError> {
         let mut world = self.lock();
         world.meter.claim_units += 1.0;
+        self.spend(&mut world, (Table::Registry, organisation), 1.0)?;
         let keys = &mut world.log(organisation).keys;
         let is_expected = keys.get(&claim.key) == Some(before);
         if is_expected {
@@ -575,8 +717,25 @@ impl LogStore for MemoryStore {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        let world = self.lock();
-        let Some(log) = world.logs.get(organisation) else { return Ok(Vec::new()) };
+        let mut world = self.lock();
+        let page = self.page(&world, organisation, range, order, limit, consistency);
+        let bytes = page.iter().map(|segment| item_bytes(organisation, segment)).sum();
+        self.read(&mut world, organisation, bytes, consistency)?;
+        Ok(page)
+    }
+}
+
+impl MemoryStore {
+    fn page(
+        &self,
+        world: &World,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Vec<Segment> {
+        let Some(log) = world.logs.get(organisation) else { return Vec::new() };
         let unseen: HashSet<u64> =
             log.journal[self.seen(log, consistency)..].iter().map(|segment| segment.first).collect();
         let found = log.segments.range(range).map(|(_, (_, segment))| segment);
@@ -590,7 +749,7 @@ impl LogStore for MemoryStore {
             bytes += item_bytes(organisation, segment);
             goes_on
         });
-        Ok(page.map(|segment| Segment::clone(segment)).collect())
+        page.map(|segment| Segment::clone(segment)).collect()
     }
 }
 
@@ -706,6 +865,9 @@ impl Registry for MemoryStore {
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
         let mut world = self.lock();
+        if world.partitions.holds(&[of_destination(destination)]) {
+            return Ok(false);
+        }
         if world.destination(&destination.organisation, &destination.id) == Some(destination) {
             // An earlier attempt, whose answer was lost, succeeded.
             return Ok(true);

@@ -76,6 +76,7 @@ pub const METRICS: &[Metric] = &[
     metric("OrganisationsMaintained", "Count", None),
     metric("PagesRead", "Count", None),
     metric("PlannerRuns", "Count", None),
+    metric("RateLimited", "Count", None),
     metric("Requests", "Count", Some(STATUS_CLASS)),
     metric("ShipErrors", "Count", None),
     metric("TailsUnknown", "Count", None),
@@ -108,14 +109,16 @@ pub struct Appends {
     events_recorded: u64,
     bytes_recorded: u64,
     append_retries: u64,
+    rate_limited: u64,
 }
 
 impl Appends {
     /// Returns `None` if nothing was appended and no append was attempted.
     #[must_use]
     pub fn of(appended: Appended) -> Option<Self> {
-        let Appended { events, bytes, retries } = appended;
-        let appends = Self { events_recorded: events, bytes_recorded: bytes, append_retries: retries };
+        let Appended { events, bytes, retries, refused } = appended;
+        let appends =
+            Self { events_recorded: events, bytes_recorded: bytes, append_retries: retries, rate_limited: refused };
         (appended != Appended::default()).then_some(appends)
     }
 }
@@ -332,11 +335,12 @@ impl AppendMeter for WorkMeter {
     fn add(&self, appended: Appended) {
         // An error means that the append belongs to no unit of work.
         let _ = APPENDED.try_with(|sum| {
-            let Appended { events, bytes, retries } = sum.get();
+            let Appended { events, bytes, retries, refused } = sum.get();
             sum.set(Appended {
                 events: events + appended.events,
                 bytes: bytes + appended.bytes,
                 retries: retries + appended.retries,
+                refused: refused + appended.refused,
             });
         });
     }
@@ -486,14 +490,14 @@ mod tests {
     #[tokio::test]
     async fn units_of_work_at_the_same_time_count_only_their_own_appends() {
         let unit = async |events: u64| {
-            WorkMeter.add(Appended { events, bytes: 10 * events, retries: 0 });
+            WorkMeter.add(Appended { events, bytes: 10 * events, retries: 0, refused: events });
             tokio::task::yield_now().await;
-            WorkMeter.add(Appended { events: 0, bytes: 0, retries: events });
+            WorkMeter.add(Appended { retries: events, ..Appended::default() });
         };
         let (one, two) = futures_util::future::join(counted(unit(1)), counted(unit(2))).await;
-        WorkMeter.add(Appended { events: 7, bytes: 7, retries: 7 });
-        assert_eq!(one.1, Appended { events: 1, bytes: 10, retries: 1 });
-        assert_eq!(two.1, Appended { events: 2, bytes: 20, retries: 2 });
+        WorkMeter.add(Appended { events: 7, bytes: 7, retries: 7, refused: 7 });
+        assert_eq!(one.1, Appended { events: 1, bytes: 10, retries: 1, refused: 1 });
+        assert_eq!(two.1, Appended { events: 2, bytes: 20, retries: 2, refused: 2 });
     }
 
     #[test]

@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
 };
 
 /// Codes of answers to calls that may succeed later, besides those that name throttling (DynamoDB, "Error messages and codes").
-const THROTTLED: [&str; 2] = ["ProvisionedThroughputExceededException", "RequestLimitExceeded"];
+const THROTTLED: [&str; 3] =
+    ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "TransactionConflictException"];
 
 /// The longest answer that is kept, in bytes: enough for two long ARNs and the reason behind them.
 const ANSWER_MAX_BYTES: usize = 2048;

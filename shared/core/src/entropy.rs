@@ -17,10 +17,14 @@ pub fn bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     bytes
 }
 
+/// Returns a random number from 0 up to, but not including, 1.
+pub fn fraction(entropy: &dyn Entropy) -> f64 {
+    f64::from(u32::from_be_bytes(bytes(entropy))) / (f64::from(u32::MAX) + 1.0)
+}
+
 /// Returns a random duration from zero up to, but not including, `limit` ("full jitter").
 pub fn jitter(entropy: &dyn Entropy, limit: Duration) -> Duration {
-    let fraction = f64::from(u32::from_be_bytes(bytes(entropy))) / (f64::from(u32::MAX) + 1.0);
-    limit.mul_f64(fraction)
+    limit.mul_f64(fraction(entropy))
 }
 
 /// Returns `length` random characters of `alphabet`, all equally likely. Bytes that would make some characters more

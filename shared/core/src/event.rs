@@ -56,6 +56,11 @@ impl Body {
         format!("{{{}", split(&self.0).1)
     }
 
+    /// Returns whether Annals recorded the event by itself.
+    pub(crate) fn is_own(&self) -> bool {
+        split(&self.0).0 == Some(RecordedBy::ANNALS)
+    }
+
     /// Returns the size of the event without who recorded it, in bytes.
     pub(crate) fn event_bytes(&self) -> usize {
         split(&self.0).1.len() + 1

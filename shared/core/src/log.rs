@@ -7,7 +7,7 @@
 //! - [`segment`]: the events of one append: encoding, hash chain, rendering
 //! - [`store`]: the port to the storage of segments
 //! - [`tail`]: where the log ends, although its newest segments may have expired
-//! - [`append`]: group commit, idempotency and retries under contention
+//! - [`append`]: group commit, idempotency and retries under contention; [`rate`]: the rate limit of appends
 //! - [`restore`]: continuing a log after its table was restored to an earlier copy
 //! - [`read`]: reading from a position, single events, the oldest event
 //! - [`segment_index`]: finding the positions of times
@@ -15,6 +15,7 @@
 //! Architecture invariant: the log does not know tokens, destinations or HTTP, and stores no index beside its segments.
 
 pub mod append;
+pub mod rate;
 pub mod read;
 pub mod restore;
 pub mod segment;
@@ -32,6 +33,7 @@ use crate::{entropy::Entropy, organisation::OrganisationId, time::Clock};
 
 use self::{
     append::{AppendPolicy, Committer},
+    rate::AppendLimits,
     store::LogStore,
 };
 
@@ -42,6 +44,7 @@ pub struct Log {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     policy: AppendPolicy,
+    limits: Mutex<AppendLimits>,
     committers: Mutex<HashMap<OrganisationId, Arc<Committer>>>,
     meter: Arc<dyn AppendMeter>,
 }
@@ -56,6 +59,8 @@ pub struct Appended {
     /// The number of retries: all attempts except the first. Requests that are written together share attempts, which count
     /// for the request whose task makes them.
     pub retries: u64,
+    /// The requests that were refused because they were over the rate limit.
+    pub refused: u64,
 }
 
 /// The port to the measures of appends.
@@ -77,12 +82,22 @@ impl Log {
         entropy: Arc<dyn Entropy>,
         policy: AppendPolicy,
     ) -> Self {
-        Self { store, clock, entropy, policy, committers: Mutex::default(), meter: Arc::new(()) }
+        let limits = Mutex::new(AppendLimits::NONE);
+        Self { store, clock, entropy, policy, limits, committers: Mutex::default(), meter: Arc::new(()) }
     }
 
     #[must_use]
     pub fn with_meter(self, meter: Arc<dyn AppendMeter>) -> Self {
         Self { meter, ..self }
+    }
+
+    /// Limits the appends to each organisation's log. Without it there is no limit.
+    pub fn limit_appends(&self, limits: AppendLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    fn limits(&self) -> AppendLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn committer(&self, organisation: &OrganisationId) -> Arc<Committer> {

@@ -114,8 +114,10 @@ impl Services {
         Self { health: self.health.with(probes), ..self }
     }
 
+    /// Limits requests and the appends to each log. Without it, the default rates hold for requests, and logs have no limit.
     #[must_use]
     pub fn with_rate_limits(self, limits: RateLimits) -> Self {
+        self.log.limit_appends(limits.appends);
         Self { admission: self.admission.with_limits(limits), ..self }
     }
 
@@ -148,6 +150,7 @@ impl Services {
             organisation: settings::parsed_or("ORGANISATION_RATE", default.organisation)?,
             platform: settings::parsed_or("PLATFORM_RATE", default.platform)?,
             failed_authentications: settings::parsed_or("FAILED_AUTHENTICATION_RATE", default.failed_authentications)?,
+            appends: default.appends,
         };
         let signing = kms::signing(config, store.clone(), Arc::new(SystemClock))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -32,6 +32,9 @@ pub const PROBLEM: &str = "application/problem+json";
 /// The longest text about a failed check that is shown, in bytes.
 const CHECK_DETAIL_MAX_BYTES: usize = 1024;
 
+/// How long a request should wait that others kept from being recorded until its deadline.
+const CONTENDED_FOR: Duration = Duration::from_secs(2);
+
 /// The constant part of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
@@ -422,10 +425,8 @@ impl Problem {
                 );
                 Self::new(kind::BATCH_TOO_LARGE, detail)
             }
-            AppendError::Contended => Self::unavailable(
-                "Too many requests record events at the same time. Nothing was recorded. Send the request again.",
-            )
-            .caused_by(error),
+            AppendError::RateLimited(wait) => Self::too_many_requests(*wait),
+            AppendError::Contended => Self::too_many_requests(CONTENDED_FOR).caused_by(error),
             AppendError::Unsafe(hazard) => Self::hazard(*hazard).caused_by(hazard),
             AppendError::Unavailable(error) if matches!(**error, StoreError::Broken(_) | StoreError::Operator(_)) => {
                 Self::store(error)

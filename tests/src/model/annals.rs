@@ -369,7 +369,8 @@ impl Annals {
             }
             tail = segment.tail();
         }
-        let found = self.inspector.tail(&self.id).await.unwrap();
+        // An anchor does not have the state of the rate limit.
+        let found = Tail { rate: tail.rate, ..self.inspector.tail(&self.id).await.unwrap() };
         if found == tail { Ok(()) } else { Err(disagree(format!("the tail is {tail:?}, not {found:?}"))) }
     }
 
@@ -556,7 +557,7 @@ fn policy() -> AppendPolicy {
 }
 
 fn distant_log(store: &Arc<FaultyStore<MemoryStore>>, clock: Arc<dyn Clock>, entropy: &SeededEntropy) -> Arc<Log> {
-    let jitter = Jitter { part: 0.9, entropy: entropy.fork() };
+    let jitter = Jitter::new(0.9, entropy.fork());
     let store = LatencyStore::new(Arc::clone(store), Arc::clone(&clock), Duration::from_millis(5), Some(jitter));
     Arc::new(Log::new(store, clock, entropy.fork(), policy()))
 }
@@ -592,7 +593,9 @@ impl Subject for Annals {
             Err(AppendError::KeyReused) => Ok(Answer::KeyReused),
             Err(AppendError::Unavailable(error)) => tolerate(&error).map(|()| Answer::Unknown),
             Err(AppendError::Unsafe(hazard)) => tolerate(&hazard.into()).map(|()| Answer::Nothing),
-            Err(AppendError::Conflict(_) | AppendError::TooLarge | AppendError::Contended) => Ok(Answer::Nothing),
+            Err(
+                AppendError::Conflict(_) | AppendError::TooLarge | AppendError::RateLimited(_) | AppendError::Contended,
+            ) => Ok(Answer::Nothing),
         }
     }
 

@@ -22,6 +22,7 @@ use annals_core::{
     entropy::{BASE36, characters},
     limited::Limited,
     log::{
+        rate::RateState,
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, Order, StoreError},
         tail::{Anchor, End},
@@ -187,6 +188,7 @@ fn segment(first: u64, count: u16) -> Segment {
         previous_hash: LineHash([number; 32]),
         hash: LineHash([number + 1; 32]),
         append: append_id(number),
+        rate: RateState::FULL,
         claimed: Vec::new(),
         organisation_name: "Bücher & \"Söhne\" 🦉".into(),
         bodies: EncodedBodies::encode(&[sample::body(&format!("event {first}"))]),
@@ -429,6 +431,15 @@ contract! {
             assert!(matches!(result, Err(CommitError::Store(StoreError::Broken(_)))), "{result:?}");
         }
         assert_eq!(environment.newest(&acme.id).await.unwrap().end, None);
+    }
+
+    async fn the_tail_has_the_state_of_the_rate_limit(environment) {
+        let acme = environment.organisation("acme").await;
+        let rate = RateState::from_bytes(&[1; 13]);
+        let segment = Segment { rate, ..segment(2, 1) };
+        environment.commit(&acme.id, &commit(&[segment.clone()], None)).await.unwrap();
+        assert_ne!(rate, RateState::FULL);
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(segment.tail()));
     }
 
     async fn the_anchor_only_ever_goes_forward(environment) {

@@ -43,7 +43,8 @@ async fn store() -> Store {
 fn log(store: &Store) -> Arc<Log> {
     let parts: (Arc<dyn LogStore>, Arc<dyn Clock>, Arc<dyn Entropy>) =
         (store.store.clone(), Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let policy = AppendPolicy { deadline: Duration::from_secs(300), ..AppendPolicy::default() };
+    let patience = Duration::from_secs(300);
+    let policy = AppendPolicy { deadline: patience, contention_deadline: patience, ..AppendPolicy::default() };
     Arc::new(Log::new(parts.0, parts.1, parts.2, policy))
 }
 

@@ -26,6 +26,7 @@ use annals_core::{
     event::{Body, Layout, parse},
     log::{
         append::{AppendError, IdempotencyKey, Outcome, Receipt},
+        rate::RateState,
         segment::LineHash,
     },
     organisation::{Organisation, OrganisationInput},
@@ -175,6 +176,12 @@ impl World {
 }
 
 impl Release {
+    /// Returns the item of the segment that begins with `first`.
+    fn segment(&self, first: u64) -> HashMap<String, AttributeValue> {
+        let seq = AttributeValue::N(first.to_string());
+        self.items.iter().find(|(table, item)| table == "log" && item["seq"] == seq).unwrap().1.clone()
+    }
+
     fn to_json(&self) -> String {
         let items: Vec<Value> = self
             .items
@@ -378,13 +385,7 @@ async fn an_instance_of_the_first_release_does_not_record_a_request_whose_key_is
     let put = |table: &str, item, condition: &str| {
         Put::builder().table_name(table).set_item(Some(item)).condition_expression(condition)
     };
-    let mut segment = release
-        .items
-        .iter()
-        .find(|(table, item)| table == "log" && item["seq"] == AttributeValue::N("4".into()))
-        .unwrap()
-        .1
-        .clone();
+    let mut segment = release.segment(4);
     segment.insert("seq".to_owned(), AttributeValue::N((tail.last + 1).to_string()));
     let segment = put(&world.tables.log, segment, "attribute_not_exists(org)").build().unwrap();
     let key = put(&world.tables.registry, old.item.clone(), "attribute_not_exists(pk) OR x <= :now")
@@ -397,6 +398,24 @@ async fn an_instance_of_the_first_release_does_not_record_a_request_whose_key_is
     let error = transaction.send().await.unwrap_err().into_service_error();
     assert!(error.is_transaction_canceled_exception(), "{error:?}");
     assert_eq!(world.api.log.tail(&acme.id).await.unwrap(), tail);
+}
+
+#[tokio::test]
+async fn a_segment_of_the_first_release_leaves_full_budgets() {
+    let release = Release::read(&data().join("release-0.1.0.json"));
+    let world = World::start(release.at).await;
+    for (table, item) in &release.items {
+        world.client.put_item().table_name(table).set_item(Some(item.clone())).send().await.unwrap();
+    }
+    let acme = world.acme().await;
+    let tail = async || world.api.log.tail(&acme.id).await.unwrap();
+    assert_eq!(tail().await.rate, RateState::FULL);
+    world.record(1).await;
+    assert_ne!(tail().await.rate, RateState::FULL);
+    let mut segment = release.segment(4);
+    segment.insert("seq".to_owned(), AttributeValue::N((tail().await.last + 1).to_string()));
+    world.client.put_item().table_name(&world.tables.log).set_item(Some(segment)).send().await.unwrap();
+    assert_eq!(tail().await.rate, RateState::FULL);
 }
 
 /// A table, its keys, and its indexes by name, as `template.yaml` writes them.

@@ -146,7 +146,7 @@ impl LogStore for DynamoStore {
                 .table_name(&self.tables.log)
                 .key_condition_expression("org = :org")
                 .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
-                .projection_expression("seq, n, t, h, #last, #segment, #checked")
+                .projection_expression("seq, n, t, h, r, #last, #segment, #checked")
                 .expression_attribute_names("#last", LAST)
                 .expression_attribute_names("#segment", LAST_SEGMENT)
                 .expression_attribute_names("#checked", CHECKED)

@@ -3,6 +3,7 @@
 use annals_core::{
     event::MAX_EVENTS,
     log::{
+        rate::RateState,
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
         store::{Hole, StoreError},
         tail::{Anchor, End},
@@ -24,6 +25,8 @@ const APPEND: &str = "a";
 const CLAIMED: &str = "k";
 const CLAIMED_BYTES: usize = 16 + 2;
 const BODIES: &str = "z";
+/// The rate limit's state. Releases before it existed did not store it.
+const RATE: &str = "r";
 const ORGANISATION_NAME: &str = "o";
 /// Attributes of an anchor: the sequence of the tail, and the first sequence of its segment.
 pub(super) const LAST: &str = "last";
@@ -53,6 +56,7 @@ pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> 
         .bytes(PREVIOUS_HASH, &segment.previous_hash.0)
         .bytes(HASH, &segment.hash.0)
         .bytes(APPEND, &segment.append.0)
+        .bytes(RATE, &segment.rate.to_bytes())
         .text(ORGANISATION_NAME, &segment.organisation_name)
         .bytes(BODIES, segment.bodies.as_bytes())
         .number_if(RESUMES_AFTER, segment.resumes_after)
@@ -69,6 +73,7 @@ pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
         previous_hash: LineHash(item.array(PREVIOUS_HASH)?),
         hash: LineHash(item.array(HASH)?),
         append: AppendId(item.array(APPEND)?),
+        rate: read_rate(item)?,
         claimed: read_claimed(item)?,
         organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
         bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
@@ -167,5 +172,10 @@ pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
         true => (item.number(LAST)?, item.number(LAST_SEGMENT)?),
         false => (first + item.number(COUNT)? - 1, first),
     };
-    Ok(Tail { last, segment, recorded_at: item.time(RECORDED_AT)?, hash: LineHash(item.array(HASH)?) })
+    let (recorded_at, hash) = (item.time(RECORDED_AT)?, LineHash(item.array(HASH)?));
+    Ok(Tail { last, segment, recorded_at, hash, rate: read_rate(item)? })
+}
+
+fn read_rate(item: &Item) -> Result<RateState, StoreError> {
+    Ok(if item.has(RATE) { RateState::from_bytes(item.bytes(RATE)?) } else { RateState::FULL })
 }

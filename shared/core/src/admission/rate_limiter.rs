@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{organisation::OrganisationId, time::Timestamp};
+use crate::{log::rate::AppendLimits, organisation::OrganisationId, time::Timestamp};
 
 /// The most buckets in memory. A full bucket does not need to be stored.
 const MANY: usize = 4096;
@@ -78,20 +78,22 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The rates of one process.
+/// The limits of one process, and of the logs that it writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
     pub organisation: Rate,
     pub platform: Rate,
     /// Failed authentications from one network, each of which costs a read.
     pub failed_authentications: Rate,
+    /// Appends to each organisation's log. This limit holds across processes.
+    pub appends: AppendLimits,
 }
 
 impl RateLimits {
     /// Practically unlimited, for a process that serves only the person who started it.
     pub const NONE: Self = {
         let most = Rate { per_second: Rate::MAX, burst: Rate::MAX };
-        Self { organisation: most, platform: most, failed_authentications: most }
+        Self { organisation: most, platform: most, failed_authentications: most, appends: AppendLimits::NONE }
     };
 }
 
@@ -103,6 +105,7 @@ impl Default for RateLimits {
             organisation: Rate { per_second: 100, burst: 1000 },
             platform: Rate { per_second: 1000, burst: 10_000 },
             failed_authentications: Rate { per_second: 5, burst: 50 },
+            appends: AppendLimits::default(),
         }
     }
 }

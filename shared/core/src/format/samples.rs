@@ -6,7 +6,10 @@ use serde_json::{Map, Value, json};
 use super::csv;
 use crate::{
     event::{Layout, parse},
-    log::segment::{AppendId, EncodedBodies, Line, LineHash, Segment},
+    log::{
+        rate::RateState,
+        segment::{AppendId, EncodedBodies, Line, LineHash, Segment},
+    },
     time::Timestamp,
 };
 
@@ -50,6 +53,7 @@ pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
         previous_hash: LineHash::ORIGIN,
         hash: Segment::chain(&acme, "Acme, \"Ltd\"", recorded_at, 7, LineHash::ORIGIN, &bodies),
         append: AppendId([7; 16]),
+        rate: RateState::FULL,
         claimed: Vec::new(),
         organisation_name: "Acme, \"Ltd\"".into(),
         bodies: EncodedBodies::encode(&bodies),

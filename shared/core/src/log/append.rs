@@ -1,5 +1,6 @@
 //! Appending to the log: group commit, detection of own writes, and retries under contention. Claims of idempotency keys
-//! are in [`claim`], and the spacing of groups beside those of other processes is in [`pace`].
+//! are in [`claim`], the rate limit is in [`rate`](super::rate), what a process remembers of it in [`pressure`], and the
+//! spacing of groups beside those of other processes in [`pace`].
 //!
 //! Concurrent appends to one organisation within a process are merged: the caller that holds the organisation's turn
 //! writes for all callers that wait. The group being written is stored in the turn, not in the writer's future. If that
@@ -7,6 +8,7 @@
 
 mod claim;
 mod pace;
+mod pressure;
 mod seen;
 
 use std::{
@@ -30,6 +32,7 @@ use crate::{
 
 use super::{
     Appended, Log,
+    rate::{AppendLimits, Budget, Demand, RateState, Size, units_of},
     segment::{AppendId, Claimed, EncodedBodies, MAX_ENCODED_BYTES, MAX_TEXT_BYTES, Segment, Tail, offset},
     store::{Commit, CommitError, Span, StoreError},
     tail::Hazard,
@@ -38,6 +41,7 @@ use super::{
 use self::{
     claim::{ClaimOutcome, Found, PendingClaim},
     pace::Pace,
+    pressure::Pressure,
     seen::Seen,
 };
 
@@ -60,11 +64,15 @@ const MAX_MERGED_BYTES: usize = 256 * 1024;
 /// When an append retries, pauses and gives up.
 #[derive(Debug, Clone, Copy)]
 pub struct AppendPolicy {
-    /// An append that has not succeeded after this long fails.
+    /// An append fails that the store has not answered for this long.
     pub deadline: Duration,
+    /// An append fails that other writers have kept from being written for this long, although the store answers. It is
+    /// short, because a request that waits occupies a sandbox. Large appends get more.
+    pub contention_deadline: Duration,
     /// How long an append uses the tail that this process last wrote, instead of reading the tail from the store.
     pub tail_ttl: Duration,
-    /// Immediate retries after losing the conditional write. Each continues after the segment that took the place.
+    /// Immediate retries after losing the conditional write. Each continues after the segment that took the place, or after
+    /// the tail if that segment is not new.
     pub immediate_retries: u32,
     /// Maximum length of the first pause, in round trips to the store. A pause has a random length. After it the tail is
     /// read again. The maximum doubles with each pause.
@@ -75,23 +83,27 @@ pub struct AppendPolicy {
     pub immediate_retries_after_pause: u32,
     /// Lower bound for a measured round trip, because the clock cannot measure shorter times precisely.
     pub min_round_trip: Duration,
+    /// How long an append waits for its turn in a process that merges those that wait.
+    pub merge_patience: Duration,
 }
 
-/// The best of about fifty policies simulated at 20, 50 and 100 appends a second by independent writers, in bursts of 64
-/// writers and under overload; `tests/benches/contention.rs` measures it. Immediate retries remove most of the latency
-/// tail. The one after a pause keeps newcomers from overtaking a waiting writer forever. The random pause with a fresh
-/// read keeps bursts and overload stable. The number of lost conditions hardly depends on the policy: at S appends a
+/// The best of about a hundred policies that were simulated with the default rate limits at 100 to 2,000 appends a second by
+/// independent writers; `tests/benches/contention.rs` measures it. Below the limit, each writer that retries at once keeps
+/// the log as busy as it can be, and few writers wait at the same time. The random pause with a fresh read keeps bursts
+/// from using up the partition's throughput. The number of lost conditions hardly depends on the policy: at S appends a
 /// second and a round trip of a seconds it is aS/(1-aS) per append.
 impl Default for AppendPolicy {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(15),
+            contention_deadline: Duration::from_secs(2),
             tail_ttl: Duration::from_secs(1),
-            immediate_retries: 2,
+            immediate_retries: 6,
             first_pause_round_trips: 4,
             max_pause_round_trips: 40,
-            immediate_retries_after_pause: 1,
+            immediate_retries_after_pause: 4,
             min_round_trip: Duration::from_millis(5),
+            merge_patience: Duration::from_secs(1),
         }
     }
 }
@@ -159,6 +171,12 @@ pub enum AppendError {
     /// The events take more than [`MAX_STORED_BYTES`], even compressed.
     #[error("the events are too large to be recorded together")]
     TooLarge,
+    /// The organisation's events come faster than its log can take them. Nothing was recorded.
+    #[error("the rate limit is exceeded")]
+    RateLimited(
+        /// The time after which there may be room.
+        Duration,
+    ),
     /// Other writers won every conditional write until the deadline.
     #[error("the log is under contention")]
     Contended,
@@ -176,6 +194,7 @@ pub(super) struct Committer {
     queue: Mutex<VecDeque<Pending>>,
     own_tail: Mutex<OwnTail>,
     awaited: Mutex<Option<Awaited>>,
+    pressure: Mutex<Pressure>,
     turn: async_lock::Mutex<Turn>,
 }
 
@@ -206,6 +225,10 @@ impl Committer {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn pressure(&self) -> std::sync::MutexGuard<'_, Pressure> {
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn own_tail(&self) -> OwnTail {
         *self.own_tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,6 +245,22 @@ struct Turn {
     group: Option<Group>,
     seen: Seen,
     pace: Pace,
+    run: OwnRun,
+}
+
+/// The appends of this process that follow one another without another's in between.
+#[derive(Debug, Default)]
+struct OwnRun {
+    last: u64,
+    length: u32,
+}
+
+impl OwnRun {
+    /// Notes that this process wrote up to `last`, after the segment that ends with `after`.
+    fn note(&mut self, after: u64, last: u64) {
+        self.length = if after == self.last { self.length + 1 } else { 0 };
+        self.last = last;
+    }
 }
 
 /// The requests that the holder of the turn waits for.
@@ -243,7 +282,8 @@ struct Pending {
     claim: Option<PendingClaim>,
     /// Is written in the same transaction.
     change: Option<Change>,
-    deadline: Timestamp,
+    budget: Budget,
+    begun: Timestamp,
     /// Cancelled if the caller no longer waits.
     answer: oneshot::Sender<Answer>,
 }
@@ -251,6 +291,10 @@ struct Pending {
 type Answer = Result<Receipt, AppendError>;
 
 impl Pending {
+    fn size(&self) -> Size {
+        Size::of(self.bodies.len(), self.bytes)
+    }
+
     fn answer(self, answer: Answer) {
         // The caller may have stopped waiting; then nobody needs the answer.
         let _ = self.answer.send(answer);
@@ -264,9 +308,14 @@ struct Group {
     requests: Vec<Pending>,
     /// For each segment its number of events and their encoding.
     parts: Vec<(usize, EncodedBodies)>,
-    /// The earliest deadline of the requests.
-    deadline: Timestamp,
+    /// When the first of the requests began.
+    begun: Timestamp,
+    /// The commits that were sent.
     attempts: u32,
+    /// The answers of the store that the group waited for, one after another.
+    round_trips: u32,
+    /// The rate limit's state after the group is written, if that is within the limit.
+    rate: RateState,
     /// Immediate retries since the last pause.
     retries: u32,
     pauses: u32,
@@ -277,6 +326,19 @@ struct Group {
     placed: Option<Placed>,
     /// The last error of the store, if it is still unknown whether that attempt wrote the events.
     failure: Option<Arc<StoreError>>,
+    /// The last refusal of the store because of load, if nothing else went wrong since.
+    throttled: Option<Arc<StoreError>>,
+    /// An error that no retry helps against.
+    broken: bool,
+}
+
+/// What became of an attempt.
+enum Attempt {
+    Recorded,
+    /// Nothing was sent, because these requests were recorded before.
+    Found(Vec<Found>),
+    /// Nothing was sent, because the group is over the rate limit for so long.
+    Limited(Duration),
 }
 
 impl Group {
@@ -284,6 +346,30 @@ impl Group {
     fn unplace(&mut self) {
         self.placed = None;
         self.failure = None;
+    }
+
+    /// Gives up the commit after the store has refused it, because its place is probably taken by now. If an earlier attempt
+    /// may have arrived, only the same commit again can tell.
+    fn displace(&mut self) {
+        if self.failure.is_none() {
+            self.placed = None;
+        }
+    }
+
+    /// Returns what the group asks of the rate limit.
+    fn demand(&self) -> Demand {
+        Demand {
+            budget: self.requests.first().map_or(Budget::Producers, |request| request.budget),
+            units: units_of(self.parts.iter().map(|(_, encoded)| encoded.as_bytes().len())),
+            size: self.size(),
+            // Whoever has come this far goes on, so that a refusal never takes more than two round trips.
+            admitted: self.round_trips > 2,
+        }
+    }
+
+    fn size(&self) -> Size {
+        let bytes = self.requests.iter().map(|request| request.bytes).sum();
+        Size::of(self.parts.iter().map(|(count, _)| count).sum(), bytes)
     }
 
     /// Returns where in the group's events the requests with a key begin.
@@ -316,17 +402,21 @@ impl Log {
         bodies: Vec<Body>,
         key: Option<IdempotencyKey>,
     ) -> Result<Receipt, AppendError> {
-        let deadline = self.clock.now().plus(self.policy.deadline);
+        let begun = self.clock.now();
+        let budget = budget(&bodies);
+        if budget == Budget::Producers {
+            self.refuse_in_a_flood(&organisation.id, size_of(&bodies), begun)?;
+        }
         let claim = match key {
             None => None,
             // It must not use up its key, because its halves may be sent with it.
             Some(_) if is_too_large(&bodies) => return Err(AppendError::TooLarge),
-            Some(key) => match self.claim(organisation, key, &bodies, deadline).await? {
+            Some(key) => match self.claim(organisation, key, &bodies, begun).await? {
                 ClaimOutcome::Claimed(claim) => Some(claim),
                 ClaimOutcome::Recorded(receipt) => return Ok(receipt),
             },
         };
-        self.enqueue(organisation, bodies, claim, None, deadline).await
+        self.enqueue(organisation, bodies, claim, None, budget, begun).await
     }
 
     /// Records `body` and makes `change` in one transaction.
@@ -340,8 +430,17 @@ impl Log {
         body: Body,
         change: Change,
     ) -> Result<Receipt, AppendError> {
-        let deadline = self.clock.now().plus(self.policy.deadline);
-        self.enqueue(organisation, vec![body], None, Some(change), deadline).await
+        let begun = self.clock.now();
+        self.enqueue(organisation, vec![body], None, Some(change), Budget::Own, begun).await
+    }
+
+    /// Refuses a request of a producer without asking the store if it would most probably be refused.
+    fn refuse_in_a_flood(&self, organisation: &OrganisationId, size: Size, now: Timestamp) -> Result<(), AppendError> {
+        if self.committer(organisation).pressure().refuses(now, size, || entropy::fraction(&*self.entropy)) {
+            self.meter.add(Appended { refused: 1, ..Appended::default() });
+            return Err(AppendError::RateLimited(self.limits().interval));
+        }
+        Ok(())
     }
 
     async fn enqueue(
@@ -350,7 +449,8 @@ impl Log {
         bodies: Vec<Body>,
         claim: Option<PendingClaim>,
         change: Option<Change>,
-        deadline: Timestamp,
+        budget: Budget,
+        begun: Timestamp,
     ) -> Answer {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
@@ -361,11 +461,18 @@ impl Log {
             organisation: organisation.clone(),
             claim,
             change,
-            deadline,
+            budget,
+            begun,
             answer: sender,
         });
         let answer = loop {
-            let mut turn = committer.turn.lock().await;
+            let mut turn = match committer.turn.try_lock() {
+                Some(turn) => turn,
+                None => {
+                    committer.pressure().merging(self.clock.now());
+                    committer.turn.lock().await
+                }
+            };
             if let Some(answer) = received(&mut receiver) {
                 break answer;
             }
@@ -380,8 +487,12 @@ impl Log {
                 break answer;
             }
         };
-        if matches!(&answer, Ok(receipt) if receipt.outcome != Outcome::Replayed) {
-            self.meter.add(Appended { events: events as u64, bytes: bytes as u64, retries: 0 });
+        match &answer {
+            Ok(receipt) if receipt.outcome != Outcome::Replayed => {
+                self.meter.add(Appended { events: events as u64, bytes: bytes as u64, ..Appended::default() });
+            }
+            Err(AppendError::RateLimited(_)) => self.meter.add(Appended { refused: 1, ..Appended::default() }),
+            _ => {}
         }
         answer
     }
@@ -391,9 +502,11 @@ impl Log {
         if !pace.is_contended() {
             return;
         }
-        // Others have probably written since.
-        committer.set_own_tail(None);
         let full = pace.full_group();
+        if full > 1 {
+            // Others have probably written since.
+            committer.set_own_tail(None);
+        }
         let arrival = committer.arrival(full);
         let wait = pace.wait(self.clock.now());
         if !wait.is_zero() && committer.queue().len() < full {
@@ -405,7 +518,9 @@ impl Log {
     /// Encodes the bodies of a new group. This happens once, because only a segment's header depends on the tail.
     /// Returns `None` if nothing is left to write.
     fn begin(&self, requests: Vec<Pending>) -> Option<Group> {
-        let deadline = requests.iter().map(|request| request.deadline).min()?;
+        let begun = requests.iter().map(|request| request.begun).min()?;
+        // A request with a key has read the tail and stored its claim.
+        let round_trips = if requests.iter().any(|request| request.claim.is_some()) { 2 } else { 0 };
         let bodies: Vec<Body> = requests.iter().flat_map(|request| request.bodies.iter().cloned()).collect();
         let Some(parts) = encode(&bodies) else {
             requests.into_iter().for_each(|request| request.answer(Err(AppendError::TooLarge)));
@@ -415,38 +530,39 @@ impl Log {
             id: AppendId(entropy::bytes(&*self.entropy)),
             requests,
             parts,
-            deadline,
+            begun,
             attempts: 0,
+            round_trips,
+            rate: RateState::FULL,
             retries: 0,
             pauses: 0,
             round_trip: Duration::ZERO,
             placed: None,
             failure: None,
+            throttled: None,
+            broken: false,
         })
     }
 
     /// Writes the turn's group, if there is one, until every request of it is answered.
     async fn write(&self, organisation: &OrganisationId, committer: &Committer, turn: &mut Turn) {
-        let Turn { group: current, seen, pace } = turn;
+        let Turn { group: current, seen, pace, run } = turn;
         while let Some(group) = current {
-            if self.clock.now() >= group.deadline {
+            if self.is_overdue(group) {
                 committer.set_own_tail(None);
                 give_up(current);
                 return;
             }
-            if group.attempts > 0 {
-                self.meter.add(Appended { retries: 1, ..Appended::default() });
-            }
-            group.attempts += 1;
             match self.attempt(organisation, committer, group, seen).await {
-                Ok(found) if found.is_empty() => self.recorded(organisation, committer, current, seen, pace),
-                Ok(found) => {
+                Ok(Attempt::Recorded) => self.recorded(organisation, committer, current, (seen, pace, run)),
+                Ok(Attempt::Found(found)) => {
                     let rest = answer_found(current, organisation, found);
                     *current = self.begin(rest);
                 }
+                Ok(Attempt::Limited(wait)) => self.limited(current, committer, wait).await,
                 // An earlier attempt had arrived, and its answer was lost.
                 Err(CommitError::Occupied(occupant)) if occupant.append == group.id => {
-                    self.recorded(organisation, committer, current, seen, pace);
+                    self.recorded(organisation, committer, current, (seen, pace, run));
                 }
                 Err(CommitError::Occupied(occupant)) => {
                     let winner = occupant.tail;
@@ -466,47 +582,100 @@ impl Log {
                     let requests = current.take().map(|group| group.requests).unwrap_or_default();
                     requests.into_iter().for_each(|request| request.answer(Err(AppendError::Conflict(conflict))));
                 }
-                Err(CommitError::Busy) => self.pause(group.round_trip, group.attempts).await,
+                Err(CommitError::Busy) => {
+                    group.displace();
+                    self.step_back(group, committer).await;
+                }
+                Err(CommitError::Store(StoreError::Throttled(source))) => {
+                    group.displace();
+                    group.throttled = Some(Arc::new(StoreError::Throttled(source)));
+                    if self.is_flooded(group) {
+                        self.refuse(current, committer, Self::THROTTLED_FOR);
+                    } else {
+                        self.step_back(group, committer).await;
+                    }
+                }
                 Err(CommitError::Store(StoreError::Unsafe(hazard))) => refuse(current, hazard),
                 Err(CommitError::Store(error)) => self.failed(group, error).await,
             }
         }
     }
 
-    /// Sends the group's commit to the store. A group without a commit is placed after the tail first, once none of its
-    /// claims is in a segment up to the tail. Returns the requests whose claims are; then nothing was sent.
+    /// How long an organisation is refused whose appends use up its partition.
+    const THROTTLED_FOR: Duration = Duration::from_millis(100);
+
+    /// Returns whether the group has waited for too long: longer for an answer of the store than for its turn.
+    fn is_overdue(&self, group: &Group) -> bool {
+        let waited = self.clock.now().since(group.begun);
+        let is_uncertain = group.failure.is_some();
+        let for_turn = match group.size() {
+            Size::Small => self.policy.contention_deadline,
+            Size::Large => {
+                self.policy.contention_deadline + Duration::from_secs(3) + self.limits().cost(&group.demand())
+            }
+        };
+        group.broken
+            || waited >= self.policy.deadline
+            || (!is_uncertain && (group.attempts > 0 || group.throttled.is_some()) && waited >= for_turn)
+    }
+
+    /// Sends the group's commit to the store. A group without a commit is placed after the tail first, if the tail's rate
+    /// limit allows it, and once none of its claims is in a segment up to the tail.
     async fn attempt(
         &self,
         organisation: &OrganisationId,
         committer: &Committer,
         group: &mut Group,
         seen: &mut Seen,
-    ) -> Result<Vec<Found>, CommitError> {
+    ) -> Result<Attempt, CommitError> {
         if group.placed.is_none() {
-            let tail = match group.requests.last() {
-                Some(request) => self.recent_tail(&request.organisation, committer).await?,
-                None => self.tail(organisation).await?,
+            let tail = match (self.own_tail(committer), group.requests.last()) {
+                (Some(tail), _) => tail,
+                (None, Some(request)) => {
+                    group.round_trips += 1;
+                    let request = request.organisation.clone();
+                    match self.follow(organisation, committer, group, seen).await? {
+                        Some(tail) => tail,
+                        None => self.newest_tail(&request, committer).await?,
+                    }
+                }
+                (None, None) => self.tail(organisation).await?,
             };
+            match tail.rate.spend(&self.limits(), &group.demand(), self.clock.now()) {
+                Ok(rate) => group.rate = rate,
+                Err(wait) => return Ok(Attempt::Limited(wait)),
+            }
             let found = self.look(organisation, &mut group.requests, seen, tail.last).await?;
             if !found.is_empty() {
-                return Ok(found);
+                return Ok(Attempt::Found(found));
             }
             group.placed = Some(self.place(organisation, group, tail));
         }
-        let Some(placed) = &group.placed else { return Ok(Vec::new()) };
+        let Some(placed) = &group.placed else { return Ok(Attempt::Recorded) };
+        if group.attempts > 0 {
+            self.meter.add(Appended { retries: 1, ..Appended::default() });
+        }
+        group.attempts += 1;
+        group.round_trips += 1;
         let sent_at = self.clock.now();
         let result = self.store.commit(organisation, &placed.commit).await;
         group.round_trip = self.clock.now().since(sent_at);
-        result.map(|()| Vec::new())
+        result.map(|()| Attempt::Recorded)
+    }
+
+    /// Returns the tail that this process wrote or read a moment ago.
+    fn own_tail(&self, committer: &Committer) -> Option<Tail> {
+        let now = self.clock.now();
+        // After the clock was set back, any tail would look new.
+        let is_recent = |at: Timestamp| at <= now && now.since(at) < self.policy.tail_ttl;
+        committer.own_tail().filter(|(_, at)| is_recent(*at)).map(|(tail, _)| tail)
     }
 
     /// Returns the tail that this process wrote or read a moment ago, or else reads it.
     async fn recent_tail(&self, organisation: &Organisation, committer: &Committer) -> Result<Tail, StoreError> {
-        let now = self.clock.now();
-        match committer.own_tail() {
-            // After the clock was set back, any tail would look new.
-            Some((tail, at)) if at <= now && now.since(at) < self.policy.tail_ttl => Ok(tail),
-            _ => self.newest_tail(organisation, committer).await,
+        match self.own_tail(committer) {
+            Some(tail) => Ok(tail),
+            None => self.newest_tail(organisation, committer).await,
         }
     }
 
@@ -542,6 +711,7 @@ impl Log {
                 previous_hash: end.hash,
                 hash: Segment::chain(organisation, &name, recorded_at, first, end.hash, &part),
                 append: group.id,
+                rate: group.rate,
                 // Only a request by itself has several segments, and it begins in the first.
                 claimed: std::mem::take(&mut claimed),
                 organisation_name: name.clone(),
@@ -562,17 +732,22 @@ impl Log {
         organisation: &OrganisationId,
         committer: &Committer,
         current: &mut Option<Group>,
-        seen: &mut Seen,
-        pace: &mut Pace,
+        (seen, pace, run): (&mut Seen, &mut Pace, &mut OwnRun),
     ) {
         let Some(Group { requests, placed: Some(placed), attempts, round_trip, .. }) = current.take() else { return };
         let segments = &placed.commit.segments;
         let now = self.clock.now();
         segments.iter().for_each(|segment| seen.note(segment.header(), now));
         pace.wrote(requests.len(), now, round_trip.max(self.policy.min_round_trip));
-        // After several attempts, other writers are probably active, so the next append reads the tail from the store.
-        let tail = segments.last().map(Segment::tail).filter(|_| attempts == 1);
-        committer.set_own_tail(tail.map(|tail| (tail, now)));
+        let tail = segments.last().map(Segment::tail);
+        run.note(placed.after.last, tail.map_or(0, |tail| tail.last));
+        // After several attempts, or if this append did not follow ones of this process, other writers are probably active, so
+        // the next append reads the tail from the store.
+        let is_alone = attempts == 1 && (committer.pressure().merges(now) || run.length >= Self::ALONE_FROM);
+        committer.set_own_tail(tail.filter(|_| is_alone).map(|tail| (tail, now)));
+        for request in requests.iter().filter(|request| request.budget == Budget::Producers) {
+            committer.pressure().recorded(now, request.size());
+        }
         let mut before = placed.after.event_id(organisation);
         let mut first = 0;
         for request in requests {
@@ -588,23 +763,88 @@ impl Log {
         }
     }
 
+    /// The appends in a row from which a process probably writes the log alone.
+    const ALONE_FROM: u32 = 3;
+    /// The share from which a throttled partition is the organisation's own doing.
+    const FLOODED_FROM: f64 = 0.5;
+
     /// Handles a lost conditional write: retries immediately after the segment that took the place, or pauses. Merged requests
     /// do not pause: the processes that merge are few and keep a [`Pace`], and while one pauses, the others take its turns.
     async fn lost(&self, group: &mut Group, committer: &Committer, winner: Tail) {
         group.unplace();
+        group.throttled = None;
         let immediate_retries = match group.pauses {
             0 => self.policy.immediate_retries,
             _ => self.policy.immediate_retries_after_pause,
         };
-        if group.requests.len() > 1 || group.retries < immediate_retries {
-            group.retries += 1;
-            committer.set_own_tail(Some((winner, self.clock.now())));
-        } else {
-            group.retries = 0;
-            group.pauses += 1;
-            committer.set_own_tail(None);
-            self.pause(group.round_trip, group.pauses).await;
+        if group.requests.len() == 1 && group.retries >= immediate_retries {
+            self.step_back(group, committer).await;
+            return;
         }
+        group.retries += 1;
+        let now = self.clock.now();
+        // A segment that is older than its way here has probably been followed by others.
+        let is_newest = now.since(winner.recorded_at) <= 2 * group.round_trip.max(self.policy.min_round_trip);
+        committer.set_own_tail(is_newest.then_some((winner, now)));
+    }
+
+    /// Pauses before a retry that reads the tail again, if the group was not left where it is.
+    async fn step_back(&self, group: &mut Group, committer: &Committer) {
+        group.retries = 0;
+        group.pauses += 1;
+        committer.set_own_tail(None);
+        self.pause(group.round_trip, group.pauses).await;
+    }
+
+    /// Handles a group that is over the rate limit for `wait`: waits for its turn if that is worth it, or refuses it.
+    async fn limited(&self, current: &mut Option<Group>, committer: &Committer, wait: Duration) {
+        let Some(group) = current else { return };
+        let now = self.clock.now();
+        let limits = self.limits();
+        let demand = group.demand();
+        let patience = if committer.pressure().merges(now) {
+            self.policy.merge_patience
+        } else if demand.size == Size::Large {
+            // A large append may take a while to find room, and there are few of them.
+            16 * limits.cost(&demand)
+        } else {
+            Duration::ZERO
+        };
+        if now.plus(wait) < group.begun.plus(patience) {
+            if group.round_trips > 0 {
+                committer.set_own_tail(None);
+            }
+            let jitter = entropy::jitter(&*self.entropy, limits.interval / 2);
+            self.clock.sleep(wait + jitter).await;
+        } else {
+            self.refuse(current, committer, wait);
+        }
+    }
+
+    /// Refuses a group that is not written, and later requests of producers until `wait` has passed.
+    fn refuse(&self, current: &mut Option<Group>, committer: &Committer, wait: Duration) {
+        /// Processes that were refused at the same time come back one by one.
+        const SPREAD_INTERVALS: u32 = 5;
+        let Some(Group { requests, .. }) = current.take() else { return };
+        committer.set_own_tail(None);
+        let now = self.clock.now();
+        let spread = entropy::jitter(&*self.entropy, self.limits().interval * SPREAD_INTERVALS);
+        for request in requests.iter().filter(|request| request.budget == Budget::Producers) {
+            committer.pressure().refused(now, request.size(), now.plus(wait + spread));
+        }
+        requests.into_iter().for_each(|request| request.answer(Err(AppendError::RateLimited(wait))));
+    }
+
+    /// Returns whether a throttled group should make room for others.
+    fn is_flooded(&self, group: &Group) -> bool {
+        let is_producers = group.requests.iter().all(|request| request.budget == Budget::Producers);
+        let limits = self.limits();
+        let pressure = group.rate.pressure(&limits, self.clock.now());
+        is_producers
+            && limits != AppendLimits::NONE
+            && group.placed.is_none()
+            && group.size() == Size::Small
+            && (pressure >= Self::FLOODED_FROM || group.pauses > 0)
     }
 
     /// Adds to a group that is not placed the requests that wait. So the more writers there are, the larger are the groups,
@@ -615,19 +855,19 @@ impl Log {
         add_waiting(&mut group.requests, queue);
         if group.requests.len() > count {
             let requests = std::mem::take(&mut group.requests);
-            let Group { attempts, retries, pauses, round_trip, .. } = *group;
-            *current = self.begin(requests).map(|group| Group { attempts, retries, pauses, round_trip, ..group });
+            let Group { attempts, round_trips, retries, pauses, round_trip, .. } = *group;
+            let widened = |group| Group { attempts, round_trips, retries, pauses, round_trip, ..group };
+            *current = self.begin(requests).map(widened);
         }
     }
 
     /// Handles a failure of the store: pauses before a retry, or lets the group give up if a retry cannot help.
     async fn failed(&self, group: &mut Group, error: StoreError) {
-        let is_permanent = matches!(error, StoreError::Broken(_) | StoreError::Operator(_));
+        group.broken = matches!(error, StoreError::Broken(_) | StoreError::Operator(_));
         group.failure = Some(Arc::new(error));
-        if is_permanent {
-            group.deadline = Timestamp::EPOCH;
-        } else {
-            self.pause(group.round_trip, group.attempts).await;
+        if !group.broken {
+            group.pauses += 1;
+            self.pause(group.round_trip, group.pauses).await;
         }
     }
 
@@ -640,6 +880,15 @@ impl Log {
     }
 }
 
+/// Returns the budget of a request. Annals' own events are never in one request with others.
+fn budget(bodies: &[Body]) -> Budget {
+    if bodies.iter().all(Body::is_own) { Budget::Own } else { Budget::Producers }
+}
+
+fn size_of(bodies: &[Body]) -> Size {
+    Size::of(bodies.len(), bodies.iter().map(|body| body.event_bytes() + 1).sum())
+}
+
 /// Returns the answer to this caller's request, if there is one.
 fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
     receiver.try_recv().unwrap_or_else(|oneshot::Canceled| {
@@ -649,8 +898,9 @@ fn received(receiver: &mut oneshot::Receiver<Answer>) -> Option<Answer> {
     })
 }
 
-/// Removes the requests from the queue that are written together next: requests that fit one segment; or one large
-/// request; or one change. A change needs a transaction, which costs twice as much as a put, so it is not merged with others.
+/// Removes the requests from the queue that are written together next: requests of one budget that fit one segment; or one
+/// large request; or one change. A change needs a transaction, which costs twice as much as a put, so it is not merged with
+/// others.
 fn take_group(queue: &mut VecDeque<Pending>) -> Vec<Pending> {
     let mut group = Vec::new();
     add_waiting(&mut group, queue);
@@ -670,6 +920,7 @@ fn add_waiting(group: &mut Vec<Pending>, queue: &mut VecDeque<Pending>) {
         let fits = group.first().is_none_or(|first| {
             first.change.is_none()
                 && next.change.is_none()
+                && first.budget == next.budget
                 && events <= MAX_EVENTS
                 && bytes <= MAX_MERGED_BYTES
                 && !group.iter().any(is_repeat)
@@ -736,9 +987,9 @@ fn spans(segments: &[Segment], first: usize, count: usize) -> Vec<Span> {
 
 /// Answers all requests of a group whose deadline has passed.
 fn give_up(current: &mut Option<Group>) {
-    let Some(Group { requests, placed, failure, .. }) = current.take() else { return };
+    let Some(Group { requests, placed, failure, throttled, .. }) = current.take() else { return };
     let unanswered = || Arc::new(StoreError::Unavailable("the answer did not come in time".into()));
-    let error = match failure.or_else(|| placed.is_some().then(unanswered)) {
+    let error = match failure.or_else(|| placed.is_some().then(unanswered)).or(throttled) {
         Some(failure) => AppendError::Unavailable(failure),
         None => AppendError::Contended,
     };

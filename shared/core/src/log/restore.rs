@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Log,
+    rate::RateState,
     segment::{AppendId, EncodedBodies, Segment, Tail},
     store::{Hole, StoreError},
 };
@@ -199,6 +200,7 @@ impl Log {
             previous_hash: tail.hash,
             hash: Segment::chain(&organisation.id, &organisation.name, recorded_at, first, tail.hash, &bodies),
             append: hole.restore.append(),
+            rate: RateState::FULL,
             claimed: Vec::new(),
             organisation_name: organisation.name.clone(),
             bodies: EncodedBodies::encode(&bodies),

@@ -5,6 +5,7 @@
 
 use std::{fmt, io};
 
+use super::rate::RateState;
 pub use crate::hash::LineHash;
 use crate::{
     event::{self, Body},
@@ -66,11 +67,14 @@ pub struct Tail {
     pub recorded_at: Timestamp,
     /// The hash of the last line.
     pub hash: LineHash,
+    /// The rate limit's state; full budgets if the tail was read from an anchor.
+    pub rate: RateState,
 }
 
 impl Tail {
     /// The end of a log without events.
-    pub const ORIGIN: Self = Self { last: 0, segment: 0, recorded_at: Timestamp::EPOCH, hash: LineHash::ORIGIN };
+    pub const ORIGIN: Self =
+        Self { last: 0, segment: 0, recorded_at: Timestamp::EPOCH, hash: LineHash::ORIGIN, rate: RateState::FULL };
 
     /// Returns the id of the last event; `None` if the log never had an event.
     #[must_use]
@@ -99,6 +103,8 @@ pub struct Segment {
     /// The hash of the last line.
     pub hash: LineHash,
     pub append: AppendId,
+    /// The rate limit's state after the segment's append.
+    pub rate: RateState,
     /// The requests with an idempotency key that begin in the segment, in their order.
     pub claimed: Vec<Claimed>,
     /// The organisation's name when the segment was recorded.
@@ -127,7 +133,7 @@ impl Segment {
     /// Returns the log's tail after this segment was written.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        Tail { last: self.last(), segment: self.first, recorded_at: self.recorded_at, hash: self.hash }
+        Tail { last: self.last(), segment: self.first, recorded_at: self.recorded_at, hash: self.hash, rate: self.rate }
     }
 
     #[must_use]
@@ -323,6 +329,7 @@ mod tests {
             previous_hash: previous,
             hash: Segment::chain(&acme, "Acme \"Ltd\"", recorded_at, first, previous, bodies),
             append: AppendId([7; 16]),
+            rate: RateState::FULL,
             claimed: Vec::new(),
             organisation_name: "Acme \"Ltd\"".into(),
             bodies: EncodedBodies::encode(bodies),

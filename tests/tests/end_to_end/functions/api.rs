@@ -375,6 +375,7 @@ async fn a_request_is_one_line_with_its_ids_its_measures_and_no_more_and_a_probl
             ("EventsRead", function),
             ("EventsRecorded", function),
             ("PagesRead", function),
+            ("RateLimited", function),
             ("Requests", by_class),
         ])
     );

@@ -245,7 +245,7 @@ impl World {
             annals_api::router(api).merge(annals_test_connection::add(Router::new()).with_state(test))
         };
         let one = Rate::new(1, 1).unwrap();
-        let limits = RateLimits { organisation: one, platform: one, failed_authentications: one };
+        let limits = RateLimits { organisation: one, platform: one, failed_authentications: one, ..RateLimits::NONE };
         let queue = MemoryQueue::new(clock.clone());
         let shipping = Shipping::new(
             Arc::clone(&api.log),

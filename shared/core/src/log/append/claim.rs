@@ -14,27 +14,32 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     entropy,
     event::Body,
     log::{
-        Log,
-        segment::{ClaimId, Header, Segment},
+        Appended, Log,
+        rate::{Budget, Demand, Size},
+        segment::{ClaimId, Header, Segment, Tail},
         store::{Consistency, KeyClaim, KeyUse, Order, Span, StoreError},
     },
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
 };
 
-use super::{AppendError, Committer, IdempotencyKey, Pending, Receipt, offset, seen::Seen};
+use super::{AppendError, Committer, Group, IdempotencyKey, Pending, Receipt, offset, seen::Seen, size_of};
 
 /// How long an idempotency key is remembered after its first request.
 pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// A claim that is older than this is renewed before an append relies on it. So a claim outlives every append that began
 /// with it by almost a day, and two claims of one key are never in use at the same time.
 const RENEWED_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// The used share of the rate limit from which a log is busy.
+const BUSY_FROM: f64 = 0.25;
 
 /// A claim that a waiting request relies on.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +71,8 @@ enum ClaimError {
     Reused,
     /// Another request changed the claim at the same time.
     Changed,
+    /// The organisation is over its rate limit for so long.
+    Limited(Duration),
     Store(StoreError),
 }
 
@@ -82,9 +89,10 @@ impl Log {
         organisation: &Organisation,
         key: IdempotencyKey,
         bodies: &[Body],
-        deadline: Timestamp,
+        begun: Timestamp,
     ) -> Result<ClaimOutcome, AppendError> {
         let committer = self.committer(&organisation.id);
+        let deadline = begun.plus(self.policy.deadline);
         let unanswered = || StoreError::Unavailable("the key was not claimed in time".into());
         let attempt = KeyClaim {
             key: key.0,
@@ -93,16 +101,29 @@ impl Log {
             from: 0,
             expires_at: 0,
         };
+        let size = size_of(bodies);
         let mut failure = None;
         let mut round = 0;
         while self.clock.now() < deadline {
             round += 1;
             let sent_at = self.clock.now();
-            match self.try_claim(organisation, &committer, &attempt, bodies.len(), deadline).await {
+            match self.try_claim(organisation, &committer, &attempt, (bodies.len(), size), deadline).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(ClaimError::Reused) => return Err(AppendError::KeyReused),
                 Err(ClaimError::Changed) => {}
                 Err(ClaimError::Store(StoreError::Unsafe(hazard))) => return Err(AppendError::Unsafe(hazard)),
+                Err(ClaimError::Limited(wait)) => {
+                    let now = self.clock.now();
+                    let turn_at = now.plus(wait);
+                    committer.set_own_tail(None);
+                    if committer.pressure().merges(now) && turn_at < begun.plus(self.policy.merge_patience) {
+                        self.clock.sleep(wait).await;
+                        continue;
+                    }
+                    committer.pressure().refused(now, size, turn_at);
+                    self.meter.add(Appended { refused: 1, ..Appended::default() });
+                    return Err(AppendError::RateLimited(wait));
+                }
                 Err(ClaimError::Store(error @ (StoreError::Broken(_) | StoreError::Operator(_)))) => {
                     return Err(AppendError::Unavailable(Arc::new(error)));
                 }
@@ -122,16 +143,34 @@ impl Log {
         organisation: &Organisation,
         committer: &Committer,
         attempt: &KeyClaim,
-        count: usize,
+        (count, size): (usize, Size),
         deadline: Timestamp,
     ) -> Result<ClaimOutcome, ClaimError> {
         let mut tail = self.recent_tail(organisation, committer).await?;
+        let demand = Demand { budget: Budget::Producers, units: 1, size, admitted: false };
+        tail.rate.spend(&self.limits(), &demand, self.clock.now()).map_err(ClaimError::Limited)?;
         // A clock that is behind must neither store a claim that has already expired nor take a live one for expired.
         let now = self.clock.now().max(tail.recorded_at);
         let renewed_until = now.plus(IDEMPOTENCY_TTL).as_secs_ceil();
         let new = KeyClaim { from: tail.last, expires_at: renewed_until, ..attempt.clone() };
-        let there = match self.store.claim(&organisation.id, &new, now.as_millis() / 1000).await? {
-            None => return Ok(ClaimOutcome::Claimed(PendingClaim { id: new.id, looked: new.from })),
+        let claim = self.store.claim(&organisation.id, &new, now.as_millis() / 1000);
+        // In a busy log the place after the tail is taken before the claim is stored, so what follows is read meanwhile.
+        let is_busy = tail.rate.pressure(&self.limits(), self.clock.now()) >= BUSY_FROM;
+        let (there, news) =
+            if is_busy { join(claim, self.news(&organisation.id, tail)).await } else { (claim.await, vec![]) };
+        let there = match there? {
+            None => {
+                for header in &news {
+                    // A request with the same key may have found the claim at once.
+                    if let Some(index) = header.index_of(new.id) {
+                        let spans = self.spans(&organisation.id, header.clone(), index, count).await?;
+                        return Ok(ClaimOutcome::Recorded(Receipt::replayed(&organisation.id, spans)));
+                    }
+                }
+                let newest = news.last().map_or(tail, |header| header.tail);
+                committer.set_own_tail(Some((newest, self.clock.now())));
+                return Ok(ClaimOutcome::Claimed(PendingClaim { id: new.id, looked: newest.last }));
+            }
             Some(KeyUse::Recorded(record)) if record.fingerprint == new.fingerprint => {
                 return Ok(ClaimOutcome::Recorded(Receipt::replayed(&organisation.id, record.spans)));
             }
@@ -178,6 +217,33 @@ impl Log {
             ClaimOutcome::Claimed(PendingClaim { id: looked.id, looked: looked.from })
         };
         failure.map_or(Ok(outcome), |error| Err(error.into()))
+    }
+
+    /// Reads the segments after those that this process has seen, if they continue what the requests have looked at. So the
+    /// tail is read and looked at in one call. Returns `None` if nothing in `seen` helps.
+    pub(super) async fn follow(
+        &self,
+        organisation: &OrganisationId,
+        committer: &Committer,
+        group: &Group,
+        seen: &mut Seen,
+    ) -> Result<Option<Tail>, StoreError> {
+        let read_at = self.clock.now();
+        let looked = group.requests.iter().filter_map(|request| request.claim).map(|claim| claim.looked).min();
+        let Some(known) = looked.and_then(|looked| seen.tail_after(looked, read_at)) else { return Ok(None) };
+        let range = known.last + 1..=u64::MAX;
+        let page = self.store.range(organisation, range, Order::Ascending, None, Consistency::Strong).await?;
+        page.iter().for_each(|segment| seen.note(segment.header(), read_at));
+        let tail = page.last().map_or(known, Segment::tail);
+        committer.set_own_tail(Some((tail, read_at)));
+        Ok(Some(tail))
+    }
+
+    /// Reads the headers of the segments after `tail`. If that fails, the append reads what it needs.
+    async fn news(&self, organisation: &OrganisationId, tail: Tail) -> Vec<Header> {
+        let range = tail.last + 1..=u64::MAX;
+        let news = self.store.range(organisation, range, Order::Ascending, None, Consistency::Strong).await;
+        news.unwrap_or_default().iter().map(Segment::header).collect()
     }
 
     async fn replace(

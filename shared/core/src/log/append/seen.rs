@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{log::segment::Header, time::Timestamp};
+use crate::{
+    log::segment::{Header, Tail},
+    time::Timestamp,
+};
 
 /// Headers of consecutive segments.
 #[derive(Debug, Default)]
@@ -26,6 +29,13 @@ impl Seen {
             self.headers.pop_front();
         }
         self.noted_at = now;
+    }
+
+    /// Returns the end of the last segment, if the segments from `sequence` up to it were seen lately.
+    pub(super) fn tail_after(&self, sequence: u64, now: Timestamp) -> Option<Tail> {
+        let (first, last) = (self.headers.front()?.tail, self.headers.back()?.tail);
+        let follows = first.segment <= sequence + 1 && sequence <= last.last;
+        (follows && now.since(self.noted_at) < Self::MAX_AGE).then_some(last)
     }
 
     /// Returns the headers of the segments after `sequence` in their order. It is empty if the segment that follows
