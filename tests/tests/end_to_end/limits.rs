@@ -12,7 +12,10 @@ use annals_core::{
     },
     event::{MAX_EVENT_BYTES, MAX_EVENTS, MAX_REQUEST_BYTES},
     json::{MAX_BODY_BYTES, MAX_DEPTH},
-    log::append::{MAX_APPEND_UNITS, MAX_STORED_BYTES},
+    log::{
+        append::{MAX_APPEND_UNITS, MAX_STORED_BYTES},
+        rate::AppendLimits,
+    },
     organisation::{Organisation, OrganisationInput},
     token::{DEFAULT_OVERLAP, MAX_OVERLAP, MAX_TOKENS, Role, TokenHash, TokenInput},
 };
@@ -164,6 +167,38 @@ async fn a_batch_costs_by_its_events_and_the_largest_one_always_passes_sometime(
     }
 }
 
+#[tokio::test]
+async fn a_logs_rate_holds_over_all_instances_and_leaves_readers_and_other_organisations_alone() {
+    let instance = Instance::start(RateLimits::NONE);
+    let (acme, other) = (instance.organisation("acme").await, instance.organisation("other").await);
+    let (auditor, producer) = (instance.token(&acme, Role::Auditor).await, instance.token(&acme, Role::Producer).await);
+    let others = instance.token(&other, Role::Producer).await;
+    let before = instance.tail(&acme).await;
+    let new_instance = || {
+        let limits = RateLimits { appends: AppendLimits::default(), ..RateLimits::NONE };
+        Instance::on(instance.store.clone(), instance.clock.clone(), limits)
+    };
+    for number in 0..40 {
+        let answer = new_instance().post(&producer, 1).await;
+        if number < 12 {
+            assert_eq!(answer.status(), 201, "request {number}");
+        } else {
+            assert_eq!(retry_after(answer).await, 1, "request {number}");
+        }
+    }
+    assert_eq!(instance.tail(&acme).await, before + 12, "nothing of a refused request is recorded");
+    assert_eq!(new_instance().read(&auditor).await.status(), 200, "a read is recorded, and has a budget of its own");
+    assert_eq!(new_instance().post(&others, 1).await.status(), 201);
+    let keyed = async || {
+        let request = Request::post("/events").header(header::AUTHORIZATION, format!("Bearer {producer}"));
+        let request = request.header("idempotency-key", "a").body(Body::from(event("keyed").to_string()));
+        router(new_instance().api).oneshot(request.unwrap()).await.unwrap()
+    };
+    assert_eq!(retry_after(keyed().await).await, 1);
+    instance.clock.advance(Duration::from_secs(1));
+    assert_eq!(keyed().await.status(), 201, "who waited as long as was said has room, with the same key");
+}
+
 #[test]
 fn the_templates_defaults_are_the_codes() {
     const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -186,8 +221,22 @@ fn the_documents_numbers_are_the_codes() {
     assert_eq!((USE_PRECISION.as_secs(), DEFAULT_OVERLAP.as_secs()), (3600, 24 * 3600));
     assert_eq!((MAX_EVENTS, MAX_EVENT_BYTES, MAX_REQUEST_BYTES), (1000, 256 << 10, 4 << 20));
     assert_eq!((MAX_JSON_BYTES, MAX_APPEND_UNITS), (3_000_000, 1000));
+    let appends = limits.appends;
+    let per_second = |interval: Duration| Duration::from_secs(1).as_micros() / interval.as_micros();
+    let at_once = |burst: Duration, interval: Duration| burst.as_micros() / interval.as_micros();
     for text in [
         "100 a second and 1,000 at once",
+        &format!(
+            "{} appends a second, and {} at once",
+            per_second(appends.interval),
+            at_once(appends.burst, appends.interval)
+        ),
+        &format!(
+            "{} a second and {} at once",
+            per_second(appends.own_interval),
+            at_once(appends.own_burst, appends.own_interval)
+        ),
+        &format!("{} ms for each write unit", appends.unit_interval.as_micros() as f64 / 1000.0),
         "for 500 ms",
         "is updated at most once an hour",
         "(default one day; 0 to 604,800)",
