@@ -19,6 +19,7 @@ use std::{
 
 use annals_core::{
     admission::rate_limiter::RateLimits,
+    log::rate::AppendLimits,
     organisation::OrganisationInput,
     time::{Clock as _, Timestamp},
     token::TokenHash,
@@ -90,7 +91,7 @@ async fn measure(seed: u64, environments: usize, pollers: usize) -> Outcome {
         let store = LatencyStore::new(Arc::clone(&memory), clock.clone(), LATENCY, Some(jitter));
         let platform = TokenHash::of(PLATFORM_TOKEN);
         Services::new(store, clock.clone(), entropy.fork(), platform, sample::service())
-            .with_rate_limits(RateLimits::NONE)
+            .with_rate_limits(RateLimits { appends: AppendLimits::default(), ..RateLimits::NONE })
     };
     let organisation = OrganisationInput::parse(br#"{"name":"Acme"}"#).expect("the input is valid");
     let first = environment();

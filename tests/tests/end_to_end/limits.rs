@@ -236,6 +236,7 @@ fn the_documents_numbers_are_the_codes() {
             per_second(appends.own_interval),
             at_once(appends.own_burst, appends.own_interval)
         ),
+        &format!("{} of these pass in a second", per_second(appends.merged_interval)),
         &format!("{} ms for each write unit", appends.unit_interval.as_micros() as f64 / 1000.0),
         "for 500 ms",
         "is updated at most once an hour",

@@ -362,6 +362,7 @@ impl Group {
             budget: self.requests.first().map_or(Budget::Producers, |request| request.budget),
             units: units_of(self.parts.iter().map(|(_, encoded)| encoded.as_bytes().len())),
             size: self.size(),
+            requests: self.requests.len(),
             // Whoever has come this far goes on, so that a refusal never takes more than two round trips.
             admitted: self.round_trips > 2,
         }

@@ -43,6 +43,9 @@ impl Size {
 pub struct AppendLimits {
     /// The time in which the producers' budget gains one append.
     pub interval: Duration,
+    /// The same for an append of several merged requests. The processes that merge are few and keep a pace, so at the same
+    /// number of appends they lose fewer conditional writes than independent ones.
+    pub merged_interval: Duration,
     /// The producers' budget is the appends of this time.
     pub burst: Duration,
     /// The time in which Annals' own budget gains one append.
@@ -63,6 +66,7 @@ impl Default for AppendLimits {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(10),
+            merged_interval: Duration::from_millis(5),
             burst: Duration::from_millis(120),
             own_interval: Duration::from_millis(100),
             own_burst: Duration::from_millis(2000),
@@ -77,6 +81,7 @@ impl AppendLimits {
     /// No limit, for a process that serves only the person who started it.
     pub const NONE: Self = Self {
         interval: Duration::ZERO,
+        merged_interval: Duration::ZERO,
         burst: Duration::MAX,
         own_interval: Duration::ZERO,
         own_burst: Duration::MAX,
@@ -89,10 +94,17 @@ impl AppendLimits {
     /// A state that is further ahead than appends can bring it was written by a clock that is wrong. It is ignored.
     const PLAUSIBLE: Duration = Duration::from_secs(10);
 
+    /// An append of this many requests counts as merged. Two or three are together by chance also where processes are many.
+    const MERGED_FROM: usize = 4;
+
     /// Returns what an append takes from its budget.
     pub(super) fn cost(&self, demand: &Demand) -> Duration {
         let units = u32::try_from(demand.units).unwrap_or(u32::MAX);
-        let interval = if demand.budget == Budget::Own { self.own_interval } else { self.interval };
+        let interval = match demand.budget {
+            Budget::Own => self.own_interval,
+            Budget::Producers if demand.requests >= Self::MERGED_FROM => self.merged_interval,
+            Budget::Producers => self.interval,
+        };
         interval.max(self.unit_interval.saturating_mul(units)).min(Self::MAX_COST.max(interval))
     }
 }
@@ -104,6 +116,8 @@ pub struct Demand {
     /// Its write units, 1 for each KB.
     pub units: u64,
     pub size: Size,
+    /// The requests that are written together.
+    pub requests: usize,
     /// Whether it has lost a conditional write after it was within the limit.
     pub admitted: bool,
 }
@@ -220,7 +234,8 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
-    const SINGLE: Demand = Demand { budget: Budget::Producers, units: 1, size: Size::Small, admitted: false };
+    const SINGLE: Demand =
+        Demand { budget: Budget::Producers, units: 1, size: Size::Small, requests: 1, admitted: false };
     const OWN: Demand = Demand { budget: Budget::Own, ..SINGLE };
     const BATCH: Demand = Demand { size: Size::Large, units: 8, ..SINGLE };
 
@@ -251,6 +266,17 @@ mod tests {
         let after = state.spend(&limits(), &SINGLE, NOW.plus(wait)).unwrap();
         assert_eq!(after.spend(&limits(), &SINGLE, NOW.plus(wait)), Err(ms(10)));
         assert_eq!(exhaust(after, &SINGLE, NOW.plus(ms(60_000))).1, 12, "a budget holds no more than its burst");
+    }
+
+    #[test]
+    fn merged_requests_pass_twice_as_often() {
+        let merged = Demand { requests: 8, units: 2, ..SINGLE };
+        let (state, ..) = exhaust(RateState::FULL, &merged, NOW);
+        let passed = (1..=1000).fold((state, 0), |(state, passed), millis| {
+            let (state, more, _) = exhaust(state, &merged, NOW.plus(ms(millis)));
+            (state, passed + more)
+        });
+        assert!((195..=205).contains(&passed.1), "{}", passed.1);
     }
 
     #[test]

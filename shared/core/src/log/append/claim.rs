@@ -147,7 +147,7 @@ impl Log {
         deadline: Timestamp,
     ) -> Result<ClaimOutcome, ClaimError> {
         let mut tail = self.recent_tail(organisation, committer).await?;
-        let demand = Demand { budget: Budget::Producers, units: 1, size, admitted: false };
+        let demand = Demand { budget: Budget::Producers, units: 1, size, requests: 1, admitted: false };
         tail.rate.spend(&self.limits(), &demand, self.clock.now()).map_err(ClaimError::Limited)?;
         // A clock that is behind must neither store a claim that has already expired nor take a live one for expired.
         let now = self.clock.now().max(tail.recorded_at);
