@@ -145,7 +145,7 @@ impl LogLayer for Buggy {
         let mut segments = self.below.range(organisation, range.clone(), order, limit, consistency).await?;
         match self.bug {
             Bug::LookSkipped => segments.iter_mut().for_each(|segment| segment.claimed.clear()),
-            Bug::LastLookedAtOnly if limit.is_none() => {
+            Bug::LastLookedAtOnly if limit != Some(1) => {
                 segments = self.below.range(organisation, range, Order::Descending, Some(1), consistency).await?;
             }
             _ => {}

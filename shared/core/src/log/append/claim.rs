@@ -40,6 +40,9 @@ const RENEWED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The used share of the rate limit from which a log is busy.
 const BUSY_FROM: f64 = 0.25;
+/// The number of segments in the first reads of a look. A repeated request almost always finds its events in the first one,
+/// and a full page costs up to 256 read units.
+const FIRST_LOOKS: [usize; 3] = [4, 32, 256];
 
 /// A claim that a waiting request relies on.
 #[derive(Debug, Clone, Copy)]
@@ -190,7 +193,8 @@ impl Log {
         let mut reads = 0;
         let mut failure = None;
         while looked.from < tail.last && self.clock.now() < deadline {
-            let page = match self.read_to_look(&organisation.id, looked.from, tail.last).await {
+            let limit = FIRST_LOOKS.get(reads).copied();
+            let page = match self.read_to_look(&organisation.id, looked.from, tail.last, limit).await {
                 Ok(page) => page,
                 Err(error) => {
                     failure = Some(error);
@@ -209,7 +213,8 @@ impl Log {
         if looked.expires_at < now.plus(IDEMPOTENCY_TTL - RENEWED_AFTER).as_secs_ceil() {
             looked.expires_at = renewed_until;
         }
-        let outcome = if looked.expires_at != there.expires_at || reads > 1 {
+        let is_unfinished = there.from < looked.from && looked.from < tail.last;
+        let outcome = if looked.expires_at != there.expires_at || reads > 1 || is_unfinished {
             // Whoever has to look next need not look at the same segments again. Without this, no look would come to an end
             // that takes more reads than the store allows at once.
             self.replace(&organisation.id, &there, &looked).await?
@@ -273,7 +278,7 @@ impl Log {
             let Some(looked) = looked.filter(|looked| *looked < through) else { return Ok(Vec::new()) };
             let mut headers = seen.after(looked, self.clock.now());
             if headers.is_empty() {
-                let page = self.read_to_look(organisation, looked, through).await?;
+                let page = self.read_to_look(organisation, looked, through, None).await?;
                 headers = page.iter().map(Segment::header).collect();
             }
             for header in headers {
@@ -295,7 +300,7 @@ impl Log {
         }
     }
 
-    /// Returns the next segments after `looked`, at least one, up to `through`, which is the end of a segment.
+    /// Returns the next segments after `looked`, from one to `limit`, up to `through`, which is the end of a segment.
     ///
     /// A gap is no error here. A claim is younger than every retention, so nothing after it has expired; and what a restored
     /// log has lost is to be recorded again.
@@ -304,9 +309,10 @@ impl Log {
         organisation: &OrganisationId,
         looked: u64,
         through: u64,
+        limit: Option<usize>,
     ) -> Result<Vec<Segment>, StoreError> {
         let range = looked + 1..=through;
-        let page = self.store.range(organisation, range, Order::Ascending, None, Consistency::Strong).await?;
+        let page = self.store.range(organisation, range, Order::Ascending, limit, Consistency::Strong).await?;
         if page.is_empty() {
             let missing = format!("{organisation}: the segment before sequence {} was not returned", through + 1);
             return Err(StoreError::Unavailable(missing.into()));
