@@ -16,12 +16,12 @@ use annals_core::{
     log::{
         Log,
         append::{AppendError, AppendPolicy},
-        read::{PlaceError, ReadLimit},
+        read::{PlaceError, ReadLimit, SegmentEnd},
         segment::Segment,
         store::{Commit, CommitError, Consistency, LogStore, Order, StoreError},
         tail::Hazard,
     },
-    organisation::{Organisation, OrganisationId},
+    organisation::{Organisation, OrganisationId, RetentionDays},
     time::{Clock, Timestamp},
 };
 use annals_tests::{
@@ -200,6 +200,72 @@ async fn an_empty_answer_is_not_taken_for_expiry_while_the_tail_is_young() {
             fixture.store.0.strong_reads.store(0, Ordering::Relaxed);
             assert!(fixture.page(request).await.unwrap().lines.len() >= 5);
         }
+    }
+}
+
+/// A store whose answer to one of the reads is empty.
+#[derive(Debug)]
+struct OneEmptyAnswer {
+    store: Arc<dyn LogStore>,
+    reads: AtomicU32,
+    /// The number of that read, counted from 1.
+    empty: u32,
+}
+
+#[async_trait]
+impl LogLayer for OneEmptyAnswer {
+    fn below(&self) -> &dyn LogStore {
+        &*self.store
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        if self.reads.fetch_add(1, Ordering::Relaxed) + 1 == self.empty {
+            return Ok(Vec::new());
+        }
+        self.store.range(organisation, range, order, limit, consistency).await
+    }
+}
+
+/// The log is so old that nothing but the answers tells that events are there.
+#[tokio::test(start_paused = true)]
+async fn one_empty_answer_places_nothing_in_a_log_wrongly() {
+    let fixture = Fixture::new();
+    let (month, day) = (RetentionDays::try_from(30).unwrap(), Duration::from_secs(86_400));
+    let acme = Organisation { retention: month, longest_retention: month, ..fixture.acme.clone() };
+    for _ in 0..9 {
+        let bodies = (0..3).map(|number| sample::body(&number.to_string())).collect();
+        fixture.log.append(&acme, bodies, None).await.unwrap();
+        fixture.live(1).await;
+    }
+    fixture.live(8).await;
+    let at = |days: u32| sample::START.plus(day * days);
+    // No search reads more often.
+    for empty in 1..=20 {
+        let store = OneEmptyAnswer { store: fixture.store.clone(), reads: AtomicU32::new(0), empty };
+        let store = Arc::new(Layered(store));
+        let log = log_on(store.clone(), &fixture.clock);
+        let begin = || store.0.reads.store(0, Ordering::Relaxed);
+        assert_eq!(log.first_since(&acme, at(4)).await.unwrap(), 13, "answer {empty}");
+        begin();
+        assert_eq!(log.first_kept(&acme, at(2), at(32).plus(day / 2)).await.unwrap(), 10, "answer {empty}");
+        for consistency in [Consistency::Strong, Consistency::Eventual] {
+            begin();
+            let mut index = log.segment_index(&acme.id).await.unwrap();
+            let places = log.locate(&mut index, &[at(1), at(5), at(7)], consistency).await.unwrap();
+            assert_eq!((index.oldest(), places), (Some(at(0)), vec![4, 16, 22]), "answer {empty}, {consistency:?}");
+            assert!(store.0.reads.load(Ordering::Relaxed) < 20);
+        }
+        begin();
+        assert_eq!(log.segment_of(&acme.id, 8).await.unwrap(), Some(7), "answer {empty}");
+        begin();
+        assert!(matches!(log.end_of_segment(&acme.id, 9).await.unwrap(), SegmentEnd::Hash(_)), "answer {empty}");
     }
 }
 

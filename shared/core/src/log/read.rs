@@ -356,7 +356,7 @@ impl Log {
             Ok(tail) => tail,
             Err(error) => return error.into(),
         };
-        match self.next_segment(&organisation.id, id.segment(), Consistency::Strong).await {
+        match self.segment_from(&organisation.id, &tail, id.segment(), Consistency::Strong).await {
             Ok(Some(next)) if next.previous() < id.segment() => {
                 let event = EventId::new(&organisation.id, next.recorded_at, next.first, 0);
                 return PlaceError::Lost { next: (!next.is_expired(self.clock.now())).then_some(event) };
@@ -369,12 +369,8 @@ impl Log {
             return PlaceError::Unknown;
         }
         // The segment at or before the event's place may show that the event cannot have existed.
-        let nearest =
-            self.fetch(&organisation.id, 1..=id.segment(), Order::Descending, Some(1), Consistency::Strong).await;
-        match nearest {
-            Ok(segments)
-                if segments.first().is_some_and(|s| s.last() >= id.segment() || s.recorded_at > id.recorded_at()) =>
-            {
+        match self.nearest(&organisation.id, id.segment()).await {
+            Ok(Some(nearest)) if nearest.last() >= id.segment() || nearest.recorded_at > id.recorded_at() => {
                 PlaceError::Unknown
             }
             Ok(_) => self.expired(organisation).await,
@@ -422,8 +418,7 @@ impl Log {
     /// # Errors
     /// Returns an error if the store fails.
     pub async fn segment_of(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<u64>, StoreError> {
-        let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
-        Ok(found.first().map(|segment| segment.first))
+        Ok(self.nearest(organisation, sequence).await?.map(|segment| segment.first))
     }
 
     /// Returns how the event with this sequence is stored, expired or not. Strongly consistent.
@@ -431,12 +426,33 @@ impl Log {
     /// # Errors
     /// Returns an error if the store fails.
     pub async fn end_of_segment(&self, organisation: &OrganisationId, sequence: u64) -> Result<SegmentEnd, StoreError> {
-        let found = self.fetch(organisation, 1..=sequence, Order::Descending, Some(1), Consistency::Strong).await?;
-        Ok(match found.first() {
+        Ok(match self.nearest(organisation, sequence).await? {
             Some(segment) if segment.last() == sequence => SegmentEnd::Hash(segment.hash),
             Some(segment) if segment.last() > sequence => SegmentEnd::Within,
             _ => SegmentEnd::Missing,
         })
+    }
+
+    /// Returns the segment that contains `sequence`, or the nearest one before it.
+    async fn nearest(&self, organisation: &OrganisationId, sequence: u64) -> Result<Option<Segment>, StoreError> {
+        let found = self.confirmed(organisation, 1..=sequence, Order::Descending, Some(1)).await?;
+        Ok(found.into_iter().next())
+    }
+
+    /// Returns what a strongly consistent read finds. An empty answer counts only if a second read repeats it, where much
+    /// follows from it and nothing else would show that it is wrong.
+    pub(super) async fn confirmed(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+    ) -> Result<Vec<Segment>, StoreError> {
+        let found = self.fetch(organisation, range.clone(), order, limit, Consistency::Strong).await?;
+        if found.is_empty() {
+            return self.fetch(organisation, range, order, limit, Consistency::Strong).await;
+        }
+        Ok(found)
     }
 
     /// Returns the first segment that begins at or after `sequence`.

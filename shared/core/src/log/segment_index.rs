@@ -107,7 +107,10 @@ impl Log {
     /// Returns an error if the store fails.
     pub async fn segment_index(&self, organisation: &OrganisationId) -> Result<SegmentIndex, StoreError> {
         let oldest = self.next_segment(organisation, 1, Consistency::Strong);
-        let (tail, oldest) = try_join(self.tail(organisation), oldest).await?;
+        let (tail, mut oldest) = try_join(self.tail(organisation), oldest).await?;
+        if oldest.is_none() {
+            oldest = self.segment_from(organisation, &tail, 1, Consistency::Strong).await?;
+        }
         Ok(SegmentIndex::new(organisation, tail, oldest.as_ref()))
     }
 
@@ -134,12 +137,10 @@ impl Log {
             if places.is_empty() {
                 break;
             }
-            let reads = places.iter().map(|place| self.next_segment(&index.organisation, *place, consistency));
+            let reads =
+                places.iter().map(|place| self.segment_from(&index.organisation, &index.tail, *place, consistency));
             let found = try_join_all(reads).await?;
             for (asked, segment) in places.iter().zip(&found) {
-                if consistency == Consistency::Strong && segment.is_none() {
-                    self.check_end(&index.tail, *asked)?;
-                }
                 index.learn(*asked, segment.as_ref());
             }
         }
@@ -192,12 +193,11 @@ impl Log {
                 return Ok(end);
             }
             let range = at..=end - 1;
-            let segments =
-                self.store.range(&organisation.id, range, Order::Ascending, None, Consistency::Strong).await?;
+            let segments = self.confirmed(&organisation.id, range, Order::Ascending, None).await?;
             if let Some(kept) = segments.iter().find(|segment| !segment.is_expired(until)) {
                 return Ok(kept.first);
             }
-            // Nothing is found if everything has just been deleted, or by mistake.
+            // Nothing is found if everything has just been deleted.
             let Some(last) = segments.last() else { return Ok(at) };
             at = last.last() + 1;
         }
@@ -213,19 +213,31 @@ impl Log {
     ) -> Result<Vec<u64>, StoreError> {
         // A stale read could place a time after events that exist.
         let consistency = Consistency::Strong;
-        let oldest = self.next_segment(organisation, 1, consistency).await?;
-        if oldest.is_none() {
-            self.check_end(&tail, 1)?;
-        }
+        let oldest = self.segment_from(organisation, &tail, 1, consistency).await?;
         let mut index = SegmentIndex::new(organisation, tail, oldest.as_ref());
         self.locate(&mut index, times, consistency).await
     }
 
-    /// Fails if a strongly consistent read found no segment from `asked` on, although that of the tail must be there.
-    fn check_end(&self, tail: &Tail, asked: u64) -> Result<(), StoreError> {
-        if tail.last > 0 && asked <= tail.segment && cannot_have_expired(tail.recorded_at, self.clock.now()) {
-            return Err(Hazard::EventsMissing { next_to: asked }.into());
+    /// Returns the first segment that begins at or after `sequence`, in a log that ends with `tail`. That nothing is found up
+    /// to the tail counts only if a strongly consistent read repeats it: all times would be placed after it.
+    ///
+    /// # Errors
+    /// Returns an error if the tail's segment cannot have expired and is not found, or if the store fails.
+    pub(super) async fn segment_from(
+        &self,
+        organisation: &OrganisationId,
+        tail: &Tail,
+        sequence: u64,
+        consistency: Consistency,
+    ) -> Result<Option<Segment>, StoreError> {
+        let found = self.next_segment(organisation, sequence, consistency).await?;
+        if found.is_some() || sequence > tail.segment {
+            return Ok(found);
         }
-        Ok(())
+        let found = self.next_segment(organisation, sequence, Consistency::Strong).await?;
+        if found.is_none() && cannot_have_expired(tail.recorded_at, self.clock.now()) {
+            return Err(Hazard::EventsMissing { next_to: sequence }.into());
+        }
+        Ok(found)
     }
 }
