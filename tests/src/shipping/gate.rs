@@ -4,6 +4,7 @@
 use std::{
     fmt,
     future::Future,
+    ops::RangeInclusive,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,7 +18,10 @@ use annals_core::{
         Delivery, Destination,
         sink::{Call as SinkCall, Object, Reason, SinkError, Stored, Target},
     },
-    log::store::{Commit, CommitError, StoreError},
+    log::{
+        segment::Segment,
+        store::{Commit, CommitError, Consistency, Order, StoreError},
+    },
     organisation::OrganisationId,
     time::Clock,
 };
@@ -43,6 +47,7 @@ pub struct Gate {
     latency: Option<Latency>,
     meanwhile: Mutex<Option<(u64, BoxFuture<'static, ()>)>>,
     crashed: Notify,
+    throttled: Mutex<Option<OrganisationId>>,
     /// The number of the call before which the process freezes, if it does.
     freezes_at: AtomicU64,
     frozen: watch::Sender<bool>,
@@ -84,6 +89,7 @@ impl Gate {
             latency,
             meanwhile: Mutex::default(),
             crashed: Notify::new(),
+            throttled: Mutex::default(),
             freezes_at: AtomicU64::new(NEVER),
             frozen: watch::Sender::new(false),
             has_frozen: AtomicBool::new(false),
@@ -108,6 +114,17 @@ impl Gate {
             () = self.crashed.notified() => None,
             done = work => Some(done),
         }
+    }
+
+    /// Lets the partition of this organisation's log throttle every write of a segment and every read of segments.
+    pub fn throttle(&self, organisation: Option<OrganisationId>) {
+        *self.throttled.lock().unwrap_or_else(PoisonError::into_inner) = organisation;
+    }
+
+    /// Replaces the fault of a call to a partition that throttles.
+    fn or_throttled(&self, organisation: &OrganisationId, fault: Option<Fault>) -> Option<Fault> {
+        let throttled = self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        if throttled.as_ref() == Some(organisation) { Some(Fault::Throttled) } else { fault }
     }
 
     /// Lets the process freeze in the middle of the `nth` of its next calls, counted from 1: before the call is done.
@@ -218,7 +235,7 @@ impl Decorator for Gate {
     }
 
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
-        let fault = self.enter("commit").await;
+        let fault = self.or_throttled(organisation, self.enter("commit").await);
         let work = self.below.commit(organisation, commit);
         let answer = match fault {
             Some(Fault::Throttled) => Err(throttled().into()),
@@ -235,6 +252,20 @@ impl Decorator for Gate {
             }
             _ => work.await,
         };
+        self.leave(fault).await;
+        answer
+    }
+
+    async fn range(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        order: Order,
+        limit: Option<usize>,
+        consistency: Consistency,
+    ) -> Result<Vec<Segment>, StoreError> {
+        let fault = self.or_throttled(organisation, self.enter("range").await);
+        let answer = store_call(fault, self.below.range(organisation, range, order, limit, consistency)).await;
         self.leave(fault).await;
         answer
     }

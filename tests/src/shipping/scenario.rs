@@ -57,6 +57,8 @@ const LATE: Duration = Duration::from_secs(20);
 const SETTLED: Duration = Duration::from_secs(90);
 /// The tolerance for clocks, late arrivals and calls under way together.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
+/// How often the schedule tries what fails.
+const TRIES: usize = 20;
 /// The denominator of stored probabilities.
 const CERTAIN: u64 = 1000;
 
@@ -67,6 +69,8 @@ pub struct Tally {
     pub deaths: u64,
     /// Processes that were frozen in the middle of their work and went on later.
     pub frozen: u64,
+    /// Ticks without faults, except that one organisation's partition throttled.
+    pub throttled: u64,
     /// Failed calls of stores, queue and buckets.
     pub faults: u64,
     pub days: u64,
@@ -84,6 +88,7 @@ impl AddAssign for Tally {
         self.ticks += other.ticks;
         self.deaths += other.deaths;
         self.frozen += other.frozen;
+        self.throttled += other.throttled;
         self.faults += other.faults;
         self.days += other.days;
         self.changes += other.changes;
@@ -124,6 +129,8 @@ struct Frozen {
 struct Scenario {
     world: World,
     entropy: Arc<SeededEntropy>,
+    /// Decides whose partition throttles.
+    throttling: Arc<SeededEntropy>,
     bug: Option<Bug>,
     tenants: Vec<Tenant>,
     /// The shippers and, last, the API's process.
@@ -159,6 +166,7 @@ impl Scenario {
         let mut scenario = Self {
             world,
             entropy,
+            throttling: SeededEntropy::new(!seed),
             bug,
             tenants: Vec::new(),
             processes: Vec::new(),
@@ -577,7 +585,6 @@ impl Scenario {
 
     /// The daily maintenance, again if the queue refused an order, as Lambda does.
     async fn maintain(&mut self) -> Result<(), Violation> {
-        const TRIES: usize = 20;
         self.maintained_at = self.now();
         let mut last = None;
         for _ in 0..TRIES {
@@ -641,7 +648,8 @@ impl Scenario {
         }
     }
 
-    /// A tick without faults: working destinations get their events, and the status of others has the cause.
+    /// A tick without faults: working destinations get their events, and the status of others has the cause. The partition
+    /// of one organisation's log may throttle all the time, which the others do not notice.
     async fn calm_tick(&mut self) -> Result<(), Violation> {
         self.let_succeed();
         self.world.clock.jump(VISIBILITY);
@@ -655,7 +663,18 @@ impl Scenario {
         self.world.clock.jump(5 * SECOND);
         let begun_at = self.now();
         let process = &self.processes[0];
-        while !matches!(process.plan().await, Some(Ok(_))) {}
+        let throttled = self.throttling.happens(0.2).then(|| self.throttling.below(self.tenants.len()));
+        process.gate.0.throttle(throttled.map(|tenant| self.tenants[tenant].id.clone()));
+        self.tally.throttled += u64::from(throttled.is_some());
+        for tries in 1.. {
+            match process.plan().await {
+                Some(Ok(_)) => break,
+                failed if tries == TRIES => {
+                    return Err(Violation::new(Promise::DeliveredInTime, format!("no plan: {failed:?}")));
+                }
+                _ => {}
+            }
+        }
         let mut shipped = Vec::new();
         loop {
             let some = process.work(&self.world.queue, &*self.world.clock).await.unwrap_or_default();
@@ -664,6 +683,7 @@ impl Scenario {
             }
             shipped.extend(some);
         }
+        process.gate.0.throttle(None);
         self.tally.ticks += 1;
         let due = self.world.dial.now();
         for (tenant, (destination, tail)) in before.into_iter().enumerate() {
@@ -671,7 +691,8 @@ impl Scenario {
             let organisation = self.organisation(tenant).await;
             let pausing =
                 destination.progress.failing.as_ref().is_some_and(|failing| failing.retry_at > due.minus(MINUTE * 2));
-            if destination.is_active() && !pausing && organisation.plan.destinations() > 0 {
+            let asked = throttled != Some(tenant) && destination.is_active() && organisation.plan.destinations() > 0;
+            if asked && !pausing {
                 self.due(tenant, &destination, tail, begun_at, &shipped).await?;
             }
         }

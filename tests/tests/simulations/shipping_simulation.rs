@@ -31,6 +31,7 @@ fn eventful(tally: &Tally) {
     assert!(checked.keys_changed > 5_000, "too few keys were revealed: {tally:?}");
     assert!(checked.already_there > 700 && checked.not_ours > 250, "too few objects were there already: {tally:?}");
     assert!(tally.frozen > 1_000, "too few processes stood still: {tally:?}");
+    assert!(tally.throttled > 300, "too little was throttled: {tally:?}");
     assert!(tally.days > 20 * FURTHER_SEEDS, "too little time passed: {tally:?}");
 }
 
