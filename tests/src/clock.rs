@@ -150,6 +150,31 @@ impl Clock for AheadClock {
     }
 }
 
+/// The same clock on a machine whose time is behind.
+#[derive(Debug)]
+pub struct BehindClock {
+    clock: Arc<dyn Clock>,
+    by: Duration,
+}
+
+impl BehindClock {
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, by: Duration) -> Arc<Self> {
+        Arc::new(Self { clock, by })
+    }
+}
+
+#[async_trait]
+impl Clock for BehindClock {
+    fn now(&self) -> Timestamp {
+        self.clock.now().minus(self.by)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.clock.sleep(duration).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

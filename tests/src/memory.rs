@@ -5,7 +5,10 @@ use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap, HashSet},
     ops::RangeInclusive,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{self, AtomicBool},
+    },
     time::Duration,
 };
 
@@ -56,6 +59,18 @@ pub struct Staleness {
     pub entropy: Arc<SeededEntropy>,
 }
 
+/// How answers of `range` are empty by mistake.
+#[derive(Debug, Clone)]
+pub struct EmptyAnswers {
+    /// The probability of such an answer.
+    pub chance: f64,
+    /// The least time between two of them, so that whoever asks again at once hears the truth.
+    pub apart: Duration,
+    /// The clock that measures this.
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<SeededEntropy>,
+}
+
 /// The cost of commits as DynamoDB counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Meter {
@@ -79,7 +94,9 @@ pub struct MemoryStore {
     page: usize,
     staleness: Option<Staleness>,
     clock: Option<Arc<dyn Clock>>,
+    empty_answers: Option<EmptyAnswers>,
     limits: Option<PartitionLimits>,
+    limits_lifted: AtomicBool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -104,6 +121,9 @@ struct World {
     partitions: Partitions,
     /// Transactions that hold their items and are not written yet.
     in_progress: Vec<InProgress>,
+    /// The answers that were empty by mistake, and the time of the last one.
+    emptied: u64,
+    emptied_at: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -139,7 +159,15 @@ impl MemoryStore {
     /// An empty store whose reads are up to date and whose pages end by their bytes alone.
     #[must_use]
     pub fn new() -> Self {
-        Self { world: Mutex::default(), page: usize::MAX, staleness: None, clock: None, limits: None }
+        Self {
+            world: Mutex::default(),
+            page: usize::MAX,
+            staleness: None,
+            clock: None,
+            empty_answers: None,
+            limits: None,
+            limits_lifted: AtomicBool::new(false),
+        }
     }
 
     /// Limits pages of `range` to this many segments.
@@ -156,6 +184,13 @@ impl MemoryStore {
         self
     }
 
+    /// Lets some answers of `range` be empty by mistake.
+    #[must_use]
+    pub fn with_empty_answers(mut self, empty_answers: EmptyAnswers) -> Self {
+        self.empty_answers = Some(empty_answers);
+        self
+    }
+
     /// Lets the store tell its time, as DynamoDB does.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -168,6 +203,21 @@ impl MemoryStore {
     pub fn with_limits(mut self, limits: PartitionLimits) -> Self {
         self.limits = Some(limits);
         self
+    }
+
+    /// Lets calls exceed the partitions' throughput until [`impose_limits`](Self::impose_limits).
+    pub fn lift_limits(&self) {
+        self.limits_lifted.store(true, atomic::Ordering::Relaxed);
+    }
+
+    pub fn impose_limits(&self) {
+        self.limits_lifted.store(false, atomic::Ordering::Relaxed);
+    }
+
+    /// The answers that were empty by mistake.
+    #[must_use]
+    pub fn emptied(&self) -> u64 {
+        self.lock().emptied
     }
 
     /// The calls that were throttled, and the writes that met a transaction in progress.
@@ -265,6 +315,23 @@ impl MemoryStore {
         world
     }
 
+    /// Returns the limits of throughput that hold.
+    fn throughput(&self) -> Option<&PartitionLimits> {
+        self.limits.as_ref().filter(|_| !self.limits_lifted.load(atomic::Ordering::Relaxed))
+    }
+
+    /// Returns whether an answer is empty by mistake.
+    fn answers_nothing(&self, world: &mut World) -> bool {
+        let Some(EmptyAnswers { chance, apart, clock, entropy }) = &self.empty_answers else { return false };
+        let now = clock.now();
+        let empties = now.since(world.emptied_at) >= *apart && entropy.happens(*chance);
+        if empties {
+            world.emptied += 1;
+            world.emptied_at = now;
+        }
+        empties
+    }
+
     /// Takes read units of the log's partition. A strongly consistent read costs one for every 4 KB.
     fn read(
         &self,
@@ -273,7 +340,7 @@ impl MemoryStore {
         bytes: usize,
         consistency: Consistency,
     ) -> Result<(), StoreError> {
-        let Some(limits) = &self.limits else { return Ok(()) };
+        let Some(limits) = self.throughput() else { return Ok(()) };
         let price = if consistency == Consistency::Strong { 1.0 } else { 0.5 };
         let units = bytes.div_ceil(4096).max(1) as f64 * price;
         if world.partitions.spend(limits, (Table::Log, organisation), Capacity::Read, units) {
@@ -285,7 +352,7 @@ impl MemoryStore {
 
     /// Takes write units of a partition.
     fn spend(&self, world: &mut World, partition: (Table, &OrganisationId), units: f64) -> Result<(), StoreError> {
-        let Some(limits) = &self.limits else { return Ok(()) };
+        let Some(limits) = self.throughput() else { return Ok(()) };
         if world.partitions.spend(limits, partition, Capacity::Write, units) { Ok(()) } else { Err(throttled()) }
     }
 
@@ -721,7 +788,7 @@ impl LogStore for MemoryStore {
         let page = self.page(&world, organisation, range, order, limit, consistency);
         let bytes = page.iter().map(|segment| item_bytes(organisation, segment)).sum();
         self.read(&mut world, organisation, bytes, consistency)?;
-        Ok(page)
+        Ok(if self.answers_nothing(&mut world) { Vec::new() } else { page })
     }
 }
 

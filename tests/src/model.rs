@@ -161,6 +161,11 @@ pub trait Subject: Send + Sync {
         Ok(())
     }
 
+    /// What the store refused, and where it was wrong.
+    fn refusals(&self) -> Refusals {
+        Refusals::default()
+    }
+
     /// From now on nothing fails.
     fn heal(&self) {}
 
@@ -168,6 +173,17 @@ pub trait Subject: Send + Sync {
     async fn thaw(&self) -> u64 {
         0
     }
+}
+
+/// What a store refused, and where it was wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Calls beyond the throughput of a partition.
+    pub throttled: u64,
+    /// Writes that met a transaction in progress.
+    pub conflicts: u64,
+    /// Answers that were empty by mistake.
+    pub emptied: u64,
 }
 
 /// What happened in a run, so that tests can require that enough happened.
@@ -191,6 +207,7 @@ pub struct Tally {
     pub days: u64,
     /// Successful reads.
     pub polls: u64,
+    pub refusals: Refusals,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -205,6 +222,9 @@ impl std::ops::AddAssign for Tally {
         self.expired += other.expired;
         self.days += other.days;
         self.polls += other.polls;
+        self.refusals.throttled += other.refusals.throttled;
+        self.refusals.conflicts += other.refusals.conflicts;
+        self.refusals.emptied += other.refusals.emptied;
     }
 }
 
@@ -307,6 +327,7 @@ impl<S: Subject> Run<S> {
         let (contents, now) = (self.subject.contents(), self.clock.now());
         self.tally.events = contents.len() as u64;
         self.tally.expired = contents.iter().filter(|event| event.expires_at <= now).count() as u64;
+        self.tally.refusals = self.subject.refusals();
         self.tally.days = now.since(sample::START).as_secs() / 86_400;
         Ok(self.tally)
     }

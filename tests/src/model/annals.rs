@@ -3,7 +3,10 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,6 +18,7 @@ use annals_core::{
     log::{
         Log,
         append::{AppendError, AppendPolicy, IdempotencyKey, Outcome, Receipt},
+        rate::AppendLimits,
         read::{PlaceError, ReadLimit},
         segment::{LineHash, Segment, Tail},
         store::{Consistency, Order, StoreError},
@@ -28,15 +32,16 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::{
-    clock::AheadClock,
+    clock::{AheadClock, BehindClock},
     entropy::SeededEntropy,
     faulty::{Fault, FaultyStore},
     latency::{Jitter, LatencyStore},
-    memory::{MemoryStore, Staleness},
+    memory::{EmptyAnswers, MemoryStore, Staleness},
+    partition::PartitionLimits,
     sample,
 };
 
-use super::{Answer, Batch, DEADLINE, LATE, Polled, Promise, Recorded, Subject, Surroundings, Violation};
+use super::{Answer, Batch, DEADLINE, LATE, Polled, Promise, Recorded, Refusals, Subject, Surroundings, Violation};
 
 const WRITERS: usize = 3;
 /// How long a writer may not know of a change of an organisation.
@@ -52,11 +57,25 @@ pub struct World {
     pub faults: f64,
     /// The probability that an eventually consistent read is stale.
     pub staleness: f64,
+    /// The probability that an answer of segments is empty by mistake.
+    pub emptiness: f64,
+    pub load: Load,
+}
+
+/// What the logs can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Everything.
+    Any,
+    /// A partition has little throughput, a transaction takes time, and appends have a rate limit.
+    Limited,
 }
 
 #[derive(Debug)]
 pub struct Annals {
     surroundings: Surroundings,
+    load: Load,
+    is_healed: AtomicBool,
     store: Arc<MemoryStore>,
     faulty: Vec<Arc<FaultyStore<MemoryStore>>>,
     writers: Vec<Mutex<Arc<Log>>>,
@@ -129,7 +148,7 @@ impl Annals {
     /// Two organisations, three writing processes and a reading one.
     pub async fn start(surroundings: Surroundings, world: World) -> Self {
         let Surroundings { clock, entropy } = surroundings.clone();
-        let store = MemoryStore::new()
+        let mut store = MemoryStore::new()
             .with_page(*entropy.pick(&[1, 2, 3, 7, 1000]))
             .with_clock(Arc::clone(&clock) as Arc<dyn Clock>)
             .with_staleness(Staleness {
@@ -137,7 +156,21 @@ impl Annals {
                 window: Duration::from_secs(2),
                 clock: Arc::clone(&clock) as Arc<dyn Clock>,
                 entropy: entropy.fork(),
+            })
+            .with_empty_answers(EmptyAnswers {
+                chance: world.emptiness,
+                apart: Duration::from_secs(1),
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                entropy: entropy.fork(),
             });
+        if world.load == Load::Limited {
+            store = store.with_limits(PartitionLimits {
+                write_units_per_second: 40.0,
+                read_units_per_second: 100.0,
+                transaction: Duration::from_millis(20),
+                ..PartitionLimits::of_aws(clock.clone())
+            });
+        }
         let store = Arc::new(store);
         let faulty: Vec<_> = (0..=WRITERS)
             .map(|_| {
@@ -148,10 +181,10 @@ impl Annals {
         let writers = (0..WRITERS).map(|writer| {
             let ahead = Duration::from_millis(20 * writer as u64);
             let clock = AheadClock::new(Arc::clone(&clock) as Arc<dyn Clock>, ahead);
-            Mutex::new(distant_log(&faulty[writer], clock, &entropy))
+            Mutex::new(distant_log(&faulty[writer], clock, &entropy, world.load))
         });
         let writers = writers.collect();
-        let reader = distant_log(&faulty[WRITERS], Arc::clone(&clock) as Arc<dyn Clock>, &entropy);
+        let reader = distant_log(&faulty[WRITERS], Arc::clone(&clock) as Arc<dyn Clock>, &entropy, world.load);
         let inspector = Arc::new(Log::new(Arc::clone(&store) as _, Arc::clone(&clock) as _, entropy.fork(), policy()));
         let (own, other) = (sample::organisation("acme"), sample::organisation("umbrella"));
         for organisation in [&own, &other] {
@@ -160,6 +193,8 @@ impl Annals {
         }
         Self {
             surroundings,
+            load: world.load,
+            is_healed: AtomicBool::new(false),
             store,
             faulty,
             writers,
@@ -213,7 +248,7 @@ impl Annals {
     fn append_and_freeze(&self, organisation: Organisation, bodies: Vec<Body>) -> Answer {
         let chance = self.chance();
         let store = FaultyStore::nth(Arc::clone(&self.store), chance.between(1, 3), Fault::Frozen);
-        let log = distant_log(&store, Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, chance);
+        let log = distant_log(&store, Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, chance, self.load);
         let append = tokio::spawn(async move { drop(log.append(&organisation, bodies, None).await) });
         lock(&self.frozen).push(Frozen { store, append });
         Answer::Unknown
@@ -317,7 +352,7 @@ impl Annals {
             }
             Err(AuditError::Place(PlaceError::Store(error))) => tolerate(&error).map(|()| None),
             Err(AuditError::Record(AppendError::Unavailable(error))) => tolerate(&error).map(|()| None),
-            Err(AuditError::Record(AppendError::Contended)) => Ok(None),
+            Err(AuditError::Record(AppendError::Contended | AppendError::RateLimited(_))) => Ok(None),
             Err(AuditError::Record(error)) => Err(disagree(format!("a read could not be recorded: {error}"))),
         }
     }
@@ -343,6 +378,46 @@ impl Annals {
             at if at <= soon => Due::AnyMoment,
             _ => Due::No,
         }
+    }
+
+    /// A process whose clock is far off records nothing, and its maintenance does no harm.
+    async fn use_a_wrong_clock(&self, writer: usize) -> Result<(), Violation> {
+        let (right, chance) = (Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, self.chance());
+        let by = *chance.pick(&[
+            Duration::from_secs(3600),
+            Duration::from_secs(30 * 86_400),
+            Duration::from_secs(365 * 86_400),
+        ]);
+        let clock: Arc<dyn Clock> =
+            if chance.happens(0.5) { AheadClock::new(right, by) } else { BehindClock::new(right, by) };
+        let log = distant_log(&self.faulty[writer], clock, chance, self.load);
+        let organisation = self.known().await;
+        if let Ok(receipt) = log.append(&organisation, vec![sample::body("other")], None).await {
+            return Err(disagree(format!("{receipt:?} was recorded by a clock that is off by {by:?}")));
+        }
+        let _ = log.maintain(&self.id).await;
+        Ok(())
+    }
+
+    /// Reads everything in every way.
+    async fn inspect_everything(&self) -> Result<(), Violation> {
+        let now = self.now();
+        let live: Vec<(u64, String)> = self
+            .contents()
+            .into_iter()
+            .filter(|event| event.expires_at > now)
+            .map(|event| (event.sequence, event.text))
+            .collect();
+        self.inspect_chain().await?;
+        let segments = self.segments();
+        let tail = segments.last().map_or(0, |segment| segment.last());
+        self.inspect_reads(&live, tail).await?;
+        let chance = self.chance();
+        let since = chance.pick(&segments).recorded_at.plus(Duration::from_millis(chance.between(0, 1)));
+        self.inspect_times(since, &live).await?;
+        self.inspect_ids().await?;
+        let since = chance.happens(0.6).then_some(since);
+        self.inspect_pages(&live, since).await
     }
 
     async fn inspect_chain(&self) -> Result<(), Violation> {
@@ -556,10 +631,19 @@ fn policy() -> AppendPolicy {
     AppendPolicy { deadline: DEADLINE, ..AppendPolicy::default() }
 }
 
-fn distant_log(store: &Arc<FaultyStore<MemoryStore>>, clock: Arc<dyn Clock>, entropy: &SeededEntropy) -> Arc<Log> {
+fn distant_log(
+    store: &Arc<FaultyStore<MemoryStore>>,
+    clock: Arc<dyn Clock>,
+    entropy: &SeededEntropy,
+    load: Load,
+) -> Arc<Log> {
     let jitter = Jitter::new(0.9, entropy.fork());
     let store = LatencyStore::new(Arc::clone(store), Arc::clone(&clock), Duration::from_millis(5), Some(jitter));
-    Arc::new(Log::new(store, clock, entropy.fork(), policy()))
+    let log = Log::new(store, clock, entropy.fork(), policy());
+    if load == Load::Limited {
+        log.limit_appends(AppendLimits::default());
+    }
+    Arc::new(log)
 }
 
 #[async_trait]
@@ -628,14 +712,15 @@ impl Subject for Annals {
     async fn meddle(&self) -> Result<(), Violation> {
         let chance = self.chance();
         let writer = chance.below(WRITERS);
-        match chance.below(4) {
+        match chance.below(5) {
             0 => {
                 // The process ends and another one takes over.
                 let ahead = Duration::from_millis(20 * writer as u64);
                 let clock = AheadClock::new(Arc::clone(&self.surroundings.clock) as Arc<dyn Clock>, ahead);
-                *lock(&self.writers[writer]) = distant_log(&self.faulty[writer], clock, chance);
+                *lock(&self.writers[writer]) = distant_log(&self.faulty[writer], clock, chance, self.load);
             }
-            1 => {
+            1 => self.use_a_wrong_clock(writer).await?,
+            2 => {
                 let log = self.writer(writer);
                 let _ = log.append(&self.other, vec![sample::body("other")], None).await;
             }
@@ -684,23 +769,13 @@ impl Subject for Annals {
         while self.contents().iter().any(is_soon) {
             self.surroundings.clock.jump(Duration::from_secs(2));
         }
-        let now = self.now();
-        let live: Vec<(u64, String)> = self
-            .contents()
-            .into_iter()
-            .filter(|event| event.expires_at > now)
-            .map(|event| (event.sequence, event.text))
-            .collect();
-        self.inspect_chain().await?;
-        let segments = self.segments();
-        let tail = segments.last().map_or(0, |segment| segment.last());
-        self.inspect_reads(&live, tail).await?;
-        let chance = self.chance();
-        let since = chance.pick(&segments).recorded_at.plus(Duration::from_millis(chance.between(0, 1)));
-        self.inspect_times(since, &live).await?;
-        self.inspect_ids().await?;
-        let since = chance.happens(0.6).then_some(since);
-        self.inspect_pages(&live, since).await
+        // The inspector reads more than a partition returns at once.
+        self.store.lift_limits();
+        let inspected = self.inspect_everything().await;
+        if !self.is_healed.load(Ordering::Relaxed) {
+            self.store.impose_limits();
+        }
+        inspected
     }
 
     async fn thaw(&self) -> u64 {
@@ -716,7 +791,17 @@ impl Subject for Annals {
         count
     }
 
+    fn refusals(&self) -> Refusals {
+        let (throttled, conflicts) = self.store.refusals();
+        Refusals { throttled, conflicts, emptied: self.store.emptied() }
+    }
+
     fn heal(&self) {
+        self.is_healed.store(true, Ordering::Relaxed);
+        self.store.lift_limits();
+        for log in (0..WRITERS).map(|writer| self.writer(writer)).chain([Arc::clone(&self.reader)]) {
+            log.limit_appends(AppendLimits::NONE);
+        }
         for faulty in &self.faulty {
             faulty.heal();
         }

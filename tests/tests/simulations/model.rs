@@ -6,8 +6,8 @@
 use annals_tests::{
     broken_logs::{NumberedByCounter, PagedByTimestamp},
     model::{
-        self, Promise,
-        annals::{Annals, World},
+        self, Promise, Refusals,
+        annals::{Annals, Load, World},
     },
     seeds::Seeds,
 };
@@ -17,11 +17,14 @@ const FIXED_SEEDS: u64 = 60;
 /// How many more the usual run has.
 const FURTHER_SEEDS: u64 = 140;
 
-/// Worlds alternate: no, few or many faults, and no or every second read stale.
+/// Worlds alternate: no, few or many faults; no or every second read stale; no or some answers empty by mistake; and as much
+/// load as there is, or as little as a busy partition takes.
 fn world(seed: u64) -> World {
     let faults = [0.0, 0.03, 0.15][usize::try_from(seed % 3).unwrap()];
     let staleness = if seed % 2 == 1 { 0.5 } else { 0.0 };
-    World { faults, staleness }
+    let emptiness = if seed % 5 < 2 { 0.05 } else { 0.0 };
+    let load = if seed % 7 < 3 { Load::Limited } else { Load::Any };
+    World { faults, staleness, emptiness, load }
 }
 
 #[test]
@@ -35,6 +38,8 @@ fn the_log_keeps_its_promises_through_crashes_stale_reads_and_months_of_quiet() 
         assert!(share(tally.expired, tally.events) > 0.1, "too little expires: {tally:?}");
         assert!(share(tally.unknown, tally.appends) > 0.03, "too few crashes and clients that go: {tally:?}");
         assert!(tally.frozen > 100, "too few processes freeze: {tally:?}");
+        let Refusals { throttled, conflicts, emptied } = tally.refusals;
+        assert!(throttled > 500 && conflicts > 20 && emptied > 100, "too little is refused: {tally:?}");
         assert!(tally.replayed > 100 && tally.reused > 100, "too few keys are used again: {tally:?}");
     }
 }

@@ -340,7 +340,7 @@ impl Log {
                 return Ok(spans);
             }
             let rest = tail.last + 1..=u64::MAX;
-            let next = self.store.range(organisation, rest, Order::Ascending, Some(1), Consistency::Strong).await?;
+            let next = self.confirmed(organisation, rest, Order::Ascending, Some(1)).await?;
             let next = next.first().map(Segment::header).filter(|next| next.append == header.append);
             header = next.ok_or_else(|| {
                 StoreError::Broken(
