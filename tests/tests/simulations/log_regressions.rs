@@ -347,6 +347,34 @@ async fn who_waited_behind_a_crashed_writer_is_not_told_that_nothing_was_recorde
     assert!(matches!(follower, Some(Err(AppendError::Unavailable(_)))), "{follower:?}");
 }
 
+/// A commit is made, and its writer is gone before the answer comes. The next writer sends the commit again, and the store
+/// refuses that because of load.
+#[tokio::test(start_paused = true)]
+async fn what_a_writer_that_is_gone_has_recorded_is_not_recorded_again_elsewhere() {
+    for refusal in [Fault::Throttled, Fault::Busy] {
+        let store = Arc::new(MemoryStore::new());
+        let clock = PausedClock::new(sample::START);
+        let acme = sample::organisation("acme");
+        let commits = AtomicU32::new(0);
+        let faulty = FaultyStore::new(Arc::clone(&store), move |call| {
+            let faults = [Some(Fault::CrashAfter), Some(refusal)];
+            let number = (call.name == "commit").then(|| commits.fetch_add(1, Ordering::Relaxed) as usize)?;
+            faults.get(number).copied().flatten()
+        });
+        let log = log_on(faulty, &clock);
+        tokio::select! {
+            biased;
+            answer = log.append(&acme, vec![sample::body("gone")], None) => panic!("{answer:?}"),
+            () = clock.sleep(Duration::from_secs(1)) => {}
+        }
+        log.append(&acme, vec![sample::body("next")], None).await.unwrap();
+        let journal = store.journal(&acme.id);
+        let lines = journal.iter().flat_map(|segment| segment.lines(&acme.id).unwrap());
+        let labels: Vec<_> = lines.filter_map(|line| sample::label(&line.text)).collect();
+        assert_eq!(labels, ["gone", "next"], "{refusal:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_id_of_sequence_0_is_unknown_in_either_order() {
     let fixture = Fixture::new();

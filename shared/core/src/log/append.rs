@@ -351,9 +351,7 @@ impl Group {
     /// Gives up the commit after the store has refused it, because its place is probably taken by now. If an earlier attempt
     /// may have arrived, only the same commit again can tell.
     fn displace(&mut self) {
-        if self.failure.is_none() {
-            self.placed = None;
-        }
+        self.placed.take_if(|placed| !placed.in_doubt);
     }
 
     /// Returns what the group asks of the rate limit.
@@ -389,6 +387,8 @@ impl Group {
 struct Placed {
     after: Tail,
     commit: Commit,
+    /// Whether the commit may have been made although no answer said so.
+    in_doubt: bool,
 }
 
 impl Log {
@@ -652,14 +652,19 @@ impl Log {
             }
             group.placed = Some(self.place(organisation, group, tail));
         }
-        let Some(placed) = &group.placed else { return Ok(Attempt::Recorded) };
+        let Some(placed) = &mut group.placed else { return Ok(Attempt::Recorded) };
         if group.attempts > 0 {
             self.meter.add(Appended { retries: 1, ..Appended::default() });
         }
         group.attempts += 1;
         group.round_trips += 1;
         let sent_at = self.clock.now();
+        // The caller that sends it may be gone before the answer comes.
+        let was_in_doubt = std::mem::replace(&mut placed.in_doubt, true);
         let result = self.store.commit(organisation, &placed.commit).await;
+        if let Err(CommitError::Busy | CommitError::Store(StoreError::Throttled(_))) = result {
+            placed.in_doubt = was_in_doubt;
+        }
         group.round_trip = self.clock.now().since(sent_at);
         result.map(|()| Attempt::Recorded)
     }
@@ -724,7 +729,7 @@ impl Log {
             segments.push(segment);
         }
         let change = group.requests.first().and_then(|request| request.change.clone());
-        Placed { after: tail, commit: Commit { segments, change } }
+        Placed { after: tail, commit: Commit { segments, change }, in_doubt: false }
     }
 
     /// Answers the requests of a group that is in the log.
