@@ -24,6 +24,7 @@ mod write;
 
 use aws_sdk_dynamodb::{
     Client,
+    config::retry::RetryConfig,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
         ScalarAttributeType, TimeToLiveSpecification,
@@ -50,6 +51,8 @@ const BATCH_GET: usize = 100;
 #[derive(Debug, Clone)]
 pub struct DynamoStore {
     client: Client,
+    /// Sends each call once. The log has to know whether an append that was refused can have been made by an earlier attempt.
+    once: Client,
     tables: Tables,
     /// Whether answers contain DynamoDB's time.
     tells_time: bool,
@@ -58,7 +61,8 @@ pub struct DynamoStore {
 impl DynamoStore {
     #[must_use]
     pub fn new(client: Client, tables: Tables) -> Self {
-        Self { client, tables, tells_time: true }
+        let once = Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build());
+        Self { client, once, tables, tells_time: true }
     }
 
     /// Returns a store that keeps DynamoDB's time to itself, for users whose clock differs from it on purpose: a clock

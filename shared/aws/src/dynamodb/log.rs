@@ -71,7 +71,7 @@ impl DynamoStore {
     /// Writes a single segment with a put, at half the price of a transaction.
     async fn put_segment(&self, organisation: &OrganisationId, segment: &Segment) -> Result<(), CommitError> {
         let result = self
-            .client
+            .once
             .put_item()
             .table_name(&self.tables.log)
             .set_item(Some(segment_item(organisation, segment)))
@@ -100,7 +100,7 @@ impl DynamoStore {
             actions.push(write.into_action(table)?);
             conditions.push(condition);
         }
-        let result = self.client.transact_write_items().set_transact_items(Some(actions)).send().await;
+        let result = self.once.transact_write_items().set_transact_items(Some(actions)).send().await;
         let Err(error) = result else { return Ok(()) };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
             return Err(match error.as_service_error() {

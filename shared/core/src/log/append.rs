@@ -879,9 +879,11 @@ impl Log {
 
     /// Sleeps for a random time. Its maximum doubles with each round, counted from 1.
     async fn pause(&self, round_trip: Duration, round: u32) {
+        /// An attempt that timed out says little about the store's round trip.
+        const LONGEST: Duration = Duration::from_millis(500);
         let AppendPolicy { first_pause_round_trips, max_pause_round_trips, min_round_trip, .. } = self.policy;
         let round_trips = first_pause_round_trips.saturating_mul(1 << (round - 1).min(16)).min(max_pause_round_trips);
-        let limit = round_trip.max(min_round_trip).saturating_mul(round_trips);
+        let limit = round_trip.max(min_round_trip).saturating_mul(round_trips).min(LONGEST);
         self.clock.sleep(entropy::jitter(&*self.entropy, limit)).await;
     }
 }
