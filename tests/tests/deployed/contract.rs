@@ -437,7 +437,7 @@ contract! {
         let acme = environment.organisation("acme").await;
         let rate = RateState::from_bytes(&[1; 13]);
         let segment = Segment { rate, ..segment(2, 1) };
-        environment.commit(&acme.id, &commit(&[segment.clone()], None)).await.unwrap();
+        environment.commit(&acme.id, &commit(std::slice::from_ref(&segment), None)).await.unwrap();
         assert_ne!(rate, RateState::FULL);
         assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(segment.tail()));
     }
