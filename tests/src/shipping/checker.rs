@@ -473,17 +473,14 @@ impl<'a> Checker<'a> {
                 })?;
                 continue;
             };
-            // Events that expired since the first try cannot be put again: the only reason why tries may differ.
+            // Events that expired since an earlier try cannot be put again: the only reason why tries may differ. The object has
+            // less than the first try if that one found another's object under the key, which was deleted later.
             let last_put = puts.iter().map(|put| put.at).max().unwrap_or(object.at).plus(self.margin);
             let missing = one.replay.is_some()
                 || (intent.first..=intent.last)
                     .any(|sequence| told.contains(&sequence) || self.journal[&sequence].expires_at <= last_put);
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
-            keep(
-                same || (missing && puts.first().is_some_and(|put| put.sha256 == object.sha256)),
-                Promise::Immutable,
-                || format!("{key} was put again with other content"),
-            )?;
+            keep(same || missing, Promise::Immutable, || format!("{key} was put again with other content"))?;
             let text = self.text(object, intent.compression);
             let text = text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))?;
             let media_type = match intent.compression {
