@@ -33,7 +33,7 @@ use aws_sdk_dynamodb::{
 
 pub use warming::warm;
 
-use crate::refusal::store_error;
+use crate::refusal::{is_made, store_error};
 
 /// The names of the two tables.
 #[derive(Debug, Clone)]

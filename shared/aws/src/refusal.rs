@@ -40,6 +40,18 @@ where
     }
 }
 
+/// Returns whether a conditional write was made. It was not if its condition did not hold.
+pub(crate) fn is_made<T, E>(result: Result<T, SdkError<E, HttpResponse>>) -> Result<bool, StoreError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(store_error(error)),
+    }
+}
+
 /// Returns what AWS said, with the id of the request, for which AWS Support asks.
 fn words<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> String {
     let text = format!("{}: {}", error.code().unwrap_or_default(), error.message().unwrap_or_default());

@@ -12,7 +12,7 @@ use annals_core::{
     time::Timestamp,
 };
 use async_trait::async_trait;
-use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     DynamoStore,
@@ -34,33 +34,6 @@ fn read_key(item: &Item) -> Result<PublishedKey, StoreError> {
         reference: item.text("reference")?.to_owned(),
         since: item.time("since")?,
     })
-}
-
-impl DynamoStore {
-    /// Puts an item if `condition` holds. Returns whether it was put.
-    async fn put_if(
-        &self,
-        item: Attributes,
-        condition: &str,
-        value: Option<(&str, AttributeValue)>,
-    ) -> Result<bool, StoreError> {
-        let mut put = self
-            .client
-            .put_item()
-            .table_name(&self.tables.registry)
-            .set_item(Some(item))
-            .condition_expression(condition);
-        if let Some((name, value)) = value {
-            put = put.expression_attribute_values(name, value);
-        }
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(store_error(error)),
-            },
-        }
-    }
 }
 
 #[async_trait]

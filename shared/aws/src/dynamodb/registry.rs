@@ -40,7 +40,7 @@ use annals_core::{
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
 use futures_util::future::{try_join, try_join_all};
@@ -48,7 +48,7 @@ use futures_util::future::{try_join, try_join_all};
 use crate::metrics::{self, UnreadableItem};
 
 use super::{
-    BATCH_GET, DynamoStore, change,
+    BATCH_GET, DynamoStore, change, is_made,
     item::{
         Attributes, Builder, EXPIRES_AT, EXPIRY, FAILURE_CODE, GROUP, GROUP_SORT, Item, LAG_FROM, LAST_USED_AT,
         LISTING, NEXT_SEQUENCE, ORG, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SEQ, SK, TOKENS, VERSION,
@@ -770,6 +770,25 @@ impl DynamoStore {
         }
     }
 
+    /// Puts an item into the registry's table if `condition` holds. Returns whether it was put.
+    pub(super) async fn put_if(
+        &self,
+        item: Attributes,
+        condition: &str,
+        value: Option<(&str, AttributeValue)>,
+    ) -> Result<bool, StoreError> {
+        let mut put = self
+            .client
+            .put_item()
+            .table_name(&self.tables.registry)
+            .set_item(Some(item))
+            .condition_expression(condition);
+        if let Some((name, value)) = value {
+            put = put.expression_attribute_values(name, value);
+        }
+        is_made(put.send().await)
+    }
+
     async fn mark(&self, table: &str, mut item: Attributes) -> Result<(), StoreError> {
         item.insert(MARKED.to_owned(), AttributeValue::S(table.to_owned()));
         let put = self.client.put_item().table_name(table).set_item(Some(item));
@@ -836,13 +855,7 @@ impl Registry for DynamoStore {
             .expression_attribute_values(":after", millis(unless_after))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(store_error(error)),
-            },
-        }
+        is_made(result).map(drop)
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
@@ -878,13 +891,7 @@ impl Registry for DynamoStore {
             .expression_attribute_values(":expiry", AttributeValue::N(expires_at.as_secs_ceil().to_string()))
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(store_error(error)),
-            },
-        }
+        is_made(result).map(drop)
     }
 
     async fn destination(
@@ -1080,22 +1087,9 @@ impl Registry for DynamoStore {
             .number(EXPIRY, report.tested_at.plus(CONNECTION_TEST_TTL).as_secs_ceil())
             .build();
         item.extend(connection_test_key(organisation, id));
-        let result = self
-            .client
-            .put_item()
-            .table_name(&self.tables.registry)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(testedAt) OR testedAt <= :testedAt")
-            .expression_attribute_values(":testedAt", AttributeValue::N(report.tested_at.as_millis().to_string()))
-            .send()
-            .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(store_error(error)),
-            },
-        }
+        let tested_at = AttributeValue::N(report.tested_at.as_millis().to_string());
+        let condition = "attribute_not_exists(testedAt) OR testedAt <= :testedAt";
+        self.put_if(item, condition, Some((":testedAt", tested_at))).await.map(drop)
     }
 
     async fn last_connection_test(
