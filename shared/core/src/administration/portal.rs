@@ -10,7 +10,7 @@ use crate::{
     event::{Context, Entity},
     log::store::{Consistency, StoreError},
     organisation::Organisation,
-    portal::{LINK_LIFE, PortalLink, PortalLinkInput, Session},
+    portal::{LINK_LIFE, PortalLink, PortalLinkInput, Session, User},
     recorded_by::SessionId,
     token::TokenText,
 };
@@ -60,7 +60,7 @@ impl Administration {
             before: None,
             after: Some(json!({
                 "role": link.role.as_str(),
-                "user": {"id": link.user.id, "name": link.user.name, "email": link.user.email},
+                "user": user_state(&link.user),
                 "expiresAt": link.expires_at,
             })),
             payload: None,
@@ -131,12 +131,15 @@ impl Administration {
     ) -> Result<(), AdministrationError> {
         let session = self.sessions(organisation).await?.into_iter().find(|session| session.id() == *id);
         let session = session.ok_or(AdministrationError::NotFound)?;
-        let user = json!({"id": session.user.id, "name": session.user.name, "email": session.user.email});
         let event = Recorded {
             action: "DELETE",
             kind: "session.revoke",
             entity: Entity { id: id.to_string(), name: session.user.name.clone(), entity_type: "SESSION" },
-            before: Some(json!({"role": session.role.as_str(), "user": user, "startedAt": session.started_at})),
+            before: Some(json!({
+                "role": session.role.as_str(),
+                "user": user_state(&session.user),
+                "startedAt": session.started_at,
+            })),
             after: None,
             payload: None,
         };
@@ -157,6 +160,10 @@ impl Administration {
         let event = signing("LOGOUT", "console.sign_out", organisation, json!({"role": session.role.as_str()}));
         self.record(organisation, event, &actor, Change::EndSession(session.hash)).await
     }
+}
+
+fn user_state(user: &User) -> Value {
+    json!({"id": user.id, "name": user.name, "email": user.email})
 }
 
 fn signing(action: &'static str, kind: &'static str, organisation: &Organisation, payload: Value) -> Recorded {
