@@ -474,15 +474,22 @@ impl<'a> Checker<'a> {
                 continue;
             };
             // Events that expired since an earlier try cannot be put again: the only reason why tries may differ. The object has
-            // less than the first try if that one found another's object under the key, which was deleted later.
+            // less than the first try if that one found another's object under the key, which was deleted later. Each try has
+            // lines of what was begun and nothing else.
             let last_put = puts.iter().map(|put| put.at).max().unwrap_or(object.at).plus(self.margin);
             let missing = one.replay.is_some()
                 || (intent.first..=intent.last)
                     .any(|sequence| told.contains(&sequence) || self.journal[&sequence].expires_at <= last_put);
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
             keep(same || missing, Promise::Immutable, || format!("{key} was put again with other content"))?;
-            let text = self.text(object, intent.compression);
-            let text = text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))?;
+            let text_of = |put: &Arrival| {
+                let text = self.text(put, intent.compression);
+                text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))
+            };
+            for other in puts.iter().filter(|put| put.sha256 != object.sha256) {
+                self.lines(key, &text_of(other)?, intent, &other.at)?;
+            }
+            let text = text_of(object)?;
             let media_type = match intent.compression {
                 Compression::None => "application/x-ndjson",
                 Compression::Gzip => "application/gzip",
