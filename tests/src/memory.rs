@@ -198,7 +198,7 @@ impl MemoryStore {
         self
     }
 
-    /// Gives each organisation's partitions limits, and lets transactions take time.
+    /// Limits the throughput of each organisation's partitions, and makes transactions take time.
     #[must_use]
     pub fn with_limits(mut self, limits: PartitionLimits) -> Self {
         self.limits = Some(limits);

@@ -348,8 +348,8 @@ impl Group {
         self.failure = None;
     }
 
-    /// Gives up the commit after the store has refused it, because its place is probably taken by now. If an earlier attempt
-    /// may have arrived, only the same commit again can tell.
+    /// Discards the commit after the store has refused it: another segment probably has its place by now. If an earlier attempt
+    /// may have arrived, the commit is kept, because only repeating it tells whether it was made.
     fn displace(&mut self) {
         self.placed.take_if(|placed| !placed.in_doubt);
     }
