@@ -128,8 +128,17 @@ pub struct Page {
     pub skip: u64,
     /// The bound for the next page.
     pub through: Option<EventId>,
-    /// Where to continue in chronological order after the last page, to read events that are recorded later.
-    pub resume: Start,
+    pub resume: Resume,
+}
+
+/// Where a collector continues that has kept the events of a page and of those before it, and nothing else. It misses no event
+/// and gets none twice, whichever page was the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resume {
+    /// In chronological order from here, without a bound.
+    Onward(Start),
+    /// With the next page: older events follow first, and those recorded later follow the last page.
+    NextPage,
 }
 
 /// The caller that reads, as it is recorded.
@@ -247,8 +256,8 @@ impl Audit {
         }
         scan.lines.retain(|line| line.sequence() <= last);
         scan.stopped_at = scan.stopped_at.filter(|id| id.sequence() <= last);
-        let resume = through.map_or(Start::From(own), Start::After);
-        Ok(request.cut(scan, through, resume))
+        let end = through.map_or(Start::From(own), Start::After);
+        Ok(request.cut(scan, through, end))
     }
 
     async fn descending(
@@ -283,12 +292,15 @@ impl Audit {
         let mut scan = request.scan(skip);
         scan.run(&self.log, &organisation.id, first..=end, None).await?;
         let (_, own) = self.record(organisation, reader).await?;
-        let resume = match (request.through, request.start, through) {
-            (None, Start::After(id), _) => Start::From(id),
-            (_, _, Some(through)) => Start::After(through),
-            (_, _, None) => Start::From(own),
+        // Without a bound of its own, a first page that begins after an event does not show that event: it is still to come.
+        let (through, end) = match (request.through, request.start) {
+            (None, Start::After(id)) => match scan.lines.first().map(|line| line.id).or(scan.stopped_at) {
+                Some(newest) => (Some(newest), Start::After(newest)),
+                None => (None, Start::From(id)),
+            },
+            _ => (through, through.map_or(Start::From(own), Start::After)),
         };
-        Ok(request.cut(scan, through, resume))
+        Ok(request.cut(scan, through, end))
     }
 
     /// Returns `Ok` if the start is an event of this organisation that has not expired, or one that was lost by a restore: a
@@ -397,8 +409,8 @@ impl PageRequest {
         Scan::new(&self.filter, self.order, skip, self.page_size + 1, budget, MAX_PAGE_BYTES)
     }
 
-    /// Makes a page from a scan, which looks for one event more than the page has.
-    fn cut(&self, scan: Scan<'_>, through: Option<EventId>, resume: Start) -> Page {
+    /// Makes a page from a scan, which looks for one event more than the page has. `end` is where events recorded later begin.
+    fn cut(&self, scan: Scan<'_>, through: Option<EventId>, end: Start) -> Page {
         let skip = scan.to_skip();
         let (mut lines, stopped_at) = (scan.lines, scan.stopped_at);
         let (mut shown, mut bytes) = (Vec::new(), 0);
@@ -413,6 +425,11 @@ impl PageRequest {
         }
         let next = lines.get(shown.len()).map(|line| line.id).or(stopped_at);
         lines.truncate(shown.len());
+        let resume = match (next, self.order) {
+            (None, _) => Resume::Onward(end),
+            (Some(next), Order::Ascending) => Resume::Onward(Start::From(next)),
+            (Some(_), Order::Descending) => Resume::NextPage,
+        };
         Page { lines, shown, next, skip, through, resume }
     }
 }

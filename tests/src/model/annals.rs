@@ -11,7 +11,7 @@ use std::{
 };
 
 use annals_core::{
-    audit::{Audit, AuditError, PageRequest, Start},
+    audit::{Audit, AuditError, PageRequest, Resume, Start},
     change::Change,
     event::Body,
     id::EventId,
@@ -332,9 +332,10 @@ impl Annals {
                 let lines: Vec<_> = page.lines.into_iter().filter(|line| line.sequence() > seen).collect();
                 let last = lines.last().map(|line| line.id).or(last);
                 let events = lines.into_iter().map(|line| line.text).collect();
-                let (start, through) = match page.next {
-                    Some(next) => (Start::From(next), page.through),
-                    None => (page.resume, None),
+                let (start, through) = match (page.next, page.resume) {
+                    (Some(next), _) => (Start::From(next), page.through),
+                    (None, Resume::Onward(start)) => (start, None),
+                    (None, Resume::NextPage) => return Err(disagree("a page leads to a next one that is missing")),
                 };
                 Ok(Some(Polled { events, cursor: Cursor::Pages(Links { start, through, last }) }))
             }

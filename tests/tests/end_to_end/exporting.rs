@@ -9,15 +9,20 @@ use crate::fixture::{Caller, Fixture, event, text};
 async fn page(caller: &Caller<'_>, href: &str, accept: &str) -> (String, String, Vec<(String, String)>) {
     let answer = caller.send(reqwest::Method::GET, href, &[("accept", accept)], None).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let links = answer.headers["link"].split(", ").map(|link| {
-        let (href, rel) = link.strip_prefix('<').unwrap().split_once(">; rel=\"").unwrap();
-        (rel.trim_end_matches('"').to_owned(), href.to_owned())
-    });
-    let links = links.collect();
+    let links = links(&answer.headers["link"]);
     (answer.headers["content-type"].clone(), answer.body, links)
 }
 
-fn link(links: &[(String, String)], name: &str) -> Option<String> {
+/// Returns the relations and targets of a `Link` header.
+pub(crate) fn links(header: &str) -> Vec<(String, String)> {
+    let links = header.split(", ").map(|link| {
+        let (href, rel) = link.strip_prefix('<').unwrap().split_once(">; rel=\"").unwrap();
+        (rel.trim_end_matches('"').to_owned(), href.to_owned())
+    });
+    links.collect()
+}
+
+pub(crate) fn link(links: &[(String, String)], name: &str) -> Option<String> {
     links.iter().find(|(rel, _)| rel == name).map(|(_, href)| href.clone())
 }
 

@@ -3,6 +3,7 @@
 mod authorisation;
 mod budget;
 mod client;
+mod collecting;
 mod contention;
 mod delivering;
 mod destinations;

@@ -204,8 +204,9 @@ async fn pages_are_sorted_as_asked() {
         for _ in 0..tail {
             let page = auditor.get(&href).await.expect(200);
             seen.extend(sequences(&page));
-            resume = resume.or_else(|| link(&page, "resume").map(str::to_owned));
+            resume = link(&page, "resume").map(str::to_owned);
             let Some(next) = link(&page, "next") else { break };
+            assert_eq!(resume.as_deref(), Some(next), "{sort}: older events come first");
             href = next.to_owned();
         }
         assert_eq!(seen, (1..=tail).rev().collect::<Vec<_>>(), "{sort}: down to the first event, and no further");

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use annals_core::{
-    audit::{Audit, PageRequest, Start},
+    audit::{Audit, PageRequest, Resume, Start},
     change::Change,
     delivery::{
         queue::ShipOrder,
@@ -833,7 +833,7 @@ fn readers_go_on_behind_the_hole_wherever_they_were() {
         let request = PageRequest { start: Start::From(next), through, ..PageRequest::default() };
         let page = audit.page(&world.acme, &request, &sample::reader()).await.unwrap();
         assert_eq!((page.lines.len(), page.next), (0, None));
-        let Start::After(resume) = page.resume else { panic!() };
+        let Resume::Onward(Start::After(resume)) = page.resume else { panic!() };
         assert_eq!(from(Start::After(resume)).await[0], restored);
         // Both ways across the hole, and counted.
         assert_eq!(from(Start::Edge).await[..4], [1, 2, restored, restored + 1]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use annals_core::{
     audit::{
-        Page, Start,
+        Page, Resume, Start,
         browse::{Browsed, Detail, Stretch, Timeline},
     },
     format::Format,
@@ -83,7 +83,7 @@ pub(super) fn page(lines: Vec<Line>, has_more: bool) -> Page {
         next: has_more.then_some(id),
         skip: 0,
         through: Some(id),
-        resume: Start::Edge,
+        resume: Resume::Onward(Start::Edge),
     }
 }
 

@@ -189,8 +189,8 @@ impl Audit {
             scan
         };
         let (_, own) = self.record(organisation, reader).await?;
-        let resume = through.map_or(Start::From(own), Start::After);
-        Ok(Browsed { page: page.cut(scan, through, resume), timeline, log_is_empty: tail.last == 0 })
+        let end = through.map_or(Start::From(own), Start::After);
+        Ok(Browsed { page: page.cut(scan, through, end), timeline, log_is_empty: tail.last == 0 })
     }
 
     /// Counts the events of `sequences` by the position at which each stretch begins.

@@ -1,5 +1,5 @@
 use annals_core::{
-    audit::{PageRequest, Shape, Start},
+    audit::{PageRequest, Resume, Shape, Start},
     format::Format,
 };
 use annals_http::prelude::*;
@@ -21,8 +21,9 @@ impl Endpoint<Services> for ListAudit {
         Documentation::new(Tag::Audit, "Read the audit log")
             .description(
                 "A page of events, the oldest first unless `sort` says otherwise. Follow `_links.next` until a page has \
-                 none: that is the end of the log at the time of the first page. Then keep `_links.resume`, which leads \
-                 to events recorded later. Different filters are combined with AND, several values of one filter with OR. \
+                 none: that is the end of the log at the time of the first page. `_links.resume` is on every page and \
+                 leads on behind the last event that this page examined: a collector that stores it after any page, and \
+                 starts again from it at any time, misses no event and gets none twice. Different filters are combined with AND, several values of one filter with OR. \
                  A call reads a limited part of the log, so a page may have few events or none, and still have a \
                  `next`.\n\n`Accept` selects the format: `application/hal+json`; `application/x-ndjson` for the lines as \
                  they are delivered, or with `profile=cloudevents` or `profile=ocsf`; `text/csv`. In the latter two the \
@@ -46,20 +47,28 @@ impl Endpoint<Services> for ListAudit {
         call.log_fields().page(page.shown.len());
 
         let url = call.url();
+        let skip = (page.skip > 0).then(|| ("skip", page.skip.to_string()));
         let next = page.next.map(|next| {
             let mut parameters = vec![("from", next.short())];
             parameters.extend(page.through.map(|through| ("through", through.short())));
-            parameters.extend((page.skip > 0).then(|| ("skip", page.skip.to_string())));
+            parameters.extend(skip.clone());
             parameters.extend(query.carried_on());
             link(&url, &parameters)
         });
-        let mut parameters = match page.resume {
-            Start::Edge => vec![],
-            Start::From(id) => vec![("from", id.short())],
-            Start::After(id) => vec![("after", id.short())],
+        let resume = match (page.resume, &next) {
+            (Resume::NextPage, Some(next)) => next.clone(),
+            (resume, _) => {
+                let mut parameters = match resume {
+                    Resume::Onward(Start::Edge) | Resume::NextPage => vec![],
+                    Resume::Onward(Start::From(id)) => vec![("from", id.short())],
+                    Resume::Onward(Start::After(id)) => vec![("after", id.short())],
+                };
+                parameters.extend(skip.filter(|_| next.is_some()));
+                parameters.extend(query.resumed_with());
+                link(&url, &parameters)
+            }
         };
-        parameters.extend(query.resumed_with());
-        let links = AuditLinks { this: link_to_self(&call), next, resume: link(&url, &parameters) };
+        let links = AuditLinks { this: link_to_self(&call), next, resume };
 
         Ok(match format {
             None => {
@@ -106,7 +115,8 @@ struct AuditLinks {
     /// The next page. Missing on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Link>,
-    /// Events recorded after those of this page, in chronological order, to be read later.
+    /// Where a collector continues that has the events of this page and of those before it: whatever is left of them,
+    /// and then events recorded later.
     resume: Link,
 }
 
