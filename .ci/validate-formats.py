@@ -28,7 +28,7 @@ except ImportError as error:
 # Hash of the npm package that contains the JSON Schema.
 CLOUDEVENTS_SHA512 = "bb2cc2f8fa4c3116b06e8b873bede6962b2bdd07c40ce6e6a36a4de284d317a7599dc660a48cdd6ac671d2d441148d5d32ca822d965732dcfc714baf62a1dd6f"
 OCSF_VERSION = "1.8.0"
-OCSF_CLASSES = {3001, 3002, 3004, 3005, 6003}
+OCSF_CLASSES = {3001, 3002, 3004, 3005, 3006, 6003}
 # The attributes that name a number (OCSF, "Sibling attributes"), in an event and in its objects.
 SIBLINGS = {
     "category_uid": "category_name",
@@ -40,6 +40,8 @@ SIBLINGS = {
     "type_id": "type",
     "role_id": "role",
     "algorithm_id": "algorithm",
+    "auth_protocol_id": "auth_protocol",
+    "account_switch_type_id": "account_switch_type",
 }
 OTHER = 99  # its sibling has the source's own name
 JSON_COLUMNS = {"permission", "before", "after", "context", "payload", "metadata"}
@@ -154,6 +156,23 @@ def siblings(event, published):
 
     name = next(name for name, one in published["classes"].items() if one["uid"] == event["class_uid"])
     yield from walk(event, published["classes"][name]["attributes"], "")
+
+
+def check_ocsf_slim(report, lines, documents):
+    """Each slim event is valid, has what the full one has except for texts, and is about as large as its line."""
+    schemas = OcsfJsonSchemaEmbedded(get_ocsf_schema(OCSF_VERSION))
+    validators = {}
+    for number, (line, document) in enumerate(zip(lines, documents, strict=True), 1):
+        event = json.loads(document)
+        uid = event["class_uid"]
+        if uid not in validators:
+            validators[uid] = Draft202012Validator(schemas.get_class_schema(schemas.lookup_class_name_from_uid(uid)))
+        for error in errors(validators[uid], event):
+            report.fault(f"ocsf-slim.ndjson:{number}", error)
+        digest = hashlib.sha256(line.encode()).hexdigest()
+        report.expect(event["raw_data_hash"]["value"] == digest, f"ocsf-slim.ndjson:{number}", "has another hash")
+    ratio = sum(map(len, documents)) / sum(map(len, lines))
+    print(f"OCSF, slim: {len(documents)} events, {ratio:.2f} times the lines")
 
 
 def check_ocsf(report, lines, documents):
@@ -347,6 +366,7 @@ def main():
     lines = read("lines.ndjson")
     report.expect(len(lines) >= 1000, "lines.ndjson", f"has only {len(lines)} lines")
     check_ocsf(report, lines, read("ocsf.ndjson"))
+    check_ocsf_slim(report, lines, read("ocsf-slim.ndjson"))
     check_cloudevents(report, lines, read("cloudevents.ndjson"), package)
     check_csv(report, lines, folder / "events.csv")
     check_checkpoints(report, folder)

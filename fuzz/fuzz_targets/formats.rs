@@ -95,6 +95,10 @@ fn check_ndjson(format: Format, document: &str, lines: &[Line]) {
                 assert_eq!(rendered["raw_data_hash"]["value"], LineHash::of(&line.text).to_string());
                 assert_eq!(rendered["actor"]["user"]["uid"], original["principal"]["id"]);
             }
+            Format::OcsfSlim => {
+                assert_eq!(rendered["raw_data_hash"]["value"], LineHash::of(&line.text).to_string());
+                assert_eq!(rendered["metadata"]["uid"], line.id.to_string());
+            }
             Format::Lines | Format::Csv => assert_eq!(rendered, original),
         }
     }

@@ -6,6 +6,7 @@
 //! | [`Format::Lines`] | `application/x-ndjson` | its line, byte for byte as delivered to a bucket |
 //! | [`Format::CloudEvents`] | `application/x-ndjson; profile=cloudevents` | a CloudEvent in structured mode, one per line |
 //! | [`Format::Ocsf`] | `application/x-ndjson; profile=ocsf` | an event of the Open Cybersecurity Schema Framework, one per line |
+//! | [`Format::OcsfSlim`] | `application/x-ndjson; profile=ocsf-slim` | the same without its line and without published names |
 //! | [`Format::Csv`] | `text/csv; charset=utf-8; header=present` | a record, after a header |
 //!
 //! There is no registered media type for newline-separated CloudEvents or OCSF events. `application/cloudevents+json` is
@@ -34,12 +35,14 @@ pub enum Format {
     CloudEvents,
     /// OCSF events in NDJSON, of version [`Format::OCSF_VERSION`].
     Ocsf,
+    /// OCSF events without the line and without names that the schema publishes: about as large as the lines.
+    OcsfSlim,
     /// Comma-separated values (RFC 4180) that are safe to open in a spreadsheet.
     Csv,
 }
 
 impl Format {
-    pub const ALL: [Self; 4] = [Self::Lines, Self::CloudEvents, Self::Ocsf, Self::Csv];
+    pub const ALL: [Self; 5] = [Self::Lines, Self::CloudEvents, Self::Ocsf, Self::OcsfSlim, Self::Csv];
 
     pub const CLOUD_EVENTS_VERSION: &'static str = cloud_events::VERSION;
 
@@ -52,6 +55,7 @@ impl Format {
             Self::Lines => "application/x-ndjson",
             Self::CloudEvents => "application/x-ndjson; profile=cloudevents",
             Self::Ocsf => "application/x-ndjson; profile=ocsf",
+            Self::OcsfSlim => "application/x-ndjson; profile=ocsf-slim",
             Self::Csv => "text/csv; charset=utf-8; header=present",
         }
     }
@@ -71,7 +75,7 @@ impl Format {
     #[must_use]
     pub fn preamble(self) -> String {
         match self {
-            Self::Lines | Self::CloudEvents | Self::Ocsf => String::new(),
+            Self::Lines | Self::CloudEvents | Self::Ocsf | Self::OcsfSlim => String::new(),
             Self::Csv => csv::header(),
         }
     }
@@ -84,7 +88,8 @@ impl Format {
                 out.push('\n');
             }
             Self::CloudEvents => cloud_events::write(line, out),
-            Self::Ocsf => ocsf::write(line, out),
+            Self::Ocsf => ocsf::write(line, ocsf::Profile::Full, out),
+            Self::OcsfSlim => ocsf::write(line, ocsf::Profile::Slim, out),
             Self::Csv => csv::write(line, out),
         }
     }
@@ -126,7 +131,7 @@ mod tests {
         let [sample] = samples::lines(&[samples::MINIMAL]).try_into().unwrap();
         for text in ["", "{}", "null", "[1]", "no JSON", r#"{"action":7,"entity":"x","context":[]}"#] {
             let line = Line { text: text.into(), ..sample.clone() };
-            for format in [Format::CloudEvents, Format::Ocsf] {
+            for format in [Format::CloudEvents, Format::Ocsf, Format::OcsfSlim] {
                 let rendered = format.document([&line]);
                 assert!(serde_json::from_str::<Value>(&rendered).is_ok(), "{text}: {rendered}");
             }
@@ -141,7 +146,7 @@ mod tests {
         fn every_accepted_event_has_the_same_values_in_every_format(events in samples::events()) {
             let texts: Vec<_> = events.iter().map(Value::to_string).collect();
             let lines = samples::lines(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-            for format in [Format::CloudEvents, Format::Ocsf] {
+            for format in [Format::CloudEvents, Format::Ocsf, Format::OcsfSlim] {
                 let document = format.document(&lines);
                 prop_assert_eq!(document.matches('\n').count(), lines.len());
                 for (line, rendered) in lines.iter().zip(document.lines()) {
@@ -151,8 +156,10 @@ mod tests {
                         prop_assert_eq!(&rendered["data"], &original);
                         prop_assert_eq!(&rendered["id"], &original["eventId"]);
                     } else {
-                        prop_assert_eq!(&rendered["raw_data"], &line.text);
-                        prop_assert_eq!(&rendered["raw_data_size"], line.text.len());
+                        if format == Format::Ocsf {
+                            prop_assert_eq!(&rendered["raw_data"], &line.text);
+                            prop_assert_eq!(&rendered["raw_data_size"], line.text.len());
+                        }
                         prop_assert_eq!(&rendered["raw_data_hash"]["value"], &LineHash::of(&line.text).to_string());
                         prop_assert_eq!(&rendered["actor"]["user"]["uid"], &original["principal"]["id"]);
                         prop_assert_eq!(&rendered["metadata"]["uid"], &original["eventId"]);

@@ -4,9 +4,9 @@
 //! JSON object, or that contains a known member twice, every member is absent. The log accepts no such event, so only
 //! free-form members such as `context` can be of unexpected types.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{log::segment::Line, recorded_by::RecordedBy, time::Timestamp};
@@ -82,6 +82,45 @@ pub struct Call<'a> {
     pub outcome: Text<'a>,
 }
 
+/// The members of `payload` that tell how something went, in the shapes of known producers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Record<'a> {
+    #[serde(borrow)]
+    outcome: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_code: Text<'a>,
+    #[serde(borrow)]
+    method: Text<'a>,
+    #[serde(borrow, rename = "request_method")]
+    request_method: Text<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    request: RequestOfRecord<'a>,
+    #[serde(borrow, deserialize_with = "or_absent")]
+    details: DetailsOfRecord<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DetailsOfRecord<'a> {
+    #[serde(borrow, deserialize_with = "or_absent")]
+    request: RequestOfRecord<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RequestOfRecord<'a> {
+    #[serde(borrow)]
+    method: Text<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OutcomeOfRecord<'a> {
+    #[serde(borrow)]
+    result: Text<'a>,
+}
+
 /// The members of a line.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -145,9 +184,43 @@ impl<'a> Fields<'a> {
         self.context.map(|context| read(context.get())).unwrap_or_default()
     }
 
+    /// Returns whether `context` has no members but those named.
+    #[must_use]
+    pub fn context_has_only(&self, names: &[&str]) -> bool {
+        let members = self.context.map(|context| read::<BTreeMap<Cow<'a, str>, IgnoredAny>>(context.get()));
+        members.is_none_or(|members| members.keys().all(|name| names.contains(&&**name)))
+    }
+
     /// Returns `payload` as the description of an HTTP call.
     #[must_use]
     pub fn call(&self) -> Call<'a> {
+        self.payload.map(|payload| read(payload.get())).unwrap_or_default()
+    }
+
+    /// Returns the outcome that the payload states: `outcome`, or `outcome.result` as in Okta's system log.
+    #[must_use]
+    pub fn payload_outcome(&self) -> Text<'a> {
+        let Some(outcome) = self.record().outcome else { return Text::default() };
+        let text: Text<'a> = read(outcome.get());
+        if text.0.is_some() { text } else { read::<OutcomeOfRecord<'a>>(outcome.get()).result }
+    }
+
+    /// Returns whether the payload has an error code, as records of AWS CloudTrail have.
+    #[must_use]
+    pub fn payload_has_error(&self) -> bool {
+        self.record().error_code.not_blank().is_some()
+    }
+
+    /// Returns the method of the HTTP call that the payload describes: in PactFlow's format, or as the logs of Auth0 and
+    /// GitHub have it.
+    #[must_use]
+    pub fn payload_method(&self) -> Text<'a> {
+        let Record { method, request_method, request, details, .. } = self.record();
+        let methods = [method, request_method, request.method, details.request.method];
+        methods.into_iter().find(|method| method.0.is_some()).unwrap_or_default()
+    }
+
+    fn record(&self) -> Record<'a> {
         self.payload.map(|payload| read(payload.get())).unwrap_or_default()
     }
 

@@ -28,7 +28,9 @@ async fn collect(fixture: &Fixture, acme: &Org, href: &str, format: Option<Forma
         None => answer.json()["events"].as_array().unwrap().iter().map(|event| text(&event["eventId"])).collect(),
         Some(Format::Lines) => answer.body.lines().map(|line| text(&json(line)["eventId"])).collect(),
         Some(Format::CloudEvents) => answer.body.lines().map(|line| text(&json(line)["id"])).collect(),
-        Some(Format::Ocsf) => answer.body.lines().map(|line| text(&json(line)["metadata"]["uid"])).collect(),
+        Some(Format::Ocsf | Format::OcsfSlim) => {
+            answer.body.lines().map(|line| text(&json(line)["metadata"]["uid"])).collect()
+        }
         Some(Format::Csv) => {
             let rows = answer.body.split("\r\n").skip(1).filter(|row| !row.is_empty());
             rows.map(|row| row.split(',').nth(1).unwrap().to_owned()).collect()

@@ -29,6 +29,8 @@ use annals_tests::{clock::PausedClock, entropy::SeededEntropy, memory::MemorySto
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 
+use crate::producers;
+
 /// Strings that may break a format or a reader of it.
 const HOSTILE: [&str; 30] = [
     "=1+1",
@@ -273,7 +275,8 @@ async fn every_event_is_rendered_in_every_format() {
     };
     let organisation = fixture.administer(&Actor { caller: Caller::Platform, context }).await;
     let week = demo::week(7).into_iter().map(|event| event.body).step_by(3);
-    let events: Vec<Value> = week.chain(combinations()).chain(misplaced()).collect();
+    let produced = producers::records().into_iter().map(|record| record.event);
+    let events: Vec<Value> = week.chain(combinations()).chain(misplaced()).chain(produced).collect();
     let bodies: Vec<Body> = events.iter().map(sample::posted).collect();
     for chunk in bodies.chunks(500) {
         // Reading a page sometimes puts its audit event among the others.
@@ -311,6 +314,7 @@ async fn every_event_is_rendered_in_every_format() {
         (Format::Lines, "lines.ndjson"),
         (Format::CloudEvents, "cloudevents.ndjson"),
         (Format::Ocsf, "ocsf.ndjson"),
+        (Format::OcsfSlim, "ocsf-slim.ndjson"),
         (Format::Csv, "events.csv"),
     ] {
         let document = format.document(&lines);

@@ -14,6 +14,7 @@ mod log_regressions;
 mod model;
 mod openapi;
 mod portal;
+mod producers;
 mod reading_contract;
 mod restore;
 mod shipping_faults;

@@ -48,6 +48,9 @@ fn parse(range: &str) -> Option<MediaRange> {
             (Specificity::Exact, Some(Format::CloudEvents))
         }
         ("application/x-ndjson" | "application/ndjson", Some("ocsf")) => (Specificity::Exact, Some(Format::Ocsf)),
+        ("application/x-ndjson" | "application/ndjson", Some("ocsf-slim")) => {
+            (Specificity::Exact, Some(Format::OcsfSlim))
+        }
         ("text/csv", _) => (Specificity::Exact, Some(Format::Csv)),
         ("text/*", _) => (Specificity::Type, Some(Format::Csv)),
         ("application/hal+json" | "application/json", _) => (Specificity::Exact, None),
