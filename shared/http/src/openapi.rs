@@ -100,6 +100,9 @@ impl Description {
             let operation = operation(endpoint, &mut schemas);
             paths.entry(endpoint.path.clone()).or_default().insert(endpoint.method.as_str(), operation);
         }
+        let mut components = schemas.take();
+        components.values_mut().for_each(enumerate_constants);
+        paths.values_mut().flat_map(BTreeMap::values_mut).for_each(enumerate_constants);
         let bearer = json!({
             "type": "http",
             "scheme": "bearer",
@@ -122,7 +125,7 @@ impl Description {
             }]),
             tags: Tag::ALL.iter().map(tag).collect(),
             paths,
-            components: BTreeMap::from([("schemas", schemas.take()), ("securitySchemes", security_schemes)]),
+            components: BTreeMap::from([("schemas", components), ("securitySchemes", security_schemes)]),
         }
     }
 }
@@ -181,6 +184,23 @@ impl Schemas {
             debug_assert!(same, "two schemas have the same name: {schema}");
         }
         schemas
+    }
+}
+
+/// Writes each constant as an enumeration of one value with its type: generators of clients drop responses with a constant
+/// number, and fail where a constant is one of several choices.
+fn enumerate_constants(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(constant) = members.remove("const") {
+                let kind = if constant.is_string() { "string" } else { "integer" };
+                members.entry("type").or_insert_with(|| kind.into());
+                members.insert("enum".to_owned(), json!([constant]));
+            }
+            members.values_mut().for_each(enumerate_constants);
+        }
+        Value::Array(items) => items.iter_mut().for_each(enumerate_constants),
+        _ => {}
     }
 }
 
