@@ -131,7 +131,9 @@ for (const javaScript of [true, false]) {
       const download = await downloaded;
       const text = readFileSync(await download.path(), "utf8");
       const expected = await scene.system.call(200, "GET", "/audit?pageSize=1000&entityType=MOCK_API", { token, accept });
-      assert.equal(text, expected, name);
+      // Excel takes CSV for UTF-8 only after a byte order mark.
+      assert.equal(text.startsWith("\ufeff"), name === "CSV");
+      assert.equal(text.replace(/^\ufeff/, ""), expected, name);
       assert.match(download.suggestedFilename(), new RegExp(`^${organisation.id}-events-.*\\.${name.toLowerCase()}$`));
       assert.equal(text.trimEnd().split("\n").length >= 121, true);
     }

@@ -11,6 +11,7 @@
 pub mod browse;
 pub mod filter;
 mod scan;
+mod search;
 pub mod stats;
 
 use std::sync::Arc;

@@ -12,7 +12,8 @@
 //! There is no registered media type for newline-separated CloudEvents or OCSF events. `application/cloudevents+json` is
 //! one event and `application/cloudevents-batch+json` an array (CloudEvents 1.0.2, JSON format, sections 3 and 4), and
 //! receivers treat every type that begins with `application/cloudevents` as one of these (HTTP protocol binding, section
-//! 3). So both formats are NDJSON with a parameter `profile` (RFC 6906).
+//! 3). So both formats are NDJSON with a parameter `profile` (RFC 6906), and in the media types of one event or of an array
+//! they are just that: see [`Representation`].
 //!
 //! Architecture invariant: rendering is a pure function of the line, so an event always has the same bytes, and it never
 //! fails, so one event cannot make a page fail.
@@ -60,17 +61,6 @@ impl Format {
         }
     }
 
-    /// Returns the format that an `Accept` header prefers. Returns `None` if it prefers the page (`application/hal+json`),
-    /// has no preference, or accepts nothing that is offered (RFC 9110, section 12.5.1, lets a server ignore such a header).
-    ///
-    /// The highest `q` wins. If several have the same `q`, a full name wins over `text/*`, and `text/*` wins over
-    /// `*/*`. Otherwise the first one wins. Names and parameters are compared in lower case. Parameters other than
-    /// `profile` and `q` are ignored; a media type with an unknown `profile` matches no format.
-    #[must_use]
-    pub fn negotiate(accept: &str) -> Option<Self> {
-        accept::negotiate(accept)
-    }
-
     /// Returns the text before the first event.
     #[must_use]
     pub fn preamble(self) -> String {
@@ -105,12 +95,109 @@ impl Format {
     }
 }
 
+/// How events of a format are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    /// One after the other, as [`Format::document`] does.
+    Stream,
+    /// After a byte order mark, without which Excel does not take CSV for UTF-8.
+    Marked,
+    /// A JSON object if there is one event, else a JSON array.
+    Single,
+    /// A JSON array.
+    Batch,
+}
+
+/// A format as a caller accepts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Representation {
+    pub format: Format,
+    form: Form,
+}
+
+/// The caller accepts nothing that is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no accepted media type is offered")]
+pub struct NotAcceptable;
+
+impl Representation {
+    /// All media types that [`Representation::negotiate`] knows, with their parameters.
+    pub const OFFERED: [&str; 11] = [
+        "application/hal+json",
+        "application/x-ndjson",
+        "application/x-ndjson;profile=cloudevents",
+        "application/x-ndjson;profile=ocsf",
+        "application/x-ndjson;profile=ocsf-slim",
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        "application/ocsf+json",
+        "application/ocsf-batch+json",
+        "text/csv",
+        "text/csv;bom=present",
+    ];
+    pub const MARK: &str = "\u{feff}";
+
+    /// Returns the representation that an `Accept` header prefers. Returns `None` if it prefers the page or the event as
+    /// `application/hal+json`, or has no preference.
+    ///
+    /// The highest `q` wins. If several have the same `q`, a full name wins over `text/*`, and `text/*` wins over
+    /// `*/*`. Otherwise the first one wins. Names and parameters are compared in lower case. Parameters other than
+    /// `profile`, `bom` and `q` are ignored; NDJSON with an unknown `profile` is not offered.
+    ///
+    /// # Errors
+    /// Returns an error if the header accepts only what is not offered.
+    pub fn negotiate(accept: &str) -> Result<Option<Self>, NotAcceptable> {
+        accept::negotiate(accept)
+    }
+
+    /// Returns the media type of several events.
+    #[must_use]
+    pub fn media_type_of_page(self) -> &'static str {
+        match (self.form, self.format) {
+            (Form::Single | Form::Batch, Format::CloudEvents) => "application/cloudevents-batch+json",
+            (Form::Single | Form::Batch, Format::Ocsf) => "application/ocsf-batch+json",
+            (_, format) => format.media_type(),
+        }
+    }
+
+    /// Returns the media type of one event.
+    #[must_use]
+    pub fn media_type_of_event(self) -> &'static str {
+        match (self.form, self.format) {
+            (Form::Single, Format::CloudEvents) => "application/cloudevents+json",
+            (Form::Single, Format::Ocsf) => "application/ocsf+json",
+            _ => self.media_type_of_page(),
+        }
+    }
+
+    /// Returns several events, each of which [`Format::write`] has written.
+    #[must_use]
+    pub fn page(self, written: &[String]) -> String {
+        match self.form {
+            Form::Stream => self.format.preamble() + &written.concat(),
+            Form::Marked => Self::MARK.to_owned() + &self.format.preamble() + &written.concat(),
+            Form::Single | Form::Batch => {
+                let items: Vec<&str> = written.iter().map(|item| item.trim_end_matches('\n')).collect();
+                format!("[{}]", items.join(",\n"))
+            }
+        }
+    }
+
+    /// Returns one event.
+    #[must_use]
+    pub fn event(self, line: &Line) -> String {
+        let mut written = String::new();
+        self.format.write(line, &mut written);
+        if self.form == Form::Single { written } else { self.page(&[written]) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{samples, *};
     use crate::log::segment::LineHash;
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     #[test]
     fn lines_are_the_bytes_that_are_delivered() {
@@ -122,8 +209,42 @@ mod tests {
     #[test]
     fn an_accept_header_with_a_formats_media_type_selects_it() {
         for format in Format::ALL {
-            assert_eq!(Format::negotiate(format.media_type()), Some(format));
+            let negotiated = Representation::negotiate(format.media_type()).unwrap().unwrap();
+            assert_eq!((negotiated.format, negotiated.media_type_of_page()), (format, format.media_type()));
         }
+        for offered in Representation::OFFERED {
+            assert!(Representation::negotiate(offered).is_ok(), "{offered}");
+        }
+    }
+
+    #[test]
+    fn one_event_is_an_object_and_a_batch_is_an_array() {
+        let lines = samples::lines(&[samples::RICH, samples::MINIMAL]);
+        let json = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        for (accept, format) in [
+            ("application/cloudevents+json", Format::CloudEvents),
+            ("application/cloudevents-batch+json", Format::CloudEvents),
+            ("application/ocsf+json", Format::Ocsf),
+            ("application/ocsf-batch+json", Format::Ocsf),
+        ] {
+            let representation = Representation::negotiate(accept).unwrap().unwrap();
+            let each: Vec<String> = lines.iter().map(|line| format.document([line])).collect();
+            let expected: Vec<Value> = each.iter().map(|event| json(event)).collect();
+            assert_eq!(json(&representation.page(&each)), Value::from(expected.clone()), "{accept}");
+            assert_eq!(representation.page(&[]), "[]");
+            let one = json(&representation.event(&lines[0]));
+            let expected = if accept.contains("batch") { json!([expected[0]]) } else { expected[0].clone() };
+            assert_eq!(one, expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn csv_has_a_byte_order_mark_if_asked_for() {
+        let lines = samples::lines(&[samples::MINIMAL]);
+        let plain = Format::Csv.document(&lines);
+        let marked = Representation::negotiate("text/csv;bom=present").unwrap().unwrap();
+        assert_eq!(marked.event(&lines[0]), format!("\u{feff}{plain}"));
+        assert_eq!(Representation::negotiate("text/csv").unwrap().unwrap().event(&lines[0]), plain);
     }
 
     #[test]

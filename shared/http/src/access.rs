@@ -7,7 +7,11 @@ use annals_core::{
 };
 use axum::extract::{FromRef, Request};
 
-use crate::{Services, call::Call, problem::Problem};
+use crate::{
+    Services,
+    call::{Call, Visit},
+    problem::Problem,
+};
 
 pub const PRODUCERS: &[Role] = &[Producer];
 pub const READERS: &[Role] = &[Auditor, Admin];
@@ -53,6 +57,24 @@ impl Access for Anyone {
         Services: FromRef<S>,
     {
         Ok(())
+    }
+}
+
+/// Anyone, without a token, where the answer depends on the request.
+#[derive(Debug)]
+pub struct Visitors;
+
+impl Access for Visitors {
+    type Call = Visit;
+    const CALLERS: Callers = Callers::Anyone;
+    const NEEDS_ORGANISATION: bool = false;
+
+    async fn admit<S>(request: Request, _: &S) -> Result<Visit, Problem>
+    where
+        S: Send + Sync,
+        Services: FromRef<S>,
+    {
+        Ok(Visit::of(request))
     }
 }
 

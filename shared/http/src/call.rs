@@ -30,6 +30,41 @@ const MAX_URI_BYTES: usize = 8 * 1024;
 /// The most parameters of a query.
 const MAX_QUERY_PARAMETERS: usize = 100;
 
+/// A request of nobody in particular.
+#[derive(Debug)]
+pub struct Visit {
+    parts: Parts,
+}
+
+impl Visit {
+    #[must_use]
+    pub fn of(request: Request) -> Self {
+        Self { parts: request.into_parts().0 }
+    }
+
+    /// Returns the part of the URL before the service's own paths: scheme, host and base path.
+    #[must_use]
+    pub fn root_url(&self) -> String {
+        root_url(&self.parts)
+    }
+
+    /// Returns whether `Accept` names HTML, as that of every browser does. Programs name JSON, anything, or nothing.
+    #[must_use]
+    pub fn wants_html(&self) -> bool {
+        let accept = self.parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        accept
+            .split(',')
+            .filter_map(|range| range.split(';').next())
+            .any(|name| name.trim().eq_ignore_ascii_case("text/html"))
+    }
+}
+
+fn root_url(parts: &Parts) -> String {
+    let scheme = if is_https(&parts.headers) { "https" } else { "http" };
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
+    format!("{scheme}://{host}{}", base_path(&parts.extensions))
+}
+
 /// A request of a known caller. `T` is [`Organisation`] once the caller was found to have access to one.
 #[derive(Debug)]
 pub struct Call<T = ()> {
@@ -252,9 +287,7 @@ impl<T> Call<T> {
     /// Returns the part of the URL before the service's own paths: scheme, host and base path.
     #[must_use]
     pub fn root_url(&self) -> String {
-        let scheme = if is_https(&self.parts.headers) { "https" } else { "http" };
-        let host = self.header(header::HOST).unwrap_or("localhost");
-        format!("{scheme}://{host}{}", self.base_path())
+        root_url(&self.parts)
     }
 
     #[must_use]

@@ -86,6 +86,13 @@ impl Paths {
     fn contain(&self, path: &str) -> bool {
         self.0.iter().any(|declared| matches(declared, path))
     }
+
+    /// Returns whether a path begins like one of these, or ends with one.
+    fn are_in(&self, path: &str) -> bool {
+        let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+        let begins = self.0.iter().any(|declared| first(declared) == first(path));
+        begins || path.match_indices('/').any(|(start, _)| self.contain(&path[start..]))
+    }
 }
 
 impl<S> Endpoints<S> for Paths {
@@ -143,7 +150,12 @@ fn base_path_length(context: &ApiGatewayV2httpRequestContext, path: &str, paths:
         return length_of_stage;
     }
     let mut starts = path.match_indices('/').map(|(index, _)| index);
-    starts.find(|start| paths.contain(&path[*start..])).unwrap_or(length_of_stage)
+    let is_own = |start: &usize| match path.split_at(*start) {
+        // `/v1/audit/` is no path of the function, and `/v1/audit` no base path.
+        (base, "/") if !base.is_empty() => paths.contain("/") && !paths.are_in(base),
+        (_, own) => paths.contain(own),
+    };
+    starts.find(is_own).unwrap_or(length_of_stage)
 }
 
 #[cfg(test)]
@@ -154,6 +166,7 @@ mod tests {
 
     fn stripped(domain: &str, stage: &str, uri: &str) -> (String, Option<String>) {
         let paths = Paths::default()
+            .and("/")
             .and("/audit")
             .and("/audit/{uuid}")
             .and("/organisations/{organisation}/audit")
@@ -174,6 +187,7 @@ mod tests {
             ("$default", "https://h/audit?a=b", ("https://h/audit?a=b", None)),
             ("$default", "https://h/prod/audit", ("https://h/prod/audit", None)),
             ("prod", "https://h/prod/audit?a=%2Fb", ("https://h/audit?a=%2Fb", Some("/prod"))),
+            ("prod", "https://h/prod/", ("https://h/", Some("/prod"))),
             ("prod", "https://h/prod/nowhere", ("https://h/nowhere", Some("/prod"))),
             ("audit", "https://h/audit/audit", ("https://h/audit", Some("/audit"))),
             (
@@ -200,6 +214,11 @@ mod tests {
             ("https://h/v1/console/destinations//", ("https://h/console/destinations//", Some("/v1"))),
             ("https://h/v1/nowhere", ("https://h/v1/nowhere", None)),
             ("https://h/v1/audit/", ("https://h/v1/audit/", None)),
+            ("https://h/", ("https://h/", None)),
+            ("https://h/v1/", ("https://h/", Some("/v1"))),
+            ("https://h/audit/", ("https://h/audit/", None)),
+            ("https://h/audit/x/", ("https://h/audit/x/", None)),
+            ("https://h/audit/x/y/", ("https://h/audit/x/y/", None)),
         ] {
             let expected = (expected.0.to_owned(), expected.1.map(str::to_owned));
             assert_eq!(stripped("audit.example.com", "$default", uri), expected, "{uri}");

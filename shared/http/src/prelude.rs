@@ -8,8 +8,8 @@ pub use serde::Serialize;
 
 pub use crate::{
     Services,
-    access::{Administrators, Anyone, Platform, Producers, Readers},
-    call::Call,
+    access::{Administrators, Anyone, Platform, Producers, Readers, Visitors},
+    call::{Call, Visit},
     endpoint::{Documentation, Endpoint, Method, Scope, Tag},
     inline_schemas,
     problem::{Problem, kind},

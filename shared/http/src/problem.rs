@@ -13,6 +13,7 @@ use annals_core::{
     change::Conflict,
     destination::sink::printable,
     fault::{Fault, Faults, Place},
+    format::{NotAcceptable, Representation},
     health::HealthReport,
     limited::Limited,
     log::{
@@ -90,6 +91,8 @@ kinds! {
     NO_SUCH_ROUTE = NOT_FOUND, "no_such_route", "Unknown path";
     /// The path exists, but does not support this method; `Allow` lists the methods that it supports.
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed";
+    /// `Accept` names only media types that this path does not have; `offered` lists those that it has.
+    NOT_ACCEPTABLE = NOT_ACCEPTABLE, "not_acceptable", "No acceptable format";
     /// The resource was changed by another request at the same time. This call changed nothing.
     CHANGED = CONFLICT, "changed", "Changed by another request";
     /// The organisation has as many tokens as it may have.
@@ -222,6 +225,13 @@ impl Problem {
     pub fn method_not_allowed() -> Self {
         let detail = "This path does not support this method. The Allow header lists the methods that it supports.";
         Self::new(kind::METHOD_NOT_ALLOWED, detail)
+    }
+
+    #[must_use]
+    pub fn not_acceptable() -> Self {
+        let offered = Representation::OFFERED;
+        let detail = format!("Accept names no format that is offered. Send one of these: {}.", offered.join(", "));
+        Self::new(kind::NOT_ACCEPTABLE, detail).with("offered", offered.to_vec())
     }
 
     /// The platform's token does not tell which organisation the call is for.
@@ -485,6 +495,12 @@ impl From<Faults> for Problem {
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         Faults::one(fault).into()
+    }
+}
+
+impl From<NotAcceptable> for Problem {
+    fn from(_: NotAcceptable) -> Self {
+        Self::not_acceptable()
     }
 }
 

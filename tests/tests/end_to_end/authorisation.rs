@@ -188,7 +188,7 @@ async fn the_description_is_served_to_anyone_and_may_be_kept_for_an_hour() {
 async fn public_endpoints_need_no_token() {
     let fixture = Fixture::start().await;
     let public: Vec<Route> = declared().into_iter().filter(Route::is_public).collect();
-    assert_eq!(public.len(), 3, "{public:?}");
+    assert_eq!(public.len(), 5, "{public:?}");
     for Route { method, path, .. } in public {
         let answer = fixture.nobody().send(method.clone(), &path, &[], None).await;
         assert_eq!(answer.status, 200, "{method} {path}");
@@ -313,7 +313,7 @@ async fn what_belongs_to_another_organisation_looks_as_if_it_did_not_exist() {
 async fn unknown_paths_and_unsupported_methods_are_problems_too() {
     let fixture = Fixture::start().await;
     let acme = fixture.organisation().await;
-    for path in ["/", "/nowhere", "/audit/a/b", "/organisations/", "/events/"] {
+    for path in ["/docs/", "/nowhere", "/audit/a/b", "/organisations/", "/events/"] {
         fixture.with(&acme.admin).get(path).await.expect_problem(404, "no_such_route");
     }
     let answer = fixture.with(&acme.admin).delete("/events").await;

@@ -93,3 +93,143 @@ async fn every_format_shows_the_same_events_under_its_media_type() {
         assert_eq!(answer.json()["events"].as_array().unwrap().len(), ids.len());
     }
 }
+
+#[tokio::test]
+async fn the_registered_media_types_are_a_batch_on_a_page_and_an_object_alone() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    fixture.with(&acme.producer).post("/events", &event("m-1")).await.expect(201);
+    let auditor = fixture.with(&acme.auditor);
+    let get =
+        async |href: &str, accept: &str| auditor.send(reqwest::Method::GET, href, &[("accept", accept)], None).await;
+    let list = auditor.get("/audit?excludeType=audit.read").await.expect(200);
+    let ids: Vec<String> = list["events"].as_array().unwrap().iter().map(|event| text(&event["eventId"])).collect();
+    let uuid = text(&list["events"][0]["uuid"]);
+    for (name, id) in [("cloudevents", "/id"), ("ocsf", "/metadata/uid")] {
+        for accept in [format!("application/{name}+json"), format!("application/{name}-batch+json")] {
+            let page = get("/audit?excludeType=audit.read", &accept).await;
+            assert_eq!(
+                (page.status, &*page.headers["content-type"]),
+                (200, &*format!("application/{name}-batch+json"))
+            );
+            assert!(link(&links(&page.headers["link"]), "resume").is_some());
+            let page = page.json();
+            let shown = page.as_array().unwrap().iter().map(|event| text(event.pointer(id).unwrap()));
+            assert_eq!(shown.collect::<Vec<_>>(), ids, "{accept}");
+            let alone = get(&format!("/audit/{uuid}"), &accept).await;
+            assert_eq!((alone.status, &alone.headers["content-type"]), (200, &accept));
+            let alone = alone.json();
+            let alone = if accept.contains("batch") { &alone[0] } else { &alone };
+            assert_eq!(text(alone.pointer(id).unwrap()), ids[0], "{accept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_a_406_with_what_is() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let auditor = fixture.with(&acme.auditor);
+    let uuid = text(&auditor.get("/audit").await.expect(200)["events"][0]["uuid"]);
+    let before = fixture.tail(&acme.id).await;
+    for path in ["/audit".to_owned(), format!("/audit/{uuid}")] {
+        for accept in ["application/xml", "application/x-ndjson;profile=ecs", "image/png, application/xml;q=0.5"] {
+            let answer = auditor.send(reqwest::Method::GET, &path, &[("accept", accept)], None).await;
+            answer.expect_problem(406, "not_acceptable");
+            let offered: Vec<String> = answer.json()["offered"].as_array().unwrap().iter().map(text).collect();
+            assert!(answer.json()["detail"].as_str().unwrap().contains("application/ocsf+json"));
+            for one in offered {
+                assert_eq!(
+                    auditor.send(reqwest::Method::GET, &path, &[("accept", &one)], None).await.status,
+                    200,
+                    "{one}"
+                );
+            }
+        }
+        let answer = auditor.send(reqwest::Method::GET, &path, &[("accept", "application/xml, */*;q=0.1")], None).await;
+        assert_eq!(answer.status, 200);
+    }
+    let reads = fixture.tail(&acme.id).await.last - before.last;
+    assert_eq!(reads, 2 * (3 * 11 + 1), "a refusal records nothing, and each answer one event");
+}
+
+#[tokio::test]
+async fn csv_has_a_byte_order_mark_if_asked_for() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    let auditor = fixture.with(&acme.auditor);
+    let (_, plain, _) = page(&auditor, "/audit?type=organisation.create", "text/csv").await;
+    let (_, marked, _) = page(&auditor, "/audit?type=organisation.create", "text/csv; bom=present").await;
+    assert_eq!(marked, format!("\u{feff}{plain}"));
+}
+
+#[tokio::test]
+async fn an_event_alone_has_links_to_itself_and_into_the_log() {
+    let fixture = Fixture::start().await;
+    let acme = fixture.organisation().await;
+    fixture.with(&acme.producer).post("/events", &event("m-1")).await.expect(201);
+    let auditor = fixture.with(&acme.auditor);
+    let list = auditor.get("/audit?type=mock_api.update").await.expect(200);
+    let uuid = text(&list["events"][0]["uuid"]);
+    let alone = auditor.get(&format!("/audit/{uuid}")).await.expect(200);
+    let href = |name: &str| text(&alone["_links"][name]["href"]);
+    assert_eq!(href("self"), format!("{}/audit/{uuid}", fixture.system.url()));
+    assert_eq!(auditor.get(&href("self")).await.expect(200), alone);
+    assert_eq!(auditor.get(&href("collection")).await.expect(200)["events"][0]["uuid"], uuid);
+    let mut event = alone.clone();
+    event.as_object_mut().unwrap().remove("_links");
+    assert_eq!(event, list["events"][0]);
+}
+
+#[tokio::test]
+async fn the_root_leads_programs_and_people_to_everything() {
+    let fixture = Fixture::start().await;
+    let nobody = fixture.nobody();
+    let root = nobody.get("/").await;
+    assert_eq!(root.headers["content-type"], "application/hal+json");
+    let root = root.expect(200);
+    let links = root["_links"].as_object().unwrap();
+    for (name, link) in links {
+        let href = text(&link["href"]);
+        assert!(href.starts_with(&fixture.system.url()), "{href}");
+        let status = nobody.get(&href).await.status;
+        let public = ["self", "docs", "openapi", "health", "keys"].contains(&name.as_str());
+        assert!(if public { status == 200 } else { status != 404 }, "{name}: {status}");
+    }
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/", "/docs"] {
+        let page = nobody.send(reqwest::Method::GET, path, &[("accept", browser)], None).await;
+        assert_eq!((page.status, &*page.headers["content-type"]), (200, "text/html; charset=utf-8"), "{path}");
+        let policy = &page.headers["content-security-policy"];
+        let style = page.body.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+        let hash = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            hex::decode(annals_tests::lines::sha256(style.as_bytes())).unwrap(),
+        );
+        assert!(
+            policy.starts_with("default-src 'none'; ") && policy.contains(&format!("'sha256-{hash}'")),
+            "{hash}: {policy}"
+        );
+        for forbidden in ["<script", "<img", "<link", "<iframe", " style=", " onclick", "src=", "@import", "url("] {
+            assert!(!page.body.contains(forbidden), "{path}: {forbidden}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_reference_shows_every_operation_of_the_description() {
+    let fixture = Fixture::start().await;
+    let page = fixture.nobody().get("/docs").await;
+    let document: Value = serde_json::from_str(annals_api::DOCUMENT).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = text(&operation["operationId"]);
+            assert!(page.body.contains(&format!("<section id=\"{id}\">")), "{id}");
+            assert!(
+                page.body.contains(&format!("<p class=\"call\">{} {path}</p>", method.to_uppercase())),
+                "{method} {path}"
+            );
+        }
+    }
+    assert!(page.body.len() < 2_000_000, "{} bytes", page.body.len());
+}

@@ -4,16 +4,22 @@
 //! The files in `producers` have records in the shapes and with the vocabulary of Okta's system log, Auth0's logs, GitHub's audit
 //! log, AWS CloudTrail, Slack's audit log and Google Workspace's activity reports. People, addresses and ids are invented.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use annals_core::{
     event::{Layout, parse},
     format::Format,
     line::Fields,
-    log::segment::{AppendId, EncodedBodies, Line, LineHash, Segment},
+    log::{
+        Log,
+        append::AppendPolicy,
+        read::ReadLimit,
+        segment::Line,
+        store::{LogStore, Order},
+    },
     recorded_by::RecordedBy,
-    time::Timestamp,
 };
+use annals_tests::{clock::PausedClock, entropy::SeededEntropy, memory::MemoryStore, sample};
 use serde_json::{Value, json};
 
 /// A record of a producer.
@@ -140,35 +146,34 @@ fn google_workspace(raw: &Value) -> Value {
     })
 }
 
-/// Returns the line of an event, or `None` if it is refused.
-fn line(event: &Value) -> Option<Line> {
-    let acme = "acme".parse().unwrap();
-    let bodies = parse(event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).ok()?;
-    let recorded_at = Timestamp::parse("2026-11-22T10:00:00.123Z").unwrap();
-    let segment = Segment {
-        first: 7,
-        count: 1,
-        recorded_at,
-        previous_hash: LineHash::ORIGIN,
-        hash: Segment::chain(&acme, "Acme", recorded_at, 7, LineHash::ORIGIN, &bodies),
-        append: AppendId([7; 16]),
-        claimed: Vec::new(),
-        organisation_name: "Acme".into(),
-        bodies: EncodedBodies::encode(&bodies),
-        resumes_after: None,
-        expires_at: 2_000_000_000,
-    };
-    segment.lines(&acme).unwrap().pop()
+/// Records the events that the log accepts, and returns their records with their lines.
+async fn recorded() -> Vec<(Record, Line)> {
+    let store = Arc::new(MemoryStore::new());
+    let clock = PausedClock::new(sample::START);
+    let log = Log::new(store as Arc<dyn LogStore>, clock, SeededEntropy::new(1), AppendPolicy::default());
+    let acme = sample::organisation("acme");
+    let mut accepted = Vec::new();
+    for record in records() {
+        let Ok(bodies) = parse(record.event.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform) else {
+            continue;
+        };
+        log.append(&acme, bodies, None).await.unwrap();
+        accepted.push(record);
+    }
+    let limit = ReadLimit { events: 10_000, bytes: usize::MAX };
+    let run = log.read(&acme.id, 1..=u64::MAX, None, Order::Ascending, limit).await.unwrap();
+    assert_eq!(run.lines.len(), accepted.len());
+    accepted.into_iter().zip(run.lines).collect()
 }
 
-#[test]
-fn events_of_other_systems_are_accepted_and_given_back() {
+#[tokio::test(start_paused = true)]
+async fn events_of_other_systems_are_accepted_and_given_back() {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for Record { producer, raw, event } in records() {
-        let count = counts.entry(producer).or_default();
-        count.0 += 1;
-        let Some(line) = line(&event) else { continue };
-        count.1 += 1;
+    for record in records() {
+        counts.entry(record.producer).or_default().0 += 1;
+    }
+    for (Record { producer, raw, event }, line) in recorded().await {
+        counts.entry(producer).or_default().1 += 1;
         let fields = Fields::of(&line);
         let payload: Value = serde_json::from_str(fields.payload.unwrap().get()).unwrap();
         assert_eq!(payload, raw);
@@ -183,12 +188,11 @@ fn events_of_other_systems_are_accepted_and_given_back() {
     }
 }
 
-#[test]
-fn most_events_of_other_systems_have_a_class_and_an_activity_in_ocsf() {
+#[tokio::test(start_paused = true)]
+async fn most_events_of_other_systems_have_a_class_and_an_activity_in_ocsf() {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut table = String::new();
-    for Record { producer, event, .. } in records() {
-        let Some(line) = line(&event) else { continue };
+    for (Record { producer, event, .. }, line) in recorded().await {
         let rendered: Value = serde_json::from_str(&Format::Ocsf.document([&line])).unwrap();
         let count = counts.entry(producer).or_default();
         count.0 += 1;
@@ -210,9 +214,9 @@ fn most_events_of_other_systems_have_a_class_and_an_activity_in_ocsf() {
     }
 }
 
-#[test]
-fn slim_ocsf_is_at_most_half_as_large_again_as_the_lines() {
-    let lines: Vec<Line> = records().iter().filter_map(|record| line(&record.event)).collect();
+#[tokio::test(start_paused = true)]
+async fn slim_ocsf_is_at_most_half_as_large_again_as_the_lines() {
+    let lines: Vec<Line> = recorded().await.into_iter().map(|(_, line)| line).collect();
     let size = |format: Format| format.document(&lines).len();
     let (native, full, slim) = (size(Format::Lines), size(Format::Ocsf), size(Format::OcsfSlim));
     println!("lines {native} bytes, OCSF {full}, slim {slim}");

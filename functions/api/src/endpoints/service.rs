@@ -1,13 +1,19 @@
 //! The API itself.
 
 mod get_deep_health;
+mod get_docs;
 mod get_health;
 mod get_keys;
 mod get_openapi;
+mod get_root;
+mod reference;
 
 use annals_http::{Services, endpoint::Endpoints};
 
-use self::{get_deep_health::GetDeepHealth, get_health::GetHealth, get_keys::GetKeys, get_openapi::GetOpenapi};
+use self::{
+    get_deep_health::GetDeepHealth, get_docs::GetDocs, get_health::GetHealth, get_keys::GetKeys,
+    get_openapi::GetOpenapi, get_root::GetRoot,
+};
 
 /// The version that answers.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -15,5 +21,11 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const COMMIT: Option<&str> = option_env!("ANNALS_COMMIT");
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
-    endpoints.endpoint::<GetHealth>().endpoint::<GetDeepHealth>().endpoint::<GetOpenapi>().endpoint::<GetKeys>()
+    endpoints
+        .endpoint::<GetRoot>()
+        .endpoint::<GetDocs>()
+        .endpoint::<GetHealth>()
+        .endpoint::<GetDeepHealth>()
+        .endpoint::<GetOpenapi>()
+        .endpoint::<GetKeys>()
 }

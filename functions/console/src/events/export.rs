@@ -4,7 +4,7 @@
 use annals_core::{
     audit::{AuditError, Page, PageRequest, Shape},
     fault::Fault,
-    format::Format,
+    format::{Format, Representation},
     log::read::PlaceError,
     organisation::OrganisationId,
     time::Timestamp,
@@ -41,7 +41,7 @@ pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     request.call.log_fields().page(page.lines.len());
     if view.other("download").is_some() {
         let file_name = file_name(&organisation.id, &page, part(&view), name);
-        let content = format.preamble() + &page.shown.concat();
+        let content = preamble(format) + &page.shown.concat();
         return Ok(super::attachment(format.media_type(), &file_name, content));
     }
     let export = ExportPage::of(&view, &page_request, &page, (format, name), &organisation.id);
@@ -102,8 +102,14 @@ fn file_name(organisation: &OrganisationId, page: &Page, part: u64, format: &str
     format!("{organisation}-events{times}{part}.{format}")
 }
 
+/// Returns what a file begins with. CSV begins with a byte order mark, without which Excel does not take it for UTF-8.
+fn preamble(format: Format) -> String {
+    let mark = if format == Format::Csv { Representation::MARK } else { "" };
+    mark.to_owned() + &format.preamble()
+}
+
 fn size_bytes(page: &Page, format: Format) -> u64 {
-    (format.preamble().len() + page.shown.iter().map(String::len).sum::<usize>()) as u64
+    (preamble(format).len() + page.shown.iter().map(String::len).sum::<usize>()) as u64
 }
 
 impl ExportPage {

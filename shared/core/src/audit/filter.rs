@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+pub use super::search::SearchText;
 use crate::{line::Fields, log::segment::Line, time::Timestamp};
 
 /// Conditions that an event must all meet. A field without values is not a condition. If a field has several values,
@@ -28,24 +29,9 @@ pub struct Filter {
     pub occurred_since: Option<Timestamp>,
     /// Only events that happened before this time.
     pub occurred_until: Option<Timestamp>,
-    /// A text that a value contains, ignoring case. Values are strings, and numbers as printed; names of fields and fields
+    /// A text that a value contains, ignoring case and encoding. Values are strings, and numbers as printed; names of fields and fields
     /// added by the log are not searched.
     pub text: Option<SearchText>,
-}
-
-/// A text to search for, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchText(String);
-
-impl SearchText {
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.to_lowercase())
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        text.to_lowercase().contains(&self.0)
-    }
 }
 
 impl Filter {

@@ -136,7 +136,7 @@ fn status<'a>(fields: &'a Fields<'_>, texts: [&Words; 2], failed: Option<bool>, 
     };
     if texts.into_iter().any(classes::is_undecided) {
         UNKNOWN
-    } else if is_known || own || matches!(fields.action.as_str().to_ascii_uppercase().as_str(), "INVITE") {
+    } else if is_known || own || fields.action.as_str().eq_ignore_ascii_case("INVITE") {
         SUCCESS
     } else {
         UNKNOWN

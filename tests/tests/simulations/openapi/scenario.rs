@@ -159,6 +159,9 @@ async fn reading(world: &mut World, tokens: &Tokens) {
             ("application/x-ndjson", "lines"),
             ("application/x-ndjson; profile=cloudevents", "cloudevents"),
             ("application/x-ndjson; profile=ocsf", "ocsf"),
+            ("application/x-ndjson; profile=ocsf-slim", "ocsf-slim"),
+            ("application/cloudevents-batch+json", "batch"),
+            ("application/ocsf-batch+json", "batch"),
             ("text/csv", "rows"),
         ] {
             let shown = ask(world, "list", "Audit").named(name).query("pageSize=2&entityType=MOCK_API");
@@ -173,6 +176,9 @@ async fn reading(world: &mut World, tokens: &Tokens) {
         world.show_unsigned(ask(world, "get", "AuditCheckpoint"), 503).await;
         world.show_without_signing(ask(world, "get", "AuditCheckpoint"), 404).await;
         world.show(ask(world, "get", "AuditEvent"), 200).await;
+        for accept in ["application/x-ndjson", "application/cloudevents+json", "application/ocsf+json", "text/csv"] {
+            world.show(ask(world, "get", "AuditEvent").named("event").header("accept", accept), 200).await;
+        }
     }
 }
 
@@ -260,6 +266,10 @@ async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
 }
 
 async fn service(world: &mut World) {
+    world.show(world.ask("getRoot"), 200).await;
+    for page in ["getRoot", "getDocs"] {
+        world.show_page(world.ask(page).named("page").header("accept", "text/html")).await;
+    }
     world.show(world.ask("getHealth"), 200).await;
     let health = |world: &World| world.ask("getDeepHealth").by(PLATFORM_TOKEN);
     world.show(health(world), 200).await;
@@ -306,6 +316,7 @@ async fn refusals(world: &mut World, tokens: &Tokens) {
                 "invalid_input" => drop(world.show(ask.query("note=%00"), 400).await),
                 "body_cut_off" => drop(world.show(ask.cut_off(), 400).await),
                 "body_too_large" => drop(world.show(ask.spaces(MAX_REQUEST_BYTES + 1), 413).await),
+                "not_acceptable" => drop(world.show(ask.header("accept", "application/xml"), 406).await),
                 "uri_too_long" => drop(world.show(ask.query(&"x".repeat(10_000)), 414).await),
                 "unsupported_content_encoding" => {
                     world.show(ask.header("content-encoding", "gzip"), 415).await;

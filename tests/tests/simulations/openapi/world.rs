@@ -362,6 +362,16 @@ impl World {
         self.keep(ask, 200, (status, answered));
     }
 
+    /// Gets a page for people and keeps its beginning as an example: the reference would contain itself.
+    pub(crate) async fn show_page(&mut self, ask: Ask) {
+        let (status, mut answered) = Self::call(&self.router, &ask).await;
+        if let Some((_, Value::String(page))) = &mut answered {
+            page.truncate(page.floor_char_boundary(80));
+            page.push('…');
+        }
+        self.keep(ask, 200, (status, answered));
+    }
+
     /// Makes a call while every call of the store has `fault`.
     pub(crate) async fn show_under(&mut self, fault: Fault, ask: Ask, status: u16) -> Value {
         *self.condition.lock().unwrap() = Some(fault);

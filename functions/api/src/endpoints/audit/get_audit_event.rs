@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::HAL;
+use super::{CloudEvent, HAL, Link, OcsfEvent, accepted, link, link_to_self};
 
 pub(super) struct GetAuditEvent;
 
@@ -18,17 +18,54 @@ impl Endpoint<Services> for GetAuditEvent {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Read one event")
+            .description(
+                "`Accept` selects the format, as for `GET /audit`: `application/cloudevents+json` and \
+                 `application/ocsf+json` are one object, and the batches an array of one.",
+            )
             .empty_response(200, "The event.")
-            .response_as::<AuditEvent>(HAL)
-            .problems(&[kind::NOT_FOUND, kind::EXPIRED])
+            .response_as::<LinkedEvent>(HAL)
+            .response_as::<Line>("application/x-ndjson")
+            .response_as::<CloudEvent>("application/cloudevents+json")
+            .response_as::<OcsfEvent>("application/ocsf+json")
+            .response_as::<Row>("text/csv")
+            .problems(&[kind::NOT_FOUND, kind::EXPIRED, kind::NOT_ACCEPTABLE])
             .records(&["audit.read"])
     }
 
     async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
         let id = EventId::parse(call.parameter("uuid").unwrap_or_default()).map_err(|_| Problem::not_found())?;
+        let representation = accepted(&call)?;
         let line = services.audit.event(&call.organisation, id, &call.reader()).await?;
-        Ok(response::with_body(StatusCode::OK, HAL, view(&line)))
+        if let Some(representation) = representation {
+            let media_type = representation.media_type_of_event();
+            return Ok(response::with_body(StatusCode::OK, media_type, representation.event(&line)));
+        }
+        let url = call.url();
+        let log = url.rsplit_once('/').map_or("", |(log, _)| log);
+        let links = EventLinks { this: link_to_self(&call), collection: link(log, &[("from", line.id.short())]) };
+        let links = serde_json::to_string(&links).map_err(|error| Problem::not_serialisable(&error))?;
+        let event = view(&line);
+        let members = event.strip_suffix('}').unwrap_or(&event);
+        Ok(response::with_body(StatusCode::OK, HAL, format!(r#"{members},"_links":{links}}}"#)))
     }
+}
+
+/// An event with its links.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "it describes text that the domain renders")]
+struct LinkedEvent {
+    #[schemars(flatten)]
+    event: AuditEvent,
+    #[schemars(rename = "_links")]
+    links: EventLinks,
+}
+
+/// Links to this event, and to the log from this event on.
+#[derive(Debug, Serialize, JsonSchema)]
+struct EventLinks {
+    #[serde(rename = "self")]
+    this: Link,
+    collection: Link,
 }
 
 /// An event: what its producer sent, the fields that the log adds, and the fields that PactFlow's clients know.
@@ -140,6 +177,10 @@ impl JsonSchema for Permission {
 }
 
 inline_schemas! {
+    /// A JSON object and the end of its line.
+    Line = {"type": "string"};
+    /// A row of RFC 4180 behind one with the column names.
+    Row = {"type": "string"};
     Scalar = {"type": ["string", "number", "boolean"]};
     /// A number if the principal's id is one.
     DbUserId = {"type": ["integer", "string"]};

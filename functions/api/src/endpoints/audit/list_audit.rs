@@ -1,12 +1,9 @@
-use annals_core::{
-    audit::{PageRequest, Resume, Shape, Start},
-    format::Format,
-};
+use annals_core::audit::{PageRequest, Resume, Shape, Start};
 use annals_http::prelude::*;
 use annals_http::query::PageQuery;
 use http::{HeaderValue, header};
 
-use super::{HAL, Link, get_audit_event::AuditEvent, link, link_to_self};
+use super::{CloudEvent, HAL, Link, OcsfEvent, accepted, get_audit_event::AuditEvent, link, link_to_self};
 
 pub(super) struct ListAudit;
 
@@ -26,22 +23,28 @@ impl Endpoint<Services> for ListAudit {
                  starts again from it at any time, misses no event and gets none twice. Different filters are combined with AND, several values of one filter with OR. \
                  A call reads a limited part of the log, so a page may have few events or none, and still have a \
                  `next`.\n\n`Accept` selects the format: `application/hal+json`; `application/x-ndjson` for the lines as \
-                 they are delivered, or with `profile=cloudevents` or `profile=ocsf`; `text/csv`. In the latter two the \
-                 links are in the header `Link`.",
+                 they are delivered, or with `profile=cloudevents`, `profile=ocsf` or `profile=ocsf-slim` (without the line and \
+                 without published names); `application/cloudevents-batch+json` and `application/ocsf-batch+json` for a JSON \
+                 array of the same, also under `application/cloudevents+json` and `application/ocsf+json`; `text/csv`, with \
+                 `bom=present` after a byte order mark, as Excel wants it. In all but the first the links are in the header \
+                 `Link`. Any other media type is a 406.",
             )
             .query::<QuerySchema<PageQuery>>()
             .empty_response(200, "A page of events.")
             .response_as::<AuditPage>(HAL)
             .response_as::<Lines>("application/x-ndjson")
+            .response_as::<Vec<CloudEvent>>("application/cloudevents-batch+json")
+            .response_as::<Vec<OcsfEvent>>("application/ocsf-batch+json")
             .response_as::<Rows>("text/csv")
             .response_header::<String>("Link", "The links of formats whose body has no links (RFC 8288).")
-            .problems(&[kind::EXPIRED])
+            .problems(&[kind::EXPIRED, kind::NOT_ACCEPTABLE])
             .records(&["audit.read"])
     }
 
     async fn handle(services: Services, call: Call<Organisation>) -> Result<Response, Problem> {
-        let format = call.header(header::ACCEPT).and_then(Format::negotiate);
-        let query = PageQuery::parse(call.query(), format.map_or(Shape::View, Shape::Format))?;
+        let representation = accepted(&call)?;
+        let shape = representation.map_or(Shape::View, |representation| Shape::Format(representation.format));
+        let query = PageQuery::parse(call.query(), shape)?;
         let page = services.audit.page(&call.organisation, &query.request, &call.reader()).await;
         let page = page.map_err(|error| Problem::cursor(cursor_parameter(&query.request), &error))?;
         call.log_fields().page(page.shown.len());
@@ -70,16 +73,16 @@ impl Endpoint<Services> for ListAudit {
         };
         let links = AuditLinks { this: link_to_self(&call), next, resume };
 
-        Ok(match format {
+        Ok(match representation {
             None => {
                 let links = serde_json::to_value(&links).map_err(|error| Problem::not_serialisable(&error))?;
                 // The events are JSON already.
                 let body = format!(r#"{{"events":[{}],"_links":{links}}}"#, page.shown.join(","));
                 response::with_body(StatusCode::OK, HAL, body)
             }
-            Some(format) => {
-                let body = format.preamble() + &page.shown.concat();
-                let mut response = response::with_body(StatusCode::OK, format.media_type(), body);
+            Some(representation) => {
+                let media_type = representation.media_type_of_page();
+                let mut response = response::with_body(StatusCode::OK, media_type, representation.page(&page.shown));
                 response.headers_mut().extend(links.header().map(|links| (header::LINK, links)));
                 response
             }
