@@ -30,9 +30,12 @@ pub(crate) struct Record {
     pub(crate) event: Value,
 }
 
+/// Makes an event of a producer's record.
+type Mapping = fn(&Value) -> Value;
+
 /// Returns all records with the events that are made of them.
 pub(crate) fn records() -> Vec<Record> {
-    let producers: [(&str, &str, fn(&Value) -> Value); 6] = [
+    let producers: [(&str, &str, Mapping); 6] = [
         ("okta", include_str!("producers/okta.ndjson"), okta),
         ("auth0", include_str!("producers/auth0.ndjson"), auth0),
         ("github", include_str!("producers/github.ndjson"), github),

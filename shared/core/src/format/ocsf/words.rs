@@ -236,9 +236,9 @@ fn object_of(segments: &[Vec<String>], (index, place): (usize, usize)) -> Option
     let meant = |word: &&String| !FILLERS.contains(&word.as_str()) && verb(word).is_none();
     let words = &segments[index];
     let end = words.iter().position(|word| PREPOSITIONS.contains(&word.as_str())).unwrap_or(words.len());
-    let behind = words[(place + 1).min(end)..end].iter().filter(meant).next_back();
-    let before = words[..place].iter().filter(meant).next_back();
-    let earlier = || segments[..index].iter().rev().find_map(|words| words.iter().filter(meant).next_back());
+    let behind = words[(place + 1).min(end)..end].iter().rfind(meant);
+    let before = words[..place].iter().rfind(meant);
+    let earlier = || segments[..index].iter().rev().find_map(|words| words.iter().rfind(meant));
     behind.or(before).or_else(earlier).map(|word| singular(word).to_owned())
 }
 
