@@ -2,8 +2,8 @@
 
 - the justfile parses, and just can expand every recipe
 - every command of the justfile, of the workflow and of CONTRIBUTING.md names packages, targets, CI steps and scripts that exist
-- the workflow is valid against GitHub's schema, and pins every action to a commit
-- shellcheck has no findings in the scripts in .ci
+- the workflows, also those of infra/pipeline, are valid against GitHub's schema, pin every action to a commit, and call files that exist
+- shellcheck has no findings in the scripts in .ci and in the steps of infra/pipeline
 """
 
 import json
@@ -12,10 +12,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 TOOLS = Path(sys.executable).parent
 WORKFLOW = ".github/workflows/ci.yml"
+PIPELINE = ["infra/pipeline/deploy.yml", "infra/pipeline/deploy-stage.yml"]
 PROGRAMS = {"bash", "cargo", "curl", "find", "git", "just", "rustup", "sam", "sudo"}
 # Options of cargo that name a target of a package, with the target's kind.
 TARGETS = {"--test": "test", "--bench": "bench", "--bin": "bin", "--example": "example"}
@@ -100,22 +104,43 @@ def is_name(word):
     return re.fullmatch(r"[a-z][\w-]*", word) is not None
 
 
+def faults_of_actions(workflow):
+    """Actions that are not pinned to a commit, and called workflows that are not beside this one."""
+    for action in re.findall(r"uses: (\S+)", Path(workflow).read_text(encoding="utf-8")):
+        if action.startswith("./.github/workflows/"):
+            if not (Path(workflow).parent / Path(action).name).exists():
+                yield f"{workflow}: there is no {action}"
+        elif not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action):
+            yield f"{workflow}: {action} is not pinned to a commit"
+
+
+def check_steps(workflow):
+    """Runs shellcheck over the steps of a workflow, as GitHub runs them. Returns their number."""
+    scripts = [step["run"] for job in YAML(typ="safe").load(Path(workflow))["jobs"].values() for step in job.get("steps", []) if "run" in step]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, script in enumerate(scripts):
+            path = Path(folder, f"step-{number}")
+            path.write_text(f"#!/usr/bin/env bash\nset -eo pipefail\n{script}", encoding="utf-8")
+            run(TOOLS / "shellcheck", "--severity", "warning", path)
+    return len(scripts)
+
+
 def main():
     repository = Repository()
     sources = [*recipes(), *steps_of_the_workflow(), *fences("CONTRIBUTING.md")]
     found = [f"{source}: {' '.join(words)}: {fault}"
              for source, script in sources for words in commands(script) for fault in repository.faults(words)]
-    for action in re.findall(r"uses: (\S+)", Path(WORKFLOW).read_text(encoding="utf-8")):
-        if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action):
-            found.append(f"{WORKFLOW}: {action} is not pinned to a commit")
+    for workflow in [WORKFLOW, *PIPELINE]:
+        found += faults_of_actions(workflow)
     if found:
         sys.exit("\n".join(found))
     print(f"{len(sources)} sources of commands: everything that they name exists")
-    print(run(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW), end="")
+    print(run(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW, *PIPELINE), end="")
+    steps = sum(check_steps(workflow) for workflow in PIPELINE)
     scripts = [path for path in sorted(Path(".ci").iterdir())
                if path.is_file() and path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash")]
     run(TOOLS / "shellcheck", "--severity", "warning", *scripts)
-    print(f"shellcheck: no findings in {len(scripts)} scripts")
+    print(f"shellcheck: no findings in {len(scripts)} scripts and {steps} steps")
 
 
 if __name__ == "__main__":
