@@ -11,7 +11,7 @@ use schemars::{
     generate::SchemaSettings,
     transform::{RecursiveTransform, Transform as _},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -85,9 +85,37 @@ pub struct Document {
     servers: Value,
     tags: Vec<Value>,
     /// Operations by path and method.
+    #[serde(serialize_with = "default_first")]
     pub paths: BTreeMap<String, BTreeMap<&'static str, Value>>,
     /// Definitions that other parts refer to, by kind and name.
+    #[serde(serialize_with = "default_first")]
     pub components: BTreeMap<&'static str, Map<String, Value>>,
+}
+
+/// The format of a response to a request without `Accept`. Generators of clients take the first media type of a response.
+const DEFAULT_MEDIA_TYPE: &str = "application/hal+json";
+
+/// Serializes a part of the document, in which the default media type comes before all others.
+fn default_first<T: Serialize, S: Serializer>(part: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let part = serde_json::to_value(part).map_err(S::Error::custom)?;
+    DefaultFirst(&part).serialize(serializer)
+}
+
+struct DefaultFirst<'a>(&'a Value);
+
+impl Serialize for DefaultFirst<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(DefaultFirst)),
+            Value::Object(members) => {
+                let default = members.get_key_value(DEFAULT_MEDIA_TYPE);
+                let others = members.iter().filter(|(name, _)| *name != DEFAULT_MEDIA_TYPE);
+                let ordered = default.into_iter().chain(others);
+                serializer.collect_map(ordered.map(|(name, value)| (name, DefaultFirst(value))))
+            }
+            scalar => scalar.serialize(serializer),
+        }
+    }
 }
 
 impl Description {

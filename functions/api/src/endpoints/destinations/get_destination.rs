@@ -12,6 +12,7 @@ impl Endpoint<Services> for GetDestination {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Get a destination and its status")
+            .description("The status says what was delivered, what is failing and why, and how to fix it.")
             .response::<DestinationView<'_>>(200, "The destination.")
     }
 

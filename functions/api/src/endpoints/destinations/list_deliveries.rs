@@ -14,6 +14,9 @@ impl Endpoint<Services> for ListDeliveries {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "List the latest deliveries")
+            .description(
+                "Each with its key, its range of sequences, its size and its SHA-256, to find the object of an event.",
+            )
             .response::<DeliveryList<'_>>(200, "The last hundred delivered objects, the newest first.")
     }
 

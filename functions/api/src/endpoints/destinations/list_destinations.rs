@@ -12,6 +12,7 @@ impl Endpoint<Services> for ListDestinations {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "List destinations")
+            .description("Each with its settings and its status, so that one call shows whether delivery works.")
             .response::<DestinationList<'_>>(200, "The organisation's destinations with their status.")
     }
 

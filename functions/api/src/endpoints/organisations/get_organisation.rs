@@ -12,6 +12,7 @@ impl Endpoint<Services> for GetOrganisation {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "Get an organisation")
+            .description("Its name, plan and retention. What it recorded is at `/organisations/{organisation}/audit`.")
             .response::<OrganisationView<'_>>(200, "The organisation.")
     }
 

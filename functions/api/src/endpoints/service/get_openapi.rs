@@ -14,6 +14,7 @@ impl Endpoint<Services> for GetOpenapi {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Service, "Get this document")
+            .description("The committed file of this deployment's version. `GET /docs` shows the same to people.")
             .response::<OpenApi>(200, "The OpenAPI 3.1 document.")
             .response_header::<String>("Cache-Control", "The document may be cached for an hour.")
     }

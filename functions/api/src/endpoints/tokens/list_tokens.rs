@@ -12,6 +12,9 @@ impl Endpoint<Services> for ListTokens {
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Tokens, "List tokens")
+            .description(
+                "Each with its id, role, end and last use. Ended tokens stay in the list until their space is needed.",
+            )
             .response::<TokenList<'_>>(200, "The organisation's tokens without their texts, the oldest first.")
     }
 
