@@ -3,7 +3,7 @@
 - the justfile parses, and just can expand every recipe
 - every command of the justfile, of the workflow and of CONTRIBUTING.md names packages, targets, CI steps and scripts that exist
 - the workflows, also those of infra/pipeline, are valid against GitHub's schema, pin every action to a commit, and call files that exist
-- shellcheck has no findings in the scripts in .ci and in the steps of infra/pipeline
+- shellcheck has no findings in the scripts in .ci and infra/aws-trial, and in the steps of infra/pipeline
 """
 
 import json
@@ -137,7 +137,7 @@ def main():
     print(f"{len(sources)} sources of commands: everything that they name exists")
     print(run(TOOLS / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW, *PIPELINE), end="")
     steps = sum(check_steps(workflow) for workflow in PIPELINE)
-    scripts = [path for path in sorted(Path(".ci").iterdir())
+    scripts = [path for path in [*sorted(Path(".ci").iterdir()), Path("infra/aws-trial/trial")]
                if path.is_file() and path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash")]
     run(TOOLS / "shellcheck", "--severity", "warning", *scripts)
     print(f"shellcheck: no findings in {len(scripts)} scripts and {steps} steps")
