@@ -11,11 +11,12 @@
 //! - [`runtime_api`], [`gateway`]: Lambda and API Gateway for a function's process; [`process`]: any program
 //! - [`deployment`], [`customer`]: a function's environment in the embedded cloud; [`dynamodb_proxy`]: its way to DynamoDB;
 //!   [`sandbox`]: a process with both; [`lines`]: checks of delivered lines
-//! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud
+//! - [`caller`]: a client of the API over HTTP; [`ministack`]: an AWS emulator besides the embedded cloud; [`account`]: AWS itself
 //! - [`in_every_environment`]: tests that run in several environments
 //! - [`keys`]: the simulation of idempotency keys, and the bugs that it must find
 //! - [`model`]: the model test and its subjects; [`broken_logs`]: subjects that it must reject
 
+pub mod account;
 pub mod broken_logs;
 pub mod bucket;
 pub mod caller;

@@ -21,11 +21,6 @@ impl MiniStack {
     }
 
     #[must_use]
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    #[must_use]
     pub fn config(&self, credentials: Credentials) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -1,8 +1,9 @@
 //! A deployment from the view of its users: record and read events, create and test a destination, and receive objects by the
 //! schedule. One suite, two environments: the system that `cargo run` starts and, if `ANNALS_TEST_STACK` has the outputs of a
-//! stack as JSON, the stack that `bash .ci/deploy` deploys to MiniStack.
+//! stack as JSON, that stack. `bash .ci/deploy` deploys it to MiniStack, which `ANNALS_TEST_AWS_ENDPOINT` names; without that variable
+//! the stack is in a real account of AWS, as `infra/aws-trial/trial` deploys it.
 //!
-//! Real in the stack are the template, after the SAM transform; the binaries of `sam build` as processes that speak the Lambda
+//! Real in MiniStack's stack are the template, after the SAM transform; the binaries of `sam build` as processes that speak the Lambda
 //! Runtime API; the roles, whose policies are evaluated at every call; the tables, the queue, its event source mapping, the
 //! rules and their inputs; customers' accounts, roles and buckets.
 //! Simulated are all AWS services. MiniStack's gateway has routes only because the deployment creates them again, and adds no
@@ -29,6 +30,7 @@ use annals_core::{
 use annals_http::openapi::Description;
 use annals_local::system::System;
 use annals_tests::{
+    account::Account,
     caller::{Address, Answer, Caller},
     customer::{Customer, account, name, objects, put_policy, trust},
     deployment::{PLATFORM_TOKEN, start_system},
@@ -65,7 +67,45 @@ struct Environment {
 
 enum Place {
     Local(Box<System>),
-    Deployed { aws: MiniStack, stack: Value },
+    Deployed { aws: Aws, stack: Value },
+}
+
+/// Where a stack is deployed.
+enum Aws {
+    MiniStack(MiniStack),
+    Account(Account),
+}
+
+impl Aws {
+    async fn customer(&self, trust: Value, keys: &str) -> Customer {
+        match self {
+            Self::MiniStack(ministack) => ministack.customer(trust, keys).await,
+            Self::Account(account) => account.customer(trust, keys).await,
+        }
+    }
+
+    async fn put_policy(&self, role_arn: &str, policy: &Value) {
+        match self {
+            Self::MiniStack(ministack) => ministack.put_policy(role_arn, policy).await,
+            Self::Account(account) => account.put_policy(role_arn, policy).await,
+        }
+    }
+
+    /// S3 for the administrator of a customer's account.
+    fn s3(&self, customer: &Customer) -> aws_sdk_s3::Client {
+        match self {
+            Self::MiniStack(ministack) => ministack.s3(&customer.account),
+            Self::Account(account) => account.s3(),
+        }
+    }
+
+    /// DynamoDB for an operator of the service's account.
+    fn dynamodb(&self, service: &str) -> Client {
+        match self {
+            Self::MiniStack(ministack) => Client::new(&ministack.config(root(service))),
+            Self::Account(account) => Client::new(account.config()),
+        }
+    }
 }
 
 /// What TTL, which deletes late, has left of a log that has expired.
@@ -100,17 +140,22 @@ impl Environment {
     }
 
     fn deployed(stack: Value) -> Self {
-        let variable = |name| std::env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let aws = MiniStack::at(variable("ANNALS_TEST_AWS_ENDPOINT"));
         let url = text(&stack["ApiUrl"]);
-        let host = url.strip_prefix("https://").unwrap().to_owned();
-        // MiniStack serves all APIs at one address. The path has the API's ID.
-        let sent_to = format!("{}/_aws/execute-api/{}/$default", aws.endpoint(), host.split('.').next().unwrap());
-        let headers = vec![("host", host), ("x-forwarded-proto", "https".to_owned())];
+        let service = text(&stack["ShipperRoleArn"]).split(':').nth(4).unwrap().to_owned();
+        let (aws, api) = match std::env::var("ANNALS_TEST_AWS_ENDPOINT") {
+            Ok(endpoint) => {
+                let host = url.strip_prefix("https://").unwrap().to_owned();
+                // MiniStack serves all APIs at one address. The path has the API's ID.
+                let sent_to = format!("{endpoint}/_aws/execute-api/{}/$default", host.split('.').next().unwrap());
+                let headers = vec![("host", host), ("x-forwarded-proto", "https".to_owned())];
+                (Aws::MiniStack(MiniStack::at(endpoint)), Address::behind(&url, &sent_to, headers))
+            }
+            Err(_) => (Aws::Account(Account::of_the_environment(&service)), Address::new(&url)),
+        };
         Self {
-            api: Address::behind(&url, &sent_to, headers),
-            platform: variable("ANNALS_TEST_PLATFORM_TOKEN"),
-            service: text(&stack["ShipperRoleArn"]).split(':').nth(4).unwrap().to_owned(),
+            api,
+            platform: std::env::var("ANNALS_TEST_PLATFORM_TOKEN").unwrap(),
+            service,
             place: Place::Deployed { aws, stack },
         }
     }
@@ -171,7 +216,7 @@ impl Environment {
     async fn objects(&self, customer: &Customer) -> BTreeMap<String, Vec<u8>> {
         match &self.place {
             Place::Local(system) => customer.objects(system.cloud()).await,
-            Place::Deployed { aws, .. } => objects(&aws.s3(&customer.account), &customer.bucket).await,
+            Place::Deployed { aws, .. } => objects(&aws.s3(customer), &customer.bucket).await,
         }
     }
 
@@ -184,7 +229,7 @@ impl Environment {
             }
             Place::Deployed { aws, stack } => {
                 let tables = Tables { log: text(&stack["LogTableName"]), registry: text(&stack["RegistryTableName"]) };
-                (Client::new(&aws.config(root(&self.service))), tables)
+                (aws.dynamodb(&self.service), tables)
             }
         }
     }
@@ -239,7 +284,11 @@ impl Environment {
     }
 
     /// Lets all rules that invoke a function fire every minute. Returns their number.
-    async fn every_minute(&self, aws: &MiniStack, function: &str) -> usize {
+    async fn every_minute(&self, aws: &Aws, function: &str) -> usize {
+        let aws = match aws {
+            Aws::MiniStack(ministack) => ministack,
+            Aws::Account(account) => return account.every_minute(function),
+        };
         let target = json!({"TargetArn": format!("arn:aws:lambda:us-east-1:{}:function:{function}", self.service)});
         let rules = aws.events(&self.service, "ListRuleNamesByTarget", &target).await;
         let rules = rules["RuleNames"].as_array().unwrap();
