@@ -17,14 +17,14 @@ use annals_core::{
     limited::Limited,
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, Order, Place, StoreError},
         tail::{Anchor, Hazard, Newest},
     },
     operator::{OperatorCode, OperatorFault},
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -336,6 +336,10 @@ impl<S: Store> LogStore for FaultyStore<S> {
         self.call_or_late("replace_claim", self.store.replace_claim(organisation, before, claim), late).await
     }
 
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.call("find", self.store.find(places)).await
+    }
+
     async fn range(
         &self,
         organisation: &OrganisationId,
@@ -418,8 +422,21 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("destinations", self.store.destinations(organisation)).await
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        self.call("active_destinations", self.store.active_destinations()).await
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        self.call("active_destinations", self.store.active_destinations(shard, after, limit)).await
+    }
+
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError> {
+        self.call("plan_passes", self.store.plan_passes()).await
+    }
+
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
+        self.call("save_plan_pass", self.store.save_plan_pass(pass)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

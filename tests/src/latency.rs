@@ -17,13 +17,13 @@ use annals_core::{
     limited::Limited,
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, Order, Place, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -170,6 +170,10 @@ impl<S: Store> LogStore for LatencyStore<S> {
         self.around(self.store.replace_claim(organisation, before, claim)).await
     }
 
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.around(self.store.find(places)).await
+    }
+
     async fn range(
         &self,
         organisation: &OrganisationId,
@@ -252,8 +256,21 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.destinations(organisation)).await
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        self.around(self.store.active_destinations()).await
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        self.around(self.store.active_destinations(shard, after, limit)).await
+    }
+
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError> {
+        self.around(self.store.plan_passes()).await
+    }
+
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
+        self.around(self.store.save_plan_pass(pass)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

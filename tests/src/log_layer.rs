@@ -5,7 +5,7 @@ use std::{fmt, ops::RangeInclusive};
 use annals_core::{
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, Order, Place, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
@@ -110,6 +110,10 @@ impl<L: LogLayer> LogStore for Layered<L> {
         claim: &KeyClaim,
     ) -> Result<bool, StoreError> {
         self.0.replace_claim(organisation, before, claim).await
+    }
+
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.0.around(self.0.below().find(places)).await
     }
 
     async fn range(

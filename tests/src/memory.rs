@@ -19,13 +19,16 @@ use annals_core::{
     log::{
         rate::RateState,
         segment::{Header, Segment, Tail},
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{
+            Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, MAX_PLACES, Order, Place,
+            StoreError,
+        },
         tail::{Anchor, End, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, Registry, RestoredTables},
+    registry::{ActiveDestination, ActivePage, ActivePosition, PlanPass, Registry, RestoredTables, shard_of},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -110,6 +113,7 @@ struct World {
     used_links: HashSet<TokenHash>,
     sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
+    plan_passes: BTreeMap<u16, PlanPass>,
     deliveries: Vec<Delivery>,
     uses: HashMap<(OrganisationId, Limited), Vec<Timestamp>>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
@@ -770,6 +774,24 @@ impl LogStore for MemoryStore {
         Ok(is_expected)
     }
 
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        if places.len() > MAX_PLACES {
+            return Err(broken("too many places"));
+        }
+        let world = self.lock();
+        let find = |Place { organisation, sequence }: &Place| {
+            let log = world.logs.get(organisation)?;
+            if let Some(barrier) = log.barriers.get(sequence) {
+                return Some(Found::Segment(barrier.tail.recorded_at));
+            }
+            let (_, segment) = log.segments.get(sequence)?;
+            let unseen = &log.journal[self.seen(log, Consistency::Eventual)..];
+            let is_seen = unseen.iter().all(|unseen| unseen.first != segment.first);
+            is_seen.then_some(Found::Segment(segment.recorded_at))
+        };
+        Ok(places.iter().map(|place| find(place).unwrap_or(Found::Nothing)).collect())
+    }
+
     async fn range(
         &self,
         organisation: &OrganisationId,
@@ -913,7 +935,12 @@ impl Registry for MemoryStore {
         Ok(world.destinations.iter().filter(|there| there.organisation == *organisation).cloned().collect())
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
         let active = |destination: &Destination| ActiveDestination {
             organisation: destination.organisation.clone(),
             id: destination.id.clone(),
@@ -927,7 +954,27 @@ impl Registry for MemoryStore {
             failure: destination.progress.failing.as_ref().map(|failing| failing.failure.code),
             lag_from: destination.progress.lag_from,
         };
-        Ok(self.lock().destinations.iter().filter(|destination| destination.is_active()).map(active).collect())
+        let world = self.lock();
+        let of_it = world.destinations.iter().filter(|one| one.is_active() && shard_of(&one.id) == shard);
+        let behind = of_it.map(active).filter(|one| after.is_none_or(|after| one.position() > *after));
+        let mut destinations: Vec<ActiveDestination> = behind.collect();
+        destinations.sort_by_key(ActiveDestination::position);
+        destinations.truncate(limit);
+        let next = destinations.last().filter(|_| destinations.len() == limit).map(ActiveDestination::position);
+        Ok(ActivePage { destinations, next })
+    }
+
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError> {
+        Ok(self.lock().plan_passes.values().cloned().collect())
+    }
+
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        if world.plan_passes.get(&pass.shard).is_some_and(|saved| saved.tick > pass.tick) {
+            return Ok(false);
+        }
+        world.plan_passes.insert(pass.shard, pass.clone());
+        Ok(true)
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use annals_core::{
-    delivery::queue::{ShipOrder, ShipQueue},
+    delivery::queue::{NotSent, QueueMessage, ShipOrder, ShipQueue},
     log::store::StoreError,
     time::{Clock, Timestamp},
 };
@@ -24,7 +24,7 @@ pub const MAX_RECEIVES: u32 = 5;
 pub struct Message {
     /// Its number, with which it is deleted.
     pub number: u64,
-    pub order: ShipOrder,
+    pub body: QueueMessage,
     /// The receive count, this time included.
     pub received: u32,
 }
@@ -34,7 +34,7 @@ pub struct Message {
 pub struct Unreliability {
     /// The probability that a message is delivered again within its visibility timeout.
     pub duplicates: f64,
-    /// The probability that a send fails after some or all of its orders were sent.
+    /// The probability that a send fails for some or all of its messages, which may have been sent.
     pub lost_answers: f64,
     /// Decides all of it, and the order of messages.
     pub entropy: Arc<SeededEntropy>,
@@ -50,7 +50,7 @@ pub struct MemoryQueue {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<Waiting>,
-    dead: Vec<ShipOrder>,
+    dead: Vec<QueueMessage>,
     count: u64,
 }
 
@@ -58,6 +58,17 @@ struct State {
 struct Waiting {
     message: Message,
     visible_at: Timestamp,
+}
+
+impl Message {
+    /// The order to ship that it is.
+    #[must_use]
+    pub fn order(&self) -> &ShipOrder {
+        match &self.body {
+            QueueMessage::Ship(order) => order,
+            QueueMessage::Job(job) => panic!("{job:?} is no order"),
+        }
+    }
 }
 
 impl MemoryQueue {
@@ -83,7 +94,7 @@ impl MemoryQueue {
         state.waiting.retain(|waiting| {
             let dead = waiting.visible_at <= now && waiting.message.received >= MAX_RECEIVES;
             if dead {
-                state.dead.push(waiting.message.order.clone());
+                state.dead.push(waiting.message.body.clone());
             }
             !dead
         });
@@ -109,8 +120,9 @@ impl MemoryQueue {
 
     /// Duplicates all messages.
     pub fn double(&self) {
-        let orders: Vec<ShipOrder> = self.lock().waiting.iter().map(|waiting| waiting.message.order.clone()).collect();
-        self.push(&orders);
+        let bodies: Vec<QueueMessage> =
+            self.lock().waiting.iter().map(|waiting| waiting.message.body.clone()).collect();
+        self.push(&bodies);
     }
 
     /// The number of messages, hidden ones included.
@@ -125,18 +137,18 @@ impl MemoryQueue {
         self.len() == 0
     }
 
-    /// The orders in the dead-letter queue.
+    /// The messages in the dead-letter queue.
     #[must_use]
-    pub fn dead_letters(&self) -> Vec<ShipOrder> {
+    pub fn dead_letters(&self) -> Vec<QueueMessage> {
         self.lock().dead.clone()
     }
 
-    fn push(&self, orders: &[ShipOrder]) {
+    fn push(&self, bodies: &[QueueMessage]) {
         let visible_at = self.clock.now();
         let mut state = self.lock();
-        for order in orders {
+        for body in bodies {
             state.count += 1;
-            let message = Message { number: state.count, order: order.clone(), received: 0 };
+            let message = Message { number: state.count, body: body.clone(), received: 0 };
             state.waiting.push(Waiting { message, visible_at });
         }
     }
@@ -152,12 +164,17 @@ impl MemoryQueue {
 
 #[async_trait]
 impl ShipQueue for MemoryQueue {
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
         if let Some(how) = self.unreliability.as_ref().filter(|how| how.entropy.happens(how.lost_answers)) {
-            self.push(&orders[..how.entropy.below(orders.len() + 1)]);
-            return Err(StoreError::Unavailable("injected".into()));
+            // Whether a refused message was sent is unknown. Others were sent.
+            let refused: Vec<usize> = (0..messages.len()).filter(|_| how.entropy.happens(0.7)).collect();
+            let is_sent = |index: &usize| !refused.contains(index) || how.entropy.happens(0.5);
+            let sent = (0..messages.len()).filter(is_sent).map(|index| messages[index].clone());
+            self.push(&sent.collect::<Vec<_>>());
+            let reason = StoreError::Unavailable("injected".into());
+            return if refused.is_empty() { Ok(()) } else { Err(NotSent { refused, reason }) };
         }
-        self.push(orders);
+        self.push(messages);
         Ok(())
     }
 
@@ -171,8 +188,8 @@ mod tests {
     use super::*;
     use crate::{clock::PausedClock, sample};
 
-    fn order(next_sequence: u64) -> ShipOrder {
-        ShipOrder { organisation: "acme".into(), destination: "0".repeat(12), next_sequence, pending: false }
+    fn order(next_sequence: u64) -> QueueMessage {
+        ShipOrder { organisation: "acme".into(), destination: "0".repeat(12), next_sequence, pending: false }.into()
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,7 +198,7 @@ mod tests {
         let queue = MemoryQueue::new(clock.clone());
         queue.send(&[order(1), order(2)]).await.unwrap();
         let [first, second] = &queue.receive(10)[..] else { panic!("two messages were sent") };
-        assert_eq!((&first.order, &second.order), (&order(1), &order(2)));
+        assert_eq!((&first.body, &second.body), (&order(1), &order(2)));
         queue.delete(first.number);
         assert!(queue.receive(10).is_empty());
         clock.jump(VISIBILITY);
@@ -199,11 +216,13 @@ mod tests {
         let entropy = SeededEntropy::new(3);
         let how = Unreliability { duplicates: 1.0, lost_answers: 1.0, entropy };
         let queue = MemoryQueue::unreliable(clock, how);
-        while queue.is_empty() {
-            queue.send(&[order(1), order(2)]).await.unwrap_err();
+        let mut refused = 0;
+        while queue.len() < 4 || refused == 0 {
+            refused += queue.send(&[order(1), order(2)]).await.map_or_else(|error| error.refused.len(), |()| 0);
         }
         assert_eq!(queue.receive(1).len() + queue.receive(1).len(), 2);
+        let before = queue.len();
         queue.double();
-        assert!(queue.len() >= 2);
+        assert_eq!(queue.len(), 2 * before);
     }
 }

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use annals_aws::{
     dynamodb::{DynamoStore, Tables},
-    kms, metrics,
+    kms,
+    metrics::{self, NotDone},
     s3::S3ObjectSink,
     settings::{self, SettingError},
     sqs::SqsShipQueue,
@@ -16,7 +17,7 @@ use annals_aws::{
 use annals_core::{
     delivery::{
         plan::PlanReport,
-        queue::{ShipOrder, ShipQueue},
+        queue::{Job, QueueMessage, ShipOrder, ShipQueue},
         restore::{RestoreCursor, RestoreRequest},
         ship::{ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
@@ -76,11 +77,34 @@ pub enum ShipperError {
 
 /// The result of one message.
 #[derive(Debug)]
-pub struct Shipped {
+pub struct Processed {
     pub message_id: String,
+    pub work: Work,
+}
+
+/// What a message asked for, and the result.
+#[derive(Debug)]
+pub enum Work {
+    Ship(Box<Shipped>),
+    Plan(Result<PlanReport, StoreError>),
+}
+
+/// The result of an order.
+#[derive(Debug)]
+pub struct Shipped {
     /// `None` if the message could not be read.
     pub order: Option<ShipOrder>,
     pub result: Result<ShipReport, ShipError>,
+}
+
+impl Work {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::Ship(shipped) => shipped.result.is_ok(),
+            Self::Plan(result) => result.is_ok(),
+        }
+    }
 }
 
 /// What the schedule's rules send.
@@ -211,14 +235,14 @@ impl Shipper {
     pub async fn handle(&self, event: Value) -> Result<Value, ShipperError> {
         if event.get("Records").is_some() {
             let event: SqsEvent = serde_json::from_value(event).map_err(|_| ShipperError::UnknownEvent)?;
-            let shipped = self.ship(event).await;
+            let processed = self.process(event).await;
             let mut answer = SqsBatchResponse::default();
-            answer.batch_item_failures = shipped
+            answer.batch_item_failures = processed
                 .into_iter()
-                .filter(|shipped| shipped.result.is_err())
-                .map(|shipped| {
+                .filter(|processed| !processed.work.is_done())
+                .map(|processed| {
                     let mut failure = BatchItemFailure::default();
-                    failure.item_identifier = shipped.message_id;
+                    failure.item_identifier = processed.message_id;
                     failure
                 })
                 .collect();
@@ -285,14 +309,36 @@ impl Shipper {
         Ok(report)
     }
 
-    /// Ships the orders in the messages of `event`.
-    pub async fn ship(&self, event: SqsEvent) -> Vec<Shipped> {
-        stream::iter(event.records).map(|message| self.ship_one(message)).buffer_unordered(AT_ONCE).collect().await
+    /// Does what the messages of `event` ask for.
+    pub async fn process(&self, event: SqsEvent) -> Vec<Processed> {
+        stream::iter(event.records).map(|message| self.process_one(message)).buffer_unordered(AT_ONCE).collect().await
     }
 
-    async fn ship_one(&self, message: SqsMessage) -> Shipped {
+    async fn process_one(&self, message: SqsMessage) -> Processed {
         let message_id = message.message_id.unwrap_or_default();
-        let order: Option<ShipOrder> = message.body.and_then(|body| serde_json::from_str(&body).ok());
+        let body = message.body.unwrap_or_default();
+        let work = match serde_json::from_str(&body) {
+            Ok(QueueMessage::Job(job)) => self.work(&job).await,
+            Ok(QueueMessage::Ship(order)) => self.ship(Some(order)).await,
+            Err(_) => self.ship(None).await,
+        };
+        Processed { message_id, work }
+    }
+
+    async fn work(&self, job: &Job) -> Work {
+        match job {
+            Job::Plan(job) => {
+                let result = self.shipping.plan_rest(job).await;
+                match &result {
+                    Ok(report) => metrics::emit(&units::Plan::of_rest(report)),
+                    Err(error) => metrics::emit(&NotDone::because(error)),
+                }
+                Work::Plan(result)
+            }
+        }
+    }
+
+    async fn ship(&self, order: Option<ShipOrder>) -> Work {
         let shipping = async {
             match &order {
                 Some(order) => self.shipping.ship(order).await,
@@ -301,7 +347,7 @@ impl Shipper {
         };
         let (result, appended) = metrics::counted(shipping).await;
         metrics::emit(&units::Shipment::of(order.as_ref(), &result, appended));
-        Shipped { message_id, order, result }
+        Work::Ship(Box::new(Shipped { order, result }))
     }
 }
 

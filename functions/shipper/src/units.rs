@@ -29,6 +29,7 @@ pub struct Plan {
     /// The tables that are copies, of which no restore is recorded.
     #[serde(rename = "copied_tables", skip_serializing_if = "Option::is_none")]
     copied_tables: Option<RestoredTables>,
+    destinations_active: usize,
     destinations_planned: usize,
     destinations_deferred: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,10 +43,17 @@ impl Plan {
             planner_runs: report.copied_tables.is_none().then_some(1),
             log_contradictions: report.copied_tables.map(|_| 1),
             copied_tables: report.copied_tables,
+            destinations_active: report.active,
             destinations_planned: report.planned,
             destinations_deferred: report.deferred,
             healthy_lag_seconds: report.lag_seconds,
         }
+    }
+
+    /// Creates the unit of planning the rest of a shard, which is a part of a tick that is counted already.
+    #[must_use]
+    pub fn of_rest(report: &PlanReport) -> Self {
+        Self { planner_runs: None, ..Self::of(report) }
     }
 }
 

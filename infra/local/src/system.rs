@@ -26,7 +26,7 @@ use annals_http::{
     console::{Embedding, protected},
     with_request_log,
 };
-use annals_shipper::{Shipped, Shipper, outcome};
+use annals_shipper::{Processed, Shipped, Shipper, Work, outcome};
 use annals_test_connection::TestConnectionState;
 use anyhow::Context as _;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
@@ -235,14 +235,14 @@ impl Triggers {
     }
 
     /// Plans, and ships everything that was planned.
-    async fn tick(&self) -> anyhow::Result<(PlanReport, Vec<Shipped>)> {
+    async fn tick(&self) -> anyhow::Result<(PlanReport, Vec<Work>)> {
         let _turn = self.turn.lock().await;
         let plan = self.shipper.plan().await?;
         Ok((plan, self.drain().await?))
     }
 
     /// Ships until the queue has no visible message.
-    async fn drain(&self) -> anyhow::Result<Vec<Shipped>> {
+    async fn drain(&self) -> anyhow::Result<Vec<Work>> {
         let mut all = Vec::new();
         loop {
             let received =
@@ -262,15 +262,15 @@ impl Triggers {
                     record
                 })
                 .collect();
-            for shipped in self.shipper.ship(event).await {
+            for Processed { message_id, work } in self.shipper.process(event).await {
                 let receipt = messages
                     .iter()
-                    .find(|message| message.message_id.as_deref() == Some(shipped.message_id.as_str()))
+                    .find(|message| message.message_id.as_deref() == Some(message_id.as_str()))
                     .and_then(|message| message.receipt_handle.clone());
-                if let (Ok(_), Some(receipt)) = (&shipped.result, receipt) {
+                if let Some(receipt) = receipt.filter(|_| work.is_done()) {
                     self.queue.delete_message().queue_url(&self.queue_url).receipt_handle(receipt).send().await?;
                 }
-                all.push(shipped);
+                all.push(work);
             }
         }
     }
@@ -287,8 +287,8 @@ fn patient(config: SdkConfig) -> SdkConfig {
 /// `POST /_local/tick`: plans and ships now, and responds with a report. It exists in this process only.
 async fn tick(State(triggers): State<Arc<Triggers>>) -> Response {
     let (status, body) = match triggers.tick().await {
-        Ok((plan, shipped)) => {
-            let shipped: Vec<Value> = shipped.iter().map(report).collect();
+        Ok((plan, works)) => {
+            let shipped: Vec<Value> = works.iter().filter_map(report).collect();
             (StatusCode::OK, json!({"planned": plan.planned, "deferred": plan.deferred, "shipped": shipped}))
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, json!({"error": format!("{error:#}")})),
@@ -296,11 +296,14 @@ async fn tick(State(triggers): State<Arc<Triggers>>) -> Response {
     annals_http::response::json(status, &body)
 }
 
-fn report(shipped: &Shipped) -> Value {
+/// Returns what became of an order.
+fn report(work: &Work) -> Option<Value> {
+    let Work::Ship(shipped) = work else { return None };
+    let Shipped { order, result } = &**shipped;
     let (organisation, destination) =
-        shipped.order.as_ref().map_or((None, None), |order| (Some(&order.organisation), Some(&order.destination)));
+        order.as_ref().map_or((None, None), |order| (Some(&order.organisation), Some(&order.destination)));
     let mut report = json!({"organisation": organisation, "destination": destination});
-    match &shipped.result {
+    match result {
         Ok(done) => {
             let deliveries = done.deliveries.iter().map(|delivery| {
                 let content = delivery.content.as_ref();
@@ -322,5 +325,5 @@ fn report(shipped: &Shipped) -> Value {
             report["error"] = error.to_string().into();
         }
     }
-    report
+    Some(report)
 }

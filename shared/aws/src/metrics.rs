@@ -60,6 +60,7 @@ pub const METRICS: &[Metric] = &[
     metric("ClocksOff", "Count", None),
     metric("ColdStarts", "Count", None),
     metric("DeliveryFailures", "Count", Some(FAILURE_CODE)),
+    metric("DestinationsActive", "Count", None),
     metric("DestinationsDeferred", "Count", None),
     metric("DestinationsPlanned", "Count", None),
     metric("EventsDelivered", "Count", None),

@@ -54,6 +54,89 @@ pub enum RestoredTables {
     Both,
 }
 
+/// The number of parts of the index of active destinations. Each is read and planned on its own.
+pub const ACTIVE_SHARDS: u16 = 8;
+
+/// Returns the shard of a destination, below [`ACTIVE_SHARDS`].
+#[must_use]
+pub fn shard_of(id: &DestinationId) -> u16 {
+    let sum: u64 = id.as_str().bytes().map(u64::from).sum();
+    u16::try_from(sum % u64::from(ACTIVE_SHARDS)).unwrap_or_default()
+}
+
+/// A position in a shard of the index of active destinations, which is in the order of these texts: `ORGANISATION#ID`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ActivePosition(String);
+
+impl ActivePosition {
+    /// Returns the position of a destination.
+    #[must_use]
+    pub fn of(organisation: &OrganisationId, id: &DestinationId) -> Self {
+        Self(format!("{organisation}#{id}"))
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ActivePosition {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl ActiveDestination {
+    /// Returns the position in its shard.
+    #[must_use]
+    pub fn position(&self) -> ActivePosition {
+        ActivePosition::of(&self.organisation, &self.id)
+    }
+}
+
+/// A page of a shard of the index of active destinations.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActivePage {
+    /// The destinations, in the order of their positions.
+    pub destinations: Vec<ActiveDestination>,
+    /// The position behind which the next page begins; `None` if there are no more.
+    pub next: Option<ActivePosition>,
+}
+
+/// A stretch of a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stretch {
+    /// It begins behind this position; `None`: at the beginning of the shard.
+    pub after: Option<ActivePosition>,
+    /// It ends with this position; `None`: at the end of the shard.
+    pub until: Option<ActivePosition>,
+}
+
+impl Stretch {
+    /// Returns the stretches of a whole shard that is read from behind `after`.
+    #[must_use]
+    pub fn round_from(after: Option<ActivePosition>) -> Vec<Self> {
+        let mut round = vec![Self { after: after.clone(), until: None }];
+        if after.is_some() {
+            round.push(Self { after: None, until: after });
+        }
+        round
+    }
+}
+
+/// How far planning has come in a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanPass {
+    /// The shard.
+    pub shard: u16,
+    /// When the tick began.
+    pub tick: Timestamp,
+    /// What was not planned yet. A later tick that finds something here begins with it.
+    pub rest: Vec<Stretch>,
+}
+
 /// The store of everything except events. Every call is for one organisation and cannot touch the data of another
 /// organisation, except for the platform's own calls.
 #[async_trait]
@@ -117,8 +200,20 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Returns all destinations of an organisation, strongly consistent.
     async fn destinations(&self, organisation: &OrganisationId) -> Result<Vec<Destination>, StoreError>;
 
-    /// Returns the active destinations of all organisations, eventually consistent.
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError>;
+    /// Returns at most `limit` active destinations of a shard behind the position `after`, in the order of their
+    /// positions, eventually consistent.
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError>;
+
+    /// Returns how far planning has come in the shards for which it was saved, strongly consistent.
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError>;
+
+    /// Saves how far planning has come in a shard, unless that of a later tick is saved. Returns whether it was saved.
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError>;
 
     /// Saves a destination, together with a delivery if there was one, on condition that the stored version is the
     /// previous one. Returns whether the destination was saved.

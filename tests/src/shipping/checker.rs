@@ -80,7 +80,7 @@ pub enum Promise {
     StatusTold,
     /// A destination that is well is delivered to within its tick, whatever becomes of others.
     DeliveredInTime,
-    /// Once all is well again everything is delivered, within the hour and a tick.
+    /// Once all is well again everything is delivered, within the hour and a tick, or six hours where events have expired.
     Recovers,
 }
 

@@ -14,14 +14,13 @@ use annals_core::{
     entropy::Entropy as _,
     log::store::LogStore as _,
     organisation::{Organisation, OrganisationId, OrganisationInput, Plan, RetentionDays},
-    registry::Registry as _,
     time::Clock as _,
 };
 
 use super::{
     checker::{Checked, Checker, Ending, Violation},
     gate::{Gate, Latency},
-    world::{HOME, Process, World, platform, region},
+    world::{HOME, Process, World, active_destinations, platform, region},
 };
 use crate::{
     bucket::{Administrator, Condition, Put},
@@ -227,8 +226,8 @@ impl Fixture {
         for _ in 0..10 {
             let outcomes = self.tick(process).await;
             let idle = outcomes.is_some_and(|outcomes| outcomes.iter().all(|one| *one == ShipOutcome::UpToDate));
-            let pending = self.world.store.active_destinations().await;
-            let deferred = pending.unwrap().iter().any(|one| one.retry_at.is_some());
+            let active = active_destinations(&*self.world.store).await;
+            let deferred = active.iter().any(|one| one.retry_at.is_some());
             if idle && !deferred && self.world.queue.is_empty() {
                 return;
             }

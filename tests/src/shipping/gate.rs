@@ -13,7 +13,7 @@ use std::{
 };
 
 use annals_core::{
-    delivery::queue::ShipOrder,
+    delivery::queue::{NotSent, QueueMessage},
     destination::{
         Delivery, Destination,
         sink::{Call as SinkCall, Object, Reason, SinkError, Stored, Target},
@@ -303,8 +303,20 @@ impl Decorator for Gate {
         answer
     }
 
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
-        self.store_call("send", self.below.send(orders)).await
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        let fault = self.enter("send").await;
+        let none_sent = |reason| Err(NotSent { refused: (0..messages.len()).collect(), reason });
+        let answer = match fault {
+            Some(Fault::Throttled | Fault::Busy) => none_sent(throttled()),
+            Some(Fault::Unsent | Fault::Late(_)) => none_sent(unavailable()),
+            Some(Fault::AnswerLost) => {
+                let _ = self.below.send(messages).await;
+                none_sent(unavailable())
+            }
+            _ => self.below.send(messages).await,
+        };
+        self.leave(fault).await;
+        answer
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use annals_core::{
     change::{Change, Conflict},
-    delivery::queue::ShipOrder,
+    delivery::queue::{NotSent, QueueMessage},
     destination::{
         Delivery, Destination, DestinationId, Intent,
         sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
@@ -20,7 +20,7 @@ use annals_core::{
         store::{Commit, CommitError, Consistency, Order, StoreError},
     },
     organisation::OrganisationId,
-    registry::ActiveDestination,
+    registry::{ActivePage, ActivePosition},
     time::Clock,
 };
 use async_trait::async_trait;
@@ -273,12 +273,17 @@ impl Decorator for BuggyPorts {
         Ok(found)
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        let mut active = self.below.active_destinations().await?;
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        let mut page = self.below.active_destinations(shard, after, limit).await?;
         if self.bug == Bug::FailingNotPlanned {
-            active.retain(|one| one.retry_at.is_none());
+            page.destinations.retain(|one| one.retry_at.is_none());
         }
-        Ok(active)
+        Ok(page)
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
@@ -383,7 +388,7 @@ impl Decorator for BuggyPorts {
         }
     }
 
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
-        self.below.send(orders).await
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        self.below.send(messages).await
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, ops::RangeInclusive};
 
 use annals_core::{
-    delivery::queue::{ShipOrder, ShipQueue},
+    delivery::queue::{NotSent, QueueMessage, ShipQueue},
     destination::{
         Delivery, Destination, DestinationId,
         connection_test::ConnectionTestReport,
@@ -12,12 +12,12 @@ use annals_core::{
     limited::Limited,
     log::{
         segment::Segment,
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, StoreError},
+        store::{Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, Order, Place, StoreError},
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
-    registry::{ActiveDestination, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
 };
@@ -83,8 +83,18 @@ pub trait Decorator: fmt::Debug + Send + Sync {
         self.store_call("destination", self.below().registry.destination(organisation, id)).await
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        self.store_call("active_destinations", self.below().registry.active_destinations()).await
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        let call = self.below().registry.active_destinations(shard, after, limit);
+        self.store_call("active_destinations", call).await
+    }
+
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.store_call("find", self.below().log.find(places)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
@@ -99,8 +109,8 @@ pub trait Decorator: fmt::Debug + Send + Sync {
         self.below().sink.assume(target, external_id).await
     }
 
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
-        self.store_call("send", self.below().queue.send(orders)).await
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        self.below().queue.send(messages).await
     }
 
     async fn is_busy(&self) -> Result<bool, StoreError> {
@@ -163,6 +173,10 @@ impl<D: Decorator> LogStore for Decorated<D> {
         claim: &KeyClaim,
     ) -> Result<bool, StoreError> {
         self.0.store_call("replace_claim", self.0.below().log.replace_claim(organisation, before, claim)).await
+    }
+
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.0.find(places).await
     }
 
     async fn range(
@@ -248,8 +262,21 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("destinations", self.0.below().registry.destinations(organisation)).await
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        self.0.active_destinations().await
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        self.0.active_destinations(shard, after, limit).await
+    }
+
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError> {
+        self.0.store_call("plan_passes", self.0.below().registry.plan_passes()).await
+    }
+
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
+        self.0.store_call("save_plan_pass", self.0.below().registry.save_plan_pass(pass)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {
@@ -333,8 +360,8 @@ impl<D: Decorator> ObjectSink for Decorated<D> {
 
 #[async_trait]
 impl<D: Decorator> ShipQueue for Decorated<D> {
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
-        self.0.send(orders).await
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        self.0.send(messages).await
     }
 
     async fn is_busy(&self) -> Result<bool, StoreError> {

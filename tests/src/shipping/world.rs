@@ -16,7 +16,7 @@ use annals_core::{
     change::Change,
     delivery::{
         plan::PlanReport,
-        queue::ShipOrder,
+        queue::{Job, QueueMessage, ShipOrder},
         ship::{ShipError, ShipPolicy, ShipReport, Shipping},
     },
     destination::{Delivery, Destination, Region},
@@ -27,7 +27,7 @@ use annals_core::{
         store::{Commit, CommitError, LogStore, StoreError},
     },
     organisation::{Organisation, OrganisationId},
-    registry::Registry,
+    registry::{ACTIVE_SHARDS, ActiveDestination, Registry},
     time::{Clock, Timestamp},
 };
 use async_trait::async_trait;
@@ -244,6 +244,15 @@ impl World {
     }
 }
 
+/// The active destinations of all organisations.
+pub async fn active_destinations(registry: &dyn Registry) -> Vec<ActiveDestination> {
+    let mut all = Vec::new();
+    for shard in 0..ACTIVE_SHARDS {
+        all.extend(registry.active_destinations(shard, None, usize::MAX).await.unwrap().destinations);
+    }
+    all
+}
+
 /// The result of an order.
 #[derive(Debug)]
 pub struct Shipped {
@@ -297,16 +306,20 @@ impl Process {
     /// later if they failed. `None` if the process crashed: then all are visible again later.
     pub async fn work(&self, queue: &MemoryQueue, clock: &dyn Clock) -> Option<Vec<Shipped>> {
         let messages = queue.receive(BATCH);
-        let shipping = join_all(messages.into_iter().map(async |message| {
-            let result = self.shipping.ship(&message.order).await;
-            (message.number, Shipped { order: message.order, result, ended_at: clock.now() })
+        let work = join_all(messages.into_iter().map(async |message| {
+            let (is_done, shipped) = match message.body {
+                QueueMessage::Ship(order) => {
+                    let result = self.shipping.ship(&order).await;
+                    (result.is_ok(), Some(Shipped { order, result, ended_at: clock.now() }))
+                }
+                QueueMessage::Job(Job::Plan(job)) => (self.shipping.plan_rest(&job).await.is_ok(), None),
+            };
+            (message.number, is_done, shipped)
         }));
-        let shipped = self.gate.0.live(shipping).await?;
-        for (number, one) in &shipped {
-            if one.result.is_ok() {
-                queue.delete(*number);
-            }
+        let done = self.gate.0.live(work).await?;
+        for (number, ..) in done.iter().filter(|(_, is_done, _)| *is_done) {
+            queue.delete(*number);
         }
-        Some(shipped.into_iter().map(|(_, one)| one).collect())
+        Some(done.into_iter().filter_map(|(.., shipped)| shipped).collect())
     }
 }

@@ -24,17 +24,22 @@ use annals_core::{
     log::{
         rate::RateState,
         segment::{AppendId, ClaimId, Claimed, EncodedBodies, Header, LineHash, Segment, Tail},
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, Order, StoreError},
+        store::{
+            Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, MAX_PLACES, Order, Place, StoreError,
+        },
         tail::{Anchor, End},
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint},
-    registry::{ActiveDestination, RestoredTables},
+    registry::{ACTIVE_SHARDS, ActiveDestination, ActivePosition, PlanPass, RestoredTables, Stretch, shard_of},
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
-use annals_tests::{entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample, signer::MemorySigner};
+use annals_tests::{
+    entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample, shipping::world::active_destinations,
+    signer::MemorySigner,
+};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
 use futures_util::future::join_all;
@@ -980,10 +985,77 @@ contract! {
                 );
             }
         }
-        let found = environment.active_destinations().await.unwrap();
+        let found = active_destinations(&*environment.store).await;
         assert_eq!(found.len(), expected.len());
         let found: HashMap<_, _> = found.into_iter().map(|active| (active.id.to_string(), active)).collect();
         assert_eq!(found, expected);
+    }
+
+    async fn a_shard_is_read_page_by_page_in_the_order_of_its_positions(environment) {
+        let mut expected: HashMap<u16, Vec<ActivePosition>> = HashMap::new();
+        for number in 0..40 {
+            let organisation = environment.organisation(&format!("org-{number}")).await;
+            let destination = sample::destination(&organisation, &format!("d{number}"));
+            environment.make(&organisation, create(&destination, 1)).await;
+            let position = ActivePosition::of(&organisation.id, &destination.id);
+            expected.entry(shard_of(&destination.id)).or_default().push(position);
+        }
+        for shard in 0..ACTIVE_SHARDS {
+            let mut expected = expected.remove(&shard).unwrap_or_default();
+            expected.sort();
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = environment.active_destinations(shard, after.as_ref(), 3).await.unwrap();
+                assert!(page.destinations.len() <= 3);
+                found.extend(page.destinations.iter().map(ActiveDestination::position));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found, expected);
+        }
+    }
+
+    async fn a_place_has_a_segment_if_one_begins_there(environment) {
+        let (acme, umbrella) = (environment.organisation("acme").await, environment.organisation("umbrella").await);
+        let mut recorded_at = HashMap::new();
+        for organisation in [&acme, &umbrella] {
+            let tail = environment.newest(&organisation.id).await.unwrap().tail().unwrap();
+            recorded_at.insert(organisation.id.clone(), tail.recorded_at);
+        }
+        let place = |organisation: &Organisation, sequence| Place { organisation: organisation.id.clone(), sequence };
+        let places: Vec<Place> =
+            (1..MAX_PLACES as u64 / 2).flat_map(|sequence| [place(&acme, sequence), place(&umbrella, sequence)]).collect();
+        // The same place twice.
+        let places = [places, vec![place(&acme, 1), place(&acme, 9)]].concat();
+        let found = environment.find(&places).await.unwrap();
+        let expected: Vec<Found> = places
+            .iter()
+            .map(|place| match place.sequence {
+                1 => Found::Segment(recorded_at[&place.organisation]),
+                _ => Found::Nothing,
+            })
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(environment.find(&[]).await.unwrap(), []);
+    }
+
+    async fn how_far_planning_has_come_is_saved_unless_a_later_tick_has_saved_it(environment) {
+        assert_eq!(environment.plan_passes().await.unwrap(), []);
+        let after = ActivePosition::of(&"acme".parse().unwrap(), &"k3x9a0bqk3x9".parse().unwrap());
+        let at = |seconds| sample::START.plus(Duration::from_secs(seconds));
+        let first = PlanPass { shard: 1, tick: at(1), rest: Stretch::round_from(Some(after)) };
+        let other = PlanPass { shard: 7, tick: at(2), rest: Vec::new() };
+        assert!(environment.save_plan_pass(&first).await.unwrap());
+        assert!(environment.save_plan_pass(&other).await.unwrap());
+        assert_eq!(environment.plan_passes().await.unwrap(), [first.clone(), other.clone()]);
+        let later = PlanPass { tick: at(5), ..first.clone() };
+        assert!(environment.save_plan_pass(&later).await.unwrap());
+        assert!(environment.save_plan_pass(&PlanPass { rest: Vec::new(), ..later.clone() }).await.unwrap());
+        assert!(!environment.save_plan_pass(&first).await.unwrap());
+        let expected = [PlanPass { rest: Vec::new(), ..later }, other];
+        assert_eq!(environment.plan_passes().await.unwrap(), expected);
     }
 
     async fn progress_is_saved_from_the_version_before_and_only_from_it(environment) {
@@ -1319,7 +1391,7 @@ async fn an_item_that_cannot_be_read_is_left_out_of_every_list() {
         damage("org#acme", &broken, "nextSequence").await;
         let found = environment.destinations(&acme.id).await.unwrap();
         assert_eq!(found, [destinations[1].clone()], "{name}");
-        let active = environment.active_destinations().await.unwrap();
+        let active = active_destinations(&*environment.store).await;
         assert_eq!(active.iter().map(|one| &one.id).collect::<Vec<_>>(), [&destinations[1].id], "{name}");
         assert!(environment.destination(&acme.id, &destinations[0].id).await.is_err(), "{name}: alone it is an error");
     }
@@ -1347,6 +1419,9 @@ async fn a_hole_is_named_once_and_its_first_place_is_taken() {
         assert_eq!(range(2..=u64::MAX, Order::Ascending, Some(1)).await, [(10, Some(1))], "{name}");
         assert_eq!(range(1..=9, Order::Descending, Some(1)).await, [(1, None)], "{name}");
         assert_eq!(range(2..=9, Order::Ascending, Some(1)).await, [], "{name}");
+        let places = [2, 3, 10].map(|sequence| Place { organisation: acme.id.clone(), sequence });
+        let there = Found::Segment(resumed.recorded_at);
+        assert_eq!(environment.find(&places).await.unwrap(), [there, Found::Nothing, there], "{name}");
         // Who has seen the log without what is behind the hole loses, also in another restore.
         let occupied = async |segments: &[Segment]| match environment.commit(&acme.id, &commit(segments, None)).await {
             Err(CommitError::Occupied(header)) => header,

@@ -14,7 +14,7 @@ use annals_core::{
     audit::{Audit, Page, PageRequest, Reader, Start},
     caller::Caller,
     delivery::{
-        queue::{ShipOrder, ShipQueue},
+        queue::{NotSent, QueueMessage, ShipOrder, ShipQueue},
         ship::{ShipOutcome, ShipPolicy, Shipping},
     },
     destination::sink::{Object, ObjectSink, SinkError, Stored, Target},
@@ -236,8 +236,11 @@ struct Orders(Mutex<Vec<ShipOrder>>);
 
 #[async_trait]
 impl ShipQueue for Orders {
-    async fn send(&self, orders: &[ShipOrder]) -> Result<(), StoreError> {
-        self.0.lock().unwrap().extend_from_slice(orders);
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        self.0.lock().unwrap().extend(messages.iter().map(|message| match message {
+            QueueMessage::Ship(order) => order.clone(),
+            QueueMessage::Job(job) => panic!("the plan is small: {job:?}"),
+        }));
         Ok(())
     }
 
@@ -269,7 +272,7 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
     );
     let tick = async || {
         let planned = shipping.plan().await.unwrap().planned;
-        let (own, plan) = (world.log_units().read_units, world.registry_units().read_units);
+        let plan = world.registry_units().read_units;
         let mut delivered = 0;
         let planned_orders = std::mem::take(&mut *orders.0.lock().unwrap());
         for order in planned_orders {
@@ -277,22 +280,21 @@ async fn an_idle_destination_costs_half_a_read_unit_a_tick_and_no_write() {
             assert_eq!(report.outcome, ShipOutcome::UpToDate);
             delivered += report.deliveries.len();
         }
-        (planned, own, plan, delivered)
+        (planned, plan, delivered)
     };
-    assert_eq!(tick().await.3, DESTINATIONS, "the first tick delivers to each");
+    assert_eq!(tick().await.2, DESTINATIONS, "the first tick delivers to each");
 
     world.meter.reset();
-    let (planned, own, plan, delivered) = tick().await;
-    assert_eq!((planned, delivered), (DESTINATIONS, 0));
-    // A part of the destinations, another one in each tick, is compared with the ends of their logs.
-    assert!(own / DESTINATIONS as f64 <= 0.08, "a tick reads {own} units of the log for its guard");
+    let (planned, plan, delivered) = tick().await;
+    assert_eq!((planned, delivered), (0, 0));
     let (log, registry) = (world.log_units(), world.registry_units());
-    let each = (log.read_units - own) / DESTINATIONS as f64;
+    let each = log.read_units / DESTINATIONS as f64;
     let share = plan / DESTINATIONS as f64;
     println!(
         "{each} read units an idle destination and tick, and {share} as its share of the plan ({plan} for {DESTINATIONS})"
     );
-    assert!((each - 0.5).abs() < f64::EPSILON, "{each}");
+    // One in 36, by chance of their ids, is compared with the end of its log.
+    assert!((0.5..0.7).contains(&each), "{each}");
     assert!(share <= 0.05, "{share}");
     assert!((registry.read_units - plan).abs() < f64::EPSILON, "the registry is asked for the plan alone");
     assert_eq!((log.write_units, registry.write_units), (0.0, 0.0));

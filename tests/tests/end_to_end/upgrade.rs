@@ -42,6 +42,7 @@ use annals_tests::{
     deployment::platform,
     queue::MemoryQueue,
     sample,
+    shipping::world::active_destinations,
 };
 use aws_sdk_dynamodb::{
     Client,
@@ -128,7 +129,7 @@ impl World {
             Arc::new(SystemEntropy),
             ShipPolicy { object_bytes: 4000, ..ShipPolicy::default() },
         );
-        let active = self.store.active_destinations().await.unwrap();
+        let active = active_destinations(&*self.store).await;
         shipping.ship(&ShipOrder::of(&active[0], self.clock.now())).await.unwrap().outcome
     }
 

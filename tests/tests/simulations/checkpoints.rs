@@ -34,6 +34,7 @@ use annals_tests::{
     model::in_virtual_time,
     queue::MemoryQueue,
     sample,
+    shipping::world::active_destinations,
     signer::MemorySigner,
 };
 
@@ -104,7 +105,7 @@ impl World {
 
     /// Ships what a plan would order now. `None` if nothing is ordered.
     async fn tick_with(&self, shipping: &Shipping) -> Option<ShipReport> {
-        let active = self.store.active_destinations().await.unwrap().remove(0);
+        let active = active_destinations(&*self.store).await.remove(0);
         let order = annals_core::delivery::queue::ShipOrder::of(&active, self.clock.now());
         let has_new = self.log(self.store.clone()).reaches(&self.acme.id, active.next_sequence).await.unwrap();
         if !order.pending && !has_new {
@@ -322,7 +323,7 @@ fn whatever_call_fails_every_object_is_signed_exactly_once() {
         world.clock.jump(TICK);
         let store = FaultyStore::nth(world.store.clone(), nth, fault);
         let shipping = world.shipping(store.clone(), Some(world.signing(KEY)));
-        let active = world.store.active_destinations().await.unwrap().remove(0);
+        let active = active_destinations(&*world.store).await.remove(0);
         let order = annals_core::delivery::queue::ShipOrder::of(&active, world.clock.now());
         tokio::select! {
             _ = shipping.ship(&order) => {}

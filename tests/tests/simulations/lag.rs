@@ -62,7 +62,7 @@ impl Fixture {
     /// Ships one order. Returns the outcome and the reported lag.
     async fn shipped(&self, policy: ShipPolicy) -> (ShipOutcome, Option<u64>) {
         let message = self.world.queue.receive(1).remove(0);
-        let report = self.shipping(policy).ship(&message.order).await.unwrap();
+        let report = self.shipping(policy).ship(message.order()).await.unwrap();
         self.world.queue.delete(message.number);
         (report.outcome, report.lag_seconds)
     }

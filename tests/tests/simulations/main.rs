@@ -13,6 +13,7 @@ mod lag;
 mod log_regressions;
 mod model;
 mod openapi;
+mod planning;
 mod portal;
 mod producers;
 mod reading_contract;

@@ -7,6 +7,7 @@ use annals_core::{
     audit::{Audit, PageRequest, Resume, Start},
     change::Change,
     delivery::{
+        plan::PlanJob,
         queue::ShipOrder,
         restore::{RestoreCursor, RestoreRequest},
         ship::{ShipOutcome, ShipPolicy, ShipReport, Shipping},
@@ -23,7 +24,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     proof::{checkpoint::SignedNote, log_checkpoint::LogCheckpoints, signing::Signing},
-    registry::{Registry, RestoredTables},
+    registry::{Registry, RestoredTables, Stretch},
     time::{Clock as _, Timestamp},
 };
 use annals_tests::{
@@ -35,6 +36,7 @@ use annals_tests::{
     model::in_virtual_time,
     queue::MemoryQueue,
     sample,
+    shipping::world::active_destinations,
     signer::MemorySigner,
 };
 use annals_verify::{
@@ -125,7 +127,7 @@ impl World {
         shipping.plan().await.unwrap();
         let mut reports = Vec::new();
         for message in self.queue.receive(10) {
-            reports.push(shipping.ship(&message.order).await.unwrap());
+            reports.push(shipping.ship(message.order()).await.unwrap());
             self.queue.delete(message.number);
         }
         reports
@@ -291,7 +293,7 @@ fn a_destination_whose_pause_is_over_is_tried_although_it_has_nothing_to_deliver
         world.deliver(1).await;
         world.store.take_back(&earlier, &[Table::Log]);
         world.tick_until_it_is_noticed().await;
-        let active = world.store.active_destinations().await.unwrap().remove(0);
+        let active = active_destinations(&*world.store).await.remove(0);
         assert!(ShipOrder::of(&active, world.clock.now()).pending);
     });
 }
@@ -912,6 +914,8 @@ fn nothing_is_planned_on_a_copy_until_the_restore_is_recorded() {
             for _ in 0..ROUND {
                 assert!(world.tick().await.is_empty(), "{tables:?}");
                 assert_eq!(world.copied().await, Some(tables));
+                let job = PlanJob { shard: 0, tick: world.clock.now(), rest: Stretch::round_from(None) };
+                assert_eq!(world.shipping().plan_rest(&job).await.unwrap().copied_tables, Some(tables));
             }
             assert_eq!(world.objects(), objects);
             let request = RestoreRequest { delivered: world.delivered(3), ..world.request(tables, restored_to) };

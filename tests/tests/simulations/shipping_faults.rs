@@ -315,9 +315,9 @@ fn a_message_delivered_twice_is_delivered_once() {
         } else {
             // The second comes when the first is done.
             let [first, second] = &fixture.world.queue.receive(2)[..] else { panic!("two messages were sent") };
-            process.shipping.ship(&first.order).await.unwrap();
+            process.shipping.ship(first.order()).await.unwrap();
             fixture.append(&process, 2).await;
-            process.shipping.ship(&second.order).await.unwrap();
+            process.shipping.ship(second.order()).await.unwrap();
         }
         fixture.recover(Some(&process)).await;
         fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())

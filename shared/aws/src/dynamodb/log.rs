@@ -5,7 +5,10 @@ use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 use annals_core::{
     log::{
         segment::{ClaimId, Segment},
-        store::{Commit, CommitError, Consistency, Hole, KeyClaim, KeyUse, LogStore, Order, RecordedKey, StoreError},
+        store::{
+            Commit, CommitError, Consistency, Found, Hole, KeyClaim, KeyUse, LogStore, Order, Place, RecordedKey,
+            StoreError,
+        },
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
@@ -19,10 +22,10 @@ use aws_sdk_dynamodb::{
 
 use super::{
     BATCH_GET, DynamoStore, change,
-    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SK},
+    item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
     segment::{
         CHECKED, HOLES, LAST, LAST_SEGMENT, anchor_item, anchor_key, barrier_item, holes_item, holes_key, is_segment,
-        read_anchor, read_end, read_header, read_holes, read_segment, segment_item,
+        read_anchor, read_end, read_header, read_holes, read_recorded_at, read_segment, segment_item,
     },
     server_time::ServerTime,
     store_error,
@@ -355,6 +358,42 @@ impl LogStore for DynamoStore {
             }
             Err(error) => Err(store_error(error)),
         }
+    }
+
+    async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        // Destinations of one organisation can wait for the same event, and DynamoDB accepts each key only once.
+        let mut found: HashMap<&Place, Found> = places.iter().map(|place| (place, Found::Nothing)).collect();
+        let keys = found.keys().map(|place| {
+            let organisation = AttributeValue::S(place.organisation.to_string());
+            let sequence = AttributeValue::N(place.sequence.to_string());
+            HashMap::from([(ORG.to_owned(), organisation), (SEQ.to_owned(), sequence)])
+        });
+        let keys: Vec<Attributes> = keys.collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys))
+            .projection_expression("org, seq, t")
+            .consistent_read(false)
+            .build()
+            .map_err(|error| StoreError::Broken(error.into()))?;
+        let answer =
+            self.client.batch_get_item().request_items(&self.tables.log, keys).send().await.map_err(store_error)?;
+        let place =
+            |item: &Item| Ok::<_, StoreError>(Place { organisation: item.parsed(ORG)?, sequence: item.number(SEQ)? });
+        for item in answer.responses.into_iter().flatten().flat_map(|(_, items)| items).map(Item) {
+            if let Some(there) = found.get_mut(&place(&item)?) {
+                // A damaged segment must not keep the others from being found.
+                *there = read_recorded_at(&item).map_or(Found::Unknown, Found::Segment);
+            }
+        }
+        for key in answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, keys)| keys.keys).map(Item) {
+            if let Some(there) = found.get_mut(&place(&key)?) {
+                *there = Found::Unknown;
+            }
+        }
+        Ok(places.iter().map(|place| found[place]).collect())
     }
 
     async fn range(

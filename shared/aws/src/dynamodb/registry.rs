@@ -11,6 +11,7 @@
 //! | last connection test | `org#ORGANISATION` | `connectionTest#DESTINATION` | |
 //! | times of limited uses | `org#ORGANISATION` | `uses#NAME` | |
 //! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
+//! | rest of planning a shard | `plan` | `shard#SHARD` | |
 //! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
 
@@ -34,7 +35,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
     portal::{PortalLink, SESSION_LIFE, Session, User},
-    registry::{ActiveDestination, Registry, RestoredTables},
+    registry::{ActiveDestination, ActivePage, ActivePosition, PlanPass, Registry, RestoredTables, shard_of},
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId},
 };
@@ -43,7 +44,7 @@ use aws_sdk_dynamodb::{
     operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
     types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
 };
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 
 use crate::metrics::{self, UnreadableItem};
 
@@ -57,8 +58,6 @@ use super::{
     store_error,
 };
 
-/// The number of index partitions for active destinations, so that their updates do not overload one.
-const SHARDS: u64 = 8;
 /// How long the result of a connection test is kept.
 const CONNECTION_TEST_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The most that the clocks of two functions differ.
@@ -81,6 +80,9 @@ const CHECKPOINT_RESTORED: &str = "checkpointRestored";
 const CHECKPOINT_DUE: &str = "checkpointDue";
 /// The shortest retention that an organisation had so far, in days.
 pub(super) const SHORTEST_RETENTION: &str = "shortestRetentionDays";
+/// When the tick began that planned a shard, and what it has not planned yet, as JSON.
+const TICK: &str = "tick";
+const REST: &str = "rest";
 /// The attribute with the result of a connection test, as JSON.
 const CONNECTION_TEST_REPORT: &str = "report";
 /// The attribute with the times of limited uses, in milliseconds, separated by commas.
@@ -275,11 +277,6 @@ pub(super) fn destination_key(organisation: &OrganisationId, id: &DestinationId)
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("destination#{id}")).build()
 }
 
-/// Returns the shard of a destination, one of [`SHARDS`].
-fn shard(id: &DestinationId) -> u64 {
-    id.as_str().bytes().fold(0, |sum, byte| sum + u64::from(byte)) % SHARDS
-}
-
 pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, StoreError> {
     let failing = destination.progress.failing.as_ref();
     let settings = &destination.settings;
@@ -309,8 +306,8 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     item = checkpoint_attributes(item, &destination.checkpoints)?;
     if destination.is_active() {
         item = item
-            .text(GROUP, format!("active#{}", shard(&destination.id)))
-            .text(GROUP_SORT, format!("{}#{}", destination.organisation, destination.id));
+            .text(GROUP, format!("active#{}", shard_of(&destination.id)))
+            .text(GROUP_SORT, ActivePosition::of(&destination.organisation, &destination.id).as_str());
     }
     if let Some(intent) = &destination.intent {
         item = intent_attributes(item, &INTENT, intent);
@@ -558,6 +555,20 @@ fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
         retry_at: item.time_if(RETRY_AT)?,
         failure: item.text(FAILURE_CODE).ok().map(FailureCode::named),
         lag_from: item.time_if(LAG_FROM)?,
+    })
+}
+
+fn plan_pass_item(pass: &PlanPass) -> Result<Attributes, StoreError> {
+    let item = Builder::default().text(PK, "plan").text(SK, format!("shard#{}", pass.shard));
+    Ok(item.time(TICK, pass.tick).text(REST, to_json(&pass.rest)?).build())
+}
+
+fn read_plan_pass(item: &Item) -> Result<PlanPass, StoreError> {
+    let shard = item.text(SK)?.strip_prefix("shard#").and_then(|shard| shard.parse().ok());
+    Ok(PlanPass {
+        shard: shard.ok_or_else(|| malformed(SK))?,
+        tick: item.time(TICK)?,
+        rest: from_json_if(item, REST)?.unwrap_or_default(),
     })
 }
 
@@ -919,10 +930,51 @@ impl Registry for DynamoStore {
         Ok(readable(&self.tables.registry, &items, read_destination))
     }
 
-    async fn active_destinations(&self) -> Result<Vec<ActiveDestination>, StoreError> {
-        let shards = (0..SHARDS).map(|shard| self.listed(format!("active#{shard}"), None, None));
-        let listed: Vec<Item> = try_join_all(shards).await?.into_iter().flatten().collect();
-        Ok(readable(&self.tables.registry, &listed, read_active))
+    async fn active_destinations(
+        &self,
+        shard: u16,
+        after: Option<&ActivePosition>,
+        limit: usize,
+    ) -> Result<ActivePage, StoreError> {
+        let listed = self.listed(format!("active#{shard}"), after.map(ActivePosition::as_str), Some(limit)).await?;
+        let last = listed.last().filter(|_| listed.len() == limit);
+        let next = last.map(|item| item.text(GROUP_SORT).map(ActivePosition::from)).transpose()?;
+        Ok(ActivePage { destinations: readable(&self.tables.registry, &listed, read_active), next })
+    }
+
+    async fn plan_passes(&self) -> Result<Vec<PlanPass>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.registry)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S("plan".to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(store_error)?;
+        answer.items.unwrap_or_default().into_iter().map(|item| read_plan_pass(&Item(item))).collect()
+    }
+
+    async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
+        let tick = AttributeValue::N(pass.tick.as_millis().to_string());
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.registry)
+            .set_item(Some(plan_pass_item(pass)?))
+            .condition_expression("attribute_not_exists(pk) OR #tick <= :tick")
+            .expression_attribute_names("#tick", TICK)
+            .expression_attribute_values(":tick", tick)
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(store_error(error)),
+            },
+        }
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

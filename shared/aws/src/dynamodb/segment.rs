@@ -9,6 +9,7 @@ use annals_core::{
         tail::{Anchor, End},
     },
     organisation::OrganisationId,
+    time::Timestamp,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -178,4 +179,8 @@ pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
 
 fn read_rate(item: &Item) -> Result<RateState, StoreError> {
     Ok(if item.has(RATE) { RateState::from_bytes(item.bytes(RATE)?) } else { RateState::FULL })
+}
+
+pub(super) fn read_recorded_at(item: &Item) -> Result<Timestamp, StoreError> {
+    item.time(RECORDED_AT)
 }

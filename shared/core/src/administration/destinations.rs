@@ -224,7 +224,10 @@ impl Administration {
             }
             after.version += 1;
             if after.is_active() && !before.is_active() {
-                after.progress.lag_from = Some(self.clock.now());
+                let now = self.clock.now();
+                after.progress.lag_from = Some(now);
+                // The events that waited may have expired, which planning does not notice: it must be shipped once.
+                after.checkpoints.due_at = Some(now);
             }
             let (action, kind) = what;
             let event = Recorded {

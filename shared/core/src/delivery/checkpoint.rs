@@ -101,7 +101,15 @@ impl DestinationRun<'_> {
                 self.save(destination, None).await?;
                 (begun, false)
             }
-            None if !self.is_checkpoint_due(now) => return Ok(()),
+            None if !self.is_checkpoint_due(now) => {
+                let next = checkpoints.last.as_ref().map(|last| last.at.plus(SILENCE));
+                if checkpoints.due_at != next {
+                    let mut destination = self.next_version();
+                    destination.checkpoints.due_at = next;
+                    self.save(destination, None).await?;
+                }
+                return Ok(());
+            }
             None => match self.sign(signing, now).await? {
                 Ok(begun) => {
                     let mut destination = self.next_version();

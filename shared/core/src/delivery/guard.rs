@@ -1,5 +1,6 @@
-//! Finds destinations that planning takes for idle ones because no event is where they continue: they are ahead of their logs,
-//! or stand in a hole that a restore left. So a share of all destinations is compared with the ends of their logs at each tick.
+//! Finds destinations that look idle to planning, because no segment begins where they continue, and are not at the ends of
+//! their logs: they are ahead of it, stand in a hole that a restore left, or a segment that contains their next event begins
+//! before it, or that has expired. A share of all destinations is compared with the ends of their logs at each tick.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -1,8 +1,14 @@
 //! The daily maintenance of logs and destinations.
 
-use crate::{log::store::StoreError, registry::ActiveDestination};
+use crate::{
+    log::store::{Found, Place, StoreError},
+    registry::{ACTIVE_SHARDS, ActiveDestination, ActivePage},
+};
 
-use super::{queue::ShipOrder, ship::Shipping};
+use super::{
+    queue::{QueueMessage, ShipOrder},
+    ship::Shipping,
+};
 
 /// The number of organisations or destinations that are maintained at once.
 const MAINTAINED_AT_ONCE: usize = 32;
@@ -44,18 +50,31 @@ impl Shipping {
     }
 
     async fn order_expired(&self) -> Result<(), StoreError> {
-        for some in self.registry.active_destinations().await?.chunks(MAINTAINED_AT_ONCE) {
-            let tasks = some.iter().map(async |destination| {
-                let ActiveDestination { organisation, next_sequence, .. } = destination;
-                let expired = !self.log.reaches(organisation, *next_sequence).await?
-                    && self.log.tail(organisation).await?.last >= *next_sequence;
-                Ok::<_, StoreError>(
-                    expired.then(|| ShipOrder { pending: true, ..ShipOrder::of(destination, self.clock.now()) }),
-                )
-            });
-            let orders = futures_util::future::try_join_all(tasks).await?;
-            self.queue.send(&orders.into_iter().flatten().collect::<Vec<_>>()).await?;
+        const PAGE: usize = 100;
+        for shard in 0..ACTIVE_SHARDS {
+            let mut after = None;
+            loop {
+                let ActivePage { destinations, next } =
+                    self.registry.active_destinations(shard, after.as_ref(), PAGE).await?;
+                for some in destinations.chunks(MAINTAINED_AT_ONCE) {
+                    let orders = futures_util::future::try_join_all(some.iter().map(|one| self.expired(one))).await?;
+                    let orders: Vec<QueueMessage> = orders.into_iter().flatten().map(QueueMessage::Ship).collect();
+                    self.enqueue(&orders).await.map_err(|not_sent| not_sent.reason)?;
+                }
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Returns an order for a destination whose next event has expired.
+    async fn expired(&self, destination: &ActiveDestination) -> Result<Option<ShipOrder>, StoreError> {
+        let place = Place { organisation: destination.organisation.clone(), sequence: destination.next_sequence };
+        let is_there = self.log.find(std::slice::from_ref(&place)).await? != [Found::Nothing];
+        let is_expired = !is_there && self.log.tail(&place.organisation).await?.last >= place.sequence;
+        Ok(is_expired.then(|| ShipOrder { pending: true, ..ShipOrder::of(destination, self.clock.now()) }))
     }
 }

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 
-use super::{queue::ShipOrder, ship::Shipping};
+use super::{
+    queue::{QueueMessage, ShipOrder},
+    ship::Shipping,
+};
 use crate::{
     destination::{Delivery, Destination, DestinationId},
     event::{Body, Entity, OwnEvent, Principal},
@@ -176,10 +179,8 @@ impl Shipping {
         }
         // Planning may find nothing at the next sequence of a destination that stands in a hole.
         let active = destinations.iter().filter(|destination| destination.is_active());
-        let orders: Vec<ShipOrder> = active.map(|destination| order(destination, self.clock.now())).collect();
-        if !orders.is_empty() {
-            self.queue.send(&orders).await?;
-        }
+        let orders: Vec<QueueMessage> = active.map(|destination| order(destination, self.clock.now()).into()).collect();
+        self.enqueue(&orders).await.map_err(|not_sent| not_sent.reason)?;
         Ok(())
     }
 

@@ -30,6 +30,7 @@ use crate::{
 };
 
 use super::{
+    plan::PlanPolicy,
     queue::{ShipOrder, ShipQueue},
     run::DestinationRun,
     suspicion::{Suspicion, Worked},
@@ -125,6 +126,7 @@ pub struct Shipping {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) policy: ShipPolicy,
+    pub(super) plan_policy: PlanPolicy,
     pub(super) signing: Option<Arc<Signing>>,
     suspicion: Suspicion,
 }
@@ -140,7 +142,13 @@ impl Shipping {
         entropy: Arc<dyn Entropy>,
         policy: ShipPolicy,
     ) -> Self {
-        Self { log, registry, queue, sink, clock, entropy, policy, signing: None, suspicion: Suspicion::default() }
+        let (plan_policy, suspicion) = (PlanPolicy::default(), Suspicion::default());
+        Self { log, registry, queue, sink, clock, entropy, policy, plan_policy, signing: None, suspicion }
+    }
+
+    #[must_use]
+    pub fn with_plan_policy(self, plan_policy: PlanPolicy) -> Self {
+        Self { plan_policy, ..self }
     }
 
     /// Signs what is delivered. Without it, nothing is signed.

@@ -14,7 +14,7 @@ use crate::{
 use super::{
     Log,
     segment::{Line, LineHash, Segment},
-    store::{Consistency, Order, StoreError},
+    store::{Consistency, Found, Order, Place, StoreError},
     tail::{End, Hazard, NOTHING_EXPIRES_WITHIN, cannot_have_expired},
 };
 
@@ -300,6 +300,14 @@ impl Log {
             return Ok(Vec::new());
         }
         self.store.range(organisation, range, order, limit, consistency).await
+    }
+
+    /// Returns what is at up to [`MAX_PLACES`](super::store::MAX_PLACES) places, as an eventually consistent read finds it.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails.
+    pub async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
+        self.store.find(places).await
     }
 
     /// Returns whether an eventually consistent read finds an event at or after `sequence`. Costs half a read unit if

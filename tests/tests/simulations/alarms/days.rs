@@ -12,7 +12,7 @@ use annals_core::{
     administration::{Administration, DestinationInput},
     admission::rate_limiter::RateLimits,
     delivery::{
-        queue::{ShipOrder, ShipQueue},
+        queue::{NotSent, QueueMessage, ShipOrder, ShipQueue},
         ship::{ShipPolicy, Shipping},
     },
     destination::{
@@ -236,6 +236,12 @@ impl Decorator for Between {
         work.await
     }
 
+    async fn send(&self, messages: &[QueueMessage]) -> Result<(), NotSent> {
+        let refused = (0..messages.len()).collect();
+        self.fails("send").map_err(|reason| NotSent { refused, reason })?;
+        self.ports.send(messages).await
+    }
+
     async fn commit(&self, organisation: &OrganisationId, commit: &Commit) -> Result<(), CommitError> {
         self.fails("commit").map_err(CommitError::Store)?;
         if let Some((_, hazard)) = self.trouble().hazard.as_ref().filter(|(of, _)| of == organisation) {
@@ -407,8 +413,8 @@ impl Days {
                 return;
             }
             for message in messages {
-                let (result, appended) = metrics::counted(self.shipping.ship(&message.order)).await;
-                let unit = units::Shipment::of(Some(&message.order), &result, appended);
+                let (result, appended) = metrics::counted(self.shipping.ship(message.order())).await;
+                let unit = units::Shipment::of(Some(message.order()), &result, appended);
                 self.tell(&unit);
                 if result.is_ok() {
                     self.world.queue.delete(message.number);
@@ -506,7 +512,7 @@ impl Days {
                     next_sequence: 1,
                     pending: false,
                 };
-                self.world.queue.send(&[order]).await.unwrap();
+                self.world.queue.send(&[order.into()]).await.unwrap();
             }
             Fault::BucketMissing => buckets.set_condition(&victim.bucket, Condition::Missing),
             Fault::BucketHangs => buckets.set_condition(&victim.bucket, Condition::Hanging),

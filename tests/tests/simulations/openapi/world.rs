@@ -322,7 +322,7 @@ impl World {
     pub(crate) async fn tick(&self) {
         self.shipping.plan().await.unwrap();
         for message in self.queue.receive(10) {
-            self.shipping.ship(&message.order).await.unwrap();
+            self.shipping.ship(message.order()).await.unwrap();
             self.queue.delete(message.number);
         }
     }
