@@ -183,6 +183,12 @@ impl Function {
         self.memory_bytes("VmHWM:")
     }
 
+    /// The processor time so far (Linux).
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        cpu_time(&self.process.id().to_string())
+    }
+
     /// The resident memory in bytes (Linux, `VmRSS`).
     #[must_use]
     pub fn resident_memory_bytes(&self) -> u64 {
@@ -303,4 +309,14 @@ async fn init_error(State(runtime): State<Arc<Runtime>>, body: Bytes) -> Respons
 
 fn reply(status: StatusCode, body: &'static str) -> Response<Body> {
     Response::builder().status(status).header("content-type", "application/json").body(Body::from(body)).unwrap()
+}
+
+/// The processor time so far of the process with this id, or of `self` (Linux, `/proc`, in hundredths of a second).
+#[must_use]
+pub fn cpu_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // The name, in parentheses, may contain spaces. User and system time are the fields 14 and 15.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let hundredths = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap());
+    Duration::from_millis(10 * hundredths.sum::<u64>())
 }

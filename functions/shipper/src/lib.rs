@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The number of destinations that are shipped at once: the size of the queue's batches, so that a slow destination delays no
-/// other. Memory holds at most this many objects.
+/// other. Memory holds at most two objects of each: the one that is put and the next one.
 const AT_ONCE: usize = 10;
 
 #[derive(Debug)]

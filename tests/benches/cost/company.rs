@@ -86,6 +86,26 @@ pub(crate) const COMPANY: Company = Company {
     },
 };
 
+/// Customers without events.
+#[derive(Debug)]
+pub(crate) struct Idle {
+    pub(crate) destinations: usize,
+    /// What planning all of them takes, as `benches/scale.rs` prints it: invocations, and their time together.
+    pub(crate) plan_invocations: f64,
+    pub(crate) plan: Duration,
+    /// What maintaining all of their logs takes. Assumed.
+    pub(crate) maintain_invocations: f64,
+    pub(crate) maintain: Duration,
+}
+
+pub(crate) const IDLE: Idle = Idle {
+    destinations: 100_000,
+    plan_invocations: 9.0,
+    plan: Duration::from_secs(28),
+    maintain_invocations: 3.0,
+    maintain: Duration::from_secs(60),
+};
+
 impl Company {
     pub(crate) fn events_a_day(&self) -> f64 {
         self.kinds.iter().map(|kind| kind.organisations as f64 * kind.events_a_day).sum()

@@ -6,6 +6,9 @@
 //! log volume of invocations are assumed, the same for both designs: see [`company`]. Not included are small costs that
 //! both designs share (alarms, the schedule's 145 events), and contention, which `benches/contention.rs` measures.
 //!
+//! Then many destinations without events are planned for a tick, and maintained and signed for a day, and the counts are
+//! scaled to a month.
+//!
 //! The bench fails if Annals costs more than its budget.
 
 mod annals;
@@ -23,10 +26,10 @@ use serde_json::Value;
 
 use crate::{
     annals::Annals,
-    company::{COMPANY, Tenant},
+    company::{COMPANY, IDLE, Tenant},
     naive::Naive,
     tally::{Activity, Item, Usage},
-    test_bed::Design,
+    test_bed::{Design, GIGABYTE},
 };
 
 /// Which part of the company is run: one tenth.
@@ -36,6 +39,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const BUDGET_DOLLARS: f64 = 2.43;
 /// Which part of the naive design's dollars that may be, all in all and in DynamoDB alone; a tenth above as well.
 const BUDGET_OF_NAIVE: (f64, f64) = (0.58, 0.37);
+/// Dollars that [`IDLE`] destinations may cost in a month: planned every ten minutes and maintained daily, and with daily
+/// checkpoints besides, whose signatures by KMS cost more than all of the planning.
+const BUDGET_OF_IDLE: (f64, f64) = (35.0, 100.0);
+/// Which part of them is run.
+const IDLE_PART: usize = 250;
+const TICKS_A_DAY: f64 = 144.0;
+const DAYS_A_MONTH: f64 = 30.4375;
 
 /// What DynamoDB is paid for.
 const DATABASE: [Item; 4] =
@@ -161,6 +171,79 @@ async fn run(mut design: impl Design, tenants: &[Tenant]) -> Vec<(Activity, Usag
     ]
 }
 
+/// What destinations without events use in a month, by what for. All of them belong to different organisations.
+async fn run_idle() -> [(&'static str, Usage); 3] {
+    let tenant = Tenant { events_a_day: 0.0, polls: false, delivers: true };
+    let mut annals = Annals::start(&vec![tenant; IDLE.destinations / IDLE_PART]).await;
+    let test_bed = annals.test_bed();
+    let tally = test_bed.tally.clone();
+    let (gigabytes, invocation) = (test_bed.shipper_gigabytes(), |number: f64| Usage {
+        items: [
+            (Item::Invocation, number),
+            (Item::LoggedGigabyte, number * COMPANY.log_bytes_an_invocation / GIGABYTE),
+        ]
+        .into(),
+        database_calls: 0.0,
+    });
+    let scaled = |activity, times: f64| {
+        let mut used = tally.of(activity);
+        // The duration is that of the sample; all of them take longer than that, but not as much as they are more.
+        used.items.retain(|item, _| !matches!(item, Item::Invocation | Item::GigabyteSecond | Item::LoggedGigabyte));
+        let mut usage = Usage::default();
+        usage.add(&used, IDLE_PART as f64 * times * DAYS_A_MONTH);
+        usage
+    };
+    let invoked = |usage: &mut Usage, invocations: f64, seconds: f64, times: f64| {
+        usage.add(&invocation(invocations), times * DAYS_A_MONTH);
+        *usage.items.entry(Item::GigabyteSecond).or_default() += seconds * gigabytes * times * DAYS_A_MONTH;
+    };
+
+    annals.test_bed().advance(COMPANY.tick_every);
+    tally.begin(Activity::Delivering);
+    annals.tick().await;
+    let mut planning = scaled(Activity::Delivering, TICKS_A_DAY);
+    let (invocations, seconds) = (IDLE.plan_invocations, IDLE.plan.as_secs_f64());
+    invoked(&mut planning, invocations, seconds, TICKS_A_DAY);
+    // Each invocation but the first has a message: sent, received and deleted.
+    let messages = 3.0 * (invocations - 1.0) * TICKS_A_DAY + COMPANY.idle_receives_a_day;
+    *planning.items.entry(Item::QueueRequest).or_default() += messages * DAYS_A_MONTH;
+
+    tally.begin(Activity::Maintaining);
+    annals.maintain().await;
+    let mut maintaining = scaled(Activity::Maintaining, 1.0);
+    maintaining.items.remove(&Item::SigningKeyMonth);
+    invoked(&mut maintaining, IDLE.maintain_invocations, IDLE.maintain.as_secs_f64(), 1.0);
+
+    annals.test_bed().advance(Duration::from_secs(86_400));
+    tally.begin(Activity::Recording);
+    annals.tick().await;
+    let mut signing = scaled(Activity::Recording, 1.0);
+    let batches = IDLE.destinations as f64 / 10.0;
+    invoked(&mut signing, batches, batches * COMPANY.durations.ship.as_secs_f64(), 1.0);
+    [("planned", planning), ("maintained", maintaining), ("silence signed once a day", signing)]
+}
+
+/// Prints what idle destinations cost in a month. Returns the dollars without checkpoints, and with them.
+fn report_idle(used: &[(&'static str, Usage)], prices: &Prices) -> (f64, f64) {
+    println!("{} idle destinations, dollars a month", IDLE.destinations);
+    let (mut without, mut all) = (0.0, 0.0);
+    for (number, (what, usage)) in used.iter().enumerate() {
+        let of = |item| prices.dollars(item, usage.of(item));
+        let ours = || Item::ALL.into_iter().filter(|item| *item != Item::ObjectPut);
+        let total: f64 = ours().map(of).sum();
+        let largest: Vec<String> =
+            ours().filter(|item| of(*item) >= 0.01).map(|item| format!("{item:?} {:.2}", of(item))).collect();
+        println!("{what:<34} {total:>14.2} ({})", largest.join(", "));
+        if number < 2 {
+            without += total;
+        }
+        all += total;
+    }
+    println!("{:<34} {without:>14.2}", "total without checkpoints");
+    println!("{:<34} {all:>14.2}\n", "total");
+    (without, all)
+}
+
 /// Dollars for a million events.
 struct Bill {
     used: Usage,
@@ -203,6 +286,7 @@ fn main() -> ExitCode {
         (Bill::new(annals, &prices), Bill::new(run(Naive::start(&tenants).await, &tenants).await, &prices))
     });
     report(&annals, &naive, &prices);
+    let (idle, signed) = report_idle(&runtime.block_on(run_idle()), &prices);
     let mut broken = false;
     let mut bound = |what: &str, value: f64, max: f64| {
         if value > max {
@@ -211,6 +295,8 @@ fn main() -> ExitCode {
         }
     };
     bound("dollars per million events", annals.total(), BUDGET_DOLLARS);
+    bound("dollars a month for idle destinations", idle, BUDGET_OF_IDLE.0);
+    bound("dollars a month for idle destinations with checkpoints", signed, BUDGET_OF_IDLE.1);
     bound("of the naive design's dollars", annals.total() / naive.total(), BUDGET_OF_NAIVE.0);
     bound("of the naive design's DynamoDB", annals.database() / naive.database(), BUDGET_OF_NAIVE.1);
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }

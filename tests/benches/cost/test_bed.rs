@@ -114,6 +114,10 @@ impl TestBed {
         self.invoked(took, self.memory.1);
     }
 
+    pub(crate) fn shipper_gigabytes(&self) -> f64 {
+        self.memory.1
+    }
+
     /// So much went to a reader.
     pub(crate) fn sent(&self, bytes: usize) {
         self.tally.add(Item::SentGigabyte, bytes as f64 / GIGABYTE);

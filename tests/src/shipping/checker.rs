@@ -739,7 +739,8 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
             changed.insert(name);
         }
     };
-    let kept = |intent: &Option<Intent>| intent.clone().map(|intent| Intent { expired: Vec::new(), ..intent });
+    let kept =
+        |intent: &Option<Intent>| intent.clone().map(|intent| Intent { expired: Vec::new(), taken_at: None, ..intent });
     differs("identity", (&old.bucket, &old.role_arn, old.created_at) != (&new.bucket, &new.role_arn, new.created_at));
     differs("prefix", old.settings.prefix != new.settings.prefix);
     differs("region", old.settings.region != new.settings.region);
@@ -750,7 +751,15 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     differs("first", old.first_sequence != new.first_sequence);
     differs("next", old.next_sequence != new.next_sequence);
     differs("intent", kept(&old.intent) != kept(&new.intent));
-    differs("replay", old.replay != new.replay);
+    let replay = |destination: &Destination| {
+        destination.replay.clone().map(|mut replay| {
+            if let Some(intent) = &mut replay.intent {
+                intent.taken_at = None;
+            }
+            replay
+        })
+    };
+    differs("replay", replay(old) != replay(new));
     differs("success", old.progress.last_success != new.progress.last_success);
     let pause = |destination: &Destination| destination.progress.failing.as_ref().map(|failing| failing.retry_at);
     let failure = |destination: &Destination| {

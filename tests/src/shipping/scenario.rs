@@ -729,10 +729,13 @@ impl Scenario {
         });
         match self.trouble(tenant) {
             None => {
-                // Events that expired undelivered are recorded as a gap once there are later events.
+                // Events that expired undelivered are recorded as a gap, and later ones delivered, once the destination is
+                // compared with its log.
+                let next = Place { organisation: id.clone(), sequence: after.next_sequence };
+                let is_there = self.world.store.find(&[next]).await.unwrap() != [Found::Nothing];
                 let now = self.now();
                 let waits = |segment: &Arc<Segment>| segment.last() >= after.next_sequence && !segment.is_expired(now);
-                let behind = after.next_sequence <= tail && self.world.store.journal(id).iter().any(waits);
+                let behind = is_there && after.next_sequence <= tail && self.world.store.journal(id).iter().any(waits);
                 let out_of_time = own
                     .iter()
                     .any(|one| one.result.as_ref().is_ok_and(|report| report.outcome == ShipOutcome::OutOfTime));

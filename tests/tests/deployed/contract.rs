@@ -1271,6 +1271,7 @@ fn full_destination(destination: &Destination) -> Destination {
         prefix: "audit".parse().unwrap(),
         compression: Compression::Gzip,
         expired: if first > 10 { vec![first..=first, first + 2..=first + 5] } else { Vec::new() },
+        taken_at: (first > 10).then_some(sample::START),
     };
     let policy = Policy::trust("aws", "111122223333", "annals-7f3kq9");
     let policy = advice::Span::Policy(Snippet { kind: SnippetKind::Trust, policy });

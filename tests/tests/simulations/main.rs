@@ -5,6 +5,7 @@ mod admission;
 mod alarms;
 mod browsing;
 mod checkpoints;
+mod continuing;
 mod event_viewer;
 mod fan_out;
 mod formats;

@@ -404,6 +404,7 @@ struct IntentNames {
     prefix: &'static str,
     compression: &'static str,
     expired: &'static str,
+    taken_at: &'static str,
 }
 
 const INTENT: IntentNames = IntentNames {
@@ -414,6 +415,7 @@ const INTENT: IntentNames = IntentNames {
     prefix: "intentPrefix",
     compression: "intentCompression",
     expired: "intentExpired",
+    taken_at: "intentTakenAt",
 };
 
 const REPLAY_INTENT: IntentNames = IntentNames {
@@ -424,6 +426,7 @@ const REPLAY_INTENT: IntentNames = IntentNames {
     prefix: "replayIntentPrefix",
     compression: "replayIntentCompression",
     expired: "replayIntentExpired",
+    taken_at: "replayIntentTakenAt",
 };
 
 fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Builder {
@@ -434,6 +437,7 @@ fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Bui
         .text(names.prefix, intent.prefix.as_str())
         .text(names.compression, intent.compression.as_str())
         .text(names.expired, ranges_text(&intent.expired))
+        .time_if(names.taken_at, intent.taken_at)
 }
 
 /// Writes ranges as `1-5,9-9`.
@@ -464,6 +468,7 @@ fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, Store
         prefix: item.parsed(names.prefix)?,
         compression: item.parsed(names.compression)?,
         expired: read_ranges(item.text(names.expired)?).ok_or_else(|| malformed(names.expired))?,
+        taken_at: item.time_if(names.taken_at)?,
     }))
 }
 

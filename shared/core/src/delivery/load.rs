@@ -31,6 +31,8 @@ pub(super) struct Loading {
     stretches: Vec<RangeInclusive<u64>>,
     oldest: Option<Timestamp>,
     newest: Option<Line>,
+    /// Whether lines behind a gap were left out.
+    is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub(super) struct Load {
     /// The first segment that was read for it, and the first of those that have not expired.
     pub(super) passed: Option<Passed>,
     pub(super) first_live: Option<Passed>,
+    /// Whether it has everything up to the end of its range, and was not ended by its size or a gap.
+    pub(super) at_end: bool,
 }
 
 impl Loading {
@@ -61,7 +65,7 @@ impl Loading {
             Compression::None => Writer::Plain(Vec::new()),
             Compression::Gzip => Writer::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
         };
-        Self { holes, writer, stretches: Vec::new(), oldest: None, newest: None }
+        Self { holes, writer, stretches: Vec::new(), oldest: None, newest: None, is_cut: false }
     }
 
     /// Adds the next line.
@@ -69,7 +73,10 @@ impl Loading {
         let sequence = line.sequence();
         match self.stretches.last_mut() {
             Some(stretch) if stretch.end() + 1 == sequence => *stretch = *stretch.start()..=sequence,
-            Some(_) if self.holes == Holes::End => return,
+            Some(_) if self.holes == Holes::End => {
+                self.is_cut = true;
+                return;
+            }
             _ => self.stretches.push(sequence..=sequence),
         }
         self.oldest.get_or_insert(line.recorded_at);
@@ -99,6 +106,7 @@ impl Loading {
             last_hash: self.newest.map(|line| LineHash::of(&line.text)),
             passed: reached.first,
             first_live: reached.first_live,
+            at_end: reached.ended && !self.is_cut,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::join;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -25,7 +26,7 @@ use crate::{
         segment::{LineHash, Tail},
         store::{Order, StoreError},
     },
-    organisation::Organisation,
+    organisation::{Organisation, OrganisationId},
     time::Timestamp,
 };
 
@@ -54,6 +55,21 @@ pub(super) struct DestinationRun<'a> {
     pub(super) lag_from: Option<Timestamp>,
     /// What became of the checkpoint that was due.
     pub(super) checkpoint: Option<Signed>,
+    /// The events that follow the object which is being put, read meanwhile.
+    ahead: Option<Ahead>,
+    /// Whether an object of this run reached the end of the log. What is recorded later waits for the next tick: otherwise
+    /// a busy log would become a stream of small objects.
+    reached_end: bool,
+    /// Whether this run has recorded an event since it read the object that it is about to put.
+    has_recorded: bool,
+}
+
+/// Events that were read ahead.
+struct Ahead {
+    /// The sequence where they begin.
+    start: u64,
+    compression: Compression,
+    load: Load,
 }
 
 /// Why a run stops.
@@ -125,7 +141,20 @@ impl<'a> DestinationRun<'a> {
         destination: Destination,
         lag_from: Option<Timestamp>,
     ) -> Self {
-        Self { shipping, organisation, destination, tail: None, deliveries: Vec::new(), lag_from, checkpoint: None }
+        let (tail, deliveries, checkpoint, ahead) = (None, Vec::new(), None, None);
+        let (reached_end, has_recorded) = (false, false);
+        Self {
+            shipping,
+            organisation,
+            destination,
+            tail,
+            deliveries,
+            lag_from,
+            checkpoint,
+            ahead,
+            reached_end,
+            has_recorded,
+        }
     }
 
     pub(super) async fn run(&mut self) -> Result<ShipOutcome, ShipError> {
@@ -155,7 +184,7 @@ impl<'a> DestinationRun<'a> {
             if begun.lane == Lane::New {
                 self.record_expired(&mut begun).await?;
             }
-            self.deliver(begun).await?;
+            self.deliver(begun, deadline).await?;
         }
     }
 
@@ -180,7 +209,9 @@ impl<'a> DestinationRun<'a> {
         if self.shipping.clock.now() >= deadline {
             return Err(ShipOutcome::OutOfTime.into());
         }
-        if let Some(begun) = self.begin().await? {
+        if !self.reached_end
+            && let Some(begun) = self.begin().await?
+        {
             return Ok(begun);
         }
         match self.destination.replay.clone() {
@@ -189,7 +220,7 @@ impl<'a> DestinationRun<'a> {
         }
     }
 
-    /// Reads events into the content of an object, segment by segment, so that memory holds little more than the object.
+    /// Reads events into the content of an object.
     async fn load(
         &self,
         range: RangeInclusive<u64>,
@@ -197,22 +228,13 @@ impl<'a> DestinationRun<'a> {
         compression: Compression,
         max_bytes: usize,
     ) -> Result<Load, StoreError> {
-        // In practice this does not limit the number of events, because a page of the store ends earlier.
-        let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
-        let log = &self.shipping.log;
         let id = &self.organisation.id;
         // New events begin with a segment. A replay can begin within one.
         let within = match self.destination.replay {
-            Some(_) => log.segment_of(id, *range.start()).await?,
+            Some(_) => self.shipping.log.segment_of(id, *range.start()).await?,
             None => None,
         };
-        let mut loading = Loading::new(compression, holes);
-        let take = |line| {
-            loading.take(line);
-            ControlFlow::Continue(())
-        };
-        let read = log.each(id, range, within, Order::Ascending, limit, take).await?;
-        Ok(loading.finish(read))
+        load(self.shipping, id, range, within, holes, compression, max_bytes).await
     }
 
     /// Reads the next new events and stores the intent to deliver them. `None` if there are none.
@@ -220,7 +242,11 @@ impl<'a> DestinationRun<'a> {
         let start = self.destination.next_sequence;
         let object_bytes = self.shipping.policy.object_bytes;
         let compression = self.destination.settings.compression;
-        let mut load = self.load(start..=u64::MAX, Holes::End, compression, object_bytes).await?;
+        let ahead = self.ahead.take().filter(|ahead| ahead.start == start && ahead.compression == compression);
+        let mut load = match ahead {
+            Some(ahead) => ahead.load,
+            None => self.load(start..=u64::MAX, Holes::End, compression, object_bytes).await?,
+        };
         if load.first().is_none() {
             // Either nothing new was recorded or all of it has expired. A read up to the tail misses nothing.
             let tail = self.tail().await?.last;
@@ -356,6 +382,7 @@ impl<'a> DestinationRun<'a> {
             prefix: self.destination.settings.prefix.clone(),
             compression: self.destination.settings.compression,
             expired: Vec::new(),
+            taken_at: Some(self.shipping.clock.now()),
         }
     }
 
@@ -382,7 +409,7 @@ impl<'a> DestinationRun<'a> {
     }
 
     /// Puts the object and commits the delivery.
-    async fn deliver(&mut self, begun: Begun) -> Result<(), Stop> {
+    async fn deliver(&mut self, begun: Begun, deadline: Timestamp) -> Result<(), Stop> {
         let Begun { lane, mut intent, origin, load } = begun;
         let Some(oldest) = load.oldest else {
             // Every event has expired: continue after the intent, and keep the status.
@@ -405,7 +432,16 @@ impl<'a> DestinationRun<'a> {
         if origin == Origin::EarlierRun {
             earlier = self.claim(lane, &mut intent).await?;
         }
-        let already_there = self.put(lane, &mut intent, load.content, earlier).await? != Stored::Now;
+        // An object of an earlier run was read to its own end.
+        let has_recorded = std::mem::take(&mut self.has_recorded);
+        self.reached_end |= lane == Lane::New && origin == Origin::ThisRun && load.at_end && !has_recorded;
+        let reads_on = lane == Lane::New && !load.at_end && self.shipping.clock.now() < deadline;
+        let next = reads_on.then_some(intent.last + 1);
+        let id = self.organisation.id.clone();
+        let reading = read_ahead(self.shipping, &id, next, self.destination.settings.compression);
+        let (stored, ahead) = join(self.put(lane, &mut intent, load.content, earlier), reading).await;
+        self.ahead = ahead;
+        let already_there = stored? != Stored::Now;
         let now = self.shipping.clock.now();
         let tail = self.shipping.log.tail_of(&self.organisation).await?;
         self.tail = Some(tail);
@@ -468,6 +504,7 @@ impl<'a> DestinationRun<'a> {
             EarlierPuts::WroteNothing
         };
         intent.attempted = true;
+        intent.taken_at = Some(self.shipping.clock.now());
         self.save(self.with_intent(lane, intent), None).await?;
         Ok(earlier)
     }
@@ -556,6 +593,7 @@ impl<'a> DestinationRun<'a> {
             self.change_key(intent);
             intent.attempted = false;
         }
+        intent.taken_at = None;
         self.save_failure(self.with_intent(lane, intent), failure).await
     }
 
@@ -601,6 +639,7 @@ impl<'a> DestinationRun<'a> {
         };
         let change = Change::UpdateDestination(Box::new(destination.clone()));
         self.shipping.log.append_change(&self.organisation, event.body(), change).await?;
+        self.has_recorded = true;
         self.destination = destination;
         Ok(())
     }
@@ -617,6 +656,42 @@ impl<'a> DestinationRun<'a> {
         self.destination = destination;
         Ok(())
     }
+}
+
+/// Reads events into the content of an object, segment by segment, so that memory holds little more than the object.
+/// `within` is the first sequence of the segment in which the range begins, if it does not begin with one.
+async fn load(
+    shipping: &Shipping,
+    organisation: &OrganisationId,
+    range: RangeInclusive<u64>,
+    within: Option<u64>,
+    holes: Holes,
+    compression: Compression,
+    max_bytes: usize,
+) -> Result<Load, StoreError> {
+    // In practice this does not limit the number of events, because a page of the store ends earlier.
+    let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
+    let mut loading = Loading::new(compression, holes);
+    let take = |line| {
+        loading.take(line);
+        ControlFlow::Continue(())
+    };
+    let read = shipping.log.each(organisation, range, within, Order::Ascending, limit, take).await?;
+    Ok(loading.finish(read))
+}
+
+/// Reads the events from `next` on, while the object before them is put. `None` without `next`, or if they could not be read:
+/// then they are read when it is their turn.
+async fn read_ahead(
+    shipping: &Shipping,
+    organisation: &OrganisationId,
+    next: Option<u64>,
+    compression: Compression,
+) -> Option<Ahead> {
+    let start = next?;
+    let max_bytes = shipping.policy.object_bytes;
+    let load = load(shipping, organisation, start..=u64::MAX, None, Holes::End, compression, max_bytes).await.ok()?;
+    Some(Ahead { start, compression, load })
 }
 
 /// Returns the pause after `attempts` failures in a row: half of the longest, and a random part of the other half.

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     destination::{
-        Delivery, DestinationId, LastCheckpoint, Progress, Unsigned,
+        Delivery, Destination, DestinationId, LastCheckpoint, Progress, Unsigned,
         failure::{FailureCode, RemediedBy},
         sink::ObjectSink,
     },
@@ -41,8 +41,11 @@ use super::{
 pub struct ShipPolicy {
     /// An object ends with the segment that reaches this size, in bytes.
     pub object_bytes: usize,
-    /// No object begins after this time. The remaining events wait for the next tick.
+    /// No object begins after this time. Another message continues with the remaining events at once.
     pub time_budget: Duration,
+    /// How long a run may still be at work on an object after it took it on: longer than a shipper runs. Meanwhile, orders
+    /// for the destination are dropped. If two runs put the same object, neither can tell that it is theirs.
+    pub busy_for: Duration,
     /// The longest pause after the first failure: about the period of ticks.
     pub backoff_first: Duration,
     /// The longest pause after any failure.
@@ -54,6 +57,7 @@ impl Default for ShipPolicy {
         Self {
             object_bytes: 16 * 1024 * 1024,
             time_budget: Duration::from_secs(45),
+            busy_for: Duration::from_secs(180),
             backoff_first: Duration::from_secs(5 * 60),
             backoff_cap: Duration::from_secs(60 * 60),
         }
@@ -93,13 +97,14 @@ pub enum Signed {
 /// How shipping to one destination ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShipOutcome {
-    /// Every event is delivered.
+    /// Every event is delivered that the run found when it read the end of the log.
     UpToDate,
-    /// The time budget is used up. The next tick continues.
+    /// The time budget is used up. If something was delivered, another message continues at once, else the next tick.
     OutOfTime,
     /// The destination is deleted, paused, or no longer included in the plan.
     Gone,
-    /// Another shipper or a change by the owner has updated the destination. A later run continues.
+    /// Another shipper is at work on the destination, or it or the owner has changed the destination. A later run
+    /// continues.
     Superseded,
     /// AWS or the customer's settings refused the object. The status says why.
     Failing(FailureCode),
@@ -182,6 +187,9 @@ impl Shipping {
         let Some(destination) = self.registry.destination(&organisation, &id).await? else {
             return report(ShipOutcome::Gone);
         };
+        if self.is_at_work(&destination) {
+            return report(ShipOutcome::Superseded);
+        }
         let Some(organisation) = self.registry.organisation(&organisation, Consistency::Eventual).await? else {
             return report(ShipOutcome::Gone);
         };
@@ -194,6 +202,11 @@ impl Shipping {
         let mut run = DestinationRun::new(self, organisation, destination, lag_from);
         let outcome = run.run().await?;
         let DestinationRun { organisation, destination, deliveries, lag_from, checkpoint, .. } = run;
+        if outcome == ShipOutcome::OutOfTime && !deliveries.is_empty() {
+            let order = ShipOrder { next_sequence: destination.next_sequence, pending: true, ..order.clone() };
+            // If it cannot be sent, the next tick continues.
+            let _ = self.enqueue(&[order.into()]).await;
+        }
         let lag_seconds = match outcome {
             ShipOutcome::UpToDate => Some(0),
             ShipOutcome::Failing(code) if is_outside_annals(code) => None,
@@ -215,6 +228,15 @@ impl Shipping {
         };
         let answer = failing.and_then(|failing| failing.failure.aws.clone());
         Ok(ShipReport { outcome, deliveries, lag_seconds, answer, operator_code, checkpoint })
+    }
+
+    /// Returns whether a run is probably putting an object of the destination.
+    fn is_at_work(&self, destination: &Destination) -> bool {
+        let replay = destination.replay.as_ref().and_then(|replay| replay.intent.as_ref());
+        let taken_at = destination.intent.iter().chain(replay).filter_map(|intent| intent.taken_at).max();
+        let now = self.clock.now();
+        // A time in the future comes from another clock, which may be far off.
+        taken_at.is_some_and(|taken| now.since(taken).max(taken.since(now)) < self.policy.busy_for)
     }
 
     /// Returns the age of the event at `next_sequence`, in seconds, counted from the later of its recording and `from`.

@@ -38,6 +38,8 @@ pub struct Intent {
     pub compression: Compression,
     /// The events that are recorded as expired: ranges of sequences, both ends included.
     pub expired: Vec<RangeInclusive<u64>>,
+    /// When a run took it on, which has not told how its put ended. `None`: no run is at work on it.
+    pub taken_at: Option<Timestamp>,
 }
 
 /// The result of delivery so far.
