@@ -24,7 +24,7 @@ use annals_core::{
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -378,6 +378,14 @@ impl<S: Store> Registry for FaultyStore<S> {
         self.call("organisations", self.store.organisations(after, limit)).await
     }
 
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError> {
+        self.call("organisation_ids", self.store.organisation_ids(after, limit)).await
+    }
+
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
         self.call("token", self.store.token(id, consistency)).await
     }
@@ -437,6 +445,10 @@ impl<S: Store> Registry for FaultyStore<S> {
 
     async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
         self.call("save_plan_pass", self.store.save_plan_pass(pass)).await
+    }
+
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError> {
+        self.call("note_maintenance", self.store.note_maintenance(run, step)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

@@ -23,7 +23,7 @@ use annals_core::{
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -212,6 +212,14 @@ impl<S: Store> Registry for LatencyStore<S> {
         self.around(self.store.organisations(after, limit)).await
     }
 
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError> {
+        self.around(self.store.organisation_ids(after, limit)).await
+    }
+
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
         self.around(self.store.token(id, consistency)).await
     }
@@ -271,6 +279,10 @@ impl<S: Store> Registry for LatencyStore<S> {
 
     async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
         self.around(self.store.save_plan_pass(pass)).await
+    }
+
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError> {
+        self.around(self.store.note_maintenance(run, step)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

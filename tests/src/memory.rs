@@ -3,8 +3,8 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, HashMap, HashSet},
-    ops::RangeInclusive,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ops::{Bound, RangeInclusive},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{self, AtomicBool},
@@ -28,7 +28,10 @@ use annals_core::{
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
-    registry::{ActiveDestination, ActivePage, ActivePosition, PlanPass, Registry, RestoredTables, shard_of},
+    registry::{
+        ActiveDestination, ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry,
+        RestoredTables, shard_of,
+    },
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
 };
@@ -114,6 +117,8 @@ struct World {
     sessions: HashMap<TokenHash, Session>,
     destinations: Vec<Destination>,
     plan_passes: BTreeMap<u16, PlanPass>,
+    /// The parts of each run of maintenance, and those that are finished.
+    maintenance: BTreeMap<Timestamp, (Option<u32>, BTreeSet<u32>)>,
     deliveries: Vec<Delivery>,
     uses: HashMap<(OrganisationId, Limited), Vec<Timestamp>>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
@@ -872,6 +877,17 @@ impl Registry for MemoryStore {
         Ok(behind.take(limit).cloned().collect())
     }
 
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let world = self.lock();
+        let ids = world.organisations.range::<OrganisationId, _>((begin, Bound::Unbounded)).map(|(id, _)| id);
+        Ok(ids.take(limit).cloned().collect())
+    }
+
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
         let world = self.lock();
         if let (Some(staleness), Consistency::Eventual) = (&self.staleness, consistency)
@@ -975,6 +991,18 @@ impl Registry for MemoryStore {
         }
         world.plan_passes.insert(pass.shard, pass.clone());
         Ok(true)
+    }
+
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError> {
+        let mut world = self.lock();
+        let (parts, finished) = world.maintenance.entry(run).or_default();
+        match step {
+            MaintenanceStep::Divided { parts: count } => *parts = Some(count),
+            MaintenanceStep::Finished { part } => {
+                finished.insert(part);
+            }
+        }
+        Ok(MaintenanceProgress { parts: *parts, finished: u32::try_from(finished.len()).unwrap() })
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

@@ -16,6 +16,7 @@ use annals_aws::{
 };
 use annals_core::{
     delivery::{
+        maintenance::{Division, MaintainReport},
         plan::PlanReport,
         queue::{Job, QueueMessage, ShipOrder, ShipQueue},
         restore::{RestoreCursor, RestoreRequest},
@@ -87,6 +88,8 @@ pub struct Processed {
 pub enum Work {
     Ship(Box<Shipped>),
     Plan(Result<PlanReport, StoreError>),
+    Divide(Result<Division, StoreError>),
+    Maintain(MaintainReport),
 }
 
 /// The result of an order.
@@ -103,6 +106,8 @@ impl Work {
         match self {
             Self::Ship(shipped) => shipped.result.is_ok(),
             Self::Plan(result) => result.is_ok(),
+            Self::Divide(result) => result.is_ok(),
+            Self::Maintain(report) => report.failure.is_none(),
         }
     }
 }
@@ -273,9 +278,9 @@ impl Shipper {
                 Ok(answer)
             }
             Task::Maintain => {
-                let organisations = self.shipping.maintain().await.map_err(ShipperError::Maintain)?;
-                metrics::emit(&units::Maintenance::of(organisations));
-                Ok(serde_json::json!({"organisations": organisations}))
+                let division = self.shipping.maintain().await.map_err(ShipperError::Maintain)?;
+                metrics::emit(&units::Divided::of(&division));
+                Ok(serde_json::json!({"organisations": division.organisations, "parts": division.parts}))
             }
         }
     }
@@ -334,6 +339,25 @@ impl Shipper {
                     Err(error) => metrics::emit(&NotDone::because(error)),
                 }
                 Work::Plan(result)
+            }
+            Job::Divide(job) => {
+                let result = self.shipping.divide(job).await;
+                match &result {
+                    Ok(division) => metrics::emit(&units::Divided::of(division)),
+                    Err(error) => metrics::emit(&NotDone::because(error)),
+                }
+                Work::Divide(result)
+            }
+            Job::Maintain(job) => {
+                let report = self.shipping.maintain_part(job).await;
+                for (organisation, error) in &report.refused {
+                    metrics::emit(&units::NotMaintained::new(organisation, error));
+                }
+                metrics::emit(&units::Maintenance::of(&report));
+                if let Some(error) = &report.failure {
+                    metrics::emit(&NotDone::because(error));
+                }
+                Work::Maintain(report)
             }
         }
     }

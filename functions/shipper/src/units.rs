@@ -3,6 +3,7 @@
 use annals_aws::metrics::{self, Appends, Hazards, Level, OperatorFaults, UnitOfWork};
 use annals_core::{
     delivery::{
+        maintenance::{Division, MaintainReport},
         plan::PlanReport,
         queue::ShipOrder,
         restore::RestoreReport,
@@ -10,7 +11,8 @@ use annals_core::{
     },
     destination::{Content, Delivery},
     diagnosis,
-    log::Appended,
+    log::{Appended, store::StoreError},
+    organisation::OrganisationId,
     proof::signer::SignerFault,
     registry::RestoredTables,
 };
@@ -67,18 +69,52 @@ impl UnitOfWork for Plan {
     }
 }
 
-/// One run of maintenance.
+/// The division of a run of maintenance into parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Divided {
+    /// With the message that completes a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance_runs: Option<u64>,
+    #[serde(rename = "organisations")]
+    organisations: usize,
+    #[serde(rename = "parts")]
+    parts: u32,
+}
+
+impl Divided {
+    #[must_use]
+    pub fn of(division: &Division) -> Self {
+        let Division { organisations, parts, completes_run } = *division;
+        Self { maintenance_runs: completes_run.then_some(1), organisations, parts }
+    }
+}
+
+impl UnitOfWork for Divided {
+    fn message(&self) -> &'static str {
+        "divided"
+    }
+
+    fn level(&self) -> Level {
+        Level::Info
+    }
+}
+
+/// A part of a run of maintenance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Maintenance {
-    maintenance_runs: u64,
+    /// With the message that completes a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance_runs: Option<u64>,
     organisations_maintained: usize,
 }
 
 impl Maintenance {
     #[must_use]
-    pub fn of(organisations: usize) -> Self {
-        Self { maintenance_runs: 1, organisations_maintained: organisations }
+    pub fn of(report: &MaintainReport) -> Self {
+        let maintenance_runs = report.completes_run.then_some(1);
+        Self { maintenance_runs, organisations_maintained: report.organisations }
     }
 }
 
@@ -114,6 +150,42 @@ impl UnitOfWork for Restoring {
 
     fn level(&self) -> Level {
         if self.failed.is_empty() { Level::Info } else { Level::Error }
+    }
+}
+
+/// An organisation whose log cannot be maintained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NotMaintained {
+    #[serde(rename = "organisation")]
+    organisation: String,
+    #[serde(rename = "error")]
+    error: String,
+    #[serde(flatten)]
+    hazards: Hazards,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable_items: Option<u64>,
+}
+
+impl NotMaintained {
+    #[must_use]
+    pub fn new(organisation: &OrganisationId, error: &StoreError) -> Self {
+        Self {
+            organisation: organisation.to_string(),
+            error: metrics::chain(error),
+            hazards: Hazards::of(error),
+            unreadable_items: matches!(error, StoreError::Broken(_)).then_some(1),
+        }
+    }
+}
+
+impl UnitOfWork for NotMaintained {
+    fn message(&self) -> &'static str {
+        "not maintained"
+    }
+
+    fn level(&self) -> Level {
+        Level::Error
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     entropy::{self, Entropy},
     fault::Faults,
@@ -13,7 +15,8 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An organisation's id: 1 to 64 letters, digits, `-` and `_`, the first a letter or digit. The platform chooses it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct OrganisationId(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,14 @@ impl FromStr for OrganisationId {
         let begins_well = text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
         let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if begins_well && fits && text.len() <= 64 { Ok(Self(text.to_owned())) } else { Err(OrganisationIdError) }
+    }
+}
+
+impl TryFrom<String> for OrganisationId {
+    type Error = OrganisationIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -137,6 +137,38 @@ pub struct PlanPass {
     pub rest: Vec<Stretch>,
 }
 
+/// A step of a run of maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaintenanceStep {
+    /// The run was divided into so many parts, which are counted from 1.
+    Divided {
+        /// The number of parts.
+        parts: u32,
+    },
+    /// A part is finished.
+    Finished {
+        /// The number of the part.
+        part: u32,
+    },
+}
+
+/// How far a run of maintenance has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MaintenanceProgress {
+    /// The number of parts. `None` while the run is being divided.
+    pub parts: Option<u32>,
+    /// The number of parts that are finished.
+    pub finished: u32,
+}
+
+impl MaintenanceProgress {
+    /// Returns whether all parts are finished.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.parts.is_some_and(|parts| self.finished >= parts)
+    }
+}
+
 /// The store of everything except events. Every call is for one organisation and cannot touch the data of another
 /// organisation, except for the platform's own calls.
 #[async_trait]
@@ -162,6 +194,14 @@ pub trait Registry: fmt::Debug + Send + Sync {
         after: Option<&OrganisationId>,
         limit: usize,
     ) -> Result<Vec<Organisation>, StoreError>;
+
+    /// Returns the ids of at most `limit` organisations behind `after`, in their order, eventually consistent. Returns fewer
+    /// only if there are no more.
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError>;
 
     /// Returns a token of any organisation. The token determines the organisation.
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError>;
@@ -214,6 +254,10 @@ pub trait Registry: fmt::Debug + Send + Sync {
 
     /// Saves how far planning has come in a shard, unless that of a later tick is saved. Returns whether it was saved.
     async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError>;
+
+    /// Notes a step of the run of maintenance that began at `run`. To note it again changes nothing. Returns the progress with
+    /// this step and all that were noted before it.
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError>;
 
     /// Saves a destination, together with a delivery if there was one, on condition that the stored version is the
     /// previous one. Returns whether the destination was saved.

@@ -1,7 +1,7 @@
 //! Annals itself: the routes, use cases, adapters and the shipper of a deployment, in one warm instance of each
 //! function.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use annals_api::router;
 use annals_aws::{
@@ -130,6 +130,24 @@ impl Annals {
         headers
     }
 
+    /// Works on all messages of the queue, in invocations that take `lasts` each.
+    async fn work(&mut self, lasts: Duration) {
+        loop {
+            let messages = self.test_bed.receive().await;
+            if messages.is_empty() {
+                break;
+            }
+            let records: Vec<Value> = messages
+                .iter()
+                .map(|message| json!({"messageId": message.message_id, "body": message.body, "attributes": {}}))
+                .collect();
+            let answer = self.shipper.handle(json!({ "Records": records })).await.unwrap();
+            assert_eq!(answer["batchItemFailures"], json!([]));
+            self.test_bed.shipped(lasts);
+            self.test_bed.delete(&messages).await;
+        }
+    }
+
     /// Takes over what the store has consumed since the last time.
     fn settle(&self) {
         for table in [&self.tables.log, &self.tables.registry] {
@@ -189,26 +207,14 @@ impl Design for Annals {
     async fn tick(&mut self) {
         self.shipper.plan().await.unwrap();
         self.test_bed.shipped(COMPANY.durations.plan);
-        loop {
-            let messages = self.test_bed.receive().await;
-            if messages.is_empty() {
-                break;
-            }
-            let records: Vec<Value> = messages
-                .iter()
-                .map(|message| json!({"messageId": message.message_id, "body": message.body, "attributes": {}}))
-                .collect();
-            let answer = self.shipper.handle(json!({ "Records": records })).await.unwrap();
-            assert_eq!(answer["batchItemFailures"], json!([]));
-            self.test_bed.shipped(COMPANY.durations.ship);
-            self.test_bed.delete(&messages).await;
-        }
+        self.work(COMPANY.durations.ship).await;
         self.settle();
     }
 
     async fn maintain(&mut self) {
         self.shipper.handle(json!({"task": "maintain"})).await.unwrap();
-        self.test_bed.shipped(COMPANY.durations.maintain);
+        self.test_bed.shipped(COMPANY.durations.plan);
+        self.work(COMPANY.durations.maintain).await;
         self.test_bed.tally.add(Item::SigningKeyMonth, KEY_MONTHS);
         self.settle();
     }

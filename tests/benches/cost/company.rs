@@ -93,7 +93,7 @@ pub(crate) struct Idle {
     /// What planning all of them takes, as `benches/scale.rs` prints it: invocations, and their time together.
     pub(crate) plan_invocations: f64,
     pub(crate) plan: Duration,
-    /// What maintaining all of their logs takes. Assumed.
+    /// What maintaining all of their logs takes, of which half are due on a day: a part of what `benches/maintenance.rs` prints.
     pub(crate) maintain_invocations: f64,
     pub(crate) maintain: Duration,
 }

@@ -17,7 +17,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
-    registry::{ActivePage, ActivePosition, PlanPass, Registry, RestoredTables},
+    registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
 };
@@ -217,6 +217,14 @@ impl<D: Decorator> Registry for Decorated<D> {
         self.0.store_call("organisations", self.0.below().registry.organisations(after, limit)).await
     }
 
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError> {
+        self.0.store_call("organisation_ids", self.0.below().registry.organisation_ids(after, limit)).await
+    }
+
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
         self.0.store_call("token", self.0.below().registry.token(id, consistency)).await
     }
@@ -277,6 +285,10 @@ impl<D: Decorator> Registry for Decorated<D> {
 
     async fn save_plan_pass(&self, pass: &PlanPass) -> Result<bool, StoreError> {
         self.0.store_call("save_plan_pass", self.0.below().registry.save_plan_pass(pass)).await
+    }
+
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError> {
+        self.0.store_call("note_maintenance", self.0.below().registry.note_maintenance(run, step)).await
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

@@ -35,7 +35,7 @@ use super::{
     checker::{Checked, Checker, Ending, LONGEST_FREEZE, Promise, Violation},
     gate::{Gate, Latency},
     injected_bugs::{Bug, BuggyPorts},
-    world::{HOME, Process, Shipped, World, platform, region},
+    world::{HOME, Process, Shipped, World, maintain, platform, region},
 };
 use crate::{
     bucket::{Administrator, Condition, Put, Trust},
@@ -594,7 +594,7 @@ impl Scenario {
         let mut last = None;
         for _ in 0..TRIES {
             let api = &self.processes[API];
-            let done = api.gate.0.live(api.shipping.maintain()).await;
+            let done = api.gate.0.live(maintain(&api.shipping, self.now())).await;
             match self.revive(API, done) {
                 Some(Err(error)) => last = Some(error),
                 _ => return Ok(()),

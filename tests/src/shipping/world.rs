@@ -15,6 +15,7 @@ use annals_core::{
     caller::Caller,
     change::Change,
     delivery::{
+        maintenance::{MaintainJob, MaintainReport},
         plan::PlanReport,
         queue::{Job, QueueMessage, ShipOrder},
         ship::{ShipError, ShipPolicy, ShipReport, Shipping},
@@ -244,6 +245,16 @@ impl World {
     }
 }
 
+/// Maintains every log at once, without the queue.
+///
+/// # Errors
+/// Returns an error if a log cannot be maintained.
+pub async fn maintain(shipping: &Shipping, run: Timestamp) -> Result<(), StoreError> {
+    let everything = MaintainJob { run, part: 1, after: None, until: None, again: Vec::new() };
+    let MaintainReport { refused, failure, .. } = shipping.maintain_part(&everything).await;
+    failure.or_else(|| refused.into_iter().next().map(|(_, error)| error)).map_or(Ok(()), Err)
+}
+
 /// The active destinations of all organisations.
 pub async fn active_destinations(registry: &dyn Registry) -> Vec<ActiveDestination> {
     let mut all = Vec::new();
@@ -313,6 +324,10 @@ impl Process {
                     (result.is_ok(), Some(Shipped { order, result, ended_at: clock.now() }))
                 }
                 QueueMessage::Job(Job::Plan(job)) => (self.shipping.plan_rest(&job).await.is_ok(), None),
+                QueueMessage::Job(Job::Divide(job)) => (self.shipping.divide(&job).await.is_ok(), None),
+                QueueMessage::Job(Job::Maintain(job)) => {
+                    (self.shipping.maintain_part(&job).await.failure.is_none(), None)
+                }
             };
             (message.number, is_done, shipped)
         }));

@@ -32,7 +32,10 @@ use annals_core::{
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
     portal::{PortalLink, Session, User},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint},
-    registry::{ACTIVE_SHARDS, ActiveDestination, ActivePosition, PlanPass, RestoredTables, Stretch, shard_of},
+    registry::{
+        ACTIVE_SHARDS, ActiveDestination, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass,
+        RestoredTables, Stretch, shard_of,
+    },
     time::Timestamp,
     token::{Role, Token, TokenId, TokenText},
 };
@@ -474,6 +477,43 @@ contract! {
         assert!(environment.advance_anchor(&fresh, &unchecked).await.unwrap());
         assert_eq!(environment.newest(&fresh).await.unwrap().end, Some(End::Anchor(unchecked)));
         assert!(environment.advance_anchor(&fresh, &anchor(five, 1)).await.unwrap(), "the first check");
+    }
+
+    async fn ids_of_organisations_are_listed_in_their_order(environment) {
+        for name in ["umbrella", "acme", "initech"] {
+            environment.organisation(name).await;
+        }
+        let listed = async |after: Option<&str>, limit: usize| {
+            let after: Option<OrganisationId> = after.map(|after| after.parse().unwrap());
+            let mut ids = Vec::new();
+            // The index is eventually consistent.
+            for _ in 0..20 {
+                ids = environment.organisation_ids(after.as_ref(), limit).await.unwrap();
+                if !ids.is_empty() {
+                    break;
+                }
+            }
+            ids.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(None, 10).await, ["acme", "initech", "umbrella"]);
+        assert_eq!(listed(None, 2).await, ["acme", "initech"]);
+        assert_eq!(listed(Some("acme"), 1).await, ["initech"]);
+        assert_eq!(listed(Some("acne"), 10).await, ["initech", "umbrella"]);
+        assert_eq!(listed(Some("umbrella"), 10).await, [""; 0]);
+    }
+
+    async fn the_progress_of_maintenance_counts_each_part_once(environment) {
+        let (run, other) = (sample::START, sample::START.plus(Duration::from_secs(1)));
+        let note = async |run, step| environment.note_maintenance(run, step).await.unwrap();
+        let progress = |parts, finished| MaintenanceProgress { parts, finished };
+        assert_eq!(note(run, MaintenanceStep::Finished { part: 2 }).await, progress(None, 1));
+        assert_eq!(note(run, MaintenanceStep::Finished { part: 2 }).await, progress(None, 1));
+        let divided = note(run, MaintenanceStep::Divided { parts: 2 }).await;
+        assert_eq!((divided, divided.is_complete()), (progress(Some(2), 1), false));
+        assert_eq!(note(other, MaintenanceStep::Divided { parts: 1 }).await, progress(Some(1), 0));
+        let finished = note(run, MaintenanceStep::Finished { part: 1 }).await;
+        assert_eq!((finished, finished.is_complete()), (progress(Some(2), 2), true));
+        assert_eq!(note(run, MaintenanceStep::Divided { parts: 2 }).await, finished);
     }
 
     async fn anchors_are_read_in_the_order_in_which_they_are_asked_for(environment) {

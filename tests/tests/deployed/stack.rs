@@ -263,7 +263,7 @@ impl Environment {
         tail
     }
 
-    /// Waits until the schedule has done it.
+    /// Waits until the schedule has done it, and maintained logs.
     async fn schedule(&self, done: impl AsyncFn() -> bool) {
         match &self.place {
             Place::Local(_) => {
@@ -274,13 +274,21 @@ impl Environment {
                 let rules = self.every_minute(aws, &text(&stack["ShipperFunctionName"])).await;
                 assert_eq!(rules, 2, "one plans, one maintains");
                 let begun = Instant::now();
-                while !done().await {
+                while !(done().await && self.is_maintained().await) {
                     assert!(begun.elapsed() < PATIENCE, "the schedule did not do it in {PATIENCE:?}");
                     sleep(Duration::from_millis(500)).await;
                 }
                 println!("the schedule took {:?}", begun.elapsed());
             }
         }
+    }
+
+    /// Whether a part of a run of maintenance is finished.
+    async fn is_maintained(&self) -> bool {
+        let (client, tables) = self.tables();
+        let query = client.query().table_name(&tables.registry).key_condition_expression("pk = :pk");
+        let runs = query.expression_attribute_values(":pk", AttributeValue::S("maintenance".to_owned())).send().await;
+        runs.unwrap().items().iter().any(|run| run.contains_key("finished"))
     }
 
     /// Lets all rules that invoke a function fire every minute. Returns their number.

@@ -12,6 +12,7 @@ mod formats;
 mod keys;
 mod lag;
 mod log_regressions;
+mod maintenance;
 mod model;
 mod openapi;
 mod planning;

@@ -266,11 +266,10 @@ fn what_expires_piece_by_piece_of_what_was_begun_is_recorded_piece_by_piece() {
 }
 
 #[test]
-fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
+fn what_expires_with_nothing_newer_behind_it_is_told_within_hours() {
     in_virtual_time(async {
         let fixture = Fixture::start(Kind::Incremental).await;
         let process = fixture.process(|_| None);
-        process.shipping.maintain().await.unwrap();
         let (tail, destination) = (fixture.tail().await, fixture.destination().await);
         let shown = async || fixture.world.store.destination(&fixture.id, &destination).await.unwrap().unwrap();
         let first = shown().await.next_sequence;
@@ -285,8 +284,10 @@ fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
         fixture.tick(&process).await;
         assert_eq!(shown().await.progress.lost, None, "a tick looks for what is there");
 
-        process.shipping.maintain().await.unwrap();
-        fixture.work(&process).await;
+        for _ in 0..36 {
+            fixture.world.clock.jump(TICK);
+            fixture.tick(&process).await;
+        }
         let after = shown().await;
         let lost = after.progress.lost.clone().unwrap();
         assert_eq!((lost.events, lost.last), (tail - first + 1, first..=tail));
@@ -296,8 +297,10 @@ fn what_expires_with_nothing_newer_behind_it_is_told_once_the_day_is_over() {
         let checked = fixture.check(Ending::Settled).await.unwrap();
         assert_eq!(checked.lost, tail - first + 1);
         let recorded = fixture.tail().await;
-        process.shipping.maintain().await.unwrap();
-        fixture.work(&process).await;
+        for _ in 0..36 {
+            fixture.world.clock.jump(TICK);
+            fixture.tick(&process).await;
+        }
         assert_eq!(fixture.tail().await, recorded, "it is told once");
     });
 }

@@ -35,14 +35,19 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
     portal::{PortalLink, SESSION_LIFE, Session, User},
-    registry::{ActiveDestination, ActivePage, ActivePosition, PlanPass, Registry, RestoredTables, shard_of},
+    registry::{
+        ActiveDestination, ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry,
+        RestoredTables, shard_of,
+    },
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId},
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{
+        AttributeValue, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    },
 };
 use futures_util::future::try_join;
 
@@ -87,6 +92,13 @@ const REST: &str = "rest";
 const CONNECTION_TEST_REPORT: &str = "report";
 /// The attribute with the times of limited uses, in milliseconds, separated by commas.
 const USE_TIMES: &str = "times";
+/// Attributes of a run of maintenance: the number of its parts, and the set of those that are finished.
+const PARTS: &str = "parts";
+const FINISHED: &str = "finished";
+/// The most items that are held to list ids.
+const LISTED_AT_ONCE: usize = 1000;
+/// How long the progress of a run is kept.
+const MAINTENANCE_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many more records than wanted are read to find numbered deliveries, because the clock that sorts them may be off.
 const NEIGHBOURS: u64 = 8;
 
@@ -847,6 +859,25 @@ impl Registry for DynamoStore {
         self.page("organisations".into(), after.map(ToString::to_string), limit, read_organisation).await
     }
 
+    async fn organisation_ids(
+        &self,
+        after: Option<&OrganisationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganisationId>, StoreError> {
+        let mut ids = Vec::new();
+        let mut after = after.map(ToString::to_string);
+        loop {
+            let wanted = (limit - ids.len()).min(LISTED_AT_ONCE);
+            let listed = self.listed("organisations".into(), after.as_deref(), Some(wanted)).await?;
+            let is_last = listed.len() < wanted;
+            after = listed.last().and_then(|item| item.text(GROUP_SORT).ok()).map(str::to_owned);
+            ids.extend(readable(&self.tables.registry, &listed, |item| item.parsed(GROUP_SORT)));
+            if is_last || ids.len() >= limit || after.is_none() {
+                return Ok(ids);
+            }
+        }
+    }
+
     async fn token(&self, id: &TokenId, consistency: Consistency) -> Result<Option<Token>, StoreError> {
         let item = self.get(token_key(id), consistency).await?;
         item.as_ref().map(read_token).transpose()
@@ -980,6 +1011,41 @@ impl Registry for DynamoStore {
                 _ => Err(store_error(error)),
             },
         }
+    }
+
+    async fn note_maintenance(&self, run: Timestamp, step: MaintenanceStep) -> Result<MaintenanceProgress, StoreError> {
+        let number = |number: u64| AttributeValue::N(number.to_string());
+        let key = Builder::default().text(PK, "maintenance").text(SK, format!("{:015}", run.as_millis())).build();
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.tables.registry)
+            .set_key(Some(key))
+            .expression_attribute_names("#expiry", EXPIRY)
+            .expression_attribute_values(":expiry", number(run.plus(MAINTENANCE_TTL).as_secs_ceil()))
+            .return_values(ReturnValue::AllNew);
+        let update = match step {
+            MaintenanceStep::Divided { parts } => update
+                .update_expression("SET #expiry = :expiry, #parts = :parts")
+                .expression_attribute_names("#parts", PARTS)
+                .expression_attribute_values(":parts", number(parts.into())),
+            // A set contains a part once, however often it is added.
+            MaintenanceStep::Finished { part } => update
+                .update_expression("SET #expiry = :expiry ADD #finished :part")
+                .expression_attribute_names("#finished", FINISHED)
+                .expression_attribute_values(":part", AttributeValue::Ns(vec![part.to_string()])),
+        };
+        let answer = update.send().await.map_err(store_error)?;
+        let item = Item(answer.attributes.unwrap_or_default());
+        let count = |count: u64| u32::try_from(count).map_err(|_| malformed(PARTS));
+        Ok(MaintenanceProgress {
+            parts: item.number_if(PARTS)?.map(count).transpose()?,
+            finished: match item.0.get(FINISHED) {
+                Some(AttributeValue::Ns(parts)) => count(parts.len() as u64)?,
+                Some(_) => return Err(malformed(FINISHED)),
+                None => 0,
+            },
+        })
     }
 
     async fn save_progress(&self, destination: &Destination, delivery: Option<&Delivery>) -> Result<bool, StoreError> {

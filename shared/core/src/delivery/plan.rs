@@ -329,7 +329,7 @@ impl Shipping {
         Ok(())
     }
 
-    async fn pause(&self, attempt: u32) {
+    pub(super) async fn pause(&self, attempt: u32) {
         let longest = FIRST_PAUSE * (1 << (attempt - 1));
         self.clock.sleep(longest / 2 + entropy::jitter(&*self.entropy, longest / 2)).await;
     }

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{destination::failure::FailureCode, log::store::StoreError, registry::ActiveDestination, time::Timestamp};
 
-use super::plan::PlanJob;
+use super::{
+    maintenance::{DivideJob, MaintainJob},
+    plan::PlanJob,
+};
 
 /// A message of the ship queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +33,10 @@ pub enum QueueMessage {
 pub enum Job {
     /// Planning the rest of a shard.
     Plan(PlanJob),
+    /// Dividing the rest of a run of maintenance into parts.
+    Divide(DivideJob),
+    /// Maintaining the rest of a part.
+    Maintain(MaintainJob),
 }
 
 /// The order to ship to one destination.
@@ -128,6 +135,17 @@ mod tests {
         insta::assert_snapshot!(
             json(Job::Plan(PlanJob { shard: 3, tick: Timestamp::from_millis(1_795_341_600_000), rest })),
             @r#"{"job":"plan","shard":3,"tick":"2026-11-22T10:00:00.000Z","rest":[{"after":"acme#k3x9a0bqk3x9","until":null},{"after":null,"until":"acme#k3x9a0bqk3x9"}]}"#
+        );
+        let (run, acme) = (Timestamp::from_millis(1_795_341_600_000), "acme".parse().unwrap());
+        insta::assert_snapshot!(
+            json(Job::Divide(DivideJob { run, parts: 2, after: Some(acme) })),
+            @r#"{"job":"divide","run":"2026-11-22T10:00:00.000Z","parts":2,"after":"acme"}"#
+        );
+        let again = vec!["initech".parse().unwrap()];
+        let until = Some("umbrella".parse().unwrap());
+        insta::assert_snapshot!(
+            json(Job::Maintain(MaintainJob { run, part: 3, after: None, until, again })),
+            @r#"{"job":"maintain","run":"2026-11-22T10:00:00.000Z","part":3,"after":null,"until":"umbrella","again":["initech"]}"#
         );
         assert!(serde_json::from_str::<QueueMessage>(r#"{"job":"dance"}"#).is_err());
         assert!(serde_json::from_str::<QueueMessage>("{}").is_err());

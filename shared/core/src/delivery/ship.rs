@@ -30,6 +30,7 @@ use crate::{
 };
 
 use super::{
+    maintenance::MaintenancePolicy,
     plan::PlanPolicy,
     queue::{ShipOrder, ShipQueue},
     run::DestinationRun,
@@ -132,6 +133,7 @@ pub struct Shipping {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) policy: ShipPolicy,
     pub(super) plan_policy: PlanPolicy,
+    pub(super) maintenance_policy: MaintenancePolicy,
     pub(super) signing: Option<Arc<Signing>>,
     suspicion: Suspicion,
 }
@@ -147,8 +149,15 @@ impl Shipping {
         entropy: Arc<dyn Entropy>,
         policy: ShipPolicy,
     ) -> Self {
-        let (plan_policy, suspicion) = (PlanPolicy::default(), Suspicion::default());
-        Self { log, registry, queue, sink, clock, entropy, policy, plan_policy, signing: None, suspicion }
+        let (plan_policy, maintenance_policy) = (PlanPolicy::default(), MaintenancePolicy::default());
+        let (signing, suspicion) = (None, Suspicion::default());
+        Self { log, registry, queue, sink, clock, entropy, policy, plan_policy, maintenance_policy, signing, suspicion }
+    }
+
+    /// Maintains within other limits.
+    #[must_use]
+    pub fn with_maintenance_policy(self, maintenance_policy: MaintenancePolicy) -> Self {
+        Self { maintenance_policy, ..self }
     }
 
     #[must_use]
@@ -182,6 +191,7 @@ impl Shipping {
             })
         };
         if !order.pending && !self.log.reaches(&organisation, order.next_sequence).await? {
+            // Usually an earlier order has been carried out. If the read has missed an event, the next tick finds it.
             return report(ShipOutcome::UpToDate);
         }
         let Some(destination) = self.registry.destination(&organisation, &id).await? else {

@@ -117,33 +117,14 @@ fn since(certain_at: &Option<Timestamp>) -> String {
     certain_at.map_or_else(|| "never".to_owned(), |at| format!("at {at}"))
 }
 
-/// What maintenance found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Upkeep {
-    pub tail: Tail,
-    /// When the tail was last certain.
-    pub certain_at: Timestamp,
-    /// Whether the segments before the tail have been deleted, so that events that waited for delivery may be gone.
-    pub deleted: bool,
-}
-
 /// A tail, and why it is certain.
 struct KnownTail {
     tail: Tail,
     certain_at: Timestamp,
     /// Before the store was asked. Whatever is recorded later is younger than this.
     asked_at: Timestamp,
-    proof: Proof,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    /// The newest segment, by its age.
-    Segment,
-    /// An anchor, and perhaps an older segment behind it.
-    Anchor { deleted: bool },
-    /// Nothing was ever recorded.
-    NewLog,
+    /// Whether nothing was ever recorded.
+    is_new: bool,
 }
 
 impl Log {
@@ -163,22 +144,39 @@ impl Log {
     pub async fn tail_of(&self, organisation: &Organisation) -> Result<Tail, StoreError> {
         let found = self.find_tail(&organisation.id, nothing_expires_within(organisation)).await?;
         // A log begins together with its organisation, so an old organisation without a log has lost it.
-        if found.proof == Proof::NewLog && found.asked_at.since(organisation.created_at) >= NOTHING_EXPIRES_WITHIN {
+        if found.is_new && found.asked_at.since(organisation.created_at) >= NOTHING_EXPIRES_WITHIN {
             return Err(Hazard::TailUnknown { certain_at: None }.into());
         }
         Ok(found.tail)
     }
 
     /// Returns which of `organisations` need [`maintain`](Self::maintain): those whose anchor was not checked lately.
-    /// Costs half a read unit each.
+    /// Costs half a read unit each, and a unit to learn the store's time.
     ///
     /// # Errors
-    /// Returns an error if the store fails.
+    /// Returns an error if the store fails or the clock of this process is wrong.
     pub async fn due_for_maintenance(
         &self,
         organisations: &[OrganisationId],
     ) -> Result<Vec<OrganisationId>, StoreError> {
+        // Any log tells the store's time. One that cannot be read must not hold up the others.
+        const ASKED: usize = 3;
+        let mut asked = organisations.iter().take(ASKED);
+        let Some(first) = asked.next() else { return Ok(Vec::new()) };
+        let mut asked_at = self.clock.now();
+        let mut answer = self.store.newest(first).await;
+        for other in asked {
+            if answer.is_ok() {
+                break;
+            }
+            asked_at = self.clock.now();
+            answer = self.store.newest(other).await;
+        }
         let now = self.clock.now();
+        if let Some(store_time) = answer?.answered_at {
+            // A clock that is behind would find old checks young.
+            check_clock(asked_at, now, store_time)?;
+        }
         let anchors = self.store.anchors(organisations).await?;
         let is_due = |anchor: &Option<Anchor>| {
             let checked = anchor.and_then(|anchor| anchor.checked);
@@ -193,7 +191,7 @@ impl Log {
     ///
     /// # Errors
     /// Returns an error if the store fails, the tail is unknown, or the clock of this process is wrong.
-    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Upkeep, StoreError> {
+    pub async fn maintain(&self, organisation: &OrganisationId) -> Result<Tail, StoreError> {
         self.keep_up(organisation, NOTHING_EXPIRES_WITHIN).await
     }
 
@@ -202,23 +200,20 @@ impl Log {
     ///
     /// # Errors
     /// Returns an error if the store fails, the tail is unknown, or the clock of this process is wrong.
-    pub async fn maintain_with_retention(&self, organisation: &Organisation) -> Result<Upkeep, StoreError> {
+    pub async fn maintain_with_retention(&self, organisation: &Organisation) -> Result<Tail, StoreError> {
         self.keep_up(&organisation.id, nothing_expires_within(organisation)).await
     }
 
-    async fn keep_up(&self, organisation: &OrganisationId, keeps: Duration) -> Result<Upkeep, StoreError> {
-        let KnownTail { tail, certain_at, asked_at, proof } = self.find_tail(organisation, keeps).await?;
-        if proof == Proof::NewLog {
+    async fn keep_up(&self, organisation: &OrganisationId, keeps: Duration) -> Result<Tail, StoreError> {
+        let KnownTail { tail, certain_at, asked_at, is_new } = self.find_tail(organisation, keeps).await?;
+        if is_new {
             // An organisation and the anchor of its log are created together, so this one has lost its log.
             return Err(Hazard::TailUnknown { certain_at: None }.into());
         }
-        let certain_at = if asked_at.since(certain_at) < MAINTAINED_AFTER {
-            certain_at
-        } else {
+        if asked_at.since(certain_at) >= MAINTAINED_AFTER {
             self.store.advance_anchor(organisation, &Anchor { tail, checked: Some(asked_at) }).await?;
-            asked_at
-        };
-        Ok(Upkeep { tail, certain_at, deleted: proof == Proof::Anchor { deleted: true } })
+        }
+        Ok(tail)
     }
 
     /// Returns the tail of a log whose segments are kept for longer than `keeps`.
@@ -231,11 +226,10 @@ impl Log {
         }
         let (newest, anchor) = match newest.end {
             None => {
-                let proof = Proof::NewLog;
-                return Ok(KnownTail { tail: Tail::ORIGIN, certain_at: asked_at, asked_at, proof });
+                return Ok(KnownTail { tail: Tail::ORIGIN, certain_at: asked_at, asked_at, is_new: true });
             }
             Some(End::Segment(tail)) if now.since(tail.recorded_at) < keeps => {
-                return Ok(KnownTail { tail, certain_at: tail.recorded_at, asked_at, proof: Proof::Segment });
+                return Ok(KnownTail { tail, certain_at: tail.recorded_at, asked_at, is_new: false });
             }
             Some(End::Segment(tail)) => (Some(tail), self.store.anchor(organisation).await?),
             Some(End::Anchor(anchor)) => (None, Some(anchor)),
@@ -265,7 +259,7 @@ impl Log {
             let certain_at = (certain_at > Timestamp::EPOCH).then_some(certain_at);
             return Err(Hazard::TailUnknown { certain_at }.into());
         }
-        Ok(KnownTail { tail, certain_at, asked_at, proof: Proof::Anchor { deleted } })
+        Ok(KnownTail { tail, certain_at, asked_at, is_new: false })
     }
 }
 

@@ -129,7 +129,11 @@ async fn maintenance_brings_the_anchor_of_every_log_without_new_events_up_to_the
         quiet.push(organisation);
     }
     let answer = stage.function.invoke(&json!({"task": "maintain"})).await.unwrap();
-    assert_eq!(answer, json!({"organisations": 3}));
+    assert_eq!(answer, json!({"organisations": 3, "parts": 1}));
+    let parts = stage.deployment.messages().await;
+    assert_eq!((parts.len(), &parts[0]["job"]), (1, &json!("maintain")), "{parts:?}");
+    let answer = stage.function.invoke(&messages(&[&parts[0].to_string()])).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}));
     for organisation in &quiet {
         let tail = stage.deployment.api().log.tail(&organisation.id).await.unwrap();
         let anchor = stage.deployment.anchor(&organisation.id).await.unwrap();
@@ -140,6 +144,9 @@ async fn maintenance_brings_the_anchor_of_every_log_without_new_events_up_to_the
     let anchor = stage.deployment.anchor(&stage.acme.id).await.unwrap();
     assert_eq!(anchor, Anchor::of_new_log(&stage.acme));
     assert!(stage.deployment.messages().await.is_empty(), "maintenance plans nothing");
+    let lines = stage.function.stop().lines();
+    let maintained = lines.iter().find(|line| line["message"] == "maintained").unwrap();
+    assert_eq!((&maintained["MaintenanceRuns"], &maintained["OrganisationsMaintained"]), (&json!(1), &json!(3)));
 }
 
 #[tokio::test]
@@ -215,8 +222,10 @@ async fn a_plan_that_could_not_be_queued_is_an_error_so_that_lambda_tries_again(
     let function = Function::start(BINARY, environment).await;
     let error = function.invoke(&json!({"task": "plan"})).await.unwrap_err();
     assert_ne!(error["errorType"], "Runtime.ExitError", "{error}");
-    let answer = function.invoke(&json!({"task": "maintain"})).await.unwrap();
-    assert_eq!(answer, json!({"organisations": 1}));
+    function.invoke(&json!({"task": "maintain"})).await.unwrap_err();
+    let part = json!({"job": "maintain", "run": "2026-11-22T10:00:00.000Z", "part": 1, "after": null, "until": null, "again": []});
+    let answer = function.invoke(&messages(&[&part.to_string()])).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}), "it still works");
     let lines = function.stop().lines();
     assert!(lines.iter().any(|line| line["level"] == "ERROR" && line["message"] == "not done"), "{lines:?}");
 }

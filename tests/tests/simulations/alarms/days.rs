@@ -12,7 +12,7 @@ use annals_core::{
     administration::{Administration, DestinationInput},
     admission::rate_limiter::RateLimits,
     delivery::{
-        queue::{NotSent, QueueMessage, ShipOrder, ShipQueue},
+        queue::{Job, NotSent, QueueMessage, ShipOrder, ShipQueue},
         ship::{ShipPolicy, Shipping},
     },
     destination::{
@@ -173,7 +173,7 @@ impl Fault {
     pub(crate) fn end(self) -> u64 {
         let lasts = match self {
             Self::MaintenanceOff | Self::MaintenanceFails => 3 * 24 * 60,
-            Self::BucketMissing | Self::RoleRevoked | Self::Paused => 26 * 60,
+            Self::BucketMissing | Self::RoleRevoked | Self::Paused | Self::TailUnknown => 26 * 60,
             Self::LogRestored => 8 * 60,
             // Ends before maintenance is due, whose absence is another fault.
             _ => 3 * 60,
@@ -387,7 +387,7 @@ impl Days {
         // Once after the deployment, as infra/docs/operations.md says, then by the schedule.
         if minute.is_multiple_of(1440) && !(is_wrong && fault == Fault::MaintenanceOff) {
             match self.shipping.maintain().await {
-                Ok(organisations) => self.tell(&units::Maintenance::of(organisations)),
+                Ok(division) => self.tell(&units::Divided::of(&division)),
                 Err(error) => self.tell(&NotDone::because(&error)),
             }
         }
@@ -413,6 +413,16 @@ impl Days {
                 return;
             }
             for message in messages {
+                if let QueueMessage::Job(Job::Maintain(job)) = &message.body {
+                    let report = self.shipping.maintain_part(job).await;
+                    self.tell(&units::Maintenance::of(&report));
+                    if let Some(error) = &report.failure {
+                        self.tell(&NotDone::because(error));
+                    } else {
+                        self.world.queue.delete(message.number);
+                    }
+                    continue;
+                }
                 let (result, appended) = metrics::counted(self.shipping.ship(message.order())).await;
                 let unit = units::Shipment::of(Some(message.order()), &result, appended);
                 self.tell(&unit);
@@ -470,9 +480,10 @@ impl Days {
         match self.fault {
             Fault::PlanningFails => self.to_shipper.0.trouble().failing_calls.push("active_destinations"),
             Fault::QueueRefuses => self.to_shipper.0.trouble().failing_calls.extend(["send", "is_busy"]),
-            Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("organisations"),
+            Fault::MaintenanceFails => self.to_shipper.0.trouble().failing_calls.push("organisation_ids"),
             Fault::TailUnknown => {
                 let hazard = Hazard::TailUnknown { certain_at: None };
+                self.tell(&units::NotMaintained::new(&victim.organisation, &hazard.into()));
                 self.to_api.0.trouble().hazard = Some((victim.organisation, hazard));
             }
             Fault::EventsMissing => {
@@ -598,6 +609,10 @@ impl Days {
                 Fault::LogWritesThrottled => table("LogTable", "WriteThrottleEvents"),
                 Fault::RegistryReadsThrottled => table("RegistryTable", "ReadThrottleEvents"),
                 Fault::RegistryWritesThrottled => table("RegistryTable", "WriteThrottleEvents"),
+                Fault::ClockAhead if minute.is_multiple_of(10) => {
+                    let hazard = Hazard::ClockAhead { by: Duration::from_secs(3600) };
+                    self.tell(&NotDone::because(&StoreError::from(hazard)));
+                }
                 Fault::EventsMissing if minute.is_multiple_of(10) => {
                     let hazard = Hazard::EventsMissing { next_to: 7 };
                     self.tell(&NotDone::because(&StoreError::from(hazard)));

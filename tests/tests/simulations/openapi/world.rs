@@ -38,6 +38,7 @@ use annals_tests::{
     memory::MemoryStore,
     queue::MemoryQueue,
     sample::START,
+    shipping::world::maintain,
     signer::MemorySigner,
 };
 use axum::{Router, body::Body, extract::ConnectInfo};
@@ -313,7 +314,7 @@ impl World {
         let end = self.clock.now().plus(duration);
         while self.clock.now() < end {
             self.wait(Duration::from_secs(24 * 60 * 60));
-            self.shipping.maintain().await.unwrap();
+            maintain(&self.shipping, self.clock.now()).await.unwrap();
         }
         let id: OrganisationId = organisation.parse().unwrap();
         self.store.expire(self.clock.now(), |of, _| *of == id);
