@@ -46,8 +46,10 @@ pub enum Condition {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Annals, with any external ID.
+    /// Annals with the external ID of the organisation that delivers.
     #[default]
+    OwnExternalId,
+    /// Annals, with any external ID.
     AnyExternalId,
     /// Annals with this external ID.
     ExternalId(String),
@@ -320,9 +322,10 @@ impl MemoryBuckets {
             Err(answered(Call::AssumeRole, 403, "AccessDenied", &message))
         };
         match self.settled().roles.get(target.role_arn.as_str()) {
-            None | Some(Trust::AnyExternalId) => Ok(()),
+            None | Some(Trust::OwnExternalId) if external_id == target.external_id => Ok(()),
+            Some(Trust::AnyExternalId) => Ok(()),
             Some(Trust::ExternalId(id)) if id == external_id => Ok(()),
-            Some(Trust::ExternalId(_) | Trust::Revoked) => refused(),
+            None | Some(Trust::OwnExternalId | Trust::ExternalId(_) | Trust::Revoked) => refused(),
         }
     }
 

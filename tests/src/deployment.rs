@@ -11,7 +11,7 @@ use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 use annals_core::{
     administration::{Actor, DestinationInput, Put},
     caller::Caller,
-    destination::Destination,
+    destination::{Destination, RolesWithoutExternalId},
     event::{Context, Layout, parse},
     log::{store::LogStore as _, tail::Anchor},
     organisation::{Organisation, OrganisationId, OrganisationInput},
@@ -247,12 +247,18 @@ impl Deployment {
 /// The system that `cargo run` starts, on a free port and with [`PLATFORM_TOKEN`], in memory or in a data directory.
 /// The schedule's period is an hour: tests request ticks.
 pub async fn start_system(data_dir: Option<&Path>) -> System {
+    start_system_with(data_dir, RolesWithoutExternalId::default()).await
+}
+
+/// The same, with the rule of a deployment for roles that accept any external id.
+pub async fn start_system_with(data_dir: Option<&Path>, roles_without_external_id: RolesWithoutExternalId) -> System {
     let options = SystemOptions {
         port: 0,
         data_dir: data_dir.map(Path::to_owned),
         tick: Duration::from_secs(3600),
         platform: TokenHash::of(PLATFORM_TOKEN),
         embedding: Default::default(),
+        roles_without_external_id,
     };
     System::start(options).await.unwrap()
 }

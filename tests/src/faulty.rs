@@ -13,7 +13,7 @@ use std::{
 
 use annals_core::{
     change::Conflict,
-    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
+    destination::{ClaimKey, Claims, Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     limited::Limited,
     log::{
         segment::Segment,
@@ -498,6 +498,14 @@ impl<S: Store> Registry for FaultyStore<S> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.call("last_connection_test", self.store.last_connection_test(organisation, id)).await
+    }
+
+    async fn claims(&self, key: &ClaimKey) -> Result<Claims, StoreError> {
+        self.call("claims", self.store.claims(key)).await
+    }
+
+    async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
+        self.call("save_claims", self.store.save_claims(key, claims)).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

@@ -14,7 +14,7 @@ use std::{
 
 use annals_core::{
     change::{Change, Conflict},
-    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
+    destination::{ClaimKey, Claims, Delivery, Destination, DestinationId, connection_test::ConnectionTestReport},
     limited::Limited,
     log::{
         rate::RateState,
@@ -120,6 +120,7 @@ struct World {
     /// The parts of each run of maintenance, and those that are finished.
     maintenance: BTreeMap<Timestamp, (Option<u32>, BTreeSet<u32>)>,
     deliveries: Vec<Delivery>,
+    claims: HashMap<ClaimKey, Claims>,
     uses: HashMap<(OrganisationId, Limited), Vec<Timestamp>>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
     signing_keys: Vec<PublishedKey>,
@@ -523,13 +524,8 @@ impl World {
             }
             Change::CreateDestination { destination: new, limit } => {
                 let own = self.destinations.iter().filter(|old| old.organisation == new.organisation).count();
-                let mut others = self.destinations.iter().filter(|old| old.organisation != new.organisation);
                 if own >= *limit || !self.organisations.contains_key(&new.organisation) {
                     Some(Conflict::Limit)
-                } else if others.clone().any(|old| old.bucket == new.bucket) {
-                    Some(Conflict::BucketInUse)
-                } else if others.any(|old| old.role_arn == new.role_arn) {
-                    Some(Conflict::RoleInUse)
                 } else {
                     self.destination(&new.organisation, &new.id).map(|_| Conflict::Exists)
                 }
@@ -1091,6 +1087,20 @@ impl Registry for MemoryStore {
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         let world = self.lock();
         Ok(world.connection_tests.get(&(organisation.clone(), id.clone())).cloned())
+    }
+
+    async fn claims(&self, key: &ClaimKey) -> Result<Claims, StoreError> {
+        Ok(self.lock().claims.get(key).cloned().unwrap_or_default())
+    }
+
+    async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let there = world.claims.entry(key.clone()).or_default();
+        let is_expected = there.version + 1 == claims.version;
+        if is_expected {
+            *there = claims.clone();
+        }
+        Ok(is_expected)
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

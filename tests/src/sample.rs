@@ -2,7 +2,7 @@
 
 use annals_core::{
     audit::Reader,
-    destination::{Checkpoints, Destination, DestinationId, Progress, Settings},
+    destination::{Checkpoints, Destination, DestinationId, Progress, Proof, ProvenBy, Settings},
     entropy::{BASE62, characters},
     event::{Body, Context, Layout, Principal, parse},
     organisation::{Organisation, Plan, RetentionDays},
@@ -111,6 +111,7 @@ pub fn destination(organisation: &Organisation, id: &str) -> Destination {
         replay: None,
         progress: Progress::default(),
         checkpoints: Checkpoints::default(),
+        proof: Proof::of(ProvenBy::ExternalId, START),
         version: 1,
     }
 }

@@ -22,7 +22,7 @@ use annals_core::{
         restore::{RestoreCursor, RestoreRequest},
         ship::{ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
-    destination::{DestinationIdError, sink::ObjectSink},
+    destination::{DestinationIdError, RolesWithoutExternalId, sink::ObjectSink},
     entropy::Entropy,
     log::{
         Log,
@@ -209,14 +209,20 @@ impl Shipper {
         Self { shipping }
     }
 
+    /// Sets what becomes of roles that accept any external id.
+    #[must_use]
+    pub fn with_roles_without_external_id(self, roles: RolesWithoutExternalId) -> Self {
+        Self { shipping: self.shipping.with_roles_without_external_id(roles) }
+    }
+
     /// Signs checkpoints. Without it, the deployment signs none.
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
         Self { shipping: self.shipping.with_signing(signing) }
     }
 
-    /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL` and, to sign checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from
-    /// the environment.
+    /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL`, optionally `ROLES_WITHOUT_EXTERNAL_ID` and, to sign
+    /// checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from the environment.
     ///
     /// # Errors
     /// Returns an error if a variable is missing.
@@ -228,7 +234,8 @@ impl Shipper {
         let sink = S3ObjectSink::new(config, clock.clone());
         let signing = kms::signing(config, store.clone(), clock.clone())?;
         let shipper = Self::new(store, Arc::new(queue), Arc::new(sink), clock, Arc::new(SystemEntropy));
-        Ok(shipper.with_signing(signing))
+        let roles = settings::parsed_or("ROLES_WITHOUT_EXTERNAL_ID", RolesWithoutExternalId::default())?;
+        Ok(shipper.with_signing(signing).with_roles_without_external_id(roles))
     }
 
     /// Handles an event of Lambda: messages of the queue, or an event of the schedule. EventBridge's own scheduled event is a

@@ -22,7 +22,8 @@ impl Endpoint<TestConnectionState> for TestConnection {
         Documentation::new(Tag::Destinations, "Test a destination")
             .description(
                 "Assumes the role, tries to assume it with a wrong external ID, and writes an object with the date and \
-                 time, as a delivery would. Each step reports whether it works, and if not, what to change and where.",
+                 time, as a delivery would. Each step reports whether it works, and if not, what to change and where. If the \
+                 role accepts any external ID, the object contains a code that proves the role: see `confirm`.",
             )
             .response::<ConnectionTestView<'_>>(200, "The report. Its outcome may be a failure.")
             .records(&["destination.test"])
@@ -35,14 +36,22 @@ impl Endpoint<TestConnectionState> for TestConnection {
     }
 }
 
+const NEXT_STEP: &str = "Read the code in the test object, and send it to confirm within 24 hours: POST \
+                         /organisations/{organisation}/destinations/{destination}/confirm with {\"code\":\"…\"}. Or add the \
+                         external ID to the role's trust policy, and test again.";
+
 /// The report of a connection test.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ConnectionTest")]
 struct ConnectionTestView<'a> {
-    /// Whether a delivery would succeed.
-    #[schemars(extend("enum" = ["passed", "failed"]))]
+    /// Whether events are delivered. `unconfirmed`: the connection works, and the role accepts any external ID, so the code in
+    /// the test object must be sent to `confirm` first.
+    #[schemars(extend("enum" = ["passed", "unconfirmed", "failed"]))]
     outcome: &'static str,
+    /// What to do before events are delivered. Missing unless the outcome is `unconfirmed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<&'static str>,
     /// When the test was made.
     #[schemars(with = "Moment")]
     tested_at: Timestamp,
@@ -56,7 +65,8 @@ struct ConnectionTestView<'a> {
 impl<'a> From<&'a ConnectionTestReport> for ConnectionTestView<'a> {
     fn from(report: &'a ConnectionTestReport) -> Self {
         Self {
-            outcome: if report.passed { "passed" } else { "failed" },
+            outcome: report.outcome(),
+            next_step: report.needs_code.then_some(NEXT_STEP),
             tested_at: report.tested_at,
             key: &report.key,
             steps: report.steps.iter().map(StepView::from).collect(),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use annals_aws::telemetry;
-use annals_core::token::TokenHash;
+use annals_core::{destination::RolesWithoutExternalId, token::TokenHash};
 use annals_http::console::Embedding;
 use annals_local::{
     demonstration::{self, Demonstration, History},
@@ -40,6 +40,10 @@ struct Options {
     /// Origins that may embed the organisation's page, separated by commas
     #[arg(long, value_name = "ORIGINS", default_value = "", value_parser = str::parse::<Embedding>)]
     console_origins: Embedding,
+    /// What becomes of customers' roles that accept any external ID, as the parameter RolesWithoutExternalId of a deployment:
+    /// challenge, allow or refuse
+    #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = str::parse::<RolesWithoutExternalId>)]
+    roles_without_external_id: RolesWithoutExternalId,
     /// Open the organisation's page in a browser
     #[arg(long)]
     open: bool,
@@ -73,6 +77,7 @@ async fn main() -> anyhow::Result<()> {
         tick: Duration::from_secs(options.tick_seconds),
         platform: TokenHash::of(&platform_token),
         embedding: options.console_origins,
+        roles_without_external_id: options.roles_without_external_id,
     })
     .await?;
     let history = if options.demo { History::LastWeek } else { History::None };

@@ -14,7 +14,7 @@ use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
     delivery::plan::PlanReport,
-    destination::connection_test::TEST_OBJECT_NAME,
+    destination::{RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME},
     entropy,
     proof::signing::{Signing, SigningKey},
     service::ServiceSettings,
@@ -58,6 +58,8 @@ pub struct SystemOptions {
     pub platform: TokenHash,
     /// The origins that may embed the organisation's page.
     pub embedding: Embedding,
+    /// What becomes of roles that accept any external id.
+    pub roles_without_external_id: RolesWithoutExternalId,
 }
 
 /// The running system.
@@ -112,7 +114,10 @@ impl System {
         let signing =
             |config| Signing::new(key.clone(), Arc::new(KmsSigner::new(config)), store.clone(), clock.clone());
         let api_signing = Arc::new(signing(&api_config));
-        let service = ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?);
+        let service = ServiceSettings {
+            roles_without_external_id: options.roles_without_external_id,
+            ..ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?)
+        };
         // There is one user, so nothing needs to be limited.
         let api = Services::new(Arc::clone(&store), clock.clone(), entropy.clone(), options.platform, service)
             .with_rate_limits(RateLimits::NONE)
@@ -126,7 +131,8 @@ impl System {
             clock.clone(),
             entropy,
         )
-        .with_signing(Some(Arc::new(signing(&shipper_config))));
+        .with_signing(Some(Arc::new(signing(&shipper_config))))
+        .with_roles_without_external_id(options.roles_without_external_id);
         let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Mutex::new(()) });
         let console = Console { services: api.clone(), embedding: options.embedding };
         let test_connection = TestConnectionState {

@@ -59,8 +59,8 @@ pub struct SinkPatience {
 }
 
 impl SinkPatience {
-    /// Returns the limits for a caller who waits. A connection test calls AssumeRole and PutObject at most twice each,
-    /// which takes at most 22 seconds; API Gateway allows 30.
+    /// Returns the limits for a caller who waits. A connection test calls AssumeRole at most three times and PutObject twice,
+    /// which takes at most 27 seconds; API Gateway allows 30, and the function's time limit is 28.
     #[must_use]
     pub fn interactive() -> Self {
         Self {

@@ -17,6 +17,7 @@ use crate::{
     admission::KnownTokens,
     caller::Caller,
     change::{Change, Conflict},
+    destination::RolesWithoutExternalId,
     entropy::Entropy,
     event::{Body, Context, Entity, OwnEvent},
     fault::Fault,
@@ -34,7 +35,7 @@ use crate::{
     token::TokenId,
 };
 
-pub use self::destination_input::{DestinationInput, ReplayInput, SettingsPatch};
+pub use self::destination_input::{ConfirmInput, DestinationInput, ReplayInput, SettingsPatch};
 
 /// The most attempts to count a use. An attempt fails only if another use is counted at the same time.
 const MAX_COUNTS: usize = 5;
@@ -61,6 +62,9 @@ pub enum AdministrationError {
     /// The log has no event in the requested range.
     #[error("the range holds no event")]
     NothingToReplay,
+    /// No code can be entered: there is none, it has expired, or too many wrong ones were entered.
+    #[error("there is no code to be entered")]
+    NoCode,
     /// The organisation has done it too often: see [`Limited`]. It may do it again after this time.
     #[error("too often")]
     TooOften(Duration),
@@ -98,6 +102,7 @@ pub struct Administration {
     known_organisations: Arc<Known<OrganisationId, Organisation>>,
     default_retention: RetentionDays,
     console_tokens: ConsoleTokens,
+    roles: RolesWithoutExternalId,
 }
 
 impl Administration {
@@ -112,6 +117,7 @@ impl Administration {
             known_organisations: Arc::default(),
             default_retention: RetentionDays::DEFAULT,
             console_tokens: ConsoleTokens::default(),
+            roles: RolesWithoutExternalId::default(),
         }
     }
 
@@ -125,6 +131,12 @@ impl Administration {
     #[must_use]
     pub fn with_console_tokens(self, console_tokens: ConsoleTokens) -> Self {
         Self { console_tokens, ..self }
+    }
+
+    /// Sets what becomes of roles that accept any external id.
+    #[must_use]
+    pub fn with_roles_without_external_id(self, roles: RolesWithoutExternalId) -> Self {
+        Self { roles, ..self }
     }
 
     /// # Errors

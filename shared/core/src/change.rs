@@ -29,12 +29,11 @@ pub enum Change {
     },
     /// Deletes a token. [`Conflict::Missing`] if the organisation has no such token.
     RevokeToken(OrganisationId, TokenId),
-    /// Creates a destination and claims its bucket and role. [`Conflict::Limit`] if the organisation has `limit`
-    /// destinations, [`Conflict::BucketInUse`] or [`Conflict::RoleInUse`] if another organisation has claimed them.
+    /// Creates a destination. [`Conflict::Limit`] if the organisation has `limit` destinations.
     CreateDestination { destination: Box<Destination>, limit: usize },
     /// Replaces a destination. [`Conflict::Changed`] if the stored version is not the previous one.
     UpdateDestination(Box<Destination>),
-    /// Deletes a destination and its claims. [`Conflict::Changed`] if the stored version is not this one.
+    /// Deletes a destination. [`Conflict::Changed`] if the stored version is not this one.
     DeleteDestination(Box<Destination>),
     /// Creates a portal link. [`Conflict::Exists`] if it exists.
     CreatePortalLink(Box<PortalLink>),
@@ -68,8 +67,4 @@ pub enum Conflict {
     Limit,
     #[error("there are too many tokens")]
     TokenLimit,
-    #[error("the bucket is in use by another organisation")]
-    BucketInUse,
-    #[error("the role is in use by another organisation")]
-    RoleInUse,
 }

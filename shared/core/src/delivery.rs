@@ -1,6 +1,7 @@
 //! Delivery: putting new events into customers' buckets. Each event is delivered exactly once, even if its delivery is
 //! attempted several times.
 //!
+//! - `claims`: which proven destinations deliver to a bucket and use a role
 //! - [`queue`]: the port to the queue between planning and shipping
 //! - [`plan`]: which destinations are due at a tick
 //! - [`ship`]: delivering the new events of one destination
@@ -11,6 +12,7 @@
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
 
 mod checkpoint;
+pub(crate) mod claims;
 mod guard;
 mod load;
 pub mod maintenance;

@@ -3,11 +3,13 @@
 //!
 //! - [`advice`]: what to change to remedy a failure
 //! - `checkpoints`: what is signed of the deliveries
+//! - `claims`: who claims a bucket or a role
 //! - `names`: buckets, roles, accounts, prefixes and regions, as AWS names them
 //! - `partition`: the partitions of AWS and their regions
 //! - `settings`: what the owner of a destination can change
 //! - `progress`: how far delivery has come, and what it is doing now
 //! - `status`: the status that people see
+//! - [`proof`]: whether the role is proven to be meant for the organisation
 //! - `record`: one delivered object
 //! - [`sink`]: the port to buckets and roles
 //! - [`policy`]: the IAM policies that delivery needs
@@ -16,12 +18,14 @@
 
 pub mod advice;
 mod checkpoints;
+mod claims;
 pub mod connection_test;
 pub mod failure;
 mod names;
 mod partition;
 pub mod policy;
 mod progress;
+pub mod proof;
 mod record;
 mod settings;
 pub mod sink;
@@ -33,9 +37,11 @@ use crate::{event::Entity, organisation::OrganisationId, time::Timestamp};
 
 pub use self::{
     checkpoints::{BegunCheckpoint, Checkpoints, LastCheckpoint, Unsigned},
+    claims::{ClaimKey, Claims, Holder},
     names::{AccountId, BucketName, KeyPrefix, Region, RoleArn},
     partition::{PARTITIONS, Partition},
     progress::{Failing, Intent, Lost, Progress, Replay},
+    proof::{Challenge, Proof, Proven, ProvenBy, RolesWithoutExternalId},
     record::{Content, Delivery},
     settings::{Compression, KeyLayout, Settings},
     status::{State, Status},
@@ -90,6 +96,7 @@ pub struct Destination {
     /// No longer included in the organisation's plan.
     pub disabled: bool,
     pub created_at: Timestamp,
+    pub proof: Proof,
     /// The sequence of the first event that it gets. `None` if an earlier version created the destination and nothing
     /// has been delivered since.
     pub first_sequence: Option<u64>,
@@ -103,11 +110,15 @@ pub struct Destination {
     pub replay: Option<Replay>,
     pub progress: Progress,
     pub checkpoints: Checkpoints,
-    /// The number of changes. Each change is conditional on it.
+    /// The number of changes, from [`Self::FIRST_VERSION`] on. Each change is conditional on it.
     pub version: u64,
 }
 
 impl Destination {
+    /// The version of a new destination. Version 0.1 began with 1 and stored no proof: so a higher version without a proof
+    /// tells that an instance of 0.1 has changed a destination of a later version and dropped its proof.
+    pub const FIRST_VERSION: u64 = 1 << 32;
+
     /// Returns whether delivery to it is on.
     #[must_use]
     pub fn is_active(&self) -> bool {

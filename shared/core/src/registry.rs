@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    destination::{Delivery, Destination, DestinationId, connection_test::ConnectionTestReport, failure::FailureCode},
+    destination::{
+        ClaimKey, Claims, Delivery, Destination, DestinationId, connection_test::ConnectionTestReport,
+        failure::FailureCode,
+    },
     limited::Limited,
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
@@ -306,6 +309,14 @@ pub trait Registry: fmt::Debug + Send + Sync {
         organisation: &OrganisationId,
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError>;
+
+    /// Returns the destinations, of any organisation, that claim a bucket or a role, strongly consistent. Version 0 if none
+    /// ever did.
+    async fn claims(&self, key: &ClaimKey) -> Result<Claims, StoreError>;
+
+    /// Saves who claims a bucket or a role, on condition that the stored version is the previous one. Returns whether it was
+    /// saved.
+    async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError>;
 
     /// Returns the times of an organisation's last uses of what is limited, in any order, strongly consistent. The store may
     /// delete them a day after the last one.

@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
-    destination::{AccountId, Region, RoleArn},
+    destination::{AccountId, Region, RoleArn, RolesWithoutExternalId},
     fault::Fault,
     organisation::RetentionDays,
     time::Timestamp,
@@ -27,6 +27,8 @@ pub struct ServiceSettings {
     pub own_roles_allowed: bool,
     /// The tokens that people may create in the console.
     pub console_tokens: ConsoleTokens,
+    /// What becomes of roles that accept any external id.
+    pub roles_without_external_id: RolesWithoutExternalId,
 }
 
 impl ServiceSettings {
@@ -41,6 +43,7 @@ impl ServiceSettings {
             roles: RolePattern::default(),
             own_roles_allowed: false,
             console_tokens: ConsoleTokens::default(),
+            roles_without_external_id: RolesWithoutExternalId::default(),
         }
     }
 

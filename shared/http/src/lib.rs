@@ -39,7 +39,7 @@ use annals_core::{
     administration::Administration,
     admission::{Admission, rate_limiter::RateLimits},
     audit::Audit,
-    destination::Region,
+    destination::{Region, RolesWithoutExternalId},
     entropy::Entropy,
     health::{Health, Probe},
     log::{Log, append::AppendPolicy, store::LogStore},
@@ -87,7 +87,8 @@ impl Services {
         let log = Arc::new(log.with_meter(Arc::new(WorkMeter)));
         let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
             .with_default_retention(service.default_retention)
-            .with_console_tokens(service.console_tokens.clone());
+            .with_console_tokens(service.console_tokens.clone())
+            .with_roles_without_external_id(service.roles_without_external_id);
         Self {
             audit: Audit::new(Arc::clone(&log)),
             admission: administration.admission(platform, RateLimits::default()),
@@ -123,7 +124,8 @@ impl Services {
 
     /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
     /// `PREVIOUS_PLATFORM_TOKEN_SHA256`, `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`,
-    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `CONSOLE_TOKEN_MAX_DAYS`, `CONSOLE_TOKEN_ROLES`, `SIGNING_KEY` with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
+    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ROLES_WITHOUT_EXTERNAL_ID`, `CONSOLE_TOKEN_MAX_DAYS`, `CONSOLE_TOKEN_ROLES`, `SIGNING_KEY`
+    /// with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
     /// `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
@@ -144,6 +146,10 @@ impl Services {
                 max_life: settings::parsed_or("CONSOLE_TOKEN_MAX_DAYS", console_tokens.max_life)?,
                 roles: settings::parsed_or("CONSOLE_TOKEN_ROLES", console_tokens.roles)?,
             },
+            roles_without_external_id: settings::parsed_or(
+                "ROLES_WITHOUT_EXTERNAL_ID",
+                RolesWithoutExternalId::default(),
+            )?,
         };
         let default = RateLimits::default();
         let limits = RateLimits {

@@ -99,10 +99,8 @@ kinds! {
     TOKEN_LIMIT = CONFLICT, "token_limit", "Too many tokens";
     /// The token's predecessor or successor is still valid: at most two tokens of a chain are valid at once.
     ROTATION_IN_PROGRESS = CONFLICT, "rotation_in_progress", "Rotation in progress";
-    /// Another organisation delivers to this bucket.
-    BUCKET_IN_USE = CONFLICT, "bucket_in_use", "Bucket in use";
-    /// Another organisation uses this role.
-    ROLE_IN_USE = CONFLICT, "role_in_use", "Role in use";
+    /// There is no code to be entered: none was written, it is older than a day, or five wrong ones were entered.
+    NO_CODE = CONFLICT, "no_code", "No code to confirm";
     /// An earlier replay to this destination has not finished.
     REPLAY_IN_PROGRESS = CONFLICT, "replay_in_progress", "Replay in progress";
     /// The log has no events in the range, or they have expired.
@@ -465,10 +463,6 @@ impl Problem {
                 kind::TOKEN_LIMIT,
                 "An organisation may have 100 tokens that have not expired. Revoke tokens that are no longer needed.",
             ),
-            Conflict::BucketInUse => {
-                (kind::BUCKET_IN_USE, "Another organisation delivers to this bucket. Use another bucket.")
-            }
-            Conflict::RoleInUse => (kind::ROLE_IN_USE, "Another organisation uses this role. Use another role."),
         };
         Self::new(kind, detail)
     }
@@ -571,6 +565,12 @@ impl From<AdministrationError> for Problem {
             AdministrationError::NothingToReplay => {
                 let detail = "The range has no events, or they have expired. Use another range.";
                 Self::new(kind::NOTHING_TO_REPLAY, detail)
+            }
+            AdministrationError::NoCode => {
+                let detail = "There is no code that can be entered: it is older than a day, five wrong ones were entered, or \
+                              the destination was not tested yet. Test the destination. If its role accepts any external ID, \
+                              the test object in the bucket contains a new code.";
+                Self::new(kind::NO_CODE, detail)
             }
             AdministrationError::TooOften(wait) => Self::too_often(wait),
             AdministrationError::Store(error) => Self::store(&error),

@@ -100,7 +100,7 @@ impl Annals {
                 annals.poll(number).await;
             }
             if tenant.delivers {
-                let customer = annals.test_bed.customer();
+                let customer = annals.test_bed.customer(&organisation);
                 let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn}).to_string();
                 let input = DestinationInput::parse(input.as_bytes(), &annals_tests::sample::service()).unwrap();
                 api.administration.create_destination(&organisation, input, &platform()).await.unwrap();

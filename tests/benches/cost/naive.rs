@@ -75,8 +75,8 @@ impl Naive {
     }
 
     async fn destination(&self, name: &str) -> Target {
-        let customer = self.test_bed.customer();
         let organisation = sample::organisation(name);
+        let customer = self.test_bed.customer(&organisation);
         let destination = Destination {
             bucket: customer.bucket.parse().unwrap(),
             role_arn: customer.role_arn.parse().unwrap(),

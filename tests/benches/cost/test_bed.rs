@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
 use annals_cloud::{Cloud, CloudOptions, QueueOptions};
-use annals_core::time::Clock as _;
+use annals_core::{organisation::Organisation, time::Clock as _};
 use annals_tests::{clock::VirtualClock, customer::Customer};
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -94,9 +94,9 @@ impl TestBed {
         self.cloud.clock().advance(duration);
     }
 
-    /// A customer with a bucket and a role.
-    pub(crate) fn customer(&self) -> Customer {
-        Customer::create(&self.cloud, None)
+    /// A customer with a bucket, and a role that requires the external ID of `organisation`.
+    pub(crate) fn customer(&self, organisation: &Organisation) -> Customer {
+        Customer::create(&self.cloud, Some(&organisation.external_id))
     }
 
     pub(crate) fn sink(&self) -> S3ObjectSink {

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, ops::RangeInclusive};
 use annals_core::{
     delivery::queue::{NotSent, QueueMessage, ShipQueue},
     destination::{
-        Delivery, Destination, DestinationId,
+        ClaimKey, Claims, Delivery, Destination, DestinationId,
         connection_test::ConnectionTestReport,
         sink::{Object, ObjectSink, SinkError, Stored, Target},
     },
@@ -341,6 +341,14 @@ impl<D: Decorator> Registry for Decorated<D> {
         id: &DestinationId,
     ) -> Result<Option<ConnectionTestReport>, StoreError> {
         self.0.store_call("last_connection_test", self.0.below().registry.last_connection_test(organisation, id)).await
+    }
+
+    async fn claims(&self, key: &ClaimKey) -> Result<Claims, StoreError> {
+        self.0.store_call("claims", self.0.below().registry.claims(key)).await
+    }
+
+    async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
+        self.0.store_call("save_claims", self.0.below().registry.save_claims(key, claims)).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

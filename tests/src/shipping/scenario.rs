@@ -800,7 +800,7 @@ impl Scenario {
         for tenant in 0..self.tenants.len() {
             let Tenant { id, bucket, role } = &self.tenants[tenant];
             self.world.buckets.set_condition(bucket, Condition::Working);
-            self.world.buckets.set_trust(role, Trust::AnyExternalId);
+            self.world.buckets.set_trust(role, Trust::OwnExternalId);
             let id = id.clone();
             self.put_organisation(id.as_str(), Plan::Enterprise, 90).await;
             if let Some(destination) = self.destination(tenant).await {

@@ -12,8 +12,9 @@ use annals_cloud::{AccessKey, Cloud, CloudOptions};
 use annals_core::{
     change::{Change, Conflict, Replaced},
     destination::{
-        BegunCheckpoint, Checkpoints, Compression, Content, Delivery, Destination, Failing, Intent, KeyLayout,
-        LastCheckpoint, Lost, Progress, Replay, Settings, Unsigned,
+        BegunCheckpoint, Challenge, Checkpoints, ClaimKey, Claims, Compression, Content, Delivery, Destination,
+        Failing, Holder, Intent, KeyLayout, LastCheckpoint, Lost, Progress, Proof, Proven, ProvenBy, Replay, Settings,
+        Unsigned,
         advice::{self, Advice, Prose, Snippet, SnippetKind},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{Failure, FailureCode},
@@ -907,22 +908,36 @@ contract! {
         assert_eq!(environment.destinations(&acme.id).await.unwrap(), [two]);
     }
 
-    async fn a_bucket_and_a_role_are_one_organisations_until_it_gives_them_up(environment) {
+    async fn who_claims_a_bucket_or_a_role_is_changed_by_one_at_a_time(environment) {
+        let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
+        let [one, two] = [sample::destination(&acme, "d1"), sample::destination(&other, "d2")];
+        let key = ClaimKey::bucket(&one.bucket);
+        let claims = |holders: &[&Destination], version| Claims {
+            holders: holders.iter().map(|destination| Holder::of(destination)).collect(),
+            version,
+        };
+        let save = async |claims: &Claims| environment.save_claims(&key, claims).await.unwrap();
+        assert_eq!(environment.claims(&key).await.unwrap(), Claims::default());
+        assert!(!save(&claims(&[&one], 2)).await, "nobody has claimed it");
+        assert!(save(&claims(&[&one], 1)).await);
+        assert!(!save(&claims(&[&two], 1)).await, "somebody was first");
+        assert!(save(&claims(&[&one, &two], 2)).await);
+        assert_eq!(environment.claims(&key).await.unwrap(), claims(&[&one, &two], 2));
+        assert!(save(&claims(&[], 3)).await);
+        assert_eq!(environment.claims(&key).await.unwrap(), claims(&[], 3));
+        assert_eq!(environment.claims(&ClaimKey::role(&one.role_arn)).await.unwrap(), Claims::default());
+    }
+
+    async fn organisations_may_name_the_same_bucket_and_role(environment) {
         let (acme, other) = (environment.organisation("acme").await, environment.organisation("other").await);
         let own = sample::destination(&acme, "d1");
         environment.make(&acme, create(&own, 5)).await;
         let fresh = sample::destination(&other, "d9");
-        let bucket = Destination { bucket: own.bucket.clone(), ..fresh.clone() };
-        let role = Destination { role_arn: own.role_arn.clone(), ..fresh.clone() };
-        assert_eq!(environment.try_to(&other, create(&bucket, 5)).await, Err(Conflict::BucketInUse));
-        assert_eq!(environment.try_to(&other, create(&role, 5)).await, Err(Conflict::RoleInUse));
-        assert_eq!(environment.destinations(&other.id).await.unwrap(), []);
-        environment.make(&acme, Change::DeleteDestination(Box::new(own.clone()))).await;
-        environment.make(&other, create(&bucket, 5)).await;
-        assert_eq!(environment.try_to(&acme, create(&own, 5)).await, Err(Conflict::BucketInUse));
-        // The role is still free: a refused change claims nothing.
-        let role = Destination { id: sample::destination(&other, "d8").id, bucket: fresh.bucket.clone(), ..role };
-        environment.make(&other, create(&role, 5)).await;
+        let same = Destination { bucket: own.bucket.clone(), role_arn: own.role_arn.clone(), ..fresh };
+        environment.make(&other, create(&same, 5)).await;
+        assert_eq!(environment.destinations(&other.id).await.unwrap(), std::slice::from_ref(&same));
+        environment.make(&other, Change::DeleteDestination(Box::new(same))).await;
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), [own]);
     }
 
     async fn a_destination_changes_from_the_version_that_was_read(environment) {
@@ -1009,6 +1024,7 @@ contract! {
                 }
             }
             assert!(environment.save_progress(&changed, None).await.unwrap());
+            let due = changed.checkpoints.due_at;
             if number % 7 > 1 {
                 expected.insert(
                     changed.id.to_string(),
@@ -1297,6 +1313,7 @@ fn connection_test(seconds: u64) -> ConnectionTestReport {
         ],
         key: "audit/test.txt".into(),
         tested_at: sample::START.plus(Duration::from_secs(seconds)),
+        needs_code: seconds.is_multiple_of(2),
         learnt_region: None,
     }
 }
@@ -1332,6 +1349,12 @@ fn full_destination(destination: &Destination) -> Destination {
         },
         paused: true,
         disabled: true,
+        proof: Proof {
+            proven: Some(Proven { by: ProvenBy::Upgrade, at: at(11), check_at: at(12) }),
+            lost_at: Some(at(13)),
+            challenge: Some(Challenge { code: "7KQ2MXW4TR".into(), issued_at: at(14), attempts: 4 }),
+            claimed: true,
+        },
         first_sequence: Some(2),
         next_sequence: 12,
         deliveries: 8,

@@ -11,8 +11,10 @@ use annals_aws::{
 use annals_cloud::{Bucket, Cloud, CloudOptions, Role};
 use annals_core::{
     destination::{
-        connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME, test_connection},
+        Challenge, Proof, RolesWithoutExternalId,
+        connection_test::{ConnectionTestReport, StepOutcome, TEST_OBJECT_NAME, Tested, test_connection},
         failure::FailureCode,
+        proof::check_role,
         sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
     },
     time::Clock as _,
@@ -113,7 +115,21 @@ impl Environment {
     }
 
     async fn test_connection(&self, target: Target) -> ConnectionTestReport {
-        test_connection(&self.sink, &SystemEntropy, SystemClock.now(), target, TEST_OBJECT_NAME).await
+        let (now, roles) = (SystemClock.now(), RolesWithoutExternalId::Challenge);
+        let check = check_role(&self.sink, &SystemEntropy, &target).await;
+        let proof = Proof::default().after(&check, roles, now);
+        let challenge = proof.proven.is_none().then(|| Challenge::new(&SystemEntropy, now));
+        let proof = Proof { challenge, ..proof };
+        let tested = Tested {
+            target,
+            organisation: "Acme",
+            check,
+            proof: &proof,
+            roles,
+            taken: None,
+            object_name: TEST_OBJECT_NAME,
+        };
+        test_connection(&self.sink, now, tested).await
     }
 }
 
@@ -380,7 +396,7 @@ async fn a_test_warns_where_any_external_id_is_accepted(environment: &Environmen
     use StepOutcome::{Passed, Warning};
     let report = environment.test_connection(environment.trusting(None).await.target()).await;
     assert_steps(&report, [Passed, Warning, Passed, Passed]);
-    assert!(report.passed, "a role without an external id works, with a warning");
+    assert!(!report.passed && report.needs_code, "a role without an external id works once the code is entered");
     assert!(report.steps[1].fix.as_ref().unwrap().to_string().contains(EXTERNAL_ID), "{:?}", report.steps[1]);
 }
 

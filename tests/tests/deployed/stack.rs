@@ -51,6 +51,7 @@ in_every_environment! {
     events_come_in_alone_in_a_batch_and_as_lines_and_go_out_by_the_page
     the_schedule_delivers_to_who_lets_us_in_and_says_why_not_to_who_does_not
     what_was_set_up_is_changed_shown_and_ended
+    a_role_that_accepts_any_external_id_is_proven_by_the_code_in_the_bucket
     the_log_goes_on_where_all_that_came_before_has_expired
     an_administrator_does_by_the_page_what_the_api_does_until_leaving_it
     nobody_is_let_in_without_a_token_and_other_organisations_do_not_exist
@@ -184,9 +185,10 @@ impl Environment {
         }
     }
 
-    /// A customer in an own account, whose role requires this external ID and may put objects whose keys `keys` matches.
-    async fn customer(&self, external_id: &str, keys: &str) -> Customer {
-        let trust = trust(&self.service, Some(external_id));
+    /// A customer in an own account, whose role requires this external ID, if any, and may put objects whose keys `keys`
+    /// matches.
+    async fn customer(&self, external_id: Option<&str>, keys: &str) -> Customer {
+        let trust = trust(&self.service, external_id);
         match &self.place {
             Place::Local(system) => {
                 let iam = system.cloud().iam();
@@ -379,7 +381,7 @@ impl Party {
     /// and may put objects whose keys `keys` matches.
     async fn new(environment: &Environment, external_id: Option<&str>, keys: &str) -> Self {
         let org = environment.organisation().await;
-        let customer = environment.customer(external_id.unwrap_or(&org.external_id), keys).await;
+        let customer = environment.customer(Some(external_id.unwrap_or(&org.external_id)), keys).await;
         let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
         let admin = environment.api.with(&org.admin);
         let created = admin.post(&org.path("/destinations"), &input).await.expect(201);
@@ -504,6 +506,39 @@ async fn what_was_set_up_is_changed_shown_and_ended(environment: &Environment) {
     assert!(!found["organisations"].as_array().unwrap().is_empty());
 }
 
+async fn a_role_that_accepts_any_external_id_is_proven_by_the_code_in_the_bucket(environment: &Environment) {
+    let org = environment.organisation().await;
+    let customer = environment.customer(None, "*").await;
+    let admin = environment.api.with(&org.admin);
+    let input = json!({"bucket": customer.bucket, "roleArn": customer.role_arn});
+    let created = admin.post(&org.path("/destinations"), &input).await.expect(201);
+    let id = text(&created["id"]);
+    let path = org.path(&format!("/destinations/{id}"));
+    let tested = admin.post(&format!("{path}/test"), &json!({})).await.expect(200);
+    assert_eq!(tested["outcome"], "unconfirmed", "{tested}");
+    assert_eq!(admin.get(&path).await.expect(200)["state"], "unproven");
+    let confirm = format!("{path}/confirm");
+    admin.post(&confirm, &json!({"code": "AAAAA-AAAAA"})).await.expect_problem(400, "invalid_input");
+    let file = environment.objects(&customer).await.remove(TEST_OBJECT).unwrap();
+    let file = String::from_utf8(file).unwrap();
+    let code = file.lines().find_map(|line| line.strip_prefix("Code: ")).unwrap();
+
+    let link = environment.platform().post(&org.path("/portal-links"), &json!({"role": "admin"})).await.expect(201);
+    let browser = Browser::enter(environment, &text(&link["url"])).await;
+    let page = browser.see("/console/destinations").await;
+    assert!(page.body.contains(r#"name="code""#) && page.body.contains(TEST_OBJECT), "{}", page.body);
+    let form = format!("/console/destinations/{id}/confirm");
+    let wrong = browser.fill_in(&form, &[("code", "AAAAA-AAAAA")]).await;
+    assert!(wrong.body.contains("attempts left: 3"), "{}", wrong.body);
+    let right = browser.fill_in(&form, &[("code", code)]).await;
+    assert_eq!(right.status, 303, "{}", right.body);
+    assert!(browser.see(&right.headers["location"]).await.body.contains("Confirmed"));
+    let proof = &admin.post(&confirm, &json!({"code": "any"})).await.expect(200)["proof"];
+    assert_eq!((&proof["state"], &proof["by"]), (&json!("proven"), &json!("code")));
+    let tested = admin.post(&format!("{path}/test"), &json!({})).await.expect(200);
+    assert_eq!(tested["outcome"], "passed", "{tested}");
+}
+
 async fn the_log_goes_on_where_all_that_came_before_has_expired(environment: &Environment) {
     let party = Party::new(environment, None, "*").await;
     let link =
@@ -563,7 +598,7 @@ impl<'a> Browser<'a> {
 
 async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(environment: &Environment) {
     let acme = environment.organisation().await;
-    let customer = environment.customer(&acme.external_id, "*").await;
+    let customer = environment.customer(Some(&acme.external_id), "*").await;
     let event = environment.api.with(&acme.producer).post("/events", &event("seen")).await.expect(201);
     let uuid = text(&event["events"][0]["uuid"]);
     let user = json!({"id": "7", "name": "Ada Bell", "email": "ada@example.com"});

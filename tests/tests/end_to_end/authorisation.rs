@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 use annals_api::DOCUMENT;
-use annals_core::token::Role;
+use annals_aws::system::SystemClock;
+use annals_core::{destination::Challenge, registry::Registry as _, time::Clock as _, token::Role};
 use annals_http::{endpoint::POSTED, openapi::Description};
 use annals_tests::customer::Customer;
 use reqwest::Method;
@@ -85,6 +86,7 @@ impl Route {
                 json!({"bucket": customer.bucket, "roleArn": customer.role_arn})
             }
             "changeDestination" => json!({"prefix": "audit"}),
+            "confirmDestination" => json!({"code": "7KQ2M-XW4TR"}),
             "replayDestination" => json!({"firstSequence": 1, "lastSequence": 2}),
             other => {
                 assert!(!self.needs_body, "{other} needs a body: give it one here");
@@ -122,6 +124,9 @@ impl Stage {
             let path = format!("/organisations/{}/destinations/{destination}/pause", org.id);
             fixture.with(&org.admin).post(&path, &json!({})).await.expect(200);
         }
+        if route.id == "confirmDestination" {
+            await_code(fixture, &org.id, &destination).await;
+        }
         let uuid = text(&fixture.lines_behind(&org.id, 0).await[0]["eventId"]);
         let session = fixture.session(&org).await;
         Self { token: text(&token["id"]), session, destination, uuid, free: creates.then_some(customer), org }
@@ -153,6 +158,17 @@ impl Stage {
             Role::Admin => &self.org.admin,
         }
     }
+}
+
+/// Lets a destination await the code that [`Route::body`] has.
+async fn await_code(fixture: &Fixture, organisation: &str, destination: &str) {
+    let store = fixture.system.store();
+    let found = store.destination(&organisation.parse().unwrap(), &destination.parse().unwrap()).await.unwrap();
+    let mut destination = found.unwrap();
+    let challenge = Challenge { code: "7KQ2MXW4TR".into(), issued_at: SystemClock.now(), attempts: 0 };
+    destination.proof.challenge = Some(challenge);
+    destination.version += 1;
+    assert!(store.save_progress(&destination, None).await.unwrap());
 }
 
 #[test]

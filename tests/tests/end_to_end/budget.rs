@@ -17,7 +17,7 @@ use annals_core::{
         queue::{NotSent, QueueMessage, ShipOrder, ShipQueue},
         ship::{ShipOutcome, ShipPolicy, Shipping},
     },
-    destination::sink::{Object, ObjectSink, SinkError, Stored, Target},
+    destination::sink::{Call, Object, ObjectSink, Reason, SinkError, Stored, Target},
     event::Context,
     log::{
         Log,
@@ -225,8 +225,9 @@ impl ObjectSink for AnyBucket {
     async fn put(&self, _: &Target, _: Object) -> Result<Stored, SinkError> {
         Ok(Stored::Now)
     }
-    async fn assume(&self, _: &Target, _: &str) -> Result<(), SinkError> {
-        Ok(())
+    async fn assume(&self, target: &Target, external_id: &str) -> Result<(), SinkError> {
+        let refused = || SinkError::new(Call::AssumeRole, Reason::answered(403, "AccessDenied", "", None));
+        if external_id == target.external_id { Ok(()) } else { Err(refused()) }
     }
 }
 

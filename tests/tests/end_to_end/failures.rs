@@ -17,8 +17,9 @@ use annals_aws::{
 };
 use annals_core::{
     destination::{
+        RolesWithoutExternalId,
         advice::{Advice, Prose, Span},
-        failure::{AWS_MAX_BYTES, Contradiction, Failure, FailureCode, RemediedBy},
+        failure::{AWS_MAX_BYTES, Contradiction, Failure, FailureCode, RemediedBy, Withheld},
         sink::{Call, Existing, Object, ObjectSink as _, Reason, SinkError, Stored, Target},
     },
     proof::signer::SignerFault,
@@ -911,6 +912,14 @@ async fn what_aws_says_is_bounded_and_keeps_the_requests_id() {
 const CONTRADICTIONS: [Contradiction; 2] =
     [Contradiction::AheadOfLog { next: 151, last: 100 }, Contradiction::LogMismatch { sequence: 150 }];
 
+/// Deliveries that are withheld although nothing has failed, for the page.
+const WITHHELD: [Withheld; 4] = [
+    Withheld::Unproven(RolesWithoutExternalId::Challenge),
+    Withheld::ProofLost(RolesWithoutExternalId::Challenge),
+    Withheld::RoleTaken,
+    Withheld::BucketTaken,
+];
+
 /// Failures without an answer, for the page.
 const WITHOUT_ANSWER: [(Reason, &str); 5] = [
     (Reason::TimedOut, "No answer within the time that we give it."),
@@ -926,6 +935,7 @@ fn every_code_has_an_entry_and_a_name_of_its_own() {
     entries
         .extend(WITHOUT_ANSWER.map(|(reason, _)| FailureCode::of(&SinkError::new(Call::PutObject, reason)).as_str()));
     entries.extend(CONTRADICTIONS.map(|contradiction| Failure::contradiction(contradiction).code.as_str()));
+    entries.extend(WITHHELD.map(|withheld| Failure::withheld(withheld, &target("aws")).code.as_str()));
     let all: BTreeSet<&str> = FailureCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(entries, all);
     assert_eq!(all.len(), FailureCode::ALL.len());
@@ -994,8 +1004,10 @@ fn page(replayed: &[(Fixture, SinkError)]) -> String {
             }
         }
         writeln!(page, "\n## {}", code.as_str()).unwrap();
-        for failure in CONTRADICTIONS.map(Failure::contradiction).iter().filter(|failure| failure.code == *code) {
-            writeln!(page, "\n**{}**\n", failure.cause).unwrap();
+        let withheld = WITHHELD.map(|withheld| Failure::withheld(withheld, &target("aws")));
+        let without_aws = CONTRADICTIONS.map(Failure::contradiction).into_iter().chain(withheld);
+        for failure in without_aws.filter(|failure| failure.code == *code) {
+            writeln!(page, "\n**{}**\n", arns(&failure.cause)).unwrap();
             writeln!(page, "{}", advice(&failure.fix)).unwrap();
         }
         for (failure, answers) in &texts {

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use annals_aws::system::SystemEntropy;
 use annals_core::{
+    destination::RolesWithoutExternalId,
     log::{read::ReadLimit, segment::Tail, store::Order},
     organisation::OrganisationId,
     time::{Clock, Timestamp},
@@ -15,7 +16,7 @@ pub(crate) use annals_tests::caller::{Answer, Caller};
 use annals_tests::{
     caller::Address,
     customer::{Customer, name},
-    deployment::{PLATFORM_TOKEN, start_system},
+    deployment::{PLATFORM_TOKEN, start_system, start_system_with},
     lines::Chain,
 };
 use http::Method;
@@ -48,6 +49,13 @@ impl Fixture {
     /// A system with a data directory. The schedule's period is an hour: tests request ticks.
     pub(crate) async fn start_in(data_dir: Option<&Path>) -> Self {
         let system = start_system(data_dir).await;
+        let address = Address::new(&system.url());
+        Self { system, address }
+    }
+
+    /// A system that keeps everything in memory, with the rule of a deployment for roles that accept any external id.
+    pub(crate) async fn with_rule(rule: RolesWithoutExternalId) -> Self {
+        let system = start_system_with(None, rule).await;
         let address = Address::new(&system.url());
         Self { system, address }
     }

@@ -1,5 +1,6 @@
 //! The system over HTTP as its users meet it, the programs as processes, and the adapters against the embedded cloud.
 
+mod attacks;
 mod authorisation;
 mod budget;
 mod client;

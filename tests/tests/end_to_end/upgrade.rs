@@ -22,7 +22,7 @@ use annals_core::{
         queue::ShipOrder,
         ship::{ShipOutcome, ShipPolicy, Shipping},
     },
-    destination::sink::ObjectSink,
+    destination::{Proof, sink::ObjectSink},
     event::{Body, Layout, parse},
     log::{
         append::{AppendError, IdempotencyKey, Outcome, Receipt},
@@ -468,4 +468,33 @@ fn keys_and_indexes_that_a_release_has_deployed_stay_as_they_are() {
         }
         assert_eq!(known.len(), properties.matches("IndexName").count(), "{table} is not understood");
     }
+}
+
+/// While a deployment replaces instances, one of release 0.1.0 may write a destination that this release has created: without the
+/// attributes that it does not know.
+#[tokio::test]
+async fn an_instance_of_the_first_release_cannot_prove_a_destination() {
+    let world = World::start(sample::START).await;
+    let input = OrganisationInput::parse(br#"{"name":"Acme","plan":"enterprise"}"#).unwrap();
+    let administration = &world.api.administration;
+    administration.put_organisation(&"acme".parse().unwrap(), input, &platform()).await.unwrap();
+    let acme = world.acme().await;
+    let body = br#"{"bucket":"acme-audit","roleArn":"arn:aws:iam::444455556666:role/annals"}"#;
+    let input = DestinationInput::parse(body, &sample::service()).unwrap();
+    let created = administration.create_destination(&acme, input, &platform()).await.unwrap();
+    let key = HashMap::from([
+        ("pk".to_owned(), AttributeValue::S("org#acme".into())),
+        ("sk".to_owned(), AttributeValue::S(format!("destination#{}", created.id))),
+    ]);
+    let get = world.client.get_item().table_name(&world.tables.registry).set_key(Some(key)).consistent_read(true);
+    let mut item = get.send().await.unwrap().item.unwrap();
+    assert_eq!(item["disabled"], AttributeValue::Bool(true), "the first release delivers nothing to it");
+    let unknown = ["provenBy", "provenAt", "proofCheckAt", "proofLostAt", "claimed", "planDisabled"];
+    item.retain(|name, _| !unknown.contains(&name.as_str()));
+    item.insert("version".to_owned(), AttributeValue::N((created.version + 1).to_string()));
+    item.insert("lastSuccess".to_owned(), AttributeValue::N(sample::START.as_millis().to_string()));
+    world.client.put_item().table_name(&world.tables.registry).set_item(Some(item)).send().await.unwrap();
+    let read = administration.destination(&acme.id, &created.id).await.unwrap();
+    assert_eq!(read.proof, Proof::default());
+    assert!(!read.disabled);
 }

@@ -10,7 +10,7 @@ use annals_core::{
         queue::{QueueMessage, ShipOrder},
         ship::{ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
-    destination::Destination,
+    destination::{Destination, RolesWithoutExternalId},
     log::{Log, append::AppendPolicy},
     organisation::Organisation,
     registry::Registry as _,
@@ -41,6 +41,7 @@ const POLICY: ShipPolicy = ShipPolicy {
     busy_for: Duration::from_secs(180),
     backoff_first: Duration::from_secs(300),
     backoff_cap: Duration::from_secs(3600),
+    roles: RolesWithoutExternalId::Challenge,
 };
 
 struct Fixture {

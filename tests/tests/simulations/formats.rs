@@ -243,6 +243,7 @@ impl Fixture {
         let bodies = vec![
             own("TEST", "destination.test", json!({"outcome": "failed", "steps": []})).body(),
             own("TEST", "destination.test", json!({"outcome": "passed", "steps": []})).body(),
+            own("CONFIRM", "destination.confirm", json!({"outcome": "failed"})).body(),
             own("EXPIRE", "destination.gap", json!({"lost": [{"firstSequence": 1, "lastSequence": 2}]})).body(),
         ];
         log.append(&organisation, bodies, None).await.unwrap();
@@ -303,6 +304,7 @@ async fn every_event_is_rendered_in_every_format() {
         "destination.disable",
         "destination.enable",
         "destination.test",
+        "destination.confirm",
         "destination.gap",
         "destination.delete",
     ] {

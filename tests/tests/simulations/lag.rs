@@ -134,7 +134,7 @@ fn what_the_customer_has_to_mend_is_no_lag_until_it_is_mended() {
         fixture.world.clock.jump(MINUTE * 120);
         assert_eq!(fixture.planned().await, None);
         fixture.record().await;
-        fixture.world.buckets.set_trust(&fixture.destination.role_arn, Trust::AnyExternalId);
+        fixture.world.buckets.set_trust(&fixture.destination.role_arn, Trust::OwnExternalId);
         let no_time = ShipPolicy { time_budget: Duration::ZERO, ..ShipPolicy::default() };
         let (outcome, lag) = fixture.shipped(no_time).await;
         assert!(lag.is_some_and(|lag| lag < 60), "{outcome:?} {lag:?}");

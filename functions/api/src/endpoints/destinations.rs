@@ -1,6 +1,7 @@
 //! The buckets to which an organisation's events are delivered.
 
 mod change_destination;
+mod confirm_destination;
 mod create_destination;
 mod delete_destination;
 mod get_destination;
@@ -12,7 +13,7 @@ mod replay_destination;
 mod resume_destination;
 
 use annals_core::{
-    destination::{Compression, Destination, KeyLayout},
+    destination::{Compression, Destination, KeyLayout, ProvenBy},
     organisation::Organisation,
     time::Timestamp,
 };
@@ -25,10 +26,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::{
-    change_destination::ChangeDestination, create_destination::CreateDestination,
-    delete_destination::DeleteDestination, get_destination::GetDestination, get_setup::GetSetup,
-    list_deliveries::ListDeliveries, list_destinations::ListDestinations, pause_destination::PauseDestination,
-    replay_destination::ReplayDestination, resume_destination::ResumeDestination,
+    change_destination::ChangeDestination, confirm_destination::ConfirmDestination,
+    create_destination::CreateDestination, delete_destination::DeleteDestination, get_destination::GetDestination,
+    get_setup::GetSetup, list_deliveries::ListDeliveries, list_destinations::ListDestinations,
+    pause_destination::PauseDestination, replay_destination::ReplayDestination, resume_destination::ResumeDestination,
 };
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
@@ -38,6 +39,7 @@ pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
         .endpoint::<GetDestination>()
         .endpoint::<ChangeDestination>()
         .endpoint::<DeleteDestination>()
+        .endpoint::<ConfirmDestination>()
         .endpoint::<PauseDestination>()
         .endpoint::<ResumeDestination>()
         .endpoint::<ReplayDestination>()
@@ -75,10 +77,12 @@ struct DestinationView<'a> {
     #[schemars(with = "Moment")]
     created_at: Timestamp,
     /// The status in one word.
-    #[schemars(extend("enum" = ["pending", "sent", "failing", "paused", "disabled"]))]
+    #[schemars(extend("enum" = ["pending", "unproven", "sent", "failing", "paused", "disabled"]))]
     state: &'static str,
     /// The status in a sentence.
     status: String,
+    /// Whether the role is proven to be meant for the organisation. Only then events are delivered.
+    proof: ProofView,
     /// When an object was last delivered; null: never.
     #[schemars(with = "Option<Moment>")]
     last_success: Option<Timestamp>,
@@ -150,6 +154,7 @@ impl<'a> DestinationView<'a> {
             created_at: destination.created_at,
             state: destination.state().as_str(),
             status: destination.status().to_string(),
+            proof: ProofView::of(destination),
             last_success: destination.progress.last_success,
             failing,
             lost,
@@ -158,6 +163,37 @@ impl<'a> DestinationView<'a> {
             first_sequence: destination.first_sequence,
             next_sequence: destination.next_sequence,
             replay,
+        }
+    }
+}
+
+/// Whether and how the role is proven to be meant for the organisation.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Proof")]
+struct ProofView {
+    #[schemars(extend("enum" = ["unproven", "proven"]))]
+    state: &'static str,
+    /// How it was proven; null: unproven. `externalId`: the role requires the organisation's external ID. `code`: somebody
+    /// entered the code in the test object. `allowed`: this deployment allows roles that accept any external ID. `upgrade`:
+    /// an earlier version, which required no proof, delivered with it.
+    #[schemars(extend("enum" = proofs()))]
+    by: Option<&'static str>,
+    /// When it was proven; null: unproven.
+    #[schemars(with = "Option<Moment>")]
+    at: Option<Timestamp>,
+    /// Whether the code in the test object is awaited.
+    needs_code: bool,
+}
+
+impl ProofView {
+    fn of(destination: &Destination) -> Self {
+        let proven = destination.proof.proven;
+        Self {
+            state: if proven.is_some() { "proven" } else { "unproven" },
+            by: proven.map(|proven| proven.by.as_str()),
+            at: proven.map(|proven| proven.at),
+            needs_code: proven.is_none() && destination.proof.challenge.is_some(),
         }
     }
 }
@@ -263,4 +299,8 @@ fn compressions() -> Vec<&'static str> {
 
 fn layouts() -> Vec<&'static str> {
     KeyLayout::ALL.iter().map(|layout| layout.as_str()).collect()
+}
+
+fn proofs() -> Vec<Option<&'static str>> {
+    ProvenBy::ALL.iter().map(|by| Some(by.as_str())).chain([None]).collect()
 }

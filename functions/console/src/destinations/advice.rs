@@ -28,7 +28,9 @@ impl Policy {
     #[must_use]
     pub fn for_failure(code: FailureCode, setup: &Setup) -> Option<Self> {
         match code {
-            FailureCode::RoleNotAssumable => Some(Self::of("Trust policy", &setup.trust_policy)),
+            FailureCode::RoleNotAssumable | FailureCode::ExternalIdNotRequired | FailureCode::ProofLost => {
+                Some(Self::of("Trust policy", &setup.trust_policy))
+            }
             FailureCode::PutDenied => Some(Self::of("Permission policy", &setup.permission_policy)),
             FailureCode::KmsDenied => Some(Self::of("Permission policy for the KMS key", &setup.kms_policy)),
             _ => None,

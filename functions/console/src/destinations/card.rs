@@ -12,6 +12,7 @@ use annals_core::{
 
 use super::{
     advice::{AdviceView, Policy, aws_message},
+    confirm,
     connection_test::ConnectionTest,
     deliveries::Deliveries,
     replay, settings,
@@ -54,6 +55,8 @@ pub struct Details {
     pub settings: Fields,
     pub replay_by_time: Fields,
     pub replay_by_sequence: Fields,
+    /// The form for the code in the test object, if it is awaited.
+    pub confirm: Option<Fields>,
 }
 
 /// Why delivery fails, and what to change.
@@ -169,6 +172,8 @@ impl Card {
             settings: settings::fields(destination),
             replay_by_time: replay::by_time(),
             replay_by_sequence: replay::by_sequence(),
+            confirm: (destination.proof.proven.is_none() && destination.proof.challenge.is_some())
+                .then(confirm::fields),
         };
         Self { details: Some(details), ..self }
     }
@@ -215,6 +220,9 @@ impl Card {
                 }
             }
             @if let Some(details) = &self.details {
+                @if let Some(test) = &self.connection_test {
+                    (confirm::render(details, id, &test.object, &self.href("confirm", shell), shell))
+                }
                 @let setup = details.setup.render(&format!("setup-{id}"));
                 @if details.setup.is_due { (setup) }
                 section .card aria-labelledby={ "deliveries-" (id) } {
@@ -340,6 +348,7 @@ fn badge(destination: &Destination) -> (Tone, &'static str) {
     match destination.state() {
         State::Disabled => (Tone::Warning, "Disabled"),
         State::Paused => (Tone::Warning, "Paused"),
+        State::Unproven { .. } => (Tone::Warning, "Unproven"),
         State::Pending => (Tone::Neutral, "New"),
         State::Sent { .. } => (Tone::Good, "Sending"),
         State::Failing { .. } => (Tone::Bad, "Failing"),
@@ -394,7 +403,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         deliveries::LIMIT,
         fixtures::{
             HOSTILE, at, card, destination, failing, longest, longest_aws_message, organisation, service, signed,
-            unsigned, working,
+            test_report, unproven, unsigned, working,
         },
         new::NewDestination,
         page::{Done, Page},
@@ -449,6 +458,16 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
             page(card(&failing(working(longest()), FailureCode::RoleNotAssumable, &aws), None, LIMIT, false)),
         ),
         ("destinations: never worked", page(card(&failing(destination(), FailureCode::TimedOut, ""), None, 0, true))),
+        ("destinations: unproven", {
+            use annals_core::destination::connection_test::StepOutcome::{Passed, Warning};
+            let report = test_report([Passed, Warning, Passed, Passed], FailureCode::Unknown, "");
+            let report = annals_core::destination::connection_test::ConnectionTestReport {
+                passed: false,
+                needs_code: true,
+                ..report
+            };
+            page(card(&unproven(longest(), &aws), Some(&report), 0, true))
+        }),
         ("destinations: paused", page(card(&Destination { paused: true, ..working(destination()) }, None, 3, true))),
         (
             "destinations: disabled",

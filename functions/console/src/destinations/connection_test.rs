@@ -16,6 +16,8 @@ use crate::{prelude::*, ui::Tone};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionTest {
     pub passed: bool,
+    /// Whether it works as soon as the code in the test object is entered.
+    pub needs_code: bool,
     /// Bucket and key of the test object.
     pub object: String,
     pub tested_at: Timestamp,
@@ -38,11 +40,14 @@ pub struct TestStep {
 impl ConnectionTest {
     #[must_use]
     pub fn of(report: &ConnectionTestReport, destination: &Destination, setup: &Setup) -> Self {
+        let is_proven = destination.proof.proven.is_some();
+        let passed = report.passed || (report.needs_code && is_proven);
         Self {
-            passed: report.passed,
+            passed,
+            needs_code: report.needs_code && !is_proven,
             object: format!("{}/{}", destination.bucket, report.key),
             tested_at: report.tested_at,
-            is_outdated: !report.passed && destination.progress.last_success.is_some_and(|at| at > report.tested_at),
+            is_outdated: !passed && destination.progress.last_success.is_some_and(|at| at > report.tested_at),
             steps: report.steps.iter().map(|step| TestStep::of(step, setup)).collect(),
         }
     }
@@ -61,6 +66,9 @@ impl ConnectionTest {
                         "The test wrote the object " code { (self.object) } "."
                     } @else if self.is_outdated {
                         "Delivery has succeeded since then."
+                    } @else if self.needs_code {
+                        "The test wrote the object " code { (self.object) } ". One more step: open it, and enter the code in it "
+                        "below, under Confirm."
                     } @else {
                         "Fix the failed step, wait a minute until AWS applies the change, and test again."
                     }
@@ -77,6 +85,7 @@ impl ConnectionTest {
     fn tone(&self) -> Tone {
         match (self.passed, self.is_outdated) {
             (true, _) => Tone::Good,
+            (false, _) if self.needs_code => Tone::Warning,
             (false, true) => Tone::Neutral,
             (false, false) => Tone::Bad,
         }
@@ -86,6 +95,7 @@ impl ConnectionTest {
         match (self.passed, self.steps.iter().any(|step| step.tone == Tone::Warning)) {
             (true, false) => "Test passed",
             (true, true) => "Test passed with a warning",
+            (false, _) if self.needs_code => "The connection works: confirm that the bucket is yours",
             (false, _) => "Test failed",
         }
     }

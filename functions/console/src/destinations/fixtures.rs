@@ -3,7 +3,8 @@
 use annals_core::{
     delivery::setup::Setup,
     destination::{
-        Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, Progress, Settings, Unsigned,
+        Challenge, Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, Progress, Proof, ProvenBy,
+        Settings, Unsigned,
         advice::{Advice, Prose, Snippet, SnippetKind, Span},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
@@ -61,6 +62,7 @@ pub(super) fn destination() -> Destination {
         paused: false,
         disabled: false,
         created_at: at(60 * 24 * 3),
+        proof: Proof::of(ProvenBy::ExternalId, at(60)),
         first_sequence: Some(1),
         next_sequence: 1,
         deliveries: 0,
@@ -104,6 +106,13 @@ pub(super) fn failing(destination: Destination, code: FailureCode, aws: &str) ->
     let failing = Failing { failure, since: at(90), attempts: 12, retry_at: at(0) };
     let progress = Progress { failing: Some(failing), ..destination.progress };
     Destination { progress, ..destination }
+}
+
+/// Returns a destination that awaits the code in the test object.
+pub(super) fn unproven(destination: Destination, aws: &str) -> Destination {
+    let challenge = Challenge { code: "7KQ2MXW4TR".into(), issued_at: at(1), attempts: 0 };
+    let proof = Proof { challenge: Some(challenge), ..Proof::default() };
+    Destination { proof, ..failing(destination, FailureCode::ExternalIdNotRequired, aws) }
 }
 
 /// Returns a destination to which a delivery succeeded after the test.
@@ -156,6 +165,7 @@ pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &s
         steps: steps.collect(),
         key: "test-wiremock-cloud-integration.txt".into(),
         tested_at: at(0),
+        needs_code: false,
         learnt_region: None,
     }
 }

@@ -68,12 +68,6 @@ fn body(form: &Fields) -> Value {
 
 fn add_conflict(conflict: Conflict, form: &mut Fields) -> Result<(), Refusal> {
     match conflict {
-        Conflict::BucketInUse => {
-            form.add_fault("bucket", "is used by another organisation. Use a bucket of your own");
-        }
-        Conflict::RoleInUse => {
-            form.add_fault("roleArn", "is used by another organisation. Use a role of your own");
-        }
         Conflict::Limit => form.faults.push(LIMIT_REACHED.to_owned()),
         other => return Err(Problem::from(AdministrationError::Conflict(other)).into()),
     }
@@ -245,11 +239,9 @@ mod tests {
 
     #[test]
     fn every_expected_conflict_is_shown_in_the_form() {
-        for conflict in [Conflict::BucketInUse, Conflict::RoleInUse, Conflict::Limit] {
-            let mut form = fields(&fixtures::service(true));
-            add_conflict(conflict, &mut form).expect("the form shows it");
-            assert!(form.is_invalid(), "{conflict:?}");
-        }
+        let mut form = fields(&fixtures::service(true));
+        add_conflict(Conflict::Limit, &mut form).expect("the form shows it");
+        assert!(form.is_invalid());
         assert!(add_conflict(Conflict::Changed, &mut fields(&fixtures::service(true))).is_err());
     }
 }

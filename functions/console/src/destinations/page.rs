@@ -91,6 +91,7 @@ pub enum Done {
     Paused,
     Resumed,
     ReplayStarted,
+    Confirmed,
     Deleted,
     /// Nothing was done: the organisation has tested too often.
     TestedTooOften,
@@ -104,6 +105,7 @@ impl Done {
         Self::Paused,
         Self::Resumed,
         Self::ReplayStarted,
+        Self::Confirmed,
         Self::Deleted,
         Self::TestedTooOften,
     ];
@@ -117,6 +119,7 @@ impl Done {
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ReplayStarted => "replay-started",
+            Self::Confirmed => "confirmed",
             Self::Deleted => "deleted",
             Self::TestedTooOften => "tested-too-often",
         }
@@ -141,6 +144,9 @@ impl Done {
             }
             Self::Paused => "Paused. No events are sent until you resume.",
             Self::Resumed => "Resumed. Delivery continues where it stopped, within ten minutes.",
+            Self::Confirmed => {
+                "Confirmed: the role is proven. The first events are sent within ten minutes. They reach back seven days."
+            }
             Self::ReplayStarted => "The replay starts within ten minutes.",
             Self::TestedTooOften => {
                 "Not tested, because there were six tests in the last minute. The result below is the last one. Wait a \

@@ -9,7 +9,7 @@ use annals_core::{
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    item::{Builder, EXPIRES_AT, ORGANISATION, PK, REPLACED_BY, SK, TOKENS, VERSION},
+    item::{EXPIRES_AT, ORGANISATION, REPLACED_BY, TOKENS, VERSION},
     registry::{
         SHORTEST_RETENTION, connection_test_key, destination_item, destination_key, link_item, link_key,
         organisation_item, organisation_key, session_item, session_key, token_item, token_key, used_link_item,
@@ -51,7 +51,6 @@ fn replace_token(successor: &Token, replaced: &Replaced) -> ConditionalWrite {
 /// Returns the writes of `change`, each with the meaning of its failure.
 pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition)>, StoreError> {
     const NEW: &str = "attribute_not_exists(pk)";
-    const FREE_OR_OURS: &str = "attribute_not_exists(pk) OR #organisation = :organisation";
     let exists = Condition::Means(Conflict::Exists);
     Ok(match change {
         Change::CreateOrganisation(organisation) => vec![
@@ -125,20 +124,8 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
             )
             .number(":one", 1)
             .number(":limit", *limit as u64);
-            let claim = |what: &str, name: &str| {
-                let item = Builder::default()
-                    .text(PK, format!("claim#{what}#{name}"))
-                    .text(SK, "claim")
-                    .text(ORGANISATION, &destination.organisation)
-                    .build();
-                ConditionalWrite::put(item, FREE_OR_OURS)
-                    .alias("#organisation", ORGANISATION)
-                    .text(":organisation", &destination.organisation)
-            };
             vec![
                 (count, Condition::Means(Conflict::Limit)),
-                (claim("bucket", destination.bucket.as_str()), Condition::Means(Conflict::BucketInUse)),
-                (claim("role", destination.role_arn.as_str()), Condition::Means(Conflict::RoleInUse)),
                 (ConditionalWrite::put(destination_item(destination)?, NEW), exists),
             ]
         }
@@ -169,10 +156,6 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                 None,
             )
             .value(":minusOne", AttributeValue::N("-1".to_owned()));
-            let claim = |what: &str, name: &str| {
-                let key = Builder::default().text(PK, format!("claim#{what}#{name}")).text(SK, "claim").build();
-                ConditionalWrite::delete(key, None)
-            };
             vec![
                 (delete, Condition::Version),
                 (
@@ -180,8 +163,6 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                     Condition::Means(Conflict::Missing),
                 ),
                 (count, Condition::Means(Conflict::Missing)),
-                (claim("bucket", destination.bucket.as_str()), Condition::Means(Conflict::Missing)),
-                (claim("role", destination.role_arn.as_str()), Condition::Means(Conflict::Missing)),
             ]
         }
     })

@@ -12,7 +12,8 @@
 //! | times of limited uses | `org#ORGANISATION` | `uses#NAME` | |
 //! | delivery | `deliveries#ORGANISATION#DESTINATION` | milliseconds, first sequence, replay | |
 //! | rest of planning a shard | `plan` | `shard#SHARD` | |
-//! | claim of a bucket or role | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
+//! | claims of a bucket or role | `claims#bucket#NAME`, `claims#role#PARTITION:ACCOUNT:NAME` | `claims` | |
+//! | the same by version 0.1, unused | `claim#bucket#NAME`, `claim#role#ARN` | `claim` | |
 //! | idempotency key | `org#ORGANISATION` | `idempotency#SHA256` | |
 
 use std::{
@@ -23,7 +24,8 @@ use std::{
 
 use annals_core::{
     destination::{
-        Checkpoints, Content, Delivery, Destination, DestinationId, Failing, Intent, Lost, Progress, Replay, Settings,
+        Challenge, Checkpoints, ClaimKey, Claims, Content, Delivery, Destination, DestinationId, Failing, Holder,
+        Intent, Lost, Progress, Proof, Proven, Replay, Settings,
         advice::Advice,
         connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
@@ -44,7 +46,12 @@ use annals_core::{
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    config::http::HttpResponse,
+    error::SdkError,
+    operation::{
+        put_item::{PutItemError, PutItemOutput},
+        transact_write_items::TransactWriteItemsError,
+    },
     types::{
         AttributeValue, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
     },
@@ -78,6 +85,12 @@ const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const DELIVERED_HASH: &str = "deliveredHash";
+/// How the role was proven; empty if it is not. Version 0.1 did not store it.
+const PROVEN_BY: &str = "provenBy";
+/// Whether the plan has disabled a destination. Version 0.1 stored it as `disabled`.
+const PLAN_DISABLED: &str = "planDisabled";
+/// The attribute with the holders of a claim: a line of organisation, destination and prefix for each, with slashes between.
+const HOLDERS: &str = "holders";
 const CHECKPOINT_LAST: &str = "checkpointLast";
 const CHECKPOINT_BEGUN: &str = "checkpointBegun";
 const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
@@ -303,7 +316,9 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .text("layout", settings.layout.as_str())
         .text_if("bucketOwner", settings.bucket_owner.as_ref())
         .flag("paused", destination.paused)
-        .flag("disabled", destination.disabled)
+        // Version 0.1 delivers to whatever is not disabled.
+        .flag("disabled", destination.disabled || destination.proof.proven.is_none())
+        .flag(PLAN_DISABLED, destination.disabled)
         .time("createdAt", destination.created_at)
         .number_if("firstSequence", destination.first_sequence)
         .number("deliveries", destination.deliveries)
@@ -316,6 +331,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         _ => item.flag(PENDING, destination.intent.is_some() || destination.replay.is_some()),
     };
     item = checkpoint_attributes(item, &destination.checkpoints)?;
+    item = proof_attributes(item, &destination.proof);
     if destination.is_active() {
         item = item
             .text(GROUP, format!("active#{}", shard_of(&destination.id)))
@@ -357,6 +373,49 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
     let mut item = item.build();
     item.extend(destination_key(&destination.organisation, &destination.id));
     Ok(item)
+}
+
+fn proof_attributes(item: Builder, proof: &Proof) -> Builder {
+    let Proof { proven, lost_at, challenge, claimed } = proof;
+    let challenge = challenge.as_ref();
+    item.text(PROVEN_BY, proven.map_or("", |proven| proven.by.as_str()))
+        .time_if("provenAt", proven.map(|proven| proven.at))
+        .time_if("proofCheckAt", proven.map(|proven| proven.check_at))
+        .time_if("proofLostAt", *lost_at)
+        .text_if("challengeCode", challenge.map(|challenge| &challenge.code))
+        .time_if("challengeIssuedAt", challenge.map(|challenge| challenge.issued_at))
+        .number_if("challengeAttempts", challenge.map(|challenge| challenge.attempts.into()))
+        .flag("claimed", *claimed)
+}
+
+/// Reads whether the plan has disabled the destination, and the proof.
+fn read_proof(item: &Item) -> Result<(bool, Proof), StoreError> {
+    if !item.has(PROVEN_BY) {
+        if item.number(VERSION)? < Destination::FIRST_VERSION {
+            return Ok((item.flag("disabled")?, Proof::of_earlier_version(item.time_if("lastSuccess")?)));
+        }
+        // An instance of version 0.1 has changed it and dropped the proof, which has to be given again.
+        return Ok((false, Proof::default()));
+    }
+    let proven = match item.text(PROVEN_BY)? {
+        "" => None,
+        by => Some(Proven {
+            by: by.parse().map_err(|_| malformed(PROVEN_BY))?,
+            at: item.time("provenAt")?,
+            check_at: item.time("proofCheckAt")?,
+        }),
+    };
+    let challenge = if item.has("challengeCode") {
+        Some(Challenge {
+            code: item.text("challengeCode")?.to_owned(),
+            issued_at: item.time("challengeIssuedAt")?,
+            attempts: u32::try_from(item.number("challengeAttempts")?).unwrap_or(u32::MAX),
+        })
+    } else {
+        None
+    };
+    let proof = Proof { proven, lost_at: item.time_if("proofLostAt")?, challenge, claimed: item.flag("claimed")? };
+    Ok((item.flag(PLAN_DISABLED)?, proof))
 }
 
 /// Adds the state of checkpoints. Each part is JSON.
@@ -520,6 +579,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
     } else {
         None
     };
+    let (disabled, proof) = read_proof(item)?;
     Ok(Destination {
         id: item.text(SK)?.strip_prefix("destination#").and_then(|id| id.parse().ok()).ok_or_else(|| malformed(SK))?,
         organisation: item
@@ -537,8 +597,9 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             bucket_owner: item.parsed_if("bucketOwner")?,
         },
         paused: item.flag("paused")?,
-        disabled: item.flag("disabled")?,
+        disabled,
         created_at: item.time("createdAt")?,
+        proof,
         first_sequence: item.number_if("firstSequence")?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
         // Earlier versions did not number deliveries.
@@ -667,8 +728,34 @@ pub(super) fn connection_test_key(organisation: &OrganisationId, id: &Destinatio
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("connectionTest#{id}")).build()
 }
 
+fn claims_key(key: &ClaimKey) -> Attributes {
+    Builder::default().text(PK, format!("claims#{}", key.as_str())).text(SK, "claims").build()
+}
+
+fn read_holder(line: &str) -> Option<Holder> {
+    let mut parts = line.splitn(3, '/');
+    Some(Holder {
+        organisation: parts.next()?.parse().ok()?,
+        destination: parts.next()?.parse().ok()?,
+        prefix: parts.next()?.parse().ok()?,
+    })
+}
+
 fn uses_key(organisation: &OrganisationId, limited: Limited) -> Attributes {
     Builder::default().text(PK, format!("org#{organisation}")).text(SK, format!("uses#{}", limited.as_str())).build()
+}
+
+/// Returns whether a conditional put was made.
+fn saved_if_unchanged(result: Result<PutItemOutput, SdkError<PutItemError, HttpResponse>>) -> Result<bool, StoreError> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) => match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(_) | PutItemError::TransactionConflictException(_)) => {
+                Ok(false)
+            }
+            _ => Err(store_error(error)),
+        },
+    }
 }
 
 fn times_text(times: &[Timestamp]) -> String {
@@ -1228,6 +1315,31 @@ impl Registry for DynamoStore {
         .transpose()
     }
 
+    async fn claims(&self, key: &ClaimKey) -> Result<Claims, StoreError> {
+        let Some(item) = self.get(claims_key(key), Consistency::Strong).await? else { return Ok(Claims::default()) };
+        let holders = item.text(HOLDERS)?.lines().map(read_holder).collect::<Option<_>>();
+        Ok(Claims { holders: holders.ok_or_else(|| malformed(HOLDERS))?, version: item.number(VERSION)? })
+    }
+
+    async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
+        let line =
+            |holder: &Holder| format!("{}/{}/{}", holder.organisation, holder.destination, holder.prefix.as_str());
+        let mut item = Builder::default()
+            .text(HOLDERS, claims.holders.iter().map(line).collect::<Vec<_>>().join("\n"))
+            .number(VERSION, claims.version)
+            .build();
+        item.extend(claims_key(key));
+        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(item));
+        let put = match claims.version - 1 {
+            0 => put.condition_expression("attribute_not_exists(pk)"),
+            before => put
+                .condition_expression("#version = :before")
+                .expression_attribute_names("#version", VERSION)
+                .expression_attribute_values(":before", AttributeValue::N(before.to_string())),
+        };
+        saved_if_unchanged(put.send().await)
+    }
+
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {
         let Some(item) = self.get(uses_key(organisation, limited), Consistency::Strong).await? else {
             return Ok(Vec::new());
@@ -1257,14 +1369,6 @@ impl Registry for DynamoStore {
                 .expression_attribute_names("#times", USE_TIMES)
                 .expression_attribute_values(":before", AttributeValue::S(times_text(before))),
         };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(
-                    PutItemError::ConditionalCheckFailedException(_) | PutItemError::TransactionConflictException(_),
-                ) => Ok(false),
-                _ => Err(store_error(error)),
-            },
-        }
+        saved_if_unchanged(put.send().await)
     }
 }

@@ -148,6 +148,47 @@ impl Input for SettingsPatch {
     }
 }
 
+/// The body of `POST …/confirm`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmInput {
+    pub code: String,
+}
+
+impl ConfirmInput {
+    /// Reads the body of the request.
+    ///
+    /// # Errors
+    /// Returns every fault with its place.
+    pub fn parse(body: &[u8]) -> Result<Self, Faults> {
+        input::read(body, |reader| {
+            let code = Self::fields(reader);
+            reader.refuse_others();
+            Some(Self { code: code? })
+        })
+    }
+
+    fn fields<F: Fields>(fields: &mut F) -> Option<String> {
+        fn parse(text: &str) -> Result<String, &'static str> {
+            if (1..=64).contains(&text.len()) {
+                Ok(text.to_owned())
+            } else {
+                Err("must be the code in the test object")
+            }
+        }
+        let what = "The code in the test object. Hyphens, white space and case do not matter.";
+        fields.required("code", what, Format { pattern: r"^[\s\S]{1,64}$", parse })
+    }
+}
+
+impl Input for ConfirmInput {
+    const NAME: &'static str = "ConfirmInput";
+    const DESCRIPTION: &'static str = "The proof of a role that accepts any external ID.";
+
+    fn describe(describer: &mut Describer) {
+        Self::fields(describer);
+    }
+}
+
 /// The body of `POST …/replay`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayInput {

@@ -4,15 +4,22 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Actor, Administration, AdministrationError, DestinationInput, Recorded, ReplayInput, SettingsPatch};
+use super::{
+    Actor, Administration, AdministrationError, ConfirmInput, DestinationInput, Recorded, ReplayInput, SettingsPatch,
+};
 use crate::{
     change::{Change, Conflict},
+    delivery::claims,
     destination::{
-        Checkpoints, Delivery, Destination, DestinationId, Progress, Region, Replay,
-        connection_test::{ConnectionTestReport, Step, test_connection},
+        Challenge, Checkpoints, Delivery, Destination, DestinationId, Failing, Progress, Proof, ProvenBy, Region,
+        Replay, RolesWithoutExternalId,
+        connection_test::{ConnectionTestReport, Step, Tested, test_connection},
+        failure::{Failure, Withheld},
+        proof::{RoleCheck, check_role},
         sink::{ObjectSink, Target},
     },
     entropy::{self, BASE36},
+    fault::Fault,
     id::EventId,
     limited::Limited,
     log::store::Consistency,
@@ -31,7 +38,7 @@ impl Administration {
     /// Creates a destination. Its first delivery begins with the first event of the last seven days.
     ///
     /// # Errors
-    /// Returns a conflict if the plan allows no more destinations, or if another organisation uses the bucket or the role.
+    /// Returns a conflict if the plan allows no more destinations.
     pub async fn create_destination(
         &self,
         organisation: &Organisation,
@@ -58,6 +65,7 @@ impl Administration {
             paused: false,
             disabled: false,
             created_at: now,
+            proof: Proof::default(),
             first_sequence: Some(first_sequence),
             next_sequence: first_sequence,
             deliveries: 0,
@@ -65,7 +73,7 @@ impl Administration {
             replay: None,
             progress: Progress { lag_from: Some(now), ..Progress::default() },
             checkpoints: Checkpoints::default(),
-            version: 1,
+            version: Destination::FIRST_VERSION,
         };
         let event = Recorded {
             action: "CREATE",
@@ -108,7 +116,17 @@ impl Administration {
         actor: &Actor,
     ) -> Result<Destination, AdministrationError> {
         let change = |mut destination: Destination| {
-            destination.settings = patch.clone().apply(&destination.settings);
+            let settings = patch.clone().apply(&destination.settings);
+            if settings.prefix != destination.settings.prefix {
+                destination.proof.claimed = false;
+                // Whoever read the code may read nothing else in the bucket.
+                if destination.proof.proven.is_some_and(|proven| proven.by == ProvenBy::Code)
+                    && !settings.prefix.as_str().starts_with(destination.settings.prefix.as_str())
+                {
+                    destination.proof = Proof::default();
+                }
+            }
+            destination.settings = settings;
             Ok(due_at_once(destination))
         };
         self.change(organisation, id, ("UPDATE", "destination.update"), actor, change).await
@@ -180,6 +198,98 @@ impl Administration {
             Ok(Destination { replay: Some(replay), ..destination })
         };
         self.change(organisation, id, ("REPLAY", "destination.replay"), actor, change).await
+    }
+
+    /// Proves a role that accepts any external id by the code in the test object. Wrong codes are recorded, too.
+    ///
+    /// # Errors
+    /// Returns [`AdministrationError::Input`] if the code is wrong, [`AdministrationError::NoCode`] if none can be entered, and
+    /// [`AdministrationError::NotFound`] if the organisation has no such destination.
+    pub async fn confirm_destination(
+        &self,
+        organisation: &Organisation,
+        id: &DestinationId,
+        input: &ConfirmInput,
+        actor: &Actor,
+    ) -> Result<Destination, AdministrationError> {
+        for _ in 0..MAX_TRIES {
+            let before = self.destination(&organisation.id, id).await?;
+            if before.proof.proven.is_some() {
+                return Ok(before);
+            }
+            let now = self.clock.now();
+            let Some(challenge) = before.proof.challenge.clone().filter(|challenge| challenge.is_open(now)) else {
+                return Err(AdministrationError::NoCode);
+            };
+            let is_right = challenge.matches(&input.code);
+            let mut after = Destination { version: before.version + 1, ..before.clone() };
+            if is_right {
+                after.proof = Proof::of(ProvenBy::Code, now);
+                forget_unproven(&mut after);
+            } else {
+                after.proof.challenge = Some(Challenge { attempts: challenge.attempts + 1, ..challenge });
+            }
+            let left = Challenge::MOST_ATTEMPTS - after.proof.challenge.as_ref().map_or(0, |code| code.attempts);
+            let event = Recorded {
+                action: "CONFIRM",
+                kind: "destination.confirm",
+                entity: after.entity(),
+                before: None,
+                after: None,
+                payload: Some(json!({"outcome": if is_right { "passed" } else { "failed" }})),
+            };
+            // An attempt counts before its result is told, so that many at once are no more attempts.
+            match self.record(organisation, event, actor, Change::UpdateDestination(Box::new(after.clone()))).await {
+                Err(AdministrationError::Conflict(Conflict::Changed)) => {}
+                Err(error) => return Err(error),
+                Ok(()) if is_right => return Ok(after),
+                Ok(()) => {
+                    let detail = match left {
+                        0 => "is not the code in the test object; that was the last attempt: test again for a new code"
+                            .to_owned(),
+                        left => format!("is not the code in the test object; attempts left: {left}"),
+                    };
+                    return Err(AdministrationError::Input(Fault::at("/code", detail)));
+                }
+            }
+        }
+        Err(AdministrationError::Conflict(Conflict::Changed))
+    }
+
+    /// Stores what a test found out about the role. If the role has to be proven by a code, there is one afterwards.
+    async fn save_check(
+        &self,
+        organisation: &Organisation,
+        id: &DestinationId,
+        check: &RoleCheck,
+    ) -> Result<Destination, AdministrationError> {
+        for _ in 0..MAX_TRIES {
+            let before = self.destination(&organisation.id, id).await?;
+            let now = self.clock.now();
+            let mut after = before.clone();
+            after.proof = before.proof.after(check, self.roles, now);
+            let is_open = *check == RoleCheck::AcceptsAnyExternalId && after.proof.proven.is_none();
+            if is_open {
+                let challenge = after.proof.challenge.take().filter(|challenge| challenge.is_open(now));
+                after.proof.challenge = (self.roles != RolesWithoutExternalId::Refuse)
+                    .then(|| challenge.unwrap_or_else(|| Challenge::new(&*self.entropy, now)));
+                let failure =
+                    Failure::withheld(Withheld::of(&after.proof, self.roles), &Target::of(organisation, &after));
+                let since = after.progress.failing.as_ref().map_or(now, |failing| failing.since);
+                after.progress.failing = Some(Failing { failure, since, attempts: 1, retry_at: now });
+                after.progress.lag_from = Some(now);
+            } else if after.proof.proven.is_some() {
+                forget_unproven(&mut after);
+            }
+            if after == before {
+                return Ok(after);
+            }
+            after.version += 1;
+            if self.registry.save_progress(&after, None).await? {
+                return Ok(after);
+            }
+        }
+        Err(AdministrationError::Conflict(Conflict::Changed))
     }
 
     /// Disables destinations that the plan does not include, the youngest first, and enables the others.
@@ -337,7 +447,24 @@ impl Administration {
         let destination = self.destination(&organisation.id, id).await?;
         self.count_use(&organisation.id, Limited::Test).await?;
         let target = Target::of(organisation, &destination);
-        let report = test_connection(sink, &*self.entropy, self.clock.now(), target, name).await;
+        let check = check_role(sink, &*self.entropy, &target).await;
+        // The code is stored before it is written, so that it can be entered as soon as it can be read.
+        let destination = self.save_check(organisation, id, &check).await?;
+        let taken = if destination.proof.proven.is_some() && !destination.proof.claimed {
+            claims::rival(&*self.registry, &destination, self.clock.now()).await?
+        } else {
+            None
+        };
+        let tested = Tested {
+            target: Target::of(organisation, &destination),
+            organisation: &organisation.name,
+            check,
+            proof: &destination.proof,
+            roles: self.roles,
+            taken,
+            object_name: name,
+        };
+        let report = test_connection(sink, self.clock.now(), tested).await;
         let event = Recorded {
             action: "TEST",
             kind: "destination.test",
@@ -345,7 +472,7 @@ impl Administration {
             before: None,
             after: None,
             payload: Some(json!({
-                "outcome": if report.passed { "passed" } else { "failed" },
+                "outcome": report.outcome(),
                 "steps": report.steps.iter().map(step_state).collect::<Vec<_>>(),
             })),
         };
@@ -391,6 +518,13 @@ fn step_state(step: &Step) -> Value {
     state
 }
 
+/// Ends the state of a role that is proven by now.
+fn forget_unproven(destination: &mut Destination) {
+    if destination.progress.failing.as_ref().is_some_and(|failing| failing.failure.code.is_of_proof()) {
+        destination.progress.failing = None;
+    }
+}
+
 fn destination_state(destination: &Destination) -> Value {
     json!({
         "bucket": destination.bucket.as_str(),
@@ -400,6 +534,7 @@ fn destination_state(destination: &Destination) -> Value {
         "compression": destination.settings.compression.as_str(),
         "layout": destination.settings.layout.as_str(),
         "bucketOwner": destination.bucket_owner(),
+        "proven": destination.proof.proven.map(|proven| proven.by.as_str()),
         "state": destination.state().as_str(),
         "replay": destination.replay.as_ref().map(|replay| {
             json!({"id": replay.id, "firstSequence": replay.next, "lastSequence": replay.last})

@@ -15,7 +15,8 @@ use crate::{
     change::{Change, Conflict},
     destination::{
         Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
-        failure::{Contradiction, Failure},
+        failure::{Contradiction, Failure, Withheld},
+        proof::{RoleCheck, check_role},
         sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
     },
     entropy,
@@ -31,7 +32,7 @@ use crate::{
 };
 
 use super::{
-    KeySuffix,
+    KeySuffix, claims,
     load::{Holes, Load, Loading},
     object_key,
     ship::{ShipError, ShipOutcome, ShipPolicy, Shipping, Signed, is_outside_annals},
@@ -179,6 +180,7 @@ impl<'a> DestinationRun<'a> {
         if self.organisation.plan.destinations() == 0 || !self.destination.is_active() {
             return Err(ShipOutcome::Gone.into());
         }
+        self.prove().await?;
         loop {
             let mut begun = self.resume_or_begin(deadline).await?;
             if begun.lane == Lane::New {
@@ -186,6 +188,50 @@ impl<'a> DestinationRun<'a> {
             }
             self.deliver(begun, deadline).await?;
         }
+    }
+
+    /// Stops the run if the role is not proven to be meant for this organisation, or if another organisation's destination has
+    /// claimed the bucket or the role.
+    async fn prove(&mut self) -> Result<(), Stop> {
+        let Shipping { registry, sink, entropy, clock, policy, .. } = self.shipping;
+        let now = clock.now();
+        if self.destination.proof.is_check_due(now) {
+            let target = Target::of(&self.organisation, &self.destination);
+            let check = check_role(&**sink, &**entropy, &target).await;
+            let mut destination = self.next_version();
+            destination.proof = destination.proof.after(&check, policy.roles, now);
+            let failure = match &check {
+                _ if destination.proof.proven.is_some() => None,
+                RoleCheck::NotAssumable(error) | RoleCheck::Unknown(error) => Some(Failure::explain(error, &target)),
+                RoleCheck::AcceptsAnyExternalId | RoleCheck::RequiresExternalId => {
+                    Some(Failure::withheld(Withheld::of(&destination.proof, policy.roles), &target))
+                }
+            };
+            if let Some(failure) = failure {
+                return Err(self.save_failure(destination, failure).await);
+            }
+            if destination.progress.failing.as_ref().is_some_and(|failing| failing.failure.code.is_of_proof()) {
+                destination.progress.failing = None;
+            }
+            self.save(destination, None).await?;
+        }
+        if !self.destination.proof.claimed
+            && let Some(taken) = claims::rival(&**registry, &self.destination, now).await?
+        {
+            let failure = Failure::withheld(taken, &Target::of(&self.organisation, &self.destination));
+            return Err(self.save_failure(self.next_version(), failure).await);
+        }
+        Ok(())
+    }
+
+    /// Claims the bucket and the role, to which an object was just written. The intent stays as it is if that fails.
+    async fn claim_bucket_and_role(&mut self, lane: Lane, intent: &Intent) -> Result<(), Stop> {
+        let registry = &*self.shipping.registry;
+        let Some(taken) = claims::take(registry, &self.destination, self.shipping.clock.now()).await? else {
+            return Ok(());
+        };
+        let failure = Failure::withheld(taken, &Target::of(&self.organisation, &self.destination));
+        Err(self.save_failure(self.with_intent(lane, intent), failure).await)
     }
 
     /// Resumes the unfinished object. If there is no unfinished object, begins the next one: new events first, then a
@@ -442,10 +488,14 @@ impl<'a> DestinationRun<'a> {
         let (stored, ahead) = join(self.put(lane, &mut intent, load.content, earlier), reading).await;
         self.ahead = ahead;
         let already_there = stored? != Stored::Now;
+        if !self.destination.proof.claimed {
+            self.claim_bucket_and_role(lane, &intent).await?;
+        }
         let now = self.shipping.clock.now();
         let tail = self.shipping.log.tail_of(&self.organisation).await?;
         self.tail = Some(tail);
         let mut destination = self.next_version();
+        destination.proof.claimed = true;
         let replay = destination.replay.as_ref().filter(|_| lane == Lane::Replay).map(|replay| replay.id.clone());
         let before = destination.next_sequence;
         destination.first_sequence.get_or_insert(before);

@@ -119,8 +119,9 @@ impl Setup {
         }
     }
 
-    pub const TRUST_POLICY_NOTE: &str = "A trust policy without the Condition works too, but the Condition protects you: we \
-                                         send this external ID only for you, so nobody else can have us use your role.";
+    pub const TRUST_POLICY_NOTE: &str = "The Condition protects you: we send this external ID only for you, so nobody else can \
+                                         have us use your role. A trust policy without it works too, with one more step: the \
+                                         test then writes a code to your bucket, which you confirm here.";
     pub const BUCKET_POLICY_NOTE: &str = "With any of the ways, a new bucket gets versioning and this policy: it requires TLS, \
                                           and even the role cannot replace audit events. A bucket that exists stays as it \
                                           is. Add both statements to its policy and enable versioning yourself, or set \
@@ -344,7 +345,7 @@ fn encode_query(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        destination::{Checkpoints, Progress, Settings},
+        destination::{Checkpoints, Progress, Proof, Settings},
         organisation::{Plan, RetentionDays},
         time::Timestamp,
     };
@@ -376,6 +377,7 @@ mod tests {
             },
             paused: false,
             disabled: false,
+            proof: Proof::default(),
             created_at: Timestamp::EPOCH,
             first_sequence: Some(1),
             next_sequence: 1,

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     destination::{
-        Delivery, Destination, DestinationId, LastCheckpoint, Progress, Unsigned,
+        Delivery, Destination, DestinationId, LastCheckpoint, Progress, RolesWithoutExternalId, Unsigned,
         failure::{FailureCode, RemediedBy},
         sink::ObjectSink,
     },
@@ -51,6 +51,8 @@ pub struct ShipPolicy {
     pub backoff_first: Duration,
     /// The longest pause after any failure.
     pub backoff_cap: Duration,
+    /// What becomes of roles that accept any external id.
+    pub roles: RolesWithoutExternalId,
 }
 
 impl Default for ShipPolicy {
@@ -61,6 +63,7 @@ impl Default for ShipPolicy {
             busy_for: Duration::from_secs(180),
             backoff_first: Duration::from_secs(5 * 60),
             backoff_cap: Duration::from_secs(60 * 60),
+            roles: RolesWithoutExternalId::default(),
         }
     }
 }
@@ -169,6 +172,12 @@ impl Shipping {
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
         Self { signing, ..self }
+    }
+
+    /// Sets what becomes of roles that accept any external id.
+    #[must_use]
+    pub fn with_roles_without_external_id(self, roles: RolesWithoutExternalId) -> Self {
+        Self { policy: ShipPolicy { roles, ..self.policy }, ..self }
     }
 
     /// Delivers the new events of one destination, object by object.

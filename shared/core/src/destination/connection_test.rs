@@ -8,14 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Region,
     advice::{Advice, Prose},
-    failure::{Failure, FailureCode},
+    failure::{Failure, FailureCode, Withheld},
     policy::Condition,
-    sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Target},
+    proof::{Challenge, Proof, RoleCheck, RolesWithoutExternalId},
+    sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Target, printable},
 };
-use crate::{
-    entropy::{self, BASE62, Entropy},
-    time::Timestamp,
-};
+use crate::time::Timestamp;
 
 /// The name of the object that a test writes, unless the deployment sets another.
 pub const TEST_OBJECT_NAME: &str = "test-wiremock-cloud-integration.txt";
@@ -24,16 +22,31 @@ pub const TEST_OBJECT_NAME: &str = "test-wiremock-cloud-integration.txt";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionTestReport {
-    /// Whether a delivery would arrive.
+    /// Whether events are delivered.
     pub passed: bool,
     /// All four steps, in order.
     pub steps: Vec<Step>,
     /// The key of the test object, whether or not it was written.
     pub key: String,
     pub tested_at: Timestamp,
+    /// Whether the connection works, and the code in the test object has to be entered before events are delivered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_code: bool,
     /// The bucket's region, if the test learnt it. It is stored with the destination, not with the result.
     #[serde(skip)]
     pub learnt_region: Option<Region>,
+}
+
+impl ConnectionTestReport {
+    /// Returns the outcome in the API and in events.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match (self.passed, self.needs_code) {
+            (true, _) => "passed",
+            (false, true) => "unconfirmed",
+            (false, false) => "failed",
+        }
+    }
 }
 
 /// One step of a connection test.
@@ -114,23 +127,39 @@ impl Step {
     }
 }
 
-/// Tests `target`: assumes its role, assumes it with a wrong external id, and writes the test object `name`, which
-/// contains the date and time. An existing test object is replaced.
-pub async fn test_connection(
-    sink: &dyn ObjectSink,
-    entropy: &dyn Entropy,
-    now: Timestamp,
-    mut target: Target,
-    name: &str,
-) -> ConnectionTestReport {
+/// What a test tests.
+#[derive(Debug)]
+pub struct Tested<'a> {
+    pub target: Target,
+    /// The organisation's name, for whoever reads the test object.
+    pub organisation: &'a str,
+    pub check: RoleCheck,
+    /// The proof after `check`.
+    pub proof: &'a Proof,
+    pub roles: RolesWithoutExternalId,
+    /// Set if another organisation's destination has claimed the bucket or the role.
+    pub taken: Option<Withheld>,
+    /// The name of the test object.
+    pub object_name: &'a str,
+}
+
+/// Reports the check of a role, and writes the test object, which contains the date and time, and the code if the role has to
+/// be proven by it. An existing test object is replaced.
+pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Tested<'_>) -> ConnectionTestReport {
     use StepName::{AssumeRole, ExternalId, ReachBucket, WriteObject};
     use StepOutcome::{Passed, Skipped, Warning};
-    let key = format!("{}{name}", target.prefix.as_str());
-    let mut report =
-        ConnectionTestReport { passed: false, steps: Vec::new(), key, tested_at: now, learnt_region: None };
-
-    if let Err(error) = sink.assume(&target, &target.external_id).await {
-        report.steps.push(Step::failed(AssumeRole, Failure::explain(&error, &target)));
+    let Tested { mut target, organisation, check, proof, roles, taken, object_name } = tested;
+    let key = format!("{}{object_name}", target.prefix.as_str());
+    let mut report = ConnectionTestReport {
+        passed: false,
+        steps: Vec::new(),
+        key,
+        tested_at: now,
+        needs_code: false,
+        learnt_region: None,
+    };
+    if let RoleCheck::NotAssumable(error) = &check {
+        report.steps.push(Step::failed(AssumeRole, Failure::explain(error, &target)));
         for name in [ExternalId, ReachBucket, WriteObject] {
             report.steps.push(Step::new(name, Skipped, "Not tested, because the role cannot be assumed."));
         }
@@ -139,34 +168,57 @@ pub async fn test_connection(
     let detail = format!("The role {} can be assumed.", target.role_arn);
     report.steps.push(Step::new(AssumeRole, Passed, detail));
 
-    let wrong = format!("annals-{}", entropy::characters(entropy, BASE62, 32));
-    report.steps.push(match sink.assume(&target, &wrong).await {
-        Err(error) if FailureCode::of(&error) == FailureCode::RoleNotAssumable => {
-            Step::new(ExternalId, Passed, "The role refuses any other external ID.")
-        }
-        Err(_) => Step::new(ExternalId, Skipped, "Unknown, because AWS did not answer this step. Test again."),
-        Ok(()) => {
+    let is_proven = proof.proven.is_some();
+    let unproven = Withheld::of(proof, roles);
+    let step = match check {
+        RoleCheck::RequiresExternalId => Step::new(ExternalId, Passed, "The role refuses any other external ID."),
+        RoleCheck::AcceptsAnyExternalId if is_proven => {
             let fix = Prose::from(
                 "Add this condition to the role's trust policy, so that nobody else can have us use your role: ",
             ) + Condition::external_id(&target.external_id)
                 + ".";
             Step { fix: Some(fix.into()), ..Step::new(ExternalId, Warning, "The role accepts any external ID.") }
         }
-    });
+        RoleCheck::AcceptsAnyExternalId if roles == RolesWithoutExternalId::Refuse => {
+            let failure = Failure::withheld(unproven, &target);
+            report.steps.push(Step::failed(ExternalId, failure));
+            for name in [ReachBucket, WriteObject] {
+                report.steps.push(Step::new(name, Skipped, "Not tested, because the role accepts any external ID."));
+            }
+            return report;
+        }
+        RoleCheck::AcceptsAnyExternalId => {
+            let Failure { cause, fix, .. } = Failure::withheld(unproven, &target);
+            Step { fix: Some(fix), ..Step::new(ExternalId, Warning, cause) }
+        }
+        RoleCheck::Unknown(error) if !is_proven => Step::failed(ExternalId, Failure::explain(&error, &target)),
+        RoleCheck::Unknown(_) | RoleCheck::NotAssumable(_) => {
+            Step::new(ExternalId, Skipped, "Unknown, because AWS did not answer this step. Test again.")
+        }
+    };
+    report.steps.push(step);
+    if let Some(taken) = taken {
+        report.steps.push(Step::failed(ReachBucket, Failure::withheld(taken, &target)));
+        report.steps.push(Step::new(WriteObject, Skipped, "Not tested, because it would not be delivered to."));
+        return report;
+    }
 
-    let mut result = sink.put(&target, test_object(&report.key, now)).await;
+    let challenge = proof.challenge.as_ref().filter(|_| !is_proven);
+    let object = |target: &Target| test_object(&report.key, now, organisation, target, challenge);
+    let mut result = sink.put(&target, object(&target)).await;
     if let Err(error) = &result
         && let Some(region) = error.learnt_region(&target)
     {
         report.learnt_region = Some(region.clone());
         target.region = Some(region);
-        result = sink.put(&target, test_object(&report.key, now)).await;
+        result = sink.put(&target, object(&target)).await;
     }
     match result {
         Ok(_) => {
             report.steps.push(Step::new(ReachBucket, Passed, format!("The bucket {} exists.", target.bucket)));
             report.steps.push(Step::new(WriteObject, Passed, format!("{} was written.", report.key)));
-            report.passed = true;
+            report.passed = is_proven;
+            report.needs_code = challenge.is_some();
         }
         Err(error) if has_reached_the_bucket(&error) => {
             report.steps.push(Step::new(ReachBucket, Passed, format!("The bucket {} answers.", target.bucket)));
@@ -180,11 +232,31 @@ pub async fn test_connection(
     report
 }
 
-fn test_object(key: &str, now: Timestamp) -> Object {
+/// Returns the test object. It says which organisation a code is for, because whoever reads it may not be the one who asked
+/// for the test: anybody can name a bucket.
+fn test_object(
+    key: &str,
+    now: Timestamp,
+    organisation: &str,
+    target: &Target,
+    challenge: Option<&Challenge>,
+) -> Object {
+    let mut content = format!("Annals tested this audit event destination at {now}.\n");
+    if let Some(challenge) = challenge {
+        content += &format!(
+            "\nCode: {}\n\nThis code allows the organisation \"{}\" (id {}) to send its audit events to this bucket. If that is \
+             your organisation, enter the code on its page Audit Events under Confirm, within 24 hours. If it is not, do not \
+             give the code to anybody, and limit the role {} to the external ID of your own organisation.\n",
+            challenge.shown(),
+            printable(organisation, 200),
+            target.organisation,
+            target.role_arn,
+        );
+    }
     Object {
         key: key.to_owned(),
         content_type: "text/plain; charset=utf-8",
-        content: format!("Annals tested this audit event destination at {now}.\n").into(),
+        content: content.into(),
         existing: Existing::Replace,
     }
 }

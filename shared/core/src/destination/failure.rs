@@ -15,6 +15,7 @@ use self::{
 };
 use super::{
     advice::Advice,
+    proof::{Proof, RolesWithoutExternalId},
     sink::{Call, Reason, SinkError, Target, printable},
 };
 
@@ -91,6 +92,14 @@ codes! {
     SessionDenied = "session_denied", Customer;
     /// STS limits the rate at which our account may assume roles.
     AssumeRoleThrottled = "assume_role_throttled", Operator;
+    /// The role accepts any external id, and nobody has proven that it is meant for the organisation.
+    ExternalIdNotRequired = "external_id_not_required", Customer;
+    /// The role required the organisation's external id and accepts any now.
+    ProofLost = "proof_lost", Customer;
+    /// A proven destination of another organisation uses the role.
+    RoleTaken = "role_taken", Customer;
+    /// A proven destination of another organisation delivers to the bucket, under a prefix that overlaps.
+    BucketTaken = "bucket_taken", Customer;
     /// The bucket does not exist.
     BucketMissing = "bucket_missing", Customer;
     /// S3 rejects the name of the bucket.
@@ -177,7 +186,32 @@ pub enum Contradiction {
     LogMismatch { sequence: u64 },
 }
 
+/// Why a destination is not allowed to deliver, although nothing has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withheld {
+    /// The role accepts any external id.
+    Unproven(RolesWithoutExternalId),
+    /// The role required the organisation's external id and accepts any now.
+    ProofLost(RolesWithoutExternalId),
+    BucketTaken,
+    RoleTaken,
+}
+
+impl Withheld {
+    /// Returns why nothing is delivered to an unproven role.
+    #[must_use]
+    pub fn of(proof: &Proof, roles: RolesWithoutExternalId) -> Self {
+        if proof.lost_at.is_some() { Self::ProofLost(roles) } else { Self::Unproven(roles) }
+    }
+}
+
 impl FailureCode {
+    /// Returns whether the role has to be proven.
+    #[must_use]
+    pub fn is_of_proof(self) -> bool {
+        matches!(self, Self::ExternalIdNotRequired | Self::ProofLost)
+    }
+
     /// Returns whether the log contradicts what was delivered.
     #[must_use]
     pub fn is_contradiction(self) -> bool {
@@ -353,6 +387,19 @@ impl Failure {
         let code = FailureCode::of(error);
         let Message { cause, fix } = messages::explain(code, error, target);
         Self { code, cause, fix, aws: answer(error) }
+    }
+
+    /// Explains why delivery to `target` is withheld.
+    #[must_use]
+    pub fn withheld(withheld: Withheld, target: &Target) -> Self {
+        let code = match withheld {
+            Withheld::Unproven(_) => FailureCode::ExternalIdNotRequired,
+            Withheld::ProofLost(_) => FailureCode::ProofLost,
+            Withheld::BucketTaken => FailureCode::BucketTaken,
+            Withheld::RoleTaken => FailureCode::RoleTaken,
+        };
+        let Message { cause, fix } = messages::withhold(withheld, target);
+        Self { code, cause, fix, aws: None }
     }
 
     /// Explains that the log contradicts what was delivered.

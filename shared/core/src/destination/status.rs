@@ -26,6 +26,8 @@ pub enum State<'a> {
     Disabled,
     /// The owner has paused delivery.
     Paused,
+    /// The role accepts any external id, and it is not proven that it is meant for the organisation.
+    Unproven { failing: &'a Failing, last_success: Option<Timestamp> },
     /// Nothing has been delivered yet.
     Pending,
     /// The last attempt succeeded.
@@ -44,6 +46,9 @@ impl Destination {
             return State::Paused;
         }
         match (&self.progress.failing, self.progress.last_success) {
+            (Some(failing), last_success) if failing.failure.code.is_of_proof() => {
+                State::Unproven { failing, last_success }
+            }
             (Some(failing), last_success) => State::Failing { failing, last_success },
             (None, Some(last_success)) => State::Sent { last_success },
             (None, None) => State::Pending,
@@ -67,6 +72,7 @@ impl State<'_> {
         match self {
             Self::Disabled => "disabled",
             Self::Paused => "paused",
+            Self::Unproven { .. } => "unproven",
             Self::Pending => "pending",
             Self::Sent { .. } => "sent",
             Self::Failing { .. } => "failing",
@@ -85,6 +91,13 @@ impl State<'_> {
             Self::Paused => {
                 ("Sending audit events to this destination is paused; resume it to go on where it stopped", None)
             }
+            Self::Unproven { last_success: None, .. } => {
+                ("Audit events are yet to be sent to this destination; its role has to be proven first", None)
+            }
+            Self::Unproven { failing, last_success: Some(_) } => (
+                "Audit events are not sent to this destination, because its role has to be proven again, since",
+                Some(failing.since),
+            ),
             Self::Pending => ("Audit events are yet to be sent to this destination", None),
             Self::Sent { last_success } => ("Audit events were last sent to this destination at", Some(last_success)),
             Self::Failing { failing, .. } => {
@@ -101,7 +114,7 @@ impl fmt::Display for Status<'_> {
         if let Some(time) = time {
             write!(f, " {time}")?;
         }
-        if let State::Failing { failing, last_success } = self.state {
+        if let State::Failing { failing, last_success } | State::Unproven { failing, last_success } = self.state {
             write!(f, ": {} {} ", failing.failure.cause, failing.failure.fix)?;
             match last_success {
                 Some(at) => write!(f, "They were last sent at {at}.")?,
@@ -109,7 +122,7 @@ impl fmt::Display for Status<'_> {
             }
         }
         if let Some(Lost { events, last, noticed_at }) = self.lost {
-            let separator = if matches!(self.state, State::Failing { .. }) { "" } else { "." };
+            let separator = if matches!(self.state, State::Failing { .. } | State::Unproven { .. }) { "" } else { "." };
             let noun = if *events == 1 { "event" } else { "events" };
             write!(
                 f,
@@ -122,7 +135,7 @@ impl fmt::Display for Status<'_> {
             write!(f, ", noticed at {noticed_at}.")?;
         }
         if let Some(Unsigned { since, detail, .. }) = self.unsigned {
-            let ends = self.lost.is_some() || matches!(self.state, State::Failing { .. });
+            let ends = self.lost.is_some() || matches!(self.state, State::Failing { .. } | State::Unproven { .. });
             let separator = if ends { "" } else { "." };
             write!(f, "{separator} What was delivered since {since} is not signed yet: {detail}")?;
         }

@@ -31,7 +31,7 @@
 //! says the last word of their `entityType`: `AWS::IAM::User`, `AppUser`, `IAM_USER`.
 //!
 //! Annals' own events about destinations, tokens and organisations are Entity Management, `audit.read` is API Activity: Read,
-//! and `destination.test`, `.replay` and `.gap`, `log.restored` and `registry.restored` are API Activity: Other. An event is Annals' own if its `recordedBy` is
+//! and `destination.test`, `.confirm`, `.replay` and `.gap`, `log.restored` and `registry.restored` are API Activity: Other. An event is Annals' own if its `recordedBy` is
 //! `annals`: a producer may send the same types.
 //!
 //! # Attributes
@@ -64,7 +64,7 @@
 //! `blocked` behind `login`, `session`, `request` and the like. A request, an invitation or a review that was denied or rejected is no
 //! failure, nor is a user whom somebody blocked. An attempt or a challenge that does not say how it ended is Unknown. Otherwise: an
 //! audit event records that something was done, so the status is Success if the event has an activity, and Unknown if it has none,
-//! except for `INVITE` and Annals' own events. Annals' own `destination.test` that failed, `destination.gap` and `log.restored` are
+//! except for `INVITE` and Annals' own events. Annals' own `destination.test` and `.confirm` that failed, `destination.gap` and `log.restored` are
 //! Failure.
 //!
 //! **Slim.** [`Profile::Slim`] leaves out `raw_data`, `raw_data_size`, `message`, `metadata.log_name` and `.log_provider`, and the names of
@@ -111,7 +111,8 @@ fn status<'a>(fields: &'a Fields<'_>, texts: [&Words; 2], failed: Option<bool>, 
     }
     let kind = fields.kind.as_str();
     let own_kind = if fields.is_own() { kind } else { "" };
-    let test_failed = own_kind == "destination.test" && fields.call().outcome.as_str() == "failed";
+    let test_failed =
+        matches!(own_kind, "destination.test" | "destination.confirm") && fields.call().outcome.as_str() == "failed";
     // Events were never delivered, or lost.
     if test_failed || matches!(own_kind, "destination.gap" | "log.restored") {
         return FAILURE;
@@ -871,11 +872,13 @@ mod tests {
         insta::assert_snapshot!([
             status("annals", "destination.test", json!({"outcome": "passed"})),
             status("annals", "destination.test", json!({"outcome": "failed"})),
+            status("annals", "destination.confirm", json!({"outcome": "failed"})),
             status("annals", "destination.gap", json!({"lost": []})),
             status("annals", "log.restored", json!({"lost": []})),
             status("annals", "registry.restored", json!({})),
         ].join("\n"), @r#"
         "API Activity: Other" "Success" "Informational"
+        "API Activity: Other" "Failure" "Informational"
         "API Activity: Other" "Failure" "Informational"
         "API Activity: Other" "Failure" "Medium"
         "API Activity: Other" "Failure" "High"

@@ -41,6 +41,7 @@ impl Fixture {
             tick,
             platform: TokenHash::of(PLATFORM_TOKEN),
             embedding: Default::default(),
+            roles_without_external_id: Default::default(),
         };
         let system = System::start(options).await.unwrap();
         let input = OrganisationInput::parse(br#"{"name": "Acme", "plan": "enterprise"}"#).unwrap();

@@ -30,7 +30,12 @@ impl Fixture {
     /// Starts the system with an organisation whose events go to a customer's bucket, compressed and below `audit/`.
     async fn start() -> Self {
         let system = start_system(None).await;
-        let customer = Customer::create(system.cloud(), None);
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
+        let acme = json!({"name": "Acme", "plan": "enterprise"}).to_string();
+        let created = http.put(format!("{}/organisations/acme", system.url())).bearer_auth(PLATFORM_TOKEN).body(acme);
+        let created = created.header("content-type", "application/json").send().await.unwrap();
+        let acme: Value = serde_json::from_str(&created.text().await.unwrap()).unwrap();
+        let customer = Customer::create(system.cloud(), acme["externalId"].as_str());
         let reader =
             json!({"Statement": [{"Effect": "Allow", "Action": ["s3:ListBucket", "s3:GetObject"], "Resource": "*"}]});
         let key = system.cloud().iam().create_user(&customer.account, "reader", reader).unwrap();
@@ -41,9 +46,7 @@ impl Fixture {
             ("AWS_ENDPOINT_URL_S3", system.cloud().endpoints().s3.clone()),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(600)).build().unwrap();
         let mut fixture = Self { system, customer, http, auditor: String::new(), environment };
-        fixture.call("PUT", "/organisations/acme", json!({"name": "Acme", "plan": "enterprise"})).await;
         let token = json!({"name": "auditor", "role": "auditor"});
         let token = fixture.call("POST", "/organisations/acme/tokens", token).await;
         fixture.auditor = token["token"].as_str().unwrap().to_owned();

@@ -556,7 +556,7 @@ impl Days {
         self.signer.set_fault(SIGNING_KEY, None);
         for destination in &self.destinations {
             self.world.buckets.set_condition(&destination.bucket, Condition::Working);
-            self.world.buckets.set_trust(&destination.role_arn, Trust::AnyExternalId);
+            self.world.buckets.set_trust(&destination.role_arn, Trust::OwnExternalId);
         }
         if self.fault == Fault::TablesCopied {
             self.world.store.adopt_tables().await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use annals_core::{event::MAX_REQUEST_BYTES, log::tail::Hazard};
+use annals_core::{destination::connection_test::TEST_OBJECT_NAME, event::MAX_REQUEST_BYTES, log::tail::Hazard};
 use annals_tests::{bucket::Trust, deployment::PLATFORM_TOKEN, entropy::SeededEntropy, faulty::Fault};
 use serde_json::{Value, json};
 
@@ -231,12 +231,31 @@ async fn destinations(world: &mut World, tokens: &Tokens) {
 
     let (ours, destination) = (world.defaults.clone(), world.defaults["destination"].clone());
     let others = organisation(world, OTHER, "Globex").await;
-    for (bucket, role) in [(BUCKET, "arn:aws:iam::777788889999:role/annals"), ("globex-audit", ROLE)] {
-        let input = json!({"bucket": bucket, "roleArn": role});
-        world.show(world.ask("createDestination").by(&others.admin).json(input), 409).await;
-    }
+    open_role(world, &others.admin).await;
     world.defaults = ours;
     world.defaults.insert("destination", destination);
+}
+
+/// A role that accepts any external ID, as WireMock Cloud's guide sets it up.
+async fn open_role(world: &mut World, admin: &str) {
+    const BUCKET: &str = "globex-wiremock-cloud-audit-events";
+    const ROLE: &str = "arn:aws:iam::777788889999:role/wiremock-cloud-put-audit-events";
+    world.buckets.open(&BUCKET.parse().unwrap(), "us-east-1".parse().unwrap());
+    world.buckets.set_trust(&ROLE.parse().unwrap(), Trust::AnyExternalId);
+    let input = json!({"bucket": BUCKET, "roleArn": ROLE});
+    let created = world.show(world.ask("createDestination").by(admin).json(input), 201).await;
+    world.defaults.insert("destination", text(&created["id"]));
+    let confirm = |world: &World, code: &str| world.ask("confirmDestination").by(admin).json(json!({"code": code}));
+    world.show(confirm(world, "7KQ2M-XW4TR"), 409).await;
+    world.wait(MINUTE);
+    world.show(world.ask("testConnection").by(admin).named("unconfirmed"), 200).await;
+    world.show(world.ask("getDestination").by(admin).named("unproven"), 200).await;
+    world.show(confirm(world, "7KQ2M-XW4TR"), 400).await;
+    let object = world.buckets.object(&BUCKET.parse().unwrap(), TEST_OBJECT_NAME).unwrap();
+    let content = String::from_utf8(object.content.to_vec()).unwrap();
+    let code = content.lines().find_map(|line| line.strip_prefix("Code: ")).unwrap().to_owned();
+    world.show_under(Fault::Changed, confirm(world, &code), 409).await;
+    world.show(confirm(world, &code), 200).await;
 }
 
 async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
@@ -286,6 +305,11 @@ async fn service(world: &mut World) {
 
 /// The problems that every operation can have.
 async fn refusals(world: &mut World, tokens: &Tokens) {
+    // The role loses its proof, so that a code can be entered.
+    world.buckets.set_trust(&ROLE.parse().unwrap(), Trust::AnyExternalId);
+    world.wait(MINUTE);
+    world.show(world.ask("testConnection").by(&tokens.admin).named("unconfirmed"), 200).await;
+    world.wait(MINUTE);
     for operation in world.operations.clone() {
         let Described { id, method, path, .. } = &operation;
         let roles = operation.roles();
@@ -352,6 +376,7 @@ fn plain(ask: Ask, operation: &str) -> Ask {
         "createPortalLink" => ask.json(json!({"role": "auditor"})),
         "createDestination" => ask.json(json!({"bucket": "another-bucket", "roleArn": ROLE})),
         "changeDestination" => ask.json(json!({"prefix": "audit"})),
+        "confirmDestination" => ask.json(json!({"code": "7KQ2M-XW4TR"})),
         "replayDestination" => ask.json(json!({"firstSequence": 1, "lastSequence": 2})),
         "recordEvents" | "recordOrganisationEvents" => ask.json(event("CREATE", "m-4", "Refunds")),
         _ => ask,

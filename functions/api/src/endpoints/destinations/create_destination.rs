@@ -15,11 +15,12 @@ impl Endpoint<Services> for CreateDestination {
         Documentation::new(Tag::Destinations, "Create a destination")
             .description(
                 "Delivery begins with the first event of the last seven days. The destination's setup lists what its role \
-                 needs, and its connection test shows whether that works.",
+                 needs, and its connection test shows whether that works. Events are delivered once the role is proven to be \
+                 meant for this organisation: at once if it requires the external ID, else by the code in the test object.",
             )
             .request::<InputSchema<DestinationInput>>()
             .response::<DestinationView<'_>>(201, "The destination was created. Delivery begins within ten minutes.")
-            .problems(&[kind::PLAN_LIMIT, kind::BUCKET_IN_USE, kind::ROLE_IN_USE, kind::CHANGED])
+            .problems(&[kind::PLAN_LIMIT, kind::CHANGED])
             .records(&["destination.create"])
     }
 

@@ -8,10 +8,11 @@ use crate::destination::{
     PARTITIONS, Region,
     advice::{Advice, Prose, SnippetKind, code, snippet},
     failure::{
-        Contradiction, FailureCode,
+        Contradiction, FailureCode, Withheld,
         denial::{self, Denial, How, PolicyKind},
     },
     policy::{Condition, Policy, Statement, target_objects},
+    proof::RolesWithoutExternalId,
     sink::{Call, Reason, SinkError, Target},
 };
 
@@ -78,8 +79,13 @@ pub(super) fn explain(failure: FailureCode, error: &SinkError, target: &Target) 
         | FailureCode::ConnectionRefused
         | FailureCode::Unreachable
         | FailureCode::Unknown => context.network(failure),
-        // AWS has no part in these: `contradict` explains them.
-        FailureCode::AheadOfLog | FailureCode::LogMismatch => context.network(FailureCode::Unknown),
+        // AWS has no part in these: `contradict` and `withhold` explain them.
+        FailureCode::AheadOfLog
+        | FailureCode::LogMismatch
+        | FailureCode::ExternalIdNotRequired
+        | FailureCode::ProofLost
+        | FailureCode::RoleTaken
+        | FailureCode::BucketTaken => context.network(FailureCode::Unknown),
     }
 }
 
@@ -99,6 +105,60 @@ pub(super) fn contradict(contradiction: Contradiction) -> Message {
     let fix = "No change is needed in your account. Delivery has stopped, so that nothing wrong is delivered. We have been \
                alerted and have to fix this. What was delivered and signed stays valid.";
     message(cause, fix)
+}
+
+/// Explains why delivery to `target` is withheld.
+pub(super) fn withhold(withheld: Withheld, target: &Target) -> Message {
+    let Target { bucket, role_arn, external_id, .. } = target;
+    let (account, name) = (role_arn.account(), role_arn.name());
+    let prove = |roles| {
+        let condition = Prose::from(format!(
+            "In account {account}: IAM console, Roles, {name}, Trust relationships, Edit trust policy: add this to the Condition \
+             of the statement that trusts us: "
+        )) + Condition::external_id(external_id)
+            + ". Then press Test.";
+        let code = Prose::from(
+            "Or leave the role as it is: press Test, open the object that the test writes to your bucket, and enter the code in \
+             it under Confirm.",
+        );
+        match roles {
+            RolesWithoutExternalId::Challenge | RolesWithoutExternalId::Allow => Advice::new("", [condition, code]),
+            RolesWithoutExternalId::Refuse => Advice::new("", [condition]),
+        }
+    };
+    match withheld {
+        Withheld::Unproven(roles) => message(
+            format!(
+                "The role {role_arn} accepts any external ID. So we cannot tell whether its owner means this organisation, and \
+                 send nothing until that is proven."
+            ),
+            prove(roles),
+        ),
+        Withheld::ProofLost(roles) => message(
+            format!(
+                "The role {role_arn} no longer requires the external ID of this organisation: it was changed or created again. \
+                 Delivery has stopped until it is proven that the role is still meant for this organisation. Events wait \
+                 meanwhile."
+            ),
+            prove(roles),
+        ),
+        Withheld::BucketTaken => message(
+            format!(
+                "Another destination of this service already delivers to the bucket {bucket}, under a prefix that overlaps \
+                 with the one of this destination."
+            ),
+            "If the bucket is yours, ask who in your company set up the other destination. Save this one with another prefix, \
+             of which neither begins with the other, or with another bucket.",
+        ),
+        Withheld::RoleTaken => message(
+            format!("Another destination of this service already uses the role {role_arn}."),
+            Prose::from(
+                "Create a role for this destination alone. If both shall use one role, its trust policy must require the \
+                 external ID of each; for this one: ",
+            ) + Condition::external_id(external_id)
+                + ".",
+        ),
+    }
 }
 
 /// What a message can refer to.
