@@ -13,7 +13,7 @@ use annals_core::{
     caller::Caller,
     destination::{Destination, RolesWithoutExternalId},
     event::{Context, Layout, parse},
-    log::{store::LogStore as _, tail::Anchor},
+    log::{segment::Tail, store::LogStore as _, tail::Anchor},
     organisation::{Organisation, OrganisationId, OrganisationInput},
     portal::{PortalLinkInput, User},
     recorded_by::RecordedBy,
@@ -23,6 +23,7 @@ use annals_core::{
 };
 use annals_http::Services;
 use annals_local::system::{System, SystemOptions};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
 use crate::{customer::Customer, lines::sha256, sample};
@@ -194,6 +195,27 @@ impl Deployment {
     pub async fn record(&self, organisation: &Organisation, events: &Value) {
         let bodies = parse(events.to_string().as_bytes(), Layout::Json, &RecordedBy::Platform).unwrap();
         self.api.log.append(organisation, bodies, None).await.unwrap();
+    }
+
+    /// Moves the newest segment of a log a hundred days into the past. Only the anchor makes sure that nothing came after it.
+    /// The moved events cannot be read any more, because their hash does not match.
+    pub async fn age_log(&self, organisation: &OrganisationId) {
+        let newest = self.store.newest(organisation).await.unwrap().tail().unwrap();
+        let tail = Tail { recorded_at: newest.recorded_at.minus(Duration::from_secs(100 * 24 * 3600)), ..newest };
+        let anchor = Anchor { tail, checked: Some(SystemClock.now()) };
+        assert!(self.store.advance_anchor(organisation, &anchor).await.unwrap());
+        let everything = json!({"Statement": [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}]});
+        let key = self.cloud.iam().create_user(self.cloud.account(), "ager", everything).unwrap();
+        let update = aws_sdk_dynamodb::Client::new(&self.cloud.sdk_config(&key)).update_item();
+        update
+            .table_name(&self.tables.log)
+            .key("org", AttributeValue::S(organisation.to_string()))
+            .key("seq", AttributeValue::N(tail.segment.to_string()))
+            .update_expression("SET t = :t")
+            .expression_attribute_values(":t", AttributeValue::N(tail.recorded_at.as_millis().to_string()))
+            .send()
+            .await
+            .unwrap();
     }
 
     /// Copies both tables, as point-in-time recovery does.

@@ -38,6 +38,7 @@ pub mod memory;
 pub mod ministack;
 pub mod model;
 pub mod partition;
+pub mod permissions;
 pub mod process;
 pub mod queue;
 pub mod runtime_api;

@@ -10,6 +10,7 @@ mod delivering;
 mod destinations;
 mod exporting;
 mod failures;
+mod faults;
 mod filtering;
 mod fixture;
 mod functions;
