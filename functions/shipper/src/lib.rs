@@ -304,7 +304,7 @@ impl Shipper {
         let failed: Vec<Value> = report
             .failed
             .iter()
-            .map(|(organisation, error)| serde_json::json!({"organisation": organisation.as_str(), "error": error}))
+            .map(|(organisation, error)| serde_json::json!({"organisation": organisation.as_str(), "error": metrics::chain(error)}))
             .collect();
         let after =
             report.after.map(|after| After { organisation: after.organisation.to_string(), failed: after.failed });

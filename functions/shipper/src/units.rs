@@ -6,7 +6,7 @@ use annals_core::{
         maintenance::{Division, MaintainReport},
         plan::PlanReport,
         queue::ShipOrder,
-        restore::RestoreReport,
+        restore::{OrganisationError, RestoreReport},
         ship::{ShipError, ShipOutcome, ShipReport, Signed},
     },
     destination::{Content, Delivery},
@@ -129,17 +129,28 @@ impl UnitOfWork for Maintenance {
 }
 
 /// One piece of a restore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Restoring {
     organisations: usize,
     failed: Vec<String>,
+    /// The first reason that only the operator can end.
+    #[serde(flatten)]
+    operator: Option<OperatorFaults>,
+    /// The reason itself, as AWS says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 impl Restoring {
     #[must_use]
     pub fn of(report: &RestoreReport) -> Self {
-        let failed = report.failed.iter().map(|(organisation, error)| format!("{organisation}: {error}")).collect();
-        Self { organisations: report.restored, failed }
+        let described = |(organisation, error): &(OrganisationId, OrganisationError)| {
+            format!("{organisation}: {}", metrics::chain(error))
+        };
+        let fault =
+            report.failed.iter().find_map(|(_, error)| Some((OperatorFaults::of(error)?, metrics::chain(error))));
+        let (operator, error) = fault.unzip();
+        Self { organisations: report.restored, failed: report.failed.iter().map(described).collect(), operator, error }
     }
 }
 

@@ -325,7 +325,7 @@ impl World {
 
     async fn restore(&self, request: &RestoreRequest) {
         let report = self.shipping().restore(request, None).await.unwrap();
-        assert_eq!((report.restored, &report.failed, &report.after), (1, &vec![], &None));
+        assert_eq!((report.restored, report.failed.len(), &report.after), (1, 0, &None), "{report:?}");
     }
 
     /// Restores, and does it once more, which changes nothing.
@@ -479,7 +479,7 @@ fn a_log_whose_end_is_unknown_goes_on_behind_what_the_operator_names() {
         let request = RestoreRequest { last, ..world.request(RestoredTables::Log, seen) };
         for _ in 0..2 {
             let report = world.shipping().restore_one(&request, &world.acme.id).await.unwrap();
-            assert_eq!((report.restored, report.failed), (1, vec![]));
+            assert_eq!((report.restored, report.failed.len()), (1, 0), "{report:?}");
         }
         append().await.unwrap();
         assert_eq!(world.log().tail(&world.acme.id).await.unwrap().last, 12 + SKIP + 2);
@@ -734,7 +734,9 @@ fn a_position_that_is_no_end_of_an_object_is_refused() {
         let report = world.shipping().restore(&request, None).await.unwrap();
         let [(_, error)] = &report.failed[..] else { panic!("{report:?}") };
         assert!(
-            error.ends_with("sequence 4 is not the last event of an object, so it cannot be the last one delivered")
+            error
+                .to_string()
+                .ends_with("sequence 4 is not the last event of an object, so it cannot be the last one delivered")
         );
     });
 }

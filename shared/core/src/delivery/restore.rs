@@ -56,12 +56,12 @@ pub struct RestoreRequest {
 }
 
 /// What was restored.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Default)]
 pub struct RestoreReport {
     /// The number of organisations.
     pub restored: usize,
     /// The organisations that could not be restored, with the reasons.
-    pub failed: Vec<(OrganisationId, String)>,
+    pub failed: Vec<(OrganisationId, OrganisationError)>,
     /// Where to continue, if there is more.
     pub after: Option<RestoreCursor>,
 }
@@ -77,18 +77,18 @@ pub struct RestoreCursor {
 
 /// Why an organisation could not be restored.
 #[derive(Debug, thiserror::Error)]
-enum OrganisationError {
+pub enum OrganisationError {
     #[error("there is no such organisation: create it first")]
     Missing,
     #[error("destination {0}: sequence {1} is not the last event of an object, so it cannot be the last one delivered")]
     NotAnEnd(DestinationId, u64),
     #[error("destination {0} was changed at the same time: stop deliveries first")]
     Changed(DestinationId),
-    #[error("the log could not be restored: {0}")]
+    #[error("the log could not be restored")]
     Log(#[from] RestoreError),
-    #[error("the store failed: {0}")]
+    #[error("the store failed")]
     Store(#[from] StoreError),
-    #[error("the restore could not be recorded: {0}")]
+    #[error("the restore could not be recorded")]
     Append(#[from] AppendError),
 }
 
@@ -262,7 +262,7 @@ impl RestoreReport {
     fn add(&mut self, organisation: OrganisationId, result: Result<(), OrganisationError>) {
         match result {
             Ok(()) => self.restored += 1,
-            Err(error) => self.failed.push((organisation, error.to_string())),
+            Err(error) => self.failed.push((organisation, error)),
         }
     }
 }

@@ -114,7 +114,7 @@ pub enum RestoreError {
     NumbersUsedUp,
     #[error("other writers won every attempt: stop recording first")]
     Contended,
-    #[error(transparent)]
+    #[error("the store failed")]
     Store(#[from] StoreError),
 }
 
