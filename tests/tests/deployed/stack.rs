@@ -74,7 +74,7 @@ enum Place {
 /// Where a stack is deployed.
 enum Aws {
     MiniStack(MiniStack),
-    Account(Account),
+    Account(Box<Account>),
 }
 
 impl Aws {
@@ -151,7 +151,7 @@ impl Environment {
                 let headers = vec![("host", host), ("x-forwarded-proto", "https".to_owned())];
                 (Aws::MiniStack(MiniStack::at(endpoint)), Address::behind(&url, &sent_to, headers))
             }
-            Err(_) => (Aws::Account(Account::of_the_environment(&service)), Address::new(&url)),
+            Err(_) => (Aws::Account(Box::new(Account::of_the_environment(&service))), Address::new(&url)),
         };
         Self {
             api,
