@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 
 import { look, openLink, scene, stage } from "./scene.js";
+import { event } from "./system.js";
 
 scene("a portal link signs an administrator in once", async (scene) => {
   const organisation = await scene.system.organisation();
@@ -87,12 +88,27 @@ scene("links and sessions expire", async (scene) => {
   await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
 });
 
+for (const javaScript of [true, false]) {
+  scene(`a deep link leads back after the sign-in${javaScript ? "" : ", without JavaScript"}`, async (scene) => {
+    const organisation = await scene.system.organisation();
+    const [{ uuid }] = await organisation.record([event(1)]);
+    const page = await scene.newUser({ javaScript });
+    assert.equal((await page.goto(`${scene.system.api}/console/events/${uuid}?range=7d`)).status(), 401);
+    await openLink(page, await organisation.portalLink("auditor"));
+    assert.equal(page.url(), `${scene.system.api}/console/events/${uuid}?range=7d`);
+    await page.getByRole("heading", { level: 1, name: /Mock API 1$/ }).waitFor();
+    await openLink(page, await organisation.portalLink("auditor"));
+    assert.equal(new URL(page.url()).pathname, "/console/events", "it leads there once");
+  });
+}
+
 scene("without a session every page says what to do", async (scene) => {
   const page = await scene.newUser();
   for (const path of ["/console", "/console/destinations", "/console/events", "/console/tokens"]) {
     assert.equal((await page.goto(scene.system.api + path)).status(), 401, path);
     await page.getByRole("heading", { level: 1, name: "You are not signed in" }).waitFor();
   }
+  await page.getByText("the page that you asked for opens").waitFor();
   await look(page, "entrance-not-signed-in");
   const { hostname: domain } = new URL(scene.system.api);
   await page.context().addCookies([{ name: "annals", value: "A".repeat(43), domain, path: "/" }]);

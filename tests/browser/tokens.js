@@ -42,6 +42,9 @@ for (const javaScript of [true, false]) {
 
     const token = await create(page, { name: "SIEM collector" });
     if (javaScript) await look(page, "tokens-created");
+    await page.reload();
+    assert.equal(await page.getByRole("rowheader", { name: "SIEM collector" }).count(), 1, "a reload creates another one");
+    assert.ok(!(await page.content()).includes(token), "a reload shows it again");
     await system.call(200, "GET", "/audit?pageSize=1", { token });
     await system.call(403, "GET", `${organisation.path}/tokens`, { token });
 

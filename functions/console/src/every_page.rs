@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use annals_http::console::refusal;
+use annals_http::console::refusal::{self, Way};
 use maud::Markup;
 
 use crate::{destinations, events, sign_in, tokens};
@@ -16,8 +16,8 @@ pub(crate) type Sample = (&'static str, Markup);
 fn samples() -> Vec<Sample> {
     let mut samples = vec![
         ("signed out", sign_in::signed_out_page("/prod")),
-        ("refusal", refusal::page("", "Page not found", "Go back.", None, false)),
-        ("refusal with a request ID", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), true)),
+        ("refusal", refusal::page("", "Page not found", "Go back.", None, Way::Back)),
+        ("refusal with a request ID", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), Way::Start)),
     ];
     samples.extend(events::samples());
     samples.extend(destinations::samples());
@@ -66,7 +66,7 @@ fn check(name: &str, html: &str) {
         if ["input", "select", "textarea"].contains(&element.as_str()) && !tag.contains("type=\"hidden\"") {
             assert!(labelled || tag.contains("aria-label"), "{name}: a field without a name: <{tag}>");
         }
-        const VOID: [&str; 6] = ["meta", "link", "input", "br", "hr", "img"];
+        const VOID: [&str; 7] = ["meta", "link", "input", "br", "hr", "img", "wbr"];
         if !VOID.contains(&element.as_str()) {
             open.push(element);
         }

@@ -39,7 +39,17 @@ impl Section {
         }
     }
 
-    fn is_for(self, role: Role) -> bool {
+    /// Returns the section that a path belongs to.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        let is_below = |section: &Self| {
+            path.strip_prefix(section.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        Self::ALL.into_iter().find(is_below)
+    }
+
+    #[must_use]
+    pub fn is_for(self, role: Role) -> bool {
         role == Role::Admin || self == Self::Events
     }
 }

@@ -13,7 +13,8 @@ use annals_http::{
     console::{
         self,
         refusal::Refusal,
-        session::{self, ConsoleRequest, session_cookie},
+        return_to::ReturnTo,
+        session::{self, ConsoleRequest, Cookie},
     },
     problem::Problem,
     request_log::{LogFields, address},
@@ -70,7 +71,8 @@ async fn show_link(
     Ok(ui::page(entrance.render(base_path(request.extensions()))))
 }
 
-/// `POST /console/enter/{link}`: exchanges a portal link for a session. The session that the browser had before is ended.
+/// `POST /console/enter/{link}`: exchanges a portal link for a session, and leads to the page that was asked for before, if its
+/// section is for the session's role. The session that the browser had before is ended.
 async fn open_link(
     State(console): State<Console>,
     link: Result<Path<String>, PathRejection>,
@@ -93,9 +95,19 @@ async fn open_link(
         // The new session is valid whatever becomes of the old one, whose cookie is replaced.
         let _ = administration.end_session(&organisation, &previous, context).await;
     }
-    let mut response = console::redirect(&first_page(base_path(request.extensions()), session.role));
-    let cookie = session_cookie(headers, &console.embedding, token.reveal(), MAX_SESSION_LIFE.as_secs());
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    let base = base_path(request.extensions());
+    let asked_for =
+        ReturnTo::kept(headers).filter(|page| Section::of(page.path()).is_some_and(|it| it.is_for(session.role)));
+    let page = asked_for.map_or_else(|| first_page(base, session.role), |page| format!("{base}{}", page.as_str()));
+    let mut response = console::redirect(&page);
+    let embedding = &console.embedding;
+    let cookies = [
+        Cookie::Session.set(headers, embedding, token.reveal(), MAX_SESSION_LIFE.as_secs()),
+        ReturnTo::forget(headers, embedding),
+    ];
+    for cookie in cookies.into_iter().flatten() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 
@@ -166,7 +178,7 @@ async fn sign_out(State(console): State<Console>, request: ConsoleRequest) -> Re
         Err(error) => return Err(Problem::from(error).into()),
     }
     let mut response = ui::page(signed_out_page(request.call.base_path()));
-    let cookie = session_cookie(request.call.headers(), &console.embedding, "", 0);
+    let cookie = Cookie::Session.set(request.call.headers(), &console.embedding, "", 0);
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)
 }

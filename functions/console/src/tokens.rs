@@ -1,6 +1,7 @@
 //! The section "Tokens": the organisation's tokens are listed, created, replaced and revoked.
 //!
-//! - [`page`]: the section's page, with the list and a token that was just created
+//! - [`page`]: the section's page, with the list
+//! - [`created`]: a token that was just created
 //! - [`new`], [`replace`], [`revoke`]: the forms
 //! - [`expiry`]: the fields that say when a new token expires
 //!
@@ -9,6 +10,7 @@
 //! All routes are below `/console/tokens`: `GET` and `POST` on the section itself; `GET` and `POST` on `/{token}/replace` and
 //! `/{token}/revoke`.
 
+pub mod created;
 pub mod expiry;
 #[cfg(test)]
 mod fixtures;

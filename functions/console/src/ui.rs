@@ -26,6 +26,8 @@ pub enum Tone {
     Warning,
     Bad,
     Neutral,
+    /// Drawn back, because it does not count.
+    Soft,
 }
 
 impl Tone {
@@ -37,6 +39,7 @@ impl Tone {
             Self::Warning => "warning",
             Self::Bad => "bad",
             Self::Neutral => "neutral",
+            Self::Soft => "soft",
         }
     }
 }
@@ -53,6 +56,12 @@ pub fn notice(tone: Tone, content: &Markup) -> Markup {
     html! { div class={ "notice " (tone.class()) } role="status" { (content) } }
 }
 
+/// Writes what was just done. The script removes it from the page's address, so that a reload does not repeat it.
+#[must_use]
+pub fn done(tone: Tone, message: &str) -> Markup {
+    html! { div class={ "notice " (tone.class()) } role="status" data-done { p { (message) } } }
+}
+
 /// Writes a time in UTC, to the second. The script converts it to the user's time zone and keeps UTC as its title.
 #[must_use]
 pub fn time(at: Timestamp) -> Markup {
@@ -60,6 +69,14 @@ pub fn time(at: Timestamp) -> Markup {
     let (date, rest) = text.split_once('T').unwrap_or((&text, ""));
     let clock = rest.get(..8).unwrap_or(rest);
     html! { time datetime=(text) { (date) " " (clock) } }
+}
+
+/// Writes a time in UTC without the year and to the minute, for the axis of a chart. The script converts it as it converts
+/// [`time`].
+#[must_use]
+pub fn short_time(at: Timestamp) -> Markup {
+    let text = at.to_string();
+    html! { time datetime=(text) data-short { (text.get(5..16).unwrap_or(&text).replace('T', " ")) } }
 }
 
 /// Formats a time in UTC to the minute, as plain text.
@@ -130,6 +147,29 @@ pub fn seconds(seconds: u64) -> String {
     }
 }
 
+/// Formats a duration that is a whole number of its largest unit, as on an axis.
+#[must_use]
+pub fn round_seconds(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        86_400..172_800 => "1 day".to_owned(),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// Writes a name with places at which a browser may break it, so that it is not broken within a word.
+#[must_use]
+pub fn breakable(name: &str) -> Markup {
+    let mut parts: Vec<&str> = name.split_inclusive(['_', '.', '-', '/', '@', ':']).collect();
+    let last = parts.pop();
+    html! {
+        @for part in parts { (part) wbr; }
+        @if let Some(last) = last { (last) }
+    }
+}
+
 /// Returns the length of a character after escaping, in bytes.
 #[must_use]
 pub fn html_bytes(character: char) -> usize {
@@ -157,6 +197,12 @@ mod tests {
             [1, 119, 120, 7199, 7260, 200_000].map(seconds),
             ["1 second", "119 seconds", "2 min", "119 min", "2 h 1 min", "2 days 7 h"]
         );
+    }
+
+    #[test]
+    fn names_break_between_words() {
+        assert_eq!(breakable("mock_api.update").into_string(), "mock_<wbr>api.<wbr>update");
+        assert_eq!([breakable("").into_string(), breakable("a_").into_string()], ["", "a_"]);
     }
 
     #[test]

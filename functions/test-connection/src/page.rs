@@ -4,7 +4,7 @@
 use annals_core::{administration::AdministrationError, destination::DestinationId};
 use annals_http::{
     ADMINISTRATORS,
-    console::{redirect, refusal::Refusal, session::ConsoleRequest},
+    console::{done, redirect, refusal::Refusal, session::ConsoleRequest},
     problem::Problem,
 };
 use axum::{Router, extract::State, response::Response, routing::post};
@@ -24,7 +24,8 @@ async fn test(State(state): State<TestConnectionState>, request: ConsoleRequest)
     match state.test(&organisation, &id, &request.call).await {
         Ok(_) => Ok(redirect(&format!("{base}/console/destinations?destination={id}#test-{id}"))),
         Err(AdministrationError::TooOften(_)) => {
-            Ok(redirect(&format!("{base}/console/destinations?destination={id}&done=tested-too-often")))
+            let said = done::query("tested-too-often", request.call.services.clock.now());
+            Ok(redirect(&format!("{base}/console/destinations?destination={id}&{said}")))
         }
         Err(error) => Err(Problem::from(error).into()),
     }

@@ -3,8 +3,12 @@
 //!
 //! - [`session`]: a request with a session, and a form that is not forged
 //! - [`refusal`]: the page that is shown when a request is refused
+//! - [`return_to`]: the page that was asked for before the user signed in
+//! - [`done`]: what the last form did
 
+pub mod done;
 pub mod refusal;
+pub mod return_to;
 pub mod session;
 
 use std::{str::FromStr, sync::Arc};
@@ -75,7 +79,7 @@ pub fn protected<S: Clone + Send + Sync + 'static>(routes: Router<S>, embedding:
     );
     routes
         .layer(middleware::from_fn(refuse_prefetch))
-        .layer(middleware::from_fn(refusal::render))
+        .layer(middleware::from_fn_with_state(embedding.clone(), refusal::render))
         .layer(middleware::from_fn_with_state(Arc::<str>::from(policy), add_security_headers))
 }
 

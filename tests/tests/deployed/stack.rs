@@ -629,6 +629,11 @@ async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(en
 
     let name = [("name", "SIEM"), ("role", "auditor"), ("expiresAt", "90")];
     let made = browser.fill_in("/console/tokens", &name).await;
+    assert_eq!(made.status, 303, "{}", made.body);
+    let brought = made.headers["set-cookie"].split(';').next().unwrap().to_owned();
+    let cookies = format!("{}; {brought}", browser.cookie);
+    let path = made.headers["location"].as_str();
+    let made = environment.api.nobody().send(Method::GET, path, &[("cookie", &cookies)], None).await;
     let (_, token) = made.body.split_once("annals_").expect("a token");
     let token: String = token.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
     environment.api.with(&format!("annals_{token}")).get("/audit/tail").await.expect(200);
@@ -636,7 +641,7 @@ async fn an_administrator_does_by_the_page_what_the_api_does_until_leaving_it(en
     let made = listed["tokens"].as_array().unwrap().iter().find(|token| token["name"] == "SIEM").unwrap();
     let token = format!("/console/tokens/{}", text(&made["id"]));
     let fields = [("overlapSeconds", "0"), ("expiresAt", "90")];
-    assert_eq!(browser.fill_in(&format!("{token}/replace"), &fields).await.status, 200);
+    assert_eq!(browser.fill_in(&format!("{token}/replace"), &fields).await.status, 303);
     assert_eq!(browser.fill_in(&format!("{token}/revoke"), &[]).await.status, 303);
 
     let event = format!("/console/events/{uuid}");

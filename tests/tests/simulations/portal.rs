@@ -493,12 +493,75 @@ async fn a_session_cannot_make_a_token_that_the_deployment_does_not_allow() {
         assert_eq!(answer.status().as_u16(), status, "{path} {fields}");
         assert_eq!(administration.tokens(&acme.id).await.unwrap().len(), 2, "{path} {fields}");
     }
-    assert_eq!(post("/console/tokens", "name=a&role=auditor&expiresAt=90").await.status(), 200);
+    assert_eq!(post("/console/tokens", "name=a&role=auditor&expiresAt=90").await.status(), 303);
     assert_eq!(
         post(&format!("/console/tokens/{auditors}/replace"), "overlapSeconds=0&expiresAt=30").await.status(),
-        200
+        303
     );
     assert_eq!(administration.tokens(&acme.id).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_new_token_is_shown_once_by_the_page_after_the_form() {
+    let world = World::new();
+    let (acme, other) = (world.organisation("acme").await, world.organisation("other").await);
+    let (session, foreign) = (world.session(&acme, "admin").await, world.session(&other, "admin").await);
+    let form_token = form_token(&text(world.get("/console/tokens", &session).await).await);
+    let post = async |path: &str, fields: &str| {
+        let request = Request::post(path).header(header::COOKIE, &session);
+        world.send(request, &format!("formToken={form_token}&{fields}")).await
+    };
+    let made = post("/console/tokens", "name=SIEM&role=auditor&expiresAt=90").await;
+    assert_eq!(made.status(), 303);
+    assert_eq!(made.headers()[header::LOCATION], "/console/tokens");
+    let set = made.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(set.ends_with("; Path=/; Max-Age=120; HttpOnly; SameSite=Lax"), "{set}");
+    let brought = cookie(&made);
+    let secret = brought.strip_prefix("annals-token=").unwrap();
+    assert!(!text(made).await.contains(secret));
+
+    let cookies = format!("{session}; {brought}");
+    let shown = world.get("/console/tokens", &cookies).await;
+    assert!(shown.headers()[header::SET_COOKIE].to_str().unwrap().starts_with("annals-token=; Path=/; Max-Age=0"));
+    assert!(text(shown).await.contains(secret));
+    let again = world.get("/console/tokens", &session).await;
+    assert_eq!(again.headers().get(header::SET_COOKIE), None);
+    assert!(!text(again).await.contains("Copy the token now"), "the browser has deleted the cookie");
+    let theirs = text(world.get("/console/tokens", &format!("{foreign}; {brought}")).await).await;
+    assert!(!theirs.contains("Copy the token now"), "another organisation does not show it as its own");
+
+    let id = world.api().administration.tokens(&acme.id).await.unwrap()[0].id.clone();
+    let replaced = post(&format!("/console/tokens/{id}/replace"), "overlapSeconds=86400&expiresAt=30").await;
+    let page = text(world.get("/console/tokens", &format!("{session}; {}", cookie(&replaced))).await).await;
+    assert!(page.contains("Copy the token now") && page.contains("The old token works until"), "{page}");
+}
+
+#[tokio::test]
+async fn a_sign_in_leads_to_the_page_that_was_asked_for_before() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let asked = world.send(get("/console/events?type=user.login&q=a%20b"), "").await;
+    let kept = cookie(&asked);
+    assert_eq!(asked.status(), 401);
+    assert!(text(asked).await.contains("the page that you asked for opens"));
+    for (role, kept, expected) in [
+        ("auditor", kept.as_str(), "/console/events?type=user.login&q=a%20b"),
+        ("admin", "annals-return=%2Fconsole%2Ftokens", "/console/tokens"),
+        ("auditor", "annals-return=%2Fconsole%2Ftokens", "/console/events"),
+        ("auditor", "annals-return=https%3A%2F%2Fevil.example%2F", "/console/events"),
+        ("admin", "annals-return=%2Fconsole%2Fleave", "/console/destinations"),
+    ] {
+        let link = world.link(&acme, role).await;
+        let opened = Request::post(format!("/console/enter/{link}")).header(header::COOKIE, kept);
+        let opened = world.send(opened, "").await;
+        assert_eq!(opened.headers()[header::LOCATION], expected, "{role} {kept}");
+        let set: Vec<_> = opened.headers().get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(set.len(), 2, "the session begins, and the page is forgotten");
+        assert!(set[1].to_str().unwrap().starts_with("annals-return=; Path=/; Max-Age=0"), "{set:?}");
+    }
+    // A form cannot be sent again after the sign-in.
+    let refused = world.send(Request::post("/console/tokens"), "").await;
+    assert_eq!((refused.status().as_u16(), refused.headers().get(header::SET_COOKIE)), (401, None));
 }
 
 /// Opens a link while the `nth` call of the store fails in each possible way, and then again, as a browser that

@@ -8,31 +8,24 @@ use annals_core::{
     token::{Role, TokenInput},
 };
 use annals_http::ADMINISTRATORS;
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{
-    expiry, limit_reached,
-    page::{self, CreatedToken, Page},
-};
-use crate::prelude::*;
+use super::{created, expiry, limit_reached, page};
+use crate::{Console, prelude::*};
 
-/// Returns `POST /console/tokens`. Only this response contains the token's text.
-pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal> {
+/// `POST /console/tokens`. The page that follows shows the token's text, which a cookie carries there, so that a reload does
+/// not create another token.
+pub(super) async fn create(State(console): State<Console>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let services = &request.call.services;
     let now = services.clock.now();
-    let shell = Shell::of(&request, &organisation, Section::Tokens);
     let allowed = &services.service.console_tokens;
     let mut form = fields(allowed).filled_from(&request.form);
     match TokenInput::parse(body(&form, now).to_string().as_bytes(), now) {
         Err(faults) => form = expiry::with_faults(form, &faults, allowed.max_life),
         Ok(input) => match services.administration.create_token(&organisation, input, &request.call.actor()).await {
-            Ok((token, text)) => {
-                let created =
-                    CreatedToken { name: token.name, text, api: request.call.root_url(), old_token_expires_at: None };
-                let page = page::read(&request, &organisation, fields(allowed)).await?;
-                return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
-            }
+            Ok((_, text)) => return Ok(created::redirect(&request, &console.embedding, &text)),
             Err(AdministrationError::Conflict(Conflict::TokenLimit)) => form.faults.push(limit_reached()),
             Err(AdministrationError::Input(fault)) => {
                 form = expiry::with_faults(form, &fault.into(), allowed.max_life);
@@ -40,6 +33,7 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
             Err(error) => return Err(Problem::from(error).into()),
         },
     }
+    let shell = Shell::of(&request, &organisation, Section::Tokens);
     Ok(ui::invalid_form(page::read(&request, &organisation, form).await?.render(&shell)))
 }
 

@@ -1,28 +1,39 @@
-//! The page "Tokens": the list, the form for a new token, and the text of a token that was just created.
+//! The page "Tokens": the list, and the form for a new token.
 
 use annals_core::{
     organisation::Organisation,
     service::ConsoleTokens,
     time::Timestamp,
-    token::{MAX_TOKENS, Role, Token, TokenText},
+    token::{MAX_TOKENS, Role, Token},
 };
-use annals_http::ADMINISTRATORS;
+use annals_http::{ADMINISTRATORS, console::done};
+use axum::extract::State;
 
-use super::{limit_reached, new};
-use crate::{fields::parameter, prelude::*, ui::Tone};
+use super::{
+    created::{self, CreatedToken},
+    limit_reached, new,
+};
+use crate::{Console, prelude::*, ui::Tone};
 
 /// The longest part of a name that the list shows, in characters.
 const MAX_NAME_CHARS: usize = 60;
 /// The same in bytes of HTML, so that the page stays small.
 const MAX_NAME_BYTES: usize = 240;
 
-/// `GET /console/tokens`. The parameter `done` names the last change.
-pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
+/// `GET /console/tokens`. The parameters `done` and `at` name the last change and its time. A token that was just created is
+/// shown once.
+pub(super) async fn show(State(console): State<Console>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
-    let done = Done::named(&parameter(request.call.query(), "done"));
-    let form = new::fields(&request.call.services.service.console_tokens);
-    let page = Page { done, ..read(&request, &organisation, form).await? };
-    Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Tokens))))
+    let done =
+        done::recent(request.call.query(), request.call.services.clock.now()).and_then(|name| Done::named(&name));
+    let services = &request.call.services;
+    let tokens = services.administration.tokens(&organisation.id).await.map_err(Problem::from)?;
+    let (allowed, now) = (&services.service.console_tokens, services.clock.now());
+    let created = created::take(&request, &tokens, now);
+    let page = Page { done, created, ..Page::of(&tokens, now, new::fields(allowed), allowed) };
+    let mut response = ui::page(page.render(&Shell::of(&request, &organisation, Section::Tokens)));
+    created::forget(&request, &console.embedding, &mut response);
+    Ok(response)
 }
 
 /// Reads the page. `form` is the form for a new token.
@@ -68,23 +79,6 @@ impl Done {
         match self {
             Self::Revoked => "Revoked. Within a few seconds, requests with this token are refused everywhere.",
         }
-    }
-}
-
-/// A token that was just created. Its text is shown only once.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CreatedToken {
-    pub name: String,
-    pub text: TokenText,
-    /// The API's address.
-    pub api: String,
-    /// When the token that it replaces expires.
-    pub old_token_expires_at: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for CreatedToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CreatedToken").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -159,7 +153,7 @@ impl Page {
                 h1 { "Tokens" }
                 p .lead { "Programs use tokens to read or manage the audit log through the API." }
             }
-            @if let Some(done) = self.done { (ui::notice(Tone::Good, &html! { p { (done.message()) } })) }
+            @if let Some(done) = self.done { (ui::done(Tone::Good, done.message())) }
             @if let Some(created) = &self.created { (created.render()) }
             section .card aria-labelledby="all-tokens" {
                 div .row .spread {
@@ -251,29 +245,9 @@ impl Row {
     }
 }
 
-impl CreatedToken {
-    fn render(&self) -> Markup {
-        let curl =
-            format!("curl -s '{}/audit?pageSize=10' \\\n  -H 'Authorization: Bearer {}'", self.api, self.text.reveal());
-        html! {
-            section .notice .good aria-labelledby="created" {
-                h2 #created { "Copy the token now" }
-                p {
-                    "It is shown only now, because we do not store it. Token: " strong { (self.name) } "."
-                }
-                (ui::copyable("Token", self.text.reveal()))
-                (ui::copyable("Try it", &curl))
-                @if let Some(at) = self.old_token_expires_at {
-                    p { "The old token works until " (ui::time(at)) "." }
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
-    use annals_core::entropy::Entropy;
+    use annals_core::{entropy::Entropy, token::TokenText};
 
     use super::fixtures::{HOSTILE, NOW, invalid, longest_name, token};
 
@@ -295,7 +269,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     let (_, text) = TokenText::generate(&Zeros);
     let created = |old_token_expires_at| CreatedToken {
         name: longest_name(),
-        text: text.clone(),
+        text: text.reveal().to_owned(),
         api: "https://api.example.com/prod".to_owned(),
         old_token_expires_at,
     };

@@ -9,13 +9,11 @@ use annals_core::{
     token::{DEFAULT_OVERLAP, RotationInput, Token},
 };
 use annals_http::ADMINISTRATORS;
+use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{
-    expiry, limit_reached, new,
-    page::{self, CreatedToken, Page},
-};
-use crate::{fields::whole_number, prelude::*};
+use super::{created, expiry, limit_reached};
+use crate::{Console, fields::whole_number, prelude::*};
 
 /// `GET /console/tokens/{token}/replace`
 pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
@@ -25,8 +23,8 @@ pub(super) async fn ask(request: ConsoleRequest) -> Result<Response, Refusal> {
     Ok(ui::page(render(&token, &fields(allowed.max_life), &Shell::of(&request, &organisation, Section::Tokens))))
 }
 
-/// `POST /console/tokens/{token}/replace`. Only this response contains the new token's text.
-pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal> {
+/// `POST /console/tokens/{token}/replace`. The page that follows shows the new token's text.
+pub(super) async fn replace(State(console): State<Console>, request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let services = &request.call.services;
     let allowed = &services.service.console_tokens;
@@ -39,16 +37,7 @@ pub(super) async fn replace(request: ConsoleRequest) -> Result<Response, Refusal
         Ok(input) => {
             let actor = request.call.actor();
             match services.administration.rotate_token(&organisation, &token.id, input, &actor).await {
-                Ok(rotation) => {
-                    let created = CreatedToken {
-                        name: rotation.token.name,
-                        text: rotation.text,
-                        api: request.call.root_url(),
-                        old_token_expires_at: rotation.replaced.expires_at.filter(|at| *at > services.clock.now()),
-                    };
-                    let page = page::read(&request, &organisation, new::fields(allowed)).await?;
-                    return Ok(ui::page(Page { created: Some(created), ..page }.render(&shell)));
-                }
+                Ok(rotation) => return Ok(created::redirect(&request, &console.embedding, &rotation.text)),
                 Err(AdministrationError::RotationInProgress(_)) => form.faults.push(
                     "This token is already being replaced: two tokens with its name and role are active. Revoke one of \
                      them first."

@@ -3,7 +3,7 @@
 use annals_core::token::Token;
 use annals_http::{
     ADMINISTRATORS,
-    console::{self},
+    console::{self, done},
 };
 
 use super::page::Done;
@@ -22,8 +22,8 @@ pub(super) async fn revoke(request: ConsoleRequest) -> Result<Response, Refusal>
     let token = super::token(&request, &organisation).await?;
     let administration = &request.call.services.administration;
     administration.revoke_token(&organisation, &token.id, &request.call.actor()).await.map_err(Problem::from)?;
-    let base = request.call.base_path();
-    Ok(console::redirect(&format!("{base}/console/tokens?done={}", Done::Revoked.as_str())))
+    let said = done::query(Done::Revoked.as_str(), request.call.services.clock.now());
+    Ok(console::redirect(&format!("{}/console/tokens?{said}", request.call.base_path())))
 }
 
 fn confirmation(token: &Token) -> Confirmation {

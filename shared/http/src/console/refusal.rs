@@ -1,14 +1,17 @@
 //! Why a request to the console is refused, and the page that says so.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
 use maud::{Markup, html};
 
-use super::document;
+use super::{
+    Embedding, document,
+    return_to::{self, ReturnTo},
+};
 use crate::{
     call::base_path,
     problem::{Problem, ProblemSummary},
@@ -154,25 +157,42 @@ fn detail(told: &ProblemSummary) -> &str {
     }
 }
 
-/// Turns every refusal into a page.
-pub(super) async fn render(request: Request, next: Next) -> Response {
+/// Turns every refusal into a page. If there is no session, the page that was asked for is kept for after the sign-in.
+pub(super) async fn render(State(embedding): State<Embedding>, request: Request, next: Next) -> Response {
     let base = base_path(request.extensions()).to_owned();
     let request_id = request_id(request.extensions());
+    let asked_for = ReturnTo::of(&request);
+    let headers = request.headers().clone();
     let mut response = next.run(request).await;
     let Some(told) = response.extensions().get::<ProblemSummary>() else { return response };
-    let is_link = ["link_used", "link_expired", "link_unknown"].contains(&told.code);
-    let has_link = response.status() != StatusCode::UNAUTHORIZED && !is_link;
-    let page = page(&base, told.title(), detail(told), request_id.as_deref(), has_link);
+    let (way, keeps) = match (response.status(), asked_for) {
+        (StatusCode::UNAUTHORIZED, Some(asked_for)) => (Way::Back, asked_for.set(&headers, &embedding)),
+        (StatusCode::UNAUTHORIZED, None) => (Way::None, None),
+        _ if ["link_used", "link_expired", "link_unknown"].contains(&told.code) => (Way::None, None),
+        _ => (Way::Start, None),
+    };
+    let page = page(&base, told.title(), detail(told), request_id.as_deref(), way);
     *response.body_mut() = page.into_string().into();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.extend(keeps.map(|cookie| (header::SET_COOKIE, cookie)));
     response
 }
 
-/// Writes the page of a refusal. `has_link` adds a link to the console, for users whose session may still be valid.
+/// Where the page of a refusal leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    None,
+    /// To the console, for users whose session may still be valid.
+    Start,
+    /// Back to the page that was asked for, after the user has signed in.
+    Back,
+}
+
+/// Writes the page of a refusal.
 #[must_use]
-pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, has_link: bool) -> Markup {
+pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, way: Way) -> Markup {
     let links = html! {
         link rel="stylesheet" href={ (base) "/console/assets/console.css" };
         link rel="icon" href={ (base) "/console/assets/icon.svg" };
@@ -182,8 +202,12 @@ pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, has
             div .card {
                 h1 { (title) }
                 p { (detail) }
-                @if has_link {
-                    p { a .button href={ (base) "/console" } { "Go to the audit log" } }
+                @match way {
+                    Way::None => {},
+                    Way::Start => p { a .button href={ (base) "/console" } { "Go to the audit log" } },
+                    Way::Back => p {
+                        "If you do so in this browser within " (return_to::LIFE_MINUTES) " minutes, the page that you asked for opens."
+                    },
                 }
                 @if let Some(id) = request_id {
                     p .hint { "If you ask for help, give this request ID: " code { (id) } }

@@ -95,32 +95,58 @@ pub async fn current(services: &Services, headers: &HeaderMap, address: Option<I
     services.admission.admit_session(session_token(headers)?, address).await.ok()
 }
 
-/// Returns the name of the session's cookie. The prefix binds it to this host and to HTTPS (RFC 6265bis, section
-/// 4.1.3.2). A local program has no HTTPS.
-fn cookie_name(is_https: bool) -> &'static str {
-    if is_https { "__Host-annals" } else { "annals" }
+/// The cookies of the console. All of them are hidden from scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    Session,
+    /// The text of a token that was just created, for the page that follows the form.
+    NewToken,
+    /// The page that was asked for without a session.
+    Return,
+}
+
+impl Cookie {
+    /// Returns the name. The prefix binds it to this host and to HTTPS (RFC 6265bis, section 4.1.3.2). A local program has no
+    /// HTTPS.
+    fn name(self, is_https: bool) -> &'static str {
+        match (self, is_https) {
+            (Self::Session, true) => "__Host-annals",
+            (Self::Session, false) => "annals",
+            (Self::NewToken, true) => "__Host-annals-token",
+            (Self::NewToken, false) => "annals-token",
+            (Self::Return, true) => "__Host-annals-return",
+            (Self::Return, false) => "annals-return",
+        }
+    }
+
+    /// Returns the value that the browser sent.
+    #[must_use]
+    pub fn value(self, headers: &HeaderMap) -> Option<&str> {
+        let name = self.name(is_https(headers));
+        // Other applications on this domain may set cookies that are not UTF-8.
+        let cookies =
+            headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        let mut pairs = cookies.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// Returns the `Set-Cookie` header for `seconds`; 0 deletes the cookie. In an iframe of another site the cookie is a
+    /// third-party cookie, so it is partitioned by that site (CHIPS).
+    #[must_use]
+    pub fn set(self, headers: &HeaderMap, embedding: &Embedding, value: &str, seconds: u64) -> Option<HeaderValue> {
+        let is_https = is_https(headers);
+        let site = match (is_https, embedding.is_allowed()) {
+            (true, true) => "; Secure; SameSite=None; Partitioned",
+            (true, false) => "; Secure; SameSite=Lax",
+            (false, _) => "; SameSite=Lax",
+        };
+        let name = self.name(is_https);
+        HeaderValue::from_str(&format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly{site}")).ok()
+    }
 }
 
 fn session_token(headers: &HeaderMap) -> Option<&str> {
-    let name = cookie_name(is_https(headers));
-    // Other applications on this domain may set cookies that are not UTF-8.
-    let cookies = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    let mut pairs = cookies.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
-}
-
-/// Returns the `Set-Cookie` header of a new session. In an iframe of another site the cookie is a third-party cookie,
-/// so it is partitioned by that site (CHIPS).
-#[must_use]
-pub fn session_cookie(headers: &HeaderMap, embedding: &Embedding, token: &str, seconds: u64) -> Option<HeaderValue> {
-    let is_https = is_https(headers);
-    let site = match (is_https, embedding.is_allowed()) {
-        (true, true) => "; Secure; SameSite=None; Partitioned",
-        (true, false) => "; Secure; SameSite=Lax",
-        (false, _) => "; SameSite=Lax",
-    };
-    let name = cookie_name(is_https);
-    HeaderValue::from_str(&format!("{name}={token}; Path=/; Max-Age={seconds}; HttpOnly{site}")).ok()
+    Cookie::Session.value(headers)
 }
 
 /// Returns the value of [`FORM_TOKEN`] for a session. It cannot be computed without the cookie, and does not reveal the
