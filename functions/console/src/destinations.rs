@@ -27,7 +27,7 @@ pub mod setup;
 use annals_core::destination::DestinationId;
 use annals_http::{
     ADMINISTRATORS,
-    console::{self},
+    console::{self, done},
 };
 use axum::{
     Router,
@@ -56,7 +56,7 @@ async fn pause(request: ConsoleRequest) -> Result<Response, Refusal> {
     let id: DestinationId = request.call.path_parameter("destination")?;
     let administration = &request.call.services.administration;
     administration.pause_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
-    Ok(redirect(&request, Done::Paused))
+    Ok(redirect(&request, Done::Paused, &id))
 }
 
 /// `POST /console/destinations/{destination}/resume`
@@ -65,12 +65,13 @@ async fn resume(request: ConsoleRequest) -> Result<Response, Refusal> {
     let id: DestinationId = request.call.path_parameter("destination")?;
     let administration = &request.call.services.administration;
     administration.resume_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
-    Ok(redirect(&request, Done::Resumed))
+    Ok(redirect(&request, Done::Resumed, &id))
 }
 
-/// Redirects to the section's page, which says what was done.
-fn redirect(request: &ConsoleRequest, done: Done) -> Response {
-    console::redirect(&format!("{}/console/destinations?done={}", request.call.base_path(), done.as_str()))
+/// Redirects to the section's page, which says what was done to the destination `id`.
+fn redirect(request: &ConsoleRequest, done: Done, id: &DestinationId) -> Response {
+    let said = done::query(done.as_str(), request.call.services.clock.now());
+    console::redirect(&format!("{}/console/destinations?destination={id}&{said}", request.call.base_path()))
 }
 
 #[cfg(test)]

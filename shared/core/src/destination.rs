@@ -10,6 +10,7 @@
 //! - `progress`: how far delivery has come, and what it is doing now
 //! - `status`: the status that people see
 //! - [`proof`]: whether the role is proven to be meant for the organisation
+//! - [`health`]: how it is doing, from the newest evidence
 //! - `record`: one delivered object
 //! - [`sink`]: the port to buckets and roles
 //! - [`policy`]: the IAM policies that delivery needs
@@ -21,6 +22,7 @@ mod checkpoints;
 mod claims;
 pub mod connection_test;
 pub mod failure;
+pub mod health;
 mod names;
 mod partition;
 pub mod policy;

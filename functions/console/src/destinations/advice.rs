@@ -43,23 +43,18 @@ pub(super) fn aws_message(message: &str) -> Markup {
     html! { p .hint .aws-message { "AWS answered: " q { bdi { (message) } } } }
 }
 
-/// Advice with its policies below it.
+/// Advice, with a policy to copy below it if it contains none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdviceView {
     advice: Advice,
-    policies: Vec<Policy>,
+    instead: Option<Policy>,
 }
 
 impl AdviceView {
     /// `instead` is the policy to copy if the advice contains none.
     #[must_use]
     pub fn of(advice: &Advice, instead: Option<Policy>) -> Self {
-        let snippets = advice.snippets().map(|snippet| Policy::of(snippet.kind.label(), &snippet.policy));
-        let mut policies: Vec<Policy> = snippets.collect();
-        if policies.is_empty() {
-            policies.extend(instead);
-        }
-        Self { advice: advice.clone(), policies }
+        Self { advice: advice.clone(), instead: instead.filter(|_| advice.snippets().next().is_none()) }
     }
 
     #[must_use]
@@ -68,28 +63,62 @@ impl AdviceView {
         html! {
             @if !lead.0.is_empty() {
                 p { (prose(lead)) }
+                (blocks(lead))
             }
             @if !steps.is_empty() {
                 ol .points {
                     @for step in steps {
-                        li { (prose(step)) }
+                        li { (prose(step)) (blocks(step)) }
                     }
                 }
             }
-            @for policy in &self.policies {
+            @if let Some(policy) = &self.instead {
                 (ui::copyable(policy.label, &policy.text))
             }
         }
     }
 }
 
+/// Returns whether a code is a command for a terminal.
+fn is_command(code: &str) -> bool {
+    code.starts_with("aws ")
+}
+
+/// Writes the text. Policies and commands, which are there to be copied, follow below it.
 fn prose(prose: &Prose) -> Markup {
+    let mut commands = 0;
+    html! {
+        @for (index, span) in prose.0.iter().enumerate() {
+            @match span {
+                Span::Text(text) => {
+                    @match prose.0.get(index + 1) {
+                        // What a colon announces is not here.
+                        Some(Span::Code(code)) if is_command(code) => (text.strip_suffix(": ").map_or(text.clone(), |text| text.to_owned() + " ")),
+                        _ => (text),
+                    }
+                },
+                Span::Code(code) if is_command(code) => {
+                    @if commands == 0 { "the command below" } @else { "the next command below" }
+                    @let () = commands += 1;
+                },
+                Span::Code(code) => code { (code) },
+                Span::Policy(_) => "the policy below",
+            }
+        }
+    }
+}
+
+/// Writes the policies and the commands of the text as blocks to copy, in its order.
+fn blocks(prose: &Prose) -> Markup {
     html! {
         @for span in &prose.0 {
             @match span {
-                Span::Text(text) => (text),
-                Span::Code(code) => code { (code) },
-                Span::Policy(_) => "the policy below",
+                Span::Policy(snippet) => (ui::copyable(snippet.kind.label(), &snippet.policy.pretty())),
+                Span::Code(command) if is_command(command) => {
+                    @let name: Vec<&str> = command.split(' ').take(3).collect();
+                    (ui::copyable(&name.join(" "), command))
+                },
+                Span::Code(_) | Span::Text(_) => {},
             }
         }
     }
@@ -102,23 +131,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_become_a_list_and_policies_are_there_to_copy() {
+    fn steps_become_a_list_and_policies_and_commands_are_there_to_copy() {
         let trust = policy::Policy::trust("aws", "111122223333", "annals-7f3kq9");
-        let snippet = Span::Policy(Snippet { kind: SnippetKind::Trust, policy: trust.clone() });
-        let paste = Prose::from("Paste ") + snippet + ". Or run " + Span::Code("a < b".to_owned()) + ".";
-        let view = AdviceView::of(&Advice::new("In this order:", [Prose::from("Look."), paste]), None);
-        assert_eq!(view.policies, [Policy { label: "Trust policy", text: trust.pretty() }]);
+        let snippet = Span::Policy(Snippet { kind: SnippetKind::Trust, policy: trust });
+        let command = Span::Code("aws iam get-role --role-name a<b".to_owned());
+        let paste =
+            Prose::from("Paste ") + snippet + ". Or run: " + command + ". See " + Span::Code("c < d".to_owned()) + ".";
+        let instead = Policy { label: "x", text: "y".to_owned() };
+        let view = AdviceView::of(&Advice::new("In this order:", [Prose::from("Look."), paste]), Some(instead));
+        assert_eq!(view.instead, None);
         let html = view.render().into_string();
-        let expected = "<p>In this order:</p><ol class=\"points\"><li>Look.</li><li>Paste the policy below. Or run \
-                        <code>a &lt; b</code>.</li></ol>";
+        let expected = "<p>In this order:</p><ol class=\"points\"><li>Look.</li><li>Paste the policy below. Or run the \
+                        command below. See <code>c &lt; d</code>.<figure class=\"copyable\"><figcaption>Trust \
+                        policy</figcaption>";
         assert!(html.starts_with(expected), "{html}");
+        assert!(html.contains("<code>aws iam get-role --role-name a&lt;b</code>"), "{html}");
     }
 
     #[test]
     fn advice_of_an_earlier_version_is_shown_with_the_policy_of_the_setup() {
         let instead = Policy { label: "x", text: "y".to_owned() };
         let view = AdviceView::of(&Advice::from("(1) Look. {"), Some(instead.clone()));
-        assert_eq!(view.policies, [instead]);
+        assert_eq!(view.instead, Some(instead));
         assert!(view.render().into_string().starts_with("<p>(1) Look. {</p>"));
     }
 }

@@ -3,9 +3,12 @@
 use annals_core::{
     delivery::setup::Setup,
     destination::{
-        Delivery, Destination, Failing, State,
+        Delivery, Destination, Failing,
+        connection_test::ConnectionTestReport,
         failure::{Failure, RemediedBy},
+        health::Health,
     },
+    log::read::Backlog,
     organisation::Organisation,
     time::Timestamp,
 };
@@ -26,7 +29,9 @@ pub struct Card {
     pub bucket: String,
     pub role_arn: String,
     pub external_id: String,
-    pub badge: (Tone, &'static str),
+    pub health: Health,
+    /// How many events wait for delivery, if known.
+    pub waiting: Option<u64>,
     /// The status as a sentence, and the time that it ends with.
     pub status: (&'static str, Option<Timestamp>),
     pub last_success: Option<Timestamp>,
@@ -69,7 +74,8 @@ pub struct FailingView {
     pub remedied_by: &'static str,
     pub since: Timestamp,
     pub attempts: u32,
-    pub retry_at: Timestamp,
+    /// The earliest time of the next attempt, unless it has passed.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// How far deliveries are signed.
@@ -88,7 +94,8 @@ pub struct UnsignedView {
     pub since: Timestamp,
     pub detail: String,
     pub code: String,
-    pub retry_at: Timestamp,
+    /// The earliest time of the next attempt, unless it has passed.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// Events that expired before their delivery was confirmed.
@@ -113,7 +120,8 @@ pub struct ReplayView {
 
 impl Card {
     #[must_use]
-    pub fn of(organisation: &Organisation, destination: &Destination, setup: &Setup) -> Self {
+    pub fn of(organisation: &Organisation, destination: &Destination, setup: &Setup, now: Timestamp) -> Self {
+        let future = |at: Timestamp| Some(at).filter(|at| *at > now);
         let progress = &destination.progress;
         let failing = progress.failing.as_ref();
         Self {
@@ -121,7 +129,8 @@ impl Card {
             bucket: destination.bucket.to_string(),
             role_arn: destination.role_arn.to_string(),
             external_id: organisation.external_id.clone(),
-            badge: badge(destination),
+            health: Health::of(destination, None, None, now),
+            waiting: None,
             status: destination.state().sentence(),
             last_success: progress.last_success,
             created_at: destination.created_at,
@@ -129,7 +138,9 @@ impl Card {
             retention_days: organisation.retention.days(),
             is_paused: destination.paused,
             is_disabled: destination.disabled,
-            failing: failing.filter(|_| destination.is_active()).map(|failing| FailingView::of(failing, setup)),
+            failing: failing
+                .filter(|_| destination.is_active())
+                .map(|failing| FailingView { retry_at: future(failing.retry_at), ..FailingView::of(failing, setup) }),
             signed: destination.checkpoints.last.as_ref().map(|last| SignedView {
                 delivered_up_to: ui::number(destination.next_sequence.saturating_sub(1)),
                 signed_up_to: ui::number(last.sequence),
@@ -141,7 +152,7 @@ impl Card {
                     since: unsigned.since,
                     detail: unsigned.detail.clone(),
                     code: unsigned.code.clone(),
-                    retry_at: unsigned.retry_at,
+                    retry_at: future(unsigned.retry_at),
                 }
             }),
             expired: progress.lost.as_ref().map(|lost| ExpiredView {
@@ -163,6 +174,19 @@ impl Card {
         }
     }
 
+    /// Adds what a read of the log and the last test say about the destination's health.
+    #[must_use]
+    pub fn with_health(
+        self,
+        destination: &Destination,
+        test: Option<&ConnectionTestReport>,
+        backlog: Option<&Backlog>,
+        now: Timestamp,
+    ) -> Self {
+        let waiting = backlog.map(|backlog| backlog.events);
+        Self { health: Health::of(destination, test, backlog, now), waiting, ..self }
+    }
+
     #[must_use]
     pub fn with_details(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
         let works = destination.progress.last_success.is_some() || self.passes_test();
@@ -178,14 +202,51 @@ impl Card {
         Self { details: Some(details), ..self }
     }
 
-    /// Returns whether the last test passed, and delivery has not started to fail since then.
+    /// Returns whether the last test passed, and no delivery has failed since then.
     fn passes_test(&self) -> bool {
-        self.connection_test.as_ref().is_some_and(|test| test.passed) && self.has_current_test()
+        self.connection_test.as_ref().is_some_and(|test| test.passed && !test.is_outdated)
     }
 
-    fn has_current_test(&self) -> bool {
-        let failing_since = self.failing.as_ref().map_or(Timestamp::EPOCH, |failing| failing.since);
-        self.connection_test.as_ref().is_some_and(|test| test.tested_at >= failing_since)
+    /// Returns whether the last test shows the advice for the failure.
+    fn test_shows_advice(&self) -> bool {
+        self.connection_test.as_ref().is_some_and(|test| !test.passed && !test.is_outdated)
+    }
+
+    /// Writes the health in one line: the word, and what that means now.
+    fn render_health(&self) -> Markup {
+        let (tone, word) = word(self.health);
+        let waiting = self.waiting.map(|waiting| match waiting {
+            0 => "no events waiting".to_owned(),
+            waiting => format!("{} waiting", ui::count(waiting, "event", "events")),
+        });
+        html! {
+            p .health {
+                (ui::badge(tone, word))
+                @match self.health {
+                    Health::Disabled => span { "your plan does not include delivery" },
+                    Health::Paused => span { "nothing is sent until you resume" },
+                    Health::New => span { "set up the bucket and the role, then press Test" },
+                    Health::TestFailed { tested_at } => span { "the test of " (ui::time(tested_at)) " failed" },
+                    Health::Unproven => span { "nothing is sent until the role is proven to be meant for your organisation" },
+                    Health::Ready { .. } => span { "the first delivery is sent within 10 minutes" },
+                    Health::Failing { since, retry_at: Some(retry_at) } => {
+                        span { "since " (ui::time(since)) }
+                        span { "next attempt after " (ui::time(retry_at)) }
+                    },
+                    Health::Failing { since, retry_at: None } => {
+                        span { "since " (ui::time(since)) }
+                        span { "next attempt within 10 minutes" }
+                    },
+                    Health::Recovering { tested_at } => {
+                        span { "the test of " (ui::time(tested_at)) " passed" }
+                        span { "next attempt within 10 minutes" }
+                    },
+                    Health::Late { since } => span { "events wait since " (ui::time(since)) ", although nothing failed: we look into it" },
+                    Health::Healthy => span { "new events are sent within 10 minutes" },
+                }
+                @if let Some(waiting) = &waiting { span { (waiting) } }
+            }
+        }
     }
 
     /// Returns the address of an action on this destination.
@@ -199,11 +260,9 @@ impl Card {
         let id = &self.id;
         html! {
             section .card id={ "destination-" (id) } aria-labelledby={ "bucket-" (id) } {
-                div .row .spread {
-                    h2 .break id={ "bucket-" (id) } { (self.bucket) }
-                    (ui::badge(self.badge.0, self.badge.1))
-                }
-                p .status {
+                h2 .break id={ "bucket-" (id) } { (self.bucket) }
+                (self.render_health())
+                p .hint {
                     "Status: " (self.status.0)
                     @if let Some(at) = self.status.1 { " " (ui::time(at)) }
                 }
@@ -308,17 +367,24 @@ impl Card {
                     }
                 }))
             }
-            // The test shows the same advice.
-            @if let Some(failing) = &self.failing { (failing.render(self.details.is_some() && !self.has_current_test())) }
+            @if let (Health::Recovering { .. }, Some(failing)) = (self.health, &self.failing) {
+                (ui::notice(Tone::Warning, &html! {
+                    p {
+                        "Until the test passed, this was wrong since " (ui::time(failing.since)) ": " (failing.cause)
+                        " Events wait until the next attempt succeeds."
+                    }
+                }))
+            } @else if let Some(failing) = &self.failing {
+                // The test shows the same advice.
+                (failing.render(self.details.is_some() && !self.test_shows_advice()))
+             }
             @if let Some(unsigned) = &self.unsigned {
                 (ui::notice(Tone::Warning, &html! {
                     p {
                         strong { "What was delivered since " (ui::time(unsigned.since)) " is not signed yet. " }
                         (unsigned.detail)
                     }
-                    p .hint {
-                        "The next attempt is at " (ui::time(unsigned.retry_at)) " or soon after. " code { (unsigned.code) }
-                    }
+                    p .hint { (next_attempt(unsigned.retry_at)) code { (unsigned.code) } }
                 }))
             }
             @if let Some(expired) = &self.expired {
@@ -344,14 +410,29 @@ impl Card {
     }
 }
 
-fn badge(destination: &Destination) -> (Tone, &'static str) {
-    match destination.state() {
-        State::Disabled => (Tone::Warning, "Disabled"),
-        State::Paused => (Tone::Warning, "Paused"),
-        State::Unproven { .. } => (Tone::Warning, "Unproven"),
-        State::Pending => (Tone::Neutral, "New"),
-        State::Sent { .. } => (Tone::Good, "Sending"),
-        State::Failing { .. } => (Tone::Bad, "Failing"),
+/// Returns the word for a destination's health.
+fn word(health: Health) -> (Tone, &'static str) {
+    match health {
+        Health::Disabled => (Tone::Warning, "Disabled"),
+        Health::Paused => (Tone::Warning, "Paused"),
+        Health::New => (Tone::Neutral, "New"),
+        Health::TestFailed { .. } => (Tone::Bad, "Test failed"),
+        Health::Unproven => (Tone::Warning, "Unproven"),
+        Health::Ready { .. } => (Tone::Good, "Ready"),
+        Health::Failing { .. } => (Tone::Bad, "Failing"),
+        Health::Recovering { .. } => (Tone::Warning, "Recovering"),
+        Health::Late { .. } => (Tone::Warning, "Late"),
+        Health::Healthy => (Tone::Good, "Healthy"),
+    }
+}
+
+/// Writes when the next attempt is made. `retry_at` is in the future.
+fn next_attempt(retry_at: Option<Timestamp>) -> Markup {
+    html! {
+        @match retry_at {
+            Some(at) => { "The next attempt is made after " (ui::time(at)) ". " },
+            None => "The next attempt is made within ten minutes. ",
+        }
     }
 }
 
@@ -370,7 +451,7 @@ impl FailingView {
             },
             since: failing.since,
             attempts: failing.attempts,
-            retry_at: failing.retry_at,
+            retry_at: None,
         }
     }
 
@@ -384,8 +465,9 @@ impl FailingView {
                 }
                 p .hint {
                     "Failing since " (ui::time(self.since)) ", " (ui::count(self.attempts.into(), "attempt", "attempts"))
-                    " so far. The next attempt is at " (ui::time(self.retry_at)) " or soon after. If a test passes, the next "
-                    "attempt is made within ten minutes. Events wait meanwhile. " code { (self.code) }
+                    " so far. " (next_attempt(self.retry_at))
+                    @if self.retry_at.is_some() { "If a test passes, it is made within ten minutes. " }
+                    "Events wait meanwhile. " code { (self.code) }
                 }
             }
         }

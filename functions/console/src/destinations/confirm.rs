@@ -23,7 +23,7 @@ pub(super) async fn confirm(request: ConsoleRequest) -> Result<Response, Refusal
         Ok(input) => {
             let administration = &request.call.services.administration;
             match administration.confirm_destination(&organisation, &id, &input, &request.call.actor()).await {
-                Ok(_) => return Ok(redirect(&request, Done::Confirmed)),
+                Ok(_) => return Ok(redirect(&request, Done::Confirmed, &id)),
                 Err(AdministrationError::Input(fault)) => form.with_faults(&fault.into()),
                 Err(AdministrationError::NoCode) => {
                     let mut form = form;

@@ -6,6 +6,7 @@ use annals_core::{
         Destination,
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::FailureCode,
+        health,
     },
     time::Timestamp,
 };
@@ -21,7 +22,7 @@ pub struct ConnectionTest {
     /// Bucket and key of the test object.
     pub object: String,
     pub tested_at: Timestamp,
-    /// Whether the test failed, but a later delivery succeeded.
+    /// Whether a later delivery had the other outcome.
     pub is_outdated: bool,
     pub steps: Vec<TestStep>,
 }
@@ -47,7 +48,7 @@ impl ConnectionTest {
             needs_code: report.needs_code && !is_proven,
             object: format!("{}/{}", destination.bucket, report.key),
             tested_at: report.tested_at,
-            is_outdated: !passed && destination.progress.last_success.is_some_and(|at| at > report.tested_at),
+            is_outdated: !health::is_current(report, destination),
             steps: report.steps.iter().map(|step| TestStep::of(step, setup)).collect(),
         }
     }
@@ -56,7 +57,7 @@ impl ConnectionTest {
     #[must_use]
     pub fn render(&self, id: &str) -> Markup {
         let heading = format!("{id}-heading");
-        let all_passed = self.steps.iter().all(|step| step.tone == Tone::Good);
+        let is_folded = self.is_outdated || self.steps.iter().all(|step| step.tone == Tone::Good);
         html! {
             section #(id) .notice .long .connection-test .(self.tone().class()) tabindex="-1" aria-labelledby=(heading) {
                 h3 #(heading) { (self.headline()) }
@@ -64,8 +65,9 @@ impl ConnectionTest {
                     "Tested at " (ui::time(self.tested_at)) ". "
                     @if self.passed {
                         "The test wrote the object " code { (self.object) } "."
+                        @if self.is_outdated { " A delivery has failed since then." }
                     } @else if self.is_outdated {
-                        "Delivery has succeeded since then."
+                        "A delivery has succeeded since then."
                     } @else if self.needs_code {
                         "The test wrote the object " code { (self.object) } ". One more step: open it, and enter the code in it "
                         "below, under Confirm."
@@ -73,7 +75,7 @@ impl ConnectionTest {
                         "Fix the failed step, wait a minute until AWS applies the change, and test again."
                     }
                 }
-                @if all_passed {
+                @if is_folded {
                     details { summary { "Steps of the test" } (self.steps()) }
                 } @else {
                     (self.steps())
@@ -84,19 +86,22 @@ impl ConnectionTest {
 
     fn tone(&self) -> Tone {
         match (self.passed, self.is_outdated) {
-            (true, _) => Tone::Good,
+            (_, true) => Tone::Neutral,
+            (true, false) => Tone::Good,
             (false, _) if self.needs_code => Tone::Warning,
-            (false, true) => Tone::Neutral,
             (false, false) => Tone::Bad,
         }
     }
 
     fn headline(&self) -> &'static str {
-        match (self.passed, self.steps.iter().any(|step| step.tone == Tone::Warning)) {
-            (true, false) => "Test passed",
-            (true, true) => "Test passed with a warning",
-            (false, _) if self.needs_code => "The connection works: confirm that the bucket is yours",
-            (false, _) => "Test failed",
+        let has_warning = self.steps.iter().any(|step| step.tone == Tone::Warning);
+        match (self.passed, has_warning, self.is_outdated) {
+            (true, _, true) => "The last test passed",
+            (false, _, true) => "The last test failed",
+            (true, false, false) => "Test passed",
+            (true, true, false) => "Test passed with a warning",
+            (false, ..) if self.needs_code => "The connection works: confirm that the bucket is yours",
+            (false, _, false) => "Test failed",
         }
     }
 
@@ -157,7 +162,7 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use StepOutcome::{Failed, Passed, Skipped, Warning};
 
     use super::{
-        fixtures::{self, delivered_after, destination, failing},
+        fixtures::{self, delivered_after, destination, failed_after, failing},
         page::Page,
     };
     use crate::layout::{Section, Shell};
@@ -169,11 +174,12 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     let denied = report([Passed, Warning, Passed, Failed], FailureCode::PutDenied, &fixtures::longest_aws_message());
     let shell = Shell::sample(Section::Destinations);
     [
-        ("destinations: test passed", destination(), passed, 0),
+        ("destinations: test passed", destination(), passed.clone(), 0),
         ("destinations: test passed with a warning", destination(), with_warning, 0),
         ("destinations: test found no role", destination(), no_role, 0),
         ("destinations: test was denied", failing(destination(), FailureCode::PutDenied, ""), denied.clone(), 2),
         ("destinations: test failed before a delivery", delivered_after(&denied), denied, 2),
+        ("destinations: test passed before a failure", failed_after(&passed), passed.clone(), 2),
     ]
     .map(|(name, destination, report, deliveries)| {
         let card = fixtures::card(&destination, Some(&report), deliveries, true);

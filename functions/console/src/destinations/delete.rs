@@ -22,7 +22,7 @@ pub(super) async fn delete(request: ConsoleRequest) -> Result<Response, Refusal>
     let id: DestinationId = request.call.path_parameter("destination")?;
     let administration = &request.call.services.administration;
     administration.delete_destination(&organisation, &id, &request.call.actor()).await.map_err(Problem::from)?;
-    Ok(redirect(&request, Done::Deleted))
+    Ok(redirect(&request, Done::Deleted, &id))
 }
 
 fn confirmation(destination: &Destination) -> Confirmation {

@@ -1,13 +1,13 @@
-//! The last deliveries as a table, and their event counts and lags as charts.
+//! The last deliveries as a table, and their event counts and waiting times as charts.
 
 use annals_core::{
-    destination::{Delivery, Destination},
+    destination::{Delivery, Destination, health::LATE},
     time::Timestamp,
 };
 use annals_http::ADMINISTRATORS;
 
 use crate::{
-    chart::{Bar, BarChart, Tick},
+    chart::{Bar, BarChart, Unit},
     prelude::*,
     ui::Tone,
 };
@@ -16,14 +16,11 @@ use crate::{
 pub const LIMIT: usize = 100;
 /// The rows of the table in a destination's card.
 const NEWEST: usize = 10;
-/// The most bars of a chart.
-const MAX_BARS: usize = 50;
-/// The fewest deliveries that a chart is drawn for.
-const MIN_DELIVERIES: usize = 3;
-/// The fewest slots of a chart. If there are fewer deliveries, the slots on the left stay empty.
-const MIN_SLOTS: usize = 24;
-/// A longer lag is marked: three scheduled runs.
-const MAX_USUAL_LAG_SECONDS: u64 = 30 * 60;
+/// The lengths of a chart's bars, in minutes. A chart has the shortest that give at most [`MAX_BARS`].
+const STEPS_MINUTES: [u64; 8] = [10, 30, 60, 180, 360, 720, 1440, 10_080];
+const MAX_BARS: u64 = 32;
+/// The fewest bars of a chart. With fewer, the table says as much.
+const MIN_BARS: usize = 3;
 /// The longest part of a key that is shown.
 const MAX_KEY_CHARS: usize = 120;
 
@@ -44,8 +41,10 @@ pub struct Deliveries {
     /// The newest first.
     pub rows: Vec<Row>,
     pub total: usize,
-    /// Event counts and lags, the oldest delivery first. Empty if there are too few deliveries.
+    /// Event counts and waiting times over time. Empty if the deliveries span too little time.
     pub charts: Vec<BarChart>,
+    /// Whether the charts show events that were recorded before the destination was saved.
+    pub charts_have_backlog: bool,
     /// The path of the page with all deliveries, if these are not all.
     pub all: Option<String>,
 }
@@ -56,14 +55,37 @@ pub struct Row {
     pub events: String,
     pub size: String,
     pub sequences: String,
-    /// How long the oldest event had waited, and whether that is unusually long.
-    pub lag: (String, bool),
+    /// How long the oldest event had waited.
+    pub lag: String,
+    pub wait: Wait,
     /// The key, or its end if it is long.
     pub key: String,
     /// The SHA-256 of the object; unknown if an object was there already.
     pub sha256: Option<String>,
     pub is_already_there: bool,
-    pub is_replay: bool,
+}
+
+/// How the waiting time of a delivery is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    Usual,
+    Late,
+    /// Its events were recorded before the destination was saved, so they did not wait for it.
+    Backlog,
+    /// Its events were delivered before.
+    Replay,
+}
+
+impl Wait {
+    fn of(delivery: &Delivery, destination: &Destination) -> Self {
+        let age_of_destination = delivery.delivered_at.since(destination.created_at);
+        match delivery.lag_seconds {
+            _ if delivery.replay.is_some() => Self::Replay,
+            lag if lag > age_of_destination.as_secs() + 1 => Self::Backlog,
+            lag if lag > LATE.as_secs() => Self::Late,
+            _ => Self::Usual,
+        }
+    }
 }
 
 impl Deliveries {
@@ -81,7 +103,8 @@ impl Deliveries {
 
     fn of(deliveries: &[Delivery], destination: &Destination, rows: usize) -> Self {
         let rows = deliveries.iter().take(rows).map(|delivery| Row::of(delivery, destination)).collect();
-        Self { rows, total: deliveries.len(), charts: charts(deliveries, destination), all: None }
+        let (charts, charts_have_backlog) = charts(deliveries, destination);
+        Self { rows, total: deliveries.len(), charts, charts_have_backlog, all: None }
     }
 
     fn render_page(&self, bucket: &str, shell: &Shell) -> Markup {
@@ -110,6 +133,12 @@ impl Deliveries {
                     div .charts {
                         @for chart in &self.charts { (chart.render()) }
                     }
+                    @if self.charts_have_backlog {
+                        p .hint {
+                            "Grey: the backlog, which was recorded before the destination was saved. It did not wait, so the chart of "
+                            "waiting times does not contain it."
+                        }
+                    }
                 }
                 (self.table(id))
                 @if self.rows.iter().any(|row| row.is_already_there) {
@@ -137,9 +166,8 @@ impl Deliveries {
                             th scope="col" .number { "Events" }
                             th scope="col" .number { "Size" }
                             th scope="col" { "Sequences" }
-                            th scope="col" { "Lag" }
-                            th scope="col" { "Key" }
-                            th scope="col" { "SHA-256" }
+                            th scope="col" { "Waited" }
+                            th scope="col" { "Object: key and SHA-256" }
                         }
                     }
                     tbody {
@@ -163,11 +191,11 @@ impl Row {
                 (first, last) if first == last => ui::number(first),
                 (first, last) => format!("{} – {}", ui::number(first), ui::number(last)),
             },
-            lag: (ui::seconds(delivery.lag_seconds), is_late(delivery, destination)),
+            lag: ui::seconds(delivery.lag_seconds),
+            wait: Wait::of(delivery, destination),
             key: end_of(&delivery.key),
             sha256: content.map(|content| content.sha256.clone()),
             is_already_there: delivery.already_there,
-            is_replay: delivery.replay.is_some(),
         }
     }
 
@@ -178,31 +206,25 @@ impl Row {
                 td .number { (self.events) }
                 td .number { (self.size) }
                 td { (self.sequences) }
-                td { @if self.lag.1 { (ui::badge(Tone::Warning, &self.lag.0)) } @else { (self.lag.0) } }
+                td {
+                    @match self.wait {
+                        Wait::Usual => (self.lag),
+                        Wait::Late => (ui::badge(Tone::Warning, &self.lag)),
+                        Wait::Backlog => { (self.lag) " " (ui::badge(Tone::Neutral, "backlog")) },
+                        Wait::Replay => (ui::badge(Tone::Neutral, "replay")),
+                    }
+                }
                 td .key {
                     code { (self.key) }
-                    @if self.is_replay { " " (ui::badge(Tone::Neutral, "replay")) }
                     @if self.is_already_there { " " (ui::badge(Tone::Warning, "already there")) }
-                }
-                td {
                     @match &self.sha256 {
-                        Some(hash) => code title=(hash) { (hash.get(..12).unwrap_or(hash)) "…" },
-                        None => "unknown",
+                        Some(hash) => code .hash { (hash) },
+                        None => span .hint { "SHA-256 unknown" },
                     }
                 }
             }
         }
     }
-}
-
-/// How long the oldest event had waited, in seconds, but not longer than the destination exists.
-fn lag_seconds(delivery: &Delivery, destination: &Destination) -> u64 {
-    delivery.lag_seconds.min(delivery.delivered_at.since(destination.created_at).as_secs())
-}
-
-/// Returns whether the lag is unusually long. A replay is never late, because its events are old.
-fn is_late(delivery: &Delivery, destination: &Destination) -> bool {
-    delivery.replay.is_none() && lag_seconds(delivery, destination) > MAX_USUAL_LAG_SECONDS
 }
 
 /// Returns the end of a key. The key prefix is shown elsewhere.
@@ -213,69 +235,107 @@ fn end_of(key: &str) -> String {
     }
 }
 
-/// Returns the charts. They leave out replays, because the events of replays are old.
-fn charts(deliveries: &[Delivery], destination: &Destination) -> Vec<BarChart> {
-    let regular = deliveries.iter().filter(|delivery| delivery.replay.is_none());
-    let mut shown: Vec<&Delivery> = regular.take(MAX_BARS).collect();
-    shown.reverse();
-    let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return Vec::new() };
-    if shown.len() < MIN_DELIVERIES {
-        return Vec::new();
+/// A bar of both charts: all deliveries of a period.
+#[derive(Debug, Clone, Copy, Default)]
+struct Period {
+    deliveries: u64,
+    events: u64,
+    backlog: u64,
+    longest_wait_seconds: u64,
+    is_late: bool,
+}
+
+/// Returns the charts, and whether they contain a backlog. They leave out replays, because the events of replays are old.
+fn charts(deliveries: &[Delivery], destination: &Destination) -> (Vec<BarChart>, bool) {
+    let regular = || deliveries.iter().filter(|delivery| delivery.replay.is_none());
+    let times = regular().map(|delivery| delivery.delivered_at.as_millis());
+    let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return (Vec::new(), false) };
+    let steps = STEPS_MINUTES.map(|minutes| minutes * 60_000);
+    let step = steps.into_iter().find(|step| (last / step - first / step) < MAX_BARS).unwrap_or(steps[7]);
+    let start = first / step;
+    let mut periods = vec![Period::default(); usize::try_from(last / step - start).map_or(0, |count| count + 1)];
+    if periods.len() < MIN_BARS {
+        return (Vec::new(), false);
     }
-    let count = shown.len();
-    let (empty_slots, oldest) = match MIN_SLOTS.saturating_sub(count) {
-        0 => (0, Tick::Time(first.delivered_at)),
-        empty_slots => (empty_slots, Tick::Text(String::new())),
+    for delivery in regular() {
+        let index = usize::try_from(delivery.delivered_at.as_millis() / step - start).unwrap_or(usize::MAX);
+        let Some(period) = periods.get_mut(index) else { continue };
+        let events = delivery.content.as_ref().map_or(0, |content| content.events);
+        let wait = Wait::of(delivery, destination);
+        period.deliveries += 1;
+        period.events += events;
+        if wait == Wait::Backlog {
+            period.backlog += events;
+        } else {
+            period.longest_wait_seconds = period.longest_wait_seconds.max(delivery.lag_seconds);
+        }
+        period.is_late |= wait == Wait::Late;
+    }
+    let at = |index: usize| Timestamp::from_millis((start + index as u64) * step);
+    let bars = |bar: &dyn Fn(&Period) -> (u64, String, Tone)| {
+        let bar = |(index, period)| {
+            let (value, text, tone) = bar(period);
+            Bar { since: at(index), until: at(index + 1), value, text, href: None, tone }
+        };
+        periods.iter().enumerate().map(bar).collect::<Vec<_>>()
     };
-    let ticks = vec![oldest, Tick::Time(last.delivered_at)];
-    let empty = Bar { value: 0, label: String::new(), href: None, tone: Tone::Neutral };
-    let on_the_right = |bars: Vec<Bar>| std::iter::repeat_n(empty.clone(), empty_slots).chain(bars).collect();
-    let events = |delivery: &Delivery| delivery.content.as_ref().map_or(0, |content| content.events);
-    let lag = |delivery: &Delivery| lag_seconds(delivery, destination);
-    let late = shown.iter().filter(|delivery| is_late(delivery, destination)).count();
-    let most = shown.iter().map(|delivery| events(delivery)).max().unwrap_or(0);
-    let longest = shown.iter().map(|delivery| lag(delivery)).max().unwrap_or(0);
-    let bar = |delivery: &Delivery, value: u64, text: &str, tone: Tone| Bar {
-        value,
-        label: format!("{} UTC: {text}", ui::minute(delivery.delivered_at)),
-        href: None,
-        tone,
+    let count = regular().count();
+    let total: u64 = periods.iter().map(|period| period.events).sum();
+    let most = periods.iter().map(|period| period.events).max().unwrap_or(0);
+    let longest = periods.iter().map(|period| period.longest_wait_seconds).max().unwrap_or(0);
+    let late = regular().filter(|delivery| Wait::of(delivery, destination) == Wait::Late).count();
+    let of_late = if late == 0 {
+        String::new()
+    } else {
+        format!("; {} waited longer than 30 min", ui::count(late as u64, "delivery", "deliveries"))
     };
-    let event_bars = shown.iter().map(|delivery| {
-        let events = events(delivery);
-        bar(delivery, events, &ui::count(events, "event", "events"), Tone::Neutral)
-    });
-    let lag_bars = shown.iter().map(|delivery| {
-        let tone = if is_late(delivery, destination) { Tone::Warning } else { Tone::Neutral };
-        bar(delivery, lag(delivery), &ui::seconds(lag(delivery)), tone)
-    });
-    vec![
+    let by = format!("by {}", length(step));
+    let ticks: Vec<Timestamp> = [0, periods.len() / 2, periods.len()].map(at).into();
+    let charts = vec![
         BarChart {
-            title: format!("Events in the last {count} deliveries"),
-            summary: format!(
-                "Events in the last {count} deliveries: {} at most, {} in the newest.",
-                ui::number(most),
-                ui::number(events(last))
-            ),
-            bars: on_the_right(event_bars.collect()),
-            highest: ui::count(most, "event", "events"),
+            title: format!("{} in the last {count} deliveries, {by}", ui::count(total, "event", "events")),
+            summary: format!("{}, {by}; at most {}.", ui::count(total, "event", "events"), ui::number(most)),
+            bars: bars(&|period| {
+                let events = ui::count(period.events, "event", "events");
+                let deliveries = ui::count(period.deliveries, "delivery", "deliveries");
+                match period.backlog {
+                    0 => (period.events, format!("{events} in {deliveries}"), Tone::Neutral),
+                    backlog => (
+                        period.events,
+                        format!("{events} in {deliveries}, {} of them backlog", ui::number(backlog)),
+                        Tone::Soft,
+                    ),
+                }
+            }),
+            unit: Unit::Events,
             ticks: ticks.clone(),
         },
         BarChart {
-            title: match late {
-                0 => "Lag: age of the oldest event in each delivery".to_owned(),
-                _ => format!("Lag: age of the oldest event in each delivery, {late} times more than 30 min"),
-            },
-            summary: format!(
-                "Lag of the last {count} deliveries: {} at most, {} in the newest, {late} times more than 30 minutes.",
-                ui::seconds(longest),
-                ui::seconds(lag(last))
-            ),
-            bars: on_the_right(lag_bars.collect()),
-            highest: ui::seconds(longest),
+            title: format!("Longest time that an event waited for delivery, {by}{of_late}"),
+            summary: format!("Longest wait, {by}; at most {}{of_late}.", ui::seconds(longest)),
+            bars: bars(&|period| {
+                let tone = if period.is_late { Tone::Warning } else { Tone::Neutral };
+                let text = match period.deliveries {
+                    0 => "no delivery".to_owned(),
+                    _ => ui::seconds(period.longest_wait_seconds),
+                };
+                (period.longest_wait_seconds, text, tone)
+            }),
+            unit: Unit::Seconds,
             ticks,
         },
-    ]
+    ];
+    (charts, periods.iter().any(|period| period.backlog > 0))
+}
+
+fn length(step_millis: u64) -> String {
+    match step_millis / 60_000 {
+        60 => "hour".to_owned(),
+        minutes @ 0..60 => format!("{minutes} minutes"),
+        1440 => "day".to_owned(),
+        10_080 => "week".to_owned(),
+        minutes => format!("{} hours", minutes / 60),
+    }
 }
 
 #[cfg(test)]
@@ -292,4 +352,54 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("deliveries: the longest keys", page(&longest(), LIMIT)),
         ("deliveries: none", page(&destination(), 0)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{at, deliveries, destination},
+        *,
+    };
+
+    fn delivery(minutes_ago: u64, events: u64, lag_seconds: u64) -> Delivery {
+        let mut delivery = deliveries(&destination(), 1).remove(0);
+        delivery.delivered_at = at(minutes_ago);
+        delivery.lag_seconds = lag_seconds;
+        if let Some(content) = &mut delivery.content {
+            content.events = events;
+        }
+        delivery
+    }
+
+    #[test]
+    fn the_charts_draw_what_their_titles_and_the_table_say() {
+        let created = Destination { created_at: at(101), ..destination() };
+        let all = [delivery(60, 20, 2000), delivery(70, 400, 74), delivery(72, 54, 30), delivery(100, 3737, 583_200)];
+        let shown = Deliveries::all(&all, &created);
+        let waits: Vec<Wait> = shown.rows.iter().map(|row| row.wait).collect();
+        assert_eq!(waits, [Wait::Late, Wait::Usual, Wait::Usual, Wait::Backlog]);
+        let [events, waits] = &shown.charts[..] else { panic!("{:?}", shown.charts) };
+        assert_eq!(events.title.replace('\u{202f}', " "), "4 211 events in the last 4 deliveries, by 10 minutes");
+        let drawn = |chart: &BarChart| chart.bars.iter().map(|bar| (bar.value, bar.tone)).collect::<Vec<_>>();
+        let (plain, none) = (Tone::Neutral, (0, Tone::Neutral));
+        assert_eq!(drawn(events), [(3737, Tone::Soft), none, (54, plain), (400, plain), (20, plain)]);
+        assert_eq!(drawn(waits), [none, none, (30, plain), (74, plain), (2000, Tone::Warning)]);
+        assert!(waits.title.ends_with("by 10 minutes; 1 delivery waited longer than 30 min"), "{}", waits.title);
+        assert_eq!((events.ticks[0], events.ticks[2]), (at(100), at(50)), "the axis begins and ends with its bars");
+        assert!(shown.charts_have_backlog);
+        assert!(events.bars[0].label().ends_with("3\u{202f}737 of them backlog"), "{}", events.bars[0].label());
+    }
+
+    #[test]
+    fn a_chart_has_a_bar_for_each_period_and_not_too_many() {
+        let spread = |minutes: u64| {
+            let all: Vec<Delivery> = (0..100).map(|index| delivery(index * minutes / 99, 1, 1)).collect();
+            charts(&all, &destination()).0.first().map_or(0, |chart| chart.bars.len())
+        };
+        assert_eq!(spread(9), 0, "they are all in one or two periods");
+        for minutes in [30, 480, 1000, 10_000, 50_000] {
+            let bars = spread(minutes);
+            assert!((MIN_BARS..=MAX_BARS as usize).contains(&bars), "{minutes} minutes: {bars} bars");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use annals_core::{
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
         policy::Policy,
     },
-    log::segment::LineHash,
+    log::{read::Backlog, segment::LineHash},
     organisation::{Organisation, Plan, RetentionDays},
     proof::key::VerifierKey,
     service::ServiceSettings,
@@ -121,6 +121,16 @@ pub(super) fn delivered_after(report: &ConnectionTestReport) -> Destination {
     Destination { progress: Progress { last_success, ..Progress::default() }, ..destination() }
 }
 
+/// Returns a destination to which a delivery failed after the test.
+pub(super) fn failed_after(report: &ConnectionTestReport) -> Destination {
+    let mut failed = failing(working(destination()), FailureCode::PutDenied, "");
+    if let Some(failing) = &mut failed.progress.failing {
+        failing.since = report.tested_at.plus(std::time::Duration::from_secs(60));
+        failing.retry_at = report.tested_at.plus(std::time::Duration::from_secs(180));
+    }
+    failed
+}
+
 pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Delivery> {
     let delivery = |index: u64| Delivery {
         organisation: "acme".parse().unwrap(),
@@ -180,8 +190,14 @@ pub(super) fn card(
     let organisation = organisation(Plan::Enterprise);
     let setup = Setup::of(&service(is_published), &organisation, destination);
     let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
-    let card = Card { connection_test, ..Card::of(&organisation, destination, &setup) };
-    card.with_details(destination, &setup, &deliveries(destination, count))
+    let now = Timestamp::from_millis(NOW);
+    let backlog = Backlog { events: count as u64 * 77, since: (count > 0).then(|| at(5)) };
+    let card = Card { connection_test, ..Card::of(&organisation, destination, &setup, now) };
+    card.with_health(destination, report, Some(&backlog), now).with_details(
+        destination,
+        &setup,
+        &deliveries(destination, count),
+    )
 }
 
 /// `destination` with a checkpoint in its bucket.

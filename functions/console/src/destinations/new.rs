@@ -25,7 +25,7 @@ pub(super) async fn create(request: ConsoleRequest) -> Result<Response, Refusal>
         Ok(input) => {
             let administration = &request.call.services.administration;
             match administration.create_destination(&organisation, input, &request.call.actor()).await {
-                Ok(_) => return Ok(redirect(&request, Done::Saved)),
+                Ok(destination) => return Ok(redirect(&request, Done::Saved, &destination.id)),
                 Err(AdministrationError::Conflict(conflict)) => add_conflict(conflict, &mut form)?,
                 Err(error) => return Err(Problem::from(error).into()),
             }

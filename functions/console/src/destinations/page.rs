@@ -1,11 +1,17 @@
 //! The page "Audit Events": a card for each destination, and the form for a new one.
 
 use annals_core::{
+    administration::AdministrationError,
     delivery::setup::Setup,
-    destination::{Destination, DestinationId},
+    destination::{Destination, DestinationId, connection_test::ConnectionTestReport, health::Health},
+    log::read::Backlog,
     organisation::Organisation,
 };
-use annals_http::ADMINISTRATORS;
+use annals_http::{ADMINISTRATORS, console::done};
+use futures_util::{
+    FutureExt as _,
+    future::{join_all, try_join_all},
+};
 
 use super::{
     card::{Card, Details},
@@ -15,15 +21,16 @@ use super::{
 };
 use crate::{fields::parameter, prelude::*, ui::Tone};
 
-/// `GET /console/destinations`. The parameter `done` names the last change; `destination` selects the destination that is
-/// shown in full if there are several.
+/// `GET /console/destinations`. The parameters `done` and `at` name the last change and its time; `destination` selects the
+/// destination that is shown in full if there are several.
 pub(super) async fn show(request: ConsoleRequest) -> Result<Response, Refusal> {
     let organisation = request.organisation(ADMINISTRATORS).await?;
     let query = request.call.query();
-    let selected = parameter(query, "destination").parse().ok();
-    let page = read(&request, &organisation, selected.as_ref()).await?;
-    let page = Page { done: Done::named(&parameter(query, "done")), ..page };
-    Ok(ui::page(page.render(&Shell::of(&request, &organisation, Section::Destinations))))
+    let selected = parameter(query, "destination");
+    let page = read(&request, &organisation, selected.parse().ok().as_ref()).await?;
+    let done = done::recent(query, request.call.services.clock.now()).and_then(|name| Done::named(&name));
+    let done = done.filter(|done| done.still_holds(page.cards.iter().find(|card| card.id == selected)));
+    Ok(ui::page(Page { done, ..page }.render(&Shell::of(&request, &organisation, Section::Destinations))))
 }
 
 /// Reads the page. The destination `selected`, or else the first one, is shown in full.
@@ -34,29 +41,37 @@ pub(super) async fn read(
 ) -> Result<Page, Refusal> {
     let services = &request.call.services;
     let administration = &services.administration;
+    let now = services.clock.now();
     let destinations = administration.destinations(&organisation.id).await.map_err(Problem::from)?;
     let selected = selected.and_then(|id| destinations.iter().find(|destination| destination.id == *id));
     let selected = selected.or(destinations.first());
-    let (deliveries, report) = match selected {
-        Some(destination) => tokio::try_join!(
-            administration.deliveries(destination, deliveries::LIMIT),
-            administration.last_connection_test(destination),
-        )
-        .map_err(Problem::from)?,
-        None => (Vec::new(), None),
-    };
-    let card = |destination: &Destination| {
-        let setup = Setup::of(&services.service, organisation, destination);
-        let card = Card::of(organisation, destination, &setup);
+    let deliveries = async {
         match selected {
-            Some(selected) if selected.id == destination.id => {
-                let connection_test = report.as_ref().map(|report| ConnectionTest::of(report, destination, &setup));
-                Card { connection_test, ..card }.with_details(destination, &setup, &deliveries)
-            }
-            _ => card,
+            Some(destination) => administration.deliveries(destination, deliveries::LIMIT).await,
+            None => Ok(Vec::new()),
         }
     };
-    let cards = destinations.iter().map(card).collect();
+    let tests = try_join_all(destinations.iter().map(|destination| administration.last_connection_test(destination)));
+    // The page says less if the log cannot be read.
+    let backlogs = join_all(
+        destinations
+            .iter()
+            .map(|destination| async { services.log.backlog(&organisation.id, destination.next_sequence).await.ok() }),
+    );
+    let (deliveries, tests, backlogs) = tokio::try_join!(deliveries, tests, backlogs.map(Ok))
+        .map_err(|error: AdministrationError| Problem::from(error))?;
+    let card = |(destination, (report, backlog)): (&Destination, (Option<ConnectionTestReport>, Option<Backlog>))| {
+        let setup = Setup::of(&services.service, organisation, destination);
+        let connection_test = report.as_ref().map(|report| ConnectionTest::of(report, destination, &setup));
+        let card = Card::of(organisation, destination, &setup, now);
+        let card = Card { connection_test, ..card }.with_health(destination, report.as_ref(), backlog.as_ref(), now);
+        match selected {
+            Some(selected) if selected.id == destination.id => card.with_details(destination, &setup, &deliveries),
+            // Only what is shown in full has room for the steps of the test.
+            _ => Card { connection_test: None, ..card },
+        }
+    };
+    let cards = destinations.iter().zip(tests.into_iter().zip(backlogs)).map(card).collect();
     Ok(Page { new: NewDestination::of(organisation, destinations.len(), &services.service), ..Page::of_cards(cards) })
 }
 
@@ -130,6 +145,20 @@ impl Done {
         Self::ALL.iter().copied().find(|done| done.as_str() == name)
     }
 
+    /// Returns whether its message is still true. `card` is the destination that was changed.
+    fn still_holds(self, card: Option<&Card>) -> bool {
+        match (self, card) {
+            (Self::Deleted, card) => card.is_none(),
+            (_, None) => false,
+            (Self::Saved, Some(card)) => card.health == Health::New,
+            (Self::Paused, Some(card)) => card.is_paused,
+            (Self::Resumed, Some(card)) => !card.is_paused,
+            (Self::ReplayStarted, Some(card)) => card.replay.is_some(),
+            (Self::Confirmed, Some(card)) => card.health != Health::Unproven,
+            (Self::Changed | Self::PrefixChanged | Self::TestedTooOften, Some(_)) => true,
+        }
+    }
+
     fn tone(self) -> Tone {
         if self == Self::TestedTooOften { Tone::Warning } else { Tone::Good }
     }
@@ -172,7 +201,7 @@ impl Page {
             }
             p .visually-hidden role="status" data-announce {}
             @if let Some(done) = self.done {
-                (ui::notice(done.tone(), &html! { p { (done.message()) } }))
+                (ui::done(done.tone(), done.message()))
             }
             @if let Some(error) = self.error {
                 (ui::notice(Tone::Bad, &html! { p { (error) } }))
@@ -199,5 +228,20 @@ mod tests {
         for name in ["", "Saved", "hacked", "<script>", "saved "] {
             assert_eq!(Done::named(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_message_is_not_shown_when_the_page_says_otherwise() {
+        use crate::destinations::fixtures::{card, destination, working};
+
+        let new = card(&destination(), None, 0, true);
+        let working = card(&working(destination()), None, 3, true);
+        let paused = Card { is_paused: true, ..working.clone() };
+        let holds = |done: Done, card: &Card| done.still_holds(Some(card));
+        assert!(holds(Done::Saved, &new) && !holds(Done::Saved, &working));
+        assert!(holds(Done::Paused, &paused) && !holds(Done::Paused, &working));
+        assert!(holds(Done::Resumed, &working) && !holds(Done::Resumed, &paused));
+        assert!(!holds(Done::ReplayStarted, &working), "it has finished");
+        assert!(!holds(Done::Deleted, &working) && Done::Deleted.still_holds(None) && !Done::Paused.still_holds(None));
     }
 }

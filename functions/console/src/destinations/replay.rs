@@ -38,7 +38,7 @@ pub(super) async fn start(request: ConsoleRequest) -> Result<Response, Refusal> 
         Ok(input) => {
             let administration = &request.call.services.administration;
             match administration.replay(&organisation, &id, input, &request.call.actor()).await {
-                Ok(_) => return Ok(redirect(&request, Done::ReplayStarted)),
+                Ok(_) => return Ok(redirect(&request, Done::ReplayStarted, &id)),
                 Err(AdministrationError::NothingToReplay) => {
                     form.faults.push("There are no events in this range, or they have expired.".to_owned());
                 }

@@ -24,7 +24,7 @@ pub(super) async fn change(request: ConsoleRequest) -> Result<Response, Refusal>
         Ok(patch) => {
             let changed = administration.change_destination(&organisation, &id, patch, &request.call.actor()).await;
             let has_new_prefix = changed.map_err(Problem::from)?.settings.prefix != destination.settings.prefix;
-            Ok(redirect(&request, if has_new_prefix { Done::PrefixChanged } else { Done::Changed }))
+            Ok(redirect(&request, if has_new_prefix { Done::PrefixChanged } else { Done::Changed }, &id))
         }
         Err(faults) => {
             let form = form.with_faults(&faults);

@@ -9,7 +9,7 @@ use annals_core::{
 
 use super::query::Range;
 use crate::{
-    chart::{Bar, BarChart, Tick},
+    chart::{Bar, BarChart, Unit},
     ui::{self, Tone},
 };
 
@@ -18,26 +18,26 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
     let highest =
         timeline.stretches.iter().max_by_key(|stretch| stretch.events).filter(|stretch| stretch.events > 0)?;
     let bars = timeline.stretches.iter().map(|stretch| Bar {
+        since: stretch.since,
+        until: stretch.until,
         value: stretch.events,
-        label: format!("{}: {}", period(stretch), counted(stretch, timeline.counted_since)),
+        text: counted(stretch, timeline.counted_since),
         href: href(Range::Between { since: stretch.since.to_string(), until: stretch.until.to_string() }),
         tone: Tone::Neutral,
     });
     let total = ui::count(timeline.total(), "event", "events");
-    let at_least = if timeline.counted_since.is_some() { "at least " } else { "" };
+    let at_least = if timeline.counted_since.is_some() { "At least " } else { "" };
+    let step = length(timeline.step);
     let middle = timeline.since.plus(timeline.until.since(timeline.since) / 2);
     Some(BarChart {
-        title: format!("{}{total}, by {}", if at_least.is_empty() { "" } else { "At least " }, length(timeline.step)),
+        title: format!("{at_least}{total}, by {step}"),
         summary: format!(
-            "{at_least}{total} between {} and {} UTC; the most, {}, in {}. Each bar links to its period.",
-            ui::minute(timeline.since),
-            ui::minute(timeline.until),
-            ui::number(highest.events),
-            period(highest),
+            "{at_least}{total}; at most {} per {step}. Each bar links to its period.",
+            ui::number(highest.events)
         ),
         bars: bars.collect(),
-        highest: ui::number(highest.events),
-        ticks: [timeline.since, middle, timeline.until].map(Tick::Time).into(),
+        unit: Unit::Events,
+        ticks: vec![timeline.since, middle, timeline.until],
     })
 }
 
@@ -47,14 +47,6 @@ fn counted(stretch: &Stretch, since: Option<Timestamp>) -> String {
         Some(since) if stretch.until <= since => "not counted".to_owned(),
         Some(since) if stretch.since < since => format!("at least {events}"),
         _ => events,
-    }
-}
-
-fn period(stretch: &Stretch) -> String {
-    let (since, until) = (ui::minute(stretch.since), ui::minute(stretch.until));
-    match until.split_once(' ') {
-        Some((day, time)) if since.starts_with(day) => format!("{since} to {time} UTC"),
-        _ => format!("{since} to {until} UTC"),
     }
 }
 
@@ -91,7 +83,7 @@ mod tests {
             counted_since: None,
         };
         let chart = chart(&timeline, |range| Some(format!("{range:?}"))).unwrap();
-        let labels: Vec<_> = chart.bars.iter().map(|bar| bar.label.replace('\u{202f}', " ")).collect();
+        let labels: Vec<_> = chart.bars.iter().map(|bar| bar.label().replace('\u{202f}', " ")).collect();
         assert_eq!(
             labels,
             [
@@ -104,7 +96,7 @@ mod tests {
         assert!(chart.bars[2].href.as_ref().unwrap().contains("2026-11-23T00:00:00.000Z"));
         let part = Timeline { counted_since: Some(start.plus(hour + hour / 2)), ..timeline.clone() };
         let bars = super::chart(&part, |_| None).unwrap().bars;
-        let counts: Vec<_> = bars.iter().map(|bar| bar.label.split_once("UTC: ").unwrap().1).collect();
+        let counts: Vec<_> = bars.iter().map(|bar| bar.text.as_str()).collect();
         assert_eq!(counts, ["not counted", "at least 0 events", "1 event"]);
         assert!(super::chart(&Timeline { stretches: vec![], ..timeline }, |_| None).is_none());
     }

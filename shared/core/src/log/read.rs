@@ -5,6 +5,8 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
+use futures_util::future::try_join;
+
 use crate::{
     id::EventId,
     organisation::{Organisation, OrganisationId},
@@ -91,6 +93,14 @@ impl Passed {
     pub fn resumes_after(&self) -> Option<u64> {
         Some(self.previous.0).filter(|previous| previous + 1 < self.first)
     }
+}
+
+/// What waits for a reader that has read all events before a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    pub events: u64,
+    /// When the first of them was recorded. `None` if an eventually consistent read finds none yet.
+    pub since: Option<Timestamp>,
 }
 
 /// How an event is stored.
@@ -331,6 +341,15 @@ impl Log {
     ) -> Result<Option<Timestamp>, StoreError> {
         let next = self.next_segment(organisation, sequence, Consistency::Eventual).await?;
         Ok(next.map(|segment| segment.recorded_at))
+    }
+
+    /// Returns what is recorded at or after `sequence`.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, or if the tail is unknown.
+    pub async fn backlog(&self, organisation: &OrganisationId, sequence: u64) -> Result<Backlog, StoreError> {
+        let (since, tail) = try_join(self.waiting_since(organisation, sequence), self.tail(organisation)).await?;
+        Ok(Backlog { events: (tail.last + 1).saturating_sub(sequence), since })
     }
 
     /// Returns the event with this id.
