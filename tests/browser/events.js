@@ -40,18 +40,25 @@ for (const javaScript of [true, false]) {
     await page.goto(eventsPage(scene.system, "?entityType=MOCK_API"));
     assert.deepEqual(await listed(page), await log(organisation, "entityType=MOCK_API"));
     await page.goto(eventsPage(scene.system));
-    await table(page).getByText("User 1 updated MOCK_API Mock API 1").waitFor();
+    assert.equal(await table(page).getByText("audit.read").count(), 0, "reads are hidden");
+    await page.getByLabel("Show reads of this log").check();
+    if (!javaScript) await show(page);
+    await settled(page, /reads=shown/);
+    await table(page).getByText("audit.read").first().waitFor();
+    if (javaScript) await look(page, "events-with-reads");
+    await page.goto(eventsPage(scene.system));
+    await table(page).getByText("User 1 updated mock API Mock API 1").waitFor();
     if (javaScript) await look(page, "events-ten");
-    await table(page).getByRole("link", { name: "User 1 updated MOCK_API Mock API 1" }).click();
-    await page.getByRole("heading", { level: 1, name: "User 1 updated MOCK_API Mock API 1" }).waitFor();
+    await table(page).getByRole("link", { name: "User 1 updated mock API Mock API 1" }).click();
+    await page.getByRole("heading", { level: 1, name: "User 1 updated mock API Mock API 1" }).waitFor();
     const facts = await page.getByRole("region", { name: "Details" }).innerText();
     for (const fact of ["Mock API 1", "m-1", "u1@example.com", "mock_api.update", "UPDATE", "API"]) {
       assert.ok(facts.includes(fact), `${fact} in ${facts}`);
     }
     await page.getByRole("link", { name: "Next event" }).click();
-    await page.getByRole("heading", { level: 1, name: "User 2 deleted MOCK_API Mock API 2" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "User 2 deleted mock API Mock API 2" }).waitFor();
     await page.getByRole("link", { name: "Previous event" }).click();
-    await page.getByRole("heading", { level: 1, name: "User 1 updated MOCK_API Mock API 1" }).waitFor();
+    await page.getByRole("heading", { level: 1, name: "User 1 updated mock API Mock API 1" }).waitFor();
     await page.getByRole("link", { name: "All events of this principal" }).click();
     await settled(page, /principalId=u-1/);
     assert.deepEqual(await listed(page), await log(organisation, "principalId=u-1"));
@@ -92,6 +99,14 @@ for (const javaScript of [true, false]) {
     await page.goto(eventsPage(scene.system, "?q=nowhere-to-be-found"));
     await page.getByRole("heading", { name: "No events" }).waitFor();
     if (javaScript) await look(page, "events-none-match");
+
+    // A filter that finds nothing leads to one that does.
+    await page.goto(eventsPage(scene.system, "?type=mock_api.updated"));
+    await page.getByText("Did you mean one of these?").waitFor();
+    if (javaScript) await look(page, "events-suggestions");
+    await page.getByRole("link", { name: "mock_api.update", exact: true }).click();
+    await settled(page, /type=mock_api\.update$/);
+    assert.deepEqual(await listed(page), await log(organisation, "type=mock_api.update"));
   });
 
   scene(`older events can be loaded up to the oldest one${how}`, async (scene) => {
@@ -148,6 +163,9 @@ for (const javaScript of [true, false]) {
     }
     assert.equal((await page.goto(eventsPage(scene.system, "?q=%00"))).status(), 400);
     await page.getByRole("heading", { level: 1 }).waitFor();
+    await page.goto(eventsPage(scene.system, "?since=2026-11-22T10:00&until=2026-11-21T10:00"));
+    await page.getByText("To must be later than From.").waitFor();
+    assert.equal(await page.getByLabel(/^To/).getAttribute("type"), "datetime-local", "the field stays what it was");
     await page.goto(eventsPage(scene.system, "?since=yesterday&colour=red"));
     if (javaScript) await look(page, "events-refused");
     for (const uuid of ["x", "A".repeat(22), "018c4f5e-1111-7000-8000-000000000000"]) {
@@ -286,6 +304,17 @@ scene("long names and the largest events", async (scene) => {
 
 scene("a filter and an event can be used with the keyboard alone", async (scene) => {
   const { page } = await withEvents(scene, 5);
+  // Two links lead to the first row.
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await tabTo(page, page.getByRole("link", { name: "Skip to the events" }));
+  await page.keyboard.press("Enter");
+  let stops = 0;
+  for (const first = table(page).getByRole("link").first(); !(await first.evaluate((link) => link === document.activeElement)); stops += 1) {
+    assert.ok(stops < 4, "the first row is further than four stops");
+    await page.keyboard.press("Tab");
+  }
+  await page.goto(eventsPage(scene.system));
   await tabTo(page, page.getByLabel("Text", { exact: true }));
   await page.keyboard.type("Mock API 3");
   await page.keyboard.press("Enter");

@@ -4,7 +4,7 @@
 //! - [`detail`], [`diff`]: the page of one event, and what the event changed
 //! - [`export`]: filtered events as files
 //! - [`query`]: the query string that all pages share
-//! - [`event`], [`json`], [`text`]: values of events, made fit to be shown
+//! - [`event`], [`json`], [`text`], [`words`]: values of events, made fit to be shown
 //!
 //! Every page is one read of the log, and is recorded as one.
 
@@ -20,6 +20,7 @@ mod list;
 mod query;
 mod text;
 mod timeline;
+mod words;
 #[cfg(test)]
 mod xss;
 

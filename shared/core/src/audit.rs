@@ -3,6 +3,7 @@
 //! - [`browse`]: the newest events with counts over time, and one event with its neighbours
 //! - [`filter`]: which events match
 //! - [`stats`]: counts of events over time
+//! - [`values`]: the values that occur, for those who filtered by another
 //!
 //! A page is read first, so an invalid cursor changes nothing. Then the read is recorded as an event. Then the page is
 //! completed with the events before that record. So a page never shows its own read and misses no event recorded before
@@ -13,6 +14,7 @@ pub mod filter;
 mod scan;
 mod search;
 pub mod stats;
+pub mod values;
 
 use std::sync::Arc;
 

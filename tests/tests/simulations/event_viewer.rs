@@ -142,9 +142,14 @@ fn the_pages_of_older_events_list_every_event_once() {
             world.clock.jump(HOUR);
         }
         world.sign_in().await;
-        for query in
-            ["?range=all", "?range=24h", "", "?entityId=a1&range=7d", "?q=PAYMENTS&type=mock_api.update&range=all"]
-        {
+        for query in [
+            "?range=all&reads=shown",
+            "?range=all",
+            "?range=24h",
+            "",
+            "?entityId=a1&range=7d",
+            "?q=PAYMENTS&type=mock_api.update&range=all",
+        ] {
             let mut expected: Vec<Line> = world.lines().await;
             let since = match query {
                 "" | "?range=24h" => Some(world.clock.now().minus(24 * HOUR)),
@@ -152,6 +157,7 @@ fn the_pages_of_older_events_list_every_event_once() {
             };
             expected.retain(|line| {
                 since.is_none_or(|since| line.recorded_at >= since)
+                    && (query.contains("reads=shown") || !line.text.contains(r#""type":"audit.read""#))
                     && (!query.contains("entityId") || line.text.contains("\"id\":\"a1\""))
                     && (!query.contains("PAYMENTS") || line.text.contains("mock_api.update"))
             });
@@ -191,7 +197,13 @@ fn the_viewer_tells_who_recorded_an_event_and_hides_only_annals_own_reads() {
         let page = world.page("/console/events?type=audit.read&excludeOwnType=audit.read").await;
         let [id] = &listed(&page)[..] else { panic!("{page}") };
         assert!(page.contains("recorded by token/0123456789AB") && !page.contains("recorded by Annals"), "{page}");
-        assert!(page.contains(r#"name="excludeOwnType" value="audit.read" checked"#), "{page}");
+        assert!(page.contains(r#"name="reads" value="shown">"#), "the switch is off: {page}");
+        let reads = |page: &str| page.matches("audit.<wbr>read").count();
+        let page = world.page("/console/events").await;
+        assert_eq!(reads(&page), 1, "only the producer's: {page}");
+        assert!(page.contains("reads of this log included"), "the chart says what it counts: {page}");
+        let page = world.page("/console/events?reads=shown").await;
+        assert!(reads(&page) > 1 && page.contains(r#"name="reads" value="shown" checked"#), "{page}");
         let page = world.page(&format!("/console/events/{id}")).await;
         assert!(
             page.contains("<code>token/0123456789AB</code>") && page.contains("A producer sent this event"),
@@ -206,7 +218,7 @@ fn the_viewer_tells_who_recorded_an_event_and_hides_only_annals_own_reads() {
         assert!(page.contains("Annals itself: this is one of its own events."), "{page}");
         let (status, page) = world.get("/console/events?recordedBy=somebody").await;
         assert_eq!(status, 422);
-        assert!(page.contains("This must be annals, platform, token/ and the id of a token"), "{page}");
+        assert!(page.contains("Recorded by must be annals, platform, token/ and the id of a token"), "{page}");
     });
 }
 
@@ -280,8 +292,8 @@ fn every_fault_has_a_page_and_a_status_and_is_not_recorded_as_a_read() {
         let event = world.lines().await.last().unwrap().clone();
         world.sign_in().await;
         for (path, status, message) in [
-            ("/console/events?since=yesterday", 422, "This is not a date and time."),
-            ("/console/events?until=2026-01-01&since=2026-01-02", 422, "This is before since."),
+            ("/console/events?since=yesterday", 422, "From is not a date and time."),
+            ("/console/events?until=2026-01-01&since=2026-01-02", 422, "To must be later than From."),
             ("/console/events?pageSize=7", 422, "pageSize is not a parameter of this page."),
             ("/console/events?from=x", 422, "from is not an event"),
             ("/console/events?from=AaICssV7cACAAAAAAeCKzA", 422, "from is not an event of your organisation."),

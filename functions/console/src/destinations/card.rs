@@ -184,7 +184,8 @@ impl Card {
         now: Timestamp,
     ) -> Self {
         let waiting = backlog.map(|backlog| backlog.events);
-        Self { health: Health::of(destination, test, backlog, now), waiting, ..self }
+        let waiting_since = backlog.and_then(|backlog| backlog.since);
+        Self { health: Health::of(destination, test, waiting_since, now), waiting, ..self }
     }
 
     #[must_use]

@@ -9,7 +9,11 @@ use annals_core::{
 };
 use maud::{Markup, html};
 
-use super::{json::Node, text::short};
+use super::{
+    json::Node,
+    text::short,
+    words::{self, Verb},
+};
 
 /// An entity or a principal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +49,9 @@ pub(super) struct Event {
     pub(super) principal: Reference,
     pub(super) subject: Option<Reference>,
     pub(super) client: String,
+    pub(super) outcome: String,
+    /// The IP address, if the producer sent it.
+    pub(super) address: String,
     /// `None` if the event was recorded before Annals stored this.
     pub(super) recorded_by: Option<RecordedBy>,
     pub(super) whole: Node,
@@ -62,6 +69,8 @@ impl Event {
             principal: Reference::of(&fields.principal),
             subject: fields.subject.as_ref().map(Reference::of),
             client: fields.client_type.as_str().to_owned(),
+            outcome: fields.outcome.as_str().to_owned(),
+            address: fields.context().ip_address.as_str().to_owned(),
             recorded_by: fields.recorded_by.as_str().parse().ok(),
             whole: Node::parse(&line.text).unwrap_or(Node::Object(Vec::new())),
         }
@@ -69,25 +78,55 @@ impl Event {
 
     pub(super) fn sentence(&self) -> Sentence {
         const MAX_CHARS: usize = 120;
-        let verb = verb(&self.action);
+        let verb = words::verb(&self.action);
         let is_self = self.entity.id == self.principal.id && self.entity.entity_type == self.principal.entity_type;
-        let object = (!(is_self && verb.is_some_and(|verb| verb.is_intransitive)))
-            .then(|| (short(&self.entity.entity_type, 40), self.entity.label(MAX_CHARS)));
-        let verb = match verb {
-            Some(verb) => format!("{}{}", verb.past, if object.is_some() { verb.preposition } else { "" }),
-            None => format!("did {} to", short(&self.action, 40)),
+        let is_own = self.recorded_by == Some(RecordedBy::Annals);
+        let is_of_log = is_own && self.entity.entity_type == "AUDIT_LOG";
+        let object = (!(is_self && verb.as_ref().is_some_and(|verb| verb.is_intransitive))).then(|| {
+            // An organisation has one audit log, so its name tells nothing.
+            let name = if is_of_log { String::new() } else { self.entity.label(MAX_CHARS) };
+            let noun = words::noun(&self.entity.entity_type);
+            (short(&if is_of_log { format!("the {noun}") } else { noun }, 40), name)
+        });
+        let preposition = |verb: &Verb| if object.is_some() { verb.preposition } else { "" };
+        let own = words::own_predicate(&self.event_type).filter(|_| is_own);
+        let predicate = match (&verb, Outcome::of(&self.outcome)) {
+            _ if own.is_some() => own.unwrap_or_default().to_owned(),
+            (Some(verb), Outcome::Failure) => format!("failed to {}{}", verb.base, preposition(verb)),
+            (Some(verb), Outcome::Denied) => format!("was not allowed to {}{}", verb.base, preposition(verb)),
+            (Some(verb), Outcome::Other) => format!("{}{}", verb.past, preposition(verb)),
+            (None, _) => format!("did {} to", short(&self.action, 40)),
         };
         let subject = self.subject.as_ref().map(|subject| subject.label(MAX_CHARS));
-        Sentence { principal: self.principal.label(MAX_CHARS), verb, object, subject }
+        Sentence { principal: self.principal.label(MAX_CHARS), verb: short(&predicate, 60), object, subject }
     }
 }
 
-/// For example `Ada Bell updated MOCK_API Payments`.
+/// How what was done went, as far as a sentence tells.
+enum Outcome {
+    Failure,
+    Denied,
+    /// It succeeded, or the event says nothing, or something else.
+    Other,
+}
+
+impl Outcome {
+    fn of(outcome: &str) -> Self {
+        match outcome {
+            "FAILURE" => Self::Failure,
+            "DENIED" => Self::Denied,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// For example `Ada Bell updated mock API Payments`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sentence {
     pub(super) principal: String,
     pub(super) verb: String,
-    /// Type and name of the entity; `None` if it is the principal itself, as in `Ada Bell signed in`.
+    /// Kind and name of the entity, of which the name may be empty; `None` if it is the principal itself, as in `Ada Bell
+    /// signed in`.
     pub(super) object: Option<(String, String)>,
     pub(super) subject: Option<String>,
 }
@@ -96,7 +135,10 @@ impl Sentence {
     pub(super) fn render(&self) -> Markup {
         html! {
             bdi { (self.principal) } " " (self.verb)
-            @if let Some((entity_type, name)) = &self.object { " " span .kind { bdi { (entity_type) } } " " bdi { (name) } }
+            @if let Some((kind, name)) = &self.object {
+                " " span .kind { bdi { (kind) } }
+                @if !name.is_empty() { " " bdi { (name) } }
+            }
             @if let Some(subject) = &self.subject { " for " bdi { (subject) } }
         }
     }
@@ -105,43 +147,16 @@ impl Sentence {
     #[must_use]
     pub(super) fn text(&self) -> String {
         let mut text = format!("{} {}", self.principal, self.verb);
-        if let Some((entity_type, name)) = &self.object {
-            text.push_str(&format!(" {entity_type} {name}"));
+        if let Some((kind, name)) = &self.object {
+            for part in [kind, name].into_iter().filter(|part| !part.is_empty()) {
+                text.push_str(&format!(" {part}"));
+            }
         }
         if let Some(subject) = &self.subject {
             text.push_str(&format!(" for {subject}"));
         }
         text
     }
-}
-
-#[derive(Clone, Copy)]
-struct Verb {
-    past: &'static str,
-    preposition: &'static str,
-    /// Whether the sentence has no object when the principal is also the entity.
-    is_intransitive: bool,
-}
-
-fn verb(action: &str) -> Option<Verb> {
-    const fn transitive(past: &'static str) -> Verb {
-        Verb { past, preposition: "", is_intransitive: false }
-    }
-    Some(match action.to_ascii_uppercase().as_str() {
-        "CREATE" => transitive("created"),
-        "UPDATE" => transitive("updated"),
-        "DELETE" => transitive("deleted"),
-        "READ" => transitive("read"),
-        "TEST" => transitive("tested"),
-        "ROTATE" => transitive("rotated"),
-        "REVOKE" | "ACL_REVOKE" => transitive("revoked access to"),
-        "GRANT" | "ACL_GRANT" => transitive("granted access to"),
-        "INVITE" => transitive("invited"),
-        "LOGIN" => Verb { past: "signed in", preposition: " to", is_intransitive: true },
-        "LOGOUT" => Verb { past: "signed out", preposition: " of", is_intransitive: true },
-        "SIGNUP" => Verb { past: "signed up", preposition: " to", is_intransitive: true },
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -156,17 +171,35 @@ mod tests {
     fn an_event_becomes_a_sentence() {
         let ada = r#""principal":{"id":"42","name":"Ada Bell","entityType":"USER"}"#;
         let payments = r#""entity":{"id":"m-1","name":"Payments","entityType":"MOCK_API"}"#;
-        assert_eq!(sentence(&format!(r#""action":"UPDATE",{payments},{ada}"#)), "Ada Bell updated MOCK_API Payments");
-        assert_eq!(sentence(&format!(r#""action":"sync",{payments},{ada}"#)), "Ada Bell did sync to MOCK_API Payments");
+        assert_eq!(sentence(&format!(r#""action":"UPDATE",{payments},{ada}"#)), "Ada Bell updated mock API Payments");
+        assert_eq!(
+            sentence(&format!(r#""action":"sync",{payments},{ada}"#)),
+            "Ada Bell synchronised mock API Payments"
+        );
+        assert_eq!(sentence(&format!(r#""action":"a:b",{payments},{ada}"#)), "Ada Bell did a:b to mock API Payments");
         let herself = r#""entity":{"id":"42","name":"Ada Bell","entityType":"USER"}"#;
         assert_eq!(sentence(&format!(r#""action":"LOGIN",{herself},{ada}"#)), "Ada Bell signed in");
-        assert_eq!(sentence(&format!(r#""action":"UPDATE",{herself},{ada}"#)), "Ada Bell updated USER Ada Bell");
+        assert_eq!(sentence(&format!(r#""action":"UPDATE",{herself},{ada}"#)), "Ada Bell updated user Ada Bell");
         let log = r#""entity":{"id":"acme","name":"Acme","entityType":"AUDIT_LOG"}"#;
-        assert_eq!(sentence(&format!(r#""action":"READ",{log},{ada}"#)), "Ada Bell read AUDIT_LOG Acme");
+        assert_eq!(sentence(&format!(r#""action":"READ",{log},{ada}"#)), "Ada Bell read audit log Acme");
+        let own = r#""recordedBy":"annals""#;
+        assert_eq!(sentence(&format!(r#""action":"READ",{own},{log},{ada}"#)), "Ada Bell read the audit log");
+        let sink = r#""entity":{"id":"d","name":"acme-audit","entityType":"S3_AUDIT_SINK"}"#;
+        let replay = r#""action":"REPLAY","type":"destination.replay""#;
+        let replayed = "Ada Bell started to deliver events again to destination acme-audit";
+        assert_eq!(sentence(&format!(r#"{replay},{own},{sink},{ada}"#)), replayed);
+        assert_eq!(sentence(&format!(r#"{replay},{sink},{ada}"#)), "Ada Bell replayed destination acme-audit");
+        let failed = r#""action":"LOGIN","outcome":"FAILURE""#;
+        assert_eq!(sentence(&format!(r#"{failed},{herself},{ada}"#)), "Ada Bell failed to sign in");
+        let denied = r#""action":"DELETE","outcome":"DENIED""#;
+        assert_eq!(
+            sentence(&format!(r#"{denied},{payments},{ada}"#)),
+            "Ada Bell was not allowed to delete mock API Payments"
+        );
         let ben = r#""subject":{"id":"7","name":"Ben","entityType":"USER"}"#;
         assert_eq!(
             sentence(&format!(r#""action":"GRANT",{payments},{ada},{ben}"#)),
-            "Ada Bell granted access to MOCK_API Payments for Ben"
+            "Ada Bell granted access to mock API Payments for Ben"
         );
     }
 }

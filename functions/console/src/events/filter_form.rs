@@ -5,14 +5,12 @@ use std::borrow::Cow;
 use annals_core::{fault::Fault, recorded_by::RecordedBy, time::Timestamp};
 
 use super::{
-    event::Event,
-    query::{Range, RecentPeriod, View, message},
+    event::{Event, Reference},
+    query::{Range, Reads, RecentPeriod, View, message},
     text::short,
 };
 use crate::{prelude::*, ui::Tone};
 
-/// The type of Annals' own events that record reads of the log. A producer's events of this type are never hidden.
-const READS: &str = "audit.read";
 const MAX_SUGGESTIONS: usize = 12;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +22,7 @@ pub(super) struct FilterForm {
     pub(super) times: [Field; 2],
     pub(super) text: Field,
     pub(super) fields: Vec<Field>,
-    /// Whether reads of the log are left out.
-    pub(super) hides_reads: bool,
+    pub(super) reads: Reads,
     /// Filter parameters that have no field.
     pub(super) hidden: Vec<(&'static str, String)>,
     /// Faults of parameters that have no field.
@@ -42,13 +39,37 @@ pub(super) struct Field {
     /// At least one value, which may be empty.
     pub(super) values: Vec<String>,
     pub(super) error: Option<String>,
-    /// Suggested values, from the events that are shown.
-    pub(super) suggestions: Vec<String>,
+    /// Suggested values and their names, from the events that are shown.
+    pub(super) suggestions: Vec<(String, String)>,
+}
+
+/// Returns the label of a parameter.
+pub(super) fn label(parameter: &str) -> &'static str {
+    match parameter {
+        "q" => "Text",
+        "type" => "Type",
+        "action" => "Action",
+        "principalId" => "Principal ID",
+        "entityType" => "Entity type",
+        "entityId" => "Entity ID",
+        "recordedBy" => "Recorded by",
+        "outcome" => "Outcome",
+        "since" => "From",
+        "until" => "To",
+        _ => "Filter",
+    }
+}
+
+/// Reads a value and its name from an event. Both may be empty.
+type Read = fn(&Event) -> (Cow<'_, str>, Cow<'_, str>);
+
+fn named(reference: &Reference) -> (Cow<'_, str>, Cow<'_, str>) {
+    (reference.id.as_str().into(), reference.name.as_str().into())
 }
 
 /// Returns who recorded an event; empty if the event does not say.
-fn recorded_by(event: &Event) -> Cow<'_, str> {
-    event.recorded_by.as_ref().map(RecordedBy::to_string).unwrap_or_default().into()
+fn recorded_by(event: &Event) -> (Cow<'_, str>, Cow<'_, str>) {
+    (event.recorded_by.as_ref().map(RecordedBy::to_string).unwrap_or_default().into(), "".into())
 }
 
 impl FilterForm {
@@ -57,58 +78,55 @@ impl FilterForm {
         let mut faults: Vec<(&str, &str)> = faults.iter().map(message).collect();
         let mut error = |name: &str| {
             let index = faults.iter().position(|(fault, _)| *fault == name)?;
-            Some(format!("This {}.", faults.remove(index).1))
+            Some(format!("{} {}.", label(name), faults.remove(index).1))
         };
-        let mut field = |name: &'static str, label: &'static str, read: Option<fn(&Event) -> Cow<'_, str>>| {
+        let mut field = |name: &'static str, read: Option<Read>| {
             let mut values: Vec<String> = view.values(name).map(str::to_owned).collect();
             if values.is_empty() {
                 values.push(String::new());
             }
-            let mut suggestions: Vec<String> = Vec::new();
-            for value in read.into_iter().flat_map(|read| events.iter().map(read)) {
+            let mut suggestions: Vec<(String, String)> = Vec::new();
+            for (value, named) in read.into_iter().flat_map(|read| events.iter().map(read)) {
                 // A value that is too long to show is not suggested.
-                let is_new = !value.is_empty() && suggestions.iter().all(|other| *other != value);
+                let is_new = !value.is_empty() && suggestions.iter().all(|(other, _)| *other != value);
                 if is_new && short(&value, 40) == value && suggestions.len() < MAX_SUGGESTIONS {
-                    suggestions.push(value.into_owned());
+                    suggestions.push((value.into_owned(), short(&named, 40)));
                 }
             }
-            Field { name, label, values, error: error(name), suggestions }
+            Field { name, label: label(name), values, error: error(name), suggestions }
         };
-        let text = field("q", "Text", None);
+        let text = field("q", None);
         let fields = vec![
-            field("type", "Type", Some(|event| event.event_type.as_str().into())),
-            field("action", "Action", Some(|event| event.action.as_str().into())),
-            field("principalId", "Principal ID", Some(|event| event.principal.id.as_str().into())),
-            field("entityType", "Entity type", Some(|event| event.entity.entity_type.as_str().into())),
-            field("entityId", "Entity ID", Some(|event| event.entity.id.as_str().into())),
-            field("recordedBy", "Recorded by", Some(recorded_by)),
-            field("outcome", "Outcome", None),
+            field("type", Some(|event| (event.event_type.as_str().into(), "".into()))),
+            field("action", Some(|event| (event.action.as_str().into(), "".into()))),
+            field("principalId", Some(|event| named(&event.principal))),
+            field("entityType", Some(|event| (event.entity.entity_type.as_str().into(), "".into()))),
+            field("entityId", Some(|event| named(&event.entity))),
+            field("recordedBy", Some(recorded_by)),
+            field("outcome", Some(|event| (event.outcome.as_str().into(), "".into()))),
         ];
         let (period, since, until) = match &view.range {
             Range::Recent(period) => (Some(*period), "", ""),
             Range::Between { since, until } => (None, since.as_str(), until.as_str()),
         };
-        let mut time = |name: &'static str, label: &'static str, value: &str| Field {
+        let mut time = |name: &'static str, value: &str| Field {
             name,
-            label,
+            label: label(name),
             values: vec![for_input(value)],
             error: error(name),
             suggestions: Vec::new(),
         };
-        let times = [time("since", "From", since), time("until", "To", until)];
+        let times = [time("since", since), time("until", until)];
         let href = |range: Range| format!("/console/events?{}", view.with_range(range).query());
-        let hidden = view.filter.iter().filter(|(name, value)| match *name {
-            "userUuid" | "excludeType" | "occurredSince" | "occurredUntil" => true,
-            "excludeOwnType" => value != READS,
-            _ => false,
-        });
+        let has_no_field = ["userUuid", "excludeType", "excludeOwnType", "occurredSince", "occurredUntil"];
+        let hidden = view.filter.iter().filter(|(name, _)| has_no_field.contains(name));
         Self {
             periods: RecentPeriod::ALL.map(|one| (one.label(), href(Range::Recent(one)), period == Some(one))).into(),
             period: period.unwrap_or_default(),
             times,
             text,
             fields,
-            hides_reads: view.values("excludeOwnType").any(|value| value == READS),
+            reads: view.reads,
             hidden: hidden.cloned().collect(),
             clear: view.is_filtered().then(|| format!("/console/events?{}", view.unfiltered().query())),
             faults: faults.iter().map(|(name, detail)| format!("{} {detail}.", short(name, 40))).collect(),
@@ -117,7 +135,7 @@ impl FilterForm {
 
     fn is_open(&self) -> bool {
         let is_used = |field: &Field| field.error.is_some() || field.values.iter().any(|value| !value.is_empty());
-        self.fields.iter().any(is_used) || self.hides_reads || !self.hidden.is_empty()
+        self.fields.iter().any(is_used) || !self.hidden.is_empty()
     }
 
     pub(super) fn render(&self, shell: &Shell) -> Markup {
@@ -140,15 +158,15 @@ impl FilterForm {
                 div .filter-fields {
                     @for time in &self.times { (time.render("datetime-local")) }
                     (self.text.render("search"))
+                    p .check {
+                        input #reads type="checkbox" name="reads" value="shown" checked[self.reads == Reads::Shown];
+                        label for="reads" { "Show reads of this log" }
+                    }
                 }
                 details open[self.is_open()] {
                     summary { "More filters" }
                     div .filter-fields {
                         @for field in &self.fields { (field.render("text")) }
-                        p .check {
-                            input #hide-reads type="checkbox" name="excludeOwnType" value=(READS) checked[self.hides_reads];
-                            label for="hide-reads" { "Hide reads of this log" }
-                        }
                     }
                 }
                 div .row {
@@ -164,7 +182,8 @@ impl Field {
     fn render(&self, kind: &'static str) -> Markup {
         let is_time = kind == "datetime-local";
         // A browser shows nothing in a time field whose value is not a time.
-        let kind = if is_time && self.error.is_some() { "text" } else { kind };
+        let is_shown = |value: &str| value.is_empty() || Timestamp::parse_leniently(&format!("{value}Z")).is_ok();
+        let kind = if is_time && !self.values.iter().all(|value| is_shown(value)) { "text" } else { kind };
         let error_id = format!("{}-error", self.name);
         let list_id = format!("{}-known", self.name);
         let list = (!self.suggestions.is_empty()).then_some(&list_id);
@@ -183,7 +202,7 @@ impl Field {
                 }
                 @if let Some(error) = &self.error { p .error id=(error_id) { (error) } }
                 @if list.is_some() {
-                    datalist id=(list_id) { @for value in &self.suggestions { option value=(value) {} } }
+                    datalist id=(list_id) { @for (value, name) in &self.suggestions { option value=(value) { (name) } } }
                 }
             }
         }

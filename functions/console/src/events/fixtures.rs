@@ -93,7 +93,14 @@ pub(super) fn timeline(hours: u32, counted_since: Option<Timestamp>) -> Timeline
         let since = since.plus(HOUR * index);
         Stretch { since, until: since.plus(HOUR), events: u64::from(index % 7) * 123_456 }
     };
-    Timeline { since, until: NOW, step: HOUR, stretches: (0..hours).map(stretch).collect(), counted_since }
+    Timeline {
+        since,
+        until: NOW,
+        step: HOUR,
+        stretches: (0..hours).map(stretch).collect(),
+        counted_since,
+        counts_excluded: false,
+    }
 }
 
 pub(super) fn view(query: &str) -> View {
@@ -101,7 +108,7 @@ pub(super) fn view(query: &str) -> View {
 }
 
 pub(super) fn newest(query: &str, lines: Vec<Line>, has_more: bool, timeline: Timeline) -> List {
-    let browsed = Browsed { page: page(lines, has_more), timeline, log_is_empty: false };
+    let browsed = Browsed { page: page(lines, has_more), timeline, log_is_empty: false, occurring: None };
     List::newest(&view(query), &browsed)
 }
 

@@ -4,6 +4,7 @@ use annals_core::{
     audit::{
         AuditError, Page, PageRequest,
         browse::{BrowseRequest, Browsed},
+        values::{Property, Values},
     },
     fault::Fault,
     log::{read::PlaceError, store::Order},
@@ -13,7 +14,7 @@ use annals_core::{
 
 use super::{
     event::{Event, Reference, Sentence},
-    filter_form::FilterForm,
+    filter_form::{self, FilterForm},
     query::{LIST_PARAMETERS, PageStart, Range, View},
     text::short,
     timeline,
@@ -88,6 +89,52 @@ pub(super) struct Rows {
     pub(super) unfiltered: Option<String>,
     /// The addresses of the exports as NDJSON and CSV.
     pub(super) exports: [String; 2],
+    /// If nothing matches: what may have been meant.
+    pub(super) suggestions: Vec<Suggestion>,
+    /// How many events the suggestions are from.
+    pub(super) examined: u64,
+}
+
+/// A value that occurs, instead of one that does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suggestion {
+    /// The label of the field.
+    pub(super) field: &'static str,
+    pub(super) value: String,
+    /// The name that goes with an id; may be empty.
+    pub(super) name: String,
+    pub(super) events: u64,
+    pub(super) href: String,
+}
+
+impl Suggestion {
+    fn all(view: &View, occurring: &Values) -> Vec<Self> {
+        let mut all = Vec::new();
+        for property in Property::ALL {
+            let parameter = property.parameter();
+            for typed in view.values(parameter) {
+                all.extend(occurring.like(property, typed).into_iter().map(|value| Self {
+                    field: filter_form::label(parameter),
+                    value: short(&value.value, 60),
+                    name: short(&value.name, 60),
+                    events: value.events,
+                    href: list_href(&view.with_value(parameter, &value.value).query()),
+                }));
+            }
+        }
+        all
+    }
+
+    fn render(&self, shell: &Shell) -> Markup {
+        html! {
+            li {
+                (self.field) " "
+                a href=(shell.href(&self.href)) { bdi { (self.value) } }
+                @if !self.name.is_empty() && self.name != self.value { " " bdi { (self.name) } }
+                span .hint { " " (ui::count(self.events, "event", "events")) }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +148,10 @@ pub(super) struct Row {
     /// The principal's name, and the e-mail address or else the type.
     pub(super) principal: (String, String),
     pub(super) client: String,
+    /// The IP address; empty if the producer did not send it.
+    pub(super) address: String,
+    /// A failure or a refusal.
+    pub(super) outcome: Option<(Tone, String)>,
 }
 
 impl Row {
@@ -123,6 +174,13 @@ impl Row {
                 if email.is_empty() { short(entity_type, 24) } else { short(email, 48) },
             ),
             client: short(&event.client, 16),
+            address: short(&event.address, 45),
+            outcome: match event.outcome.as_str() {
+                "" | "SUCCESS" => None,
+                "FAILURE" => Some((Tone::Bad, "failed".to_owned())),
+                "DENIED" => Some((Tone::Warning, "denied".to_owned())),
+                other => Some((Tone::Neutral, short(other, 24))),
+            },
         }
     }
 }
@@ -144,7 +202,7 @@ impl List {
     }
 
     pub(super) fn newest(view: &View, browsed: &Browsed) -> Self {
-        let Browsed { page, timeline, log_is_empty } = browsed;
+        let Browsed { page, timeline, log_is_empty, occurring } = browsed;
         if *log_is_empty && !view.is_filtered() {
             let form = FilterForm::of(view, &[], &[]);
             return Self { form, chart: None, counted_since: None, content: Content::EmptyLog };
@@ -154,10 +212,15 @@ impl List {
             let before = Range::Between { since: timeline.since.to_string(), until: at.to_string() };
             (at, list_href(&view.with_range(before).query()))
         });
+        let mut list = Self::of(view, page);
+        if let (Content::Events(rows), Some(occurring)) = (&mut list.content, occurring) {
+            rows.suggestions = Suggestion::all(view, occurring);
+            rows.examined = occurring.events;
+        }
         Self {
             chart: timeline::chart(timeline, |range| has_links.then(|| list_href(&view.with_range(range).query()))),
             counted_since,
-            ..Self::of(view, page)
+            ..list
         }
     }
 
@@ -176,6 +239,8 @@ impl List {
             searched_back_to,
             unfiltered: view.is_filtered().then(|| list_href(&view.unfiltered().query())),
             exports: ["ndjson", "csv"].map(export),
+            suggestions: Vec::new(),
+            examined: 0,
         };
         let form = FilterForm::of(view, &[], &events);
         Self { form, chart: None, counted_since: None, content: Content::Events(content) }
@@ -185,11 +250,12 @@ impl List {
     pub(super) fn render(&self, shell: &Shell) -> Markup {
         debug_assert_eq!(shell.section, Section::Events);
         let content = html! {
+            a .skip href="#events" { "Skip to the events" }
             h1 { "Event viewer" }
             (self.form.render(shell))
             @match &self.content {
-                Content::Invalid => {}
-                Content::EmptyLog => (empty_log()),
+                Content::Invalid => div #events {},
+                Content::EmptyLog => div #events { (empty_log()) },
                 Content::Events(rows) => {
                     @if let Some(chart) = &self.chart { (self.render_chart(chart, shell)) }
                     (rows.render(shell))
@@ -240,7 +306,8 @@ fn empty_log() -> Markup {
 impl Rows {
     fn render(&self, shell: &Shell) -> Markup {
         html! {
-            section .card.log aria-label="Events" {
+            section #events .card.log aria-label="Events" tabindex="-1" {
+                (self.render_exports(shell))
                 @if self.rows.is_empty() { (self.render_empty(shell)) } @else { (self.render_table(shell)) }
                 (self.render_links(shell))
             }
@@ -259,6 +326,24 @@ impl Rows {
                     },
                     (None, None) => p { "No events were recorded in this period. Try a longer one." },
                 }
+                @if !self.suggestions.is_empty() {
+                    p {
+                        "Did you mean one of these? They are from the newest " (ui::count(self.examined, "event", "events"))
+                        " of this period."
+                    }
+                    ul .points { @for suggestion in &self.suggestions { (suggestion.render(shell)) } }
+                }
+            }
+        }
+    }
+
+    fn render_exports(&self, shell: &Shell) -> Markup {
+        html! {
+            div .row.exports {
+                span .hint { "Export all that match as" }
+                @for (name, href) in ["NDJSON", "CSV"].iter().zip(&self.exports) {
+                    a .target href=(shell.href(href)) { (name) }
+                }
             }
         }
     }
@@ -273,16 +358,19 @@ impl Rows {
                         th scope="col" { "Event" }
                         th scope="col" { "Type" }
                         th scope="col" { "Principal" }
-                        th scope="col" { "Client" }
+                        th scope="col" { "Address" }
                     }
                 }
                 tbody {
                     @for row in &self.rows {
                         tr {
                             td .when { (ui::time(row.at)) }
-                            td .what { a href=(shell.href(&row.href)) { (row.sentence.render()) } }
+                            td .what {
+                                a href=(shell.href(&row.href)) { (row.sentence.render()) }
+                                @if let Some((tone, outcome)) = &row.outcome { " " (ui::badge(*tone, outcome)) }
+                            }
                             td .type {
-                                (ui::badge(Tone::Neutral, &row.event_type))
+                                span .badge.neutral { (ui::breakable(&row.event_type)) }
                                 @if let Some(recorded_by) = &row.recorded_by {
                                     span .hint {
                                         "recorded by "
@@ -295,9 +383,12 @@ impl Rows {
                             }
                             td .who {
                                 bdi { (row.principal.0) }
-                                span .hint { bdi { (row.principal.1) } }
+                                span .hint { bdi { (ui::breakable(&row.principal.1)) } }
                             }
-                            td .client { (row.client) }
+                            td .address {
+                                @if !row.address.is_empty() { span { (ui::breakable(&row.address)) } }
+                                span .hint { (row.client) }
+                            }
                         }
                     }
                 }
@@ -310,7 +401,7 @@ impl Rows {
             @if let Some(at) = self.searched_back_to {
                 p .hint { "Searched back to " (ui::time(at)) ". There may be older events." }
             }
-            div .row.spread.list-links {
+            div .row.list-links {
                 div .row {
                     @if let Some(href) = &self.newest { a .button href=(shell.href(href)) { "Newest events" } }
                     @if let Some(href) = &self.older {
@@ -319,12 +410,6 @@ impl Rows {
                         }
                     } @else if !self.rows.is_empty() {
                         span .hint { "These are the oldest events of this view." }
-                    }
-                }
-                div .row {
-                    span .hint { "Export as" }
-                    @for (name, href) in ["NDJSON", "CSV"].iter().zip(&self.exports) {
-                        a .target href=(shell.href(href)) { (name) }
                     }
                 }
             }
@@ -340,7 +425,14 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
 
     let shell = Shell::sample(Section::Events);
     let empty_timeline = Timeline { stretches: Vec::new(), ..timeline(24, None) };
-    let empty_log = Browsed { page: page(vec![], false), timeline: empty_timeline.clone(), log_is_empty: true };
+    let empty_log =
+        Browsed { page: page(vec![], false), timeline: empty_timeline.clone(), log_is_empty: true, occurring: None };
+    let meant = Browsed {
+        page: page(vec![], false),
+        timeline: empty_timeline.clone(),
+        log_is_empty: false,
+        occurring: Some(Values::of(&fifty(&update()))),
+    };
     let all = "range=30d&type=a&type=b&excludeOwnType=audit.read&excludeType=c&action=UPDATE&entityType=MOCK_API\
                &entityId=m-1&principalId=42&userUuid=7&recordedBy=annals&recordedBy=token/0123456789AB&q=pay";
     let times = "since=2026-11-20T10:00&until=2026-11-22T10:00:30";
@@ -357,6 +449,10 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("events: an empty log", List::newest(&view(""), &empty_log)),
         ("events: none", newest("range=1h", vec![], false, empty_timeline.clone())),
         ("events: none that match", newest("type=a&q=x", vec![], false, empty_timeline)),
+        (
+            "events: none that match, but others",
+            List::newest(&view("type=mock_api.updated&principalId=Ada&outcome=failed"), &meant),
+        ),
         ("events: none found yet", newest("type=a", vec![], true, timeline(24, three_hours_ago))),
         ("events: one", newest("", one(), false, timeline(24, None))),
         ("events: fifty", newest("range=all", fifty(&update()), true, timeline(61, None))),
@@ -379,4 +475,46 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         lists.push((format!("events: {name}").leak(), newest(&query, fifty(&hostile(&text)), true, timeline)));
     }
     lists.into_iter().map(|(name, list)| (name, list.render(&shell))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::fixtures::{line_of, page, timeline, update, view},
+        *,
+    };
+
+    #[test]
+    fn a_filter_that_finds_nothing_leads_to_values_that_occur() {
+        let lines: Vec<_> = (1..4).map(|sequence| line_of(sequence, &update())).collect();
+        let browsed = Browsed {
+            page: page(vec![], false),
+            timeline: timeline(0, None),
+            log_is_empty: false,
+            occurring: Some(Values::of(&lines)),
+        };
+        let html = List::newest(&view("type=mock_api.updated&range=7d"), &browsed);
+        let html = html.render(&Shell::sample(Section::Events)).into_string();
+        let expected = "Type <a href=\"/prod/console/events?range=7d&amp;type=mock_api.update\"><bdi>mock_api.update</bdi></a>\
+                        <span class=\"hint\"> 3 events</span>";
+        assert!(html.contains(expected), "{html}");
+        assert!(html.contains("from the newest 3 events"), "{html}");
+    }
+
+    #[test]
+    fn a_row_says_who_did_what_from_where_and_how_it_went() {
+        let mut event = update();
+        event["outcome"] = "DENIED".into();
+        let html = List::of(&view(""), &page(vec![line_of(1, &event)], false));
+        let html = html.render(&Shell::sample(Section::Events)).into_string();
+        for expected in [
+            "<bdi>Ada Bell</bdi> was not allowed to update <span class=\"kind\"><bdi>mock API</bdi></span> <bdi>Payments</bdi>",
+            "<span class=\"badge warning\">denied</span>",
+            "192.<wbr>0.<wbr>2.<wbr>1",
+            "mock_<wbr>api.<wbr>update",
+            "ada@<wbr>example.<wbr>com",
+        ] {
+            assert!(html.contains(expected), "{expected} in {html}");
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The query string of a view of the log. It has the parameters of `GET /audit`, so that a filter is the same text in both, and
-//! `range`, a period that ends now.
+//! `range`, a period that ends now, and `reads`. Annals' own records of reads are hidden unless they are asked for.
 
 use std::{fmt, time::Duration};
 
@@ -71,6 +71,16 @@ pub(super) enum Range {
     },
 }
 
+/// The type of Annals' own events that record reads of the log. A producer's events of this type are never hidden.
+pub(super) const READS: &str = "audit.read";
+
+/// Whether reads of the log are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    Hidden,
+    Shown,
+}
+
 /// The start of a page of older events, as in the API's `next` link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PageStart {
@@ -85,7 +95,8 @@ pub(super) struct PageStart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) range: Range,
-    /// The filter parameters in the API's order, and their values.
+    pub(super) reads: Reads,
+    /// The filter parameters in the API's order, and their values, without the one that hides reads.
     pub(super) filter: Vec<(&'static str, String)>,
     /// Parameters that only some pages have, such as `from`.
     others: Vec<(String, String)>,
@@ -107,7 +118,8 @@ impl View {
         now: Timestamp,
     ) -> (Self, Result<PageRequest, Vec<Fault>>) {
         let mut faults = Vec::new();
-        let mut view = Self { range: Range::Recent(RecentPeriod::default()), filter: Vec::new(), others: Vec::new() };
+        let range = Range::Recent(RecentPeriod::default());
+        let mut view = Self { range, reads: Reads::Hidden, filter: Vec::new(), others: Vec::new() };
         let (mut since, mut until) = (String::new(), String::new());
         let given: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
             .filter(|(_, value)| !value.is_empty())
@@ -118,6 +130,11 @@ impl View {
             let values = given.iter().filter(|(key, _)| key == name);
             view.filter.extend(values.map(|(_, value)| (name, value.clone())));
         }
+        let is_hiding = |(name, value): &(&str, String)| *name == "excludeOwnType" && value == READS;
+        if !view.filter.iter().any(is_hiding) && view.asks_for_reads() {
+            view.reads = Reads::Shown;
+        }
+        view.filter.retain(|pair| !is_hiding(pair));
         for (name, value) in &given {
             match name.as_str() {
                 "since" => since = with_zone(value),
@@ -126,6 +143,8 @@ impl View {
                     Some(recent) => view.range = Range::Recent(recent),
                     None => faults.push(Fault::parameter("range", "must be 1h, 24h, 7d, 30d or all")),
                 },
+                "reads" if value == "shown" => view.reads = Reads::Shown,
+                "reads" => faults.push(Fault::parameter("reads", "must be shown")),
                 name if FILTERS.contains(&name) => {}
                 name if others.contains(&name) || own.contains(&name) => {
                     view.others.push((name.to_owned(), value.clone()));
@@ -160,9 +179,17 @@ impl View {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, false);
         pairs.filter(&self.filter);
+        if self.reads == Reads::Hidden {
+            pairs.push("excludeOwnType", READS);
+        }
         let others = self.others.iter().filter(|(name, _)| !own.contains(&name.as_str()));
         others.for_each(|(name, value)| pairs.push(name, value));
         pairs.to_string()
+    }
+
+    /// Returns whether the filter finds reads if they are not hidden, so that it must have been meant to.
+    fn asks_for_reads(&self) -> bool {
+        self.values("type").any(|value| value == READS)
     }
 
     /// Returns a parameter other than range and filter.
@@ -175,7 +202,7 @@ impl View {
         self.other("from").is_some()
     }
 
-    /// Returns whether there is a filter other than the range.
+    /// Returns whether there is a filter other than the range and the reads.
     pub(super) fn is_filtered(&self) -> bool {
         !self.filter.is_empty()
     }
@@ -202,6 +229,11 @@ impl View {
     pub(super) fn query_with(&self, others: &[(&str, String)]) -> String {
         let mut pairs = Pairs::default();
         pairs.range(&self.range, true);
+        match (self.reads, self.asks_for_reads()) {
+            (Reads::Shown, false) => pairs.push("reads", "shown"),
+            (Reads::Hidden, true) => pairs.push("excludeOwnType", READS),
+            _ => {}
+        }
         pairs.filter(&self.filter);
         others.iter().for_each(|(name, value)| pairs.push(name, value));
         pairs.to_string()
@@ -217,12 +249,28 @@ impl View {
 
     /// Returns the same filter with another range.
     pub(super) fn with_range(&self, range: Range) -> Self {
-        Self { range, filter: self.filter.clone(), others: Vec::new() }
+        Self { range, reads: self.reads, filter: self.filter.clone(), others: Vec::new() }
+    }
+
+    /// Returns the same view with `value` instead of all values of the filter parameter `name`.
+    pub(super) fn with_value(&self, name: &'static str, value: &str) -> Self {
+        let mut view = self.with_range(self.range.clone());
+        let index = view.filter.iter().position(|(key, _)| *key == name).unwrap_or(view.filter.len());
+        view.filter.retain(|(key, _)| *key != name);
+        view.filter.insert(index.min(view.filter.len()), (name, value.to_owned()));
+        view
+    }
+
+    /// Returns the same view without one value of a filter parameter.
+    pub(super) fn without(&self, name: &str, value: &str) -> Self {
+        let mut view = self.with_range(self.range.clone());
+        view.filter.retain(|(key, other)| *key != name || other != value);
+        view
     }
 
     /// Returns the same range without a filter.
     pub(super) fn unfiltered(&self) -> Self {
-        Self { range: self.range.clone(), filter: Vec::new(), others: Vec::new() }
+        Self { range: self.range.clone(), reads: self.reads, filter: Vec::new(), others: Vec::new() }
     }
 }
 
@@ -234,6 +282,7 @@ pub(super) fn message(fault: &Fault) -> (&str, &str) {
         "since" | "until" | "occurredSince" | "occurredUntil" if fault.detail == TimestampError.to_string() => {
             (name, "is not a date and time")
         }
+        "until" if fault.detail == "is before since" => (name, "must be later than From"),
         _ => (name, &fault.detail),
     }
 }
@@ -313,9 +362,36 @@ mod tests {
 
     #[test]
     fn a_view_and_the_api_have_the_same_query_string() {
-        let (view, request) = parse("since=2026-11-22T10%3A00%3A00Z&type=a&principalId=7&q=x");
+        let (view, request) = parse("since=2026-11-22T10%3A00%3A00Z&type=a&principalId=7&q=x&type=audit.read");
         let api = PageQuery::parse(&view.query(), Shape::View).unwrap();
         assert_eq!(api.request, request.unwrap());
+    }
+
+    #[test]
+    fn reads_are_hidden_unless_they_are_asked_for() {
+        for (query, reads, expected) in [
+            ("", Reads::Hidden, ""),
+            ("excludeOwnType=audit.read", Reads::Hidden, ""),
+            ("reads=shown&q=x", Reads::Shown, "reads=shown&q=x"),
+            ("type=audit.read", Reads::Shown, "type=audit.read"),
+            ("type=audit.read&excludeOwnType=audit.read", Reads::Hidden, "excludeOwnType=audit.read&type=audit.read"),
+            ("excludeOwnType=token.create", Reads::Hidden, "excludeOwnType=token.create"),
+        ] {
+            let (view, request) = parse(query);
+            assert_eq!((view.reads, view.query().as_str()), (reads, expected), "{query}");
+            let excluded = request.unwrap().filter.excluded_own_types.iter().any(|one| one == READS);
+            assert_eq!(excluded, reads == Reads::Hidden, "{query}");
+        }
+        assert!(!parse("excludeOwnType=audit.read").0.is_filtered());
+        assert!(parse("reads=hidden").1.is_err());
+    }
+
+    #[test]
+    fn a_value_replaces_the_others_of_its_parameter() {
+        let (view, _) = parse("type=a&type=b&q=x&range=7d");
+        assert_eq!(view.with_value("type", "c d").query(), "range=7d&type=c+d&q=x");
+        assert_eq!(view.without("type", "a").query(), "range=7d&type=b&q=x");
+        assert_eq!(view.with_value("outcome", "DENIED").query(), "range=7d&type=a&type=b&q=x&outcome=DENIED");
     }
 
     #[test]
@@ -352,7 +428,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(faults("since=yesterday"), ["since is not a date and time"]);
-        assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until is before since"]);
+        assert_eq!(faults("since=2026-11-22&until=2026-11-21"), ["until must be later than From"]);
         assert_eq!(
             faults("range=2h&sort=asc"),
             ["range must be 1h, 24h, 7d, 30d or all", "sort is not a parameter of this page"]

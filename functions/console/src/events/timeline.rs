@@ -28,9 +28,10 @@ pub(super) fn chart(timeline: &Timeline, href: impl Fn(Range) -> Option<String>)
     let total = ui::count(timeline.total(), "event", "events");
     let at_least = if timeline.counted_since.is_some() { "At least " } else { "" };
     let step = length(timeline.step);
+    let with_reads = if timeline.counts_excluded { ", reads of this log included" } else { "" };
     let middle = timeline.since.plus(timeline.until.since(timeline.since) / 2);
     Some(BarChart {
-        title: format!("{at_least}{total}, by {step}"),
+        title: format!("{at_least}{total}, by {step}{with_reads}"),
         summary: format!(
             "{at_least}{total}; at most {} per {step}. Each bar links to its period.",
             ui::number(highest.events)
@@ -81,6 +82,7 @@ mod tests {
             step: hour,
             stretches: vec![stretch(0, 1200), stretch(1, 0), stretch(2, 1)],
             counted_since: None,
+            counts_excluded: false,
         };
         let chart = chart(&timeline, |range| Some(format!("{range:?}"))).unwrap();
         let labels: Vec<_> = chart.bars.iter().map(|bar| bar.label().replace('\u{202f}', " ")).collect();

@@ -10,9 +10,13 @@
 //!   a few round trips. The counts are exact, and hardly cost more for millions of events. A view of a day with 25 bars and
 //!   20,000 events in batches of 25 takes 78 read units; counting them by reading takes 323. Events that expired early
 //!   because the retention was shortened are counted until their original expiry.
-//! - With a filter the scan that fills the page continues to count, newest first, within the limits of a page of the API
+//! - A filter that only excludes Annals' own events, such as reads of the log, is a filter of the page alone. The counts contain
+//!   what it excludes ([`Timeline::counts_excluded`]), so that hiding reads does not cost a read of every event.
+//! - With any other filter the scan that fills the page continues to count, newest first, within the limits of a page of the API
 //!   (10,000 events, 8 MiB). If it reaches a limit, [`Timeline::counted_since`] is the time from which the counts are
 //!   complete.
+//!
+//! If nothing matches a filter, the newest events of the period are read once more, to tell which values occur.
 //!
 //! Without a filter the page and the counts are read concurrently, and the positions of both ends of the period are searched
 //! for together.
@@ -21,7 +25,7 @@ use std::time::Duration;
 
 use futures_util::future::{try_join, try_join3};
 
-use super::{Audit, AuditError, Page, PageRequest, Reader, Start, filter::Filter};
+use super::{Audit, AuditError, Page, PageRequest, Reader, Start, filter::Filter, values::Values};
 use crate::{
     id::EventId,
     log::{
@@ -38,6 +42,8 @@ use crate::{
 /// The possible lengths of a timeline's stretches, which begin at full minutes, hours and days in UTC.
 const STEPS: [Duration; 9] =
     [minutes(1), minutes(5), minutes(15), hours(1), hours(6), days(1), days(7), days(28), days(91)];
+/// The most events that are read to tell which values occur.
+const MAX_EXAMINED: usize = 1_000;
 /// The maximum number of whole stretches in a timeline.
 const MAX_STRETCHES: u64 = 60;
 
@@ -75,6 +81,8 @@ pub struct Browsed {
     pub timeline: Timeline,
     /// Whether the log never had an event.
     pub log_is_empty: bool,
+    /// If nothing matched the filter: the values of the newest events of the period.
+    pub occurring: Option<Values>,
 }
 
 /// Counts of events over time.
@@ -88,6 +96,8 @@ pub struct Timeline {
     pub stretches: Vec<Stretch>,
     /// If counting stopped at a limit: the time before which events were not counted.
     pub counted_since: Option<Timestamp>,
+    /// Whether events that the filter excludes are counted too.
+    pub counts_excluded: bool,
 }
 
 /// A bar of a timeline.
@@ -116,7 +126,7 @@ impl Timeline {
             stretches.push(Stretch { since: begin, until: end, events: 0 });
             begin = end;
         }
-        Self { since, until, step, stretches, counted_since: None }
+        Self { since, until, step, stretches, counted_since: None, counts_excluded: false }
     }
 
     /// Returns the number of events in all stretches.
@@ -176,7 +186,8 @@ impl Audit {
             ..PageRequest::default()
         };
         let mut timeline = Timeline::between(since, until);
-        let scan = if request.filter.is_empty() {
+        let scan = if request.filter.only_excludes_own() {
+            timeline.counts_excluded = !request.filter.is_empty();
             let mut scan = page.scan(0);
             let newest = scan.run(&self.log, &organisation.id, first..=end, None);
             try_join(newest, self.measure(organisation, &mut index, &mut timeline, first..end + 1)).await?;
@@ -188,9 +199,17 @@ impl Audit {
             timeline.counted_since = scan.stopped_at.map(|id| id.recorded_at().plus(Duration::from_millis(1)));
             scan
         };
+        let occurring = if scan.lines.is_empty() && !request.filter.only_excludes_own() {
+            let all = PageRequest { filter: Filter::default(), page_size: MAX_EXAMINED, ..page.clone() };
+            let mut scan = all.scan(0);
+            scan.run(&self.log, &organisation.id, first..=end, None).await?;
+            Some(Values::of(&scan.lines))
+        } else {
+            None
+        };
         let (_, own) = self.record(organisation, reader).await?;
         let end = through.map_or(Start::From(own), Start::After);
-        Ok(Browsed { page: page.cut(scan, through, end), timeline, log_is_empty: tail.last == 0 })
+        Ok(Browsed { page: page.cut(scan, through, end), timeline, log_is_empty: tail.last == 0, occurring })
     }
 
     /// Counts the events of `sequences` by the position at which each stretch begins.

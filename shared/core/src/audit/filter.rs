@@ -41,6 +41,13 @@ impl Filter {
         *self == Self::default()
     }
 
+    /// Returns whether the only conditions exclude Annals' own events.
+    #[must_use]
+    pub fn only_excludes_own(&self) -> bool {
+        let excluded_own_types = self.excluded_own_types.clone();
+        *self == Self { excluded_own_types, ..Self::default() }
+    }
+
     /// Returns whether an event meets all conditions.
     #[must_use]
     pub fn matches(&self, line: &Line) -> bool {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{Destination, State, connection_test::ConnectionTestReport};
-use crate::{log::read::Backlog, time::Timestamp};
+use crate::time::Timestamp;
 
 /// An event that waits longer is late: three scheduled runs.
 pub const LATE: Duration = Duration::from_secs(30 * 60);
@@ -35,15 +35,16 @@ pub enum Health {
 }
 
 impl Health {
-    /// `test` is the last connection test, `backlog` what waits for delivery.
+    /// `test` is the last connection test. `waiting_since` is when the first event that waits for delivery was recorded, if one
+    /// does.
     #[must_use]
     pub fn of(
         destination: &Destination,
         test: Option<&ConnectionTestReport>,
-        backlog: Option<&Backlog>,
+        waiting_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        let late = backlog.and_then(|backlog| backlog.since).map(|since| waits_since(destination, since));
+        let late = waiting_since.map(|since| waits_since(destination, since));
         let late = late.filter(|since| now.since(*since) > LATE).map(|since| Self::Late { since });
         match destination.state() {
             State::Disabled => Self::Disabled,
@@ -155,8 +156,7 @@ mod tests {
     }
 
     fn health(destination: &Destination, report: Option<ConnectionTestReport>, waits: Option<u64>, now: u64) -> Health {
-        let backlog = Backlog { events: u64::from(waits.is_some()), since: waits.map(at) };
-        Health::of(destination, report.as_ref(), Some(&backlog), at(now))
+        Health::of(destination, report.as_ref(), waits.map(at), at(now))
     }
 
     #[test]
