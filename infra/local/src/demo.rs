@@ -6,6 +6,7 @@
 //! begins.
 
 mod company;
+pub mod incident;
 mod random;
 mod script;
 mod week;

@@ -23,7 +23,6 @@ use annals_core::{
     entropy::{self, BASE62},
     event::{self, Context, Layout},
     organisation::{Organisation, OrganisationInput},
-    portal::{PortalLinkInput, User},
     recorded_by::RecordedBy,
     time::{Clock, Timestamp},
     token::{Role, TokenHash, TokenInput},
@@ -34,21 +33,25 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{demo, system::System};
+use crate::{
+    demo::{self, incident},
+    front_door::{self, ORGANISATION},
+    system::System,
+};
 use annals_cloud::{Bucket, Role as IamRole, Versioning};
 
-const ORGANISATION: &str = "demo";
 const NAME: &str = "Northwind Mills";
-/// One of its administrators.
-const EMAIL: &str = "ada.bell@northwindmills.example";
 /// The customer's account in the embedded cloud.
 const CUSTOMER: &str = "444455556666";
 const BUCKET: &str = "northwind-mills-audit-events";
 const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
 /// The file in the data directory that keeps the tokens, which are shown only once.
 const FILE: &str = "annals.json";
-/// The events of this much time are recorded in one batch, as by a producer that collects them.
+/// The events of this much time are recorded in one batch, as by a producer that collects them. Earlier than a day ago, it
+/// collects for longer, so that the program is ready soon.
 const BATCH_WINDOW: Duration = Duration::from_secs(10 * 60);
+const EARLIER_BATCH_WINDOW: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +63,9 @@ pub struct Demonstration {
     pub bucket: String,
     /// The role that may write into the bucket.
     pub role_arn: String,
+    /// Whether an earlier run created it in the data directory.
+    #[serde(skip)]
+    pub is_from_earlier_run: bool,
 }
 
 impl Demonstration {
@@ -68,11 +74,7 @@ impl Demonstration {
     /// # Errors
     /// Returns an error if the store fails.
     pub async fn portal_link(&self, system: &System) -> anyhow::Result<String> {
-        let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some(EMAIL.into()) };
-        let input = PortalLinkInput { role: Role::Admin, user };
-        let administration = &system.api().administration;
-        let organisation = administration.organisation(&self.organisation.parse()?).await?;
-        let (_, token) = administration.create_portal_link(&organisation, input, &platform()).await?;
+        let token = front_door::portal_link(system.api(), &self.organisation.parse()?).await?;
         Ok(format!("{}/console/enter/{}", system.url(), token.reveal()))
     }
 }
@@ -94,6 +96,12 @@ fn read(data_dir: Option<&Path>) -> anyhow::Result<Option<Demonstration>> {
     serde_json::from_str(&text).map(Some).with_context(|| format!("{} is not a valid file of tokens", path.display()))
 }
 
+/// Returns whether an earlier run created a demonstration in this directory.
+#[must_use]
+pub fn exists_in(data_dir: &Path) -> bool {
+    data_dir.join(FILE).exists()
+}
+
 /// The events with which a new organisation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
@@ -113,7 +121,7 @@ pub async fn prepare(
     history: History,
 ) -> anyhow::Result<Demonstration> {
     if let Some(demonstration) = read(data_dir)? {
-        return Ok(demonstration);
+        return Ok(Demonstration { is_from_earlier_run: true, ..demonstration });
     }
     let begin = match history {
         History::None => SystemClock.now(),
@@ -163,6 +171,7 @@ pub async fn prepare(
         tokens,
         bucket: BUCKET.to_owned(),
         role_arn: ROLE.to_owned(),
+        is_from_earlier_run: false,
     };
     if let Some(dir) = data_dir {
         let path = dir.join(FILE);
@@ -194,10 +203,13 @@ async fn record_history(
 ) -> anyhow::Result<()> {
     let begin = clock.now();
     let length = SystemClock.now().since(begin);
-    let history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
+    let mut history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
+    history.extend(incident::events(&history, length));
+    history.sort_by_key(|event| event.at);
     let mut rest = history.as_slice();
     while let Some(first) = rest.first() {
-        let together = rest.iter().take_while(|event| event.at < first.at + BATCH_WINDOW).count();
+        let window = if first.at + DAY < length { EARLIER_BATCH_WINDOW } else { BATCH_WINDOW };
+        let together = rest.iter().take_while(|event| event.at < first.at + window).count();
         let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
         rest = later;
         let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();

@@ -81,6 +81,10 @@ async fn main() -> anyhow::Result<()> {
     })
     .await?;
     let history = if options.demo { History::LastWeek } else { History::None };
+    let is_new = data_dir.is_none_or(|dir| !demonstration::exists_in(dir));
+    if options.demo && is_new {
+        std::io::stdout().write_all(b"Recording the last days of an invented company. This takes some seconds.\n")?;
+    }
     let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
     let page = demonstration.portal_link(&system).await?;
     let verifier_key = system.verifier_key().await?;
@@ -91,6 +95,7 @@ async fn main() -> anyhow::Result<()> {
     std::io::stdout().write_all(
         greeting(&system, &demonstration, &page, &verifier_key, data_dir, options.tick_seconds).as_bytes(),
     )?;
+
     if options.open
         && let Err(error) = open::that_detached(&page)
     {
@@ -144,7 +149,14 @@ fn greeting(
     tick_seconds: u64,
 ) -> String {
     let api = system.url();
-    let Demonstration { platform_token, organisation, tokens, bucket, role_arn } = demonstration;
+    let Demonstration { platform_token, organisation, tokens, bucket, role_arn, is_from_earlier_run } = demonstration;
+    let found = match (is_from_earlier_run, data_dir) {
+        (true, Some(dir)) => format!(
+            "\nThe data of an earlier run in {} goes on; nothing was added to it. Delete the directory to begin anew.\n",
+            dir.display()
+        ),
+        _ => String::new(),
+    };
     let endpoints = system.cloud().endpoints();
     let token = |role: &str| tokens.get(role).map_or("", String::as_str);
     let (producer, auditor, admin) = (token("producer"), token("auditor"), token("admin"));
@@ -155,7 +167,7 @@ fn greeting(
     format!(
         r#"
 Annals is ready.
-
+{found}
   API            {api}
   DynamoDB       {dynamodb}
   S3             {s3}
@@ -173,7 +185,8 @@ Annals is ready.
     bucket       {bucket}
     role         {role_arn}
 
-Open the organisation's page as an administrator. The link works once, within five minutes; the command creates another:
+Open the organisation's page as an administrator: {api}/ leads a browser there. So does this link, once, within five minutes;
+the command creates another:
 
   {page}
   curl -s {api}/organisations/{organisation}/portal-links -H 'Authorization: Bearer {platform_token}' -H 'Content-Type: application/json' -d '{{"role": "admin"}}'

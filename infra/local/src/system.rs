@@ -31,10 +31,11 @@ use annals_test_connection::TestConnectionState;
 use anyhow::Context as _;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use axum::{Router, extract::State, http::StatusCode, response::Response, routing::post};
+use axum::{Router, extract::State, http::StatusCode, middleware, response::Response, routing::post};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
 
+use crate::front_door;
 use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 
 /// How often the queue is polled between ticks, for messages that become visible again after a failure.
@@ -150,7 +151,8 @@ impl System {
                 with_request_log(protected(annals_console::routes(), &console.embedding)).with_state(console.clone()),
             )
             .merge(with_request_log(annals_test_connection::routes(&console.embedding)).with_state(test_connection))
-            .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&triggers)));
+            .merge(Router::new().route("/_local/tick", post(tick)).with_state(Arc::clone(&triggers)))
+            .layer(middleware::from_fn_with_state(api.clone(), front_door::lead));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
