@@ -49,7 +49,25 @@ for (const javaScript of [true, false]) {
     await page.goto(eventsPage(scene.system));
     await table(page).getByText("User 1 updated mock API Mock API 1").waitFor();
     if (javaScript) await look(page, "events-ten");
-    await table(page).getByRole("link", { name: "User 1 updated mock API Mock API 1" }).click();
+    const row = table(page).getByRole("link", { name: "User 1 updated mock API Mock API 1" });
+    if (javaScript) {
+      // The event opens beside the list, and the list stays where it is.
+      await row.click();
+      const panel = page.getByRole("dialog", { name: "Event" });
+      await panel.getByRole("heading", { level: 1, name: "User 1 updated mock API Mock API 1" }).waitFor();
+      await look(page, "events-panel");
+      await page.keyboard.press("j");
+      await panel.getByRole("heading", { level: 1, name: "User 0 created mock API Mock API 0" }).waitFor();
+      await panel.getByRole("button", { name: "Newer" }).click();
+      await panel.getByRole("heading", { level: 1, name: "User 1 updated mock API Mock API 1" }).waitFor();
+      await page.keyboard.press("Escape");
+      await panel.waitFor({ state: "hidden" });
+      assert.ok(await row.evaluate((link) => link === document.activeElement), "the focus is back");
+      await row.click();
+      await panel.getByRole("link", { name: "Open as a page" }).click();
+    } else {
+      await row.click();
+    }
     await page.getByRole("heading", { level: 1, name: "User 1 updated mock API Mock API 1" }).waitFor();
     const facts = await page.getByRole("region", { name: "Details" }).innerText();
     for (const fact of ["Mock API 1", "m-1", "u1@example.com", "mock_api.update", "UPDATE", "API"]) {
@@ -92,9 +110,14 @@ for (const javaScript of [true, false]) {
     assert.deepEqual(await listed(other), await listed(page));
     assert.equal(await other.getByLabel("Text", { exact: true }).inputValue(), "<b>BOLD</b> +100%");
     if (javaScript) await look(page, "events-filtered");
+    // Each condition can be removed by itself.
+    await other.goto(eventsPage(scene.system, "?type=mock_api.update&principalId=u-3"));
+    await other.getByRole("list", { name: "Filters in use" }).getByRole("link", { name: /^Remove Type mock_api.update/ }).click();
+    await settled(other, /^\?principalId=u-3$/);
+    assert.deepEqual(await listed(other), await log(organisation, "principalId=u-3"));
     await page.getByRole("link", { name: "Clear the filter" }).first().click();
     await settled(page, /^\??$/);
-    assert.equal(await table(page).getByRole("row").count(), 1 + 50);
+    assert.deepEqual(await listed(page), await log(organisation, ""));
 
     await page.goto(eventsPage(scene.system, "?q=nowhere-to-be-found"));
     await page.getByRole("heading", { name: "No events" }).waitFor();
@@ -137,12 +160,24 @@ for (const javaScript of [true, false]) {
     const token = await organisation.token("auditor");
     for (const [name, accept] of [["NDJSON", "application/x-ndjson"], ["CSV", "text/csv"]]) {
       await page.goto(eventsPage(scene.system, "?entityType=MOCK_API"));
-      await page.getByRole("link", { name, exact: true }).click();
-      await page.getByRole("heading", { level: 1, name: `Export as ${name}` }).waitFor();
-      await page.getByText("121 events").waitFor();
-      if (javaScript) await look(page, `events-export-${name.toLowerCase()}`);
-      const downloaded = page.waitForEvent("download");
-      await page.getByRole("link", { name: "Download" }).click();
+      const link = page.getByRole("link", { name, exact: true });
+      let downloaded;
+      if (javaScript) {
+        // One click exports everything. Each part has a page, too.
+        await page.goto(new URL(await link.getAttribute("href"), page.url()).href);
+        await page.getByRole("heading", { level: 1, name: `Export as ${name}` }).waitFor();
+        await look(page, `events-export-${name.toLowerCase()}`);
+        await page.goto(eventsPage(scene.system, "?entityType=MOCK_API"));
+        downloaded = page.waitForEvent("download");
+        await link.click();
+        await page.getByText("Exported 121 events").waitFor();
+      } else {
+        await link.click();
+        await page.getByRole("heading", { level: 1, name: `Export as ${name}` }).waitFor();
+        await page.getByText("121 events").waitFor();
+        downloaded = page.waitForEvent("download");
+        await page.getByRole("link", { name: "Download" }).click();
+      }
       const download = await downloaded;
       const text = readFileSync(await download.path(), "utf8");
       const expected = await scene.system.call(200, "GET", "/audit?pageSize=1000&entityType=MOCK_API", { token, accept });
@@ -174,6 +209,31 @@ for (const javaScript of [true, false]) {
       await page.getByRole("heading", { level: 1, name: "Event not found" }).waitFor();
     }
     if (javaScript) await look(page, "events-no-such-event");
+  });
+}
+
+for (const javaScript of [true, false]) {
+  scene(`the values that occur are counted and lead to their events${javaScript ? "" : ", without JavaScript"}`, async (scene) => {
+    const { organisation, page } = await withEvents(scene, 40, { javaScript });
+    await organisation.record([event(50, { outcome: "FAILURE", context: { ipAddress: "192.0.2.77" } })]);
+    await page.goto(eventsPage(scene.system, "?range=7d&entityType=MOCK_API"));
+    if (javaScript) {
+      // The fields are open, because one of them is used.
+      await page.getByLabel("Type", { exact: true }).focus();
+      await page.locator(`#type-known option[value="mock_api.update"][label$="of 41 events"]`).waitFor({ state: "attached" });
+      await page.locator(`#principalId-known option[value="u-3"][label^="User 3 ·"]`).waitFor({ state: "attached" });
+    }
+    await page.getByRole("link", { name: "Values that occur" }).click();
+    await page.getByRole("heading", { level: 1, name: "Values that occur" }).waitFor();
+    if (javaScript) await look(page, "events-values");
+    await page.getByRole("region", { name: "Addresses" }).getByRole("link", { name: "192.0.2.77" }).click();
+    await settled(page, /q=192/);
+    assert.deepEqual(await listed(page), await log(organisation, "entityType=MOCK_API&q=192.0.2.77"));
+    await page.goBack();
+    await page.getByRole("region", { name: "Outcomes" }).getByRole("link", { name: "FAILURE" }).click();
+    await settled(page, /outcome=FAILURE/);
+    assert.equal((await listed(page)).length, 1);
+    await table(page).getByText("failed", { exact: true }).waitFor();
   });
 }
 
@@ -314,6 +374,20 @@ scene("a filter and an event can be used with the keyboard alone", async (scene)
     assert.ok(stops < 4, "the first row is further than four stops");
     await page.keyboard.press("Tab");
   }
+  // Letters move, and can be switched off.
+  await page.goto(eventsPage(scene.system));
+  const links = table(page).getByRole("link");
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  assert.ok(await links.nth(1).evaluate((link) => link === document.activeElement));
+  await page.keyboard.press("k");
+  assert.ok(await links.first().evaluate((link) => link === document.activeElement));
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "q");
+  await page.getByLabel(/^Keys:/).uncheck();
+  await page.keyboard.press("j");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "keys");
+  await page.getByLabel(/^Keys:/).check();
   await page.goto(eventsPage(scene.system));
   await tabTo(page, page.getByLabel("Text", { exact: true }));
   await page.keyboard.type("Mock API 3");

@@ -3,6 +3,7 @@
 //! - [`list`], [`filter_form`], [`timeline`]: the list, with its filter and chart
 //! - [`detail`], [`diff`]: the page of one event, and what the event changed
 //! - [`export`]: filtered events as files
+//! - [`values`]: the values that occur, with their counts
 //! - [`query`]: the query string that all pages share
 //! - [`event`], [`json`], [`text`], [`words`]: values of events, made fit to be shown
 //!
@@ -20,6 +21,7 @@ mod list;
 mod query;
 mod text;
 mod timeline;
+mod values;
 mod words;
 #[cfg(test)]
 mod xss;
@@ -36,13 +38,14 @@ pub(crate) fn routes() -> Router<Console> {
     Router::new()
         .route("/console/events", get(list::show))
         .route("/console/events/export", get(export::show))
+        .route("/console/events/values", get(values::show))
         .route("/console/events/{uuid}", get(detail::show))
         .route("/console/events/{uuid}/json", get(detail::download))
 }
 
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
-    [list::samples(), detail::samples(), export::samples()].concat()
+    [list::samples(), detail::samples(), export::samples(), values::samples()].concat()
 }
 
 async fn open(request: &ConsoleRequest) -> Result<(Organisation, Shell), Refusal> {

@@ -285,7 +285,7 @@ impl EventPage {
     #[must_use]
     pub(super) fn render(&self, shell: &Shell) -> Markup {
         let content = html! {
-            div .row.spread {
+            div .row.spread.way {
                 a .target href=(shell.href(&self.back)) { "← Back to the list" }
                 div .row {
                     @for (name, href) in ["Previous event", "Next event"].iter().zip(&self.neighbours) {

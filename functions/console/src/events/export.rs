@@ -185,14 +185,15 @@ impl ExportPage {
                 section .card aria-labelledby="more" {
                     h2 #more { "There are more events" }
                     p { "A part has at most about 4 MB, and searches at most 10,000 events. The next part starts at " (ui::time(from)) "." }
-                    div .row { a .button href=(shell.href(next)) { "Continue with part " (ui::number(self.part + 1)) } }
+                    div .row { a .button href=(shell.href(next)) data-next { "Continue with part " (ui::number(self.part + 1)) } }
                 }
             } @else if !is_complete {
                 p .hint { "This is the last part." }
             }
             p .hint {
                 "The events are in the order in which they were recorded, the oldest first. "
-                "Events that are recorded after you opened this page are not included. "
+                "Events that are recorded after you opened this page are not included, and neither are reads of this log, unless "
+                "the list shows them. "
                 "To collect all events continuously, use delivery to a bucket, or the API."
             }
             p { a href=(shell.href(&self.other.1)) { "Export as " (self.other.0) " instead" } }
@@ -212,7 +213,7 @@ impl Part {
                 ", " (ui::bytes(self.size_bytes)) "."
             }
             div .row {
-                a .button.primary href=(shell.href(&self.href)) download=(self.file_name) { "Download" }
+                a .button.primary href=(shell.href(&self.href)) download=(self.file_name) data-events=(self.events) { "Download" }
                 code .file-name { (self.file_name) }
             }
         }

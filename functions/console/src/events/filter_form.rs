@@ -29,6 +29,10 @@ pub(super) struct FilterForm {
     pub(super) faults: Vec<String>,
     /// The address of the view without the filter, if there is a filter.
     pub(super) clear: Option<String>,
+    /// The path of the values that occur in this view.
+    pub(super) occurring: String,
+    /// Each condition: label, value, and the address of the view without it.
+    pub(super) chips: Vec<(&'static str, String, String)>,
 }
 
 /// One field, with an input for each value.
@@ -56,6 +60,11 @@ pub(super) fn label(parameter: &str) -> &'static str {
         "outcome" => "Outcome",
         "since" => "From",
         "until" => "To",
+        "excludeType" => "Not of type",
+        "excludeOwnType" => "Not Annals' own",
+        "userUuid" => "User",
+        "occurredSince" => "Occurred from",
+        "occurredUntil" => "Occurred before",
         _ => "Filter",
     }
 }
@@ -127,6 +136,15 @@ impl FilterForm {
             text,
             fields,
             reads: view.reads,
+            occurring: format!("/console/events/values?{}", view.query()),
+            chips: view
+                .filter
+                .iter()
+                .map(|(name, value)| {
+                    let rest = view.without(name, value).query();
+                    (label(name), short(value, 40), format!("/console/events?{rest}"))
+                })
+                .collect(),
             hidden: hidden.cloned().collect(),
             clear: view.is_filtered().then(|| format!("/console/events?{}", view.unfiltered().query())),
             faults: faults.iter().map(|(name, detail)| format!("{} {detail}.", short(name, 40))).collect(),
@@ -147,7 +165,8 @@ impl FilterForm {
                     p { a href=(shell.href("/console/events")) { "Show the newest events" } }
                 }))
             }
-            form .card.filter method="get" action=(shell.href("/console/events")) role="search" aria-label="Events" data-filter {
+            form .card.filter method="get" action=(shell.href("/console/events")) role="search" aria-label="Events" data-filter
+                data-occurring=(shell.href(&self.occurring)) {
                 div .ranges role="group" aria-label="Time" {
                     @for (label, href, is_shown) in &self.periods {
                         a .range href=(shell.href(href)) aria-current=[is_shown.then_some("true")] { (label) }
@@ -169,8 +188,21 @@ impl FilterForm {
                         @for field in &self.fields { (field.render("text")) }
                     }
                 }
+                @if !self.chips.is_empty() {
+                    ul .chips aria-label="Filters in use" {
+                        @for (name, value, href) in &self.chips {
+                            li {
+                                a .chip href=(shell.href(href)) {
+                                    span .visually-hidden { "Remove " }
+                                    (name) " " strong { bdi { (value) } } span aria-hidden="true" { "×" }
+                                }
+                            }
+                        }
+                    }
+                }
                 div .row {
                     button .primary type="submit" { "Show" }
+                    a .target href=(shell.href(&self.occurring)) { "Values that occur" }
                     @if let Some(href) = &self.clear { a .target href=(shell.href(href)) { "Clear the filter" } }
                 }
             }
@@ -186,7 +218,8 @@ impl Field {
         let kind = if is_time && !self.values.iter().all(|value| is_shown(value)) { "text" } else { kind };
         let error_id = format!("{}-error", self.name);
         let list_id = format!("{}-known", self.name);
-        let list = (!self.suggestions.is_empty()).then_some(&list_id);
+        let has_list = !is_time && self.name != "q";
+        let list = has_list.then_some(&list_id);
         html! {
             div .field {
                 @for (index, value) in self.values.iter().enumerate() {
@@ -201,7 +234,7 @@ impl Field {
                         aria-describedby=[self.error.as_ref().map(|_| &error_id)];
                 }
                 @if let Some(error) = &self.error { p .error id=(error_id) { (error) } }
-                @if list.is_some() {
+                @if has_list {
                     datalist id=(list_id) { @for (value, name) in &self.suggestions { option value=(value) { (name) } } }
                 }
             }

@@ -339,10 +339,10 @@ impl Rows {
 
     fn render_exports(&self, shell: &Shell) -> Markup {
         html! {
-            div .row.exports {
-                span .hint { "Export all that match as" }
+            div .row.exports data-exports {
+                span .hint role="status" data-progress { "Export all that match as" }
                 @for (name, href) in ["NDJSON", "CSV"].iter().zip(&self.exports) {
-                    a .target href=(shell.href(href)) { (name) }
+                    a .target href=(shell.href(href)) data-export { (name) }
                 }
             }
         }

@@ -14,17 +14,20 @@ pub enum Property {
     EntityType,
     EntityId,
     Outcome,
+    /// The IP address. It has no parameter of its own: the text filter finds it.
+    Address,
     RecordedBy,
 }
 
 impl Property {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Type,
         Self::Action,
         Self::PrincipalId,
         Self::EntityType,
         Self::EntityId,
         Self::Outcome,
+        Self::Address,
         Self::RecordedBy,
     ];
 
@@ -38,6 +41,7 @@ impl Property {
             Self::EntityType => "entityType",
             Self::EntityId => "entityId",
             Self::Outcome => "outcome",
+            Self::Address => "q",
             Self::RecordedBy => "recordedBy",
         }
     }
@@ -72,6 +76,7 @@ impl Values {
         let mut counts: HashMap<(Property, String), (String, u64)> = HashMap::new();
         for line in lines {
             let fields = Fields::of(line);
+            let context = fields.context();
             for property in Property::ALL {
                 let (value, name) = match property {
                     Property::Type => (&fields.kind, ""),
@@ -80,6 +85,7 @@ impl Values {
                     Property::EntityType => (&fields.entity.entity_type, ""),
                     Property::EntityId => (&fields.entity.id, fields.entity.name.as_str()),
                     Property::Outcome => (&fields.outcome, ""),
+                    Property::Address => (&context.ip_address, ""),
                     Property::RecordedBy => (&fields.recorded_by, ""),
                 };
                 if let Some(value) = value.not_blank() {
