@@ -38,7 +38,7 @@ pub(super) struct Loading {
 #[derive(Debug)]
 enum Writer {
     Plain(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 /// The content of an object.
@@ -63,7 +63,7 @@ impl Loading {
     pub(super) fn new(compression: Compression, holes: Holes) -> Self {
         let writer = match compression {
             Compression::None => Writer::Plain(Vec::new()),
-            Compression::Gzip => Writer::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::default())),
+            Compression::Gzip => Writer::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::default()))),
         };
         Self { holes, writer, stretches: Vec::new(), oldest: None, newest: None, is_cut: false }
     }
@@ -95,7 +95,7 @@ impl Loading {
     pub(super) fn finish(self, reached: Reached) -> Load {
         let mut content = match self.writer {
             Writer::Plain(content) => content,
-            Writer::Gzip(gzip) => gzip.finish().unwrap_or_default(),
+            Writer::Gzip(gzip) => (*gzip).finish().unwrap_or_default(),
         };
         // The vector grew by doubling.
         content.shrink_to_fit();
