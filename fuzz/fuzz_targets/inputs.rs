@@ -122,9 +122,9 @@ fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Vec<u8> {
 fn check_json(body: &[u8]) {
     let Ok(text) = std::str::from_utf8(body) else { return };
     let mut faults = Vec::new();
-    let raw = json::check(text, "", &mut faults);
+    let is_accepted = json::check(text, "", &mut faults).is_some();
     let value = serde_json::from_str::<Value>(text);
-    if raw.is_none() {
+    if !is_accepted {
         assert!(!faults.is_empty());
         let too_deep = |fault: &Fault| fault.detail.contains("nested deeper");
         assert!(value.is_err() || faults.iter().any(too_deep), "refused without a reason: {text}");
@@ -132,7 +132,7 @@ fn check_json(body: &[u8]) {
     }
     let Ok(value) = value else { panic!("accepted, but not JSON: {text}") };
     assert!(depth(&value) <= MAX_DEPTH);
-    let compact = raw.map(json::compact).unwrap_or_default();
+    let compact = serde_json::from_str(text).map(json::compact).unwrap_or_default();
     assert!(!compact.contains(['\n', '\r', '\t']) && compact.len() <= text.len());
     assert_eq!(serde_json::from_str::<Value>(&compact).ok(), Some(value), "{text}");
 }

@@ -153,7 +153,7 @@ fn event(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<String> {
         return None;
     }
     let count = faults.len();
-    let members = Members::of(json::check(text, pointer, faults)?, pointer, faults)?;
+    let members = Members::parse(text, pointer, faults)?;
     let mut reader = Reader::new(members, std::mem::take(faults));
     let event = EventInput::fields(&mut reader);
     *faults = reader.into_faults();
@@ -301,13 +301,12 @@ fn entity_member<F: Fields>(
 fn complete(entity: &str, id: &str) -> String {
     let value = serde_json::from_str::<&RawValue>(entity);
     let members = value.ok().and_then(json::members).unwrap_or_default();
-    let is_kept =
-        |(key, value): &&(String, &RawValue)| !(json::is_null(value) && matches!(key.as_str(), "name" | "email"));
+    let is_kept = |(key, value): &&json::Member<'_>| !(json::is_null(value) && matches!(&**key, "name" | "email"));
     let is_named = members.iter().filter(is_kept).any(|(key, _)| key == "name");
     let name = (!is_named).then(|| ("name", json::quote(id)));
     json::object(members.iter().filter(is_kept).flat_map(|(key, value)| {
         let name = name.clone().filter(|_| key == "id");
-        [Some((key.as_str(), json::compact(value))), name].into_iter().flatten()
+        [Some((&**key, json::compact(value))), name].into_iter().flatten()
     }))
 }
 

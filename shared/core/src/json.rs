@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -38,13 +38,13 @@ pub fn utf8(body: &[u8]) -> Result<&str, Fault> {
     Ok(text)
 }
 
-/// Checks a whole JSON text and returns it as a raw value: syntax, nesting up to [`MAX_DEPTH`], numbers within the range of a
-/// double, strings without lone surrogates, no duplicate keys.
+/// Checks a whole JSON text: syntax, nesting up to [`MAX_DEPTH`], numbers within the range of a double, strings without lone
+/// surrogates, no duplicate keys.
 ///
 /// Adds a fault to `faults` for everything that is wrong, with pointers that begin with `pointer`. Returns `None` if the text
 /// is not JSON or is nested too deeply.
-pub fn check<'a>(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Option<&'a RawValue> {
-    let mut walk = Walk { path: vec![pointer.to_owned()], faults, too_deep: false };
+pub fn check(text: &str, pointer: &str, faults: &mut Vec<Fault>) -> Option<()> {
+    let mut walk = Walk { pointer, path: Vec::new(), faults, too_deep: false };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let outcome = Value(&mut walk).deserialize(&mut deserializer).and_then(|()| deserializer.end());
     if let Err(error) = outcome {
@@ -53,26 +53,42 @@ pub fn check<'a>(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Optio
         }
         return None;
     }
-    serde_json::from_str(text).ok()
+    Some(())
 }
 
 /// Returns the text of `value` without the white space between its tokens.
 #[must_use]
 pub fn compact(value: &RawValue) -> String {
-    let mut text = String::with_capacity(value.get().len());
-    let (mut in_string, mut escaped) = (false, false);
-    for character in value.get().chars() {
-        if in_string {
-            in_string = escaped || character != '"';
-            escaped = !escaped && character == '\\';
-        } else if character == '"' {
-            in_string = true;
-        } else if character.is_ascii_whitespace() {
-            continue;
+    let sent = value.get();
+    let mut text = String::with_capacity(sent.len());
+    // Most producers send no white space, so most values are copied at once.
+    let (mut at, mut copied) = (0, 0);
+    while let Some(byte) = sent.as_bytes().get(at) {
+        match byte {
+            b'"' => at = end_of_string(sent.as_bytes(), at),
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                text.push_str(&sent[copied..at]);
+                at += 1;
+                copied = at;
+            }
+            _ => at += 1,
         }
-        text.push(character);
     }
+    text.push_str(&sent[copied..]);
     text
+}
+
+/// Returns the index after the end of the string that begins at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+            None => return bytes.len(),
+        }
+    }
 }
 
 #[must_use]
@@ -84,9 +100,9 @@ pub fn is_null(value: &RawValue) -> bool {
 #[must_use]
 pub fn without_nulls(value: &RawValue, may_be_absent: impl Fn(&str) -> bool) -> String {
     let members = members(value).unwrap_or_default();
-    let is_left_out = |(key, value): &(String, &RawValue)| is_null(value) && may_be_absent(key);
+    let is_left_out = |(key, value): &Member<'_>| is_null(value) && may_be_absent(key);
     if members.iter().any(is_left_out) {
-        object(members.iter().filter(|member| !is_left_out(member)).map(|(key, value)| (key.as_str(), compact(value))))
+        object(members.iter().filter(|member| !is_left_out(member)).map(|(key, value)| (&**key, compact(value))))
     } else {
         compact(value)
     }
@@ -113,7 +129,7 @@ pub fn with_whole_characters(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let mut whole = String::new();
     let (mut at, mut copied) = (0, 0);
-    while let Some(next) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+    while let Some(next) = text.get(at..).and_then(|rest| rest.find('\\')) {
         at += next;
         let rest = &bytes[at..];
         at += match unit(rest) {
@@ -139,7 +155,8 @@ pub fn with_whole_characters(text: &str) -> Cow<'_, str> {
 /// Returns `text` as a JSON string with its quotes.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Writing a string does not fail.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Reads a string.
@@ -193,7 +210,11 @@ pub fn whole_number(value: &RawValue) -> Option<u64> {
 /// Returns the type of a value for a message, with its article.
 #[must_use]
 pub fn kind(value: &RawValue) -> &'static str {
-    match value.get().as_bytes().first() {
+    kind_of(value.get())
+}
+
+fn kind_of(text: &str) -> &'static str {
+    match text.as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
         Some(b'"') => "a string",
@@ -205,29 +226,36 @@ pub fn kind(value: &RawValue) -> &'static str {
 
 /// Returns the members of an object in their order; `None` if `value` is not an object.
 #[must_use]
-pub fn members(value: &RawValue) -> Option<Vec<(String, &RawValue)>> {
+pub fn members(value: &RawValue) -> Option<Vec<Member<'_>>> {
+    members_of(value.get())
+}
+
+/// A member of an object: its key and its value.
+pub type Member<'a> = (Cow<'a, str>, &'a RawValue);
+
+fn members_of(text: &str) -> Option<Vec<Member<'_>>> {
     struct Object;
     impl<'de> Visitor<'de> for Object {
-        type Value = Vec<(String, &'de RawValue)>;
+        type Value = Vec<Member<'de>>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut members = Vec::new();
-            while let Some(member) = map.next_entry()? {
-                members.push(member);
+            while let Some((Key(key), value)) = map.next_entry()? {
+                members.push((key, value));
             }
             Ok(members)
         }
     }
-    serde_json::Deserializer::from_str(value.get()).deserialize_map(Object).ok()
+    serde_json::Deserializer::from_str(text).deserialize_map(Object).ok()
 }
 
 /// The members of an object. They are taken out one by one; those left at the end are unknown.
 #[derive(Debug)]
 pub struct Members<'a> {
     pointer: String,
-    members: Vec<(String, &'a RawValue)>,
+    members: Vec<Member<'a>>,
 }
 
 impl<'a> Members<'a> {
@@ -243,19 +271,29 @@ impl<'a> Members<'a> {
         if text.trim().is_empty() {
             return Err(Fault::at("", "is empty: send a JSON object").into());
         }
-        let members = check(text, "", faults).and_then(|value| Self::of(value, "", faults));
+        let members = Self::parse(text, "", faults);
         members.ok_or_else(|| {
             Faults::none_or(std::mem::take(faults)).err().unwrap_or_else(|| Fault::at("", "is not an object").into())
         })
     }
 
-    /// Returns the members of `value`, which must have been [checked](check). Adds a fault at `pointer` if it is not an object.
-    pub fn of(value: &'a RawValue, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
-        let Some(members) = members(value) else {
-            faults.push(Fault::at(pointer, format!("must be an object, not {}", kind(value))));
+    /// [Checks](check) a text and returns the members of its object.
+    pub fn parse(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+        check(text, pointer, faults)?;
+        Self::new(text.trim_start(), pointer, faults)
+    }
+
+    fn new(text: &'a str, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+        let Some(members) = members_of(text) else {
+            faults.push(Fault::at(pointer, format!("must be an object, not {}", kind_of(text))));
             return None;
         };
         Some(Self { pointer: pointer.to_owned(), members })
+    }
+
+    /// Returns the members of `value`, which must have been [checked](check). Adds a fault at `pointer` if it is not an object.
+    pub fn of(value: &'a RawValue, pointer: &str, faults: &mut Vec<Fault>) -> Option<Self> {
+        Self::new(value.get(), pointer, faults)
     }
 
     /// Returns the pointer of a member.
@@ -321,20 +359,35 @@ impl<'a> Members<'a> {
 }
 
 /// The state of a walk over all values of a document.
-struct Walk<'f> {
-    path: Vec<String>,
+struct Walk<'f, 't> {
+    /// The document's pointer.
+    pointer: &'f str,
+    path: Vec<Step<'t>>,
     faults: &'f mut Vec<Fault>,
     too_deep: bool,
 }
 
-impl Walk<'_> {
+/// A step from an object or an array to one of its values.
+enum Step<'t> {
+    Key(Cow<'t, str>),
+    Index(usize),
+}
+
+impl Walk<'_, '_> {
     fn pointer(&self) -> String {
-        self.path.concat()
+        let mut pointer = self.pointer.to_owned();
+        for step in &self.path {
+            pointer.push('/');
+            match step {
+                Step::Key(key) => pointer.push_str(&escape(key)),
+                Step::Index(index) => pointer.push_str(&index.to_string()),
+            }
+        }
+        pointer
     }
 
     fn check_depth<E: de::Error>(&mut self) -> Result<(), E> {
-        // The first element of the path is the document's pointer, the others are one per level.
-        if self.path.len() > MAX_DEPTH {
+        if self.path.len() >= MAX_DEPTH {
             self.too_deep = true;
             let pointer = self.pointer();
             self.faults.push(Fault::at(pointer, format!("is nested deeper than {MAX_DEPTH} levels")));
@@ -344,16 +397,64 @@ impl Walk<'_> {
     }
 }
 
-struct Value<'w, 'f>(&'w mut Walk<'f>);
+/// The keys of an object.
+#[derive(Default)]
+struct Keys<'t> {
+    few: Vec<Cow<'t, str>>,
+    /// All of them, if they are more than a few.
+    many: HashSet<Cow<'t, str>>,
+}
 
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+impl<'t> Keys<'t> {
+    /// Up to so many keys, comparing takes less time than hashing.
+    const FEW: usize = 16;
+
+    /// Adds a key. Returns whether it is new.
+    fn insert(&mut self, key: Cow<'t, str>) -> bool {
+        if self.few.len() < Self::FEW {
+            let is_new = !self.few.contains(&key);
+            self.few.push(key);
+            return is_new;
+        }
+        if self.many.is_empty() {
+            self.many.extend(self.few.iter().cloned());
+        }
+        self.many.insert(key)
+    }
+}
+
+/// A key, borrowed from the text if it has no escapes.
+pub(crate) struct Key<'t>(pub(crate) Cow<'t, str>);
+
+impl<'de: 't, 't> Deserialize<'de> for Key<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text).map(Key)
+    }
+}
+
+struct Value<'w, 'f, 't>(&'w mut Walk<'f, 't>);
+
+impl<'de: 't, 't> DeserializeSeed<'de> for Value<'_, '_, 't> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_, '_> {
+impl<'de: 't, 't> Visitor<'de> for Value<'_, '_, 't> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -381,7 +482,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         self.0.check_depth()?;
         for index in 0_usize.. {
-            self.0.path.push(format!("/{index}"));
+            self.0.path.push(Step::Index(index));
             let item = items.next_element_seed(Value(self.0))?;
             self.0.path.pop();
             if item.is_none() {
@@ -393,9 +494,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         self.0.check_depth()?;
-        let mut seen = HashSet::new();
-        while let Some(key) = members.next_key::<String>()? {
-            self.0.path.push(format!("/{}", escape(&key)));
+        let mut seen = Keys::default();
+        while let Some(Key(key)) = members.next_key()? {
+            self.0.path.push(Step::Key(key.clone()));
             // Faults beyond the maximum are not reported.
             if !seen.insert(key) && self.0.faults.len() < Faults::MAX {
                 let pointer = self.0.pointer();
@@ -470,6 +571,17 @@ mod tests {
 
     #[test]
     fn a_duplicate_key_is_found_at_any_depth() {
+        for keys in [1, Keys::FEW - 1, Keys::FEW, Keys::FEW + 1, 5 * Keys::FEW] {
+            let members: Vec<String> = (0..keys).map(|key| format!(r#""k{key}":{key}"#)).collect();
+            for key in 0..keys {
+                let text = format!(r#"{{{},"\u006b{key}":0}}"#, members.join(","));
+                assert_eq!(
+                    faults_of(&text),
+                    format!("/k{key} is given twice: readers would disagree on which one counts")
+                );
+            }
+            assert_eq!(faults_of(&format!("{{{}}}", members.join(","))), "");
+        }
         insta::assert_snapshot!(faults_of(r#"{"a":{"b/c":1,"x":[{"y":1,"y":2}],"b/c":2}}"#), @"/a/x/0/y is given twice: readers would disagree on which one counts; /a/b~1c is given twice: readers would disagree on which one counts");
     }
 

@@ -28,7 +28,10 @@ impl Node {
         match text.as_bytes().first()? {
             b'{' => {
                 let members = json::members(value)?.into_iter();
-                members.map(|(key, value)| Some((key, Self::of(value)?))).collect::<Option<_>>().map(Self::Object)
+                members
+                    .map(|(key, value)| Some((key.into_owned(), Self::of(value)?)))
+                    .collect::<Option<_>>()
+                    .map(Self::Object)
             }
             b'[' => {
                 let items = serde_json::from_str::<Vec<&RawValue>>(text).ok()?;
