@@ -27,9 +27,7 @@ impl EventId {
     /// Returns the id of the event at `index` of the segment that begins at sequence `segment` and was recorded at `at`.
     #[must_use]
     pub fn new(organisation: &OrganisationId, at: Timestamp, segment: u64, index: u16) -> Self {
-        let high = at.as_millis() << 16 | 0x7 << 12 | u64::from(index & 0xfff);
-        let low = 0b10 << 62 | (segment & 0xff_ffff_ffff) << ORGANISATION_BITS | tag(organisation);
-        Self(Uuid::from_u64_pair(high, low).into_bytes())
+        SegmentIds::new(organisation, at, segment).at(index)
     }
 
     /// Parses 22 characters of unpadded base64url, or the canonical 36 characters with hyphens in either case.
@@ -87,6 +85,28 @@ impl EventId {
     #[must_use]
     pub fn short(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+/// The ids of the events of one segment. The hash of the organisation's id is computed once.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentIds {
+    high: u64,
+    low: u64,
+}
+
+impl SegmentIds {
+    /// Returns the ids of the segment that begins at sequence `segment` and was recorded at `at`.
+    #[must_use]
+    pub fn new(organisation: &OrganisationId, at: Timestamp, segment: u64) -> Self {
+        let low = 0b10 << 62 | (segment & 0xff_ffff_ffff) << ORGANISATION_BITS | tag(organisation);
+        Self { high: at.as_millis() << 16 | 0x7 << 12, low }
+    }
+
+    /// Returns the id of the event at `index`.
+    #[must_use]
+    pub fn at(self, index: u16) -> EventId {
+        EventId(Uuid::from_u64_pair(self.high | u64::from(index & 0xfff), self.low).into_bytes())
     }
 }
 

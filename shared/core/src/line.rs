@@ -4,12 +4,15 @@
 //! JSON object, or that contains a known member twice, every member is absent. The log accepts no such event, so only
 //! free-form members such as `context` can be of unexpected types.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt, ops::BitOr};
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
-use crate::{log::segment::Line, recorded_by::RecordedBy, time::Timestamp};
+use crate::{json::Key, log::segment::Line, recorded_by::RecordedBy, time::Timestamp};
 
 /// A string, or absent.
 #[derive(Debug, Default, Clone)]
@@ -172,6 +175,18 @@ impl<'a> Fields<'a> {
         read(&line.text)
     }
 
+    /// Reads only some members of an event: its line or its stored part. It reads no further than the last of them, and relies
+    /// on what the log accepted: that no member is there twice.
+    #[must_use]
+    pub(crate) fn only(event: &'a str, wanted: Wanted) -> Self {
+        let mut some = SomeFields { wanted, fields: Self::default() };
+        if wanted != Wanted::NONE {
+            // The rest of a text that is not read to its end counts as an error.
+            let _ = serde_json::Deserializer::from_str(event).deserialize_map(&mut some);
+        }
+        some.fields
+    }
+
     /// Returns whether the event is one of Annals' own. Only then do its type and its payload mean what they mean in
     /// Annals' own events: a producer may send the same.
     #[must_use]
@@ -227,7 +242,81 @@ impl<'a> Fields<'a> {
     /// Returns `occurredAt`, or the recording time if the producer did not send it.
     #[must_use]
     pub fn event_time(&self, line: &Line) -> Timestamp {
-        Timestamp::parse(self.occurred_at.as_str()).unwrap_or(line.recorded_at)
+        self.occurred_at(line.recorded_at)
+    }
+
+    /// Returns the same for an event that was recorded at `recorded_at`.
+    pub(crate) fn occurred_at(&self, recorded_at: Timestamp) -> Timestamp {
+        Timestamp::parse(self.occurred_at.as_str()).unwrap_or(recorded_at)
+    }
+}
+
+/// A set of members, for [`Fields::only`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted(u8);
+
+impl Wanted {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const RECORDED_BY: Self = Self(1);
+    pub(crate) const ACTION: Self = Self(1 << 1);
+    pub(crate) const TYPE: Self = Self(1 << 2);
+    pub(crate) const ENTITY: Self = Self(1 << 3);
+    pub(crate) const PRINCIPAL: Self = Self(1 << 4);
+    pub(crate) const OUTCOME: Self = Self(1 << 5);
+    pub(crate) const OCCURRED_AT: Self = Self(1 << 6);
+}
+
+impl BitOr for Wanted {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Members that are being read, and those that are still to be read.
+struct SomeFields<'a> {
+    wanted: Wanted,
+    fields: Fields<'a>,
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for &mut SomeFields<'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while self.wanted != Wanted::NONE {
+            let Some(Key(key)) = members.next_key()? else { break };
+            let fields = &mut self.fields;
+            let member = match &*key {
+                "recordedBy" => Wanted::RECORDED_BY,
+                "action" => Wanted::ACTION,
+                "type" => Wanted::TYPE,
+                "entity" => Wanted::ENTITY,
+                "principal" => Wanted::PRINCIPAL,
+                "outcome" => Wanted::OUTCOME,
+                "occurredAt" => Wanted::OCCURRED_AT,
+                _ => Wanted::NONE,
+            };
+            if self.wanted.0 & member.0 == 0 {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            match member {
+                Wanted::RECORDED_BY => fields.recorded_by = members.next_value()?,
+                Wanted::ACTION => fields.action = members.next_value()?,
+                Wanted::TYPE => fields.kind = members.next_value()?,
+                Wanted::ENTITY => fields.entity = read(members.next_value::<&RawValue>()?.get()),
+                Wanted::PRINCIPAL => fields.principal = read(members.next_value::<&RawValue>()?.get()),
+                Wanted::OUTCOME => fields.outcome = members.next_value()?,
+                _ => fields.occurred_at = members.next_value()?,
+            }
+            self.wanted.0 &= !member.0;
+        }
+        Ok(())
     }
 }
 
@@ -266,6 +355,19 @@ mod tests {
         assert_eq!((fields.call().path.as_str(), fields.call().method.as_str()), ("/x", ""));
         assert_eq!(fields.context().ip_address.as_str(), "");
         assert_eq!(fields.event_time(&line), Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn only_the_wanted_members_are_read_and_nothing_behind_them() {
+        let event =
+            r#"{"recordedBy":"annals","action":"A","\u0074ype":"t","entity":{"id":"e"},"outcome":"FAILURE" no JSON"#;
+        let wanted = Wanted::TYPE | Wanted::ENTITY;
+        let fields = Fields::only(event, wanted);
+        assert_eq!((fields.kind.as_str(), fields.entity.id.as_str(), fields.action.as_str()), ("t", "e", ""));
+        assert!(!fields.is_own());
+        let all = [Wanted::RECORDED_BY, Wanted::ACTION, Wanted::PRINCIPAL, Wanted::OUTCOME, Wanted::OCCURRED_AT];
+        let fields = Fields::only(event, all.into_iter().fold(wanted, BitOr::bitor));
+        assert!(fields.is_own() && fields.outcome.as_str() == "FAILURE" && fields.principal.id.as_str().is_empty());
     }
 
     #[test]

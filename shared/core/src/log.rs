@@ -4,7 +4,7 @@
 //! only a writer that has seen segment k can write segment k+1, and the order of sequences is the order of commits.
 //! Nothing appears behind a reader, and a gap in the result of a read means that the read was stale.
 //!
-//! - [`segment`]: the events of one append: encoding, hash chain, rendering
+//! - [`segment`]: the events of one append: encoding, hash chain, rendering; `compression` has the dictionary
 //! - [`store`]: the port to the storage of segments
 //! - [`tail`]: where the log ends, although its newest segments may have expired
 //! - [`append`]: group commit, idempotency and retries under contention; [`rate`]: the rate limit of appends
@@ -15,6 +15,7 @@
 //! Architecture invariant: the log does not know tokens, destinations or HTTP, and stores no index beside its segments.
 
 pub mod append;
+mod compression;
 pub mod rate;
 pub mod read;
 pub mod restore;

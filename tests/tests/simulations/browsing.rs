@@ -110,7 +110,7 @@ fn a_view_shows_and_counts_what_there_is_in_its_range_whatever_the_filter() {
                 let is_shown = |line: &&Line| {
                     since.is_none_or(|since| line.recorded_at >= since)
                         && until.is_none_or(|until| line.recorded_at < until)
-                        && filter.matches(line)
+                        && filter.matches(&line.text, line.recorded_at)
                 };
                 let expected: Vec<Line> = all.iter().filter(is_shown).cloned().collect();
                 let shown = expected.len().min(page_size);

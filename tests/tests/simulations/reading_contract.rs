@@ -183,7 +183,7 @@ fn expected(request: &PageRequest, mut lines: Vec<Line>, tail: u64) -> Vec<Line>
             && sequence <= tail
             && request.since.is_none_or(|since| line.recorded_at >= since)
             && request.until.is_none_or(|until| line.recorded_at < until)
-            && request.filter.matches(line)
+            && request.filter.matches(&line.text, line.recorded_at)
     });
     if descending {
         lines.reverse();

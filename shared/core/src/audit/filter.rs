@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 pub use super::search::SearchText;
-use crate::{line::Fields, log::segment::Line, time::Timestamp};
+use crate::{
+    line::{Fields, Wanted},
+    time::Timestamp,
+};
 
 /// Conditions that an event must all meet. A field without values is not a condition. If a field has several values,
 /// the event must equal one of them.
@@ -48,14 +51,33 @@ impl Filter {
         *self == Self { excluded_own_types, ..Self::default() }
     }
 
-    /// Returns whether an event meets all conditions.
+    /// Returns whether an event meets all conditions: a JSON object, the line of the event or its stored part.
     #[must_use]
-    pub fn matches(&self, line: &Line) -> bool {
-        self.is_empty() || self.matches_fields(line, &Fields::of(line))
+    pub fn matches(&self, event: &str, recorded_at: Timestamp) -> bool {
+        self.is_empty() || self.matches_fields(&Fields::only(event, self.members()), event, recorded_at)
     }
 
-    /// Returns the same as [`matches`](Self::matches) for a line whose fields have been read.
-    pub(super) fn matches_fields(&self, line: &Line, fields: &Fields<'_>) -> bool {
+    /// Returns the members that [`matches_fields`](Self::matches_fields) looks at.
+    pub(super) fn members(&self) -> Wanted {
+        let mut members = Wanted::NONE;
+        let conditions = [
+            (!self.types.is_empty() || !self.excluded_types.is_empty(), Wanted::TYPE),
+            (!self.excluded_own_types.is_empty(), Wanted::TYPE | Wanted::RECORDED_BY),
+            (!self.actions.is_empty(), Wanted::ACTION),
+            (!self.entity_types.is_empty() || !self.entity_ids.is_empty(), Wanted::ENTITY),
+            (!self.principal_ids.is_empty() || !self.user_ids.is_empty(), Wanted::PRINCIPAL),
+            (!self.recorders.is_empty(), Wanted::RECORDED_BY),
+            (!self.outcomes.is_empty(), Wanted::OUTCOME),
+            (self.occurred_since.is_some() || self.occurred_until.is_some(), Wanted::OCCURRED_AT),
+        ];
+        for (_, wanted) in conditions.into_iter().filter(|(is_set, _)| *is_set) {
+            members = members | wanted;
+        }
+        members
+    }
+
+    /// Returns the same as [`matches`](Self::matches) for an event whose fields have been read.
+    pub(super) fn matches_fields(&self, fields: &Fields<'_>, event: &str, recorded_at: Timestamp) -> bool {
         let among = |values: &[String], value: &str| values.is_empty() || values.iter().any(|one| one == value);
         let (kind, entity, principal) = (fields.kind.as_str(), &fields.entity, fields.principal.id.as_str());
         among(&self.types, kind)
@@ -68,14 +90,20 @@ impl Filter {
             && among(&self.user_ids, principal)
             && among(&self.recorders, fields.recorded_by.as_str())
             && among(&self.outcomes, fields.outcome.as_str())
-            && self.occurred_since.is_none_or(|since| fields.event_time(line) >= since)
-            && self.occurred_until.is_none_or(|until| fields.event_time(line) < until)
-            && self.text.as_ref().is_none_or(|text| contains(line, text))
+            && self.occurred_since.is_none_or(|since| fields.occurred_at(recorded_at) >= since)
+            && self.occurred_until.is_none_or(|until| fields.occurred_at(recorded_at) < until)
+            && self.text.as_ref().is_none_or(|text| may_contain(event, text) && contains(event, text))
     }
 }
 
+/// Returns `false` only if no value of the event contains `text`, without reading its values: in ASCII without escapes, each
+/// string is a part of the event's text.
+fn may_contain(event: &str, text: &SearchText) -> bool {
+    !event.is_ascii() || event.contains('\\') || text.may_be_of_a_number() || text.is_in(event)
+}
+
 /// Returns whether a value of the event's own fields contains `text`.
-fn contains(line: &Line, text: &SearchText) -> bool {
+fn contains(event: &str, text: &SearchText) -> bool {
     struct Event<'t>(&'t SearchText);
     impl<'de> Visitor<'de> for Event<'_> {
         type Value = bool;
@@ -96,7 +124,7 @@ fn contains(line: &Line, text: &SearchText) -> bool {
             Ok(found)
         }
     }
-    serde_json::Deserializer::from_str(&line.text).deserialize_map(Event(text)).unwrap_or(false)
+    serde_json::Deserializer::from_str(event).deserialize_map(Event(text)).unwrap_or(false)
 }
 
 /// A value that is searched.
@@ -152,18 +180,13 @@ impl<'de> Visitor<'de> for Value<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::EventId;
 
-    fn line() -> Line {
-        let text = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"outcome":"DENIED","clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
-        let id = EventId::new(&"acme".parse().unwrap(), Timestamp::EPOCH, 7, 0);
-        Line { id, recorded_at: Timestamp::EPOCH, text: text.into() }
-    }
+    const LINE: &str = r#"{"sequence":7,"eventId":"x","timestamp":"2026-11-22T10:00:00.123Z","previousHash":"00","recordedBy":"token/0123456789AB","organisation":{"id":"acme","name":"Acme","entityType":"ORGANISATION"},"action":"UPDATE","type":"mock.renamed","entity":{"id":"m-1","name":"Z\u00fcrich \"Pay\"","entityType":"MOCK_API"},"principal":{"id":"42","name":"Ada","entityType":"USER"},"outcome":"DENIED","clientType":"API","payload":{"path":["/v1/Tills",{"limit":1750}],"ok":true}}"#;
 
     fn matches(change: impl FnOnce(&mut Filter)) -> bool {
         let mut filter = Filter::default();
         change(&mut filter);
-        filter.matches(&line())
+        filter.matches(LINE, Timestamp::EPOCH)
     }
 
     #[test]
@@ -197,8 +220,8 @@ mod tests {
         let at = |minute: u64| Timestamp::from_millis(minute * 60_000);
         let found = |since: Option<u64>, until: Option<u64>, occurred_at: &str| {
             let filter = Filter { occurred_since: since.map(at), occurred_until: until.map(at), ..Filter::default() };
-            let text = line().text.replacen(r#""outcome":"#, &format!(r#"{occurred_at}"outcome":"#), 1);
-            filter.matches(&Line { text, recorded_at: at(9), ..line() })
+            let text = LINE.replacen(r#""outcome":"#, &format!(r#"{occurred_at}"outcome":"#), 1);
+            filter.matches(&text, at(9))
         };
         let early = r#""occurredAt":"1970-01-01T01:05:00+01:00","#;
         for (since, until, expected) in
@@ -214,14 +237,14 @@ mod tests {
     fn only_annals_own_events_are_excluded_by_their_own_type() {
         let excluded = Filter { excluded_own_types: vec!["mock.renamed".into()], ..Filter::default() };
         let by = |recorded_by: &str| {
-            let text = line().text.replacen(r#""recordedBy":"token/0123456789AB","#, recorded_by, 1);
-            excluded.matches(&Line { text, ..line() })
+            let text = LINE.replacen(r#""recordedBy":"token/0123456789AB","#, recorded_by, 1);
+            excluded.matches(&text, Timestamp::EPOCH)
         };
         assert!(!by(r#""recordedBy":"annals","#));
         assert!(by(r#""recordedBy":"token/0123456789AB","#) && by(r#""recordedBy":"platform","#));
         assert!(by(""), "it is not known whether an event without the field is Annals' own");
         let other = Filter { excluded_own_types: vec!["audit.read".into()], ..Filter::default() };
-        assert!(other.matches(&line()));
+        assert!(other.matches(LINE, Timestamp::EPOCH));
     }
 
     #[test]
@@ -249,8 +272,8 @@ mod tests {
     #[test]
     fn a_filter_without_conditions_matches_everything_and_a_broken_line_meets_no_condition() {
         assert!(matches(|_| {}));
-        let broken = Line { text: "{".into(), ..line() };
-        assert!(Filter::default().matches(&broken));
-        assert!(!Filter { actions: vec!["UPDATE".into()], ..Filter::default() }.matches(&broken));
+        let broken = "{";
+        assert!(Filter::default().matches(broken, Timestamp::EPOCH));
+        assert!(!Filter { actions: vec!["UPDATE".into()], ..Filter::default() }.matches(broken, Timestamp::EPOCH));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     log::{
         Log,
         read::{Passed, ReadLimit},
-        segment::Line,
+        segment::{Line, Seen, Stored},
         store::{Order, StoreError},
     },
     organisation::OrganisationId,
@@ -124,7 +124,10 @@ impl<'a> Scan<'a> {
             let events = if self.is_exhausted() { 1 } else { stretch };
             let limit = ReadLimit { events, bytes: self.left.bytes.max(1) };
             let order = self.order;
-            let reached = log.each(organisation, rest.clone(), within, order, limit, |line| self.take(line)).await?;
+            let filter = self.filter;
+            let wanted = |stored: &Stored<'_>| filter.matches(stored.body, stored.recorded_at);
+            let take = |seen: Seen<'_>| self.take(seen);
+            let reached = log.each_seen(organisation, rest.clone(), within, order, limit, wanted, take).await?;
             self.first = self.first.or(reached.first);
             (self.at, self.ended) = (reached.at, reached.ended);
             rest = match self.order {
@@ -137,14 +140,18 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn take(&mut self, line: Line) -> ControlFlow<()> {
+    fn take(&mut self, seen: Seen<'_>) -> ControlFlow<()> {
+        let (id, bytes) = match &seen {
+            Seen::Line(line) => (line.id, line.text.len() + 1),
+            Seen::Unwanted(stored) => (stored.id, stored.line_bytes()),
+        };
         if self.is_exhausted() {
-            self.stopped_at = Some(line.id);
+            self.stopped_at = Some(id);
             return ControlFlow::Break(());
         }
         self.left.events -= 1;
-        self.left.bytes = self.left.bytes.saturating_sub(line.text.len() + 1);
-        if self.filter.matches(&line) {
+        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        if let Seen::Line(line) = seen {
             if self.skip > 0 {
                 self.skip -= 1;
                 return ControlFlow::Continue(());

@@ -20,6 +20,11 @@ impl SearchText {
         Self { folded: fold(text) }
     }
 
+    /// Returns whether it consists of characters that a number is printed with. How it is printed may differ from how it was sent.
+    pub(super) fn may_be_of_a_number(&self) -> bool {
+        self.folded.chars().all(|character| character.is_ascii_digit() || "+-.einfa".contains(character))
+    }
+
     /// Returns whether `text` contains it. ASCII, which most texts are, is compared in place.
     pub(super) fn is_in(&self, text: &str) -> bool {
         if text.is_ascii() {

@@ -12,10 +12,10 @@ use std::{
 use super::{Audit, AuditError, Reader, filter::Filter, scan::Budget};
 use crate::{
     id::EventId,
-    line::Fields,
+    line::{Fields, Wanted},
     log::{
         read::{PlaceError, ReadLimit},
-        segment::Line,
+        segment::{Seen, Stored},
         store::Order,
     },
     organisation::Organisation,
@@ -91,6 +91,16 @@ impl By {
             Self::EntityType => "entityType",
             Self::Principal => "principal",
             Self::RecordedBy => "recordedBy",
+        }
+    }
+
+    fn member(self) -> Wanted {
+        match self {
+            Self::Type => Wanted::TYPE,
+            Self::Action => Wanted::ACTION,
+            Self::EntityType => Wanted::ENTITY,
+            Self::Principal => Wanted::PRINCIPAL,
+            Self::RecordedBy => Wanted::RECORDED_BY,
         }
     }
 
@@ -185,8 +195,12 @@ impl Audit {
         let end = end.min(through.map_or(0, EventId::sequence));
         let mut counting = Counting::of(request);
         let limit = ReadLimit { events: MAX_SCAN.events + 1, bytes: MAX_SCAN.bytes };
-        let take = |line: Line| counting.take(&line);
-        let reached = self.log.each(&organisation.id, start..=end, segment, Order::Ascending, limit, take).await?;
+        let take = |seen: Seen<'_>| match seen {
+            Seen::Unwanted(stored) => counting.take(&stored),
+            Seen::Line(_) => ControlFlow::Continue(()),
+        };
+        let (log, id) = (&self.log, &organisation.id);
+        let reached = log.each_seen(id, start..=end, segment, Order::Ascending, limit, |_| false, take).await?;
         let mut next = counting.stopped_at;
         if next.is_none() && !reached.ended {
             // The limit of bytes was reached. The next event is not known yet.
@@ -213,16 +227,17 @@ impl<'a> Counting<'a> {
         Self { request, looked_at: 0, name_bytes: 0, intervals: BTreeMap::new(), stopped_at: None }
     }
 
-    fn take(&mut self, line: &Line) -> ControlFlow<()> {
+    fn take(&mut self, event: &Stored<'_>) -> ControlFlow<()> {
         if self.looked_at >= MAX_SCAN.events || self.name_bytes >= MAX_NAME_BYTES {
-            self.stopped_at = Some(line.id);
+            self.stopped_at = Some(event.id);
             return ControlFlow::Break(());
         }
         self.looked_at += 1;
-        let fields = Fields::of(line);
-        if self.request.filter.matches_fields(line, &fields) {
-            let (name, sequence) = (self.request.by.name(&fields), line.sequence());
-            let start = self.request.interval.beginning(line.recorded_at);
+        let filter = &self.request.filter;
+        let fields = Fields::only(event.body, filter.members() | self.request.by.member());
+        if filter.matches_fields(&fields, event.body, event.recorded_at) {
+            let (name, sequence) = (self.request.by.name(&fields), event.id.sequence());
+            let start = self.request.interval.beginning(event.recorded_at);
             let count = self.intervals.entry(start.as_millis()).or_insert_with(|| Count {
                 start,
                 total: 0,

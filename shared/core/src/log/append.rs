@@ -25,7 +25,7 @@ use crate::{
     change::{Change, Conflict},
     entropy,
     event::{Body, MAX_EVENTS},
-    id::EventId,
+    id::{EventId, SegmentIds},
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
 };
@@ -155,7 +155,8 @@ impl Receipt {
     /// Returns the ids of the request's events in the order in which they were sent. An id contains its sequence.
     pub fn ids(&self) -> impl Iterator<Item = EventId> {
         self.spans.iter().flat_map(|span| {
-            (0..span.count).map(|i| EventId::new(&self.organisation, span.recorded_at, span.segment, span.index + i))
+            let ids = SegmentIds::new(&self.organisation, span.recorded_at, span.segment);
+            (span.index..span.index + span.count).map(move |index| ids.at(index))
         })
     }
 }

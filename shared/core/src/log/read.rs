@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     Log,
-    segment::{Line, LineHash, Segment},
+    segment::{Line, LineHash, Seen, Segment, Stored},
     store::{Consistency, Found, Order, Place, StoreError},
     tail::{End, Hazard, NOTHING_EXPIRES_WITHIN, cannot_have_expired},
 };
@@ -171,6 +171,29 @@ impl Log {
         limit: ReadLimit,
         mut take: impl FnMut(Line) -> ControlFlow<()> + Send,
     ) -> Result<Reached, StoreError> {
+        let take = |seen: Seen<'_>| match seen {
+            Seen::Line(line) => take(line),
+            Seen::Unwanted(_) => ControlFlow::Continue(()),
+        };
+        self.each_seen(organisation, range, segment_of_start, order, limit, |_| true, take).await
+    }
+
+    /// Does what [`each`](Self::each) does, but renders only the lines of events that are `wanted`. Segments without such an
+    /// event are not compared with their hash.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`each`](Self::each).
+    #[expect(clippy::too_many_arguments, reason = "a read in full")]
+    pub async fn each_seen(
+        &self,
+        organisation: &OrganisationId,
+        range: RangeInclusive<u64>,
+        segment_of_start: Option<u64>,
+        order: Order,
+        limit: ReadLimit,
+        wanted: impl Fn(&Stored<'_>) -> bool + Send + Sync,
+        mut take: impl FnMut(Seen<'_>) -> ControlFlow<()> + Send,
+    ) -> Result<Reached, StoreError> {
         let now = self.clock.now();
         let mut walk = Walk::new(range.clone(), segment_of_start, order);
         let (mut events, mut bytes, mut first, mut first_live) = (0, 0, None, None);
@@ -190,16 +213,25 @@ impl Log {
                 first.get_or_insert(passed);
                 if !expired {
                     first_live.get_or_insert(passed);
-                    let mut lines = segment.lines(organisation)?;
-                    if order == Order::Descending {
-                        lines.reverse();
-                    }
-                    for line in lines.into_iter().filter(|line| range.contains(&line.sequence())) {
-                        events += 1;
-                        bytes += line.text.len() + 1;
-                        if take(line).is_break() {
-                            return Ok(Reached { at: walk.at, ended: walk.at_end, first, first_live });
-                        }
+                    let end = segment.visit(
+                        organisation,
+                        order,
+                        |stored| range.contains(&stored.id.sequence()) && wanted(stored),
+                        |seen| {
+                            let (sequence, length) = match &seen {
+                                Seen::Line(line) => (line.sequence(), line.text.len() + 1),
+                                Seen::Unwanted(stored) => (stored.id.sequence(), stored.line_bytes()),
+                            };
+                            if !range.contains(&sequence) {
+                                return ControlFlow::Continue(());
+                            }
+                            events += 1;
+                            bytes += length;
+                            take(seen)
+                        },
+                    )?;
+                    if end.is_break() {
+                        return Ok(Reached { at: walk.at, ended: walk.at_end, first, first_live });
                     }
                 }
                 if events >= limit.events || bytes >= limit.bytes {
