@@ -373,7 +373,9 @@ impl World {
     fn arrive(&mut self, way: UnderWay, at: Timestamp) -> Stored {
         let Some(bucket) = self.buckets.get_mut(&way.bucket) else { return Stored::Now };
         let Object { key, content_type, content, existing } = way.object;
+        let (claimed, content) = (hex::encode(content.sha256()), content.bytes());
         let sha256 = hex::encode(Sha256::digest(&content));
+        assert_eq!(claimed, sha256, "S3 refuses an object with another checksum");
         let is_there = bucket.objects.contains_key(&key);
         let stored = if is_there && existing == Existing::Keep { Stored::Before } else { Stored::Now };
         if stored == Stored::Now {

@@ -21,16 +21,18 @@ use annals_core::{
 };
 use async_trait::async_trait;
 use aws_config::{Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_runtime::auth::PayloadSigningOverride;
 use aws_sdk_s3::{
     config::{
-        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedInterceptor, http::HttpResponse,
-        interceptors::FinalizerInterceptorContextRef,
+        ConfigBag, Credentials, Intercept, RuntimeComponents, SharedInterceptor,
+        http::HttpResponse,
+        interceptors::{BeforeTransmitInterceptorContextMut, FinalizerInterceptorContextRef},
     },
     error::{BoxError, ProvideErrorMetadata, SdkError},
     operation::RequestId,
     primitives::ByteStream,
-    types::ChecksumAlgorithm,
 };
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 /// Credentials are no longer used from this long before they expire.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -213,6 +215,7 @@ impl ObjectSink for S3ObjectSink {
         for attempt in 0_u32.. {
             let mut session = aws_sdk_s3::config::Builder::new().credentials_provider(credentials.clone());
             session.push_interceptor(SharedInterceptor::new(unclear.clone()));
+            session.push_interceptor(SharedInterceptor::new(SignedContent(hex::encode(object.content.sha256()))));
             if let Some(region) = &target.region {
                 session = session.region(Region::new(region.as_str().to_owned()));
             }
@@ -223,9 +226,9 @@ impl ObjectSink for S3ObjectSink {
                 .expected_bucket_owner(&target.bucket_owner)
                 .key(&object.key)
                 .content_type(object.content_type)
-                .checksum_algorithm(ChecksumAlgorithm::Sha256)
+                .checksum_sha256(BASE64_STANDARD.encode(object.content.sha256()))
                 .set_if_none_match((object.existing == Existing::Keep).then(|| "*".to_owned()))
-                .body(ByteStream::from(object.content.clone()))
+                .body(ByteStream::from(object.content.bytes()))
                 .customize()
                 .config_override(session)
                 .send()
@@ -259,6 +262,27 @@ impl ObjectSink for S3ObjectSink {
             // Keep the new session, so that the next put uses the current permissions of the role.
             self.keep(SessionKey::of(target), session);
         }
+        Ok(())
+    }
+}
+
+/// Signs the content of a put by its SHA-256 in hexadecimal digits, which is known already. Without this, the SDK computes it
+/// again for each attempt.
+#[derive(Debug)]
+struct SignedContent(String);
+
+impl Intercept for SignedContent {
+    fn name(&self) -> &'static str {
+        "SignedContent"
+    }
+
+    fn modify_before_signing(
+        &self,
+        _context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        config.interceptor_state().store_put(PayloadSigningOverride::Precomputed(self.0.clone()));
         Ok(())
     }
 }

@@ -357,10 +357,12 @@ impl Decorator for BuggyPorts {
             Bug::PutWithoutCondition => {
                 object.existing = Existing::Replace;
                 if again && let Some(end) = object.content.iter().position(|byte| *byte == b'\n') {
-                    object.content = object.content.slice(end + 1..);
+                    object.content = object.content.bytes().slice(end + 1..).into();
                 }
             }
-            Bug::ObjectCutShort if object.content.len() > 1500 => object.content.truncate(1500),
+            Bug::ObjectCutShort if object.content.len() > 1500 => {
+                object.content = object.content.bytes().slice(..1500).into();
+            }
             Bug::PrefixOfToday => {
                 if let Some(there) = self.destination_of(target).await
                     && let Some(rest) = object.key.strip_prefix(target.prefix.as_str())

@@ -5,8 +5,6 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use bytes::Bytes;
-
 use crate::{
     destination::{
         BegunCheckpoint, Checkpoints, Content, Delivery, LastCheckpoint, Unsigned,
@@ -289,7 +287,7 @@ async fn signed(
 }
 
 fn text_object(key: String, text: String) -> Object {
-    Object { key, content_type: MEDIA_TYPE, content: Bytes::from(text), existing: Existing::Keep }
+    Object { key, content_type: MEDIA_TYPE, content: text.into(), existing: Existing::Keep }
 }
 
 /// What deliveries cover.

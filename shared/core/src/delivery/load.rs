@@ -2,11 +2,10 @@
 
 use std::{io::Write as _, ops::RangeInclusive};
 
-use bytes::Bytes;
 use flate2::write::GzEncoder;
 
 use crate::{
-    destination::Compression,
+    destination::{Compression, sink::ObjectContent},
     log::{
         read::{Passed, Reached},
         segment::{Line, LineHash},
@@ -45,7 +44,7 @@ enum Writer {
 #[derive(Debug)]
 pub(super) struct Load {
     /// The bytes to put, compressed if the destination compresses.
-    pub(super) content: Bytes,
+    pub(super) content: ObjectContent,
     /// The sequences of its events: ranges without a gap, in order.
     pub(super) stretches: Vec<RangeInclusive<u64>>,
     /// When its first event was recorded. `None` if it has no event.

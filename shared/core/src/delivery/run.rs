@@ -6,10 +6,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::future::join;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     change::{Change, Conflict},
@@ -17,7 +15,7 @@ use crate::{
         Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
         failure::{Contradiction, Failure, Withheld},
         proof::{RoleCheck, check_role},
-        sink::{Call, Existing, Object, Reason, SinkError, Stored, Target},
+        sink::{Call, Existing, Object, ObjectContent, Reason, SinkError, Stored, Target},
     },
     entropy,
     event::{OwnEvent, Principal},
@@ -466,7 +464,7 @@ impl<'a> DestinationRun<'a> {
         let content = Content {
             events: load.events(),
             bytes: load.content.len() as u64,
-            sha256: hex::encode(Sha256::digest(&load.content)),
+            sha256: hex::encode(load.content.sha256()),
         };
         let last_hash = load.last_hash.filter(|_| load.stretches.last().is_some_and(|end| *end.end() == intent.last));
         let whole = intent.first..=intent.last;
@@ -565,7 +563,7 @@ impl<'a> DestinationRun<'a> {
         &mut self,
         lane: Lane,
         intent: &mut Intent,
-        content: Bytes,
+        content: ObjectContent,
         mut earlier: EarlierPuts,
     ) -> Result<Stored, Stop> {
         let content_type = match intent.compression {

@@ -2,10 +2,11 @@
 
 #![warn(missing_docs)]
 
-use std::fmt;
+use std::{fmt, ops::Deref};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::{BucketName, Destination, KeyPrefix, Region, RoleArn};
 use crate::{
@@ -56,9 +57,46 @@ pub struct Object {
     /// The media type.
     pub content_type: &'static str,
     /// The content.
-    pub content: Bytes,
+    pub content: ObjectContent,
     /// What to do if an object with this key exists.
     pub existing: Existing,
+}
+
+/// Bytes with their SHA-256. It is computed once: for the record of the delivery, for the checksum that S3 compares, and for the
+/// signature of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectContent {
+    bytes: Bytes,
+    sha256: [u8; 32],
+}
+
+impl ObjectContent {
+    /// Returns the bytes. They are not copied.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Returns the SHA-256 of the bytes.
+    #[must_use]
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for ObjectContent {
+    fn from(bytes: B) -> Self {
+        let bytes = bytes.into();
+        Self { sha256: Sha256::digest(&bytes).into(), bytes }
+    }
+}
+
+impl Deref for ObjectContent {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// What happens to an existing object with the same key.
