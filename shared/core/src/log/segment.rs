@@ -522,6 +522,39 @@ mod tests {
     }
 
     #[test]
+    fn only_segments_with_a_wanted_event_are_compared_with_their_hash() {
+        let acme: OrganisationId = "acme".parse().unwrap();
+        let good = segment(7, LineHash::ORIGIN, &[body("a"), body("b"), body("c")]);
+        let lines = good.lines(&acme).unwrap();
+        let seen = |segment: &Segment, order, wanted: &str| {
+            let mut seen = Vec::new();
+            let end = segment.visit(
+                &acme,
+                order,
+                |stored| stored.body.contains(wanted),
+                |event| {
+                    seen.push(match event {
+                        Seen::Line(line) => {
+                            assert_eq!(line, lines[usize::from(line.id.index())]);
+                            (line.sequence(), true)
+                        }
+                        Seen::Unwanted(stored) => (stored.id.sequence(), false),
+                    });
+                    ControlFlow::Continue(())
+                },
+            );
+            end.map(|_| seen)
+        };
+        let b = r#""name":"b""#;
+        assert_eq!(seen(&good, Order::Ascending, b).unwrap(), [(7, false), (8, true), (9, false)]);
+        assert_eq!(seen(&good, Order::Descending, "").unwrap(), [(9, true), (8, true), (7, true)]);
+        let other = Segment { hash: LineHash::ORIGIN, ..good.clone() };
+        assert_eq!(seen(&other, Order::Ascending, "nothing").unwrap().len(), 3);
+        assert!(seen(&other, Order::Ascending, b).is_err());
+        assert!(seen(&Segment { count: 2, ..good }, Order::Ascending, "nothing").is_err(), "the count is compared");
+    }
+
+    #[test]
     fn a_damaged_segment_that_decodes_to_a_million_lines_does_not_render_them() {
         let acme = "acme".parse().unwrap();
         let good = segment(1, LineHash::ORIGIN, &[body("a")]);
