@@ -245,7 +245,7 @@ async fn roles_of_other_partitions_and_of_the_services_own_account_are_refused()
         format!("arn:aws:iam::{own}:user/root"),
         format!("arn:aws:sts::{account}:assumed-role/put/session"),
         format!("arn:aws:iam::{account}:role/put*"),
-        format!("arn:aws:iam::*:role/put"),
+        "arn:aws:iam::*:role/put".to_owned(),
     ] {
         let answer = stage.create(&stage.attacker, &stage.account.bucket, &arn).await;
         assert_eq!(answer.expect_problem(400, "invalid_input")["errors"][0]["pointer"], "/roleArn", "{arn}");
