@@ -736,6 +736,11 @@ def use(deployment, documents, organisation):
         check(dead["Attributes"]["ApproximateNumberOfMessages"] == "0", "the dead-letter queue is not empty")
 
     with step("roles grant only what is used"):
+        # Listing whole organisations is for restores alone. This one restores the last organisation.
+        deployment.call("PUT", "/organisations/zz-last", organisation)
+        restored = invoke(deployment, {"task": "restore", "restore": "trial", "tables": "registry",
+                                       "restoredTo": "2026-01-01T00:00:00Z", "after": {"organisation": "zz", "failed": 0}})
+        check(restored == {"restored": 1, "failed": [], "after": None}, f"not restored: {restored}")
         check_least_privilege(deployment)
 
     with step("the runbook"), deployment.batches_allowed():
