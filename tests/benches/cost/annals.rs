@@ -141,7 +141,7 @@ impl Annals {
                 .iter()
                 .map(|message| json!({"messageId": message.message_id, "body": message.body, "attributes": {}}))
                 .collect();
-            let answer = self.shipper.handle(json!({ "Records": records })).await.unwrap();
+            let answer = self.test_bed.pass(self.shipper.handle(json!({ "Records": records }))).await.unwrap();
             assert_eq!(answer["batchItemFailures"], json!([]));
             self.test_bed.shipped(lasts);
             self.test_bed.delete(&messages).await;
@@ -205,14 +205,14 @@ impl Design for Annals {
     }
 
     async fn tick(&mut self) {
-        self.shipper.plan().await.unwrap();
+        self.test_bed.pass(self.shipper.plan()).await.unwrap();
         self.test_bed.shipped(COMPANY.durations.plan);
         self.work(COMPANY.durations.ship).await;
         self.settle();
     }
 
     async fn maintain(&mut self) {
-        self.shipper.handle(json!({"task": "maintain"})).await.unwrap();
+        self.test_bed.pass(self.shipper.handle(json!({"task": "maintain"}))).await.unwrap();
         self.test_bed.shipped(COMPANY.durations.plan);
         self.work(COMPANY.durations.maintain).await;
         self.test_bed.tally.add(Item::SigningKeyMonth, KEY_MONTHS);

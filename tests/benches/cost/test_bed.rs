@@ -1,7 +1,7 @@
 //! The common part of both designs: an embedded cloud whose calls are counted, customers with buckets, a queue, and the
 //! usage of each request and invocation.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use annals_aws::{s3::S3ObjectSink, system::SystemClock};
 use annals_cloud::{Cloud, CloudOptions, QueueOptions};
@@ -92,6 +92,19 @@ impl TestBed {
     pub(crate) fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         self.cloud.clock().advance(duration);
+    }
+
+    /// Works to the end. Time passes whenever the work waits for it, as planning and maintenance do between pages.
+    pub(crate) async fn pass<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(Duration::from_millis(5), &mut work).await {
+                return done;
+            }
+            if self.clock.sleepers() > 0 {
+                self.advance(Duration::from_millis(100));
+            }
+        }
     }
 
     /// A customer with a bucket, and a role that requires the external ID of `organisation`.
