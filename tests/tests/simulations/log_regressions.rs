@@ -269,6 +269,28 @@ async fn one_empty_answer_places_nothing_in_a_log_wrongly() {
     }
 }
 
+/// Found by shipping's seed 991694018080: a destination left out events that were to expire within the second of its first tick.
+#[tokio::test(start_paused = true)]
+async fn events_are_kept_up_to_the_whole_second_at_which_they_expire() {
+    let fixture = Fixture::new();
+    let week = RetentionDays::MIN;
+    let acme = Organisation { retention: week, longest_retention: week, ..fixture.acme.clone() };
+    let millis = Duration::from_millis;
+    fixture.clock.jump(millis(500));
+    for _ in 0..2 {
+        fixture.log.append(&acme, vec![sample::body("a")], None).await.unwrap();
+        fixture.clock.jump(Duration::from_secs(86_400));
+    }
+    let limit = ReadLimit { events: 1, bytes: 1 << 20 };
+    let read = fixture.log.read(&acme.id, 1..=1, None, Order::Ascending, limit).await.unwrap();
+    let recorded = read.lines[0].recorded_at;
+    assert_ne!(recorded.as_millis() % 1000, 0);
+    let expires = Timestamp::from_millis(recorded.plus(week.duration()).as_secs_ceil() * 1000);
+    for (until, first) in [(expires.minus(millis(1)), 1), (expires, 2), (expires.plus(millis(1)), 2)] {
+        assert_eq!(fixture.log.first_kept(&acme, sample::START, until).await.unwrap(), first, "{until}");
+    }
+}
+
 /// Between the read that found nothing behind a position within the last segment and the look at the log's end, another
 /// writer appended.
 #[tokio::test(start_paused = true)]

@@ -181,8 +181,10 @@ impl Log {
         if tail.recorded_at < since {
             return Ok(tail.last + 1);
         }
-        // What was recorded from this time on expires after `until`, whatever the retention.
-        let outlasts = until.minus(RetentionDays::MIN.duration()).plus(Duration::from_millis(1)).max(since);
+        // What was recorded from this time on expires after `until`, whatever the retention. A segment expires at a whole
+        // second, so what was recorded before it, with the shortest retention, has expired.
+        let second = Timestamp::from_millis(until.as_millis() / 1000 * 1000);
+        let outlasts = second.minus(RetentionDays::MIN.duration()).plus(Duration::from_millis(1)).max(since);
         let positions = self.positions(&organisation.id, tail, &[since, outlasts]).await?;
         let (mut at, end) = (positions[0], positions[1]);
         if organisation.longest_retention == RetentionDays::MIN {
