@@ -240,7 +240,8 @@ impl Shipping {
         (id, done.map(drop))
     }
 
-    async fn hand_on(&self, job: Job) -> Result<(), StoreError> {
-        self.enqueue(&[job.into()]).await.map_err(|not_sent| not_sent.reason)
+    /// Sends the rest of a job to whoever works on the queue next.
+    pub(super) async fn hand_on(&self, job: Job) -> Result<(), StoreError> {
+        Ok(self.enqueue(&[job.into()]).await?)
     }
 }

@@ -277,7 +277,7 @@ impl Shipping {
                 orders.push(order.into());
             }
         }
-        self.enqueue(&orders).await.map_err(|not_sent| not_sent.reason)?;
+        self.enqueue(&orders).await?;
         pass.report.planned += orders.len();
         Ok(())
     }
@@ -373,7 +373,6 @@ impl Shipping {
             return pass.failure.take().map_or(Ok(()), Err);
         }
         pass.report.handed_on += 1;
-        let job = PlanJob { shard, tick, rest: [rest, missed].concat() };
-        self.enqueue(&[Job::Plan(job).into()]).await.map_err(|not_sent| not_sent.reason)
+        self.hand_on(Job::Plan(PlanJob { shard, tick, rest: [rest, missed].concat() })).await
     }
 }

@@ -92,6 +92,12 @@ pub struct NotSent {
     pub reason: StoreError,
 }
 
+impl From<NotSent> for StoreError {
+    fn from(not_sent: NotSent) -> Self {
+        not_sent.reason
+    }
+}
+
 /// The queue between planning and shipping.
 #[async_trait]
 pub trait ShipQueue: fmt::Debug + Send + Sync {

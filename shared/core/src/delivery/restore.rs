@@ -180,7 +180,7 @@ impl Shipping {
         // Planning may find nothing at the next sequence of a destination that stands in a hole.
         let active = destinations.iter().filter(|destination| destination.is_active());
         let orders: Vec<QueueMessage> = active.map(|destination| order(destination, self.clock.now()).into()).collect();
-        self.enqueue(&orders).await.map_err(|not_sent| not_sent.reason)?;
+        self.enqueue(&orders).await.map_err(StoreError::from)?;
         Ok(())
     }
 
