@@ -1,5 +1,5 @@
 use annals_http::prelude::*;
-use maud::{DOCTYPE, html};
+use maud::html;
 
 use super::reference::{self, Html};
 use crate::endpoints::Link;
@@ -55,32 +55,19 @@ fn page(root: &Root) -> String {
         (keys, "The public keys that check signed checkpoints."),
         (health, "Whether the API answers."),
     ];
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Annals" }
-                (reference::style())
-            }
-            body {
-                main {
-                    h1 { "Annals" }
-                    p { (root.description) " Every event has a number without gaps and the hash of the event before it, and is delivered "
-                        "to a bucket that the customer owns." }
-                    p { "This is the address of its API. It wants a token in each call: the operator of the product that uses Annals gives "
-                        "you one." }
-                    table {
-                        @for (link, what) in rows {
-                            tr { th scope="row" { a href=(link.href) { (link.href) } } td { (what) } }
-                        }
-                    }
-                }
+    let main = html! {
+        h1 { "Annals" }
+        p { (root.description) " Every event has a number without gaps and the hash of the event before it, and is delivered "
+            "to a bucket that the customer owns." }
+        p { "This is the address of its API. It wants a token in each call: the operator of the product that uses Annals gives "
+            "you one." }
+        table {
+            @for (link, what) in rows {
+                tr { th scope="row" { a href=(link.href) { (link.href) } } td { (what) } }
             }
         }
     };
-    page.into_string()
+    reference::html_document("Annals", &main)
 }
 
 /// Where everything is.

@@ -32,8 +32,21 @@ summary { cursor: pointer; }
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-RAxqunvCV7piU7v+2DwFk5yYZ0TfaLsYEX2M3YhcAac='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub(super) fn style() -> Markup {
-    html! { style { (PreEscaped(STYLE)) } }
+/// Writes an HTML document with the style of these pages.
+pub(super) fn html_document(title: &str, main: &Markup) -> String {
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { main { (main) } }
+        }
+    };
+    document.into_string()
 }
 
 /// Returns a page that may load nothing and run nothing.
@@ -78,42 +91,29 @@ pub(super) fn render(document: &Value) -> String {
     let info = &document["info"];
     let tags: Vec<(&str, &str)> =
         items(&document["tags"]).map(|tag| (text(&tag["name"]), text(&tag["description"]))).collect();
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (text(&info["title"])) ": API reference" }
-                (style())
-            }
-            body {
-                main {
-                    h1 { (text(&info["title"])) " API " (text(&info["version"])) }
-                    (prose(text(&info["description"])))
-                    p { "The same as an " a href="openapi.json" { "OpenAPI 3.1 document" } "." }
-                    nav aria-label="Calls" {
-                        @for (tag, _) in &tags {
-                            ul {
-                                li { strong { (tag) } }
-                                @for operation in with_tag(&operations, tag) {
-                                    li { a href={ "#" (operation.id()) } { (text(&operation.value["summary"])) } }
-                                }
-                            }
-                        }
-                    }
-                    @for (tag, description) in &tags {
-                        h2 { (tag) }
-                        (prose(description))
-                        @for operation in with_tag(&operations, tag) {
-                            (section(document, operation))
-                        }
+    let main = html! {
+        h1 { (text(&info["title"])) " API " (text(&info["version"])) }
+        (prose(text(&info["description"])))
+        p { "The same as an " a href="openapi.json" { "OpenAPI 3.1 document" } "." }
+        nav aria-label="Calls" {
+            @for (tag, _) in &tags {
+                ul {
+                    li { strong { (tag) } }
+                    @for operation in with_tag(&operations, tag) {
+                        li { a href={ "#" (operation.id()) } { (text(&operation.value["summary"])) } }
                     }
                 }
             }
         }
+        @for (tag, description) in &tags {
+            h2 { (tag) }
+            (prose(description))
+            @for operation in with_tag(&operations, tag) {
+                (section(document, operation))
+            }
+        }
     };
-    page.into_string()
+    html_document(&format!("{}: API reference", text(&info["title"])), &main)
 }
 
 fn with_tag<'a>(operations: &'a [Operation<'a>], tag: &'a str) -> impl Iterator<Item = &'a Operation<'a>> {
