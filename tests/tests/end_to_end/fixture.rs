@@ -48,14 +48,15 @@ impl Fixture {
 
     /// A system with a data directory. The schedule's period is an hour: tests request ticks.
     pub(crate) async fn start_in(data_dir: Option<&Path>) -> Self {
-        let system = start_system(data_dir).await;
-        let address = Address::new(&system.url());
-        Self { system, address }
+        Self::of(start_system(data_dir).await)
     }
 
     /// A system that keeps everything in memory, with the rule of a deployment for roles that accept any external id.
     pub(crate) async fn with_rule(rule: RolesWithoutExternalId) -> Self {
-        let system = start_system_with(None, rule).await;
+        Self::of(start_system_with(None, rule).await)
+    }
+
+    fn of(system: System) -> Self {
         let address = Address::new(&system.url());
         Self { system, address }
     }
