@@ -99,7 +99,7 @@ pub fn is_current(test: &ConnectionTestReport, destination: &Destination) -> boo
     if passed(test, destination) { !has_failed_since } else { !has_succeeded_since }
 }
 
-/// Returns whether a test passed, be it for a code that was entered after it.
+/// Returns whether a test passed, or would pass since its code was entered.
 fn passed(test: &ConnectionTestReport, destination: &Destination) -> bool {
     test.passed || (test.needs_code && destination.proof.proven.is_some())
 }
