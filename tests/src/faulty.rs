@@ -22,6 +22,7 @@ use annals_core::{
     },
     operator::{OperatorCode, OperatorFault},
     organisation::{Organisation, OrganisationId},
+    platform::PlatformTokens,
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
@@ -48,7 +49,8 @@ pub enum Fault {
     Broken,
     /// The store does not allow the call. Nothing is done.
     Denied,
-    /// Another process has changed the same item, so a commit does nothing. Other calls are done.
+    /// Another process has changed the same item, so neither a commit nor a change of the platform's tokens is done. Other
+    /// calls are done.
     Changed,
     /// The log cannot be used safely. Nothing is done.
     Unsafe(Hazard),
@@ -396,6 +398,17 @@ impl<S: Store> Registry for FaultyStore<S> {
 
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         self.call("note_token_use", self.store.note_token_use(id, at, unless_after)).await
+    }
+
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError> {
+        self.call("platform_tokens", self.store.platform_tokens()).await
+    }
+
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError> {
+        match self.enter("save_platform_tokens").await {
+            Some(Fault::Changed) => Ok(false),
+            fault => self.meet(fault, self.store.save_platform_tokens(tokens)).await,
+        }
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {

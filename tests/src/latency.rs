@@ -21,6 +21,7 @@ use annals_core::{
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
+    platform::PlatformTokens,
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
@@ -230,6 +231,14 @@ impl<S: Store> Registry for LatencyStore<S> {
 
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         self.around(self.store.note_token_use(id, at, unless_after)).await
+    }
+
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError> {
+        self.around(self.store.platform_tokens()).await
+    }
+
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError> {
+        self.around(self.store.save_platform_tokens(tokens)).await
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {

@@ -26,6 +26,7 @@ use annals_core::{
         tail::{Anchor, End, Newest},
     },
     organisation::{Organisation, OrganisationId},
+    platform::PlatformTokens,
     portal::{PortalLink, Session},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint, store::ProofStore},
     registry::{
@@ -112,6 +113,7 @@ struct World {
     tokens: HashMap<TokenId, Token>,
     /// Tokens before their last change, and the time of the change.
     former_tokens: HashMap<TokenId, (Option<Token>, Timestamp)>,
+    platform_tokens: PlatformTokens,
     links: HashMap<TokenHash, PortalLink>,
     used_links: HashSet<TokenHash>,
     sessions: HashMap<TokenHash, Session>,
@@ -908,6 +910,19 @@ impl Registry for MemoryStore {
             token.last_used_at = Some(at);
         }
         Ok(())
+    }
+
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError> {
+        Ok(self.lock().platform_tokens.clone())
+    }
+
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError> {
+        let mut world = self.lock();
+        let is_expected = world.platform_tokens.version + 1 == tokens.version;
+        if is_expected {
+            world.platform_tokens = tokens.clone();
+        }
+        Ok(is_expected)
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {

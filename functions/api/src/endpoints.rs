@@ -7,6 +7,7 @@ mod audit;
 mod destinations;
 mod events;
 mod organisations;
+mod platform_tokens;
 mod service;
 mod sessions;
 mod tokens;
@@ -25,6 +26,7 @@ pub fn add<E: Endpoints<Services>>(endpoints: E) -> E {
     let endpoints = audit::add(endpoints);
     let endpoints = tokens::add(endpoints);
     let endpoints = sessions::add(endpoints);
+    let endpoints = platform_tokens::add(endpoints);
     destinations::add(endpoints)
 }
 

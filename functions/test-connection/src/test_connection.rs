@@ -17,6 +17,7 @@ impl Endpoint<TestConnectionState> for TestConnection {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/test";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Test a destination")

@@ -200,7 +200,7 @@ mod tests {
     fn a_line_may_tell_who_recorded_it() {
         let with =
             |recorded_by: &str| LINE.replacen(r#","organisation""#, &format!(r#"{recorded_by},"organisation""#), 1);
-        for text in ["annals", "platform", "token/0123456789AB", "session/0123456789ab"] {
+        for text in ["annals", "platform", "platform/0123456789AB", "token/0123456789AB", "session/0123456789ab"] {
             let line = with(&format!(r#","recordedBy":"{text}""#));
             let header = LineReader::default().header(line.as_bytes()).unwrap();
             assert_eq!(header.recorded_by.unwrap().to_string(), text);

@@ -14,6 +14,7 @@
 mod change;
 mod item;
 mod log;
+mod platform;
 mod probe;
 mod proof;
 mod registry;

@@ -1,11 +1,12 @@
 //! The use cases of the platform and of an organisation's administrators. Every change is committed with the event that
 //! records it.
 //!
-//! This file contains the use cases of organisations. The others are in [`tokens`], `destinations` and [`portal`]
+//! This file contains the use cases of organisations. The others are in [`tokens`], [`platform_tokens`], `destinations` and [`portal`]
 //! (links and sessions).
 
 mod destination_input;
 mod destinations;
+pub mod platform_tokens;
 pub mod portal;
 pub mod tokens;
 
@@ -14,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    admission::KnownTokens,
+    admission::{KnownPlatformTokens, KnownTokens},
     caller::Caller,
     change::{Change, Conflict},
     destination::RolesWithoutExternalId,
@@ -56,6 +57,9 @@ pub enum AdministrationError {
     /// A rotation cannot begin, because this token, the predecessor or successor of the token, is still valid.
     #[error("a rotation is in progress: token {0} is valid too")]
     RotationInProgress(TokenId),
+    /// The platform has the most named tokens.
+    #[error("too many named tokens of the platform")]
+    PlatformTokenLimit,
     /// Another replay to the same destination is unfinished.
     #[error("a replay is in progress")]
     ReplayInProgress,
@@ -99,6 +103,7 @@ pub struct Administration {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     known: Arc<KnownTokens>,
+    known_platform_tokens: Arc<KnownPlatformTokens>,
     known_organisations: Arc<Known<OrganisationId, Organisation>>,
     default_retention: RetentionDays,
     console_tokens: ConsoleTokens,
@@ -114,6 +119,7 @@ impl Administration {
             clock,
             entropy,
             known: Arc::default(),
+            known_platform_tokens: Arc::default(),
             known_organisations: Arc::default(),
             default_retention: RetentionDays::DEFAULT,
             console_tokens: ConsoleTokens::default(),

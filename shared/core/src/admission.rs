@@ -25,6 +25,7 @@ use crate::{
     caller::Caller,
     known::Known,
     log::store::{Consistency, StoreError},
+    platform::{PlatformToken, PlatformTokens},
     portal::Session,
     registry::Registry,
     time::{Clock, Timestamp},
@@ -37,6 +38,8 @@ pub use crate::known::KNOWN_FOR;
 
 /// The tokens that this process has read a moment ago, by their hashes.
 pub(crate) type KnownTokens = Known<TokenHash, Token>;
+/// The platform's named tokens, if this process has read them a moment ago.
+pub(crate) type KnownPlatformTokens = Known<(), PlatformTokens>;
 
 /// The precision of a token's last use: it is saved again when the saved time is this old.
 pub const USE_PRECISION: Duration = Duration::from_secs(60 * 60);
@@ -66,6 +69,7 @@ pub struct Admission {
     registry: Arc<dyn Registry>,
     clock: Arc<dyn Clock>,
     known: Arc<KnownTokens>,
+    known_platform_tokens: Arc<KnownPlatformTokens>,
     limiter: Arc<RateLimiter>,
     /// No use is saved before this time, in milliseconds since the epoch.
     notes_rest_until: Arc<AtomicU64>,
@@ -77,17 +81,29 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// `platform` is the hash of the platform's token. `known` is the cache from which this process removes revoked tokens.
+    /// `platform` is the hash of the deployment's own token. `known` are the caches from which this process removes revoked
+    /// tokens.
     pub(crate) fn new(
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
-        known: Arc<KnownTokens>,
+        known: (Arc<KnownTokens>, Arc<KnownPlatformTokens>),
         platform: TokenHash,
         limits: RateLimits,
     ) -> Self {
         let limiter = Arc::new(RateLimiter::new(limits));
         let (notes_rest_until, note_error) = (Arc::default(), Arc::default());
-        Self { registry, clock, known, limiter, notes_rest_until, note_error, platform, previous_platform: None }
+        let (known, known_platform_tokens) = known;
+        Self {
+            registry,
+            clock,
+            known,
+            known_platform_tokens,
+            limiter,
+            notes_rest_until,
+            note_error,
+            platform,
+            previous_platform: None,
+        }
     }
 
     /// Accepts a second token of the platform, so that callers can change from one to the other.
@@ -159,6 +175,9 @@ impl Admission {
         if hash == self.platform || Some(hash) == self.previous_platform {
             return Ok(Caller::Platform);
         }
+        if TokenText::platform_id_in(bearer).is_some() {
+            return self.authenticate_platform_token(&hash, address).await.map(Caller::PlatformToken);
+        }
         let id = TokenText::id_in(bearer).ok_or(AdmissionError::Unknown)?;
         // The time is taken before the read, because the read can miss later revocations.
         let begun = self.clock.now();
@@ -175,9 +194,32 @@ impl Admission {
         Ok(Caller::Token(token))
     }
 
+    async fn authenticate_platform_token(
+        &self,
+        hash: &TokenHash,
+        address: Option<IpAddr>,
+    ) -> Result<PlatformToken, AdmissionError> {
+        let begun = self.clock.now();
+        let known = self.known_platform_tokens.get(&(), begun);
+        if let Some(token) = known.as_ref().and_then(|tokens| tokens.live(hash, begun)) {
+            return Ok(token.clone());
+        }
+        let tokens = self.registry.platform_tokens().await?;
+        let now = self.clock.now();
+        let Some(token) = tokens.live(hash, now).cloned() else { return Err(self.refuse(address)) };
+        self.known_platform_tokens.insert((), tokens.clone(), begun);
+        if is_use_due(token.last_used_at, now) {
+            let used = tokens.with(PlatformToken { last_used_at: Some(now), ..token.clone() });
+            // Somebody else has changed the tokens if they are not saved. A later request saves the use.
+            let save = async { self.registry.save_platform_tokens(&used).await.map(drop) };
+            self.note(Box::pin(save), now).await;
+        }
+        Ok(token)
+    }
+
     /// Saves the token's use at most once an hour.
     async fn note_use(&self, token: &Token, now: Timestamp) {
-        if token.last_used_at.is_none_or(|at| now.since(at) >= USE_PRECISION) {
+        if is_use_due(token.last_used_at, now) {
             self.note(self.registry.note_token_use(&token.id, now, now.minus(USE_PRECISION)), now).await;
         }
     }
@@ -204,9 +246,14 @@ impl Admission {
     }
 }
 
+fn is_use_due(last: Option<Timestamp>, now: Timestamp) -> bool {
+    last.is_none_or(|at| now.since(at) >= USE_PRECISION)
+}
+
 fn bucket(caller: &Caller) -> Bucket {
     match caller {
         Caller::Platform => Bucket::Platform,
+        Caller::PlatformToken(token) => Bucket::PlatformToken(token.id.clone()),
         Caller::Token(token) => Bucket::Organisation(token.organisation.clone()),
         Caller::Session(session) => Bucket::Organisation(session.organisation.clone()),
     }

@@ -420,6 +420,39 @@ impl<T: Copy> Kind for Choice<T> {
     }
 }
 
+/// A list of one or more of several values, each with the name that stands for it. Repetitions count once.
+#[derive(Debug)]
+pub struct Several<T: 'static> {
+    pub values: &'static [T],
+    pub name: fn(T) -> &'static str,
+}
+
+impl<T: Copy> Several<T> {
+    fn names(&self) -> Vec<&'static str> {
+        self.values.iter().map(|value| (self.name)(*value)).collect()
+    }
+}
+
+impl<T: Copy> Kind for Several<T> {
+    /// In the order of [`Several::values`].
+    type Value = Vec<T>;
+
+    fn read(&self, value: &RawValue) -> Result<Vec<T>, String> {
+        let names = self.names();
+        let given: Option<Vec<String>> = serde_json::from_str(value.get()).ok();
+        let given = given.filter(|given| !given.is_empty() && given.iter().all(|name| names.contains(&name.as_str())));
+        let Some(given) = given else {
+            return Err(format!("must be a list of one or more of {}", names.join(", ")));
+        };
+        let is_given = |value: &T| given.iter().any(|name| name == (self.name)(*value));
+        Ok(self.values.iter().copied().filter(is_given).collect())
+    }
+
+    fn schema(&self) -> Value {
+        json!({"type": "array", "items": {"type": "string", "enum": self.names()}, "minItems": 1})
+    }
+}
+
 /// A time in RFC 3339 with any offset, between the years 1970 and 9999.
 #[derive(Debug, Clone, Copy)]
 pub struct Time;

@@ -30,6 +30,7 @@ pub mod line;
 pub mod log;
 pub mod operator;
 pub mod organisation;
+pub mod platform;
 pub mod portal;
 pub mod proof;
 pub mod recorded_by;

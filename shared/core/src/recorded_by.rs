@@ -5,13 +5,15 @@ use std::{fmt, str::FromStr};
 
 use crate::token::{TokenHash, TokenId};
 
-/// Who recorded an event: `annals`, `platform`, `token/<id>` or `session/<id>`.
+/// Who recorded an event: `annals`, `platform`, `platform/<id>`, `token/<id>` or `session/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RecordedBy {
     /// Annals itself: the event is one of its own.
     Annals,
-    /// The platform, with the platform's token.
+    /// The platform, with the deployment's own token.
     Platform,
+    /// The platform, with a named token.
+    PlatformToken(TokenId),
     /// A producer, with a token of the organisation.
     Token(TokenId),
     /// A person in the console.
@@ -22,6 +24,7 @@ impl RecordedBy {
     /// The text of [`RecordedBy::Annals`].
     pub const ANNALS: &'static str = "annals";
     const PLATFORM: &'static str = "platform";
+    const PLATFORM_TOKEN: &'static str = "platform/";
     const TOKEN: &'static str = "token/";
     const SESSION: &'static str = "session/";
 }
@@ -31,6 +34,7 @@ impl fmt::Display for RecordedBy {
         match self {
             Self::Annals => f.write_str(Self::ANNALS),
             Self::Platform => f.write_str(Self::PLATFORM),
+            Self::PlatformToken(id) => write!(f, "{}{id}", Self::PLATFORM_TOKEN),
             Self::Token(id) => write!(f, "{}{id}", Self::TOKEN),
             Self::Session(id) => write!(f, "{}{id}", Self::SESSION),
         }
@@ -39,8 +43,8 @@ impl fmt::Display for RecordedBy {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be annals, platform, token/ and the id of a token (12 letters and digits), or session/ and the id of a session \
-     (12 hexadecimal digits)"
+    "must be annals, platform, platform/ or token/ and the id of a token (12 letters and digits), or session/ and the id of \
+     a session (12 hexadecimal digits)"
 )]
 pub struct RecordedByError;
 
@@ -53,7 +57,8 @@ impl FromStr for RecordedBy {
             Self::PLATFORM => return Ok(Self::Platform),
             _ => {}
         }
-        let token = text.strip_prefix(Self::TOKEN).and_then(|id| id.parse().ok()).map(Self::Token);
+        let of = |prefix, make: fn(TokenId) -> Self| text.strip_prefix(prefix)?.parse().ok().map(make);
+        let token = of(Self::TOKEN, Self::Token).or_else(|| of(Self::PLATFORM_TOKEN, Self::PlatformToken));
         let session = || text.strip_prefix(Self::SESSION).and_then(|id| id.parse().ok()).map(Self::Session);
         token.or_else(session).ok_or(RecordedByError)
     }
@@ -95,8 +100,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_four_forms_and_each_is_read_as_it_is_written() {
-        for text in ["annals", "platform", "token/0123456789AB", "session/0123456789ab"] {
+    fn there_are_five_forms_and_each_is_read_as_it_is_written() {
+        for text in ["annals", "platform", "platform/0123456789AB", "token/0123456789AB", "session/0123456789ab"] {
             assert_eq!(text.parse::<RecordedBy>().unwrap().to_string(), text);
         }
     }
@@ -117,7 +122,8 @@ mod tests {
             "session/0123456789abc",
             "session/token/012345",
             "annals/0123456789AB",
-            "platform/0123456789AB",
+            "platform/",
+            "platform/0123456789A",
             "user/0123456789AB",
         ] {
             assert_eq!(text.parse::<RecordedBy>(), Err(RecordedByError), "{text}");

@@ -19,6 +19,7 @@ use crate::{
     limited::Limited,
     log::store::{Consistency, StoreError},
     organisation::{Organisation, OrganisationId},
+    platform::PlatformTokens,
     portal::{PortalLink, Session},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
@@ -215,6 +216,13 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Saves that a token was used at `at`, unless a use after `unless_after` is already saved. Does nothing if the
     /// token does not exist.
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError>;
+
+    /// Returns the platform's named tokens, strongly consistent.
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError>;
+
+    /// Saves the platform's named tokens, on condition that the stored version is the previous one. Returns whether they were
+    /// saved.
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError>;
 
     /// Returns a portal link that has not been used, strongly consistent. It can be expired. The store may delete it a day
     /// after that.

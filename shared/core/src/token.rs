@@ -6,13 +6,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     entropy::{self, BASE62, Entropy},
-    fault::Faults,
+    fault::{Fault, Faults},
     input::{self, Choice, Describer, DisplayName, Fields, Future, Input, OrNull, WholeNumber},
     organisation::OrganisationId,
     time::Timestamp,
 };
 
 const PREFIX: &str = "annals_";
+const PLATFORM_PREFIX: &str = "annals_platform_";
 const ID_CHARS: usize = 12;
 const SECRET_CHARS: usize = 32;
 const CHECKSUM_CHARS: usize = 6;
@@ -25,7 +26,7 @@ pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest overlap of a token and its successor.
 pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest name, in characters.
-const MAX_NAME_CHARS: usize = 200;
+pub(crate) const MAX_NAME_CHARS: usize = 200;
 
 /// The public part of a token: 12 letters and digits. It names the token in lists and events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -157,19 +158,39 @@ impl TokenText {
     /// lets secret scanners and Annals recognise a mistyped token without a request.
     #[must_use]
     pub fn generate(entropy: &dyn Entropy) -> (TokenId, Self) {
+        Self::generate_with(PREFIX, entropy)
+    }
+
+    /// Creates a new random token of the platform and its id: `annals_platform_<id>_<secret><checksum>`.
+    #[must_use]
+    pub fn generate_for_platform(entropy: &dyn Entropy) -> (TokenId, Self) {
+        Self::generate_with(PLATFORM_PREFIX, entropy)
+    }
+
+    fn generate_with(prefix: &str, entropy: &dyn Entropy) -> (TokenId, Self) {
         let id = entropy::characters(entropy, BASE62, ID_CHARS);
         let secret = entropy::characters(entropy, BASE62, SECRET_CHARS);
-        let text = format!("{PREFIX}{id}_{secret}");
+        let text = format!("{prefix}{id}_{secret}");
         let checksum = checksum(&text);
         (TokenId(id), Self(text + &checksum))
     }
 
-    /// Returns the id in `text`. `None` if it is not a token.
+    /// Returns the id in `text`. `None` if it is not an organisation's token.
     #[must_use]
     pub fn id_in(text: &str) -> Option<TokenId> {
-        let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        Self::id_after(PREFIX, text)
+    }
+
+    /// Returns the id in `text`. `None` if it is not a named token of the platform.
+    #[must_use]
+    pub fn platform_id_in(text: &str) -> Option<TokenId> {
+        Self::id_after(PLATFORM_PREFIX, text)
+    }
+
+    fn id_after(prefix: &str, text: &str) -> Option<TokenId> {
+        let (id, _) = text.strip_prefix(prefix)?.split_once('_')?;
         let (body, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM_CHARS)?)?;
-        let length = PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS;
+        let length = prefix.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS;
         if text.len() == length && given == checksum(body) { id.parse().ok() } else { None }
     }
 
@@ -269,6 +290,22 @@ pub enum SuccessorEnd {
     At(Timestamp),
 }
 
+/// Returns when the successor of a token with this end expires.
+///
+/// # Errors
+/// Returns a fault if the token expires and the request does not say when its successor does.
+pub(crate) fn successor_end(end: SuccessorEnd, of_token: Option<Timestamp>) -> Result<Option<Timestamp>, Fault> {
+    match end {
+        SuccessorEnd::At(end) => Ok(Some(end)),
+        SuccessorEnd::Never => Ok(None),
+        SuccessorEnd::Unspecified if of_token.is_none() => Ok(None),
+        SuccessorEnd::Unspecified => {
+            let detail = "is required, because the token expires: a date and time, or null for never";
+            Err(Fault::at("/expiresAt", detail))
+        }
+    }
+}
+
 impl RotationInput {
     /// Reads the body of the request, which may be empty.
     ///
@@ -330,6 +367,19 @@ mod tests {
         }
         for text in ["", "annals_", "annals_x_y", "äöüannals_", &text[..text.len() - 1]] {
             assert_eq!(TokenText::id_in(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_platform_has_a_form_of_its_own() {
+        let (id, token) = TokenText::generate_for_platform(&Counting(0.into()));
+        let text = token.reveal();
+        insta::assert_snapshot!(text, @"annals_platform_0123456789AB_CDEFGHIJKLMNOPQRSTUVWXYZabcdefgh0iVosp");
+        assert_eq!((TokenText::platform_id_in(text), TokenText::id_in(text)), (Some(id), None));
+        let (_, token) = TokenText::generate(&Counting(0.into()));
+        assert_eq!(TokenText::platform_id_in(token.reveal()), None);
+        for text in ["", "annals_platform_", "annals_platform_x_y", &text[..text.len() - 1]] {
+            assert_eq!(TokenText::platform_id_in(text), None, "{text}");
         }
     }
 

@@ -2,7 +2,9 @@
 //! cannot run, or see an organisation, before the caller has been checked.
 
 use annals_core::{
+    caller::Caller,
     organisation::Organisation,
+    platform::PlatformScope,
     token::Role::{self, Admin, Auditor, Producer},
 };
 use axum::extract::{FromRef, Request};
@@ -22,10 +24,34 @@ pub const ADMINISTRATORS: &[Role] = &[Admin];
 pub enum Callers {
     /// Anyone, without a token.
     Anyone,
-    /// The platform's token.
+    /// The platform's tokens.
     Platform,
-    /// The platform's token and organisations' tokens with one of these roles.
+    /// The platform's tokens and organisations' tokens with one of these roles.
     Roles(&'static [Role]),
+}
+
+/// Which of the platform's tokens may call an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformAccess {
+    /// The deployment's own token, and no named one.
+    Deployment,
+    /// Every token of the platform.
+    Every,
+    /// The deployment's own token, and named tokens with this scope.
+    Scope(PlatformScope),
+}
+
+/// Authenticates a caller and checks that `platform` may make the call, if it is a named token of the platform.
+async fn authenticate(request: Request, services: Services, platform: PlatformAccess) -> Result<Call, Problem> {
+    let call = Call::authenticate(request, services).await?;
+    let Caller::PlatformToken(token) = &call.caller else { return Ok(call) };
+    let required = match platform {
+        PlatformAccess::Every => return Ok(call),
+        PlatformAccess::Scope(scope) if token.scopes.contains(&scope) => return Ok(call),
+        PlatformAccess::Scope(scope) => format!("the scope {}", scope.as_str()),
+        PlatformAccess::Deployment => "the deployment's own token".to_owned(),
+    };
+    Err(Problem::scope_missing(token, &required))
 }
 
 pub trait Access {
@@ -35,8 +61,12 @@ pub trait Access {
     /// Whether the organisation is loaded. If so, a call can fail because it does not exist.
     const NEEDS_ORGANISATION: bool;
 
-    /// Authenticates the caller and checks that it may call the endpoint.
-    fn admit<S>(request: Request, state: &S) -> impl Future<Output = Result<Self::Call, Problem>> + Send
+    /// Authenticates the caller and checks that it may call the endpoint, which `platform` may call among the platform's tokens.
+    fn admit<S>(
+        request: Request,
+        state: &S,
+        platform: PlatformAccess,
+    ) -> impl Future<Output = Result<Self::Call, Problem>> + Send
     where
         S: Send + Sync,
         Services: FromRef<S>;
@@ -51,7 +81,7 @@ impl Access for Anyone {
     const CALLERS: Callers = Callers::Anyone;
     const NEEDS_ORGANISATION: bool = false;
 
-    async fn admit<S>(_: Request, _: &S) -> Result<(), Problem>
+    async fn admit<S>(_: Request, _: &S, _: PlatformAccess) -> Result<(), Problem>
     where
         S: Send + Sync,
         Services: FromRef<S>,
@@ -69,7 +99,7 @@ impl Access for Visitors {
     const CALLERS: Callers = Callers::Anyone;
     const NEEDS_ORGANISATION: bool = false;
 
-    async fn admit<S>(request: Request, _: &S) -> Result<Visit, Problem>
+    async fn admit<S>(request: Request, _: &S, _: PlatformAccess) -> Result<Visit, Problem>
     where
         S: Send + Sync,
         Services: FromRef<S>,
@@ -87,12 +117,12 @@ impl Access for Platform {
     const CALLERS: Callers = Callers::Platform;
     const NEEDS_ORGANISATION: bool = false;
 
-    async fn admit<S>(request: Request, state: &S) -> Result<Call, Problem>
+    async fn admit<S>(request: Request, state: &S, platform: PlatformAccess) -> Result<Call, Problem>
     where
         S: Send + Sync,
         Services: FromRef<S>,
     {
-        let call = Call::authenticate(request, Services::from_ref(state)).await?;
+        let call = authenticate(request, Services::from_ref(state), platform).await?;
         call.require_platform()?;
         Ok(call)
     }
@@ -107,12 +137,12 @@ impl Access for PlatformForOrganisation {
     const CALLERS: Callers = Callers::Platform;
     const NEEDS_ORGANISATION: bool = true;
 
-    async fn admit<S>(request: Request, state: &S) -> Result<Call<Organisation>, Problem>
+    async fn admit<S>(request: Request, state: &S, platform: PlatformAccess) -> Result<Call<Organisation>, Problem>
     where
         S: Send + Sync,
         Services: FromRef<S>,
     {
-        Platform::admit(request, state).await?.authorise(&[]).await
+        Platform::admit(request, state, platform).await?.authorise(&[]).await
     }
 }
 
@@ -128,12 +158,12 @@ macro_rules! role_access {
                 const CALLERS: Callers = Callers::Roles($roles);
                 const NEEDS_ORGANISATION: bool = true;
 
-                async fn admit<S>(request: Request, state: &S) -> Result<Call<Organisation>, Problem>
+                async fn admit<S>(request: Request, state: &S, platform: PlatformAccess) -> Result<Call<Organisation>, Problem>
                 where
                     S: Send + Sync,
                     Services: FromRef<S>,
                 {
-                    Call::authenticate(request, Services::from_ref(state)).await?.authorise($roles).await
+                    authenticate(request, Services::from_ref(state), platform).await?.authorise($roles).await
                 }
             }
         )+
@@ -149,12 +179,12 @@ impl Access for Producers {
     const CALLERS: Callers = Callers::Roles(PRODUCERS);
     const NEEDS_ORGANISATION: bool = true;
 
-    async fn admit<S>(request: Request, state: &S) -> Result<Call<Organisation>, Problem>
+    async fn admit<S>(request: Request, state: &S, platform: PlatformAccess) -> Result<Call<Organisation>, Problem>
     where
         S: Send + Sync,
         Services: FromRef<S>,
     {
-        Call::authenticate(request, Services::from_ref(state)).await?.authorise_recording(PRODUCERS).await
+        authenticate(request, Services::from_ref(state), platform).await?.authorise_recording(PRODUCERS).await
     }
 }
 

@@ -84,7 +84,7 @@ impl Call {
     pub async fn authenticate(request: Request, services: Services) -> Result<Self, Problem> {
         let bearer = bearer(request.headers()).ok_or_else(Problem::unauthorized)?;
         let caller = services.admission.admit(bearer, address(request.extensions())).await.inspect_err(|_| {
-            if let Some(id) = TokenText::id_in(bearer) {
+            if let Some(id) = TokenText::id_in(bearer).or_else(|| TokenText::platform_id_in(bearer)) {
                 LogFields::of(request.extensions()).claimed_token(id);
             }
         })?;
@@ -161,8 +161,10 @@ impl Call {
     fn organisation_id_for(&self, roles: &[Role]) -> Result<OrganisationId, Problem> {
         let named = self.parameter("organisation");
         Ok(match (&self.caller, named) {
-            (Caller::Platform, None) => return Err(Problem::organisation_required()),
-            (Caller::Platform, Some(named)) => named.parse().map_err(|_| Problem::not_found())?,
+            (Caller::Platform | Caller::PlatformToken(_), None) => return Err(Problem::organisation_required()),
+            (Caller::Platform | Caller::PlatformToken(_), Some(named)) => {
+                named.parse().map_err(|_| Problem::not_found())?
+            }
             (Caller::Token(token), Some(named)) if token.organisation.as_str() != named => {
                 return Err(Problem::not_found());
             }
@@ -195,7 +197,7 @@ impl<T> Call<T> {
     /// Returns [`Problem::forbidden`] for any other caller.
     pub fn require_platform(&self) -> Result<(), Problem> {
         let role = match &self.caller {
-            Caller::Platform => return Ok(()),
+            Caller::Platform | Caller::PlatformToken(_) => return Ok(()),
             Caller::Token(token) => token.role,
             Caller::Session(session) => session.role,
         };

@@ -16,7 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::{
     Services,
-    access::Access,
+    access::{Access, PlatformAccess},
     problem::{Kind, Problem},
 };
 
@@ -29,6 +29,9 @@ pub trait Endpoint<S> {
     const SCOPE: Scope = Scope::Path;
     /// Who may call it. The router checks that before the handler runs.
     type Access: Access;
+
+    /// Which of the platform's tokens may call it.
+    const PLATFORM: PlatformAccess = PlatformAccess::Deployment;
 
     fn documentation() -> Documentation;
 
@@ -61,7 +64,7 @@ where
     S: Clone + Send + Sync + 'static,
     Services: FromRef<S>,
 {
-    let call = E::Access::admit(request, &state).await?;
+    let call = E::Access::admit(request, &state, E::PLATFORM).await?;
     E::handle(state, call).await
 }
 
@@ -120,17 +123,19 @@ pub enum Tag {
     Organisations,
     Tokens,
     Destinations,
+    Platform,
     Service,
 }
 
 impl Tag {
     /// Every tag with its description, in the order in which readers see them.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Events, "Record events, as a producer."),
         (Self::Audit, "Read the log. Each call is itself recorded before it is answered."),
         (Self::Destinations, "An organisation's S3 bucket, to which its events are delivered every ten minutes."),
         (Self::Tokens, "An organisation's tokens. A token's text is shown once."),
         (Self::Organisations, "The platform's customers."),
+        (Self::Platform, "The platform's own named tokens, each with scopes."),
         (Self::Service, "The API itself."),
     ];
 
@@ -142,6 +147,7 @@ impl Tag {
             Self::Organisations => "Organisations",
             Self::Tokens => "Tokens",
             Self::Destinations => "Destinations",
+            Self::Platform => "Platform",
             Self::Service => "Service",
         }
     }

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    access::{Access, Callers},
+    access::{Access, Callers, PlatformAccess},
     endpoint::{Documentation, Endpoint, Endpoints, Method, SchemaOf, Scope, Tag, below_organisation},
     problem::{self, Kind, kind},
     schema::Cursor,
@@ -25,8 +25,10 @@ const ABOUT: &str = "\
 An audit log for the customers of a SaaS product. Events are recorded in one gapless sequence per organisation, can be \
 read page by page, and are delivered every ten minutes as NDJSON to an S3 bucket that the customer owns.
 
-**Tokens.** Every call except those of *Service* sends `Authorization: Bearer TOKEN`. The platform's token acts for every \
-organisation and names it in the path. An organisation's token acts for its own organisation, in one of three roles: a \
+**Tokens.** Every call except those of *Service* sends `Authorization: Bearer TOKEN`. The platform's tokens act for every \
+organisation and name it in the path. The deployment's own token may make every such call. A named token of the platform \
+(`annals_platform_…`) may make those of its scopes: `x-platform-scope` says which scope a call needs; without it, only the \
+deployment's own token may make the call. An organisation's token acts for its own organisation, in one of three roles: a \
 `producer` records events, an `auditor` reads them, an `admin` reads them and manages destinations and tokens. `x-roles` \
 lists who may make a call.
 
@@ -51,6 +53,7 @@ struct Described {
     path: String,
     scope: Scope,
     callers: Callers,
+    platform: PlatformAccess,
     needs_organisation: bool,
     documentation: Documentation,
 }
@@ -63,6 +66,7 @@ impl<S> Endpoints<S> for Description {
             path,
             scope,
             callers: E::Access::CALLERS,
+            platform: E::PLATFORM,
             needs_organisation: E::Access::NEEDS_ORGANISATION,
             documentation: E::documentation(),
         };
@@ -134,7 +138,7 @@ impl Description {
         let bearer = json!({
             "type": "http",
             "scheme": "bearer",
-            "description": "The platform's token, or an organisation's token: `annals_…`.",
+            "description": "A token of the platform, or of an organisation: `annals_…`.",
         });
         let security_schemes = Map::from_iter([("bearer".to_owned(), bearer)]);
         let tag = |(tag, description): &(Tag, &str)| json!({"name": tag.as_str(), "description": description});
@@ -280,6 +284,9 @@ fn operation(endpoint: &Described, schemas: &mut Schemas) -> Value {
         roles.extend(named.iter().map(|role| role.as_str()));
     }
     operation["x-roles"] = roles.into();
+    if platform && let PlatformAccess::Scope(scope) = endpoint.platform {
+        operation["x-platform-scope"] = scope.as_str().into();
+    }
     operation["x-audit-events"] = documentation.records.into();
     operation
 }
@@ -321,6 +328,10 @@ fn path_parameter(name: &str) -> Value {
         "session" => ("The session's id.", json!({"type": "string", "pattern": "^[0-9a-f]{12}$"})),
         "token" => (
             "The token's id: the part of its text after `annals_`, up to the next `_`.",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9]{12}$"}),
+        ),
+        "platformToken" => (
+            "The token's id: the part of its text after `annals_platform_`, up to the next `_`.",
             json!({"type": "string", "pattern": "^[A-Za-z0-9]{12}$"}),
         ),
         "uuid" => (

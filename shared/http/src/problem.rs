@@ -22,6 +22,7 @@ use annals_core::{
         store::StoreError,
         tail::Hazard,
     },
+    platform::{MAX_PLATFORM_TOKENS, PlatformToken},
     proof::signing::SigningError,
 };
 use axum::response::{IntoResponse, Response};
@@ -95,7 +96,7 @@ kinds! {
     NOT_ACCEPTABLE = NOT_ACCEPTABLE, "not_acceptable", "No acceptable format";
     /// The resource was changed by another request at the same time. This call changed nothing.
     CHANGED = CONFLICT, "changed", "Changed by another request";
-    /// The organisation has as many tokens as it may have.
+    /// The organisation, or the platform, has as many tokens as it may have.
     TOKEN_LIMIT = CONFLICT, "token_limit", "Too many tokens";
     /// The token's predecessor or successor is still valid: at most two tokens of a chain are valid at once.
     ROTATION_IN_PROGRESS = CONFLICT, "rotation_in_progress", "Rotation in progress";
@@ -196,6 +197,13 @@ impl Problem {
     pub fn forbidden(role: &str, required: &str) -> Self {
         let detail = format!("The token's role is {role}; this call requires {required}.");
         Self::new(kind::FORBIDDEN, detail)
+    }
+
+    /// A named token of the platform lacks what the call requires.
+    #[must_use]
+    pub fn scope_missing(token: &PlatformToken, required: &str) -> Self {
+        let scopes = token.scope_names().join(", ");
+        Self::new(kind::FORBIDDEN, format!("The platform token's scopes are {scopes}; this call requires {required}."))
     }
 
     /// The resource does not exist, or belongs to another organisation. Callers cannot tell which.
@@ -556,6 +564,13 @@ impl From<AdministrationError> for Problem {
                      expires."
                 );
                 Self::new(kind::ROTATION_IN_PROGRESS, detail)
+            }
+            AdministrationError::PlatformTokenLimit => {
+                let detail = format!(
+                    "The platform may have {MAX_PLATFORM_TOKENS} named tokens that have not expired. Revoke tokens that are no \
+                     longer needed."
+                );
+                Self::new(kind::TOKEN_LIMIT, detail)
             }
             AdministrationError::ReplayInProgress => {
                 let detail =

@@ -16,6 +16,7 @@ use annals_core::{
         tail::{Anchor, Newest},
     },
     organisation::{Organisation, OrganisationId},
+    platform::PlatformTokens,
     portal::{PortalLink, Session},
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::Timestamp,
@@ -236,6 +237,15 @@ impl<D: Decorator> Registry for Decorated<D> {
     async fn note_token_use(&self, id: &TokenId, at: Timestamp, unless_after: Timestamp) -> Result<(), StoreError> {
         let work = self.0.below().registry.note_token_use(id, at, unless_after);
         self.0.store_call("note_token_use", work).await
+    }
+
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError> {
+        self.0.store_call("platform_tokens", self.0.below().registry.platform_tokens()).await
+    }
+
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError> {
+        let work = self.0.below().registry.save_platform_tokens(tokens);
+        self.0.store_call("save_platform_tokens", work).await
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {

@@ -31,6 +31,7 @@ use annals_core::{
         tail::{Anchor, End},
     },
     organisation::{Organisation, OrganisationId, Plan, RetentionDays},
+    platform::{PlatformScope, PlatformToken, PlatformTokens},
     portal::{PortalLink, Session, User},
     proof::{key::PublishedKey, log_checkpoint::LogCheckpoint},
     registry::{
@@ -38,7 +39,7 @@ use annals_core::{
         RestoredTables, Stretch, shard_of,
     },
     time::Timestamp,
-    token::{Role, Token, TokenId, TokenText},
+    token::{Role, Token, TokenHash, TokenId, TokenText},
 };
 use annals_tests::{
     entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample, shipping::world::active_destinations,
@@ -926,6 +927,34 @@ contract! {
         assert!(save(&claims(&[], 3)).await);
         assert_eq!(environment.claims(&key).await.unwrap(), claims(&[], 3));
         assert_eq!(environment.claims(&ClaimKey::role(&one.role_arn)).await.unwrap(), Claims::default());
+    }
+
+    async fn the_platforms_tokens_are_changed_by_one_at_a_time(environment) {
+        let before = environment.platform_tokens().await.unwrap();
+        let at = |millis: u64| Timestamp::from_millis(1_795_341_600_000 + millis);
+        let id = |number: usize| format!("{number:012}").parse().unwrap();
+        let token = |number: usize, scopes: &[PlatformScope]| PlatformToken {
+            id: id(number),
+            hash: TokenHash([u8::try_from(number).unwrap(); 32]),
+            name: "Wörker \"1\"".into(),
+            scopes: scopes.to_vec(),
+            created_at: at(1),
+            expires_at: (number == 1).then(|| at(2)),
+            last_used_at: (number == 1).then(|| at(3)),
+            replaces: (number == 1).then(|| id(8)),
+            replaced_by: (number == 1).then(|| id(9)),
+        };
+        let both = vec![token(1, PlatformScope::ALL), token(2, &[PlatformScope::Audit])];
+        let with = |tokens: &[PlatformToken], further| PlatformTokens {
+            tokens: tokens.to_vec(),
+            version: before.version + further,
+        };
+        assert!(!environment.save_platform_tokens(&with(&both, 2)).await.unwrap(), "an unknown version");
+        assert!(environment.save_platform_tokens(&with(&both, 1)).await.unwrap());
+        assert!(!environment.save_platform_tokens(&with(&[], 1)).await.unwrap(), "somebody was first");
+        assert_eq!(environment.platform_tokens().await.unwrap(), with(&both, 1));
+        assert!(environment.save_platform_tokens(&with(&[], 2)).await.unwrap());
+        assert_eq!(environment.platform_tokens().await.unwrap(), with(&[], 2));
     }
 
     async fn organisations_may_name_the_same_bucket_and_role(environment) {

@@ -27,6 +27,8 @@ struct Route {
     path: String,
     roles: Vec<Role>,
     is_for_platform: bool,
+    /// The scope that a named token of the platform needs. `None`: only the deployment's own token may call it.
+    platform_scope: Option<String>,
     /// The status of success if everything exists.
     status: u16,
     /// The types of events of which a call records one.
@@ -49,6 +51,7 @@ fn declared() -> Vec<Route> {
                 method: method.to_uppercase().parse().unwrap(),
                 path: path.clone(),
                 roles: ROLES.into_iter().filter(|role| callers.iter().any(|name| name == role.as_str())).collect(),
+                platform_scope: operation["x-platform-scope"].as_str().map(str::to_owned),
                 is_for_platform: callers.iter().any(|name| name == "platform"),
                 status: statuses.min().unwrap(),
                 records: texts(&operation["x-audit-events"]),
@@ -79,6 +82,7 @@ impl Route {
         let body = match self.id.as_str() {
             "putOrganisation" => json!({"name": "Changed"}),
             "createToken" => json!({"name": "New", "role": "auditor"}),
+            "createPlatformToken" => json!({"name": "Worker", "scopes": ["events"]}),
             "createPortalLink" => json!({"role": "admin"}),
             "recordEvents" | "recordOrganisationEvents" => event("posted"),
             "createDestination" => {
@@ -106,6 +110,7 @@ impl Route {
 struct Stage {
     org: Org,
     token: String,
+    platform_token: String,
     session: String,
     destination: String,
     uuid: String,
@@ -129,7 +134,20 @@ impl Stage {
         }
         let uuid = text(&fixture.lines_behind(&org.id, 0).await[0]["eventId"]);
         let session = fixture.session(&org).await;
-        Self { token: text(&token["id"]), session, destination, uuid, free: creates.then_some(customer), org }
+        let platform_token = if route.path.contains("{platformToken}") {
+            platform_token(fixture, &["audit"]).await.0
+        } else {
+            String::new()
+        };
+        Self {
+            token: text(&token["id"]),
+            platform_token,
+            session,
+            destination,
+            uuid,
+            free: creates.then_some(customer),
+            org,
+        }
     }
 
     /// The route's path for these things.
@@ -142,6 +160,7 @@ impl Stage {
             .path
             .replace("{organisation}", organisation)
             .replace("{token}", &self.token)
+            .replace("{platformToken}", &self.platform_token)
             .replace("{session}", &self.session)
             .replace("{destination}", &self.destination)
             .replace("{uuid}", &self.uuid)
@@ -158,6 +177,13 @@ impl Stage {
             Role::Admin => &self.org.admin,
         }
     }
+}
+
+/// Creates a named token of the platform with these scopes. Returns its id and its text.
+async fn platform_token(fixture: &Fixture, scopes: &[&str]) -> (String, String) {
+    let input = json!({"name": "Worker", "scopes": scopes});
+    let created = fixture.platform().post("/platform-tokens", &input).await.expect(201);
+    (text(&created["id"]), text(&created["token"]))
 }
 
 /// Lets a destination await the code that [`Route::body`] has.
@@ -186,7 +212,9 @@ fn every_endpoint_may_be_called_by_these_and_records_this() {
 #[test]
 fn an_endpoint_that_changes_something_records_an_event_and_a_public_one_none() {
     for route in declared() {
-        assert!(route.method == Method::GET || !route.records.is_empty(), "{route:?}");
+        // What belongs to no organisation is in no log.
+        let is_recorded = !route.path.starts_with("/platform-tokens");
+        assert!(route.method == Method::GET || route.records.is_empty() != is_recorded, "{route:?}");
         assert!(!route.is_public() || route.records.is_empty(), "{route:?}");
     }
 }
@@ -287,6 +315,47 @@ async fn every_other_role_is_refused_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_named_token_of_the_platform_makes_the_calls_of_its_scopes_and_no_other() {
+    const SCOPES: [&str; 6] = ["organisations", "tokens", "destinations", "events", "audit", "portal-links"];
+    let fixture = Fixture::start().await;
+    let mut tokens = Vec::new();
+    for scope in SCOPES {
+        let others: Vec<&str> = SCOPES.into_iter().filter(|other| *other != scope).collect();
+        tokens.push((scope, platform_token(&fixture, &[scope]).await, platform_token(&fixture, &others).await.1));
+    }
+    let (_, everything) = platform_token(&fixture, &SCOPES).await;
+    let mut used = Vec::new();
+    for route in routes().into_iter().filter(|route| route.is_for_platform && route.id != "getDeepHealth") {
+        let stage = Stage::start(&fixture, &route).await;
+        let (before, what) = (fixture.tail(&stage.org.id).await, format!("{} {}", route.method, route.path));
+        let refuse = async |token: &str, required: &str| {
+            let answer = stage.call(&route, fixture.with(token), &stage.path(&route)).await;
+            let problem = answer.expect_problem(403, "forbidden");
+            assert!(text(&problem["detail"]).ends_with(&format!("requires {required}.")), "{what}: {problem}");
+            assert_eq!(fixture.tail(&stage.org.id).await, before, "{what}");
+        };
+        let Some(scope) = &route.platform_scope else {
+            refuse(&everything, "the deployment's own token").await;
+            continue;
+        };
+        let (name, (id, with), without) = tokens.iter().find(|(name, ..)| name == scope).unwrap();
+        used.push(*name);
+        refuse(without, &format!("the scope {scope}")).await;
+        let answer = stage.call(&route, fixture.with(with), &stage.path(&route)).await;
+        assert_eq!(answer.status, route.status, "{what}: {}", answer.body);
+        for line in fixture.lines_behind(&stage.org.id, before.last).await {
+            if line["type"] == "mock_api.update" {
+                assert_eq!(line["recordedBy"], format!("platform/{id}"), "{what}");
+            } else {
+                assert_eq!(line["principal"], json!({"id": id, "name": "Worker", "entityType": "PLATFORM"}), "{what}");
+            }
+        }
+    }
+    assert!(SCOPES.into_iter().all(|scope| used.contains(&scope)), "each scope has a call: {used:?}");
+    fixture.with(&everything).get("/health/deep").await.expect(200);
+}
+
+#[tokio::test]
 async fn what_belongs_to_another_organisation_looks_as_if_it_did_not_exist() {
     let fixture = Fixture::start().await;
     for route in routes().into_iter().filter(|route| !route.roles.is_empty()) {
@@ -309,6 +378,7 @@ async fn what_belongs_to_another_organisation_looks_as_if_it_did_not_exist() {
                 let theirs = stage.call(&route, caller, &stage.path_in(&route, &other.org.id)).await;
                 let nothing = Stage {
                     token: "abcdefghijkl".into(),
+                    platform_token: String::new(),
                     session: "0123456789ab".into(),
                     destination: "abcdefghijkl".into(),
                     uuid: "01a202b2-c57b-7000-8000-000001e08acc".into(),

@@ -19,6 +19,7 @@ mod history;
 mod limits;
 mod local_program;
 mod organisations;
+mod platform_tokens;
 mod reading;
 mod recorded_by;
 mod recording;

@@ -179,7 +179,10 @@ async fn events_are_filtered_and_counted_by_who_recorded_them() {
             let refused = auditor.get(&format!("{path}?recordedBy={wrong}")).await.expect_problem(400, "invalid_input");
             let fault = &refused["errors"][0];
             assert_eq!(fault["parameter"], "recordedBy", "{refused}");
-            assert!(text(&fault["detail"]).starts_with("must be annals, platform, token/ and"), "{refused}");
+            assert!(
+                text(&fault["detail"]).starts_with("must be annals, platform, platform/ or token/ and"),
+                "{refused}"
+            );
         }
     }
     assert_eq!(fixture.tail(&acme.id).await, before);

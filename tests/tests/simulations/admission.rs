@@ -22,6 +22,7 @@ use annals_core::{
         store::{Consistency, Order},
     },
     organisation::{Organisation, OrganisationInput},
+    platform::{PlatformScope, PlatformTokenInput},
     time::Clock as _,
     token::{MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenInput, TokenText},
 };
@@ -209,6 +210,73 @@ async fn a_known_token_ends_at_its_end() {
     assert!(process.admits(&text).await);
     world.clock.advance(Duration::from_millis(1));
     assert!(!process.admits(&text).await);
+}
+
+/// Whether a named token of the platform is let in.
+async fn admits_platform_token(process: &Process, token: &TokenText) -> bool {
+    match process.admission.admit(token.reveal(), None).await {
+        Ok(Caller::PlatformToken(_)) => true,
+        Err(AdmissionError::Unknown) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_named_token_of_the_platform_is_known_everywhere_at_once_and_ends_within_a_second() {
+    for world in World::all().await {
+        let (here, elsewhere) = (world.process(), world.process());
+        let create = async |name: &str, expires_at| {
+            let input = PlatformTokenInput { name: name.into(), scopes: vec![PlatformScope::Audit], expires_at };
+            here.administration.create_platform_token(input).await.unwrap()
+        };
+        let (first, first_text) = create("First", None).await;
+        assert!(admits_platform_token(&elsewhere, &first_text).await);
+        let end = world.clock.now().plus(Duration::from_millis(700));
+        let (_, second_text) = create("Second", Some(end)).await;
+        assert!(admits_platform_token(&elsewhere, &second_text).await, "{}: although others are known", world.name);
+        let (_, invented) = TokenText::generate_for_platform(&*world.entropy);
+        assert!(!admits_platform_token(&elsewhere, &invented).await);
+
+        here.administration.revoke_platform_token(&first.id).await.unwrap();
+        assert!(!admits_platform_token(&here, &first_text).await, "{}: here, at once", world.name);
+        let mut still = Duration::ZERO;
+        while admits_platform_token(&elsewhere, &first_text).await {
+            world.clock.advance(Duration::from_millis(1));
+            still += Duration::from_millis(1);
+            assert!(still <= KNOWN_FOR, "{}: {still:?}", world.name);
+        }
+        assert!(admits_platform_token(&elsewhere, &second_text).await);
+        while world.clock.now() < end {
+            world.clock.advance(Duration::from_millis(1));
+            assert_eq!(
+                admits_platform_token(&elsewhere, &second_text).await,
+                world.clock.now() < end,
+                "{}",
+                world.name
+            );
+        }
+        let again = here.administration.revoke_platform_token(&first.id).await;
+        assert!(matches!(again, Err(AdministrationError::NotFound)), "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_use_of_a_named_token_of_the_platform_is_saved_once_an_hour_beside_other_changes() {
+    for world in World::all().await {
+        let process = world.process();
+        let input = PlatformTokenInput { name: "Worker".into(), scopes: vec![PlatformScope::Events], expires_at: None };
+        let (_, text) = process.administration.create_platform_token(input).await.unwrap();
+        let first = world.clock.now();
+        let last_used = async || world.process().administration.platform_tokens().await.unwrap()[0].last_used_at;
+        assert_eq!(last_used().await, None);
+        assert!(admits_platform_token(&process, &text).await);
+        assert_eq!(last_used().await, Some(first), "{}", world.name);
+        for minutes in [1, 58, 1] {
+            world.clock.advance(Duration::from_secs(minutes * 60));
+            assert!(admits_platform_token(&process, &text).await);
+        }
+        assert_eq!(last_used().await, Some(first.plus(Duration::from_secs(60 * 60))), "{}", world.name);
+    }
 }
 
 #[tokio::test]

@@ -218,7 +218,10 @@ fn the_viewer_tells_who_recorded_an_event_and_hides_only_annals_own_reads() {
         assert!(page.contains("Annals itself: this is one of its own events."), "{page}");
         let (status, page) = world.get("/console/events?recordedBy=somebody").await;
         assert_eq!(status, 422);
-        assert!(page.contains("Recorded by must be annals, platform, token/ and the id of a token"), "{page}");
+        assert!(
+            page.contains("Recorded by must be annals, platform, platform/ or token/ and the id of a token"),
+            "{page}"
+        );
     });
 }
 

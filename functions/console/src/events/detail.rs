@@ -434,6 +434,7 @@ fn explanation(recorded_by: &RecordedBy) -> &'static str {
     match recorded_by {
         RecordedBy::Annals => "Annals itself: this is one of its own events.",
         RecordedBy::Platform => "The platform sent this event with its own token.",
+        RecordedBy::PlatformToken(_) => "The platform sent this event with its named token of this ID.",
         RecordedBy::Token(_) => "A producer sent this event with the token of this ID.",
         RecordedBy::Session(_) => "A person sent this event in this session of the console.",
     }

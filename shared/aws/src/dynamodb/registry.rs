@@ -5,6 +5,7 @@
 //! | the table's own name | `#table` | `#table` | |
 //! | organisation | `org#ID` | `organisation` | `organisations` |
 //! | token | `token#ID` | `token` | `tokens#ORGANISATION` |
+//! | the platform's named tokens | `platform` | `tokens` | |
 //! | portal link, mark that it was used | `link#SHA256` | `link`, `used` | |
 //! | session | `session#SHA256` | `session` | `sessions#ORG`, session id |
 //! | destination | `org#ORGANISATION` | `destination#ID` | `active#SHARD` |
@@ -36,6 +37,7 @@ use annals_core::{
         store::{Consistency, StoreError},
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
+    platform::PlatformTokens,
     portal::{PortalLink, SESSION_LIFE, Session, User},
     registry::{
         ActiveDestination, ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry,
@@ -67,7 +69,7 @@ use super::{
         LISTING, NEXT_SEQUENCE, ORG, ORGANISATION, PENDING, PK, REPLACED_BY, RETRY_AT, SEQ, SK, TOKENS, VERSION,
         malformed,
     },
-    store_error,
+    platform, store_error,
 };
 
 /// How long the result of a connection test is kept.
@@ -904,6 +906,20 @@ impl DynamoStore {
         is_made(put.send().await)
     }
 
+    /// Puts an item whose version follows `before` on condition that the stored one has that version; 0: that there is none.
+    /// Returns whether it was put.
+    async fn replace_version(&self, item: Attributes, before: u64) -> Result<bool, StoreError> {
+        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(item));
+        let put = match before {
+            0 => put.condition_expression("attribute_not_exists(pk)"),
+            before => put
+                .condition_expression("#version = :before")
+                .expression_attribute_names("#version", VERSION)
+                .expression_attribute_values(":before", AttributeValue::N(before.to_string())),
+        };
+        saved_if_unchanged(put.send().await)
+    }
+
     async fn mark(&self, table: &str, mut item: Attributes) -> Result<(), StoreError> {
         item.insert(MARKED.to_owned(), AttributeValue::S(table.to_owned()));
         let put = self.client.put_item().table_name(table).set_item(Some(item));
@@ -990,6 +1006,15 @@ impl Registry for DynamoStore {
             .send()
             .await;
         is_made(result).map(drop)
+    }
+
+    async fn platform_tokens(&self) -> Result<PlatformTokens, StoreError> {
+        let item = self.get(platform::tokens_key(), Consistency::Strong).await?;
+        item.as_ref().map_or_else(|| Ok(PlatformTokens::default()), platform::read_tokens)
+    }
+
+    async fn save_platform_tokens(&self, tokens: &PlatformTokens) -> Result<bool, StoreError> {
+        self.replace_version(platform::tokens_item(tokens)?, tokens.version - 1).await
     }
 
     async fn portal_link(&self, hash: &TokenHash) -> Result<Option<PortalLink>, StoreError> {
@@ -1329,15 +1354,7 @@ impl Registry for DynamoStore {
             .number(VERSION, claims.version)
             .build();
         item.extend(claims_key(key));
-        let put = self.client.put_item().table_name(&self.tables.registry).set_item(Some(item));
-        let put = match claims.version - 1 {
-            0 => put.condition_expression("attribute_not_exists(pk)"),
-            before => put
-                .condition_expression("#version = :before")
-                .expression_attribute_names("#version", VERSION)
-                .expression_attribute_values(":before", AttributeValue::N(before.to_string())),
-        };
-        saved_if_unchanged(put.send().await)
+        self.replace_version(item, claims.version - 1).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

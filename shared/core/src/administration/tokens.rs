@@ -8,11 +8,10 @@ use crate::{
     caller::Caller,
     change::{Change, Conflict, Replaced},
     event::Entity,
-    fault::Fault,
     log::store::Consistency,
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
-    token::{MAX_TOKENS, Role, RotationInput, SuccessorEnd, Token, TokenHash, TokenId, TokenInput, TokenText},
+    token::{MAX_TOKENS, Role, RotationInput, Token, TokenHash, TokenId, TokenInput, TokenText, successor_end},
 };
 
 /// The most expired tokens that are deleted at once to make room for a new one.
@@ -34,7 +33,9 @@ impl Administration {
     /// revoked it. Other processes refuse it within [`KNOWN_FOR`](crate::admission::KNOWN_FOR).
     #[must_use]
     pub fn admission(&self, platform: TokenHash, limits: RateLimits) -> Admission {
-        Admission::new(self.registry.clone(), self.clock.clone(), self.known.clone(), platform, limits)
+        let known_platform_tokens = self.known_platform_tokens.clone();
+        let known = (self.known.clone(), known_platform_tokens);
+        Admission::new(self.registry.clone(), self.clock.clone(), known, platform, limits)
     }
 
     /// Creates a token. Its text is returned and not stored.
@@ -87,15 +88,7 @@ impl Administration {
                 return Err(AdministrationError::RotationInProgress(other.id));
             }
         }
-        let successor_expires_at = match input.end {
-            SuccessorEnd::At(end) => Some(end),
-            SuccessorEnd::Never => None,
-            SuccessorEnd::Unspecified if before.expires_at.is_none() => None,
-            SuccessorEnd::Unspecified => {
-                let detail = "is required, because the token expires: a date and time, or null for never";
-                return Err(AdministrationError::Input(Fault::at("/expiresAt", detail)));
-            }
-        };
+        let successor_expires_at = successor_end(input.end, before.expires_at).map_err(AdministrationError::Input)?;
         self.check_token_of_session(actor, before.role, successor_expires_at, now)?;
         let overlap_end = now.plus(input.overlap);
         let expires_at = before.expires_at.map_or(overlap_end, |end| end.min(overlap_end));
@@ -170,7 +163,7 @@ impl Administration {
     ) -> Result<(), AdministrationError> {
         match actor.caller {
             Caller::Session(_) => self.console_tokens.check(role, expires_at, now).map_err(AdministrationError::Input),
-            Caller::Platform | Caller::Token(_) => Ok(()),
+            Caller::Platform | Caller::PlatformToken(_) | Caller::Token(_) => Ok(()),
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{log::rate::AppendLimits, organisation::OrganisationId, time::Timestamp};
+use crate::{log::rate::AppendLimits, organisation::OrganisationId, time::Timestamp, token::TokenId};
 
 /// The most buckets in memory. A full bucket does not need to be stored.
 const MANY: usize = 4096;
@@ -24,6 +24,8 @@ const MANY: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bucket {
     Platform,
+    /// A named token of the platform, which has a rate of its own.
+    PlatformToken(TokenId),
     Organisation(OrganisationId),
     /// Failed authentications from a network. `None` if the network is unknown.
     Address(Option<IpAddr>),
@@ -158,7 +160,7 @@ impl RateLimiter {
 
     fn rate(&self, bucket: &Bucket) -> Rate {
         match bucket {
-            Bucket::Platform => self.limits.platform,
+            Bucket::Platform | Bucket::PlatformToken(_) => self.limits.platform,
             Bucket::Organisation(_) => self.limits.organisation,
             Bucket::Address(_) => self.limits.failed_authentications,
         }

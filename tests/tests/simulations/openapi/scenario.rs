@@ -57,6 +57,7 @@ pub(crate) async fn tell(operations: Vec<Described>) -> Vec<Exchange> {
     reading(&mut world, &tokens).await;
     destinations(&mut world, &tokens).await;
     changes_of_tokens(&mut world, &tokens).await;
+    platform_tokens(&mut world).await;
     service(&mut world).await;
     refusals(&mut world, &tokens).await;
     expiry(&mut world, &tokens).await;
@@ -284,6 +285,47 @@ async fn changes_of_tokens(world: &mut World, tokens: &Tokens) {
     world.show(ask(world, "rotateToken").at("token", &own).json(input), 409).await;
 }
 
+async fn platform_tokens(world: &mut World) {
+    let ask = |world: &World, operation: &str| world.ask(operation).by(PLATFORM_TOKEN);
+    let create = |world: &World| {
+        let input = json!({"name": "Onboarding", "scopes": ["organisations", "tokens"]});
+        ask(world, "createPlatformToken").json(input)
+    };
+    world.wait(MINUTE);
+    let first = world.show(create(world), 201).await;
+    let input = json!({"name": "Backend", "scopes": ["events"], "expiresAt": "2027-11-22T00:00:00Z"});
+    let second = world.show(ask(world, "createPlatformToken").named("ending").json(input), 201).await;
+    let input = json!({"name": "", "scopes": ["everything"], "expiresAt": "2020-01-01T00:00:00Z"});
+    world.show(ask(world, "createPlatformToken").json(input), 400).await;
+    world.show_under(Fault::Changed, create(world), 409).await;
+
+    let rotate =
+        |world: &World, id: &str, input: Value| ask(world, "rotatePlatformToken").at("platformToken", id).json(input);
+    let (first, second) = (text(&first["id"]), text(&second["id"]));
+    world.show(rotate(world, &second, json!({})), 400).await;
+    world.show(rotate(world, "abcdefghijkl", json!({})), 404).await;
+    let input = json!({"overlapSeconds": 3600, "expiresAt": "2028-11-22T00:00:00Z"});
+    world.show(rotate(world, &second, input), 201).await;
+    world.show(ask(world, "listPlatformTokens"), 200).await;
+    world.show(rotate(world, &second, json!({"expiresAt": null})), 409).await;
+    world.show_under(Fault::Changed, rotate(world, &first, json!({})), 409).await;
+
+    let revoke = |world: &World, id: &str| ask(world, "revokePlatformToken").at("platformToken", id);
+    world.show(revoke(world, "abcdefghijkl"), 404).await;
+    world.show_under(Fault::Changed, revoke(world, &second), 409).await;
+    world.show(revoke(world, &second), 204).await;
+    let mut full = false;
+    for _ in 0..100 {
+        if world.try_show(create(world), &[201, 409]).await == 409 {
+            full = true;
+            break;
+        }
+    }
+    assert!(full, "the platform may have any number of tokens");
+    world.show(rotate(world, &first, json!({})), 409).await;
+    world.defaults.insert("platformToken", first);
+}
+
 async fn service(world: &mut World) {
     world.show(world.ask("getRoot"), 200).await;
     for page in ["getRoot", "getDocs"] {
@@ -373,6 +415,8 @@ fn plain(ask: Ask, operation: &str) -> Ask {
         "putOrganisation" => ask.json(json!({"name": "Northwind"})),
         "createToken" => ask.json(json!({"name": "SIEM", "role": "auditor"})),
         "rotateToken" => ask.json(json!({"overlapSeconds": 3600})),
+        "createPlatformToken" => ask.json(json!({"name": "Backend", "scopes": ["events"]})),
+        "rotatePlatformToken" => ask.json(json!({"overlapSeconds": 3600})),
         "createPortalLink" => ask.json(json!({"role": "auditor"})),
         "createDestination" => ask.json(json!({"bucket": "another-bucket", "roleArn": ROLE})),
         "changeDestination" => ask.json(json!({"prefix": "audit"})),

@@ -11,6 +11,7 @@ impl Endpoint<Services> for GetAuditCheckpoint {
     const PATH: &'static str = "/audit/checkpoint";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Audit);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Get the signed end of the log")

@@ -15,6 +15,7 @@ impl Endpoint<Services> for GetAuditEvent {
     const PATH: &'static str = "/audit/{uuid}";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Audit);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Read one event")

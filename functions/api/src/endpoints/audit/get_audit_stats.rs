@@ -16,6 +16,7 @@ impl Endpoint<Services> for GetAuditStats {
     const PATH: &'static str = "/audit/stats";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Audit);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Count events")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for GetAuditTail {
     const PATH: &'static str = "/audit/tail";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Audit);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Get the end of the log")

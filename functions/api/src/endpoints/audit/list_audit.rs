@@ -13,6 +13,7 @@ impl Endpoint<Services> for ListAudit {
     const PATH: &'static str = "/audit";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Audit);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Audit, "Read the audit log")

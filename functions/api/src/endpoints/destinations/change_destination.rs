@@ -10,6 +10,7 @@ impl Endpoint<Services> for ChangeDestination {
     const METHOD: Method = Method::Patch;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Change a destination")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for ConfirmDestination {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/confirm";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Prove a role by the code in the test object")

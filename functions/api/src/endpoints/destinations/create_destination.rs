@@ -10,6 +10,7 @@ impl Endpoint<Services> for CreateDestination {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Create a destination")

@@ -7,6 +7,7 @@ impl Endpoint<Services> for DeleteDestination {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Delete a destination")

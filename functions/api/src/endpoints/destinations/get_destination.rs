@@ -9,6 +9,7 @@ impl Endpoint<Services> for GetDestination {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Get a destination and its status")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for GetSetup {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/setup";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Get the setup of a destination")

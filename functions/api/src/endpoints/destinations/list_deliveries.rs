@@ -11,6 +11,7 @@ impl Endpoint<Services> for ListDeliveries {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/deliveries";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "List the latest deliveries")

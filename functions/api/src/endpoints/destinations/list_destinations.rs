@@ -9,6 +9,7 @@ impl Endpoint<Services> for ListDestinations {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/destinations";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "List destinations")

@@ -9,6 +9,7 @@ impl Endpoint<Services> for PauseDestination {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/pause";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Pause a destination")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for ReplayDestination {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/replay";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Deliver a range of events again")

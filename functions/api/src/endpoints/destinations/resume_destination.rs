@@ -9,6 +9,7 @@ impl Endpoint<Services> for ResumeDestination {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/destinations/{destination}/resume";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Destinations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Destinations, "Resume a destination")

@@ -23,6 +23,7 @@ impl Endpoint<Services> for RecordEvents {
     const PATH: &'static str = "/events";
     const SCOPE: Scope = Scope::TokenOrPath;
     type Access = Producers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Events);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Events, "Record events")

@@ -14,6 +14,7 @@ impl Endpoint<Services> for CreatePortalLink {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/portal-links";
     type Access = PlatformForOrganisation;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::PortalLinks);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "Create a link to the organisation's page")

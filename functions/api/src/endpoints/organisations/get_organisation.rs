@@ -9,6 +9,7 @@ impl Endpoint<Services> for GetOrganisation {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}";
     type Access = Readers;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Organisations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "Get an organisation")

@@ -15,6 +15,7 @@ impl Endpoint<Services> for ListOrganisations {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations";
     type Access = Platform;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Organisations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "List organisations")

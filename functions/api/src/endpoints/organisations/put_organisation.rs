@@ -10,6 +10,7 @@ impl Endpoint<Services> for PutOrganisation {
     const METHOD: Method = Method::Put;
     const PATH: &'static str = "/organisations/{organisation}";
     type Access = Platform;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Organisations);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "Create or change an organisation")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for GetDeepHealth {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/health/deep";
     type Access = Platform;
+    const PLATFORM: PlatformAccess = PlatformAccess::Every;
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Service, "Check that the API can do its work")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for ListSessions {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/sessions";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::PortalLinks);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "List sessions")

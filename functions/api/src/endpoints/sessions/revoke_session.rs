@@ -7,6 +7,7 @@ impl Endpoint<Services> for RevokeSession {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/organisations/{organisation}/sessions/{session}";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::PortalLinks);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Organisations, "End a session")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for CreateToken {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/tokens";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Tokens);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Tokens, "Create a token")

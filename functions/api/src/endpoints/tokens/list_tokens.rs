@@ -9,6 +9,7 @@ impl Endpoint<Services> for ListTokens {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/organisations/{organisation}/tokens";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Tokens);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Tokens, "List tokens")

@@ -9,6 +9,7 @@ impl Endpoint<Services> for RevokeToken {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/organisations/{organisation}/tokens/{token}";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Tokens);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Tokens, "Revoke a token")

@@ -10,6 +10,7 @@ impl Endpoint<Services> for RotateToken {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/organisations/{organisation}/tokens/{token}/rotate";
     type Access = Administrators;
+    const PLATFORM: PlatformAccess = PlatformAccess::Scope(PlatformScope::Tokens);
 
     fn documentation() -> Documentation {
         Documentation::new(Tag::Tokens, "Replace a token")
