@@ -240,7 +240,7 @@ fn print(subject: &Subject, measured: &Measured, base: &Measured) {
 
 /// `cargo bench` runs in the package's folder; paths are meant from the workspace's.
 fn absolute(argument: String) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(argument)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(argument)
 }
 
 fn text(path: &Path) -> String {

@@ -396,5 +396,5 @@ impl Rival {
 
 /// `cargo bench` runs in the package's folder; paths are meant from the workspace's.
 fn absolute(argument: String) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(argument)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(argument)
 }
