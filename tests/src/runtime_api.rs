@@ -195,6 +195,17 @@ impl Function {
         self.memory_bytes("VmRSS:")
     }
 
+    /// The processor time that the process has used, in its code and in the kernel, to a hundredth of a second (Linux).
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        const TICKS_A_SECOND: u64 = 100;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        // The second field is the name in parentheses. `utime` and `stime` are the fields 14 and 15 (proc(5)).
+        let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_A_SECOND)
+    }
+
     fn memory_bytes(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
