@@ -21,7 +21,7 @@ use annals_core::{log::append::AppendError, organisation::Organisation, time::Cl
 use annals_tests::{
     clock::VirtualClock,
     customer::{Customer, name},
-    deployment::{Deployment, FunctionRole},
+    deployment::{Deployment, FunctionRole, platform},
     gateway::{Answer, Request},
     runtime_api::Function,
     sample,
@@ -144,6 +144,8 @@ impl Backlog {
         }
         let time = function.processor_time() - begun;
         let deliveries = administration.deliveries(&destination, usize::MAX).await.unwrap();
+        // The plan includes one destination.
+        administration.delete_destination(&self.organisation, &destination.id, &platform()).await.unwrap();
         (time, deliveries.iter().filter_map(|delivery| delivery.content.as_ref()).map(|content| content.bytes).sum())
     }
 }
