@@ -70,6 +70,10 @@ deploy *options:
     sam build
     sam deploy "$@"
 
+# Build a release that is deployed without Rust, below target/release
+release:
+    bash .ci/run release
+
 # What every release must pass in addition to CI
 release-check:
     bash .ci/run supply-chain cold-start

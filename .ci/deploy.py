@@ -668,6 +668,43 @@ def take_over(documents, tables, answers):
     documents.converse("deploying", "take-over", answers=answers, change=change)
 
 
+def check_release(deployment, documents):
+    """Packs what `sam build` has built twice, compares, and deploys it with the commands of deploying.md for a release."""
+    version = re.search(r"SemanticVersion: (\S+)", Path("template.yaml").read_text(encoding="utf-8"))[1]
+    name, archives = f"annals-{version}", []
+    for attempt in ("first", "second"):
+        folder = documents.folder / attempt / name
+        subprocess.run([".venv-sam/bin/python", ".ci/release.py", folder, f"{os.environ['ARCHITECTURE']}=.aws-sam/build"], check=True)
+        archives.append(folder.with_name(f"{name}.tar.gz"))
+    check(archives[0].read_bytes() == archives[1].read_bytes(), "packed twice, a release has different bytes")
+    (documents.folder / archives[0].name).write_bytes(archives[0].read_bytes())
+    client("s3").create_bucket(Bucket="releases")
+    digest = hashlib.sha256(deployment.token.encode()).hexdigest()
+    documents.block("deploying", "without-rust", change=lambda script: f"cd {documents.folder}\n"
+                    + script.replace("YOUR-BUCKET", "releases").replace("PlatformTokenSha256=…", f"PlatformTokenSha256={digest}"))
+    linted = subprocess.run([".venv-sam/bin/cfn-lint", documents.folder / name / "template.yaml"], text=True, capture_output=True)
+    check(linted.returncode == 0, f"cfn-lint: {linted.stdout}")
+    deployment.read()
+    deployment.create_routes()
+    check(deployment.status == "CREATE_COMPLETE", deployment.status)
+    check_permissions(deployment)
+    check_tags(deployment)
+    check(deployment.call("GET", "/health")[0] == 200, "the API of a release does not answer")
+    status, answer = deployment.call("PUT", "/organisations/released", {"name": "Released"})
+    check(status == 201, f"a release creates no organisation: {status} {answer}")
+    # What `sam publish` takes.
+    subprocess.run([".venv-sam/bin/python", ".ci/release.py", "--application", documents.folder / name, os.environ["ARCHITECTURE"],
+                    "application.yaml"], check=True)
+    packaged = documents.folder / "packaged.yaml"
+    line = [".venv-sam/bin/sam", "package", "--template-file", documents.folder / name / "application.yaml", "--s3-bucket", "releases",
+            "--s3-prefix", "application", "--output-template-file", packaged, "--region", REGION]
+    done = subprocess.run(line, env=environment_of_clis(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_PER_CALL)
+    check(done.returncode == 0, f"sam package:\n{done.stdout}")
+    text = packaged.read_text(encoding="utf-8")
+    # Each function, the licence and the readme.
+    check(len(re.findall(r": s3://releases/application/", text)) == len(FUNCTIONS) + 3, f"not everything is packaged:\n{text}")
+
+
 def protection():
     """The values of deletion protection over all tables."""
     tables = [client("dynamodb").describe_table(TableName=name)["Table"] for name in table_names()]
@@ -815,6 +852,9 @@ def use(deployment, documents, organisation):
         check(deployment.call("GET", "/organisations/kept")[0] == 200, "the organisation is gone")
         sam("delete", "--no-prompts")
         check(table_names() == tables, f"the new stack deleted tables: {table_names()}")
+    with step("a release, deployed without Rust and the SAM CLI"):
+        check_release(deployment, documents)
+        sam("delete", "--no-prompts")
     check(not documents.left, f"blocks of commands that were not run: {documents.left}")
 
 
