@@ -40,15 +40,33 @@ pub fn week(seed: u64) -> Vec<DemoEvent> {
 
 /// Returns an endless sequence of weeks of the same company.
 pub fn weeks(seed: u64) -> impl Iterator<Item = DemoEvent> {
-    let mut company = Company::new(seed);
-    (0..).flat_map(move |number| {
-        // All tasks are planned first and then done in chronological order, so that `before` contains the actual
-        // earlier state.
-        let tasks = week::plan(&mut company);
-        let at = |millis| WEEK * number + Duration::from_millis(millis);
-        let happened = |task: &Task| Some(DemoEvent { at: at(task.at_millis), body: company.act(task)? });
-        tasks.iter().filter_map(happened).collect::<Vec<_>>()
-    })
+    Weeks { company: Company::new(seed), begun: 0, tasks: Vec::new().into_iter() }
+}
+
+/// A week is planned first. Then its tasks are done in chronological order, so that `before` contains the actual earlier state.
+struct Weeks {
+    company: Company,
+    /// The number of weeks that have begun.
+    begun: u32,
+    /// What is left of the last of them.
+    tasks: std::vec::IntoIter<Task>,
+}
+
+impl Iterator for Weeks {
+    type Item = DemoEvent;
+
+    fn next(&mut self) -> Option<DemoEvent> {
+        loop {
+            let Some(task) = self.tasks.next() else {
+                self.tasks = week::plan(&mut self.company).into_iter();
+                self.begun += 1;
+                continue;
+            };
+            if let Some(body) = self.company.act(&task) {
+                return Some(DemoEvent { at: WEEK * (self.begun - 1) + Duration::from_millis(task.at_millis), body });
+            }
+        }
+    }
 }
 
 /// Returns the first `count` events, without those that are smaller than [`REALISTIC_MIN_BYTES`] or larger than

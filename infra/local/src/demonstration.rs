@@ -1,16 +1,7 @@
 //! The content that a local run begins with: a platform token, an organisation with a token of each role, and a
 //! customer's bucket and role in another account.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use annals_aws::{
     dynamodb::DynamoStore,
@@ -21,21 +12,20 @@ use annals_core::{
     caller::Caller,
     destination::policy::Policy,
     entropy::{self, BASE62},
-    event::{self, Context, Layout},
-    organisation::{Organisation, OrganisationInput},
+    event::Context,
+    organisation::OrganisationInput,
     recorded_by::RecordedBy,
-    time::{Clock, Timestamp},
+    time::Clock,
     token::{Role, TokenHash, TokenInput},
 };
 use annals_http::Services;
 use anyhow::Context as _;
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    demo::{self, incident},
     front_door::{self, ORGANISATION},
+    history::{self, Customer, HistoryClock},
     system::System,
 };
 use annals_cloud::{Bucket, Role as IamRole, Versioning};
@@ -47,12 +37,6 @@ const BUCKET: &str = "northwind-mills-audit-events";
 const ROLE: &str = "arn:aws:iam::444455556666:role/annals-put-audit-events";
 /// The file in the data directory that keeps the tokens, which are shown only once.
 const FILE: &str = "annals.json";
-/// The events of this much time are recorded in one batch, as by a producer that collects them. Earlier than a day ago, it
-/// collects for longer, so that the program is ready soon.
-const BATCH_WINDOW: Duration = Duration::from_secs(10 * 60);
-const EARLIER_BATCH_WINDOW: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Demonstration {
@@ -63,6 +47,9 @@ pub struct Demonstration {
     pub bucket: String,
     /// The role that may write into the bucket.
     pub role_arn: String,
+    /// The destination that the history created.
+    #[serde(default)]
+    pub destination: Option<String>,
     /// Whether an earlier run created it in the data directory.
     #[serde(skip)]
     pub is_from_earlier_run: bool,
@@ -102,12 +89,12 @@ pub fn exists_in(data_dir: &Path) -> bool {
     data_dir.join(FILE).exists()
 }
 
-/// The events with which a new organisation begins.
+/// What a new organisation begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
     None,
-    /// The events of last week and of this week up to now: more than the seven days of a first delivery.
-    LastWeek,
+    /// Ten days of events and deliveries up to now.
+    TenDays,
 }
 
 /// Creates the demonstration, or returns the one that an earlier run created in the data directory.
@@ -125,9 +112,10 @@ pub async fn prepare(
     }
     let begin = match history {
         History::None => SystemClock.now(),
-        History::LastWeek => last_monday(SystemClock.now()),
+        History::TenDays => history::beginning(SystemClock.now()),
     };
-    let clock = Arc::new(HistoryClock(AtomicU64::new(begin.as_millis())));
+    let _held = system.hold_schedule().await;
+    let clock = Arc::new(HistoryClock::at(begin));
     let api = Services::new(
         Arc::new(DynamoStore::clone(system.store()).in_simulated_time()),
         clock.clone(),
@@ -150,10 +138,6 @@ pub async fn prepare(
             producer = RecordedBy::Token(token.id);
         }
     }
-    if history == History::LastWeek {
-        record_history(&api, &clock, &organisation, &producer).await?;
-    }
-
     let protect = Policy::protect("aws", BUCKET, "", ROLE);
     system.cloud().iam().put_bucket(Bucket {
         policy: Some(serde_json::to_value(protect)?),
@@ -164,6 +148,19 @@ pub async fn prepare(
     let put = Policy::deliver("aws", BUCKET, "");
     let role = IamRole::new(ROLE, serde_json::to_value(trust)?, vec![serde_json::to_value(put)?]);
     system.cloud().iam().put_role(role)?;
+    let mut destination = None;
+    if history == History::TenDays {
+        let elsewhere = Policy::deliver("aws", BUCKET, "audit/");
+        let customer = Customer {
+            organisation: &organisation,
+            producer: &producer,
+            administrator: front_door::administrator(),
+            bucket: BUCKET,
+            role: ROLE,
+            policies: [serde_json::to_value(Policy::deliver("aws", BUCKET, ""))?, serde_json::to_value(elsewhere)?],
+        };
+        destination = history::play(system, &api, &clock, &customer).await?.map(|id| id.to_string());
+    }
 
     let demonstration = Demonstration {
         platform_token,
@@ -171,6 +168,7 @@ pub async fn prepare(
         tokens,
         bucket: BUCKET.to_owned(),
         role_arn: ROLE.to_owned(),
+        destination,
         is_from_earlier_run: false,
     };
     if let Some(dir) = data_dir {
@@ -183,61 +181,4 @@ pub async fn prepare(
 
 fn platform() -> Actor {
     Actor { caller: Caller::Platform, context: Context::default() }
-}
-
-/// Returns midnight UTC on Monday of the week before that of `now`.
-fn last_monday(now: Timestamp) -> Timestamp {
-    const DAY: u64 = 24 * 60 * 60 * 1000;
-    // The Unix epoch was a Thursday.
-    let days = now.as_millis() / DAY;
-    let monday = days - (days + 3) % 7;
-    Timestamp::from_millis((monday - 7) * DAY)
-}
-
-/// Records the company's events from the clock's time up to now, each batch at its own time.
-async fn record_history(
-    api: &Services,
-    clock: &HistoryClock,
-    organisation: &Organisation,
-    producer: &RecordedBy,
-) -> anyhow::Result<()> {
-    let begin = clock.now();
-    let length = SystemClock.now().since(begin);
-    let mut history: Vec<_> = demo::weeks(1).take_while(|event| event.at < length).collect();
-    history.extend(incident::events(&history, length));
-    history.sort_by_key(|event| event.at);
-    let mut rest = history.as_slice();
-    while let Some(first) = rest.first() {
-        let window = if first.at + DAY < length { EARLIER_BATCH_WINDOW } else { BATCH_WINDOW };
-        let together = rest.iter().take_while(|event| event.at < first.at + window).count();
-        let (batch, later) = rest.split_at(together.min(event::MAX_EVENTS));
-        rest = later;
-        let lines: Vec<String> = batch.iter().map(|event| with_time(event, begin).to_string()).collect();
-        let bodies = event::parse(lines.join("\n").as_bytes(), Layout::Ndjson, producer)?;
-        clock.0.store(begin.plus(batch.last().map_or(first.at, |event| event.at)).as_millis(), Ordering::Relaxed);
-        api.log.append(organisation, bodies, None).await?;
-    }
-    Ok(())
-}
-
-/// Returns the event with the time at which it happened.
-fn with_time(event: &demo::DemoEvent, begin: Timestamp) -> serde_json::Value {
-    let mut body = event.body.clone();
-    body["occurredAt"] = begin.plus(event.at).to_string().into();
-    body
-}
-
-/// A clock that shows the current time of the recorded history, in milliseconds since the epoch.
-#[derive(Debug)]
-struct HistoryClock(AtomicU64);
-
-#[async_trait]
-impl Clock for HistoryClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
-    }
-
-    async fn sleep(&self, duration: Duration) {
-        SystemClock.sleep(duration).await;
-    }
 }

@@ -19,16 +19,21 @@ use axum::{
 
 /// The demonstration's organisation.
 pub const ORGANISATION: &str = "demo";
-/// One of its administrators.
+/// One of its administrators: the id and the email address that the events of [`demo`](crate::demo) name.
+const ID: &str = "gi1wfk";
 const EMAIL: &str = "ada.bell@northwindmills.example";
+
+/// Returns the administrator for whom links are created.
+pub(crate) fn administrator() -> User {
+    User { id: ID.into(), name: "Ada Bell".into(), email: Some(EMAIL.into()) }
+}
 
 /// Creates the token of a link to an organisation's page, for an administrator.
 ///
 /// # Errors
 /// Returns an error if there is no such organisation, or if the store fails.
 pub async fn portal_link(api: &Services, organisation: &OrganisationId) -> anyhow::Result<TokenText> {
-    let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some(EMAIL.into()) };
-    let input = PortalLinkInput { role: Role::Admin, user };
+    let input = PortalLinkInput { role: Role::Admin, user: administrator() };
     let platform = Actor { caller: Caller::Platform, context: Context::default() };
     let organisation = api.administration.organisation(organisation).await?;
     let (_, token) = api.administration.create_portal_link(&organisation, input, &platform).await?;

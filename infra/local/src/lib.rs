@@ -4,8 +4,10 @@
 //! - [`front_door`]: what a browser gets at `/`
 //! - [`demonstration`]: the organisation, tokens, bucket and role to begin with
 //! - [`demo`]: weeks of an invented company's events
+//! - [`history`]: ten days of them, recorded and delivered
 
 pub mod demo;
 pub mod demonstration;
 pub mod front_door;
+mod history;
 pub mod system;

@@ -47,7 +47,7 @@ struct Options {
     /// Open the organisation's page in a browser
     #[arg(long)]
     open: bool,
-    /// Begin with the events of a company: those of last week, and of this week up to now
+    /// Begin with ten days of a company: its events, and their deliveries, checkpoints and an outage
     #[arg(long)]
     demo: bool,
 }
@@ -80,10 +80,10 @@ async fn main() -> anyhow::Result<()> {
         roles_without_external_id: options.roles_without_external_id,
     })
     .await?;
-    let history = if options.demo { History::LastWeek } else { History::None };
+    let history = if options.demo { History::TenDays } else { History::None };
     let is_new = data_dir.is_none_or(|dir| !demonstration::exists_in(dir));
     if options.demo && is_new {
-        std::io::stdout().write_all(b"Recording the last days of an invented company. This takes some seconds.\n")?;
+        std::io::stdout().write_all(b"Recording and delivering the last ten days of an invented company.\n")?;
     }
     let demonstration = demonstration::prepare(&system, data_dir, platform_token, history).await?;
     let page = demonstration.portal_link(&system).await?;
@@ -136,6 +136,7 @@ fn info(
         "tokens": demonstration.tokens,
         "bucket": demonstration.bucket,
         "roleArn": demonstration.role_arn,
+        "destination": demonstration.destination,
         "dataDir": data_dir,
     })
 }
@@ -149,7 +150,8 @@ fn greeting(
     tick_seconds: u64,
 ) -> String {
     let api = system.url();
-    let Demonstration { platform_token, organisation, tokens, bucket, role_arn, is_from_earlier_run } = demonstration;
+    let Demonstration { platform_token, organisation, tokens, bucket, role_arn, destination, is_from_earlier_run } =
+        demonstration;
     let found = match (is_from_earlier_run, data_dir) {
         (true, Some(dir)) => format!(
             "\nThe data of an earlier run in {} goes on; nothing was added to it. Delete the directory to begin anew.\n",
@@ -163,6 +165,23 @@ fn greeting(
     let (data, objects) = match data_dir {
         Some(dir) => (dir.display().to_string(), format!("find '{}' -type f", dir.join("s3").join(bucket).display())),
         None => ("in memory".to_owned(), "# with --in-memory, objects are in a temporary folder".to_owned()),
+    };
+    let destinations = format!("{api}/organisations/{organisation}/destinations");
+    let deliver = match destination {
+        Some(id) => format!(
+            r"Look at its deliveries to the customer's bucket:
+
+  curl -s {destinations}/{id}/deliveries -H 'Authorization: Bearer {admin}'
+"
+        ),
+        None => format!(
+            r#"Deliver it to the customer's bucket. Replace ID in the second command with the id in the first response:
+
+  curl -s {destinations} -H 'Authorization: Bearer {admin}' -H 'Content-Type: application/json' \
+    -d '{{"bucket": "{bucket}", "roleArn": "{role_arn}"}}'
+  curl -s -X POST {destinations}/ID/test -H 'Authorization: Bearer {admin}'
+"#
+        ),
     };
     format!(
         r#"
@@ -203,12 +222,7 @@ Read the audit log:
 
   curl -s {api}/audit -H 'Authorization: Bearer {auditor}'
 
-Deliver it to the customer's bucket. Replace ID in the second command with the id in the first response:
-
-  curl -s {api}/organisations/{organisation}/destinations -H 'Authorization: Bearer {admin}' -H 'Content-Type: application/json' \
-    -d '{{"bucket": "{bucket}", "roleArn": "{role_arn}"}}'
-  curl -s -X POST {api}/organisations/{organisation}/destinations/ID/test -H 'Authorization: Bearer {admin}'
-
+{deliver}
 Ship now instead of waiting for the schedule, and list what has arrived:
 
   curl -s -X POST {api}/_local/tick

@@ -13,9 +13,13 @@ use annals_aws::{
 use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
-    delivery::plan::PlanReport,
-    destination::{RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME},
+    delivery::{
+        plan::PlanReport,
+        ship::{ShipPolicy, Shipping},
+    },
+    destination::{RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME, sink::ObjectSink},
     entropy,
+    log::{Log, append::AppendPolicy, store::LogStore},
     proof::signing::{Signing, SigningKey},
     service::ServiceSettings,
     time::Clock,
@@ -33,7 +37,11 @@ use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use axum::{Router, extract::State, http::StatusCode, middleware, response::Response, routing::post};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Mutex, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinSet,
+};
 
 use crate::front_door;
 use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
@@ -71,6 +79,11 @@ pub struct System {
     store: Arc<DynamoStore>,
     tables: Tables,
     signing: Arc<Signing>,
+    signing_key: SigningKey,
+    triggers: Arc<Triggers>,
+    shipper_config: SdkConfig,
+    tester_config: SdkConfig,
+    roles_without_external_id: RolesWithoutExternalId,
     address: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -134,12 +147,13 @@ impl System {
         )
         .with_signing(Some(Arc::new(signing(&shipper_config))))
         .with_roles_without_external_id(options.roles_without_external_id);
-        let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Mutex::new(()) });
+        let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Arc::default() });
+        let tester_config = cloud.sdk_config(&tester);
         let console = Console { services: api.clone(), embedding: options.embedding };
         let test_connection = TestConnectionState {
             services: api.clone(),
             embedding: console.embedding.clone(),
-            sink: Arc::new(S3ObjectSink::with_patience(&cloud.sdk_config(&tester), clock, SinkPatience::interactive())),
+            sink: Arc::new(S3ObjectSink::with_patience(&tester_config, clock, SinkPatience::interactive())),
             object_name: TEST_OBJECT_NAME.to_owned(),
         };
 
@@ -161,8 +175,21 @@ impl System {
             }
         });
         tasks.spawn(Arc::clone(&triggers).run_schedule(options.tick));
-        tasks.spawn(triggers.run_queue());
-        Ok(Self { cloud, api, store, tables, signing: api_signing, address, tasks })
+        tasks.spawn(Arc::clone(&triggers).run_queue());
+        Ok(Self {
+            cloud,
+            api,
+            store,
+            tables,
+            signing: api_signing,
+            signing_key: key,
+            triggers,
+            shipper_config,
+            tester_config,
+            roles_without_external_id: options.roles_without_external_id,
+            address,
+            tasks,
+        })
     }
 
     /// Returns the API's address, such as `http://127.0.0.1:8080`.
@@ -194,6 +221,36 @@ impl System {
         Ok(self.signing.current().await?.key.to_string())
     }
 
+    /// Returns the shipper's use cases on another clock.
+    pub(crate) fn shipping_at(&self, clock: Arc<dyn Clock>) -> Shipping {
+        let store = Arc::new(DynamoStore::clone(&self.store).in_simulated_time());
+        let entropy = Arc::new(SystemEntropy);
+        let log = Log::new(
+            Arc::clone(&store) as Arc<dyn LogStore>,
+            Arc::clone(&clock),
+            entropy.clone(),
+            AppendPolicy::default(),
+        );
+        let queue = SqsShipQueue::new(self.triggers.queue.clone(), self.triggers.queue_url.clone());
+        let sink = S3ObjectSink::new(&self.shipper_config, Arc::clone(&clock));
+        let signer = Arc::new(KmsSigner::new(&self.shipper_config));
+        let signing = Signing::new(self.signing_key.clone(), signer, store.clone(), Arc::clone(&clock));
+        let policy = ShipPolicy::default();
+        Shipping::new(Arc::new(log), store, Arc::new(queue), Arc::new(sink), clock, entropy, policy)
+            .with_signing(Some(Arc::new(signing)))
+            .with_roles_without_external_id(self.roles_without_external_id)
+    }
+
+    /// Returns the sink of connection tests on another clock.
+    pub(crate) fn tester_at(&self, clock: Arc<dyn Clock>) -> Arc<dyn ObjectSink> {
+        Arc::new(S3ObjectSink::with_patience(&self.tester_config, clock, SinkPatience::interactive()))
+    }
+
+    /// Keeps the schedule and the queue from shipping until the guard is dropped.
+    pub(crate) async fn hold_schedule(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.triggers.turn).lock_owned().await
+    }
+
     #[must_use]
     pub fn tables(&self) -> &Tables {
         &self.tables
@@ -212,7 +269,7 @@ struct Triggers {
     queue: aws_sdk_sqs::Client,
     queue_url: String,
     /// Held while messages are received, so that a requested tick reports everything that it caused.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Triggers {
