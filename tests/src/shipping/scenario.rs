@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     bucket::{Administrator, Condition, Put, Trust},
-    clock::AheadClock,
+    clock::{AheadClock, BehindClock},
     entropy::SeededEntropy,
     faulty::Fault,
     memory::{MemoryStore, Staleness},
@@ -74,6 +74,8 @@ pub struct Tally {
     pub deaths: u64,
     /// Processes that were frozen in the middle of their work and went on later.
     pub frozen: u64,
+    /// Processes of the API that began with a clock that was days or a year off.
+    pub far_off: u64,
     /// Ticks without faults, except that one organisation's partition throttled.
     pub throttled: u64,
     /// Failed calls of stores, queue and buckets.
@@ -93,6 +95,7 @@ impl AddAssign for Tally {
         self.ticks += other.ticks;
         self.deaths += other.deaths;
         self.frozen += other.frozen;
+        self.far_off += other.far_off;
         self.throttled += other.throttled;
         self.faults += other.faults;
         self.days += other.days;
@@ -136,6 +139,10 @@ struct Scenario {
     entropy: Arc<SeededEntropy>,
     /// Decides whose partition throttles.
     throttling: Arc<SeededEntropy>,
+    /// Decides whose clock is far off.
+    clocks: Arc<SeededEntropy>,
+    /// Whether the clock of the API's process is far off.
+    is_far_off: bool,
     bug: Option<Bug>,
     tenants: Vec<Tenant>,
     /// The shippers and, last, the API's process.
@@ -172,6 +179,8 @@ impl Scenario {
             world,
             entropy,
             throttling: SeededEntropy::new(!seed),
+            clocks: SeededEntropy::new(seed.rotate_left(32) ^ 1),
+            is_far_off: false,
             bug,
             tenants: Vec::new(),
             processes: Vec::new(),
@@ -196,6 +205,13 @@ impl Scenario {
 
     /// A new process: a shipper, or the API's.
     fn process(&self, index: usize) -> Arc<Process> {
+        // The clocks of the machines differ.
+        let by = Duration::from_millis(400) * u32::try_from(index).unwrap();
+        self.process_at(index, AheadClock::new(self.world.dial.clone(), by))
+    }
+
+    /// A new process with this clock.
+    fn process_at(&self, index: usize, clock: Arc<dyn Clock>) -> Arc<Process> {
         let (chance, faults, fate) = (Arc::clone(&self.chance), Arc::clone(&self.faults), self.entropy.fork());
         let decide = move |_| {
             let chance = chance.load(Ordering::Relaxed);
@@ -215,9 +231,6 @@ impl Scenario {
         };
         let latency = Latency { limit: Duration::from_millis(16), entropy: self.entropy.fork() };
         let gate = Gate::new(self.world.ports(), self.world.clock.clone(), Some(latency), decide);
-        // The clocks of the machines differ.
-        let by = Duration::from_millis(400) * u32::try_from(index).unwrap();
-        let clock: Arc<dyn Clock> = AheadClock::new(self.world.dial.clone(), by);
         let bug = self.bug.filter(|bug| bug.is_administrations() == (index == API));
         let within = |ports| match bug {
             Some(bug) => BuggyPorts::in_front_of(ports, bug, clock.clone()),
@@ -260,6 +273,9 @@ impl Scenario {
     /// One step: something happens, time passes, the schedule ticks.
     async fn fixture(&mut self) -> Result<(), Violation> {
         self.let_fail();
+        if self.clocks.happens(0.2) {
+            self.start_with_a_clock_far_off();
+        }
         for tenant in 0..self.tenants.len() {
             if self.entropy.happens(0.1) {
                 self.freeze(tenant).await;
@@ -279,9 +295,13 @@ impl Scenario {
         }
         self.pass_time().await?;
         match self.entropy.below(3) {
-            0 => self.calm_tick().await,
+            0 => {
+                self.set_clocks_right();
+                self.calm_tick().await
+            }
             _ => {
                 self.stormy_tick().await;
+                self.set_clocks_right();
                 Ok(())
             }
         }
@@ -303,8 +323,26 @@ impl Scenario {
         self.revive(API, done);
     }
 
+    /// Replaces the API's process by one on a machine whose clock is days or a year off. Shippers with such a clock cannot
+    /// call AWS: signatures of a request expire within minutes.
+    fn start_with_a_clock_far_off(&mut self) {
+        let by = DAY * *self.clocks.pick(&[1, 6, 8, 30, 365]);
+        let right = self.world.dial.clone();
+        let clock: Arc<dyn Clock> =
+            if self.clocks.happens(0.5) { AheadClock::new(right, by) } else { BehindClock::new(right, by) };
+        self.processes[API] = self.process_at(API, clock);
+        self.is_far_off = true;
+        self.tally.far_off += 1;
+    }
+
+    fn set_clocks_right(&mut self) {
+        if mem::take(&mut self.is_far_off) {
+            self.processes[API] = self.process(API);
+        }
+    }
+
     fn step_clock(&self) {
-        let ahead = *self.entropy.pick(&[0, 0, 700, -700, 2_000, -2_000, 30_000, 90_000, 300_000]);
+        let ahead = *self.entropy.pick(&[0, 0, 700, -700, 2_000, -2_000, 30_000, 90_000, 290_000]);
         self.world.dial.set_ahead(ahead);
     }
 
@@ -596,7 +634,11 @@ impl Scenario {
             let api = &self.processes[API];
             let done = api.gate.0.live(maintain(&api.shipping, self.now())).await;
             match self.revive(API, done) {
-                Some(Err(error)) => last = Some(error),
+                Some(Err(error)) => {
+                    last = Some(error);
+                    // Another process repeats it.
+                    self.set_clocks_right();
+                }
                 _ => return Ok(()),
             }
         }

@@ -199,7 +199,8 @@ pub struct World {
 }
 
 impl World {
-    /// A world whose time begins at `start`. `store` and `queue` get its clocks: the processes' and the true one.
+    /// A world whose time begins at `start`. `store` and `queue` get its clocks: the processes' and the true one. Answers of
+    /// the store have the true time.
     #[must_use]
     pub fn new(
         start: Timestamp,
@@ -208,7 +209,7 @@ impl World {
     ) -> Self {
         let clock = PausedClock::new(start);
         let dial = SteppedClock::new(clock.clone());
-        let store = Arc::new(store(dial.clone()));
+        let store = Arc::new(store(dial.clone()).with_clock(clock.clone()));
         let queue = queue(clock.clone());
         let buckets = MemoryBuckets::new(clock.clone(), region(HOME));
         let witness = Arc::new(Decorated(Witness {

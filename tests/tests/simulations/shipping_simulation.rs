@@ -16,7 +16,7 @@ const FIXED_SEEDS: u64 = 500;
 /// How many more the usual run has.
 const FURTHER_SEEDS: u64 = 2000;
 /// Within how many every planted bug is found.
-const PLANTED_SEEDS: u64 = 200;
+const PLANTED_SEEDS: u64 = 600;
 
 /// Whether enough happened for the promises to have been in danger.
 fn eventful(tally: &Tally) {
@@ -32,6 +32,7 @@ fn eventful(tally: &Tally) {
     assert!(checked.already_there > 700 && checked.not_ours > 250, "too few objects were there already: {tally:?}");
     assert!(tally.frozen > 1_000, "too few processes stood still: {tally:?}");
     assert!(tally.throttled > 300, "too little was throttled: {tally:?}");
+    assert!(tally.far_off > 300, "too few clocks were far off: {tally:?}");
     assert!(tally.days > 20 * FURTHER_SEEDS, "too little time passed: {tally:?}");
 }
 
