@@ -7,6 +7,8 @@ functions of Athena that it uses, and its table by reading lines.
 """
 
 import gzip
+import hashlib
+import itertools
 import json
 import re
 import sys
@@ -105,9 +107,103 @@ def check_athena(found, files, delivered):
             same(None if value is None else json.loads(value), original.get(name), f"{name} of {sequence}")
 
 
+def check_flat(found, files, delivered):
+    """Flat objects have every event with every value in the columns of both tables, and readers that guess types read them."""
+    view = found["duckdb-flat.sql"].replace(DAYS, f"{files}/dt=*/hour=*/*.json*")
+    expect(view != found["duckdb-flat.sql"], "duckdb-flat.sql reads other files")
+    database = duckdb.connect()
+    database.execute(view)
+    columns = {"outcome": "outcome", "action": "action", "recorded_by": "recordedBy", "previous_hash": "previousHash"}
+    documents = {"parent_entity": "parentEntity"} | {name: name for name in ("entity", "principal", "permission", "before", "after", "context", "payload")}
+    names = list(columns | documents)
+    rows = database.execute(f"SELECT {', '.join(names)}, principal_id, hash, line FROM events ORDER BY sequence").fetchall()
+    for row, text in zip(rows, delivered, strict=True):
+        original = json.loads(text)
+        for name, value in zip(names, row):
+            member = (columns | documents)[name]
+            value = json.loads(value) if name in documents and value is not None else value
+            same(value, original.get(member), f"{name} of the flat event {original['sequence']}")
+        same(row[-3], original["principal"]["id"], "principal_id")
+        same(row[-2], hashlib.sha256(text.encode()).hexdigest(), "hash")
+        same(row[-1], None, "the column line")
+    same(len(database.execute(found["flat-failed-sign-ins.sql"]).fetchall()), 1, "failed sign-ins in flat objects")
+    digits = database.execute("SELECT payload->>'n' FROM events WHERE payload->>'n' IS NOT NULL ORDER BY sequence").fetchall()
+    same([value for [value] in digits], ["12345678901234567890", "123456789012345678901234567890", "1.50"], "the digits")
+    [[guessed]] = database.execute(f"SELECT count(*) FROM read_json_auto('{files}/dt=*/hour=*/*.json*')").fetchall()
+    same(guessed, len(delivered), "the events of DuckDB's own guess")
+    table = re.findall(r"^  `(\w+)` (\w+)", found["athena-flat.sql"], re.MULTILINE)
+    kinds = {"bigint": int, "string": str}
+    for text in delivered_lines(files):
+        row = json.loads(text)
+        same(list(row), [name for name, _ in table], "the columns of athena-flat.sql")
+        expect(all(row[name] is None or type(row[name]) is kinds[kind] for name, kind in table), f"a column has another type: {text}")
+
+
+def check_setup(program, destination, data, delivered, what):
+    """The statements of a destination's setup read all of its events."""
+    path = f"/organisations/{program.info['organisation']}/destinations/{destination['id']}/setup"
+    found = json.loads(program.ok("GET", path, program.info["tokens"]["admin"]))["query"]["statements"]
+    database = duckdb.connect()
+    view = found["duckdb.sql"].replace("s3://", f"{data}/s3/")
+    database.execute(view)
+    sequence = {"ocsf": "metadata->>'sequence'"}.get(destination["format"], "sequence")
+    rows = database.execute(f"SELECT CAST({sequence} AS BIGINT) AS number FROM events ORDER BY number").fetchall()
+    same([number for [number] in rows], [json.loads(line)["sequence"] for line in delivered], f"{what}: the events of duckdb.sql")
+    prefix = f"s3://{destination['bucket']}/{destination['prefix']}"
+    expect(f"LOCATION '{prefix}'" in found["athena-table.sql"], f"{what}: the location")
+    if destination["shape"] == "flat":
+        same(sorted(found), ["athena-table.sql", "duckdb.sql"], f"{what}: statements")
+        return
+    files = data / "s3" / destination["bucket"] / destination["prefix"]
+    events = list(delivered_lines(files))
+    database.execute(LIKE_ATHENA)
+    database.execute("CREATE TABLE annals_lines (line VARCHAR, dt VARCHAR, hour VARCHAR)")
+    database.executemany("INSERT INTO annals_lines VALUES (?, '2026-11-22', '10')", [[event] for event in events])
+    database.execute(found["athena-view.sql"])
+    same(len(database.execute("SELECT * FROM annals_events").fetchall()), len(events), f"{what}: the events of athena-view.sql")
+
+
+def native_lines(program, files):
+    """The lines of the log that were delivered, which are its first ones."""
+    lines = program.ok("GET", "/audit?pageSize=1000", program.info["tokens"]["auditor"], headers={"Accept": "application/x-ndjson"})
+    return lines.removesuffix("\n").split("\n")[: len(list(delivered_lines(files)))]
+
+
+def check_shapes(found, layout, compression):
+    """Objects of every format and shape."""
+    with tempfile.TemporaryDirectory(prefix="annals-querying-") as scratch:
+        program = Program(Path(scratch))
+        try:
+            info, tokens = program.info, program.info["tokens"]
+            path = f"/organisations/{info['organisation']}/destinations"
+            for text in poison():
+                program.ok("POST", "/events", tokens["producer"], text)
+            for form, shape in itertools.product(("native", "ocsf", "cloudevents"), ("native", "flat")):
+                what = f"{layout} {form} {shape}"
+                destination = {
+                    "bucket": info["bucket"], "roleArn": info["roleArn"], "prefix": f"{form}/{shape}",
+                    "layout": layout, "compression": compression, "format": form, "shape": shape,
+                }
+                destination = json.loads(program.ok("POST", path, tokens["admin"], json.dumps(destination)))
+                program.ok("POST", "/_local/tick")
+                files = program.data / "s3" / info["bucket"] / destination["prefix"]
+                delivered = native_lines(program, files)
+                expect(len(delivered) > len(poison()), f"{what}: the events were not delivered")
+                check_setup(program, destination, program.data, delivered, what)
+                if (layout, destination["format"], destination["shape"]) == ("hive", "native", "flat"):
+                    check_flat(found, files, delivered)
+                program.ok("DELETE", f"{path}/{destination['id']}", tokens["admin"])
+        finally:
+            program.stop()
+
+
 def main():
     found = statements()
-    same(sorted(found), sorted(["duckdb.sql", "failed-sign-ins.sql", "complete.sql", "athena-table.sql", "athena-view.sql"]), "blocks")
+    blocks = ["duckdb.sql", "failed-sign-ins.sql", "complete.sql", "athena-table.sql", "athena-view.sql"]
+    blocks += ["duckdb-flat.sql", "athena-flat.sql", "flat-failed-sign-ins.sql"]
+    same(sorted(found), sorted(blocks), "blocks")
+    for layout, compression in [("hive", "gzip"), ("wiremock", "none")]:
+        check_shapes(found, layout, compression)
     combinations = [("hive", "none"), ("hive", "gzip"), ("wiremock", "none"), ("wiremock", "gzip")]
     for layout, compression in combinations:
         with tempfile.TemporaryDirectory(prefix="annals-querying-") as scratch:
@@ -139,7 +235,7 @@ def main():
 
 
 def delivered_lines(files):
-    for path in sorted(files.rglob("*.json*")):
+    for path in sorted(files.rglob("*.json*"), key=lambda path: path.name):
         if "annals-checkpoints" not in path.parts:
             data = path.read_bytes()
             data = gzip.decompress(data) if path.suffix == ".gz" else data

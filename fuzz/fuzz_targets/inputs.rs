@@ -95,13 +95,15 @@ fn check_destination(body: &[u8], region: &str) {
 }
 
 fn settings_members(settings: &Settings) -> Map<String, Value> {
-    let Settings { prefix, region, compression, layout, bucket_owner } = settings;
+    let Settings { prefix, region, compression, layout, rendering, bucket_owner } = settings;
     assert!(["none", "gzip"].contains(&Compression::as_str(*compression)));
     let members = json!({
         "prefix": prefix.as_str(),
         "region": region.as_ref().map(|region| region.as_str()),
         "compression": compression.as_str(),
         "layout": KeyLayout::as_str(*layout),
+        "format": rendering.format.as_str(),
+        "shape": rendering.shape.as_str(),
         "bucketOwner": bucket_owner.as_ref().map(|owner| owner.as_str()),
     });
     members.as_object().cloned().unwrap_or_default()

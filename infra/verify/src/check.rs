@@ -113,7 +113,8 @@ pub fn check(source: &dyn Source, delivery: &Delivery, expected: &Expectation) -
             checker.problems.push(Problem::new(ProblemKind::ForeignLine, what).at(&delivered.key).line(run.line));
         }
     }
-    let proof = checker.prove()?;
+    let mut proof = checker.prove()?;
+    checker.doubt_underived(&mut proof);
     checker.explain_missing(&proof);
     checker.report_faults();
     Ok(checker.into_report(organisation, behind, proof))

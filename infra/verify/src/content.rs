@@ -9,7 +9,10 @@ use annals_core::log::segment::LineHash;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use crate::source::{Source, SourceError};
+use crate::{
+    line::Native,
+    source::{Source, SourceError},
+};
 
 /// The longest line that is kept in memory: far more than an event of 256 KiB and the fields that Annals adds.
 pub const MAX_LINE_BYTES: u64 = 4 * 1024 * 1024;
@@ -43,14 +46,14 @@ pub fn hashes(source: &dyn Source, key: &str) -> Result<Vec<LineHash>, SourceErr
     with_retries(source, key, |reader| {
         let mut hashes = Vec::new();
         each_line(reader, |bytes, _| {
-            hashes.push(LineHash(Sha256::digest(bytes).into()));
+            hashes.push(LineHash(Sha256::digest(&Native::of(bytes).line).into()));
             true
         })?;
         Ok(hashes)
     })
 }
 
-/// Returns the bytes of one line of an object. The first line is number 1.
+/// Returns the bytes of one line of an object, as the log has it. The first line is number 1.
 ///
 /// # Errors
 /// Returns an error if the source fails.
@@ -65,7 +68,7 @@ pub fn line(source: &dyn Source, key: &str, line: u64) -> Result<Vec<u8>, Source
     Ok(text)
 }
 
-/// Calls `each` with the number and the bytes of every line, from 1, until it returns `false`. After a broken connection it
+/// Calls `each` with the number and the bytes of every line as the log has it, from 1, until it returns `false`. After a broken connection it
 /// begins again.
 ///
 /// # Errors
@@ -79,7 +82,7 @@ pub fn each_numbered_line(
         let mut number = 0;
         each_line(reader, |bytes, _| {
             number += 1;
-            each(number, bytes)
+            each(number, &Native::of(bytes).line)
         })?;
         Ok(())
     })

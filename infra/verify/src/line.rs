@@ -1,8 +1,15 @@
 //! Parses one line as strictly as Annals renders it: the log's own fields in their order and spelling, then the body. Does
 //! not compare lines: that is [`crate::check`](mod@crate::check).
 
+use std::borrow::Cow;
+
 use annals_core::{
-    id::EventId, log::segment::LineHash, organisation::OrganisationId, recorded_by::RecordedBy, time::Timestamp,
+    destination::Rendering,
+    id::EventId,
+    log::segment::{Line, LineHash},
+    organisation::OrganisationId,
+    recorded_by::RecordedBy,
+    time::Timestamp,
 };
 use serde::de::IgnoredAny;
 
@@ -162,6 +169,47 @@ fn has_upper_case(text: &str) -> bool {
 pub fn hash(text: &str) -> Option<LineHash> {
     let mut bytes = [0; 32];
     hex::decode_to_slice(text, &mut bytes).ok().filter(|()| !has_upper_case(text)).map(|()| LineHash(bytes))
+}
+
+/// An event of an object, as the line of the log that it is or contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Native<'a> {
+    pub line: Cow<'a, [u8]>,
+    /// How the event is written. `None` if it is the line itself, or nothing that Annals writes.
+    pub rendering: Option<Rendering>,
+}
+
+impl<'a> Native<'a> {
+    /// Finds the line in `event`, which has no newline.
+    #[must_use]
+    pub fn of(event: &'a [u8]) -> Self {
+        let text = if event.starts_with(b"{\"sequence\":") && !is_row(event) { None } else { Some(event) };
+        let recovered = text.and_then(|text| std::str::from_utf8(text).ok()).and_then(Rendering::recover);
+        match recovered {
+            Some(recovered) => {
+                Self { line: Cow::Owned(recovered.text.into_bytes()), rendering: Some(recovered.rendering) }
+            }
+            None => Self { line: Cow::Borrowed(event), rendering: None },
+        }
+    }
+
+    /// Returns whether `event`, in which the line with this header was found, has nothing but the line and what Annals derives
+    /// from it. A version of Annals with another mapping to OCSF derives something else.
+    #[must_use]
+    pub fn is_all_of(&self, event: &[u8], header: &Header<'_>) -> bool {
+        let Some(rendering) = self.rendering else { return true };
+        let Ok(text) = std::str::from_utf8(&self.line) else { return false };
+        let line = Line { id: header.id, recorded_at: header.id.recorded_at(), text: text.to_owned() };
+        let mut written = String::with_capacity(event.len() + 1);
+        rendering.write(&line, &mut written);
+        written.as_bytes().strip_suffix(b"\n") == Some(event)
+    }
+}
+
+/// Returns whether an event that begins like a line is a flat row.
+fn is_row(event: &[u8]) -> bool {
+    let digits = event.iter().skip(12).take_while(|byte| byte.is_ascii_digit()).count();
+    event.get(12 + digits..).is_some_and(|rest| rest.starts_with(b",\"event_id\":"))
 }
 
 /// Replaces the `previousHash` of a line. Returns `None` if Annals cannot have written the line.

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     content::{End, Fingerprint, LineEnd, each_line, with_fingerprint, with_retries},
-    line::{Header, LineError, LineReader},
+    line::{Header, LineError, LineReader, Native},
     source::{Source, SourceError},
 };
 
@@ -106,6 +106,10 @@ pub struct Summary {
     pub gaps: Vec<Gap>,
     /// The restores that Annals' own events in this object report.
     pub restores: Vec<Restore>,
+    /// The number of lines that are in events of another format or shape.
+    pub rendered: u64,
+    /// The sequences of lines in events that have something else, too, which does not follow from the line.
+    pub underived: Vec<u64>,
     /// Only with [`Detail::Fingerprint`].
     pub fingerprint: Option<Fingerprint>,
 }
@@ -152,9 +156,16 @@ impl Scan {
     /// Adds a line. Returns whether to go on.
     fn line(&mut self, bytes: &[u8], end: LineEnd) -> bool {
         self.summary.lines += 1;
+        let event = bytes;
+        let native = Native::of(event);
+        let bytes = &*native.line;
         let header = if end == LineEnd::TooLong { Err(LineError::TooLong) } else { self.reader.header(bytes) };
         match header {
             Ok(header) => {
+                self.summary.rendered += u64::from(native.rendering.is_some());
+                if !native.is_all_of(event, &header) && self.summary.underived.len() < MAX_RUNS {
+                    self.summary.underived.push(header.sequence);
+                }
                 let hash = LineHash(Sha256::digest(bytes).into());
                 // Producers can record events of these types, too.
                 if header.recorded_by == Some(RecordedBy::Annals) {

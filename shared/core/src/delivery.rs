@@ -10,6 +10,7 @@
 //! - [`maintenance`]: the daily maintenance
 //! - [`restore`]: continuing after tables were restored to an earlier copy
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
+//! - [`query`]: the statements with which a customer queries what was delivered
 
 mod checkpoint;
 pub(crate) mod claims;
@@ -17,6 +18,7 @@ mod guard;
 mod load;
 pub mod maintenance;
 pub mod plan;
+pub mod query;
 pub mod queue;
 pub mod restore;
 mod run;

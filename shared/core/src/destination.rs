@@ -12,6 +12,7 @@
 //! - [`proof`]: whether the role is proven to be meant for the organisation
 //! - [`health`]: how it is doing, from the newest evidence
 //! - `record`: one delivered object
+//! - `rendering`: how the events in an object are written
 //! - [`sink`]: the port to buckets and roles
 //! - [`policy`]: the IAM policies that delivery needs
 //! - [`failure`]: why a delivery failed, and what to do about it
@@ -29,6 +30,7 @@ pub mod policy;
 mod progress;
 pub mod proof;
 mod record;
+mod rendering;
 mod settings;
 pub mod sink;
 mod status;
@@ -45,6 +47,7 @@ pub use self::{
     progress::{Failing, Intent, Lost, Progress, Replay},
     proof::{Challenge, Proof, Proven, ProvenBy, RolesWithoutExternalId},
     record::{Content, Delivery},
+    rendering::{ObjectFormat, Rendering, Shape},
     settings::{Compression, KeyLayout, Settings},
     status::{State, Status},
 };

@@ -21,10 +21,13 @@
 mod accept;
 mod cloud_events;
 mod csv;
+mod flat;
+mod object;
 mod ocsf;
 #[cfg(test)]
 mod samples;
 
+pub use self::object::{Column, ColumnKind, Recovered};
 use crate::log::segment::Line;
 
 /// A format of exported events.

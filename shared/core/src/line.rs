@@ -19,6 +19,12 @@ use crate::{json::Key, log::segment::Line, recorded_by::RecordedBy, time::Timest
 pub struct Text<'a>(Option<Cow<'a, str>>);
 
 impl Text<'_> {
+    /// Returns the string, if there is one.
+    #[must_use]
+    pub fn get(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
     /// Returns the string; empty if absent.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -14,10 +14,11 @@ use std::{
 use annals_core::{
     delivery::{KeySuffix, object_key},
     destination::{
-        Compression, Content, Delivery, Destination, DestinationId, Intent, Replay, connection_test::TEST_OBJECT_NAME,
-        failure::FailureCode, sink::Stored,
+        Compression, Content, Delivery, Destination, DestinationId, Intent, Rendering, Replay,
+        connection_test::TEST_OBJECT_NAME, failure::FailureCode, sink::Stored,
     },
-    log::segment::LineHash,
+    id::EventId,
+    log::segment::{Line, LineHash},
     organisation::OrganisationId,
     registry::Registry as _,
     time::Timestamp,
@@ -241,12 +242,37 @@ impl<'a> Checker<'a> {
         if self.world.was_held(key) { self.margin + LONGEST_FREEZE } else { self.margin }
     }
 
-    /// What an object holds; `None` where it is not compressed as it should be.
-    fn text(&self, object: &Arrival, compression: Compression) -> Option<Rc<Vec<u8>>> {
+    /// What a text in this rendering is of the log; `None` where anything in it is not as the rendering writes it.
+    fn native(&self, text: Vec<u8>, rendering: Rendering) -> Option<Vec<u8>> {
+        if rendering.is_native() {
+            return Some(text);
+        }
+        let mut native = Vec::new();
+        for event in text.split_inclusive(|byte| *byte == b'\n') {
+            let event = std::str::from_utf8(event).ok()?;
+            let found = Rendering::recover(event.strip_suffix('\n')?).filter(|found| found.rendering == rendering)?;
+            let recorded = self.journal.get(&sequence_of(&found.text)?)?;
+            let id = found.text.split_once(r#""eventId":""#)?.1.get(..36)?;
+            let id = EventId::parse(id).ok()?;
+            let mut written = String::new();
+            rendering.write(&Line { id, recorded_at: recorded.recorded_at, text: recorded.text.clone() }, &mut written);
+            if written != event {
+                return None;
+            }
+            native.extend([found.text.as_bytes(), b"\n"].concat());
+        }
+        Some(native)
+    }
+
+    /// The lines of the log in an object; `None` where it is not compressed and written as it should be.
+    fn text(&self, object: &Arrival, intent: &Intent) -> Option<Rc<Vec<u8>>> {
         let mut texts = self.texts.borrow_mut();
-        let text = texts.entry(object.sha256.clone()).or_insert_with(|| match compression {
-            Compression::None => Some(Rc::new(object.content.to_vec())),
-            Compression::Gzip => gunzip(&object.content).map(Rc::new),
+        let text = texts.entry(object.sha256.clone()).or_insert_with(|| {
+            let text = match intent.compression {
+                Compression::None => object.content.to_vec(),
+                Compression::Gzip => gunzip(&object.content)?,
+            };
+            self.native(text, intent.rendering).map(Rc::new)
         });
         text.clone()
     }
@@ -268,7 +294,7 @@ impl<'a> Checker<'a> {
                 } else {
                     object.content.to_vec()
                 };
-                for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_of) {
+                for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_in) {
                     if let Some(other) = seen.insert(sequence, key.to_owned()) {
                         let detail = format!("the event {sequence} is in {other} and in {key}");
                         return Err(Violation::new(Promise::ExactlyOnce, detail));
@@ -483,8 +509,8 @@ impl<'a> Checker<'a> {
             let same = puts.iter().all(|put| put.sha256 == object.sha256);
             keep(same || missing, Promise::Immutable, || format!("{key} was put again with other content"))?;
             let text_of = |put: &Arrival| {
-                let text = self.text(put, intent.compression);
-                text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is no gzip")))
+                let text = self.text(put, intent);
+                text.ok_or_else(|| Violation::new(Promise::Complete, format!("{key} is not written as it was begun")))
             };
             for other in puts.iter().filter(|put| put.sha256 != object.sha256) {
                 self.lines(key, &text_of(other)?, intent, &other.at)?;
@@ -512,7 +538,7 @@ impl<'a> Checker<'a> {
                 let told = match &delivery.content {
                     None => delivery.already_there,
                     Some(Content { events, bytes, sha256 }) => {
-                        let lines = ours(sha256).and_then(|put| self.text(put, intent.compression));
+                        let lines = ours(sha256).and_then(|put| self.text(put, intent));
                         !delivery.already_there
                             && ours(sha256).is_some_and(|put| put.content.len() as u64 == *bytes)
                             && lines.is_some_and(|text| text.split(|byte| *byte == b'\n').count() as u64 == events + 1)
@@ -605,7 +631,7 @@ impl<'a> Checker<'a> {
                     }
                     continue;
                 };
-                let text = self.text(object, one.intent.compression).unwrap_or_default();
+                let text = self.text(object, &one.intent).unwrap_or_default();
                 for sequence in String::from_utf8_lossy(&text).lines().filter_map(sequence_of) {
                     keep(left.remove(&sequence), Promise::ReplayApart, || {
                         format!("the replay {} delivers {sequence} twice, or was not asked for it", replay.id)
@@ -670,7 +696,7 @@ impl<'a> Checker<'a> {
             let Some(delivery) = &one.delivery else { continue };
             let sha256 = delivery.content.as_ref().map(|content| &content.sha256);
             let ours = arrivals.iter().find(|put| put.key == delivery.key && Some(&put.sha256) == sha256);
-            let text = ours.and_then(|put| self.text(put, one.intent.compression)).unwrap_or_default();
+            let text = ours.and_then(|put| self.text(put, &one.intent)).unwrap_or_default();
             let there: HashSet<u64> = String::from_utf8_lossy(&text).lines().filter_map(sequence_of).collect();
             let known = |sequence: u64| {
                 delivery.already_there
@@ -731,6 +757,11 @@ fn sequence_of(line: &str) -> Option<u64> {
     line.strip_prefix("{\"sequence\":")?.split_once(',')?.0.parse().ok()
 }
 
+/// The sequence of an event of an object in any format.
+fn sequence_in(event: &str) -> Option<u64> {
+    sequence_of(event).or_else(|| sequence_of(&Rendering::recover(event)?.text))
+}
+
 /// What differs between two versions of a destination, by name.
 fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     let mut changed = BTreeSet::new();
@@ -746,6 +777,7 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     differs("region", old.settings.region != new.settings.region);
     differs("compression", old.settings.compression != new.settings.compression);
     differs("layout", old.settings.layout != new.settings.layout);
+    differs("rendering", old.settings.rendering != new.settings.rendering);
     differs("paused", old.paused != new.paused);
     differs("disabled", old.disabled != new.disabled);
     differs("first", old.first_sequence != new.first_sequence);
@@ -807,7 +839,7 @@ impl Step<'_> {
 
     fn by_event(&self, kind: &str, gaps: &[Gap], sequence: u64) -> Result<(), Violation> {
         match kind {
-            "destination.update" => self.only(&["prefix", "region", "compression", "layout", "retry"]),
+            "destination.update" => self.only(&["prefix", "region", "compression", "layout", "rendering", "retry"]),
             "destination.pause" => self.only(&["paused"]),
             "destination.resume" => self.only(&["paused", "retry"]),
             "destination.disable" => self.only(&["disabled"]),
@@ -917,7 +949,8 @@ impl Step<'_> {
             let start: String = start.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
             (start, end.to_owned())
         };
-        let same = (&intent.prefix, intent.compression) == (&settings.prefix, settings.compression)
+        let same = (&intent.prefix, intent.compression, intent.rendering)
+            == (&settings.prefix, settings.compression, settings.rendering)
             && shape(&intent.key) == shape(&like)
             && intent.key.len() == like.len();
         keep(same && intent.attempted, Promise::BegunFirst, || format!("{intent:?} is not made as {settings:?} says"))
@@ -941,8 +974,8 @@ impl Step<'_> {
         for (before, after) in [(old.intent.clone(), new.intent.clone()), (of_replay(old), of_replay(new))] {
             let (Some(before), Some(after)) = (before, after) else { continue };
             let told = || format!("{before:?} became {after:?}");
-            let same = (before.first, before.last, &before.prefix, before.compression)
-                == (after.first, after.last, &after.prefix, after.compression)
+            let same = (before.first, before.last, &before.prefix, before.compression, before.rendering)
+                == (after.first, after.last, &after.prefix, after.compression, after.rendering)
                 && without_suffix(&before.key) == without_suffix(&after.key);
             keep(same, Promise::IntentKept, told)?;
             if before.key == after.key {

@@ -8,7 +8,7 @@ use annals_core::{
     change::Change,
     delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
-        BucketName, Compression, DestinationId, KeyLayout, Settings,
+        BucketName, Compression, DestinationId, KeyLayout, ObjectFormat, Rendering, Settings, Shape,
         connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
     },
     entropy::Entropy as _,
@@ -93,6 +93,7 @@ impl Fixture {
             Kind::Gzip => Settings {
                 compression: Compression::Gzip,
                 layout: KeyLayout::Hive,
+                rendering: Rendering { format: ObjectFormat::Native, shape: Shape::Flat },
                 ..sample::destination(&acme, "1").settings
             },
             _ => sample::destination(&acme, "1").settings,

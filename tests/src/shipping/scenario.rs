@@ -17,8 +17,8 @@ use annals_core::{
     administration::{DestinationInput, ReplayInput, SettingsPatch},
     delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
-        BucketName, Compression, Destination, KeyLayout, RoleArn, Settings, connection_test::TEST_OBJECT_NAME,
-        failure::FailureCode,
+        BucketName, Compression, Destination, KeyLayout, ObjectFormat, Rendering, RoleArn, Settings, Shape,
+        connection_test::TEST_OBJECT_NAME, failure::FailureCode,
     },
     log::{
         segment::Segment,
@@ -508,6 +508,10 @@ impl Scenario {
             region: None,
             compression: *self.entropy.pick(&[Compression::None, Compression::None, Compression::Gzip]),
             layout: *self.entropy.pick(&[KeyLayout::Wiremock, KeyLayout::Hive]),
+            rendering: Rendering {
+                format: *self.entropy.pick(&[ObjectFormat::Native, ObjectFormat::Ocsf, ObjectFormat::CloudEvents]),
+                shape: *self.entropy.pick(&[Shape::Native, Shape::Native, Shape::Flat]),
+            },
             bucket_owner: None,
         };
         let input = DestinationInput { bucket: bucket.clone(), role_arn: role.clone(), settings };
@@ -548,6 +552,9 @@ impl Scenario {
                             r#"{"prefix":"again","layout":"hive"}"#,
                             r#"{"compression":"none"}"#,
                             r#"{"region":null}"#,
+                            r#"{"format":"native","shape":"native"}"#,
+                            r#"{"format":"ocsf","shape":"flat"}"#,
+                            r#"{"format":"cloudevents"}"#,
                             r#"{"region":"us-east-1","layout":"wiremock"}"#,
                         ]);
                         let patch = SettingsPatch::parse(body.as_bytes(), &there.role_arn).unwrap();

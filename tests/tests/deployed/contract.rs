@@ -13,8 +13,8 @@ use annals_core::{
     change::{Change, Conflict, Replaced},
     destination::{
         BegunCheckpoint, Challenge, Checkpoints, ClaimKey, Claims, Compression, Content, Delivery, Destination,
-        Failing, Holder, Intent, KeyLayout, LastCheckpoint, Lost, Progress, Proof, Proven, ProvenBy, Replay, Settings,
-        Unsigned,
+        Failing, Holder, Intent, KeyLayout, LastCheckpoint, Lost, ObjectFormat, Progress, Proof, Proven, ProvenBy,
+        Rendering, Replay, Settings, Shape, Unsigned,
         advice::{self, Advice, Prose, Snippet, SnippetKind},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{Failure, FailureCode},
@@ -1356,6 +1356,10 @@ fn full_destination(destination: &Destination) -> Destination {
         attempted: first > 10,
         prefix: "audit".parse().unwrap(),
         compression: Compression::Gzip,
+        rendering: Rendering {
+            format: if first > 10 { ObjectFormat::CloudEvents } else { ObjectFormat::Native },
+            shape: Shape::Flat,
+        },
         expired: if first > 10 { vec![first..=first, first + 2..=first + 5] } else { Vec::new() },
         taken_at: (first > 10).then_some(sample::START),
     };
@@ -1374,6 +1378,7 @@ fn full_destination(destination: &Destination) -> Destination {
             region: Some("eu-central-1".parse().unwrap()),
             compression: Compression::Gzip,
             layout: KeyLayout::Hive,
+            rendering: Rendering { format: ObjectFormat::Ocsf, shape: Shape::Native },
             bucket_owner: Some("777788889999".parse().unwrap()),
         },
         paused: true,

@@ -8,5 +8,6 @@ mod delivery;
 mod mutations;
 #[cfg(feature = "s3")]
 mod program;
+mod renderings;
 mod reports;
 mod signing;

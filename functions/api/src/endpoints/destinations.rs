@@ -13,7 +13,7 @@ mod replay_destination;
 mod resume_destination;
 
 use annals_core::{
-    destination::{Compression, Destination, KeyLayout, ProvenBy},
+    destination::{Compression, Destination, KeyLayout, ObjectFormat, ProvenBy, Shape},
     organisation::Organisation,
     time::Timestamp,
 };
@@ -68,6 +68,12 @@ struct DestinationView<'a> {
     /// The layout of keys.
     #[schemars(extend("enum" = layouts()))]
     layout: &'a str,
+    /// The format of events in objects.
+    #[schemars(extend("enum" = formats()))]
+    format: &'a str,
+    /// The shape of events in objects: with nested members, or as rows of always the same columns.
+    #[schemars(extend("enum" = shapes()))]
+    shape: &'a str,
     /// The account that must own the bucket.
     #[schemars(with = "Account")]
     bucket_owner: &'a str,
@@ -149,6 +155,8 @@ impl<'a> DestinationView<'a> {
             region: destination.settings.region.as_ref().map(|region| region.as_str()),
             compression: destination.settings.compression.as_str(),
             layout: destination.settings.layout.as_str(),
+            format: destination.settings.rendering.format.as_str(),
+            shape: destination.settings.rendering.shape.as_str(),
             bucket_owner: destination.bucket_owner(),
             external_id: &organisation.external_id,
             created_at: destination.created_at,
@@ -299,6 +307,14 @@ fn compressions() -> Vec<&'static str> {
 
 fn layouts() -> Vec<&'static str> {
     KeyLayout::ALL.iter().map(|layout| layout.as_str()).collect()
+}
+
+fn formats() -> Vec<&'static str> {
+    ObjectFormat::ALL.iter().map(|format| format.as_str()).collect()
+}
+
+fn shapes() -> Vec<&'static str> {
+    Shape::ALL.iter().map(|shape| shape.as_str()).collect()
 }
 
 fn proofs() -> Vec<Option<&'static str>> {

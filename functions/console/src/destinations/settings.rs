@@ -2,7 +2,7 @@
 
 use annals_core::{
     administration::SettingsPatch,
-    destination::{Compression, Destination, DestinationId, KeyLayout, Settings},
+    destination::{Compression, Destination, DestinationId, KeyLayout, ObjectFormat, Settings, Shape},
 };
 use annals_http::ADMINISTRATORS;
 use serde_json::Value;
@@ -35,7 +35,7 @@ pub(super) async fn change(request: ConsoleRequest) -> Result<Response, Refusal>
 
 #[must_use]
 pub fn fields(destination: &Destination) -> Fields {
-    let Settings { prefix, region, compression, layout, bucket_owner } = &destination.settings;
+    let Settings { prefix, region, compression, layout, rendering, bucket_owner } = &destination.settings;
     let compressions = Control::choice(&[
         (Compression::None.as_str(), "None: plain NDJSON"),
         (Compression::Gzip.as_str(), "gzip: keys end in .gz"),
@@ -43,6 +43,15 @@ pub fn fields(destination: &Destination) -> Fields {
     let layouts = Control::choice(&[
         (KeyLayout::Wiremock.as_str(), "By day: 2026-11/22/…"),
         (KeyLayout::Hive.as_str(), "Hive partitions: dt=2026-11-22/hour=10/…"),
+    ]);
+    let formats = Control::choice(&[
+        (ObjectFormat::Native.as_str(), "Native: the lines of the log"),
+        (ObjectFormat::Ocsf.as_str(), "OCSF"),
+        (ObjectFormat::CloudEvents.as_str(), "CloudEvents"),
+    ]);
+    let shapes = Control::choice(&[
+        (Shape::Native.as_str(), "Native: with nested members"),
+        (Shape::Flat.as_str(), "Flat: the same columns in every row, for Athena, Glue and DuckDB"),
     ]);
     Fields::new(vec![
         Field::new("prefix", "Key prefix", Control::Text)
@@ -53,6 +62,8 @@ pub fn fields(destination: &Destination) -> Fields {
             .hint("The bucket's region, such as eu-central-1. If empty, it is detected."),
         Field::new("compression", "Compression", compressions).value(compression.as_str()),
         Field::new("layout", "Key layout", layouts).value(layout.as_str()),
+        Field::new("format", "Format", formats).value(rendering.format.as_str()),
+        Field::new("shape", "Shape", shapes).value(rendering.shape.as_str()),
         Field::new("bucketOwner", "Bucket owner", Control::Text)
             .value(bucket_owner.as_ref().map_or("", |owner| owner.as_str()))
             .hint(format!(
@@ -68,7 +79,7 @@ fn body(form: &Fields) -> Value {
         "" => Value::Null,
         text => text.into(),
     };
-    let mut body = form.non_empty(&["compression", "layout"]);
+    let mut body = form.non_empty(&["compression", "layout", "format", "shape"]);
     body["prefix"] = form.get("prefix").into();
     body["region"] = nullable("region");
     body["bucketOwner"] = nullable("bucketOwner");
@@ -79,7 +90,7 @@ fn body(form: &Fields) -> Value {
 pub(super) fn render(form: &Fields, id: &str, action: &str, shell: &Shell) -> Markup {
     html! {
         details .card .fold open[form.is_invalid()] {
-            summary { h2 { "Settings" } span .hint { "prefix, region, compression, layout, bucket owner" } }
+            summary { h2 { "Settings" } span .hint { "prefix, region, compression, layout, format, shape, bucket owner" } }
             form .fields method="post" action=(action) {
                 (shell.form_token())
                 (form.render(&format!("settings-{id}")))
@@ -105,7 +116,7 @@ mod tests {
         let same = parse(&fields(&destination)).expect("the current settings are valid");
         assert_eq!(same.apply(&destination.settings), destination.settings);
 
-        let names = ["prefix", "region", "compression", "layout", "bucketOwner"];
+        let names = ["prefix", "region", "compression", "layout", "format", "shape", "bucketOwner"];
         let form = fields(&destination).with_values(&names.map(|name| (name, "*")));
         assert_eq!(form.clone().with_faults(&parse(&form).unwrap_err()).invalid_names(), names);
         let form = fields(&destination).with_values(&[("region", "cn-north-1")]);

@@ -24,6 +24,8 @@ pub struct SetupView {
     pub terraform: Vec<(&'static str, String)>,
     /// The script for the AWS CLI.
     pub script: String,
+    /// The names and texts of statements that query what is delivered.
+    pub queries: Vec<(&'static str, String)>,
     /// Whether neither a delivery nor a test has succeeded yet.
     pub is_due: bool,
 }
@@ -43,6 +45,7 @@ impl SetupView {
             cloud_formation: (setup.template.clone(), setup.cloud_formation_command(), setup.cloud_formation_note()),
             terraform: setup.terraform.clone(),
             script: setup.script.clone(),
+            queries: setup.queries.iter().map(|query| (query.name, query.statement.clone())).collect(),
             is_due,
         }
     }
@@ -81,6 +84,15 @@ impl SetupView {
                             p { (Setup::TERRAFORM_NOTE) }
                             @for (name, content) in &self.terraform {
                                 (ui::copyable(name, content))
+                            }
+                        }
+                    }
+                    details name=(id) {
+                        summary { h3 { "Query it" } span .hint { "with Athena or DuckDB, once events are delivered" } }
+                        div .stack {
+                            p { (Setup::QUERY_NOTE) }
+                            @for (name, statement) in &self.queries {
+                                (ui::copyable(name, statement))
                             }
                         }
                     }

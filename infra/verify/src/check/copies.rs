@@ -63,7 +63,11 @@ impl Checker<'_> {
             };
             let verb = if first == last { "is" } else { "are" };
             let (noun, key) = (sequences(first, last), self.key(object));
-            self.notes.push(format!("{noun} {verb} also in {key}, byte for byte the same ({why})"));
+            let same = match self.objects[object].summary.rendered {
+                0 => "byte for byte the same",
+                _ => "the same lines in another format or shape",
+            };
+            self.notes.push(format!("{noun} {verb} also in {key}, {same} ({why})"));
         }
         Ok(())
     }

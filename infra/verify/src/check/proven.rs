@@ -1,11 +1,12 @@
 //! Says which lines are inside a proof, because both its ends are signed or supplied, and which ones are only consistent.
 
-use annals_core::log::segment::LineHash;
+use annals_core::{log::segment::LineHash, proof::checkpoint::Entry};
 
 use super::{Checker, Joint};
 use crate::{
     AsOf,
-    report::{Proven, Unconfirmed, grouped},
+    object::Summary,
+    report::{Proven, Unconfirmed, count, grouped},
     source::SourceError,
     tail::Fetched,
 };
@@ -110,6 +111,39 @@ impl Checker<'_> {
         proof.is_empty = self.chain.is_empty() && as_of.is_some();
         proof.as_of = as_of.filter(|time| !time.is_empty());
         Ok(proof)
+    }
+
+    /// Adds the events that say more than their lines do, and something else than this version derives from them, unless a
+    /// trusted checkpoint signs their object. Their lines may be proven all the same.
+    pub(super) fn doubt_underived(&self, proof: &mut Proof) {
+        for delivered in self.objects {
+            let (Some(first), Some(last)) = (delivered.summary.underived.first(), delivered.summary.underived.last())
+            else {
+                continue;
+            };
+            if self.is_signed(&delivered.summary) {
+                continue;
+            }
+            let why = format!(
+                "{} in {} contain their lines, but what else is in them does not follow from the lines, or another version \
+                 of Annals derived it, and no trusted checkpoint signs the object",
+                count(delivered.summary.underived.len() as u64, "event"),
+                delivered.key
+            );
+            proof.unconfirmed.push(Unconfirmed { first_sequence: *first, last_sequence: *last, why });
+        }
+    }
+
+    /// Returns whether a trusted checkpoint signs an object with exactly these bytes.
+    fn is_signed(&self, summary: &Summary) -> bool {
+        let Some(found) = summary.fingerprint else { return false };
+        let entries = self.judgement.links.iter().filter(|_| self.judgement.confirms).flat_map(|link| link.entries);
+        let signed = entries.filter_map(|entry| match entry {
+            Entry::Object(object) => object.content,
+            _ => None,
+        });
+        let mut signed = signed.map(|content| (content.sha256, content.bytes));
+        signed.any(|signed| signed == (found.sha256, found.bytes))
     }
 
     /// Returns the stretches of lines that follow one another, in order.

@@ -26,7 +26,7 @@ use std::{
 use annals_core::{
     destination::{
         Challenge, Checkpoints, ClaimKey, Claims, Content, Delivery, Destination, DestinationId, Failing, Holder,
-        Intent, Lost, Progress, Proof, Proven, Replay, Settings,
+        Intent, Lost, Progress, Proof, Proven, Rendering, Replay, Settings,
         advice::Advice,
         connection_test::ConnectionTestReport,
         failure::{Failure, FailureCode},
@@ -87,6 +87,7 @@ const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 const DELIVERED_HASH: &str = "deliveredHash";
+const RENDERING: &str = "rendering";
 /// How the role was proven; empty if it is not. Version 0.1 did not store it.
 const PROVEN_BY: &str = "provenBy";
 /// Whether the plan has disabled a destination. Version 0.1 stored it as `disabled`.
@@ -316,6 +317,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .text_if("region", settings.region.as_ref().map(|region| region.as_str()))
         .text("compression", settings.compression.as_str())
         .text("layout", settings.layout.as_str())
+        .text_if(RENDERING, rendering_text(settings.rendering)?)
         .text_if("bucketOwner", settings.bucket_owner.as_ref())
         .flag("paused", destination.paused)
         // Version 0.1 delivers to whatever is not disabled.
@@ -340,7 +342,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
             .text(GROUP_SORT, ActivePosition::of(&destination.organisation, &destination.id).as_str());
     }
     if let Some(intent) = &destination.intent {
-        item = intent_attributes(item, &INTENT, intent);
+        item = intent_attributes(item, &INTENT, intent)?;
     }
     if let Some(replay) = &destination.replay {
         item = item
@@ -349,7 +351,7 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
             .number("replayLast", replay.last)
             .time("replayStartedAt", replay.started_at);
         if let Some(intent) = &replay.intent {
-            item = intent_attributes(item, &REPLAY_INTENT, intent);
+            item = intent_attributes(item, &REPLAY_INTENT, intent)?;
         }
     }
     if let Some(LineHash(hash)) = &destination.progress.last_hash {
@@ -476,6 +478,7 @@ struct IntentNames {
     attempted: &'static str,
     prefix: &'static str,
     compression: &'static str,
+    rendering: &'static str,
     expired: &'static str,
     taken_at: &'static str,
 }
@@ -487,6 +490,7 @@ const INTENT: IntentNames = IntentNames {
     attempted: "intentAttempted",
     prefix: "intentPrefix",
     compression: "intentCompression",
+    rendering: "intentRendering",
     expired: "intentExpired",
     taken_at: "intentTakenAt",
 };
@@ -498,19 +502,27 @@ const REPLAY_INTENT: IntentNames = IntentNames {
     attempted: "replayIntentAttempted",
     prefix: "replayIntentPrefix",
     compression: "replayIntentCompression",
+    rendering: "replayIntentRendering",
     expired: "replayIntentExpired",
     taken_at: "replayIntentTakenAt",
 };
 
-fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Builder {
-    item.number(names.first, intent.first)
+/// Returns a rendering as JSON. Returns `None` if it is the native one, which earlier versions knew alone.
+fn rendering_text(rendering: Rendering) -> Result<Option<String>, StoreError> {
+    (!rendering.is_native()).then(|| to_json(&rendering)).transpose()
+}
+
+fn intent_attributes(item: Builder, names: &IntentNames, intent: &Intent) -> Result<Builder, StoreError> {
+    let item = item.text_if(names.rendering, rendering_text(intent.rendering)?);
+    Ok(item
+        .number(names.first, intent.first)
         .number(names.last, intent.last)
         .text(names.key, &intent.key)
         .flag(names.attempted, intent.attempted)
         .text(names.prefix, intent.prefix.as_str())
         .text(names.compression, intent.compression.as_str())
         .text(names.expired, ranges_text(&intent.expired))
-        .time_if(names.taken_at, intent.taken_at)
+        .time_if(names.taken_at, intent.taken_at))
 }
 
 /// Writes ranges as `1-5,9-9`.
@@ -540,6 +552,7 @@ fn read_intent(item: &Item, names: &IntentNames) -> Result<Option<Intent>, Store
         attempted: if item.has(names.attempted) { item.flag(names.attempted)? } else { true },
         prefix: item.parsed(names.prefix)?,
         compression: item.parsed(names.compression)?,
+        rendering: from_json_if(item, names.rendering)?.unwrap_or_default(),
         expired: read_ranges(item.text(names.expired)?).ok_or_else(|| malformed(names.expired))?,
         taken_at: item.time_if(names.taken_at)?,
     }))
@@ -596,6 +609,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             region: item.parsed_if("region")?,
             compression: item.parsed("compression")?,
             layout: item.parsed("layout")?,
+            rendering: from_json_if(item, RENDERING)?.unwrap_or_default(),
             bucket_owner: item.parsed_if("bucketOwner")?,
         },
         paused: item.flag("paused")?,

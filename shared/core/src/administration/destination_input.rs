@@ -1,7 +1,10 @@
 //! The inputs of requests about destinations.
 
 use crate::{
-    destination::{AccountId, BucketName, Compression, KeyLayout, KeyPrefix, Region, RoleArn, Settings},
+    destination::{
+        AccountId, BucketName, Compression, KeyLayout, KeyPrefix, ObjectFormat, Region, Rendering, RoleArn, Settings,
+        Shape,
+    },
     fault::Faults,
     input::{self, Choice, Describer, Fields, Format, Input, Listed, OrNull, Reader, Time, WholeNumber},
     service::ServiceSettings,
@@ -70,6 +73,8 @@ pub struct SettingsPatch {
     region: Option<Option<Region>>,
     compression: Option<Compression>,
     layout: Option<KeyLayout>,
+    format: Option<ObjectFormat>,
+    shape: Option<Shape>,
     bucket_owner: Option<Option<AccountId>>,
 }
 
@@ -110,6 +115,18 @@ impl SettingsPatch {
                  Hive and Athena read as partitions.",
                 Choice { values: KeyLayout::ALL, name: KeyLayout::as_str },
             ),
+            format: fields.optional(
+                "format",
+                "The format of events in objects: `native` (default) for the lines of the log, `ocsf` or `cloudevents`, \
+                 whose events contain their lines.",
+                Choice { values: ObjectFormat::ALL, name: ObjectFormat::as_str },
+            ),
+            shape: fields.optional(
+                "shape",
+                "The shape of events in objects: `native` (default) with nested members, `flat` for rows of always the \
+                 same columns, each of one type, with nested members as JSON text, for Athena, Glue and DuckDB.",
+                Choice { values: Shape::ALL, name: Shape::as_str },
+            ),
             bucket_owner: fields.optional(
                 "bucketOwner",
                 "The account that must own the bucket; null or missing in a new destination: the role's account.",
@@ -134,6 +151,10 @@ impl SettingsPatch {
             region: self.region.unwrap_or_else(|| settings.region.clone()),
             compression: self.compression.unwrap_or(settings.compression),
             layout: self.layout.unwrap_or(settings.layout),
+            rendering: Rendering {
+                format: self.format.unwrap_or(settings.rendering.format),
+                shape: self.shape.unwrap_or(settings.rendering.shape),
+            },
             bucket_owner: self.bucket_owner.unwrap_or_else(|| settings.bucket_owner.clone()),
         }
     }

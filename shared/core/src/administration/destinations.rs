@@ -533,6 +533,8 @@ fn destination_state(destination: &Destination) -> Value {
         "region": destination.settings.region.as_ref().map(Region::as_str),
         "compression": destination.settings.compression.as_str(),
         "layout": destination.settings.layout.as_str(),
+        "format": destination.settings.rendering.format.as_str(),
+        "shape": destination.settings.rendering.shape.as_str(),
         "bucketOwner": destination.bucket_owner(),
         "proven": destination.proof.proven.map(|proven| proven.by.as_str()),
         "state": destination.state().as_str(),

@@ -5,7 +5,7 @@ use std::{io::Write as _, ops::RangeInclusive};
 use flate2::write::GzEncoder;
 
 use crate::{
-    destination::{Compression, sink::ObjectContent},
+    destination::{Compression, Intent, Rendering, Settings, sink::ObjectContent},
     log::{
         read::{Passed, Reached},
         segment::{Line, LineHash},
@@ -22,11 +22,31 @@ pub(super) enum Holes {
     Skip,
 }
 
+/// How the content of an object is made of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) compression: Compression,
+    pub(super) rendering: Rendering,
+}
+
+impl Form {
+    pub(super) fn of_settings(settings: &Settings) -> Self {
+        Self { compression: settings.compression, rendering: settings.rendering }
+    }
+
+    pub(super) fn of_intent(intent: &Intent) -> Self {
+        Self { compression: intent.compression, rendering: intent.rendering }
+    }
+}
+
 /// The content of an object under construction. Each line ends with a newline.
 #[derive(Debug)]
 pub(super) struct Loading {
     holes: Holes,
     writer: Writer,
+    rendering: Rendering,
+    /// The event that is being written, kept to use its memory again.
+    event: String,
     stretches: Vec<RangeInclusive<u64>>,
     oldest: Option<Timestamp>,
     newest: Option<Line>,
@@ -59,12 +79,13 @@ pub(super) struct Load {
 }
 
 impl Loading {
-    pub(super) fn new(compression: Compression, holes: Holes) -> Self {
-        let writer = match compression {
+    pub(super) fn new(form: Form, holes: Holes) -> Self {
+        let writer = match form.compression {
             Compression::None => Writer::Plain(Vec::new()),
             Compression::Gzip => Writer::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::default()))),
         };
-        Self { holes, writer, stretches: Vec::new(), oldest: None, newest: None, is_cut: false }
+        let (rendering, event) = (form.rendering, String::new());
+        Self { holes, writer, rendering, event, stretches: Vec::new(), oldest: None, newest: None, is_cut: false }
     }
 
     /// Adds the next line.
@@ -79,13 +100,12 @@ impl Loading {
             _ => self.stretches.push(sequence..=sequence),
         }
         self.oldest.get_or_insert(line.recorded_at);
+        self.event.clear();
+        self.rendering.write(&line, &mut self.event);
         match &mut self.writer {
-            Writer::Plain(content) => {
-                content.extend_from_slice(line.text.as_bytes());
-                content.push(b'\n');
-            }
+            Writer::Plain(content) => content.extend_from_slice(self.event.as_bytes()),
             // A write to a vector does not fail.
-            Writer::Gzip(gzip) => drop(gzip.write_all(line.text.as_bytes()).and_then(|()| gzip.write_all(b"\n"))),
+            Writer::Gzip(gzip) => drop(gzip.write_all(self.event.as_bytes())),
         }
         self.newest = Some(line);
     }

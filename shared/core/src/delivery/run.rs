@@ -31,7 +31,7 @@ use crate::{
 
 use super::{
     KeySuffix, claims,
-    load::{Holes, Load, Loading},
+    load::{Form, Holes, Load, Loading},
     object_key,
     ship::{ShipError, ShipOutcome, ShipPolicy, Shipping, Signed, is_outside_annals},
 };
@@ -67,7 +67,7 @@ pub(super) struct DestinationRun<'a> {
 struct Ahead {
     /// The sequence where they begin.
     start: u64,
-    compression: Compression,
+    form: Form,
     load: Load,
 }
 
@@ -242,7 +242,7 @@ impl<'a> DestinationRun<'a> {
             (None, None) => None,
         };
         if let Some((lane, mut intent)) = unfinished {
-            let load = self.load(intent.first..=intent.last, Holes::Skip, intent.compression, usize::MAX).await?;
+            let load = self.load(intent.first..=intent.last, Holes::Skip, Form::of_intent(&intent), usize::MAX).await?;
             if lane == Lane::Replay || self.keep_what_a_restore_left(&mut intent, &load).await? {
                 if lane == Lane::New {
                     self.check_continuity(&load).await?;
@@ -269,7 +269,7 @@ impl<'a> DestinationRun<'a> {
         &self,
         range: RangeInclusive<u64>,
         holes: Holes,
-        compression: Compression,
+        form: Form,
         max_bytes: usize,
     ) -> Result<Load, StoreError> {
         let id = &self.organisation.id;
@@ -278,18 +278,18 @@ impl<'a> DestinationRun<'a> {
             Some(_) => self.shipping.log.segment_of(id, *range.start()).await?,
             None => None,
         };
-        load(self.shipping, id, range, within, holes, compression, max_bytes).await
+        load(self.shipping, id, range, within, holes, form, max_bytes).await
     }
 
     /// Reads the next new events and stores the intent to deliver them. `None` if there are none.
     async fn begin(&mut self) -> Result<Option<Begun>, Stop> {
         let start = self.destination.next_sequence;
-        let object_bytes = self.shipping.policy.object_bytes;
-        let compression = self.destination.settings.compression;
-        let ahead = self.ahead.take().filter(|ahead| ahead.start == start && ahead.compression == compression);
+        let form = Form::of_settings(&self.destination.settings);
+        let object_bytes = object_bytes(self.shipping, form);
+        let ahead = self.ahead.take().filter(|ahead| ahead.start == start && ahead.form == form);
         let mut load = match ahead {
             Some(ahead) => ahead.load,
-            None => self.load(start..=u64::MAX, Holes::End, compression, object_bytes).await?,
+            None => self.load(start..=u64::MAX, Holes::End, form, object_bytes).await?,
         };
         if load.first().is_none() {
             // Either nothing new was recorded or all of it has expired. A read up to the tail misses nothing.
@@ -298,7 +298,7 @@ impl<'a> DestinationRun<'a> {
                 self.check_end(start).await?;
                 return Ok(None);
             }
-            load = self.load(start..=tail, Holes::End, compression, object_bytes).await?;
+            load = self.load(start..=tail, Holes::End, form, object_bytes).await?;
         }
         self.check_continuity(&load).await?;
         let next = match load.first() {
@@ -331,9 +331,9 @@ impl<'a> DestinationRun<'a> {
 
     /// Reads the next events of a replay and stores the intent to deliver them. Ends the replay if there are none.
     async fn begin_replay(&mut self, replay: Replay) -> Result<Begun, Stop> {
-        let object_bytes = self.shipping.policy.object_bytes;
-        let compression = self.destination.settings.compression;
-        let load = self.load(replay.next..=replay.last, Holes::End, compression, object_bytes).await?;
+        let form = Form::of_settings(&self.destination.settings);
+        let object_bytes = object_bytes(self.shipping, form);
+        let load = self.load(replay.next..=replay.last, Holes::End, form, object_bytes).await?;
         let mut destination = self.next_version();
         let Some((first, last)) = load.first().zip(load.last()) else {
             destination.replay = None;
@@ -425,6 +425,7 @@ impl<'a> DestinationRun<'a> {
             attempted: true,
             prefix: self.destination.settings.prefix.clone(),
             compression: self.destination.settings.compression,
+            rendering: self.destination.settings.rendering,
             expired: Vec::new(),
             taken_at: Some(self.shipping.clock.now()),
         }
@@ -482,7 +483,7 @@ impl<'a> DestinationRun<'a> {
         let reads_on = lane == Lane::New && !load.at_end && self.shipping.clock.now() < deadline;
         let next = reads_on.then_some(intent.last + 1);
         let id = self.organisation.id.clone();
-        let reading = read_ahead(self.shipping, &id, next, self.destination.settings.compression);
+        let reading = read_ahead(self.shipping, &id, next, Form::of_settings(&self.destination.settings));
         let (stored, ahead) = join(self.put(lane, &mut intent, load.content, earlier), reading).await;
         self.ahead = ahead;
         let already_there = stored? != Stored::Now;
@@ -714,12 +715,12 @@ async fn load(
     range: RangeInclusive<u64>,
     within: Option<u64>,
     holes: Holes,
-    compression: Compression,
+    form: Form,
     max_bytes: usize,
 ) -> Result<Load, StoreError> {
     // In practice this does not limit the number of events, because a page of the store ends earlier.
     let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
-    let mut loading = Loading::new(compression, holes);
+    let mut loading = Loading::new(form, holes);
     let take = |line| {
         loading.take(line);
         ControlFlow::Continue(())
@@ -728,18 +729,23 @@ async fn load(
     Ok(loading.finish(read))
 }
 
+/// Returns the size of lines at which an object in this form ends, in bytes.
+fn object_bytes(shipping: &Shipping, form: Form) -> usize {
+    shipping.policy.object_bytes / form.rendering.expansion()
+}
+
 /// Reads the events from `next` on, while the object before them is put. `None` without `next`, or if they could not be read:
 /// then they are read when it is their turn.
 async fn read_ahead(
     shipping: &Shipping,
     organisation: &OrganisationId,
     next: Option<u64>,
-    compression: Compression,
+    form: Form,
 ) -> Option<Ahead> {
     let start = next?;
-    let max_bytes = shipping.policy.object_bytes;
-    let load = load(shipping, organisation, start..=u64::MAX, None, Holes::End, compression, max_bytes).await.ok()?;
-    Some(Ahead { start, compression, load })
+    let max_bytes = object_bytes(shipping, form);
+    let load = load(shipping, organisation, start..=u64::MAX, None, Holes::End, form, max_bytes).await.ok()?;
+    Some(Ahead { start, form, load })
 }
 
 /// Returns the pause after `attempts` failures in a row: half of the longest, and a random part of the other half.

@@ -8,6 +8,7 @@
 
 use std::fmt::Write as _;
 
+use super::query::{Query, queries};
 use crate::{
     destination::{Destination, PARTITIONS, Partition, Region, policy::Policy},
     organisation::Organisation,
@@ -93,6 +94,8 @@ pub struct Setup {
     pub terraform: Vec<(&'static str, String)>,
     /// The script for bash and the AWS CLI.
     pub script: String,
+    /// The statements that query what is delivered.
+    pub queries: Vec<Query>,
 }
 
 /// The placeholder for the ARN of the customer's KMS key.
@@ -101,7 +104,8 @@ pub const KEY_PLACEHOLDER: &str = "KMS_KEY_ARN";
 impl Setup {
     #[must_use]
     pub fn of(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
-        Self::fill(Values::of(service, organisation, destination), service.template_url.as_ref())
+        let setup = Self::fill(Values::of(service, organisation, destination), service.template_url.as_ref());
+        Self { queries: queries(destination), ..setup }
     }
 
     #[must_use]
@@ -115,6 +119,7 @@ impl Setup {
             quick_create_url: template_url.map(|url| quick_create_url(url, &values)),
             terraform: terraform(&values),
             script: script(&values),
+            queries: Vec::new(),
             values,
         }
     }
@@ -135,6 +140,10 @@ impl Setup {
     pub const SCRIPT_NOTE: &str = "Save it as setup.sh and run it with bash, for example in AWS CloudShell. It creates the \
                                    bucket and the role if they are missing. If the role exists, it updates its trust \
                                    policy and its own policies, and leaves other policies alone.";
+
+    pub const QUERY_NOTE: &str = "These statements fit what the destination delivers with its present settings. Objects that were \
+                                  delivered with other settings need statements of their own. For Glue, create the table in \
+                                  Athena; a crawler would guess columns and fail on some events.";
 
     #[must_use]
     pub fn kms_note() -> String {

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{KeyPrefix, failure::Failure, settings::Compression};
+use super::{KeyPrefix, failure::Failure, rendering::Rendering, settings::Compression};
 use crate::{hash::LineHash, time::Timestamp};
 
 /// Events that are delivered once more, on request, under keys of their own.
@@ -36,6 +36,7 @@ pub struct Intent {
     /// The prefix in force at the beginning. The session that finishes the delivery is limited to it.
     pub prefix: KeyPrefix,
     pub compression: Compression,
+    pub rendering: Rendering,
     /// The events that are recorded as expired: ranges of sequences, both ends included.
     pub expired: Vec<RangeInclusive<u64>>,
     /// When a run took it on, which has not told how its put ended. `None`: no run is at work on it.

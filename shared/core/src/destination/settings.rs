@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use super::names::{AccountId, KeyPrefix, Region};
+use super::{
+    names::{AccountId, KeyPrefix, Region},
+    rendering::Rendering,
+};
 
 /// The compression of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,6 +83,7 @@ pub struct Settings {
     pub region: Option<Region>,
     pub compression: Compression,
     pub layout: KeyLayout,
+    pub rendering: Rendering,
     /// The account that must own the bucket. `None`: the role's account. This keeps events out of a stranger's bucket that
     /// took the name of a deleted one.
     pub bucket_owner: Option<AccountId>,

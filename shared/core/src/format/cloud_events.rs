@@ -24,9 +24,28 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::object::ColumnKind;
 use crate::{line::Fields, log::segment::Line, time::Timestamp};
 
 pub(super) const VERSION: &str = "1.0";
+
+/// The attributes, in the order of [`CloudEvent`].
+pub(super) const ATTRIBUTES: [(&str, ColumnKind); 14] = [
+    ("specversion", ColumnKind::Text),
+    ("id", ColumnKind::Text),
+    ("source", ColumnKind::Text),
+    ("type", ColumnKind::Text),
+    ("subject", ColumnKind::Text),
+    ("time", ColumnKind::Text),
+    ("datacontenttype", ColumnKind::Text),
+    ("sequence", ColumnKind::Text),
+    ("partitionkey", ColumnKind::Text),
+    ("recordedtime", ColumnKind::Text),
+    ("authtype", ColumnKind::Text),
+    ("authid", ColumnKind::Text),
+    ("recordedby", ColumnKind::Text),
+    ("data", ColumnKind::Json),
+];
 
 #[derive(Serialize)]
 struct CloudEvent<'a> {

@@ -85,6 +85,7 @@ use self::{
     classes::{ACCOUNT_SWITCH, API_ACTIVITY, AUTHENTICATION, Classified, ENTITY_MANAGEMENT, USER_ACCESS},
     words::Words,
 };
+use super::object::ColumnKind;
 use crate::{
     line::{Fields, Reference},
     log::segment::{Line, LineHash},
@@ -143,6 +144,47 @@ fn status<'a>(fields: &'a Fields<'_>, texts: [&Words; 2], failed: Option<bool>, 
         UNKNOWN
     }
 }
+
+/// The attributes, in the order of [`Event`].
+pub(super) const ATTRIBUTES: [(&str, ColumnKind); 37] = [
+    ("metadata", ColumnKind::Json),
+    ("time", ColumnKind::Number),
+    ("category_uid", ColumnKind::Number),
+    ("category_name", ColumnKind::Text),
+    ("class_uid", ColumnKind::Number),
+    ("class_name", ColumnKind::Text),
+    ("activity_id", ColumnKind::Number),
+    ("activity_name", ColumnKind::Text),
+    ("type_uid", ColumnKind::Number),
+    ("type_name", ColumnKind::Text),
+    ("severity_id", ColumnKind::Number),
+    ("severity", ColumnKind::Text),
+    ("status_id", ColumnKind::Number),
+    ("status", ColumnKind::Text),
+    ("status_code", ColumnKind::Text),
+    ("status_detail", ColumnKind::Text),
+    ("message", ColumnKind::Text),
+    ("actor", ColumnKind::Json),
+    ("user", ColumnKind::Json),
+    ("group", ColumnKind::Json),
+    ("privileges", ColumnKind::Json),
+    ("auth_protocol_id", ColumnKind::Number),
+    ("auth_protocol", ColumnKind::Text),
+    ("is_mfa", ColumnKind::Flag),
+    ("account_switch_type_id", ColumnKind::Number),
+    ("account_switch_type", ColumnKind::Text),
+    ("service", ColumnKind::Json),
+    ("entity", ColumnKind::Json),
+    ("entity_result", ColumnKind::Json),
+    ("api", ColumnKind::Json),
+    ("resources", ColumnKind::Json),
+    ("src_endpoint", ColumnKind::Json),
+    ("http_request", ColumnKind::Json),
+    ("unmapped", ColumnKind::Json),
+    ("raw_data", ColumnKind::Text),
+    ("raw_data_hash", ColumnKind::Json),
+    ("raw_data_size", ColumnKind::Number),
+];
 
 #[derive(Serialize)]
 struct Event<'a> {

@@ -63,6 +63,21 @@ pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
     segment.lines(&acme).unwrap()
 }
 
+/// Returns the lines of very different events.
+pub(super) fn all() -> Vec<Line> {
+    const SIGN_IN: &str = r#"{"action":"LOGIN","type":"user.login.mfa","entity":{"id":"1","entityType":"USER","ID":[1]},
+        "principal":{"id":"1","name":"\u005a\u0000","entityType":"USER","Name":{"a":1,"A":2}},"outcome":"DENIED","reason":"no"}"#;
+    const GRANT: &str = r#"{"action":"GRANT_ROLE","entity":{"id":"u","entityType":"USER"},"permission":"ALL_PERMISSIONS",
+        "principal":{"id":"1","entityType":"USER"},"before":{"A":1,"a":2},"after":{"":1,"a.b":[{}]},"occurredAt":null}"#;
+    let mut all = lines(&[RICH, MINIMAL, SIGN_IN, GRANT]);
+    all.extend(lines_by("annals", &[RICH, MINIMAL]));
+    // A line of version 0.1, which did not say who recorded it.
+    let [mut old, ..] = <[Line; 4]>::try_from(lines(&[RICH, MINIMAL, SIGN_IN, GRANT])).unwrap();
+    old.text = old.text.replace(&format!(r#""recordedBy":"{RECORDED_BY}","#), "");
+    all.push(old);
+    all
+}
+
 /// Any string, often with characters that a format has to escape.
 fn text() -> impl Strategy<Value = String> {
     let hostile = prop::sample::select(vec![

@@ -10,7 +10,7 @@ use std::{
 
 use annals_core::{
     delivery::{KeySuffix, object_key},
-    destination::{Compression, KeyLayout},
+    destination::{Compression, KeyLayout, Rendering},
     event::{Entity, OwnEvent, Principal},
     id::EventId,
     log::{Log, append::AppendPolicy, segment::LineHash},
@@ -176,8 +176,10 @@ pub(crate) fn content(lines: &[String]) -> Vec<u8> {
     lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect()
 }
 
+/// Returns the lines of the log in a content, however it is written.
 pub(crate) fn lines(content: &[u8]) -> Vec<String> {
-    std::str::from_utf8(content).unwrap().lines().map(str::to_owned).collect()
+    let line = |event: &str| Rendering::recover(event).map_or_else(|| event.to_owned(), |found| found.text);
+    std::str::from_utf8(content).unwrap().lines().map(line).collect()
 }
 
 pub(crate) fn sequence(line: &str) -> u64 {

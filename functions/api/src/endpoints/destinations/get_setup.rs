@@ -16,7 +16,7 @@ impl Endpoint<Services> for GetSetup {
         Documentation::new(Tag::Destinations, "Get the setup of a destination")
             .description(
                 "The role's policies, and a CloudFormation template, a Terraform module and a script for the AWS CLI that \
-                 create them, filled in.",
+                 create them, filled in. Also the statements with which Athena and DuckDB query what is delivered.",
             )
             .response::<SetupView<'_>>(200, "The setup, ready to paste.")
     }
@@ -72,6 +72,7 @@ struct SetupView<'a> {
     cloud_formation: CloudFormationView<'a>,
     terraform: TerraformView<'a>,
     aws_cli: AwsCliView<'a>,
+    query: QueryView<'a>,
 }
 
 impl<'a> From<&'a Setup> for SetupView<'a> {
@@ -108,6 +109,10 @@ impl<'a> From<&'a Setup> for SetupView<'a> {
                 note: Setup::TERRAFORM_NOTE,
             },
             aws_cli: AwsCliView { script: &setup.script, note: Setup::SCRIPT_NOTE },
+            query: QueryView {
+                statements: setup.queries.iter().map(|query| (query.name, query.statement.as_str())).collect(),
+                note: Setup::QUERY_NOTE,
+            },
         }
     }
 }
@@ -158,5 +163,15 @@ struct AwsCliView<'a> {
     /// The script, for Bash.
     script: &'a str,
     /// How to use it.
+    note: &'static str,
+}
+
+/// Statements for Amazon Athena and DuckDB that query what is delivered, filled in.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SetupQuery")]
+struct QueryView<'a> {
+    /// The statements by name: `athena-table.sql`, `athena-view.sql` unless the shape is `flat`, and `duckdb.sql`.
+    statements: BTreeMap<&'static str, &'a str>,
+    /// How to use them.
     note: &'static str,
 }

@@ -1,0 +1,25 @@
+CREATE VIEW annals_events AS
+SELECT
+  CAST(json_extract_scalar(line, '$.sequence') AS bigint) AS sequence,
+  json_extract_scalar(line, '$.eventId') AS event_id,
+  from_iso8601_timestamp(json_extract_scalar(line, '$.timestamp')) AS recorded_at,
+  json_extract_scalar(line, '$.recordedBy') AS recorded_by,
+  json_extract_scalar(line, '$.organisation.id') AS organisation_id,
+  json_extract_scalar(line, '$.action') AS action,
+  json_extract_scalar(line, '$.type') AS type,
+  json_extract_scalar(line, '$.entity.id') AS entity_id,
+  json_extract_scalar(line, '$.entity.name') AS entity_name,
+  json_extract_scalar(line, '$.entity.entityType') AS entity_type,
+  json_extract_scalar(line, '$.principal.id') AS principal_id,
+  json_extract_scalar(line, '$.principal.name') AS principal_name,
+  json_extract_scalar(line, '$.outcome') AS outcome,
+  json_extract_scalar(line, '$.reason') AS reason,
+  json_extract_scalar(line, '$.context.ipAddress') AS ip_address,
+  json_format(json_extract(line, '$.permission')) AS permission,
+  json_format(json_extract(line, '$.before')) AS before,
+  json_format(json_extract(line, '$.after')) AS after,
+  json_format(json_extract(line, '$.context')) AS context,
+  json_format(json_extract(line, '$.payload')) AS payload,
+  json_format(json_extract(line, '$.metadata')) AS metadata,
+  line, dt, hour
+FROM annals_lines;
