@@ -139,6 +139,15 @@ def check_flat(found, files, delivered):
         expect(all(row[name] is None or type(row[name]) is kinds[kind] for name, kind in table), f"a column has another type: {text}")
 
 
+def check_partitions(files):
+    """Each event is in the partition of the hour in which it was recorded."""
+    for path in files.rglob("*.json*"):
+        if "annals-checkpoints" not in path.parts:
+            for row in map(json.loads, delivered_lines(path.parent)):
+                at = row["recorded_at"]
+                same(str(path.parent.relative_to(files)), f"dt={at[:10]}/hour={at[11:13]}", f"the partition of event {row['sequence']}")
+
+
 def check_setup(program, destination, data, delivered, what):
     """The statements of a destination's setup read all of its events."""
     path = f"/organisations/{program.info['organisation']}/destinations/{destination['id']}/setup"
@@ -190,8 +199,9 @@ def check_shapes(found, layout, compression):
                 delivered = native_lines(program, files)
                 expect(len(delivered) > len(poison()), f"{what}: the events were not delivered")
                 check_setup(program, destination, program.data, delivered, what)
-                if (layout, destination["format"], destination["shape"]) == ("hive", "native", "flat"):
+                if (layout, destination["format"], destination["shape"]) == ("hive-recorded", "native", "flat"):
                     check_flat(found, files, delivered)
+                    check_partitions(files)
                 program.ok("DELETE", f"{path}/{destination['id']}", tokens["admin"])
         finally:
             program.stop()
@@ -202,7 +212,7 @@ def main():
     blocks = ["duckdb.sql", "failed-sign-ins.sql", "complete.sql", "athena-table.sql", "athena-view.sql"]
     blocks += ["duckdb-flat.sql", "athena-flat.sql", "flat-failed-sign-ins.sql"]
     same(sorted(found), sorted(blocks), "blocks")
-    for layout, compression in [("hive", "gzip"), ("wiremock", "none")]:
+    for layout, compression in [("hive-recorded", "gzip"), ("wiremock", "none")]:
         check_shapes(found, layout, compression)
     combinations = [("hive", "none"), ("hive", "gzip"), ("wiremock", "none"), ("wiremock", "gzip")]
     for layout, compression in combinations:

@@ -42,7 +42,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// Classifies a key with any prefix. The key of a delivery is `[replay/ID/]YYYY-MM/DD/TIME-SUFFIX.json`, with
-    /// `dt=YYYY-MM-DD/hour=HH/` as the folders in the Hive layout, and with `.gz` appended if it is compressed. The folders
+    /// `dt=YYYY-MM-DD/hour=HH/` as the folders in the Hive layouts, and with `.gz` appended if it is compressed. The folders
     /// must match the time.
     #[must_use]
     pub fn of(key: &str) -> Self {

@@ -56,7 +56,8 @@ impl KeySuffix {
 
 /// Returns the key of an object whose delivery began at `at`: the destination's prefix,
 /// `YYYY-MM/DD/YYYY-MM-DDTHH-mm-ss-SSSZ-`, `suffix`, and `.json` (WireMock Cloud's layout). The Hive layout has
-/// `dt=YYYY-MM-DD/hour=HH/` instead of month and day. The keys of a replay are below `replay/` and its id. Compressed
+/// `dt=YYYY-MM-DD/hour=HH/` instead of month and day, and in [`KeyLayout::HiveRecorded`] `at` is when the first event was
+/// recorded. The keys of a replay are below `replay/` and its id. Compressed
 /// objects end in `.json.gz`.
 #[must_use]
 pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timestamp, suffix: &KeySuffix) -> String {
@@ -66,7 +67,7 @@ pub fn object_key(destination: &Destination, replay: Option<&Replay>, at: Timest
     let time = at.to_string().replace([':', '.'], "-");
     let folder = match settings.layout {
         KeyLayout::Wiremock => format!("{year:04}-{month:02}/{day:02}"),
-        KeyLayout::Hive => format!("dt={year:04}-{month:02}-{day:02}/hour={}", &time[11..13]),
+        KeyLayout::Hive | KeyLayout::HiveRecorded => format!("dt={year:04}-{month:02}-{day:02}/hour={}", &time[11..13]),
     };
     let extension = match settings.compression {
         Compression::None => "json",

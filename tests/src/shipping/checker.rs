@@ -14,7 +14,7 @@ use std::{
 use annals_core::{
     delivery::{KeySuffix, object_key},
     destination::{
-        Compression, Content, Delivery, Destination, DestinationId, Intent, Rendering, Replay,
+        Compression, Content, Delivery, Destination, DestinationId, Intent, KeyLayout, Rendering, Replay,
         connection_test::TEST_OBJECT_NAME, failure::FailureCode, sink::Stored,
     },
     id::EventId,
@@ -178,6 +178,8 @@ pub struct Checker<'a> {
 #[derive(Debug, Clone)]
 struct Begun {
     intent: Intent,
+    /// The layout of its key.
+    layout: KeyLayout,
     /// Whether another key takes the place of an earlier one.
     is_key_changed: bool,
     replay: Option<String>,
@@ -411,6 +413,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let changed = changes(old, new);
+            let old_layout = old.settings.layout;
             let told: HashSet<u64> = gaps
                 .iter()
                 .filter(|gap| {
@@ -441,11 +444,15 @@ impl<'a> Checker<'a> {
                             format!("{} was begun while {} was {}", intent.key, old.id, old.state().as_str())
                         })?;
                         let (intent, at) = (intent.clone(), after.at);
-                        all.push(Begun { intent, is_key_changed: false, replay, at, delivery: None });
+                        let layout = old_layout;
+                        all.push(Begun { intent, layout, is_key_changed: false, replay, at, delivery: None });
                     }
                     (Some(old), Some(intent)) if old.key != intent.key => {
                         let (intent, at) = (intent.clone(), after.at);
-                        all.push(Begun { intent, is_key_changed: true, replay, at, delivery: None });
+                        // The same partition as the key before.
+                        let before = all.iter().rfind(|begun| begun.intent.key == old.key);
+                        let layout = before.map_or(KeyLayout::Wiremock, |begun| begun.layout);
+                        all.push(Begun { intent, layout, is_key_changed: true, replay, at, delivery: None });
                     }
                     (Some(intent), None) => {
                         if let By::Shipper(Some(delivery)) = &after.by
@@ -522,6 +529,12 @@ impl<'a> Checker<'a> {
             };
             keep(object.content_type == media_type, Promise::Complete, || format!("{key} is {}", object.content_type))?;
             let sequences = self.lines(key, &text, intent, &object.at)?;
+            if one.layout == KeyLayout::HiveRecorded {
+                let hour = |sequence: &u64| self.journal[sequence].recorded_at.to_string()[..13].to_owned();
+                let folder = |hour: String| format!("dt={}/hour={}/", &hour[..10], &hour[11..]);
+                let misplaced = sequences.iter().find(|sequence| !key.contains(&folder(hour(sequence))));
+                keep(misplaced.is_none(), Promise::BegunFirst, || format!("{key} has {misplaced:?}, of another hour"))?;
+            }
             let whole = (intent.first..=intent.last).all(|sequence| {
                 let expired = || self.journal[&sequence].expires_at <= object.at.plus(self.margin);
                 sequences.contains(&sequence)

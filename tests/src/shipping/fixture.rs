@@ -92,7 +92,7 @@ impl Fixture {
         let settings = match kind {
             Kind::Gzip => Settings {
                 compression: Compression::Gzip,
-                layout: KeyLayout::Hive,
+                layout: KeyLayout::HiveRecorded,
                 rendering: Rendering { format: ObjectFormat::Native, shape: Shape::Flat },
                 ..sample::destination(&acme, "1").settings
             },

@@ -507,7 +507,7 @@ impl Scenario {
             prefix: self.entropy.pick(&["", "audit", "a/b"]).parse().unwrap(),
             region: None,
             compression: *self.entropy.pick(&[Compression::None, Compression::None, Compression::Gzip]),
-            layout: *self.entropy.pick(&[KeyLayout::Wiremock, KeyLayout::Hive]),
+            layout: *self.entropy.pick(KeyLayout::ALL),
             rendering: Rendering {
                 format: *self.entropy.pick(&[ObjectFormat::Native, ObjectFormat::Ocsf, ObjectFormat::CloudEvents]),
                 shape: *self.entropy.pick(&[Shape::Native, Shape::Native, Shape::Flat]),
@@ -552,6 +552,7 @@ impl Scenario {
                             r#"{"prefix":"again","layout":"hive"}"#,
                             r#"{"compression":"none"}"#,
                             r#"{"region":null}"#,
+                            r#"{"layout":"hive-recorded"}"#,
                             r#"{"format":"native","shape":"native"}"#,
                             r#"{"format":"ocsf","shape":"flat"}"#,
                             r#"{"format":"cloudevents"}"#,

@@ -42,7 +42,8 @@ pub fn fields(destination: &Destination) -> Fields {
     ]);
     let layouts = Control::choice(&[
         (KeyLayout::Wiremock.as_str(), "By day: 2026-11/22/…"),
-        (KeyLayout::Hive.as_str(), "Hive partitions: dt=2026-11-22/hour=10/…"),
+        (KeyLayout::Hive.as_str(), "Hive partitions by delivery: dt=2026-11-22/hour=10/…"),
+        (KeyLayout::HiveRecorded.as_str(), "Hive partitions by when events were recorded"),
     ]);
     let formats = Control::choice(&[
         (ObjectFormat::Native.as_str(), "Native: the lines of the log"),

@@ -112,7 +112,8 @@ impl SettingsPatch {
             layout: fields.optional(
                 "layout",
                 "The layout of keys: `wiremock` (default) for `YYYY-MM/DD/…`, `hive` for `dt=YYYY-MM-DD/hour=HH/…`, which \
-                 Hive and Athena read as partitions.",
+                 Hive and Athena read as partitions, by when the object is delivered, `hive-recorded` for the same by when \
+                 its events were recorded: no object has events of two hours.",
                 Choice { values: KeyLayout::ALL, name: KeyLayout::as_str },
             ),
             format: fields.optional(

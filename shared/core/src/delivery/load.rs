@@ -1,11 +1,14 @@
 //! The content of an object, built from lines as they are read. Memory holds the object, but not the lines.
 
-use std::{io::Write as _, ops::RangeInclusive};
+use std::{
+    io::Write as _,
+    ops::{ControlFlow, RangeInclusive},
+};
 
 use flate2::write::GzEncoder;
 
 use crate::{
-    destination::{Compression, Intent, Rendering, Settings, sink::ObjectContent},
+    destination::{Compression, Intent, KeyLayout, Rendering, Settings, sink::ObjectContent},
     log::{
         read::{Passed, Reached},
         segment::{Line, LineHash},
@@ -27,15 +30,30 @@ pub(super) enum Holes {
 pub(super) struct Form {
     pub(super) compression: Compression,
     pub(super) rendering: Rendering,
+    /// Where a new object ends at the latest.
+    partition: Partition,
+}
+
+/// What the events of an object have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Partition {
+    Any,
+    /// The hour in which they were recorded.
+    Hour,
 }
 
 impl Form {
     pub(super) fn of_settings(settings: &Settings) -> Self {
-        Self { compression: settings.compression, rendering: settings.rendering }
+        let partition = match settings.layout {
+            KeyLayout::HiveRecorded => Partition::Hour,
+            KeyLayout::Wiremock | KeyLayout::Hive => Partition::Any,
+        };
+        Self { compression: settings.compression, rendering: settings.rendering, partition }
     }
 
+    /// Returns the form of an object that has begun: its events are known.
     pub(super) fn of_intent(intent: &Intent) -> Self {
-        Self { compression: intent.compression, rendering: intent.rendering }
+        Self { compression: intent.compression, rendering: intent.rendering, partition: Partition::Any }
     }
 }
 
@@ -45,6 +63,7 @@ pub(super) struct Loading {
     holes: Holes,
     writer: Writer,
     rendering: Rendering,
+    partition: Partition,
     /// The event that is being written, kept to use its memory again.
     event: String,
     stretches: Vec<RangeInclusive<u64>>,
@@ -85,17 +104,32 @@ impl Loading {
             Compression::Gzip => Writer::Gzip(Box::new(GzEncoder::new(Vec::new(), flate2::Compression::default()))),
         };
         let (rendering, event) = (form.rendering, String::new());
-        Self { holes, writer, rendering, event, stretches: Vec::new(), oldest: None, newest: None, is_cut: false }
+        Self {
+            holes,
+            writer,
+            rendering,
+            partition: form.partition,
+            event,
+            stretches: Vec::new(),
+            oldest: None,
+            newest: None,
+            is_cut: false,
+        }
     }
 
-    /// Adds the next line.
-    pub(super) fn take(&mut self, line: Line) {
+    /// Adds the next line, unless the object ends before it.
+    pub(super) fn take(&mut self, line: Line) -> ControlFlow<()> {
+        if self.partition == Partition::Hour && self.oldest.is_some_and(|oldest| hour(oldest) != hour(line.recorded_at))
+        {
+            self.is_cut = true;
+            return ControlFlow::Break(());
+        }
         let sequence = line.sequence();
         match self.stretches.last_mut() {
             Some(stretch) if stretch.end() + 1 == sequence => *stretch = *stretch.start()..=sequence,
             Some(_) if self.holes == Holes::End => {
                 self.is_cut = true;
-                return;
+                return ControlFlow::Break(());
             }
             _ => self.stretches.push(sequence..=sequence),
         }
@@ -108,6 +142,7 @@ impl Loading {
             Writer::Gzip(gzip) => drop(gzip.write_all(self.event.as_bytes())),
         }
         self.newest = Some(line);
+        ControlFlow::Continue(())
     }
 
     /// Returns the content, which was read up to `reached`.
@@ -128,6 +163,11 @@ impl Loading {
             at_end: reached.ended && !self.is_cut,
         }
     }
+}
+
+/// Returns the hours since the epoch.
+fn hour(time: Timestamp) -> u64 {
+    time.as_millis() / (60 * 60 * 1000)
 }
 
 impl Load {

@@ -87,7 +87,7 @@ impl Objects<'_> {
             table.push_str("annals_lines (line string)\n");
         }
         table.push_str(match self.layout {
-            KeyLayout::Hive => "PARTITIONED BY (dt string, hour string)\n",
+            KeyLayout::Hive | KeyLayout::HiveRecorded => "PARTITIONED BY (dt string, hour string)\n",
             KeyLayout::Wiremock => "PARTITIONED BY (dt string)\n",
         });
         table.push_str(if self.is_flat() {
@@ -97,11 +97,11 @@ impl Objects<'_> {
         });
         let location = format!("s3://{}/{}", self.bucket, self.prefix);
         let (format, folder) = match self.layout {
-            KeyLayout::Hive => ("yyyy-MM-dd", "dt=${dt}/hour=${hour}/"),
+            KeyLayout::Hive | KeyLayout::HiveRecorded => ("yyyy-MM-dd", "dt=${dt}/hour=${hour}/"),
             KeyLayout::Wiremock => ("yyyy-MM/dd", "${dt}/"),
         };
         let since = match self.layout {
-            KeyLayout::Hive => self.since.clone(),
+            KeyLayout::Hive | KeyLayout::HiveRecorded => self.since.clone(),
             KeyLayout::Wiremock => format!("{}/{}", &self.since[..7], &self.since[8..]),
         };
         // Writing to a string does not fail.
@@ -112,7 +112,7 @@ impl Objects<'_> {
             quote(&location)
         );
         table.push_str(match self.layout {
-            KeyLayout::Hive => {
+            KeyLayout::Hive | KeyLayout::HiveRecorded => {
                 "  'projection.hour.type' = 'integer', 'projection.hour.range' = '0,23', 'projection.hour.digits' = '2',\n"
             }
             KeyLayout::Wiremock => "  'projection.dt.interval' = '1', 'projection.dt.interval.unit' = 'DAYS',\n",
@@ -127,7 +127,7 @@ impl Objects<'_> {
             return None;
         }
         let partitions = match self.layout {
-            KeyLayout::Hive => "dt, hour",
+            KeyLayout::Hive | KeyLayout::HiveRecorded => "dt, hour",
             KeyLayout::Wiremock => "dt",
         };
         if self.rendering.format == ObjectFormat::Native {
@@ -149,7 +149,7 @@ impl Objects<'_> {
 
     fn duckdb(&self) -> String {
         let (folders, partitioning) = match self.layout {
-            KeyLayout::Hive => ("dt=*/hour=*/*.json*", "true"),
+            KeyLayout::Hive | KeyLayout::HiveRecorded => ("dt=*/hour=*/*.json*", "true"),
             KeyLayout::Wiremock => ("*/*/*.json*", "false"),
         };
         // In a pattern of DuckDB a bracket begins a set of characters.

@@ -1,10 +1,6 @@
 //! One run of deliveries to one destination: it begins or resumes objects, one after the other, until it must stop.
 
-use std::{
-    convert::Infallible,
-    ops::{ControlFlow, RangeInclusive},
-    time::Duration,
-};
+use std::{convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use futures_util::future::join;
 use serde_json::json;
@@ -12,7 +8,7 @@ use serde_json::json;
 use crate::{
     change::{Change, Conflict},
     destination::{
-        Compression, Content, Delivery, Destination, Failing, Intent, Lost, Progress, Replay,
+        Compression, Content, Delivery, Destination, Failing, Intent, KeyLayout, Lost, Progress, Replay,
         failure::{Contradiction, Failure, Withheld},
         proof::{RoleCheck, check_role},
         sink::{Call, Existing, Object, ObjectContent, Reason, SinkError, Stored, Target},
@@ -322,7 +318,7 @@ impl<'a> DestinationRun<'a> {
             self.record_lost(&[start..=expired_to], destination).await?;
         }
         let Some((first, last)) = load.first().zip(load.last()) else { return Ok(None) };
-        let intent = self.intent(None, self.shipping.clock.now(), first, last);
+        let intent = self.intent(None, self.key_time(self.shipping.clock.now(), &load), first, last);
         let mut destination = self.next_version();
         destination.intent = Some(intent.clone());
         self.save(destination, None).await?;
@@ -340,7 +336,7 @@ impl<'a> DestinationRun<'a> {
             self.save(destination, None).await?;
             return Err(ShipOutcome::UpToDate.into());
         };
-        let intent = self.intent(Some(&replay), replay.started_at, first, last);
+        let intent = self.intent(Some(&replay), self.key_time(replay.started_at, &load), first, last);
         destination.replay = Some(Replay { intent: Some(intent.clone()), ..replay });
         self.save(destination, None).await?;
         Ok(Begun { lane: Lane::Replay, intent, origin: Origin::ThisRun, load })
@@ -413,6 +409,14 @@ impl<'a> DestinationRun<'a> {
     async fn record_contradiction(&mut self, contradiction: Contradiction) -> Stop {
         let destination = self.next_version();
         self.save_failure(destination, Failure::contradiction(contradiction)).await
+    }
+
+    /// Returns the time in the key of a new object whose delivery begins at `at`.
+    fn key_time(&self, at: Timestamp, load: &Load) -> Timestamp {
+        match self.destination.settings.layout {
+            KeyLayout::HiveRecorded => load.oldest.unwrap_or(at),
+            KeyLayout::Wiremock | KeyLayout::Hive => at,
+        }
     }
 
     /// Returns a new intent. It is attempted, because its put follows at once.
@@ -721,10 +725,7 @@ async fn load(
     // In practice this does not limit the number of events, because a page of the store ends earlier.
     let limit = ReadLimit { events: 1_000_000, bytes: max_bytes };
     let mut loading = Loading::new(form, holes);
-    let take = |line| {
-        loading.take(line);
-        ControlFlow::Continue(())
-    };
+    let take = |line| loading.take(line);
     let read = shipping.log.each(organisation, range, within, Order::Ascending, limit, take).await?;
     Ok(loading.finish(read))
 }

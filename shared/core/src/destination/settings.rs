@@ -47,18 +47,21 @@ pub enum KeyLayout {
     /// `YYYY-MM/DD/…`, the layout of WireMock Cloud.
     #[default]
     Wiremock,
-    /// `dt=YYYY-MM-DD/hour=HH/…`, which Hive and Athena read as partitions.
+    /// `dt=YYYY-MM-DD/hour=HH/…`, which Hive and Athena read as partitions: when the object was delivered.
     Hive,
+    /// The same with the hour in which the events were recorded. No object has events of two hours.
+    HiveRecorded,
 }
 
 impl KeyLayout {
-    pub const ALL: &'static [Self] = &[Self::Wiremock, Self::Hive];
+    pub const ALL: &'static [Self] = &[Self::Wiremock, Self::Hive, Self::HiveRecorded];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wiremock => "wiremock",
             Self::Hive => "hive",
+            Self::HiveRecorded => "hive-recorded",
         }
     }
 }
@@ -70,7 +73,8 @@ impl FromStr for KeyLayout {
         match text {
             "wiremock" => Ok(Self::Wiremock),
             "hive" => Ok(Self::Hive),
-            _ => Err("must be wiremock or hive"),
+            "hive-recorded" => Ok(Self::HiveRecorded),
+            _ => Err("must be wiremock, hive or hive-recorded"),
         }
     }
 }
