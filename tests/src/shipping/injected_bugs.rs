@@ -294,6 +294,7 @@ impl Decorator for BuggyPorts {
             Bug::ReplayMovesTheCheckpoint => {
                 if let Some(delivery) = delivery.as_ref().filter(|delivery| delivery.replay.is_some()) {
                     new.next_sequence = delivery.last + 1;
+                    new.progress.last_hash = delivery.last_hash;
                 }
             }
             Bug::ReplayEndsEarly => new.replay = new.replay.filter(|_| delivery.is_none()),

@@ -124,10 +124,13 @@ impl Checker<'_> {
             if self.is_signed(&delivered.summary) {
                 continue;
             }
+            let events = delivered.summary.underived.len() as u64;
+            let (has, it, line) =
+                if events == 1 { ("has its line", "it", "line") } else { ("have their lines", "them", "lines") };
             let why = format!(
-                "{} in {} contain their lines, but what else is in them does not follow from the lines, or another version \
-                 of Annals derived it, and no trusted checkpoint signs the object",
-                count(delivered.summary.underived.len() as u64, "event"),
+                "{} in {} {has}, but what else is in {it} does not follow from the {line}, or another version of Annals \
+                 derived it, and no trusted checkpoint signs the object",
+                count(events, "event"),
                 delivered.key
             );
             proof.unconfirmed.push(Unconfirmed { first_sequence: *first, last_sequence: *last, why });

@@ -1,6 +1,6 @@
 //! Objects in other formats and shapes: what can be proven of them, and what is found of those who change them.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use annals_core::{
     destination::{ObjectFormat, Rendering, Shape},
@@ -89,7 +89,7 @@ async fn a_line_that_is_changed_in_any_rendering_is_found() {
 async fn what_does_not_follow_from_a_line_is_vouched_for_by_a_signature_alone() {
     let native = Delivery::small().await;
     let signer = Signer::new(NAME, 1);
-    let mut told = String::new();
+    let mut told = BTreeSet::new();
     for (rendering, from, to) in [
         (Rendering { format: ObjectFormat::Ocsf, shape: Shape::Native }, r#""severity_id":1"#, r#""severity_id":2"#),
         (Rendering { format: ObjectFormat::Ocsf, shape: Shape::Flat }, r#""severity_id":1"#, r#""severity_id":2"#),
@@ -112,7 +112,7 @@ async fn what_does_not_follow_from_a_line_is_vouched_for_by_a_signature_alone() 
         change(&mut unsigned);
         let report = unsigned.check();
         assert_eq!(report.verdict, Verdict::Consistent, "{rendering:?}");
-        let _ = writeln!(told, "{}", report.unconfirmed[0].why);
+        told.insert(report.unconfirmed[0].why.clone());
         // It was changed after it was signed.
         let mut changed = native.rendered(rendering).signed(&signer).0;
         change(&mut changed);
@@ -122,5 +122,9 @@ async fn what_does_not_follow_from_a_line_is_vouched_for_by_a_signature_alone() 
         change(&mut derived);
         assert_eq!(derived.signed(&signer).0.check().verdict, Verdict::Proven, "{rendering:?}");
     }
-    insta::assert_snapshot!(told, @"");
+    assert!(told.iter().eq([
+        "1 event in 2026-11/22/2026-11-22T10-10-00-000Z-bbbbbbbb.json has its line, but what else is in it \
+                             does not follow from the line, or another version of Annals derived it, and no trusted \
+                             checkpoint signs the object"
+    ]));
 }
