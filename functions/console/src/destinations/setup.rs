@@ -87,12 +87,14 @@ impl SetupView {
                             }
                         }
                     }
-                    details name=(id) {
-                        summary { h3 { "Query it" } span .hint { "with Athena or DuckDB, once events are delivered" } }
-                        div .stack {
-                            p { (Setup::QUERY_NOTE) }
-                            @for (name, statement) in &self.queries {
-                                (ui::copyable(name, statement))
+                    @if !self.is_due {
+                        details name=(id) {
+                            summary { h3 { "Query it" } span .hint { "what is delivered, with Athena or DuckDB" } }
+                            div .stack {
+                                p { (Setup::QUERY_NOTE) }
+                                @for (name, statement) in &self.queries {
+                                    (ui::copyable(name, statement))
+                                }
                             }
                         }
                     }
