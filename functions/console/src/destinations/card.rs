@@ -3,7 +3,7 @@
 use annals_core::{
     delivery::setup::Setup,
     destination::{
-        Delivery, Destination, Failing,
+        Delivery, Destination, Failing, State,
         connection_test::ConnectionTestReport,
         failure::{Failure, RemediedBy},
         health::Health,
@@ -191,8 +191,13 @@ impl Card {
     #[must_use]
     pub fn with_details(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
         let works = destination.progress.last_success.is_some() || self.passes_test();
+        let mut setup = SetupView::of(setup, !works);
+        if !matches!(destination.state(), State::Sent { .. }) {
+            // What is to be mended comes first.
+            setup.queries.clear();
+        }
         let details = Details {
-            setup: SetupView::of(setup, !works),
+            setup,
             deliveries: Deliveries::newest(deliveries, destination),
             settings: settings::fields(destination),
             replay_by_time: replay::by_time(),

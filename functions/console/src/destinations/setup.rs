@@ -24,7 +24,7 @@ pub struct SetupView {
     pub terraform: Vec<(&'static str, String)>,
     /// The script for the AWS CLI.
     pub script: String,
-    /// The names and texts of statements that query what is delivered.
+    /// The names and texts of statements that query what is delivered. Empty unless delivery works.
     pub queries: Vec<(&'static str, String)>,
     /// Whether neither a delivery nor a test has succeeded yet.
     pub is_due: bool,
@@ -87,7 +87,7 @@ impl SetupView {
                             }
                         }
                     }
-                    @if !self.is_due {
+                    @if !self.queries.is_empty() {
                         details name=(id) {
                             summary { h3 { "Query it" } span .hint { "what is delivered, with Athena or DuckDB" } }
                             div .stack {
