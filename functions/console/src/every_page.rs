@@ -8,7 +8,7 @@ use maud::Markup;
 
 use crate::{destinations, events, sign_in, tokens};
 
-const MAX_PAGE_BYTES: usize = 100_000;
+const MAX_PAGE_BYTES: usize = 110_000;
 
 /// The name of a sample, and its page.
 pub(crate) type Sample = (&'static str, Markup);
