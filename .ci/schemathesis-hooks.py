@@ -59,6 +59,8 @@ def before_call(context, case, kwargs):
             body["roleArn"] = re.sub("^arn:aws[^:]*:", "arn:aws:", body["roleArn"])  # of the service's own partition
         if (body.get("region") or "").startswith(("cn-", "eusc-", "us-gov-")):
             body["region"] = "eu-central-1"
+        if "returnUrl" in body:
+            del body["returnUrl"]  # the deployment allows no origin
         if "firstSequence" in body:
             body["lastSequence"] = body["firstSequence"]  # a range does not end before it begins
         if "until" in body:

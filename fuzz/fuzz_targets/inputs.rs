@@ -51,7 +51,12 @@ fuzz_target!(|body: &[u8]| {
             ("email", input.user.email.as_deref().map(Value::from)),
         ]);
         let user = serde_json::from_slice(&user).ok();
-        let written = object([("role", Some(input.role.as_str().into())), ("user", user)]);
+        let written = object([
+            ("role", Some(input.role.as_str().into())),
+            ("user", user),
+            ("path", input.path.as_ref().map(|path| path.as_str().into())),
+            ("returnUrl", input.return_url.as_ref().map(|url| url.as_str().into())),
+        ]);
         assert_eq!(PortalLinkInput::parse(&written), Ok(input));
     }
     for region in ["eu-central-1", "us-gov-west-1"] {

@@ -18,6 +18,7 @@ import "./destinations.js";
 import "./tokens.js";
 import "./events.js";
 import "./hostile.js";
+import "./brand.js";
 
 const [program, chromium = "/usr/bin/chromium"] = process.argv.slice(2);
 const CONCURRENCY = 3;

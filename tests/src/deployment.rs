@@ -11,7 +11,7 @@ use annals_cloud::{Cloud, CloudOptions, QueueOptions, Redrive};
 use annals_core::{
     administration::{Actor, DestinationInput, Put},
     caller::Caller,
-    destination::{Destination, RolesWithoutExternalId},
+    destination::{Destination, RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME},
     event::{Context, Layout, parse},
     log::{segment::Tail, store::LogStore as _, tail::Anchor},
     organisation::{Organisation, OrganisationId, OrganisationInput},
@@ -159,7 +159,7 @@ impl Deployment {
 
     /// Creates a portal link and returns its token.
     pub async fn portal_link(&self, organisation: &Organisation, role: Role) -> String {
-        let input = PortalLinkInput { role, user: User::unnamed(role) };
+        let input = PortalLinkInput { role, user: User::unnamed(role), path: None, return_url: None };
         let link = self.api.administration.create_portal_link(organisation, input, &platform()).await;
         link.unwrap().1.reveal().to_owned()
     }
@@ -281,6 +281,9 @@ pub async fn start_system_with(data_dir: Option<&Path>, roles_without_external_i
         platform: TokenHash::of(PLATFORM_TOKEN),
         embedding: Default::default(),
         roles_without_external_id,
+        brand: Default::default(),
+        return_origins: Default::default(),
+        test_object_name: TEST_OBJECT_NAME.to_owned(),
     };
     System::start(options).await.unwrap()
 }

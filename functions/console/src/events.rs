@@ -2,6 +2,7 @@
 //!
 //! - [`list`], [`filter_form`], [`timeline`]: the list, with its filter and chart
 //! - [`detail`], [`diff`]: the page of one event, and what the event changed
+//! - [`check`]: how to check the log without us
 //! - [`export`]: filtered events as files
 //! - [`values`]: the values that occur, with their counts
 //! - [`query`]: the query string that all pages share
@@ -9,6 +10,7 @@
 //!
 //! Every page is one read of the log, and is recorded as one.
 
+pub(crate) mod check;
 mod detail;
 mod diff;
 mod event;
@@ -39,13 +41,14 @@ pub(crate) fn routes() -> Router<Console> {
         .route("/console/events", get(list::show))
         .route("/console/events/export", get(export::show))
         .route("/console/events/values", get(values::show))
+        .route(check::PATH, get(check::show))
         .route("/console/events/{uuid}", get(detail::show))
         .route("/console/events/{uuid}/json", get(detail::download))
 }
 
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
-    [list::samples(), detail::samples(), export::samples(), values::samples()].concat()
+    [list::samples(), detail::samples(), export::samples(), values::samples(), check::samples()].concat()
 }
 
 async fn open(request: &ConsoleRequest) -> Result<(Organisation, Shell), Refusal> {

@@ -3,10 +3,18 @@
 
 use std::collections::HashSet;
 
-use annals_http::console::refusal::{self, Way};
+use annals_core::brand::{Accent, Brand, Colour, DARK_GROUNDS, LIGHT_GROUNDS};
+use annals_http::console::{
+    refusal::{self, Way},
+    return_to::ReturnTo,
+};
 use maud::Markup;
 
-use crate::{destinations, events, sign_in, tokens};
+use crate::{
+    destinations, events,
+    layout::{sample_brand, show_samples_as},
+    sign_in, tokens,
+};
 
 const MAX_PAGE_BYTES: usize = 110_000;
 
@@ -14,15 +22,68 @@ const MAX_PAGE_BYTES: usize = 110_000;
 pub(crate) type Sample = (&'static str, Markup);
 
 fn samples() -> Vec<Sample> {
+    let (brand, back) = (sample_brand(), "https://app.example.com/".parse().unwrap());
+    let asked_for = ReturnTo::parse("/console/events?outcome=FAILURE").unwrap();
     let mut samples = vec![
-        ("signed out", sign_in::signed_out_page("/prod")),
-        ("refusal", refusal::page("", "Page not found", "Go back.", None, Way::Back)),
-        ("refusal with a request ID", refusal::page("/prod", "Unavailable", "Try again.", Some("abc="), Way::Start)),
+        ("signed out", sign_in::signed_out_page("/prod", &brand, None)),
+        ("signed out, with a way back", sign_in::signed_out_page("/prod", &brand, Some(&back))),
+        ("refusal", refusal::page("", &brand, "You are not signed in", "Go back.", None, Way::Back(asked_for))),
+        (
+            "refusal with a request ID",
+            refusal::page("/prod", &brand, "Unavailable", "Try again.", Some("abc="), Way::Start),
+        ),
     ];
     samples.extend(events::samples());
     samples.extend(destinations::samples());
     samples.extend(tokens::samples());
     samples
+}
+
+#[test]
+fn pages_of_another_product_name_no_other() {
+    let product = "Acme Söhne & Co";
+    let logo = "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4=";
+    show_samples_as(Brand {
+        product: Some(product.parse().unwrap()),
+        logo: Some(logo.parse().unwrap()),
+        accent: "#7a0050".parse().unwrap(),
+        support: Some("https://help.example.com/audit".parse().unwrap()),
+        sign_in: Some("https://app.example.com/audit?from=log".parse().unwrap()),
+    });
+    let mut named = 0;
+    for (name, page) in samples() {
+        let html = page.into_string();
+        named += usize::from(html.contains("Acme Söhne &amp; Co"));
+        for word in ["Annals", "WireMock", "test-wiremock"] {
+            let at = html.find(word);
+            assert!(
+                at.is_none(),
+                "{name}: {}",
+                html[at.unwrap_or(0).saturating_sub(100)..].chars().take(200).collect::<String>()
+            );
+        }
+        check(name, &html);
+        assert!(html.len() < MAX_PAGE_BYTES, "{name}: {} bytes", html.len());
+    }
+    assert!(named > 20, "{named} pages name the product");
+}
+
+#[test]
+fn the_grounds_that_a_colour_is_checked_against_are_those_of_the_style_sheet() {
+    let css = include_str!("../assets/base.css");
+    let colours = |name: &str| {
+        let value = css.split_once(&format!("  --{name}: light-dark(")).unwrap().1.split(')').next().unwrap();
+        let (light, dark) = value.split_once(", ").unwrap();
+        [light, dark].map(|colour| colour.parse::<Colour>().unwrap())
+    };
+    let grounds = ["ground", "surface", "sunken", "good-ground", "warning-ground", "bad-ground"].map(colours);
+    for [light, dark] in grounds {
+        assert!(LIGHT_GROUNDS.contains(&light) && DARK_GROUNDS.contains(&dark), "{light} {dark}");
+    }
+    let [light, dark] = colours("on-accent");
+    assert!(LIGHT_GROUNDS.contains(&light) && DARK_GROUNDS.contains(&dark), "{light} {dark}");
+    assert_eq!(colours("accent"), [Accent::default().light, Accent::default().dark]);
+    assert!(include_str!("../assets/icon.svg").contains(&Accent::default().light.to_string()));
 }
 
 #[test]

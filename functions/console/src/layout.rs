@@ -1,6 +1,6 @@
 //! The frame of every page: the document's head, the header with the sections, and the footer.
 
-use annals_core::{organisation::Organisation, time::Timestamp, token::Role};
+use annals_core::{brand::Brand, organisation::Organisation, portal::ReturnUrl, time::Timestamp, token::Role};
 use annals_http::console::{
     self,
     session::{ConsoleRequest, FORM_TOKEN},
@@ -8,7 +8,7 @@ use annals_http::console::{
 use maud::{Markup, html};
 
 use crate::{
-    assets::{ICON, SCRIPT, STYLE},
+    assets::{ICON, SCRIPT, STYLE, logo_name},
     ui,
 };
 
@@ -66,6 +66,9 @@ pub struct Shell {
     pub session_ends_at: Timestamp,
     /// The value of [`FORM_TOKEN`] in every form.
     pub form_token: String,
+    pub brand: Brand,
+    /// The product's page that this one leads back to.
+    pub return_url: Option<ReturnUrl>,
 }
 
 impl Shell {
@@ -79,6 +82,8 @@ impl Shell {
             section,
             session_ends_at: request.session.expires_at,
             form_token: request.form_token.clone(),
+            brand: request.call.services.service.brand.clone(),
+            return_url: request.session.return_url.clone(),
         }
     }
 
@@ -92,6 +97,8 @@ impl Shell {
             section,
             session_ends_at: Timestamp::from_millis(1_795_343_400_000),
             form_token: "0123456789abcdef".repeat(4),
+            brand: sample_brand(),
+            return_url: Some("https://app.example.com/settings?tab=audit".parse().unwrap()),
         }
     }
 
@@ -114,6 +121,7 @@ impl Shell {
             a .skip href="#content" { "Skip to content" }
             header .top {
                 div .bar {
+                    (product(&self.base, &self.brand, self.return_url.as_ref()))
                     p .organisation { (self.organisation) }
                     nav aria-label="Sections" {
                         ul {
@@ -140,20 +148,63 @@ impl Shell {
                 p {
                     "Your session ends at " (ui::time(self.session_ends_at)) ". "
                     span data-zone { "Times are in UTC." }
+                    @if let Some(support) = &self.brand.support { " " a href=(support.as_str()) target="_top" { "Get help" } }
                 }
             }
         };
-        document(&self.base, &format!("{title} · {}", self.organisation), &body)
+        document(&self.base, &self.brand, &format!("{title} · {}", self.organisation), &body)
+    }
+}
+
+/// Writes whose product the page belongs to, and the way back to it.
+fn product(base: &str, brand: &Brand, return_url: Option<&ReturnUrl>) -> Markup {
+    let logo = |alt: &str| {
+        html! {
+            @if let Some(logo) = &brand.logo { img src={ (base) "/console/assets/" (logo_name(logo)) } alt=(alt); }
+        }
+    };
+    html! {
+        @if let Some(url) = return_url {
+            // A page in a frame leads the whole window back.
+            a .product href=(url.as_str()) target="_top" {
+                (logo("")) span { "← Back" @if let Some(product) = &brand.product { " to " (product.as_str()) } }
+            }
+        } @else if brand.is_shown() {
+            p .product {
+                @match &brand.product {
+                    Some(product) => { (logo("")) span { (product.as_str()) } },
+                    None => { (logo("Logo")) },
+                }
+            }
+        }
     }
 }
 
 /// Writes a document with the console's style sheet, icon and script.
 #[must_use]
-pub fn document(base: &str, title: &str, body: &Markup) -> Markup {
+pub fn document(base: &str, brand: &Brand, title: &str, body: &Markup) -> Markup {
     let links = html! {
-        link rel="stylesheet" href={ (base) "/console/assets/" (STYLE.versioned_name) };
-        link rel="icon" href={ (base) "/console/assets/" (ICON.versioned_name) };
-        script src={ (base) "/console/assets/" (SCRIPT.versioned_name) } defer {}
+        link rel="stylesheet" href={ (base) "/console/assets/" (STYLE.versioned_name(brand)) };
+        link rel="icon" href={ (base) "/console/assets/" (ICON.versioned_name(brand)) };
+        script src={ (base) "/console/assets/" (SCRIPT.versioned_name(brand)) } defer {}
     };
     console::document(title, &links, body)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The brand of samples.
+    static SAMPLE_BRAND: std::cell::RefCell<Brand> = std::cell::RefCell::default();
+}
+
+/// Returns the brand that samples show.
+#[cfg(test)]
+pub(crate) fn sample_brand() -> Brand {
+    SAMPLE_BRAND.with_borrow(Brand::clone)
+}
+
+/// Makes samples show another brand, in this test.
+#[cfg(test)]
+pub(crate) fn show_samples_as(brand: Brand) {
+    SAMPLE_BRAND.set(brand);
 }

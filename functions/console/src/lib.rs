@@ -53,8 +53,9 @@ impl Console {
     /// # Errors
     /// Returns an error if a variable is missing or not valid.
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
+        let services = Services::from_environment(config)?;
         let embedding = settings::parsed_or("CONSOLE_ORIGINS", Embedding::default())?;
-        Ok(Self { services: Services::from_environment(config)?, embedding })
+        Ok(Self { embedding: embedding.with_brand(services.service.brand.clone()), services })
     }
 }
 

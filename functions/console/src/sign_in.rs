@@ -1,10 +1,14 @@
 //! Signing in and out: a portal link starts a session once the user confirms, and "Sign out" ends it.
 
 use annals_core::{
-    administration::{AdministrationError, portal::LinkError},
+    administration::{
+        AdministrationError,
+        portal::{Entered, LinkError},
+    },
     admission::AdmissionError,
+    brand::{Brand, ProductName},
     caller::Caller,
-    portal::{MAX_SESSION_LIFE, PortalLink, Session},
+    portal::{MAX_SESSION_LIFE, PortalLink, ReturnUrl, Session},
     token::Role,
 };
 use annals_http::{
@@ -68,11 +72,11 @@ async fn show_link(
     let (link, organisation) = found.map_err(|error| refused(&console, &request, error))?;
     let session = session::current(services, request.headers(), address(request.extensions())).await;
     let entrance = Entrance { token, organisation: organisation.name, link, session };
-    Ok(ui::page(entrance.render(base_path(request.extensions()))))
+    Ok(ui::page(entrance.render(base_path(request.extensions()), console.embedding.brand())))
 }
 
-/// `POST /console/enter/{link}`: exchanges a portal link for a session, and leads to the page that was asked for before, if its
-/// section is for the session's role. The session that the browser had before is ended.
+/// `POST /console/enter/{link}`: exchanges a portal link for a session, and leads to the link's page, or to the page that was
+/// asked for before, if its section is for the session's role. The session that the browser had before is ended.
 async fn open_link(
     State(console): State<Console>,
     link: Result<Path<String>, PathRejection>,
@@ -86,8 +90,8 @@ async fn open_link(
     let context = context(headers, request.extensions());
     let administration = &console.services.administration;
     let previous = session::current(&console.services, headers, address(request.extensions())).await;
-    let opened = administration.open_portal_link(&link, context.clone()).await;
-    let (session, token) = opened.map_err(|error| refused(&console, &request, error))?;
+    let opened = administration.enter(&link, context.clone()).await;
+    let Entered { session, token, path } = opened.map_err(|error| refused(&console, &request, error))?;
     LogFields::of(request.extensions()).caller(&Caller::Session(session.clone()));
     if let Some(previous) = previous
         && let Ok(organisation) = administration.organisation(&previous.organisation).await
@@ -96,9 +100,13 @@ async fn open_link(
         let _ = administration.end_session(&organisation, &previous, context).await;
     }
     let base = base_path(request.extensions());
-    let asked_for =
-        ReturnTo::kept(headers).filter(|page| Section::of(page.path()).is_some_and(|it| it.is_for(session.role)));
-    let page = asked_for.map_or_else(|| first_page(base, session.role), |page| format!("{base}{}", page.as_str()));
+    let is_for_role = |path: &str| Section::of(path).is_some_and(|section| section.is_for(session.role));
+    let asked_for = ReturnTo::kept(headers).filter(|page| is_for_role(page.path()));
+    let page = match (path.filter(|path| is_for_role(path.path())), asked_for) {
+        (Some(path), _) => format!("{base}{}", path.as_str()),
+        (None, Some(asked_for)) => format!("{base}{}", asked_for.as_str()),
+        (None, None) => first_page(base, session.role),
+    };
     let mut response = console::redirect(&page);
     let embedding = &console.embedding;
     let cookies = [
@@ -140,7 +148,7 @@ struct Entrance {
 }
 
 impl Entrance {
-    fn render(&self, base: &str) -> Markup {
+    fn render(&self, base: &str, brand: &Brand) -> Markup {
         let user = &self.link.user;
         let right = if self.link.role == Role::Admin {
             "You can read the log, and manage destinations and tokens."
@@ -165,7 +173,7 @@ impl Entrance {
                 }
             }
         };
-        layout::document(base, &format!("Audit log of {}", self.organisation), &content)
+        layout::document(base, brand, &format!("Audit log of {}", self.organisation), &content)
     }
 }
 
@@ -177,20 +185,29 @@ async fn sign_out(State(console): State<Console>, request: ConsoleRequest) -> Re
         Ok(()) | Err(AdministrationError::NotFound) => {}
         Err(error) => return Err(Problem::from(error).into()),
     }
-    let mut response = ui::page(signed_out_page(request.call.base_path()));
+    let brand = console.embedding.brand();
+    let page = signed_out_page(request.call.base_path(), brand, request.session.return_url.as_ref());
+    let mut response = ui::page(page);
     let cookie = Cookie::Session.set(request.call.headers(), &console.embedding, "", 0);
     response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     Ok(response)
 }
 
-pub(crate) fn signed_out_page(base: &str) -> Markup {
+pub(crate) fn signed_out_page(base: &str, brand: &Brand, return_url: Option<&ReturnUrl>) -> Markup {
     let content = html! {
         main #content .alone {
             div .card {
                 h1 { "You have signed out" }
                 p { "To return, open the audit log from your product again." }
+                @if let Some(url) = return_url {
+                    p {
+                        a .button href=(url.as_str()) target="_top" {
+                            "Back to " (brand.product.as_ref().map_or("your product", ProductName::as_str))
+                        }
+                    }
+                }
             }
         }
     };
-    layout::document(base, "You have signed out", &content)
+    layout::document(base, brand, "You have signed out", &content)
 }

@@ -59,6 +59,7 @@ impl TestConnectionState {
     pub fn from_environment(config: &aws_config::SdkConfig) -> Result<Self, SettingError> {
         let services = Services::from_environment(config)?;
         let embedding = settings::parsed_or("CONSOLE_ORIGINS", Embedding::default())?;
+        let embedding = embedding.with_brand(services.service.brand.clone());
         let clock = Arc::clone(&services.clock);
         let sink = Arc::new(S3ObjectSink::with_patience(config, clock, SinkPatience::interactive()));
         let object_name = settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME);

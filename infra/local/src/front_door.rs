@@ -33,7 +33,7 @@ pub(crate) fn administrator() -> User {
 /// # Errors
 /// Returns an error if there is no such organisation, or if the store fails.
 pub async fn portal_link(api: &Services, organisation: &OrganisationId) -> anyhow::Result<TokenText> {
-    let input = PortalLinkInput { role: Role::Admin, user: administrator() };
+    let input = PortalLinkInput { role: Role::Admin, user: administrator(), path: None, return_url: None };
     let platform = Actor { caller: Caller::Platform, context: Context::default() };
     let organisation = api.administration.organisation(organisation).await?;
     let (_, token) = api.administration.create_portal_link(&organisation, input, &platform).await?;

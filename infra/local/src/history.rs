@@ -19,7 +19,7 @@ use annals_core::{
         queue::ShipOrder,
         ship::{ShipOutcome, Shipping},
     },
-    destination::{Destination, DestinationId, connection_test::TEST_OBJECT_NAME, sink::ObjectSink},
+    destination::{Destination, DestinationId, sink::ObjectSink},
     event::{self, Context, Layout},
     organisation::Organisation,
     portal::{PortalLinkInput, User},
@@ -259,7 +259,12 @@ impl Play<'_> {
     /// changes.
     async fn sign_in(&self) -> anyhow::Result<Actor> {
         let administration = &self.api.administration;
-        let input = PortalLinkInput { role: Role::Admin, user: self.customer.administrator.clone() };
+        let input = PortalLinkInput {
+            role: Role::Admin,
+            user: self.customer.administrator.clone(),
+            path: None,
+            return_url: None,
+        };
         let platform = Actor { caller: Caller::Platform, context: Context::default() };
         let (_, link) = administration.create_portal_link(self.customer.organisation, input, &platform).await?;
         let context = Context {
@@ -284,7 +289,7 @@ impl Play<'_> {
         let Some(destination) = &self.destination else { return Ok(()) };
         let actor = self.sign_in().await?;
         let administration = &self.api.administration;
-        let (name, organisation) = (TEST_OBJECT_NAME, self.customer.organisation);
+        let (name, organisation) = (self.system.test_object_name(), self.customer.organisation);
         administration.test_connection(&*self.sink, name, organisation, &destination.id, &actor).await?;
         Ok(())
     }

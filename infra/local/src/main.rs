@@ -8,7 +8,12 @@ use std::{
 };
 
 use annals_aws::telemetry;
-use annals_core::{destination::RolesWithoutExternalId, token::TokenHash};
+use annals_core::{
+    brand::{Accent, Brand, Link, Logo, ProductName, Support},
+    destination::{RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME},
+    portal::ReturnOrigins,
+    token::TokenHash,
+};
 use annals_http::console::Embedding;
 use annals_local::{
     demonstration::{self, Demonstration, History},
@@ -44,6 +49,27 @@ struct Options {
     /// challenge, allow or refuse
     #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = str::parse::<RolesWithoutExternalId>)]
     roles_without_external_id: RolesWithoutExternalId,
+    /// Name of the product on the organisation's page, as the parameter ProductName of a deployment
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<ProductName>)]
+    product_name: Option<ProductName>,
+    /// Logo on the organisation's page, a data URI of a PNG, WebP or SVG image in base64
+    #[arg(long, value_name = "DATA_URI", value_parser = str::parse::<Logo>)]
+    product_logo: Option<Logo>,
+    /// Colour of links and buttons for light and for dark mode
+    #[arg(long, value_name = "COLOURS", default_value = "#2456c5,#8fb3ff", value_parser = str::parse::<Accent>)]
+    accent_colour: Accent,
+    /// Where the organisation's page leads those who need help, an https or mailto address
+    #[arg(long, value_name = "URL", value_parser = str::parse::<Support>)]
+    support_url: Option<Support>,
+    /// The product's page that opens the organisation's page, for those who are not signed in
+    #[arg(long, value_name = "URL", value_parser = str::parse::<Link>)]
+    sign_in_url: Option<Link>,
+    /// Origins that portal links may lead back to, separated by commas
+    #[arg(long, value_name = "ORIGINS", default_value = "", value_parser = str::parse::<ReturnOrigins>)]
+    return_origins: ReturnOrigins,
+    /// Name of the object that a connection test writes
+    #[arg(long, value_name = "NAME", default_value = TEST_OBJECT_NAME)]
+    test_object_name: String,
     /// Open the organisation's page in a browser
     #[arg(long)]
     open: bool,
@@ -78,6 +104,15 @@ async fn main() -> anyhow::Result<()> {
         platform: TokenHash::of(&platform_token),
         embedding: options.console_origins,
         roles_without_external_id: options.roles_without_external_id,
+        brand: Brand {
+            product: options.product_name,
+            logo: options.product_logo,
+            accent: options.accent_colour,
+            support: options.support_url,
+            sign_in: options.sign_in_url,
+        },
+        return_origins: options.return_origins,
+        test_object_name: options.test_object_name,
     })
     .await?;
     let history = if options.demo { History::TenDays } else { History::None };

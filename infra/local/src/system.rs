@@ -13,13 +13,15 @@ use annals_aws::{
 use annals_console::Console;
 use annals_core::{
     admission::rate_limiter::RateLimits,
+    brand::Brand,
     delivery::{
         plan::PlanReport,
         ship::{ShipPolicy, Shipping},
     },
-    destination::{RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME, sink::ObjectSink},
+    destination::{RolesWithoutExternalId, sink::ObjectSink},
     entropy,
     log::{Log, append::AppendPolicy, store::LogStore},
+    portal::ReturnOrigins,
     proof::signing::{Signing, SigningKey},
     service::ServiceSettings,
     time::Clock,
@@ -69,6 +71,12 @@ pub struct SystemOptions {
     pub embedding: Embedding,
     /// What becomes of roles that accept any external id.
     pub roles_without_external_id: RolesWithoutExternalId,
+    /// How it appears to customers.
+    pub brand: Brand,
+    /// The origins that portal links may lead back to.
+    pub return_origins: ReturnOrigins,
+    /// The name of the object that connection tests write.
+    pub test_object_name: String,
 }
 
 /// The running system.
@@ -84,6 +92,7 @@ pub struct System {
     shipper_config: SdkConfig,
     tester_config: SdkConfig,
     roles_without_external_id: RolesWithoutExternalId,
+    test_object_name: String,
     address: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -130,6 +139,8 @@ impl System {
         let api_signing = Arc::new(signing(&api_config));
         let service = ServiceSettings {
             roles_without_external_id: options.roles_without_external_id,
+            brand: options.brand.clone(),
+            return_origins: options.return_origins,
             ..ServiceSettings::of(account.parse().map_err(anyhow::Error::msg)?)
         };
         // There is one user, so nothing needs to be limited.
@@ -149,12 +160,12 @@ impl System {
         .with_roles_without_external_id(options.roles_without_external_id);
         let triggers = Arc::new(Triggers { shipper, queue, queue_url, turn: Arc::default() });
         let tester_config = cloud.sdk_config(&tester);
-        let console = Console { services: api.clone(), embedding: options.embedding };
+        let console = Console { services: api.clone(), embedding: options.embedding.with_brand(options.brand) };
         let test_connection = TestConnectionState {
             services: api.clone(),
             embedding: console.embedding.clone(),
             sink: Arc::new(S3ObjectSink::with_patience(&tester_config, clock, SinkPatience::interactive())),
-            object_name: TEST_OBJECT_NAME.to_owned(),
+            object_name: options.test_object_name.clone(),
         };
 
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await;
@@ -187,6 +198,7 @@ impl System {
             shipper_config,
             tester_config,
             roles_without_external_id: options.roles_without_external_id,
+            test_object_name: options.test_object_name,
             address,
             tasks,
         })
@@ -244,6 +256,11 @@ impl System {
     /// Returns the sink of connection tests on another clock.
     pub(crate) fn tester_at(&self, clock: Arc<dyn Clock>) -> Arc<dyn ObjectSink> {
         Arc::new(S3ObjectSink::with_patience(&self.tester_config, clock, SinkPatience::interactive()))
+    }
+
+    /// Returns the name of the object that connection tests write.
+    pub(crate) fn test_object_name(&self) -> &str {
+        &self.test_object_name
     }
 
     /// Keeps the schedule and the queue from shipping until the guard is dropped.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admission::{KnownPlatformTokens, KnownTokens},
+    brand::Brand,
     caller::Caller,
     change::{Change, Conflict},
     destination::RolesWithoutExternalId,
@@ -30,6 +31,7 @@ use crate::{
         store::{Consistency, StoreError},
     },
     organisation::{Organisation, OrganisationId, OrganisationInput, RetentionDays},
+    portal::ReturnOrigins,
     registry::Registry,
     service::ConsoleTokens,
     time::Clock,
@@ -108,6 +110,8 @@ pub struct Administration {
     default_retention: RetentionDays,
     console_tokens: ConsoleTokens,
     roles: RolesWithoutExternalId,
+    brand: Brand,
+    return_origins: ReturnOrigins,
 }
 
 impl Administration {
@@ -124,7 +128,21 @@ impl Administration {
             default_retention: RetentionDays::DEFAULT,
             console_tokens: ConsoleTokens::default(),
             roles: RolesWithoutExternalId::default(),
+            brand: Brand::default(),
+            return_origins: ReturnOrigins::default(),
         }
+    }
+
+    /// Sets the name in what is written for customers.
+    #[must_use]
+    pub fn with_brand(self, brand: Brand) -> Self {
+        Self { brand, ..self }
+    }
+
+    /// Sets where portal links may lead back to.
+    #[must_use]
+    pub fn with_return_origins(self, return_origins: ReturnOrigins) -> Self {
+        Self { return_origins, ..self }
     }
 
     /// Sets the retention of new organisations that do not choose one.

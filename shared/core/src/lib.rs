@@ -9,6 +9,7 @@
 pub mod administration;
 pub mod admission;
 pub mod audit;
+pub mod brand;
 pub mod caller;
 pub mod change;
 pub mod delivery;

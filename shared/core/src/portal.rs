@@ -3,13 +3,18 @@
 //!
 //! A link works once, for five minutes. A session is for one organisation and role. It ends half an hour after its last use,
 //! at the latest eight hours after its beginning. Only the hashes of their tokens are stored.
+//!
+//! - [`way`]: which page a link leads to, and which it leads back to
+
+mod way;
 
 use std::time::Duration;
 
+pub use self::way::{ConsolePath, ReturnOrigins, ReturnUrl};
 use crate::{
     event::Principal,
     fault::Faults,
-    input::{self, Choice, Describer, DisplayName, Fields, Input, ObjectMember, Presence, Schema},
+    input::{self, Choice, Describer, DisplayName, Fields, Format, Input, ObjectMember, Presence, Schema},
     organisation::OrganisationId,
     recorded_by::SessionId,
     time::Timestamp,
@@ -60,6 +65,10 @@ pub struct PortalLink {
     pub organisation: OrganisationId,
     pub role: Role,
     pub user: User,
+    /// The page that it leads to.
+    pub path: Option<ConsolePath>,
+    /// The product's page that the console leads back to.
+    pub return_url: Option<ReturnUrl>,
     pub expires_at: Timestamp,
 }
 
@@ -89,6 +98,8 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// When it ends however much it is used.
     pub ends_at: Timestamp,
+    /// The product's page that the console leads back to.
+    pub return_url: Option<ReturnUrl>,
 }
 
 impl Session {
@@ -103,6 +114,7 @@ impl Session {
             started_at: now,
             expires_at: now.plus(SESSION_LIFE),
             ends_at: now.plus(MAX_SESSION_LIFE),
+            return_url: link.return_url,
         }
     }
 
@@ -131,6 +143,10 @@ pub struct PortalLinkInput {
     /// [`Role::Admin`] or [`Role::Auditor`].
     pub role: Role,
     pub user: User,
+    /// The page that the link leads to.
+    pub path: Option<ConsolePath>,
+    /// The product's page that the console leads back to. Whether it may is up to the deployment.
+    pub return_url: Option<ReturnUrl>,
 }
 
 impl PortalLinkInput {
@@ -162,8 +178,19 @@ impl PortalLinkInput {
             let email = user.optional("email", "The email address.", email);
             Some(User { id: id?, name: name?, email })
         });
+        let path = fields.optional(
+            "path",
+            "The page that the link opens, such as `/console/events?outcome=FAILURE`: a path with a query string. It opens only \
+             if the role includes it.",
+            Format { pattern: ConsolePath::PATTERN, parse: str::parse::<ConsolePath> },
+        );
+        let return_url = fields.optional(
+            "returnUrl",
+            "The page of your product that the console leads back to. Its origin must be one of the deployment's `ReturnOrigins`.",
+            Format { pattern: ReturnUrl::PATTERN, parse: str::parse::<ReturnUrl> },
+        );
         let role = role?;
-        Some(Self { role, user: user.unwrap_or_else(|| User::unnamed(role)) })
+        Some(Self { role, user: user.unwrap_or_else(|| User::unnamed(role)), path, return_url })
     }
 }
 
@@ -187,7 +214,7 @@ mod tests {
         assert_eq!((input.role, input.user.name.as_str()), (Role::Auditor, "Auditor"));
         let input = parse(r#"{"role":"admin","user":{"id":"7","name":"Ada","email":"ada@example.com"}}"#).unwrap();
         let user = User { id: "7".into(), name: "Ada".into(), email: Some("ada@example.com".into()) };
-        assert_eq!(input, PortalLinkInput { role: Role::Admin, user });
+        assert_eq!(input, PortalLinkInput { role: Role::Admin, user, path: None, return_url: None });
         for (body, expected) in [
             (r"{}", "/role is required"),
             (r#"{"role":"producer"}"#, "/role must be admin or auditor"),

@@ -3,9 +3,11 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
+    brand::Brand,
     destination::{AccountId, Region, RoleArn, RolesWithoutExternalId},
     fault::Fault,
     organisation::RetentionDays,
+    portal::ReturnOrigins,
     time::Timestamp,
     token::Role,
 };
@@ -29,6 +31,10 @@ pub struct ServiceSettings {
     pub console_tokens: ConsoleTokens,
     /// What becomes of roles that accept any external id.
     pub roles_without_external_id: RolesWithoutExternalId,
+    /// How it appears to its customers.
+    pub brand: Brand,
+    /// Where the console may lead back to.
+    pub return_origins: ReturnOrigins,
 }
 
 impl ServiceSettings {
@@ -44,6 +50,8 @@ impl ServiceSettings {
             own_roles_allowed: false,
             console_tokens: ConsoleTokens::default(),
             roles_without_external_id: RolesWithoutExternalId::default(),
+            brand: Brand::default(),
+            return_origins: ReturnOrigins::default(),
         }
     }
 

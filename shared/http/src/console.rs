@@ -13,6 +13,7 @@ pub mod session;
 
 use std::{str::FromStr, sync::Arc};
 
+use annals_core::brand::Brand;
 use axum::{
     Router,
     extract::{Request, State},
@@ -24,13 +25,24 @@ use maud::{DOCTYPE, Markup, html};
 
 use self::refusal::Refusal;
 
-/// The origins whose pages may show the console in an iframe.
+/// How the console is a part of a product: the origins whose pages may show it in an iframe, and the product's brand.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Embedding {
     origins: Arc<[String]>,
+    brand: Arc<Brand>,
 }
 
 impl Embedding {
+    #[must_use]
+    pub fn with_brand(self, brand: Brand) -> Self {
+        Self { brand: Arc::new(brand), ..self }
+    }
+
+    #[must_use]
+    pub fn brand(&self) -> &Brand {
+        &self.brand
+    }
+
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         !self.origins.is_empty()
@@ -51,7 +63,7 @@ impl FromStr for Embedding {
         let origins = text.split(',').map(str::trim).filter(|origin| !origin.is_empty());
         let origins: Arc<[String]> = origins.map(str::to_owned).collect();
         if origins.iter().all(|origin| is_origin(origin)) {
-            Ok(Self { origins })
+            Ok(Self { origins, ..Self::default() })
         } else {
             Err("must be origins separated by commas, such as https://app.example.com,https://*.example.org")
         }

@@ -39,11 +39,13 @@ use annals_core::{
     administration::Administration,
     admission::{Admission, rate_limiter::RateLimits},
     audit::Audit,
+    brand::{Accent, Brand},
     destination::{Region, RolesWithoutExternalId},
     entropy::Entropy,
     health::{Health, Probe},
     log::{Log, append::AppendPolicy, store::LogStore},
     organisation::RetentionDays,
+    portal::ReturnOrigins,
     proof::{log_checkpoint::LogCheckpoints, signing::Signing},
     registry::Registry,
     service::{ConsoleTokens, RolePattern, ServiceSettings, TemplateUrl},
@@ -88,7 +90,9 @@ impl Services {
         let administration = Administration::new(Arc::clone(&log), store, Arc::clone(&clock), entropy)
             .with_default_retention(service.default_retention)
             .with_console_tokens(service.console_tokens.clone())
-            .with_roles_without_external_id(service.roles_without_external_id);
+            .with_roles_without_external_id(service.roles_without_external_id)
+            .with_brand(service.brand.clone())
+            .with_return_origins(service.return_origins.clone());
         Self {
             audit: Audit::new(Arc::clone(&log)),
             admission: administration.admission(platform, RateLimits::default()),
@@ -124,8 +128,9 @@ impl Services {
 
     /// Reads the environment: `LOG_TABLE`, `REGISTRY_TABLE`, `PLATFORM_TOKEN_SHA256` and `SERVICE_ACCOUNT_ID` are required;
     /// `PREVIOUS_PLATFORM_TOKEN_SHA256`, `CUSTOMER_TEMPLATE_URL`, `DEFAULT_RETENTION_DAYS`, `CUSTOMER_ROLE_PATTERN`,
-    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ROLES_WITHOUT_EXTERNAL_ID`, `CONSOLE_TOKEN_MAX_DAYS`, `CONSOLE_TOKEN_ROLES`, `SIGNING_KEY`
-    /// with `SIGNER_NAME`, `ORGANISATION_RATE`, `PLATFORM_RATE` and
+    /// `ALLOW_ROLES_OF_THIS_ACCOUNT`, `ROLES_WITHOUT_EXTERNAL_ID`, `CONSOLE_TOKEN_MAX_DAYS`, `CONSOLE_TOKEN_ROLES`, `PRODUCT_NAME`,
+    /// `PRODUCT_LOGO`, `ACCENT_COLOUR`, `SUPPORT_URL`, `SIGN_IN_URL`, `RETURN_ORIGINS`, `SIGNING_KEY` with `SIGNER_NAME`,
+    /// `ORGANISATION_RATE`, `PLATFORM_RATE` and
     /// `FAILED_AUTHENTICATION_RATE` are optional.
     ///
     /// # Errors
@@ -150,6 +155,14 @@ impl Services {
                 "ROLES_WITHOUT_EXTERNAL_ID",
                 RolesWithoutExternalId::default(),
             )?,
+            brand: Brand {
+                product: settings::optional("PRODUCT_NAME")?,
+                logo: settings::optional("PRODUCT_LOGO")?,
+                accent: settings::parsed_or("ACCENT_COLOUR", Accent::default())?,
+                support: settings::optional("SUPPORT_URL")?,
+                sign_in: settings::optional("SIGN_IN_URL")?,
+            },
+            return_origins: settings::parsed_or("RETURN_ORIGINS", ReturnOrigins::default())?,
         };
         let default = RateLimits::default();
         let limits = RateLimits {

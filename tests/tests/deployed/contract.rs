@@ -1311,6 +1311,8 @@ fn portal_link(organisation: &Organisation, number: u64) -> PortalLink {
         organisation: organisation.id.clone(),
         role: if number % 2 == 1 { Role::Admin } else { Role::Auditor },
         user: user(number),
+        path: (number % 2 == 1).then(|| "/console/events?q=a%20b".parse().unwrap()),
+        return_url: (number % 2 == 1).then(|| "https://app.example.com/x?y=z".parse().unwrap()),
         expires_at: sample::START.plus(Duration::from_millis(number)),
     }
 }

@@ -128,6 +128,7 @@ impl Environment {
             roles,
             taken: None,
             object_name: TEST_OBJECT_NAME,
+            product: "Annals",
         };
         test_connection(&self.sink, now, tested).await
     }

@@ -377,6 +377,7 @@ async fn what_cannot_be_started_says_why() {
         (["--in-memory", "--port", &port], format!("port {port}")),
         (["--in-memory", "--tick-seconds", "0"], "0 is not in 1..".to_owned()),
         (["--in-memory", "--port", "70000"], "70000 is not in 0..=65535".to_owned()),
+        (["--in-memory", "--accent-colour", "#ffcc00"], "#ffcc00 has a contrast of only 1.3 to 1".to_owned()),
     ] {
         let mut process = folders.spawn(&options);
         assert!(!process.wait().await.success());

@@ -7,9 +7,11 @@ use annals_console::Console;
 use annals_core::{
     administration::{AdministrationError, DestinationInput},
     admission::rate_limiter::RateLimits,
+    brand::Brand,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
     portal::{LINK_LIFE, MAX_SESSION_LIFE, PortalLinkInput, SESSION_LIFE},
+    service::ServiceSettings,
     time::Clock as _,
     token::{Role, TokenHash, TokenInput, TokenText},
 };
@@ -26,7 +28,7 @@ use annals_tests::{
 use axum::{body::Body, response::Response};
 use http::{Request, StatusCode, header, request::Builder};
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -50,7 +52,11 @@ impl World {
     }
 
     fn api_over<S: Store>(&self, store: Arc<S>) -> Services {
-        let service = sample::service();
+        let service = ServiceSettings {
+            brand: Brand { sign_in: Some("https://app.example.com/audit".parse().unwrap()), ..Brand::default() },
+            return_origins: "https://app.example.com".parse().unwrap(),
+            ..sample::service()
+        };
         let platform = TokenHash::of(PLATFORM_TOKEN);
         Services::new(store, self.clock.clone(), self.entropy.fork(), platform, service).with_rate_limits(self.limits)
     }
@@ -69,13 +75,22 @@ impl World {
         token.reveal().to_owned()
     }
 
+    /// Creates a link with these members, or returns the faults.
+    async fn link_with(&self, organisation: &Organisation, members: &Value) -> Result<String, String> {
+        let input = PortalLinkInput::parse(members.to_string().as_bytes()).map_err(|faults| faults.to_string())?;
+        let created = self.api().administration.create_portal_link(organisation, input, &platform()).await;
+        created.map(|(_, token)| token.reveal().to_owned()).map_err(|error| format!("{error:?}"))
+    }
+
     /// Answers a request in a new instance of the function.
     async fn send(&self, request: Builder, body: &str) -> Response {
         self.send_with_origins("", request, body).await
     }
 
     async fn send_with_origins(&self, origins: &str, request: Builder, body: &str) -> Response {
-        let console = Console { services: self.api(), embedding: origins.parse::<Embedding>().unwrap() };
+        let services = self.api();
+        let embedding = origins.parse::<Embedding>().unwrap().with_brand(services.service.brand.clone());
+        let console = Console { services, embedding };
         annals_console::router(console).oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
@@ -123,6 +138,79 @@ fn cookie(answer: &Response) -> String {
 
 async fn text(answer: Response) -> String {
     String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_link_opens_its_page_unless_the_role_does_not_include_it() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    for (role, path, opened) in [
+        ("admin", "/console/events?outcome=FAILURE", "/console/events?outcome=FAILURE"),
+        ("auditor", "/console/events/AaICssV7cACAAAAAAeCKzA", "/console/events/AaICssV7cACAAAAAAeCKzA"),
+        ("admin", "/console/tokens", "/console/tokens"),
+        ("auditor", "/console/tokens", "/console/events"),
+        ("admin", "/console/elsewhere", "/console/destinations"),
+        ("admin", "/console/enter/abc", "/console/destinations"),
+        ("admin", "/console/leave", "/console/destinations"),
+    ] {
+        let link = world.link_with(&acme, &json!({"role": role, "path": path})).await.unwrap();
+        // It comes before the page that was asked for earlier.
+        let enter = Request::post(format!("/console/enter/{link}"));
+        let enter = enter.header(header::COOKIE, "annals-return=%2Fconsole%2Fevents%3Fq%3Dearlier");
+        let answer = world.send(enter, "").await;
+        let location = answer.headers()[header::LOCATION].to_str().unwrap();
+        let kept = "/console/events?q=earlier";
+        assert!(location == opened || (location == kept && opened != path), "{role} {path}: {location}");
+    }
+}
+
+#[tokio::test]
+async fn pages_lead_back_to_the_product_and_nowhere_else() {
+    let world = World::new();
+    let acme = world.organisation("acme").await;
+    let back = "https://app.example.com/settings?tab=audit";
+    let link = world.link_with(&acme, &json!({"role": "admin", "returnUrl": back})).await.unwrap();
+    let cookie = cookie(&world.open_link(&link).await);
+    let mut html = String::new();
+    for page in ["/console/destinations", "/console/events", "/console/tokens"] {
+        html = text(world.get(page, &cookie).await).await;
+        assert!(html.contains(&format!("<a class=\"product\" href=\"{back}\" target=\"_top\">")), "{page}");
+    }
+    let token = form_token(&html);
+    let leave = Request::post("/console/leave").header(header::COOKIE, &cookie);
+    let html = text(world.send(leave, &format!("formToken={token}")).await).await;
+    assert!(html.contains(&format!("href=\"{back}\"")), "{html}");
+
+    for elsewhere in [
+        "https://evil.example/",
+        "https://app.example.com.evil.example/",
+        "https://app.example.com@evil.example/",
+        "https://app.example.com:8443/",
+        "//app.example.com/",
+        "/settings",
+        "javascript:alert(1)",
+        "https://app.example.com/\r\nx",
+        "https://app.example.com\\@evil.example",
+    ] {
+        let refused = world.link_with(&acme, &json!({"role": "admin", "returnUrl": elsewhere})).await.unwrap_err();
+        assert!(refused.contains("/returnUrl"), "{elsewhere}: {refused}");
+    }
+    for elsewhere in
+        ["https://evil.example/console/x", "//evil.example/console/x", "/audit", "/console/../audit", "/console/x\n"]
+    {
+        let refused = world.link_with(&acme, &json!({"role": "admin", "path": elsewhere})).await.unwrap_err();
+        assert!(refused.contains("/path"), "{elsewhere}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_is_led_to_the_product_with_the_page_that_was_asked_for() {
+    let world = World::new();
+    let answer = world.send(get("/console/events?outcome=FAILURE&q=a%20b"), "").await;
+    assert_eq!(answer.status(), 401);
+    let html = text(answer).await;
+    let address = "https://app.example.com/audit?path=%2Fconsole%2Fevents%3Foutcome%3DFAILURE%26q%3Da%2520b";
+    assert!(html.contains(&format!("href=\"{address}\"")), "{html}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use super::{
     replay, settings,
     setup::SetupView,
 };
-use crate::{prelude::*, ui::Tone};
+use crate::{events::check, prelude::*, ui::Tone};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Card {
@@ -272,7 +272,7 @@ impl Card {
                     "Status: " (self.status.0)
                     @if let Some(at) = self.status.1 { " " (ui::time(at)) }
                 }
-                (self.facts())
+                (self.facts(shell))
                 (self.buttons(shell))
                 @if let Some(test) = &self.connection_test { (test.render(&format!("test-{id}"))) }
                 (self.notices())
@@ -301,7 +301,7 @@ impl Card {
         }
     }
 
-    fn facts(&self) -> Markup {
+    fn facts(&self, shell: &Shell) -> Markup {
         html! {
             dl .facts {
                 div { dt { "Bucket name" } dd { code { (self.bucket) } } }
@@ -317,6 +317,7 @@ impl Card {
                         dd {
                             "Delivered up to event " (signed.delivered_up_to) ", signed up to event "
                             (signed.signed_up_to) " at " (ui::time(signed.at)) ": " code .break { (signed.key) }
+                            " " a href=(shell.href(check::PATH)) { "How to check this yourself" }
                         }
                     }
                 }

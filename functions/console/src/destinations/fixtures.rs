@@ -6,7 +6,7 @@ use annals_core::{
         Challenge, Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, Progress, Proof, ProvenBy,
         Settings, Unsigned,
         advice::{Advice, Prose, Snippet, SnippetKind, Span},
-        connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
+        connection_test::{ConnectionTestReport, Step, StepName, StepOutcome, TEST_OBJECT_NAME},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
         policy::Policy,
     },
@@ -18,6 +18,7 @@ use annals_core::{
 };
 
 use super::{card::Card, connection_test::ConnectionTest};
+use crate::layout::sample_brand;
 
 const NOW: u64 = 1_795_341_600_000;
 const MINUTE: u64 = 60_000;
@@ -47,6 +48,7 @@ pub(super) fn service(is_published: bool) -> ServiceSettings {
     ServiceSettings {
         region: Some("eu-central-1".parse().unwrap()),
         template_url: is_published.then(|| url.parse().unwrap()),
+        brand: sample_brand(),
         ..ServiceSettings::of("111122223333".parse().unwrap())
     }
 }
@@ -173,7 +175,7 @@ pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &s
     ConnectionTestReport {
         passed: !outcomes.contains(&StepOutcome::Failed),
         steps: steps.collect(),
-        key: "test-wiremock-cloud-integration.txt".into(),
+        key: if sample_brand().is_shown() { "connection-test.txt" } else { TEST_OBJECT_NAME }.into(),
         tested_at: at(0),
         needs_code: false,
         learnt_region: None,

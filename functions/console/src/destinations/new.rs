@@ -55,9 +55,10 @@ pub fn fields(service: &ServiceSettings) -> Fields {
             .required()
             .hint("Only the name, such as my-company-audit-events. The bucket can be created later."),
         Field::new("roleArn", "Role ARN", Control::Text).required().hint(format!(
-            "For example arn:{}:iam::123456789012:role/annals-put-audit-events, with your 12-digit AWS account ID. The role \
+            "For example arn:{}:iam::123456789012:role/{}-put-audit-events, with your 12-digit AWS account ID. The role \
              can be created later.{must_match}",
-            service.partition()
+            service.partition(),
+            service.brand.slug()
         )),
     ])
 }

@@ -57,7 +57,7 @@ pub fn fields(destination: &Destination) -> Fields {
     Fields::new(vec![
         Field::new("prefix", "Key prefix", Control::Text)
             .value(prefix.as_str())
-            .hint("The beginning of all object keys, such as audit/annals. The role's permission policy contains it."),
+            .hint("The beginning of all object keys, such as audit/events. The role's permission policy contains it."),
         Field::new("region", "Region", Control::Text)
             .value(region.as_ref().map_or("", |region| region.as_str()))
             .hint("The bucket's region, such as eu-central-1. If empty, it is detected."),

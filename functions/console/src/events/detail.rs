@@ -2,6 +2,7 @@
 
 use annals_core::{
     audit::browse::Detail,
+    brand::Brand,
     destination::{Delivery, Destination},
     hash::LineHash,
     id::EventId,
@@ -11,6 +12,7 @@ use annals_core::{
 };
 
 use super::{
+    check,
     diff::{Change, Difference, Path},
     event::{Event, Reference, Sentence},
     json::Node,
@@ -351,7 +353,7 @@ impl EventPage {
                         @match &self.recorded_by {
                             Some((recorded_by, href)) => {
                                 code { (recorded_by) }
-                                p .hint { (explanation(recorded_by)) }
+                                p .hint { (explanation(recorded_by, &shell.brand)) }
                                 a .target.hint href=(shell.href(href)) { "All events that it recorded" }
                             },
                             None => {
@@ -383,7 +385,10 @@ impl EventPage {
                     dt { "Hash" }
                     dd {
                         code { (self.hash) }
-                        p .hint { "The SHA-256 of this event's line. The next event contains it." }
+                        p .hint {
+                            "The SHA-256 of this event's line. The next event contains it. "
+                            a href=(shell.href(check::PATH)) { "How to check this yourself" }
+                        }
                     }
                     @for copy in &self.copies {
                         dt { "In the bucket " bdi { (copy.bucket) } }
@@ -430,13 +435,13 @@ impl StoredCopy {
     }
 }
 
-fn explanation(recorded_by: &RecordedBy) -> &'static str {
+fn explanation(recorded_by: &RecordedBy, brand: &Brand) -> String {
     match recorded_by {
-        RecordedBy::Annals => "Annals itself: this is one of its own events.",
-        RecordedBy::Platform => "The platform sent this event with its own token.",
-        RecordedBy::PlatformToken(_) => "The platform sent this event with its named token of this ID.",
-        RecordedBy::Token(_) => "A producer sent this event with the token of this ID.",
-        RecordedBy::Session(_) => "A person sent this event in this session of the console.",
+        RecordedBy::Annals => brand.word("Annals itself: this is one of its own events."),
+        RecordedBy::Platform => "The platform sent this event with its own token.".to_owned(),
+        RecordedBy::PlatformToken(_) => "The platform sent this event with its named token of this ID.".to_owned(),
+        RecordedBy::Token(_) => "A producer sent this event with the token of this ID.".to_owned(),
+        RecordedBy::Session(_) => "A person sent this event in this session of the console.".to_owned(),
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) fn label(parameter: &str) -> &'static str {
         "since" => "From",
         "until" => "To",
         "excludeType" => "Not of type",
-        "excludeOwnType" => "Not Annals' own",
+        "excludeOwnType" => "Not the log's own",
         "userUuid" => "User",
         "occurredSince" => "Occurred from",
         "occurredUntil" => "Occurred before",

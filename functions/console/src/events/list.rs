@@ -375,7 +375,7 @@ impl Rows {
                                     span .hint {
                                         "recorded by "
                                         @match recorded_by {
-                                            RecordedBy::Annals => "Annals",
+                                            RecordedBy::Annals => (shell.brand.name()),
                                             recorded_by => (recorded_by),
                                         }
                                     }

@@ -38,7 +38,7 @@ use annals_core::{
     },
     organisation::{Organisation, OrganisationId, RetentionDays},
     platform::PlatformTokens,
-    portal::{PortalLink, SESSION_LIFE, Session, User},
+    portal::{ConsolePath, PortalLink, ReturnUrl, SESSION_LIFE, Session, User},
     registry::{
         ActiveDestination, ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry,
         RestoredTables, shard_of,
@@ -82,6 +82,7 @@ const USES_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const LINK_REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const STARTED_AT: &str = "startedAt";
 const ENDS_AT: &str = "endsAt";
+const RETURN_URL: &str = "returnUrl";
 /// How many deliveries a search reads at once.
 const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
@@ -242,9 +243,16 @@ pub(super) fn link_item(link: &PortalLink) -> Attributes {
     let mut item = whose(Builder::default(), &link.organisation, link.role, &link.user)
         .time(EXPIRES_AT, link.expires_at)
         .number(EXPIRY, link.expires_at.plus(LINK_REMEMBERED_FOR).as_secs_ceil())
+        .text_if("path", link.path.as_ref().map(ConsolePath::as_str))
+        .text_if(RETURN_URL, link.return_url.as_ref().map(ReturnUrl::as_str))
         .build();
     item.extend(link_key(&link.hash));
     item
+}
+
+/// Links and sessions of version 0.1 do not have it.
+fn read_return_url(item: &Item) -> Option<ReturnUrl> {
+    item.text(RETURN_URL).ok().and_then(|url| url.parse().ok())
 }
 
 fn read_link(item: &Item, hash: TokenHash) -> Result<PortalLink, StoreError> {
@@ -253,6 +261,8 @@ fn read_link(item: &Item, hash: TokenHash) -> Result<PortalLink, StoreError> {
         organisation: item.parsed(ORGANISATION)?,
         role: item.parsed("role")?,
         user: read_user(item)?,
+        path: item.text("path").ok().and_then(|path| path.parse().ok()),
+        return_url: read_return_url(item),
         expires_at: item.time(EXPIRES_AT)?,
     })
 }
@@ -281,6 +291,7 @@ pub(super) fn session_item(session: &Session) -> Attributes {
         .time(EXPIRES_AT, session.expires_at)
         .time(ENDS_AT, session.ends_at)
         .number(EXPIRY, session.expires_at.as_secs_ceil())
+        .text_if(RETURN_URL, session.return_url.as_ref().map(ReturnUrl::as_str))
         .build();
     item.extend(session_key(&session.hash));
     item
@@ -298,6 +309,7 @@ fn read_session(item: &Item) -> Result<Session, StoreError> {
         started_at: item.time_if(STARTED_AT)?.unwrap_or_else(|| expires_at.minus(SESSION_LIFE)),
         expires_at,
         ends_at: item.time_if(ENDS_AT)?.unwrap_or(expires_at),
+        return_url: read_return_url(item),
     })
 }
 

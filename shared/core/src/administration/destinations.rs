@@ -463,6 +463,7 @@ impl Administration {
             roles: self.roles,
             taken,
             object_name: name,
+            product: self.brand.name(),
         };
         let report = test_connection(sink, self.clock.now(), tested).await;
         let event = Recorded {

@@ -8,9 +8,10 @@ use crate::{
     caller::Caller,
     change::Change,
     event::{Context, Entity},
+    fault::Fault,
     log::store::{Consistency, StoreError},
     organisation::Organisation,
-    portal::{LINK_LIFE, PortalLink, PortalLinkInput, Session, User},
+    portal::{ConsolePath, LINK_LIFE, PortalLink, PortalLinkInput, Session, User},
     recorded_by::SessionId,
     token::TokenText,
 };
@@ -28,6 +29,16 @@ pub enum LinkError {
     Administration(#[from] AdministrationError),
 }
 
+/// What opening a link begins.
+#[derive(Debug)]
+pub struct Entered {
+    pub session: Session,
+    /// The session's token.
+    pub token: TokenText,
+    /// The page that the link leads to.
+    pub path: Option<ConsolePath>,
+}
+
 impl From<StoreError> for LinkError {
     fn from(error: StoreError) -> Self {
         Self::Administration(error.into())
@@ -38,19 +49,29 @@ impl Administration {
     /// Creates a link to an organisation's console, valid for [`LINK_LIFE`]. Its token is returned and not stored.
     ///
     /// # Errors
-    /// Returns an error if the link cannot be stored and recorded.
+    /// Returns [`AdministrationError::Input`] if the link may not lead back there, or an error if it cannot be stored and
+    /// recorded.
     pub async fn create_portal_link(
         &self,
         organisation: &Organisation,
         input: PortalLinkInput,
         actor: &Actor,
     ) -> Result<(PortalLink, TokenText), AdministrationError> {
+        if let Some(url) = &input.return_url
+            && !self.return_origins.allow(url)
+        {
+            let detail =
+                "does not begin with an origin that may be returned to: the deployment's ReturnOrigins lists them";
+            return Err(AdministrationError::Input(Fault::at("/returnUrl", detail)));
+        }
         let token = TokenText::generate_plain(&*self.entropy);
         let link = PortalLink {
             hash: token.hash(),
             organisation: organisation.id.clone(),
             role: input.role,
             user: input.user,
+            path: input.path,
+            return_url: input.return_url,
             expires_at: self.clock.now().plus(LINK_LIFE),
         };
         let event = Recorded {
@@ -91,8 +112,17 @@ impl Administration {
     /// # Errors
     /// Returns why the link cannot be opened, or an error if the store fails.
     pub async fn open_portal_link(&self, token: &str, context: Context) -> Result<(Session, TokenText), LinkError> {
+        let Entered { session, token, .. } = self.enter(token, context).await?;
+        Ok((session, token))
+    }
+
+    /// Opens a link as [`open_portal_link`](Self::open_portal_link) does. Also returns the page that it leads to.
+    ///
+    /// # Errors
+    /// Returns why the link cannot be opened, or an error if the store fails.
+    pub async fn enter(&self, token: &str, context: Context) -> Result<Entered, LinkError> {
         let (link, organisation) = self.portal_link(token).await?;
-        let (hash, link_id) = (link.hash, link.id());
+        let (hash, link_id, path) = (link.hash, link.id(), link.path.clone());
         let token = TokenText::generate_plain(&*self.entropy);
         let session = Session::start(link, &token, self.clock.now());
         let actor = Actor { caller: Caller::Session(session.clone()), context };
@@ -100,7 +130,7 @@ impl Administration {
         let event = signing("LOGIN", "console.sign_in", &organisation, payload);
         let change = Change::StartSession { link: hash, session: Box::new(session.clone()) };
         match self.record(&organisation, event, &actor, change).await {
-            Ok(()) => Ok((session, token)),
+            Ok(()) => Ok(Entered { session, token, path }),
             // Somebody else has opened it since.
             Err(AdministrationError::NotFound) => Err(LinkError::Used),
             Err(error) => Err(error.into()),

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 
 use super::query::{Query, queries};
 use crate::{
+    brand::Brand,
     destination::{Destination, PARTITIONS, Partition, Region, policy::Policy},
     organisation::Organisation,
     service::{ServiceSettings, TemplateUrl},
@@ -42,6 +43,7 @@ pub struct Values {
     pub external_id: String,
     /// The name of the CloudFormation stack.
     pub stack: String,
+    pub brand: Brand,
 }
 
 impl Values {
@@ -65,7 +67,8 @@ impl Values {
             role_name: role.name().to_owned(),
             role_path: path.to_owned(),
             external_id: organisation.external_id.clone(),
-            stack: format!("annals-{}", destination.id),
+            stack: format!("{}-{}", service.brand.slug(), destination.id),
+            brand: service.brand.clone(),
         }
     }
 
@@ -222,7 +225,7 @@ fn template(values: &Values) -> String {
             filled.push('\n');
         }
     }
-    filled
+    values.brand.word(&filled)
 }
 
 /// Returns the script. The lines that set the values are replaced.
@@ -250,7 +253,7 @@ fn script(values: &Values) -> String {
         }
         filled.push('\n');
     }
-    filled
+    values.brand.word(&filled)
 }
 
 /// Returns the module's files, and the values of its variables.
@@ -268,7 +271,7 @@ fn terraform(values: &Values) -> Vec<(&'static str, String)> {
     for (name, value) in variables {
         let _ = writeln!(tfvars, "{name:widest$} = {}", quote_hcl(value));
     }
-    let mut files: Vec<_> = MODULE.iter().map(|(name, content)| (*name, (*content).to_owned())).collect();
+    let mut files: Vec<_> = MODULE.iter().map(|(name, content)| (*name, values.brand.word(content))).collect();
     files.push(("terraform.tfvars", tfvars));
     files
 }
@@ -410,6 +413,20 @@ mod tests {
     fn setup(role_arn: &str, prefix: &str, region: Option<&str>) -> Setup {
         let service = service(Some("https://annals-public.s3.eu-central-1.amazonaws.com/destination.yaml"));
         Setup::of(&service, &organisation(), &destination(role_arn, prefix, region))
+    }
+
+    #[test]
+    fn the_files_name_the_product_that_has_another_name() {
+        let brand = Brand { product: Some("Acme Cloud".parse().unwrap()), ..Brand::default() };
+        let service = ServiceSettings { brand, ..service(None) };
+        let destination = destination("arn:aws:iam::444455556666:role/put", "", None);
+        let setup = Setup::of(&service, &organisation(), &destination);
+        let files = setup.terraform.iter().map(|(_, content)| content).chain([&setup.template, &setup.script]);
+        for file in files.clone() {
+            assert!(!file.contains("Annals") && !file.contains("WireMock"), "{file}");
+        }
+        assert!(files.filter(|file| file.contains("Acme Cloud")).count() >= 4);
+        assert!(setup.values.stack.starts_with("acme-cloud-"));
     }
 
     #[test]

@@ -141,6 +141,8 @@ pub struct Tested<'a> {
     pub taken: Option<Withheld>,
     /// The name of the test object.
     pub object_name: &'a str,
+    /// The product's name, for whoever reads the test object.
+    pub product: &'a str,
 }
 
 /// Reports the check of a role, and writes the test object, which contains the date and time, and the code if the role has to
@@ -148,7 +150,7 @@ pub struct Tested<'a> {
 pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Tested<'_>) -> ConnectionTestReport {
     use StepName::{AssumeRole, ExternalId, ReachBucket, WriteObject};
     use StepOutcome::{Passed, Skipped, Warning};
-    let Tested { mut target, organisation, check, proof, roles, taken, object_name } = tested;
+    let Tested { mut target, organisation, check, proof, roles, taken, object_name, product } = tested;
     let key = format!("{}{object_name}", target.prefix.as_str());
     let mut report = ConnectionTestReport {
         passed: false,
@@ -204,7 +206,7 @@ pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Test
     }
 
     let challenge = proof.challenge.as_ref().filter(|_| !is_proven);
-    let object = |target: &Target| test_object(&report.key, now, organisation, target, challenge);
+    let object = |target: &Target| test_object(&report.key, now, [product, organisation], target, challenge);
     let mut result = sink.put(&target, object(&target)).await;
     if let Err(error) = &result
         && let Some(region) = error.learnt_region(&target)
@@ -237,11 +239,11 @@ pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Test
 fn test_object(
     key: &str,
     now: Timestamp,
-    organisation: &str,
+    [product, organisation]: [&str; 2],
     target: &Target,
     challenge: Option<&Challenge>,
 ) -> Object {
-    let mut content = format!("Annals tested this audit event destination at {now}.\n");
+    let mut content = format!("{product} tested this audit event destination at {now}.\n");
     if let Some(challenge) = challenge {
         content += &format!(
             "\nCode: {}\n\nThis code allows the organisation \"{}\" (id {}) to send its audit events to this bucket. If that is \

@@ -1,5 +1,6 @@
 //! Why a request to the console is refused, and the page that says so.
 
+use annals_core::brand::Brand;
 use axum::{
     extract::{Request, State},
     middleware::Next,
@@ -166,12 +167,15 @@ pub(super) async fn render(State(embedding): State<Embedding>, request: Request,
     let mut response = next.run(request).await;
     let Some(told) = response.extensions().get::<ProblemSummary>() else { return response };
     let (way, keeps) = match (response.status(), asked_for) {
-        (StatusCode::UNAUTHORIZED, Some(asked_for)) => (Way::Back, asked_for.set(&headers, &embedding)),
+        (StatusCode::UNAUTHORIZED, Some(asked_for)) => {
+            let keeps = asked_for.set(&headers, &embedding);
+            (Way::Back(asked_for), keeps)
+        }
         (StatusCode::UNAUTHORIZED, None) => (Way::None, None),
         _ if ["link_used", "link_expired", "link_unknown"].contains(&told.code) => (Way::None, None),
         _ => (Way::Start, None),
     };
-    let page = page(&base, told.title(), detail(told), request_id.as_deref(), way);
+    let page = page(&base, embedding.brand(), told.title(), detail(told), request_id.as_deref(), way);
     *response.body_mut() = page.into_string().into();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
@@ -181,18 +185,18 @@ pub(super) async fn render(State(embedding): State<Embedding>, request: Request,
 }
 
 /// Where the page of a refusal leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
     None,
     /// To the console, for users whose session may still be valid.
     Start,
     /// Back to the page that was asked for, after the user has signed in.
-    Back,
+    Back(ReturnTo),
 }
 
 /// Writes the page of a refusal.
 #[must_use]
-pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, way: Way) -> Markup {
+pub fn page(base: &str, brand: &Brand, title: &str, detail: &str, request_id: Option<&str>, way: Way) -> Markup {
     let links = html! {
         link rel="stylesheet" href={ (base) "/console/assets/console.css" };
         link rel="icon" href={ (base) "/console/assets/icon.svg" };
@@ -205,9 +209,21 @@ pub fn page(base: &str, title: &str, detail: &str, request_id: Option<&str>, way
                 @match way {
                     Way::None => {},
                     Way::Start => p { a .button href={ (base) "/console" } { "Go to the audit log" } },
-                    Way::Back => p {
+                    Way::Back(asked_for) => {
+                        @if let Some(sign_in) = &brand.sign_in {
+                            p {
+                                a .button.primary href=(sign_in.with_parameter("path", &asked_for.encoded())) target="_top" {
+                                    "Sign in" @if let Some(product) = &brand.product { " to " (product.as_str()) }
+                                }
+                            }
+                        }
+                        p {
                         "If you do so in this browser within " (return_to::LIFE_MINUTES) " minutes, the page that you asked for opens."
+                        }
                     },
+                }
+                @if let Some(support) = &brand.support {
+                    p { a href=(support.as_str()) target="_top" { "Get help" } }
                 }
                 @if let Some(id) = request_id {
                     p .hint { "If you ask for help, give this request ID: " code { (id) } }

@@ -31,7 +31,9 @@ impl ReturnTo {
         Self::parse(&page)
     }
 
-    fn parse(page: &str) -> Option<Self> {
+    /// Returns a page by its path and query string.
+    #[must_use]
+    pub fn parse(page: &str) -> Option<Self> {
         let page = PathAndQuery::try_from(page).ok()?;
         // The page of a link would be opened again, which is of no use.
         let is_page = page.path().starts_with("/console/") && !page.path().starts_with("/console/enter/");
@@ -48,10 +50,14 @@ impl ReturnTo {
         self.0.path()
     }
 
+    /// Returns it as a value of a query string.
+    pub(super) fn encoded(&self) -> String {
+        form_urlencoded::byte_serialize(self.as_str().as_bytes()).collect()
+    }
+
     /// Returns the header that keeps it.
     pub(super) fn set(&self, headers: &HeaderMap, embedding: &Embedding) -> Option<HeaderValue> {
-        let encoded: String = form_urlencoded::byte_serialize(self.as_str().as_bytes()).collect();
-        Cookie::Return.set(headers, embedding, &encoded, LIFE_MINUTES * 60)
+        Cookie::Return.set(headers, embedding, &self.encoded(), LIFE_MINUTES * 60)
     }
 
     /// Returns the header that forgets it.

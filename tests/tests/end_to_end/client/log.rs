@@ -5,6 +5,7 @@ use std::time::Duration;
 use annals_core::{
     administration::{Actor, Put},
     caller::Caller,
+    destination::connection_test::TEST_OBJECT_NAME,
     event::Context,
     log::{read::ReadLimit, store::Order},
     organisation::{Organisation, OrganisationInput},
@@ -42,6 +43,9 @@ impl Fixture {
             platform: TokenHash::of(PLATFORM_TOKEN),
             embedding: Default::default(),
             roles_without_external_id: Default::default(),
+            brand: Default::default(),
+            return_origins: Default::default(),
+            test_object_name: TEST_OBJECT_NAME.to_owned(),
         };
         let system = System::start(options).await.unwrap();
         let input = OrganisationInput::parse(br#"{"name": "Acme", "plan": "enterprise"}"#).unwrap();

@@ -298,7 +298,7 @@ impl World {
     pub(crate) async fn session(&self, organisation: &str) -> String {
         let organisation = self.administration.organisation(&organisation.parse().unwrap()).await.unwrap();
         let user = User { id: "42".into(), name: "Ada Bell".into(), email: Some("ada@northwind.example".into()) };
-        let input = PortalLinkInput { role: Role::Admin, user };
+        let input = PortalLinkInput { role: Role::Admin, user, path: None, return_url: None };
         let actor = Actor { caller: Caller::Platform, context: Context::default() };
         let (_, link) = self.administration.create_portal_link(&organisation, input, &actor).await.unwrap();
         let opened = self.administration.open_portal_link(link.reveal(), Context::default()).await;

@@ -1,4 +1,7 @@
-use annals_core::{portal::PortalLinkInput, time::Timestamp};
+use annals_core::{
+    portal::{ConsolePath, PortalLinkInput, ReturnUrl},
+    time::Timestamp,
+};
 use annals_http::prelude::*;
 use annals_http::{
     access::PlatformForOrganisation,
@@ -25,7 +28,7 @@ impl Endpoint<Services> for CreatePortalLink {
                  the page name the user of this request.",
             )
             .request::<InputSchema<PortalLinkInput>>()
-            .response::<PortalLinkView>(201, "The link. It is shown only in this response.")
+            .response::<PortalLinkView<'_>>(201, "The link. It is shown only in this response.")
             .records(&["portal_link.create"])
     }
 
@@ -36,7 +39,9 @@ impl Endpoint<Services> for CreatePortalLink {
         let view = PortalLinkView {
             url: format!("{}/console/enter/{}", call.root_url(), token.reveal()),
             role: link.role.as_str(),
-            user: link.user.into(),
+            user: link.user.clone().into(),
+            path: link.path.as_ref().map(ConsolePath::as_str),
+            return_url: link.return_url.as_ref().map(ReturnUrl::as_str),
             expires_at: link.expires_at,
         };
         Ok(response::json(StatusCode::CREATED, &view))
@@ -47,7 +52,7 @@ impl Endpoint<Services> for CreatePortalLink {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "PortalLink")]
-struct PortalLinkView {
+struct PortalLinkView<'a> {
     /// The URL for the browser.
     #[schemars(with = "Href")]
     url: String,
@@ -56,6 +61,12 @@ struct PortalLinkView {
     role: &'static str,
     /// The user whom events name.
     user: UserView,
+    /// The page that the link opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    /// The page of your product that the console leads back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_url: Option<&'a str>,
     /// When the link expires if nobody opens it.
     #[schemars(with = "Moment")]
     expires_at: Timestamp,
