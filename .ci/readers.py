@@ -65,7 +65,7 @@ def main():
                 destination = {"bucket": info["bucket"], "roleArn": info["roleArn"], "prefix": "audit"}
                 destination |= {"layout": layout, "compression": compression}
                 path = f"/organisations/{info['organisation']}/destinations"
-                created = json.loads(program.ok("POST", path, tokens["admin"], json.dumps(destination)))
+                created = program.ok("POST", path, tokens["admin"], json.dumps(destination))
                 objects = program.data / "s3" / info["bucket"] / "audit"
                 for _ in range(ROUNDS):
                     for text in poison():

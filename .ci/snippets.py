@@ -180,7 +180,7 @@ class Program:
         self.process.wait()
 
     def call(self, method, path, token="", body=None, headers=None):
-        """Returns the status and the body: text if NDJSON is requested, otherwise the parsed JSON."""
+        """Returns the status and the body: text if NDJSON is requested or there is none, otherwise the parsed JSON."""
         host = urllib.parse.urlsplit(self.api).netloc
         connection = http.client.HTTPConnection(host, timeout=PATIENCE_SECONDS)
         try:
@@ -189,13 +189,13 @@ class Program:
             response = connection.getresponse()
             text = response.read().decode()
             is_text = response.status == 200 and headers.get("Accept") == "application/x-ndjson"
-            return response.status, text if is_text else json.loads(text)
+            return response.status, text if is_text or not text else json.loads(text)
         finally:
             connection.close()
 
     def ok(self, *arguments, **named):
         status, response = self.call(*arguments, **named)
-        expect(status in (200, 201), f"{arguments[:2]}: {status} {short(response)}")
+        expect(status in (200, 201, 204), f"{arguments[:2]}: {status} {short(response)}")
         return response
 
     def count(self, entity):
