@@ -66,6 +66,7 @@ pub fn segment<'a>(texts: impl IntoIterator<Item = &'a str>, stored: EncodedBodi
         hash: previous,
         append: AppendId([7; 16]),
         rate: RateState::FULL,
+        usage: None,
         claimed: Vec::new(),
         organisation_name: ORGANISATION_NAME.into(),
         bodies: stored,

@@ -28,6 +28,7 @@ use annals_core::{
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
+    usage::{DeliveredMonths, LogMonth},
 };
 use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
@@ -338,6 +339,14 @@ impl<S: Store> LogStore for FaultyStore<S> {
         self.call_or_late("replace_claim", self.store.replace_claim(organisation, before, claim), late).await
     }
 
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        self.call("close_month", self.store.close_month(organisation, closed, last)).await
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        self.call("closed_months", self.store.closed_months(organisation)).await
+    }
+
     async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
         self.call("find", self.store.find(places)).await
     }
@@ -519,6 +528,13 @@ impl<S: Store> Registry for FaultyStore<S> {
 
     async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
         self.call("save_claims", self.store.save_claims(key, claims)).await
+    }
+
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError> {
+        self.call("deleted_deliveries", self.store.deleted_deliveries(organisation)).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

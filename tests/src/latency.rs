@@ -27,6 +27,7 @@ use annals_core::{
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
+    usage::{DeliveredMonths, LogMonth},
 };
 use async_trait::async_trait;
 
@@ -169,6 +170,14 @@ impl<S: Store> LogStore for LatencyStore<S> {
         claim: &KeyClaim,
     ) -> Result<bool, StoreError> {
         self.around(self.store.replace_claim(organisation, before, claim)).await
+    }
+
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        self.around(self.store.close_month(organisation, closed, last)).await
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        self.around(self.store.closed_months(organisation)).await
     }
 
     async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
@@ -349,6 +358,13 @@ impl<S: Store> Registry for LatencyStore<S> {
 
     async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
         self.around(self.store.save_claims(key, claims)).await
+    }
+
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError> {
+        self.around(self.store.deleted_deliveries(organisation)).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

@@ -9,6 +9,7 @@ use annals_core::{
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
+    usage::LogMonth,
 };
 use async_trait::async_trait;
 
@@ -110,6 +111,14 @@ impl<L: LogLayer> LogStore for Layered<L> {
         claim: &KeyClaim,
     ) -> Result<bool, StoreError> {
         self.0.replace_claim(organisation, before, claim).await
+    }
+
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        self.0.around(self.0.below().close_month(organisation, closed, last)).await
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        self.0.around(self.0.below().closed_months(organisation)).await
     }
 
     async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {

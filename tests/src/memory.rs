@@ -35,6 +35,7 @@ use annals_core::{
     },
     time::{Clock, Timestamp},
     token::{Token, TokenHash, TokenId},
+    usage::{DeliveredMonths, LogMonth, Month},
 };
 use async_trait::async_trait;
 
@@ -122,6 +123,8 @@ struct World {
     /// The parts of each run of maintenance, and those that are finished.
     maintenance: BTreeMap<Timestamp, (Option<u32>, BTreeSet<u32>)>,
     deliveries: Vec<Delivery>,
+    /// What was delivered to destinations that were deleted.
+    deleted: Vec<(OrganisationId, DestinationId, DeliveredMonths)>,
     claims: HashMap<ClaimKey, Claims>,
     uses: HashMap<(OrganisationId, Limited), Vec<Timestamp>>,
     connection_tests: HashMap<(OrganisationId, DestinationId), ConnectionTestReport>,
@@ -155,6 +158,8 @@ struct OneLog {
     holes: Vec<Hole>,
     barriers: BTreeMap<u64, Header>,
     journal: Vec<Arc<Segment>>,
+    /// The months that are over, each with the sequence up to which it was counted.
+    closed: BTreeMap<Month, (LogMonth, u64)>,
 }
 
 /// A copy of both tables at a point in time.
@@ -447,8 +452,13 @@ fn of_destination(destination: &Destination) -> String {
 pub fn item_bytes(organisation: &OrganisationId, segment: &Segment) -> usize {
     /// The names of its attributes, a handful of bytes each number, two hashes, the append's id, and the rate limit's state.
     const REST: usize = 17 + 5 * 8 + 2 * 32 + 16 + 13;
+    let usage = segment.usage.map_or(0, |usage| 1 + usage.to_bytes().len());
     let claimed = if segment.claimed.is_empty() { 0 } else { 1 + 18 * segment.claimed.len() };
-    REST + claimed + organisation.as_str().len() + segment.organisation_name.len() + segment.bodies.as_bytes().len()
+    REST + usage
+        + claimed
+        + organisation.as_str().len()
+        + segment.organisation_name.len()
+        + segment.bodies.as_bytes().len()
 }
 
 fn write_units(bytes: usize) -> f64 {
@@ -590,6 +600,10 @@ impl World {
             Change::UpdateDestination(new) => self.replace(&new),
             Change::DeleteDestination(old) => {
                 self.destinations.retain(|there| there.organisation != old.organisation || there.id != old.id);
+                let delivered = old.progress.usage();
+                if !delivered.is_empty() {
+                    self.deleted.push((old.organisation.clone(), old.id.clone(), delivered));
+                }
                 self.connection_tests.remove(&(old.organisation, old.id));
             }
             Change::CreatePortalLink(new) => drop(self.links.insert(new.hash, *new)),
@@ -775,6 +789,24 @@ impl LogStore for MemoryStore {
             keys.insert(claim.key, claim.clone());
         }
         Ok(is_expected)
+    }
+
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        let mut world = self.lock();
+        // The item is smaller than a write unit.
+        world.meter.write_units += 1.0;
+        self.spend(&mut world, (Table::Log, organisation), 1.0)?;
+        let there = world.log(organisation).closed.entry(closed.month).or_insert((*closed, last));
+        if there.1 <= last {
+            *there = (*closed, last);
+        }
+        Ok(())
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        let world = self.lock();
+        let closed = world.logs.get(organisation).map(|log| log.closed.values().rev().map(|(closed, _)| *closed));
+        Ok(closed.map(Iterator::collect).unwrap_or_default())
     }
 
     async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
@@ -1116,6 +1148,15 @@ impl Registry for MemoryStore {
             *there = claims.clone();
         }
         Ok(is_expected)
+    }
+
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError> {
+        let world = self.lock();
+        let deleted = world.deleted.iter().filter(|(of, ..)| of == organisation);
+        Ok(deleted.map(|(_, id, delivered)| (id.clone(), delivered.clone())).collect())
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

@@ -36,6 +36,7 @@ use crate::{
     service::ConsoleTokens,
     time::Clock,
     token::TokenId,
+    usage::{Month, Usage},
 };
 
 pub use self::destination_input::{ConfirmInput, DestinationInput, ReplayInput, SettingsPatch};
@@ -198,6 +199,21 @@ impl Administration {
         limit: usize,
     ) -> Result<Vec<Organisation>, AdministrationError> {
         Ok(self.registry.organisations(after, limit).await?)
+    }
+
+    /// Returns what an organisation used in a month.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails or the end of the log is unknown.
+    pub async fn usage(&self, organisation: &Organisation, month: Month) -> Result<Usage, AdministrationError> {
+        let log = self.log.usage(organisation).await?;
+        // In this order, a destination that is deleted meanwhile is found at least once.
+        let destinations = self.registry.destinations(&organisation.id).await?;
+        let deleted = self.registry.deleted_deliveries(&organisation.id).await?;
+        let left = destinations.iter().filter(|left| !deleted.iter().any(|(id, _)| *id == left.id));
+        let mut delivered: Vec<_> = left.map(|left| left.progress.usage()).collect();
+        delivered.extend(deleted.into_iter().map(|(_, delivered)| delivered));
+        Ok(Usage::of(month, &log, &delivered, self.clock.now()))
     }
 
     /// Creates or changes an organisation, and disables or enables its destinations according to its plan. A request

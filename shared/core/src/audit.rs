@@ -24,7 +24,7 @@ use self::{
 };
 
 use crate::{
-    event::{Context, Entity, OwnEvent, Principal},
+    event::{self, Context, Entity, OwnEvent, Principal},
     format::Format,
     id::EventId,
     json,
@@ -381,7 +381,7 @@ impl Audit {
     ) -> Result<(Option<EventId>, EventId), AuditError> {
         let body = OwnEvent {
             action: "READ",
-            kind: "audit.read",
+            kind: event::READ,
             entity: Entity {
                 id: organisation.id.to_string(),
                 name: organisation.name.clone(),

@@ -33,7 +33,7 @@ pub enum Change {
     CreateDestination { destination: Box<Destination>, limit: usize },
     /// Replaces a destination. [`Conflict::Changed`] if the stored version is not the previous one.
     UpdateDestination(Box<Destination>),
-    /// Deletes a destination. [`Conflict::Changed`] if the stored version is not this one.
+    /// Deletes a destination, and keeps what was delivered to it. [`Conflict::Changed`] if the stored version is not this one.
     DeleteDestination(Box<Destination>),
     /// Creates a portal link. [`Conflict::Exists`] if it exists.
     CreatePortalLink(Box<PortalLink>),

@@ -61,11 +61,20 @@ impl Body {
         split(&self.0).0 == Some(RecordedBy::ANNALS)
     }
 
+    /// Returns whether it records a read of the log.
+    pub(crate) fn is_read(&self) -> bool {
+        // Annals' own events begin with these fields, in this order.
+        self.is_own() && split(&self.0).1.starts_with(&format!(r#""action":"READ","type":"{READ}","#))
+    }
+
     /// Returns the size of the event without who recorded it, in bytes.
     pub(crate) fn event_bytes(&self) -> usize {
         split(&self.0).1.len() + 1
     }
 }
+
+/// The type of the events that record reads of the log.
+pub(crate) const READ: &str = "audit.read";
 
 /// How a stored body begins, up to who recorded it.
 const RECORDED_BY: &str = r#"{"recordedBy":""#;

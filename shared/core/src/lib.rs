@@ -39,4 +39,5 @@ pub mod registry;
 pub mod service;
 pub mod time;
 pub mod token;
+pub mod usage;
 pub mod verifier_key;

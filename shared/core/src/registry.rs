@@ -23,6 +23,7 @@ use crate::{
     portal::{PortalLink, Session},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
+    usage::DeliveredMonths,
 };
 
 /// An active destination, with what planning needs.
@@ -325,6 +326,12 @@ pub trait Registry: fmt::Debug + Send + Sync {
     /// Saves who claims a bucket or a role, on condition that the stored version is the previous one. Returns whether it was
     /// saved.
     async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError>;
+
+    /// Returns what was delivered to destinations of the organisation that were deleted, strongly consistent.
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError>;
 
     /// Returns the times of an organisation's last uses of what is limited, in any order, strongly consistent. The store may
     /// delete them a day after the last one.

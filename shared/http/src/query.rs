@@ -15,6 +15,7 @@ use annals_core::{
     log::store::Order,
     recorded_by::RecordedBy,
     time::Timestamp,
+    usage::{Month, MonthError},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -284,6 +285,15 @@ pub fn organisation_id() -> Kind<annals_core::organisation::OrganisationId> {
     Kind {
         parse: |text| text.parse().map_err(|error| format!("{error}")),
         schema: || json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"}),
+    }
+}
+
+/// A calendar month in UTC.
+#[must_use]
+pub fn month() -> Kind<Month> {
+    Kind {
+        parse: |text| text.parse().map_err(|error: MonthError| error.to_string()),
+        schema: || json!({"type": "string", "pattern": r"^(19[7-9]\d|[2-9]\d{3})-(0[1-9]|1[0-2])$"}),
     }
 }
 

@@ -21,6 +21,7 @@ use annals_core::{
     registry::{ActivePage, ActivePosition, MaintenanceProgress, MaintenanceStep, PlanPass, Registry, RestoredTables},
     time::Timestamp,
     token::{Token, TokenHash, TokenId},
+    usage::{DeliveredMonths, LogMonth},
 };
 use async_trait::async_trait;
 
@@ -174,6 +175,14 @@ impl<D: Decorator> LogStore for Decorated<D> {
         claim: &KeyClaim,
     ) -> Result<bool, StoreError> {
         self.0.store_call("replace_claim", self.0.below().log.replace_claim(organisation, before, claim)).await
+    }
+
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        self.0.store_call("close_month", self.0.below().log.close_month(organisation, closed, last)).await
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        self.0.store_call("closed_months", self.0.below().log.closed_months(organisation)).await
     }
 
     async fn find(&self, places: &[Place]) -> Result<Vec<Found>, StoreError> {
@@ -359,6 +368,13 @@ impl<D: Decorator> Registry for Decorated<D> {
 
     async fn save_claims(&self, key: &ClaimKey, claims: &Claims) -> Result<bool, StoreError> {
         self.0.store_call("save_claims", self.0.below().registry.save_claims(key, claims)).await
+    }
+
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError> {
+        self.0.store_call("deleted_deliveries", self.0.below().registry.deleted_deliveries(organisation)).await
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

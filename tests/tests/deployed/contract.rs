@@ -40,6 +40,7 @@ use annals_core::{
     },
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId, TokenText},
+    usage::{DeliveredMonths, DeliveryCounts, LogCounts, LogMonth, Month},
 };
 use annals_tests::{
     entropy::SeededEntropy, faulty::Store, memory::MemoryStore, sample, shipping::world::active_destinations,
@@ -199,12 +200,20 @@ fn segment(first: u64, count: u16) -> Segment {
         hash: LineHash([number + 1; 32]),
         append: append_id(number),
         rate: RateState::FULL,
+        usage: Some(month("2026-11", first)),
         claimed: Vec::new(),
         organisation_name: "Bücher & \"Söhne\" 🦉".into(),
         bodies: EncodedBodies::encode(&[sample::body(&format!("event {first}"))]),
         resumes_after: None,
         expires_at: 1_900_000_000 + first,
     }
+}
+
+/// The counts of a month, different for each number.
+fn month(month: &str, number: u64) -> LogMonth {
+    let counts = LogCounts { events: number, bytes: 1000 * number, own_events: number / 2, reads: number / 3 };
+    let unknown_until = number.is_multiple_of(2).then_some(sample::START);
+    LogMonth { month: month.parse().unwrap(), counts, unknown_until }
 }
 
 /// The same with this number of bytes in bodies.
@@ -479,6 +488,49 @@ contract! {
         assert!(environment.advance_anchor(&fresh, &unchecked).await.unwrap());
         assert_eq!(environment.newest(&fresh).await.unwrap().end, Some(End::Anchor(unchecked)));
         assert!(environment.advance_anchor(&fresh, &anchor(five, 1)).await.unwrap(), "the first check");
+    }
+
+    async fn the_counts_of_a_month_that_is_over_only_ever_go_forward(environment) {
+        let acme = environment.organisation("acme").await;
+        let other = environment.organisation("other").await;
+        assert_eq!(environment.closed_months(&acme.id).await.unwrap(), []);
+        let (november, january) = (month("2026-11", 5), month("2027-01", 9));
+        environment.close_month(&acme.id, &november, 10).await.unwrap();
+        environment.close_month(&acme.id, &month("2026-11", 4), 9).await.unwrap();
+        environment.close_month(&acme.id, &january, 12).await.unwrap();
+        environment.close_month(&other.id, &month("2026-12", 1), 1).await.unwrap();
+        assert_eq!(environment.closed_months(&acme.id).await.unwrap(), [january, november], "an older view loses");
+        let later = month("2026-11", 6);
+        environment.close_month(&acme.id, &later, 11).await.unwrap();
+        assert_eq!(environment.closed_months(&acme.id).await.unwrap(), [january, later]);
+        // They are no part of the log.
+        assert_eq!(environment.newest(&acme.id).await.unwrap().tail(), Some(segment(1, 1).tail()));
+        assert_eq!(environment.read(&acme, 0..=u64::MAX, Order::Ascending).await, [1]);
+        environment.delete(&acme.id, 1).await;
+        assert!(matches!(environment.newest(&acme.id).await.unwrap().end, Some(End::Anchor(_))));
+    }
+
+    async fn a_deleted_destination_leaves_behind_what_was_delivered_to_it(environment) {
+        let acme = environment.organisation("acme").await;
+        let [idle, busy, old] = ["a", "b", "c"].map(|label| sample::destination(&acme, label));
+        let busy = Destination { progress: Progress { delivered: delivered(7), ..Progress::default() }, ..busy };
+        // A release that did not count delivered to this one.
+        let last_success = Some(sample::START);
+        let old = Destination { progress: Progress { last_success, ..Progress::default() }, ..old };
+        for one in [&idle, &busy, &old] {
+            let create = Change::CreateDestination { destination: Box::new(one.clone()), limit: 10 };
+            environment.make(&acme, create).await;
+            assert_eq!(environment.destination(&acme.id, &one.id).await.unwrap().as_ref(), Some(one));
+        }
+        assert_eq!(environment.deleted_deliveries(&acme.id).await.unwrap(), []);
+        for one in [&idle, &busy, &old] {
+            environment.make(&acme, Change::DeleteDestination(Box::new(one.clone()))).await;
+        }
+        let mut left = environment.deleted_deliveries(&acme.id).await.unwrap();
+        left.sort_by_key(|(_, delivered)| delivered.unknown_until);
+        let unknown = DeliveredMonths::default().with_unknown_until(last_success);
+        assert_eq!(left, [(busy.id, delivered(7)), (old.id, unknown)]);
+        assert_eq!(environment.destinations(&acme.id).await.unwrap(), []);
     }
 
     async fn ids_of_organisations_are_listed_in_their_order(environment) {
@@ -1402,10 +1454,21 @@ fn full_destination(destination: &Destination) -> Destination {
             lost: Some(Lost { events: 12, last: 5..=9, noticed_at: at(9) }),
             last_hash: Some(LineHash([9; 32])),
             lag_from: Some(at(10)),
+            delivered: delivered(2).with_unknown_until(Some(at(11))),
         },
         checkpoints: full_checkpoints(),
         ..destination.clone()
     }
+}
+
+/// What was delivered in two months.
+fn delivered(objects: u64) -> DeliveredMonths {
+    let mut delivered = DeliveredMonths::default();
+    for month in ["2026-11", "2027-01"] {
+        let counts = DeliveryCounts { objects, events: 3, bytes: 1 << 40 };
+        delivered.add(month.parse::<Month>().unwrap().begins_at(), counts);
+    }
+    delivered
 }
 
 fn full_checkpoints() -> Checkpoints {

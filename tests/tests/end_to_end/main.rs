@@ -28,4 +28,5 @@ mod setup;
 mod signing;
 mod tokens;
 mod upgrade;
+mod usage;
 mod verify;

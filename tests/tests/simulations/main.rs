@@ -24,3 +24,4 @@ mod shipping_faults;
 mod shipping_regressions;
 mod shipping_simulation;
 mod tails;
+mod usage;

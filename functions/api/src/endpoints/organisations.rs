@@ -2,6 +2,7 @@
 
 mod create_portal_link;
 mod get_organisation;
+mod get_usage;
 mod list_organisations;
 mod put_organisation;
 
@@ -14,8 +15,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::{
-    create_portal_link::CreatePortalLink, get_organisation::GetOrganisation, list_organisations::ListOrganisations,
-    put_organisation::PutOrganisation,
+    create_portal_link::CreatePortalLink, get_organisation::GetOrganisation, get_usage::GetUsage,
+    list_organisations::ListOrganisations, put_organisation::PutOrganisation,
 };
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
@@ -24,6 +25,7 @@ pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
         .endpoint::<PutOrganisation>()
         .endpoint::<GetOrganisation>()
         .endpoint::<CreatePortalLink>()
+        .endpoint::<GetUsage>()
 }
 
 /// A customer of the platform.

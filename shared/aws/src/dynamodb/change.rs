@@ -11,8 +11,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     item::{EXPIRES_AT, ORGANISATION, REPLACED_BY, TOKENS, VERSION},
     registry::{
-        SHORTEST_RETENTION, connection_test_key, destination_item, destination_key, link_item, link_key,
-        organisation_item, organisation_key, session_item, session_key, token_item, token_key, used_link_item,
+        SHORTEST_RETENTION, connection_test_key, deleted_deliveries_item, destination_item, destination_key, link_item,
+        link_key, organisation_item, organisation_key, session_item, session_key, token_item, token_key,
+        used_link_item,
     },
     segment::anchor_item,
     write::{Condition, ConditionalWrite},
@@ -156,14 +157,17 @@ pub(super) fn writes(change: &Change) -> Result<Vec<(ConditionalWrite, Condition
                 None,
             )
             .value(":minusOne", AttributeValue::N("-1".to_owned()));
-            vec![
+            let kept = deleted_deliveries_item(destination).map(|item| (ConditionalWrite::put(item, NEW), exists));
+            let mut writes = vec![
                 (delete, Condition::Version),
                 (
                     ConditionalWrite::delete(connection_test_key(&destination.organisation, &destination.id), None),
                     Condition::Means(Conflict::Missing),
                 ),
                 (count, Condition::Means(Conflict::Missing)),
-            ]
+            ];
+            writes.extend(kept);
+            writes
         }
     })
 }

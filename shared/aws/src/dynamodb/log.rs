@@ -12,6 +12,7 @@ use annals_core::{
         tail::{Anchor, Newest},
     },
     organisation::OrganisationId,
+    usage::LogMonth,
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -24,8 +25,9 @@ use super::{
     BATCH_GET, DynamoStore, change,
     item::{Attributes, Builder, EXPIRY, Item, ORG, PK, SEQ, SK},
     segment::{
-        CHECKED, HOLES, LAST, LAST_SEGMENT, anchor_item, anchor_key, barrier_item, holes_item, holes_key, is_segment,
-        read_anchor, read_end, read_header, read_holes, read_recorded_at, read_segment, segment_item,
+        CHECKED, HOLES, LAST, LAST_SEGMENT, anchor_item, anchor_key, barrier_item, closed_item, closed_seqs,
+        holes_item, holes_key, is_segment, read_anchor, read_closed, read_end, read_header, read_holes,
+        read_recorded_at, read_segment, segment_item,
     },
     server_time::ServerTime,
     store_error,
@@ -149,7 +151,7 @@ impl LogStore for DynamoStore {
                 .table_name(&self.tables.log)
                 .key_condition_expression("org = :org")
                 .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
-                .projection_expression("seq, n, t, h, r, #last, #segment, #checked")
+                .projection_expression("seq, n, t, h, r, u, #last, #segment, #checked")
                 .expression_attribute_names("#last", LAST)
                 .expression_attribute_names("#segment", LAST_SEGMENT)
                 .expression_attribute_names("#checked", CHECKED)
@@ -357,6 +359,54 @@ impl LogStore for DynamoStore {
                 Ok(false)
             }
             Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.tables.log)
+            .set_item(Some(closed_item(organisation, closed, last)))
+            .condition_expression("attribute_not_exists(org) OR #last <= :last")
+            .expression_attribute_names("#last", LAST)
+            .expression_attribute_values(":last", AttributeValue::N(last.to_string()))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError> {
+        let (first, last) = closed_seqs();
+        let mut closed = Vec::new();
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.log)
+                .key_condition_expression("org = :org AND seq BETWEEN :first AND :last")
+                .expression_attribute_values(":org", AttributeValue::S(organisation.to_string()))
+                .expression_attribute_values(":first", first.clone())
+                .expression_attribute_values(":last", last.clone())
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(store_error)?;
+            for item in answer.items.unwrap_or_default() {
+                closed.push(read_closed(&Item(item))?);
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(closed);
+            }
         }
     }
 

@@ -45,6 +45,7 @@ use annals_core::{
     },
     time::Timestamp,
     token::{Role, Token, TokenHash, TokenId},
+    usage::DeliveredMonths,
 };
 use async_trait::async_trait;
 use aws_sdk_dynamodb::{
@@ -87,6 +88,11 @@ const RETURN_URL: &str = "returnUrl";
 const DELIVERIES_PAGE: i32 = 20;
 /// How long the record of a delivery is kept.
 const DELIVERY_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// What was delivered in each month.
+const DELIVERED: &str = "delivered";
+const DELIVERED_UNKNOWN_UNTIL: &str = "deliveredUnknownUntil";
+/// The sort key of what was delivered to a destination that was deleted, up to the destination's id.
+const USAGE_OF_DELETED: &str = "usage#";
 const DELIVERED_HASH: &str = "deliveredHash";
 const RENDERING: &str = "rendering";
 /// How the role was proven; empty if it is not. Version 0.1 did not store it.
@@ -340,6 +346,8 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         .number("deliveries", destination.deliveries)
         .time_if("lastSuccess", destination.progress.last_success)
         .time_if(LAG_FROM, destination.progress.lag_from)
+        .bytes_unless_empty(DELIVERED, &destination.progress.delivered.to_bytes())
+        .time_if(DELIVERED_UNKNOWN_UNTIL, destination.progress.delivered.unknown_until)
         .number(VERSION, destination.version);
     // What planning needs to know fits into one attribute of the index.
     item = match destination.checkpoints.due_at {
@@ -640,10 +648,29 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
             lost,
             last_hash: if item.has(DELIVERED_HASH) { Some(LineHash(item.array(DELIVERED_HASH)?)) } else { None },
             lag_from: item.time_if(LAG_FROM)?,
+            delivered: read_delivered(item)?,
         },
         checkpoints: read_checkpoints(item)?,
         version: item.number(VERSION)?,
     })
+}
+
+fn read_delivered(item: &Item) -> Result<DeliveredMonths, StoreError> {
+    let stored = if item.has(DELIVERED) { item.bytes(DELIVERED)? } else { &[] };
+    let unknown_until = item.time_if(DELIVERED_UNKNOWN_UNTIL)?;
+    DeliveredMonths::from_bytes(stored, unknown_until).ok_or_else(|| malformed(DELIVERED))
+}
+
+/// Returns the item that keeps what was delivered to a destination that is deleted; `None` if nothing was.
+pub(super) fn deleted_deliveries_item(destination: &Destination) -> Option<Attributes> {
+    let delivered = destination.progress.usage();
+    let item = Builder::default()
+        .text(PK, format!("org#{}", destination.organisation))
+        .text(SK, format!("{USAGE_OF_DELETED}{}", destination.id))
+        .bytes_unless_empty(DELIVERED, &delivered.to_bytes())
+        .time_if(DELIVERED_UNKNOWN_UNTIL, delivered.unknown_until)
+        .build();
+    (!delivered.is_empty()).then_some(item)
 }
 
 fn read_active(item: &Item) -> Result<ActiveDestination, StoreError> {
@@ -1381,6 +1408,37 @@ impl Registry for DynamoStore {
             .build();
         item.extend(claims_key(key));
         self.replace_version(item, claims.version - 1).await
+    }
+
+    async fn deleted_deliveries(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Vec<(DestinationId, DeliveredMonths)>, StoreError> {
+        let mut deleted = Vec::new();
+        let mut start = None;
+        loop {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.tables.registry)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+                .expression_attribute_values(":pk", AttributeValue::S(format!("org#{organisation}")))
+                .expression_attribute_values(":sk", AttributeValue::S(USAGE_OF_DELETED.to_owned()))
+                .consistent_read(true)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(store_error)?;
+            for item in answer.items.unwrap_or_default() {
+                let item = Item(item);
+                let id = item.text(SK)?.strip_prefix(USAGE_OF_DELETED).and_then(|id| id.parse().ok());
+                deleted.push((id.ok_or_else(|| malformed(SK))?, read_delivered(&item)?));
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                return Ok(deleted);
+            }
+        }
     }
 
     async fn uses(&self, organisation: &OrganisationId, limited: Limited) -> Result<Vec<Timestamp>, StoreError> {

@@ -10,6 +10,7 @@ use annals_core::{
     },
     organisation::OrganisationId,
     time::Timestamp,
+    usage::LogMonth,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -28,6 +29,8 @@ const CLAIMED_BYTES: usize = 16 + 2;
 const BODIES: &str = "z";
 /// The rate limit's state. Releases before it existed did not store it.
 const RATE: &str = "r";
+/// The counts of the month. Releases before they existed did not store them.
+const USAGE: &str = "u";
 const ORGANISATION_NAME: &str = "o";
 /// Attributes of an anchor: the sequence of the tail, and the first sequence of its segment.
 pub(super) const LAST: &str = "last";
@@ -58,6 +61,7 @@ pub(super) fn segment_item(organisation: &OrganisationId, segment: &Segment) -> 
         .bytes(HASH, &segment.hash.0)
         .bytes(APPEND, &segment.append.0)
         .bytes(RATE, &segment.rate.to_bytes())
+        .bytes_unless_empty(USAGE, &usage_bytes(segment.usage))
         .text(ORGANISATION_NAME, &segment.organisation_name)
         .bytes(BODIES, segment.bodies.as_bytes())
         .number_if(RESUMES_AFTER, segment.resumes_after)
@@ -75,6 +79,7 @@ pub(super) fn read_segment(item: &Item) -> Result<Segment, StoreError> {
         hash: LineHash(item.array(HASH)?),
         append: AppendId(item.array(APPEND)?),
         rate: read_rate(item)?,
+        usage: read_usage(item)?,
         claimed: read_claimed(item)?,
         organisation_name: item.text(ORGANISATION_NAME)?.to_owned(),
         bodies: EncodedBodies::from_bytes(item.bytes(BODIES)?.to_vec()),
@@ -113,6 +118,7 @@ pub(super) fn anchor_item(organisation: &OrganisationId, anchor: &Anchor) -> Att
         .time(RECORDED_AT, tail.recorded_at)
         .bytes(HASH, &tail.hash.0)
         .time_if(CHECKED, *checked)
+        .bytes_unless_empty(USAGE, &usage_bytes(tail.usage))
         .build();
     item.extend(anchor_key(organisation));
     item
@@ -174,11 +180,43 @@ pub(super) fn read_tail(item: &Item) -> Result<Tail, StoreError> {
         false => (first + item.number(COUNT)? - 1, first),
     };
     let (recorded_at, hash) = (item.time(RECORDED_AT)?, LineHash(item.array(HASH)?));
-    Ok(Tail { last, segment, recorded_at, hash, rate: read_rate(item)? })
+    Ok(Tail { last, segment, recorded_at, hash, rate: read_rate(item)?, usage: read_usage(item)? })
 }
 
 fn read_rate(item: &Item) -> Result<RateState, StoreError> {
     Ok(if item.has(RATE) { RateState::from_bytes(item.bytes(RATE)?) } else { RateState::FULL })
+}
+
+fn usage_bytes(usage: Option<LogMonth>) -> Vec<u8> {
+    usage.map(LogMonth::to_bytes).unwrap_or_default()
+}
+
+fn read_usage(item: &Item) -> Result<Option<LogMonth>, StoreError> {
+    Ok(if item.has(USAGE) { LogMonth::from_bytes(item.bytes(USAGE)?) } else { None })
+}
+
+/// The sort keys of the counts of months that are over: this, and before it a key for each month since January 1970.
+const CLOSED_BEFORE: i32 = -1000;
+
+fn closed_seq(month: u16) -> AttributeValue {
+    AttributeValue::N((CLOSED_BEFORE - i32::from(month)).to_string())
+}
+
+/// Returns the first and the last sort key of months that are over.
+pub(super) fn closed_seqs() -> (AttributeValue, AttributeValue) {
+    (closed_seq(u16::MAX), closed_seq(0))
+}
+
+/// Returns the item with the counts of a month that is over, up to and with the sequence `last`.
+pub(super) fn closed_item(organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Attributes {
+    let item = Builder::default().text(ORG, organisation).bytes(USAGE, &closed.to_bytes()).number(LAST, last);
+    let mut item = item.build();
+    item.insert(SEQ.to_owned(), closed_seq(closed.month.number()));
+    item
+}
+
+pub(super) fn read_closed(item: &Item) -> Result<LogMonth, StoreError> {
+    LogMonth::from_bytes(item.bytes(USAGE)?).ok_or_else(|| malformed(USAGE))
 }
 
 pub(super) fn read_recorded_at(item: &Item) -> Result<Timestamp, StoreError> {

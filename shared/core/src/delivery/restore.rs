@@ -213,9 +213,10 @@ impl Shipping {
             next.checkpoints.restored = true;
             next.checkpoints.due_at = Some(self.clock.now());
         }
+        // Deliveries may have been made since the copy.
+        next.progress.delivered = destination.progress.usage().with_unknown_until(Some(self.clock.now()));
         let stand_in = match last.filter(|last| *last >= destination.next_sequence) {
             Some(last) => Some(self.advance(&mut next, last).await?),
-            None if destination.checkpoints == next.checkpoints => return Ok(()),
             None => None,
         };
         if self.registry.save_progress(&next, stand_in.as_ref()).await? {

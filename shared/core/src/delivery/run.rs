@@ -23,6 +23,7 @@ use crate::{
     },
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
+    usage::DeliveryCounts,
 };
 
 use super::{
@@ -509,7 +510,9 @@ impl<'a> DestinationRun<'a> {
             destination.checkpoints.due_at = Some(retry_at.unwrap_or(now));
         }
         advance(&mut destination, lane, intent.last, last_hash);
-        destination.progress = Progress { last_success: Some(now), failing: None, ..destination.progress };
+        let mut delivered = destination.progress.usage();
+        delivered.add(now, DeliveryCounts { objects: 1, events: content.events, bytes: content.bytes });
+        destination.progress = Progress { last_success: Some(now), failing: None, delivered, ..destination.progress };
         // A backlog from outside Annals ends with the first object whose events were all recorded after the object
         // before it. Until then lag counts from the last delivered object.
         if lane == Lane::New && self.lag_from.is_some_and(|from| oldest < from) {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{KeyPrefix, failure::Failure, rendering::Rendering, settings::Compression};
-use crate::{hash::LineHash, time::Timestamp};
+use crate::{hash::LineHash, time::Timestamp, usage::DeliveredMonths};
 
 /// Events that are delivered once more, on request, under keys of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,21 @@ pub struct Progress {
     /// The lag of events recorded before this time counts from this time on, because they waited for a reason outside
     /// Annals, such as a pause or a bucket that refused. `None`: lag counts from the recording of each event.
     pub lag_from: Option<Timestamp>,
+    /// What was delivered, for the record of usage.
+    pub delivered: DeliveredMonths,
+}
+
+impl Progress {
+    /// Returns what was delivered, as far as it is known.
+    #[must_use]
+    pub fn usage(&self) -> DeliveredMonths {
+        if self.delivered.is_empty() {
+            // A release that did not count made these deliveries.
+            DeliveredMonths::default().with_unknown_until(self.last_success)
+        } else {
+            self.delivered.clone()
+        }
+    }
 }
 
 /// Events that expired before their delivery was confirmed.

@@ -54,6 +54,7 @@ pub(super) fn lines_by(recorded_by: &str, events: &[&str]) -> Vec<Line> {
         hash: Segment::chain(&acme, "Acme, \"Ltd\"", recorded_at, 7, LineHash::ORIGIN, &bodies),
         append: AppendId([7; 16]),
         rate: RateState::FULL,
+        usage: None,
         claimed: Vec::new(),
         organisation_name: "Acme, \"Ltd\"".into(),
         bodies: EncodedBodies::encode(&bodies),

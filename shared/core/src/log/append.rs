@@ -28,6 +28,7 @@ use crate::{
     id::{EventId, SegmentIds},
     organisation::{Organisation, OrganisationId},
     time::Timestamp,
+    usage::LogMonth,
 };
 
 use super::{
@@ -388,6 +389,8 @@ impl Group {
 struct Placed {
     after: Tail,
     commit: Commit,
+    /// The month that the commit ends. Its counts are stored before the commit is sent.
+    closes: Option<LogMonth>,
     /// Whether the commit may have been made although no answer said so.
     in_doubt: bool,
 }
@@ -654,6 +657,10 @@ impl Log {
             group.placed = Some(self.place(organisation, group, tail));
         }
         let Some(placed) = &mut group.placed else { return Ok(Attempt::Recorded) };
+        if let Some(closed) = placed.closes {
+            self.store.close_month(organisation, &closed, placed.after.last).await?;
+            placed.closes = None;
+        }
         if group.attempts > 0 {
             self.meter.add(Appended { retries: 1, ..Appended::default() });
         }
@@ -701,6 +708,10 @@ impl Log {
     fn place(&self, organisation: &OrganisationId, group: &Group, tail: Tail) -> Placed {
         let now = self.clock.now();
         let mut end = tail;
+        // All segments of an append count in the month of the first, so that the counts of the month before are stored as the
+        // tail has them.
+        let mut usage = tail.usage_at(now.max(end.recorded_at.plus(Duration::from_millis(1))));
+        let closes = tail.usage.filter(|before| before.month < usage.month);
         let mut bodies = group.requests.iter().flat_map(|request| request.bodies.iter().cloned());
         let (name, retention) = group.requests.last().map_or((String::new(), Duration::ZERO), |request| {
             (request.organisation.name.clone(), request.organisation.retention.duration())
@@ -711,6 +722,7 @@ impl Log {
             let part: Vec<Body> = bodies.by_ref().take(*count).collect();
             let recorded_at = now.max(end.recorded_at.plus(Duration::from_millis(1)));
             let first = end.last + 1;
+            usage.counts.add(&part);
             let segment = Segment {
                 first,
                 count: offset(*count as u64),
@@ -719,6 +731,7 @@ impl Log {
                 hash: Segment::chain(organisation, &name, recorded_at, first, end.hash, &part),
                 append: group.id,
                 rate: group.rate,
+                usage: Some(usage),
                 // Only a request by itself has several segments, and it begins in the first.
                 claimed: std::mem::take(&mut claimed),
                 organisation_name: name.clone(),
@@ -730,7 +743,7 @@ impl Log {
             segments.push(segment);
         }
         let change = group.requests.first().and_then(|request| request.change.clone());
-        Placed { after: tail, commit: Commit { segments, change }, in_doubt: false }
+        Placed { after: tail, commit: Commit { segments, change }, closes, in_doubt: false }
     }
 
     /// Answers the requests of a group that is in the log.

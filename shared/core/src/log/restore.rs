@@ -20,6 +20,7 @@ use super::{
 use crate::{
     event::Body,
     organisation::{Organisation, OrganisationId},
+    usage::{LogMonth, Month},
 };
 
 /// Sequences have 40 bits in event ids.
@@ -180,6 +181,10 @@ impl Log {
         }
         let hole = Hole { restore: restore.clone(), first: tail.last + 1, last };
         let segment = self.segment_behind(organisation, &tail, &hole, event(&hole));
+        if let Some(closed) = tail.usage.filter(|usage| usage.month < Month::of(segment.recorded_at)) {
+            let closed = LogMonth { unknown_until: Some(segment.recorded_at), ..closed };
+            self.store.close_month(id, &closed, tail.last).await?;
+        }
         if !self.store.leave_hole(id, &hole, &segment).await? {
             // Another writer was faster, or an earlier attempt had arrived and its answer was lost.
             return Ok(None);
@@ -193,6 +198,9 @@ impl Log {
         let first = hole.last + 1;
         let recorded_at = self.clock.now().max(tail.recorded_at.plus(Duration::from_millis(1)));
         let bodies = [event];
+        // What was lost is not counted.
+        let mut usage = LogMonth { unknown_until: Some(recorded_at), ..tail.usage_at(recorded_at) };
+        usage.counts.add(&bodies);
         Segment {
             first,
             count: 1,
@@ -201,6 +209,7 @@ impl Log {
             hash: Segment::chain(&organisation.id, &organisation.name, recorded_at, first, tail.hash, &bodies),
             append: hole.restore.append(),
             rate: RateState::FULL,
+            usage: Some(usage),
             claimed: Vec::new(),
             organisation_name: organisation.name.clone(),
             bodies: EncodedBodies::encode(&bodies),

@@ -17,6 +17,7 @@ use crate::{
     json,
     organisation::OrganisationId,
     time::Timestamp,
+    usage::{LogMonth, Month},
 };
 
 /// The maximum size of a segment's encoded bodies. A DynamoDB item has at most 400 KB, including attribute names and the
@@ -73,12 +74,32 @@ pub struct Tail {
     pub hash: LineHash,
     /// The rate limit's state; full budgets if the tail was read from an anchor.
     pub rate: RateState,
+    /// The counts of the last segment's month. `None` if the log never had an event, or if a release that did not count wrote
+    /// the last segment.
+    pub usage: Option<LogMonth>,
 }
 
 impl Tail {
     /// The end of a log without events.
-    pub const ORIGIN: Self =
-        Self { last: 0, segment: 0, recorded_at: Timestamp::EPOCH, hash: LineHash::ORIGIN, rate: RateState::FULL };
+    pub const ORIGIN: Self = Self {
+        last: 0,
+        segment: 0,
+        recorded_at: Timestamp::EPOCH,
+        hash: LineHash::ORIGIN,
+        rate: RateState::FULL,
+        usage: None,
+    };
+
+    /// Returns the counts with which a segment that is recorded at `at` goes on.
+    #[must_use]
+    pub(crate) fn usage_at(&self, at: Timestamp) -> LogMonth {
+        let month = Month::of(at);
+        match self.usage {
+            Some(usage) if usage.month >= month => usage,
+            Some(_) => LogMonth::empty(month),
+            None => LogMonth { unknown_until: (self.last > 0).then_some(self.recorded_at), ..LogMonth::empty(month) },
+        }
+    }
 
     /// Returns the id of the last event; `None` if the log never had an event.
     #[must_use]
@@ -109,6 +130,8 @@ pub struct Segment {
     pub append: AppendId,
     /// The rate limit's state after the segment's append.
     pub rate: RateState,
+    /// The counts of its month, itself included. `None` if a release that did not count wrote it.
+    pub usage: Option<LogMonth>,
     /// The requests with an idempotency key that begin in the segment, in their order.
     pub claimed: Vec<Claimed>,
     /// The organisation's name when the segment was recorded.
@@ -137,7 +160,14 @@ impl Segment {
     /// Returns the log's tail after this segment was written.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        Tail { last: self.last(), segment: self.first, recorded_at: self.recorded_at, hash: self.hash, rate: self.rate }
+        Tail {
+            last: self.last(),
+            segment: self.first,
+            recorded_at: self.recorded_at,
+            hash: self.hash,
+            rate: self.rate,
+            usage: self.usage,
+        }
     }
 
     #[must_use]
@@ -426,6 +456,7 @@ mod tests {
             hash: Segment::chain(&acme, "Acme \"Ltd\"", recorded_at, first, previous, bodies),
             append: AppendId([7; 16]),
             rate: RateState::FULL,
+            usage: None,
             claimed: Vec::new(),
             organisation_name: "Acme \"Ltd\"".into(),
             bodies: EncodedBodies::encode(bodies),

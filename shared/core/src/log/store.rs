@@ -11,6 +11,7 @@ use crate::{
     operator::OperatorFault,
     organisation::OrganisationId,
     time::Timestamp,
+    usage::LogMonth,
 };
 
 use super::{
@@ -224,6 +225,13 @@ pub trait LogStore: fmt::Debug + Send + Sync {
         before: &KeyClaim,
         claim: &KeyClaim,
     ) -> Result<bool, StoreError>;
+
+    /// Stores the counts of a month that is over in the log up to and with the sequence `last`. Does nothing if counts of that
+    /// month are stored up to a later sequence. They do not expire.
+    async fn close_month(&self, organisation: &OrganisationId, closed: &LogMonth, last: u64) -> Result<(), StoreError>;
+
+    /// Returns the counts that were stored of months that are over, the latest first, strongly consistent.
+    async fn closed_months(&self, organisation: &OrganisationId) -> Result<Vec<LogMonth>, StoreError>;
 
     /// Looks at up to [`MAX_PLACES`] places of any logs, eventually consistent. Returns what is there, in the same order.
     /// Costs half a read unit for each place without a segment.

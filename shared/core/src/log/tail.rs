@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::{
     organisation::{Organisation, OrganisationId, RetentionDays},
     time::Timestamp,
+    usage::LogHistory,
 };
 
 use super::{Log, segment::Tail, store::StoreError};
@@ -202,6 +203,18 @@ impl Log {
     /// Returns an error if the store fails, the tail is unknown, or the clock of this process is wrong.
     pub async fn maintain_with_retention(&self, organisation: &Organisation) -> Result<Tail, StoreError> {
         self.keep_up(&organisation.id, nothing_expires_within(organisation)).await
+    }
+
+    /// Returns what the log tells about its usage.
+    ///
+    /// # Errors
+    /// Returns an error if the store fails, the tail is unknown, or the clock of this process is wrong.
+    pub async fn usage(&self, organisation: &Organisation) -> Result<LogHistory, StoreError> {
+        // In this order: counts are stored before a tail of a later month.
+        let tail = self.tail_of(organisation).await?;
+        let closed = self.store.closed_months(&organisation.id).await?;
+        let last_recorded_at = (tail.last > 0).then_some(tail.recorded_at);
+        Ok(LogHistory { current: tail.usage, last_recorded_at, closed })
     }
 
     async fn keep_up(&self, organisation: &OrganisationId, keeps: Duration) -> Result<Tail, StoreError> {

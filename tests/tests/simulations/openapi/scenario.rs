@@ -102,6 +102,8 @@ async fn customers(world: &mut World) -> Tokens {
     world.show(world.ask("revokeSession").by(&tokens.admin), 204).await;
     world.defaults.insert("session", world.session(ORGANISATION).await);
     world.show(world.ask("listTokens").by(&tokens.admin), 200).await;
+    world.show(world.ask("getUsage").by(PLATFORM_TOKEN).query("month=2026-11"), 200).await;
+    world.show(world.ask("getUsage").by(PLATFORM_TOKEN).query("month=2026-13"), 400).await;
     tokens
 }
 
