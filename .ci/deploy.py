@@ -7,7 +7,8 @@ restoring.md as written, but with version 1 of the AWS CLI, the only one on PyPI
 what a person does: answers `sam deploy --guided` in a terminal, with the default of each question that has one, and changes
 parameters in samconfig.toml, which is restored at the end.
 
-Works around two differences between MiniStack and AWS. MiniStack ignores the OpenAPI body that SAM generates for an HTTP API, so
+Works around three differences between MiniStack and AWS. Its CloudFormation knows no composite alarms: .ci/start-ministack.py adds them. It
+ignores the OpenAPI body that SAM generates for an HTTP API, so
 this creates the routes of that body through API Gateway's API. MiniStack requires a permission sqs:SendMessageBatch, which does
 not exist: on AWS a batch needs sqs:SendMessage (Amazon SQS API permissions: Actions and resource reference).
 """
@@ -339,6 +340,7 @@ def check_domain(deployment, documents, zone):
 def check_runbook(deployment, documents):
     """Runs the commands of operations.md and checks the effects of those that change something."""
     prelude = documents.blocks["operations", 1].split("aws lambda invoke")[0]
+    prelude += f"export PLATFORM={deployment.token} API='{ENDPOINT}/_aws/execute-api/{deployment.physical['Api']}/$default'\n"
     begin, *looks = [number for document, number in documents.blocks if document == "operations"]
     answered = documents.block("operations", begin)
     check(re.search(r'"?(organisations|maintained)', answered), f"maintenance by hand answers {answered}")
@@ -630,6 +632,7 @@ def everything():
         "functions": client("lambda").list_functions()["Functions"],
         "queues": client("sqs").list_queues().get("QueueUrls", []),
         "alarms": client("cloudwatch").describe_alarms()["MetricAlarms"],
+        "composite alarms": client("cloudwatch").describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"],
         "rules": client("events").list_rules()["Rules"],
         "roles": [role for role in client("iam").list_roles()["Roles"] if STACK in role["RoleName"]],
         "policies": client("iam").list_policies(Scope="Local")["Policies"],

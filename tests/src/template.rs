@@ -8,11 +8,15 @@ use serde_json::{Map, Value, json};
 /// The resources by their logical IDs.
 #[must_use]
 pub fn resources() -> BTreeMap<String, Value> {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
-    let documents = Yaml::load_from_str(&text).unwrap();
-    let template = json(&documents[0]);
+    let template = template();
     let resources = template["Resources"].as_object().unwrap();
     resources.iter().map(|(name, resource)| (name.clone(), resource.clone())).collect()
+}
+
+/// The default of a parameter.
+#[must_use]
+pub fn default(parameter: &str) -> Value {
+    template()["Parameters"][parameter]["Default"].clone()
 }
 
 /// The value of a reference: the logical ID with the attribute.
@@ -28,6 +32,11 @@ pub fn resolved(value: &Value) -> String {
         },
         other => panic!("{other} is not known here"),
     }
+}
+
+fn template() -> Value {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
+    json(&Yaml::load_from_str(&text).unwrap()[0])
 }
 
 fn json(yaml: &Yaml<'_>) -> Value {

@@ -52,6 +52,7 @@ const fn metric(name: &'static str, unit: &'static str, by: Option<&'static str>
 
 /// Every metric. `infra/docs/operations.md` explains them.
 pub const METRICS: &[Metric] = &[
+    metric("AdminTokensCreated", "Count", None),
     metric("AppendRetries", "Count", None),
     metric("BytesDelivered", "Bytes", None),
     metric("BytesRecorded", "Bytes", None),
@@ -60,6 +61,7 @@ pub const METRICS: &[Metric] = &[
     metric("ClocksOff", "Count", None),
     metric("ColdStarts", "Count", None),
     metric("DeliveryFailures", "Count", Some(FAILURE_CODE)),
+    metric("DestinationChanges", "Count", None),
     metric("DestinationsActive", "Count", None),
     metric("DestinationsDeferred", "Count", None),
     metric("DestinationsPlanned", "Count", None),
@@ -67,6 +69,7 @@ pub const METRICS: &[Metric] = &[
     metric("EventsMissing", "Count", None),
     metric("EventsRead", "Count", None),
     metric("EventsRecorded", "Count", None),
+    metric("FailedAuthentications", "Count", None),
     metric("HealthyLagSeconds", "Seconds", None),
     metric("LagEvents", "Count", None),
     metric("LagSeconds", "Seconds", None),
@@ -77,6 +80,7 @@ pub const METRICS: &[Metric] = &[
     metric("OrganisationsMaintained", "Count", None),
     metric("PagesRead", "Count", None),
     metric("PlannerRuns", "Count", None),
+    metric("PlatformTokenUses", "Count", None),
     metric("RateLimited", "Count", None),
     metric("Requests", "Count", Some(STATUS_CLASS)),
     metric("ShipErrors", "Count", None),
@@ -111,15 +115,25 @@ pub struct Appends {
     bytes_recorded: u64,
     append_retries: u64,
     rate_limited: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    admin_tokens_created: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    destination_changes: u64,
 }
 
 impl Appends {
     /// Returns `None` if nothing was appended and no append was attempted.
     #[must_use]
     pub fn of(appended: Appended) -> Option<Self> {
-        let Appended { events, bytes, retries, refused } = appended;
-        let appends =
-            Self { events_recorded: events, bytes_recorded: bytes, append_retries: retries, rate_limited: refused };
+        let Appended { events, bytes, retries, refused, admin_tokens, destination_changes } = appended;
+        let appends = Self {
+            events_recorded: events,
+            bytes_recorded: bytes,
+            append_retries: retries,
+            rate_limited: refused,
+            admin_tokens_created: admin_tokens,
+            destination_changes,
+        };
         (appended != Appended::default()).then_some(appends)
     }
 }
@@ -336,12 +350,14 @@ impl AppendMeter for WorkMeter {
     fn add(&self, appended: Appended) {
         // An error means that the append belongs to no unit of work.
         let _ = APPENDED.try_with(|sum| {
-            let Appended { events, bytes, retries, refused } = sum.get();
+            let there = sum.get();
             sum.set(Appended {
-                events: events + appended.events,
-                bytes: bytes + appended.bytes,
-                retries: retries + appended.retries,
-                refused: refused + appended.refused,
+                events: there.events + appended.events,
+                bytes: there.bytes + appended.bytes,
+                retries: there.retries + appended.retries,
+                refused: there.refused + appended.refused,
+                admin_tokens: there.admin_tokens + appended.admin_tokens,
+                destination_changes: there.destination_changes + appended.destination_changes,
             });
         });
     }
@@ -491,14 +507,29 @@ mod tests {
     #[tokio::test]
     async fn units_of_work_at_the_same_time_count_only_their_own_appends() {
         let unit = async |events: u64| {
-            WorkMeter.add(Appended { events, bytes: 10 * events, retries: 0, refused: events });
+            let appended = Appended { events, bytes: 10 * events, refused: events, ..Appended::default() };
+            WorkMeter.add(Appended { admin_tokens: 2 * events, destination_changes: 3 * events, ..appended });
             tokio::task::yield_now().await;
             WorkMeter.add(Appended { retries: events, ..Appended::default() });
         };
         let (one, two) = futures_util::future::join(counted(unit(1)), counted(unit(2))).await;
-        WorkMeter.add(Appended { events: 7, bytes: 7, retries: 7, refused: 7 });
-        assert_eq!(one.1, Appended { events: 1, bytes: 10, retries: 1, refused: 1 });
-        assert_eq!(two.1, Appended { events: 2, bytes: 20, retries: 2, refused: 2 });
+        WorkMeter.add(Appended {
+            events: 7,
+            bytes: 7,
+            retries: 7,
+            refused: 7,
+            admin_tokens: 7,
+            destination_changes: 7,
+        });
+        let sum = |events| Appended {
+            events,
+            bytes: 10 * events,
+            retries: events,
+            refused: events,
+            admin_tokens: 2 * events,
+            destination_changes: 3 * events,
+        };
+        assert_eq!((one.1, two.1), (sum(1), sum(2)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     organisation::{Organisation, OrganisationId},
     portal::{PortalLink, Session},
     time::Timestamp,
-    token::{Token, TokenHash, TokenId},
+    token::{Role, Token, TokenHash, TokenId},
 };
 
 /// A change that is committed in one transaction with the event that records it.
@@ -42,6 +42,20 @@ pub enum Change {
     StartSession { link: TokenHash, session: Box<Session> },
     /// Deletes a session. [`Conflict::Missing`] if it does not exist or has ended.
     EndSession(TokenHash),
+}
+
+impl Change {
+    /// Returns whether it creates a token of an administrator.
+    #[must_use]
+    pub fn is_of_admin_token(&self) -> bool {
+        matches!(self, Self::CreateToken { token, .. } if token.role == Role::Admin)
+    }
+
+    /// Returns whether it creates, changes or deletes a destination.
+    #[must_use]
+    pub fn is_of_destination(&self) -> bool {
+        matches!(self, Self::CreateDestination { .. } | Self::UpdateDestination(_) | Self::DeleteDestination(_))
+    }
 }
 
 /// The new state of a token that gets a successor.

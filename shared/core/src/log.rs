@@ -62,6 +62,10 @@ pub struct Appended {
     pub retries: u64,
     /// The requests that were refused because they were over the rate limit.
     pub refused: u64,
+    /// The tokens of administrators that were created.
+    pub admin_tokens: u64,
+    /// The destinations that were created, changed or deleted.
+    pub destination_changes: u64,
 }
 
 /// The port to the measures of appends.

@@ -41,6 +41,16 @@ struct Page {
     events_read: usize,
 }
 
+/// The metrics of a request that an attacker would cause, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Security {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_authentications: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform_token_uses: Option<u64>,
+}
+
 /// The metrics of a connection test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -147,6 +157,8 @@ struct Line<'a> {
     test: Option<Test>,
     #[serde(flatten)]
     operator: Option<OperatorFaults>,
+    #[serde(flatten)]
+    security: Security,
 }
 
 impl UnitOfWork for Line<'_> {
@@ -180,6 +192,10 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
     }
     let fields = fields.take();
     let (own, words) = fields.operator.unzip();
+    let security = Security {
+        failed_authentications: (response.status() == StatusCode::UNAUTHORIZED).then_some(1),
+        platform_token_uses: matches!(fields.caller, Some(RecordedBy::Platform)).then_some(1),
+    };
     metrics::emit(&Line {
         method: method.as_str(),
         route: route.as_deref().unwrap_or("none"),
@@ -200,6 +216,7 @@ pub(crate) async fn log_request(mut request: Request, next: Next) -> Response {
         appends: Appends::of(appended),
         page: fields.page,
         test: fields.test,
+        security,
     });
     response
 }

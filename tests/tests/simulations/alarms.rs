@@ -11,7 +11,7 @@ use annals_tests::{model::in_virtual_time, template};
 use serde_json::Value;
 
 use self::{
-    cloud_watch::{Alarm, Metrics},
+    cloud_watch::{Alarm, Composite, Metrics},
     days::{BEGIN, Fault},
 };
 
@@ -22,11 +22,11 @@ const BEYOND: [u64; 3] = [0, 2, 5];
 const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::Nothing, &[]),
     (Fault::Quiet, &[]),
-    (Fault::PlanningOff, &[("NothingPlannedAlarm", 26)]),
-    (Fault::PlanningFails, &[("NothingPlannedAlarm", 26)]),
-    (Fault::QueueRefuses, &[("NothingPlannedAlarm", 26)]),
-    (Fault::MaintenanceOff, &[("MaintenanceMissedAlarm", 53 * 60)]),
-    (Fault::MaintenanceFails, &[("MaintenanceMissedAlarm", 53 * 60)]),
+    (Fault::PlanningOff, &[("PlanningStoppedAlarm", 26)]),
+    (Fault::PlanningFails, &[("PlanningStoppedAlarm", 26)]),
+    (Fault::QueueRefuses, &[("PlanningStoppedAlarm", 26)]),
+    (Fault::MaintenanceOff, &[("MaintenanceStoppedAlarm", 53 * 60)]),
+    (Fault::MaintenanceFails, &[("MaintenanceStoppedAlarm", 53 * 60)]),
     (Fault::TailUnknown, &[("TailUnknownAlarm", 65), ("ApiTailUnknownAlarm", 10), ("ApiErrorsPersistAlarm", 20)]),
     (Fault::EventsMissing, &[("EventsMissingAlarm", 15), ("ApiEventsMissingAlarm", 10), ("ApiErrorsPersistAlarm", 20)]),
     (Fault::ClockAhead, &[("ClockOffAlarm", 15), ("ApiClockOffAlarm", 10), ("ApiErrorsPersistAlarm", 20)]),
@@ -35,7 +35,7 @@ const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::OurRoleDenied, &[("DeliveryLagAlarm", 80), ("ShipperOperatorFaultAlarm", 12)]),
     (Fault::EveryRoleRefused, &[("ShipperOperatorFaultAlarm", 12)]),
     (Fault::AssumingRolesThrottled, &[("DeliveryLagAlarm", 80), ("ShipperOperatorFaultAlarm", 12)]),
-    (Fault::ShipperDeniedTheStore, &[("NothingPlannedAlarm", 26), ("ShipperOperatorFaultAlarm", 12)]),
+    (Fault::ShipperDeniedTheStore, &[("PlanningStoppedAlarm", 26), ("ShipperOperatorFaultAlarm", 12)]),
     (Fault::ApiDeniedTheStore, &[("ApiErrorsAlarm", 15), ("ApiErrorsPersistAlarm", 20), ("ApiOperatorFaultAlarm", 3)]),
     (Fault::ApiDeniedTheStoreOnce, &[("ApiOperatorFaultAlarm", 3)]),
     (Fault::InstancesDeniedTheStore, &[("ApiInstancesOperatorFaultAlarm", 3)]),
@@ -51,6 +51,12 @@ const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::FewApiErrors, &[]),
     (Fault::ApiFailsAtLowTraffic, &[("ApiErrorsPersistAlarm", 35)]),
     (Fault::ApiSlow, &[("ApiSlowAlarm", 25)]),
+    (Fault::TokensGuessed, &[("FailedAuthenticationsAlarm", 15)]),
+    (Fault::TokensGuessedOnInstances, &[("InstancesFailedAuthenticationsAlarm", 15)]),
+    (Fault::AdminTokensCreated, &[("AdminTokensAlarm", 15)]),
+    (Fault::AdminTokensCreatedOnPages, &[("ConsoleAdminTokensAlarm", 15)]),
+    (Fault::DestinationsChanged, &[("DestinationChangesAlarm", 15)]),
+    (Fault::DestinationsChangedOnPages, &[("ConsoleDestinationChangesAlarm", 15)]),
     (Fault::GatewayThrottles, &[("ApiThrottlesAlarm", 15)]),
     (Fault::ShipperThrottled, &[("ShipperThrottlesAlarm", 15)]),
     (Fault::ShipperThrottledOnce, &[]),
@@ -64,7 +70,7 @@ const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::SigningThrottledOnce, &[]),
     // The new events that take the places of lost ones wait for delivery.
     (Fault::LogRestored, &[("LogContradictedAlarm", 130), ("DeliveryLagAlarm", 200)]),
-    (Fault::TablesCopied, &[("LogContradictedAlarm", 15), ("NothingPlannedAlarm", 26)]),
+    (Fault::TablesCopied, &[("LogContradictedAlarm", 15), ("PlanningStoppedAlarm", 26)]),
     (Fault::ItemDamaged, &[("UnreadableItemsAlarm", 15), ("ApiUnreadableItemsAlarm", 15)]),
     (Fault::BucketMissing, &[]),
     (Fault::RoleRevoked, &[]),
@@ -75,29 +81,63 @@ const EXPECTED: &[(Fault, &[(&str, u64)])] = &[
     (Fault::Replayed, &[]),
 ];
 
-fn alarms() -> Vec<Alarm> {
-    let resources = template::resources();
-    let alarms = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
-    alarms.map(|(name, resource)| Alarm::of(name, resource)).collect()
+/// The alarms of the template.
+struct Alarms {
+    /// Those on a metric.
+    metric: Vec<Alarm>,
+    composite: Vec<Composite>,
+}
+
+impl Alarms {
+    fn read() -> Self {
+        let resources = template::resources();
+        let of = |kind: &'static str| {
+            resources.iter().filter(move |(_, resource)| resource["Type"] == format!("AWS::CloudWatch::{kind}"))
+        };
+        Self {
+            metric: of("Alarm").map(|(name, resource)| Alarm::of(name, resource)).collect(),
+            composite: of("CompositeAlarm").map(|(name, resource)| Composite::of(name, resource)).collect(),
+        }
+    }
+
+    /// The names and descriptions of those that notify somebody.
+    fn notifying(&self) -> Vec<(&str, &str)> {
+        let metric = self.metric.iter().filter(|alarm| alarm.notifies);
+        let metric = metric.map(|alarm| (alarm.name.as_str(), alarm.description.as_str()));
+        metric.chain(self.composite.iter().map(|one| (one.name.as_str(), one.description.as_str()))).collect()
+    }
+
+    /// When an alarm that notifies somebody went into the state ALARM, and when it left it.
+    fn changes(&self, name: &str, metrics: &Metrics, end: u64, beyond: u64) -> Vec<(u64, bool)> {
+        match self.composite.iter().find(|composite| composite.name == name) {
+            Some(composite) => composite.changes(&self.metric, metrics, end, beyond),
+            None => {
+                let alarm = self.metric.iter().find(|alarm| alarm.name == name).unwrap();
+                alarm.changes(metrics, end, beyond)
+            }
+        }
+    }
 }
 
 #[test]
 fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
-    let alarms = alarms();
-    let mut unused: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
+    let alarms = Alarms::read();
+    let mut unused: BTreeSet<&str> = alarms.notifying().into_iter().map(|(name, _)| name).collect();
+    // Its threshold is more than anybody makes, until the operator sets it.
+    assert!(unused.remove("PlatformTokenAlarm"));
     let mut faults = Vec::new();
     for &(fault, expected) in EXPECTED {
         let (metrics, end) = in_virtual_time(days::live(fault));
         let mut cells = Vec::new();
-        for alarm in &alarms {
-            let within = expected.iter().find(|(name, _)| *name == alarm.name).map(|(_, within)| *within);
+        for (name, _) in alarms.notifying() {
+            let within = expected.iter().find(|(expected, _)| *expected == name).map(|(_, within)| *within);
             if within.is_some() {
-                unused.remove(alarm.name.as_str());
+                unused.remove(name);
             }
             for beyond in BEYOND {
-                let changes = alarm.changes(&metrics, end, beyond);
+                let changes = alarms.changes(name, &metrics, end, beyond);
                 let first = changes.iter().find(|(_, is_in_alarm)| *is_in_alarm);
-                let what = format!("{fault:?}, {} ({beyond} data points beyond): {changes:?}", alarm.name);
+                let what = format!("{fault:?}, {name} ({beyond} data points beyond): {changes:?}");
                 match (within, first) {
                     (None, None) => {}
                     (None, Some(_)) => faults.push(format!("goes off without a reason: {what}")),
@@ -107,12 +147,12 @@ fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
                             faults.push(format!("goes off {minute} min, {BEGIN} + {within} is expected: {what}"));
                         }
                         if beyond == 0 {
-                            cells.push(format!("{} after {} min", alarm.name, minute - BEGIN.min(*minute)));
+                            cells.push(format!("{name} after {} min", minute - BEGIN.min(*minute)));
                         }
                     }
                 }
                 // Dead letters stay until an operator removes them.
-                if alarm.name != "DeadLettersAlarm" && changes.last().is_some_and(|(_, is_in_alarm)| *is_in_alarm) {
+                if name != "DeadLettersAlarm" && changes.last().is_some_and(|(_, is_in_alarm)| *is_in_alarm) {
                     faults.push(format!("does not end: {what}"));
                 }
             }
@@ -124,31 +164,83 @@ fn each_alarm_goes_off_at_the_fault_that_it_is_for_and_at_nothing_else() {
 }
 
 #[test]
-fn alarms_begin_quietly_except_those_on_runs_that_have_not_happened_yet() {
-    for alarm in alarms() {
-        let begins_in_alarm =
-            alarm.changes(&Metrics::default(), 3 * 24 * 60, 0).iter().any(|(_, is_in_alarm)| *is_in_alarm);
-        let expected = ["NothingPlannedAlarm", "MaintenanceMissedAlarm"].contains(&alarm.name.as_str());
-        assert_eq!(begins_in_alarm, expected, "{}", alarm.name);
+fn alarms_begin_quietly_and_none_needs_a_run_that_has_not_happened_yet() {
+    let alarms = Alarms::read();
+    for (name, _) in alarms.notifying() {
+        let changes = alarms.changes(name, &Metrics::default(), 3 * 24 * 60, 0);
+        assert_eq!(changes, [], "{name}");
     }
+    // The evidence of two of them begins in alarm.
+    let evidence: Vec<&str> = alarms
+        .metric
+        .iter()
+        .filter(|alarm| !alarm.changes(&Metrics::default(), 3 * 24 * 60, 0).is_empty())
+        .map(|alarm| alarm.name.as_str())
+        .collect();
+    assert_eq!(evidence, ["MaintenanceMissedAlarm", "NothingPlannedAlarm"]);
+}
+
+/// A stack on which one of the schedules never ran, from the first minute on.
+#[test]
+fn a_schedule_that_never_worked_is_noticed_by_the_other_one() {
+    let alarms = Alarms::read();
+    let end = 4 * 24 * 60;
+    let stack = |metric: &str, every: u64| {
+        let mut metrics = Metrics::default();
+        for minute in (0..end).step_by(usize::try_from(every).unwrap()) {
+            metrics.put(minute, NAMESPACE, metric, &[("FunctionName", "ShipperFunction")], 1.0);
+        }
+        metrics
+    };
+    let maintained_only = stack("MaintenanceRuns", 1440);
+    assert!(!alarms.changes("PlanningStoppedAlarm", &maintained_only, end, 0).is_empty());
+    assert_eq!(alarms.changes("MaintenanceStoppedAlarm", &maintained_only, end, 0), []);
+    let planned_only = stack("PlannerRuns", 10);
+    assert_eq!(alarms.changes("PlanningStoppedAlarm", &planned_only, end, 0), []);
+    let missed = alarms.changes("MaintenanceStoppedAlarm", &planned_only, end, 0);
+    assert!(matches!(missed[..], [(minute, true)] if minute <= 49 * 60), "{missed:?}");
+}
+
+/// The threshold is a parameter. With one request in a quarter of an hour it goes off at the first.
+#[test]
+fn uses_of_the_platform_token_are_counted_for_the_threshold_that_an_operator_sets() {
+    let (metrics, _) = in_virtual_time(days::live(Fault::Nothing));
+    let alarms = Alarms::read();
+    let alarm = alarms.metric.iter().find(|alarm| alarm.name == "PlatformTokenAlarm").unwrap();
+    assert_eq!(alarm.changes(&metrics, BEGIN, 0), []);
+    let strict = alarm.clone().with_threshold(1.0);
+    let changes = strict.changes(&metrics, BEGIN, 0);
+    assert!(changes.iter().any(|(_, is_in_alarm)| *is_in_alarm), "{changes:?}");
 }
 
 #[test]
 fn alarms_look_at_metrics_that_there_are() {
-    for alarm in alarms() {
+    let alarms = Alarms::read();
+    for alarm in &alarms.metric {
         let (namespace, name) = alarm.metric();
         let is_ours = METRICS.iter().any(|metric| metric.name == name);
         assert_eq!(namespace == NAMESPACE, is_ours, "{}: {namespace} {name}", alarm.name);
-        let anchor = entry_of(&alarm).to_lowercase();
+        // One that notifies nobody is evidence of another.
+        let composites = alarms.composite.iter().any(|composite| composite.is_about(&alarm.name));
+        assert_eq!(composites, !alarm.notifies, "{}", alarm.name);
+    }
+    for (name, description) in alarms.notifying() {
+        let anchor = entry_of(name).to_lowercase();
         let link = format!("Runbook: infra/docs/operations.md#{anchor}");
-        assert!(alarm.description.ends_with(&link), "{}: {}", alarm.name, alarm.description);
+        assert!(description.ends_with(&link), "{name}: {description}");
     }
 }
 
-/// The entry of the runbook that an alarm leads to: that of its name, except that the alarms of the operator's faults of all
-/// functions have one.
-fn entry_of(alarm: &Alarm) -> &str {
-    if alarm.name.ends_with("OperatorFaultAlarm") { "OperatorFaultAlarms" } else { &alarm.name }
+/// The entry of the runbook that an alarm leads to: that of its name, except that the alarms of several functions on one metric
+/// have one.
+fn entry_of(alarm: &str) -> &str {
+    let shared = [
+        ("OperatorFaultAlarm", "OperatorFaultAlarms"),
+        ("FailedAuthenticationsAlarm", "FailedAuthenticationsAlarms"),
+        ("AdminTokensAlarm", "AdminTokensAlarms"),
+        ("DestinationChangesAlarm", "DestinationChangesAlarms"),
+    ];
+    shared.iter().find(|(ending, _)| alarm.ends_with(ending)).map_or(alarm, |(_, entry)| entry)
 }
 
 fn document() -> String {
@@ -159,8 +251,8 @@ fn document() -> String {
 fn every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() {
     let document = document();
     let entries: BTreeSet<&str> = document.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-    let alarms = alarms();
-    let alarms: BTreeSet<&str> = alarms.iter().map(entry_of).collect();
+    let alarms = Alarms::read();
+    let alarms: BTreeSet<&str> = alarms.notifying().into_iter().map(|(name, _)| entry_of(name)).collect();
     assert_eq!(entries, alarms);
     for entry in document.split("\n### ").skip(1) {
         let entry = entry.split("\n## ").next().unwrap();
@@ -296,8 +388,8 @@ fn the_dashboard_shows_every_metric_and_every_alarm() {
         .map(|alarm| alarm.as_str().unwrap().trim_start_matches("${").trim_end_matches(".Arn}"))
         .collect();
     let shown: BTreeSet<&str> = shown.into_iter().collect();
-    let alarms = alarms();
-    assert_eq!(shown, alarms.iter().map(|alarm| alarm.name.as_str()).collect());
+    let alarms = Alarms::read();
+    assert_eq!(shown, alarms.notifying().into_iter().map(|(name, _)| name).collect());
     let mut rest = full.as_str();
     while let Some((_, after)) = rest.split_once("${") {
         let (name, after) = after.split_once('}').unwrap();

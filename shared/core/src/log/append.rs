@@ -460,6 +460,8 @@ impl Log {
         let committer = self.committer(&organisation.id);
         let (sender, mut receiver) = oneshot::channel();
         let (events, bytes) = (bodies.len(), bodies.iter().map(|body| body.event_bytes() + 1).sum());
+        let admin_tokens = u64::from(change.as_ref().is_some_and(Change::is_of_admin_token));
+        let destination_changes = u64::from(change.as_ref().is_some_and(Change::is_of_destination));
         committer.enqueue(Pending {
             bytes,
             bodies,
@@ -494,7 +496,9 @@ impl Log {
         };
         match &answer {
             Ok(receipt) if receipt.outcome != Outcome::Replayed => {
-                self.meter.add(Appended { events: events as u64, bytes: bytes as u64, ..Appended::default() });
+                let (events, bytes) = (events as u64, bytes as u64);
+                let appended = Appended { events, bytes, admin_tokens, destination_changes, ..Appended::default() };
+                self.meter.add(appended);
             }
             Err(AppendError::RateLimited(_)) => self.meter.add(Appended { refused: 1, ..Appended::default() }),
             _ => {}

@@ -297,6 +297,35 @@ async fn each_request_is_logged_with_its_caller_and_its_address() {
 }
 
 #[tokio::test]
+async fn what_an_attacker_would_do_too_is_counted() {
+    let deployment = Deployment::start().await;
+    let acme = deployment.organisation("acme").await;
+    let admin = deployment.token(&acme, Role::Admin).await;
+    let function = start(&deployment).await;
+    let token = |role: &str| json!({"name": "Another", "role": role});
+    let destination =
+        json!({"bucket": "acme-events", "roleArn": "arn:aws:iam::444455556666:role/annals", "region": "eu-central-1"});
+    let destinations = "/organisations/acme/destinations";
+    let counted = ["FailedAuthentications", "PlatformTokenUses", "AdminTokensCreated", "DestinationChanges"];
+    let requests = [
+        (Request::new("GET", "/audit").token("invented"), 401, [1, 0, 0, 0]),
+        (Request::new("GET", "/audit"), 401, [1, 0, 0, 0]),
+        (Request::new("GET", "/organisations/acme").token(PLATFORM_TOKEN), 200, [0, 1, 0, 0]),
+        (Request::new("POST", "/organisations/acme/tokens").token(&admin).json(&token("admin")), 201, [0, 0, 1, 0]),
+        (Request::new("POST", "/organisations/acme/tokens").token(&admin).json(&token("auditor")), 201, [0, 0, 0, 0]),
+        (Request::new("POST", destinations).token(&admin).json(&destination), 201, [0, 0, 0, 1]),
+        // Nothing is created.
+        (Request::new("POST", destinations).token(&admin).json(&json!({})), 400, [0, 0, 0, 0]),
+    ];
+    for (request, status, _) in &requests {
+        assert_eq!(call(&function, request).await.status, *status);
+    }
+    for (line, (_, _, expected)) in function.stop().lines().iter().zip(&requests) {
+        assert_eq!(counted.map(|metric| line[metric].as_u64().unwrap_or(0)), *expected, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_is_gone_is_a_503_that_says_when_to_try_again() {
     let deployment = Deployment::start().await;
     let mut environment = deployment.environment(FunctionRole::Api);

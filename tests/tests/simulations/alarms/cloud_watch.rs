@@ -71,6 +71,22 @@ enum Statistic {
     Percentile,
 }
 
+/// The state of an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    InsufficientData,
+    Ok,
+    Alarm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Breaches,
+    BreachesNot,
+    /// The state stays.
+    Ignored,
+}
+
 /// An alarm of the template.
 #[derive(Debug, Clone)]
 pub(crate) struct Alarm {
@@ -83,7 +99,9 @@ pub(crate) struct Alarm {
     datapoints_to_alarm: usize,
     breaches: fn(f64, f64) -> bool,
     threshold: f64,
-    missing_breaches: bool,
+    missing: Missing,
+    /// Whether it notifies anybody.
+    pub(crate) notifies: bool,
 }
 
 impl Alarm {
@@ -136,17 +154,24 @@ impl Alarm {
                 "LessThanThreshold" => |value, threshold| value < threshold,
                 other => panic!("{other} is not known here"),
             },
-            threshold: properties["Threshold"].as_f64().unwrap(),
-            missing_breaches: match text("TreatMissingData").as_str() {
-                "breaching" => true,
-                "notBreaching" => false,
+            threshold: threshold(&properties["Threshold"]),
+            missing: match text("TreatMissingData").as_str() {
+                "breaching" => Missing::Breaches,
+                "notBreaching" => Missing::BreachesNot,
+                "ignore" => Missing::Ignored,
                 other => panic!("{other} is not known here"),
             },
+            notifies: properties.contains_key("AlarmActions"),
         };
         // PutMetricAlarm.
         let longest = if alarm.period >= 3600 { 604_800 } else { 86_400 };
         assert!(alarm.period.is_multiple_of(60) && alarm.period * alarm.evaluation_periods <= longest, "{alarm:?}");
         alarm
+    }
+
+    /// The same with another threshold.
+    pub(crate) fn with_threshold(self, threshold: f64) -> Self {
+        Self { threshold, ..self }
     }
 
     /// Namespace and name of its metric.
@@ -159,21 +184,27 @@ impl Alarm {
     /// For missing data points CloudWatch uses `beyond` more data points than it evaluates. It does not document how
     /// many.
     pub(crate) fn changes(&self, metrics: &Metrics, end: u64, beyond: u64) -> Vec<(u64, bool)> {
-        let minutes = self.period / 60;
-        let none = BTreeMap::new();
-        let data = metrics.0.get(&self.identity).unwrap_or(&none);
-        let mut changes = Vec::new();
-        // Evaluates every minute, or every hour for long periods.
-        for now in (0..=end).step_by(if minutes >= 60 { 60 } else { 1 }) {
-            let is_in_alarm = self.is_in_alarm(data, now, beyond);
-            if changes.last().map_or(is_in_alarm, |(_, was)| *was != is_in_alarm) {
-                changes.push((now, is_in_alarm));
-            }
-        }
-        changes
+        changes_of(&self.states(metrics, end, beyond))
     }
 
-    fn is_in_alarm(&self, data: &BTreeMap<u64, Bucket>, now: u64, beyond: u64) -> bool {
+    /// The state in each minute up to `end`.
+    fn states(&self, metrics: &Metrics, end: u64, beyond: u64) -> Vec<State> {
+        let none = BTreeMap::new();
+        let data = metrics.0.get(&self.identity).unwrap_or(&none);
+        let mut state = State::InsufficientData;
+        (0..=end)
+            .map(|now| {
+                // Evaluates every minute, or every hour for long periods.
+                if now.is_multiple_of(if self.period >= 3600 { 60 } else { 1 }) {
+                    state = self.state(data, now, beyond).unwrap_or(state);
+                }
+                state
+            })
+            .collect()
+    }
+
+    /// The state; `None` if it stays.
+    fn state(&self, data: &BTreeMap<u64, Bucket>, now: u64, beyond: u64) -> Option<State> {
         let minutes = self.period / 60;
         let point = |back: u64| {
             // The window's last minute and the first minute after it.
@@ -189,8 +220,86 @@ impl Alarm {
         let range = self.evaluation_periods + beyond;
         let wanted = usize::try_from(self.evaluation_periods).unwrap();
         let real: Vec<f64> = (0..range).filter_map(point).take(wanted).collect();
-        let filled = if self.missing_breaches { wanted - real.len() } else { 0 };
+        if real.is_empty() && self.missing == Missing::Ignored {
+            return None;
+        }
+        let filled = if self.missing == Missing::Breaches { wanted - real.len() } else { 0 };
         let breaching = real.iter().filter(|value| (self.breaches)(**value, self.threshold)).count();
-        breaching + filled >= self.datapoints_to_alarm
+        Some(if breaching + filled >= self.datapoints_to_alarm { State::Alarm } else { State::Ok })
+    }
+}
+
+/// The minutes at which the state became ALARM, and at which it became another.
+fn changes_of(states: &[State]) -> Vec<(u64, bool)> {
+    let mut changes = Vec::new();
+    for (minute, state) in (0..).zip(states) {
+        let is_in_alarm = *state == State::Alarm;
+        if changes.last().map_or(is_in_alarm, |(_, was)| *was != is_in_alarm) {
+            changes.push((minute, is_in_alarm));
+        }
+    }
+    changes
+}
+
+/// A threshold, or the default of the parameter that has it.
+fn threshold(value: &Value) -> f64 {
+    let value = match value["!Ref"].as_str() {
+        Some(parameter) => annals_tests::template::default(parameter),
+        None => value.clone(),
+    };
+    value.as_f64().or_else(|| value.as_str()?.parse().ok()).unwrap()
+}
+
+/// An alarm over other alarms: in alarm if the first is, and one of two others has a state (Amazon CloudWatch, "Creating a
+/// composite alarm").
+#[derive(Debug, Clone)]
+pub(crate) struct Composite {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    needed: (String, State),
+    either: [(String, State); 2],
+}
+
+impl Composite {
+    /// Parses a composite alarm of the template.
+    pub(crate) fn of(name: &str, resource: &Value) -> Self {
+        let properties = resource["Properties"].as_object().unwrap();
+        let known = ["AlarmDescription", "AlarmRule", "AlarmActions", "OKActions", "Tags"];
+        assert!(properties.keys().all(|property| known.contains(&property.as_str())), "{name}: {properties:?}");
+        let rule = properties["AlarmRule"]["!Sub"].as_str().unwrap();
+        let (needed, either) = rule.split_once(" AND (").unwrap();
+        let (one, other) = either.strip_suffix(')').unwrap().split_once(" OR ").unwrap();
+        let term = |term: &str| {
+            let (state, name) = term.strip_suffix("}\")").unwrap().split_once("(\"${").unwrap();
+            let state = match state {
+                "ALARM" => State::Alarm,
+                "OK" => State::Ok,
+                other => panic!("{other} is not known here"),
+            };
+            (name.to_owned(), state)
+        };
+        Self {
+            name: name.to_owned(),
+            description: properties["AlarmDescription"].as_str().unwrap().to_owned(),
+            needed: term(needed),
+            either: [term(one), term(other)],
+        }
+    }
+
+    pub(crate) fn is_about(&self, alarm: &str) -> bool {
+        [&self.needed].into_iter().chain(&self.either).any(|(name, _)| name == alarm)
+    }
+
+    /// As [`Alarm::changes`]. `alarms` has those that it is about.
+    pub(crate) fn changes(&self, alarms: &[Alarm], metrics: &Metrics, end: u64, beyond: u64) -> Vec<(u64, bool)> {
+        let holds = |(name, state): &(String, State)| -> Vec<bool> {
+            let alarm = alarms.iter().find(|alarm| alarm.name == *name).unwrap_or_else(|| panic!("no alarm {name}"));
+            alarm.states(metrics, end, beyond).iter().map(|there| there == state).collect()
+        };
+        let (needed, one, other) = (holds(&self.needed), holds(&self.either[0]), holds(&self.either[1]));
+        let minutes = needed.iter().zip(one.iter().zip(&other));
+        let states =
+            minutes.map(|(needed, (one, other))| if *needed && (*one || *other) { State::Alarm } else { State::Ok });
+        changes_of(&states.collect::<Vec<_>>())
     }
 }

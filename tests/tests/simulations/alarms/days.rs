@@ -115,6 +115,18 @@ pub(crate) enum Fault {
     ApiFailsAtLowTraffic,
     /// Every request takes 8 seconds.
     ApiSlow,
+    /// Somebody guesses tokens.
+    TokensGuessed,
+    /// The same where events are recorded on managed instances.
+    TokensGuessedOnInstances,
+    /// Somebody creates tokens of administrators.
+    AdminTokensCreated,
+    /// The same on the page.
+    AdminTokensCreatedOnPages,
+    /// Somebody changes destinations.
+    DestinationsChanged,
+    /// The same on the page.
+    DestinationsChangedOnPages,
     /// API Gateway refuses requests.
     GatewayThrottles,
     /// Lambda refuses to run the shipper at times.
@@ -438,6 +450,8 @@ impl Days {
             "principal":{"id":"7","name":"Ada","entityType":"USER"}}"#;
         for customer in CUSTOMERS {
             let (status, code) = self.ask("POST", &format!("/organisations/{customer}/events"), event).await;
+            // What the line of each request with the platform token counts.
+            self.counted(minute, "PlatformTokenUses", "ApiFunction", 1.0);
             if code == "operator_required" {
                 self.operator_fault(minute, "ApiFunction");
             }
@@ -587,7 +601,11 @@ impl Days {
 
     /// What the line of a request to `function` counts.
     fn operator_fault(&mut self, minute: u64, function: &str) {
-        self.metrics.put(minute, metrics::NAMESPACE, "OperatorFaults", &[(metrics::FUNCTION, function)], 1.0);
+        self.counted(minute, "OperatorFaults", function, 1.0);
+    }
+
+    fn counted(&mut self, minute: u64, metric: &str, function: &str, count: f64) {
+        self.metrics.put(minute, metrics::NAMESPACE, metric, &[(metrics::FUNCTION, function)], count);
     }
 
     /// The metrics of SQS, Lambda and DynamoDB for this minute.
@@ -645,6 +663,14 @@ impl Days {
                 Fault::ConnectionTestsDenied if minute == BEGIN => {
                     self.operator_fault(minute, "TestConnectionFunction");
                 }
+                Fault::TokensGuessed => self.counted(minute, "FailedAuthentications", "ApiFunction", 300.0),
+                Fault::TokensGuessedOnInstances => {
+                    self.counted(minute, "FailedAuthentications", "ApiInstancesFunction", 300.0);
+                }
+                Fault::AdminTokensCreated => self.counted(minute, "AdminTokensCreated", "ApiFunction", 2.0),
+                Fault::AdminTokensCreatedOnPages => self.counted(minute, "AdminTokensCreated", "ConsoleFunction", 2.0),
+                Fault::DestinationsChanged => self.counted(minute, "DestinationChanges", "ApiFunction", 5.0),
+                Fault::DestinationsChangedOnPages => self.counted(minute, "DestinationChanges", "ConsoleFunction", 5.0),
                 Fault::FewApiErrors if minute < BEGIN + 3 => self.api_error(minute, 1),
                 _ => {}
             }
