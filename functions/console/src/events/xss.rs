@@ -91,7 +91,8 @@ fn skeleton(html: &str) -> (Vec<String>, BTreeSet<String>) {
 #[test]
 fn values_never_become_markup_or_links() {
     assert!(CORPUS.len() >= 30);
-    let shell = Shell::sample(Section::Events);
+    // The way back to the product is the product's own address. Nothing in an event has a part in it.
+    let shell = Shell { return_url: None, ..Shell::sample(Section::Events) };
     let pages = |text: &str| {
         let event = hostile(text);
         // Requests with NUL are refused earlier. Other invisible characters stay in a field as the user typed them.
