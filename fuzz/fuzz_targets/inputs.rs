@@ -6,8 +6,11 @@
 #![no_main]
 
 use annals_core::{
-    administration::{DestinationInput, ReplayInput, SettingsPatch},
-    destination::{Compression, KeyLayout, RoleArn, Settings},
+    administration::{DestinationInput, DestinationPatch, ReplayInput},
+    destination::{
+        Checkpoints, Compression, Destination, KeyLayout, Place, Progress, Proof, ProvenBy, RoleArn, Settings,
+    },
+    entropy::Entropy,
     fault::{Fault, Faults},
     json::{self, MAX_DEPTH},
     organisation::{OrganisationInput, Plan, RetentionDays},
@@ -89,13 +92,55 @@ fn check_destination(body: &[u8], region: &str) {
         assert_eq!(DestinationInput::parse(Value::from(members).to_string().as_bytes(), &service), Ok(input));
     }
     let role: RoleArn = format!("arn:{partition}:iam::123456789012:role/annals").parse().expect("it is a role");
-    if let Some(patch) = read(body, |body| SettingsPatch::parse(body, &role)) {
-        let settings = patch.clone().apply(&Settings::default());
-        assert!(settings.region.as_ref().is_none_or(|region| region.partition() == partition));
-        assert_eq!(patch.apply(&settings), settings, "a second time changes something");
-        let written = Value::from(settings_members(&settings)).to_string();
-        let again = SettingsPatch::parse(written.as_bytes(), &role).map(|patch| patch.apply(&Settings::default()));
-        assert_eq!(again, Ok(settings));
+    for proof in [Proof::default(), Proof::of(ProvenBy::ExternalId, NOW)] {
+        let before = destination(role.clone(), proof);
+        let parse = |body: &[u8]| DestinationPatch::parse(body, &before, &service);
+        let Some(patch) = read(body, parse) else { continue };
+        let after = patch.apply(&before, NOW, &Zero);
+        let Place { bucket, role_arn, prefix, region, bucket_owner } = after.wanted_place();
+        assert!(region.as_ref().is_none_or(|region| region.partition() == partition));
+        assert_eq!(service.check_role(&role_arn), Ok(()));
+        assert!(before.proof.proven.is_none() || after.bucket == before.bucket, "a proven place is left unproven");
+        assert_eq!(patch.apply(&after, NOW, &Zero), after, "a second time changes something");
+        let mut members = settings_members(&Settings { prefix, region, bucket_owner, ..after.settings.clone() });
+        members.insert("bucket".into(), bucket.as_str().into());
+        members.insert("roleArn".into(), role_arn.as_str().into());
+        let again = parse(Value::from(members).to_string().as_bytes()).map(|patch| patch.apply(&before, NOW, &Zero));
+        assert_eq!(again, Ok(after));
+    }
+}
+
+/// A destination that has delivered nothing.
+fn destination(role_arn: RoleArn, proof: Proof) -> Destination {
+    Destination {
+        id: "d00000000001".parse().expect("it is an id"),
+        organisation: "acme".parse().expect("it is an id"),
+        bucket: "acme-audit".parse().expect("it is a bucket"),
+        role_arn,
+        settings: Settings::default(),
+        paused: false,
+        disabled: false,
+        created_at: NOW,
+        proof,
+        pending: None,
+        first_sequence: Some(1),
+        next_sequence: 1,
+        deliveries: 0,
+        intent: None,
+        replay: None,
+        progress: Progress::default(),
+        checkpoints: Checkpoints::default(),
+        version: Destination::FIRST_VERSION,
+    }
+}
+
+/// Nothing has begun, so nothing gets another key.
+#[derive(Debug)]
+struct Zero;
+
+impl Entropy for Zero {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0);
     }
 }
 

@@ -136,7 +136,10 @@ impl Deployment {
                 environment.push(("SERVICE_ACCOUNT_ID", self.cloud.account()));
                 environment.push(("TEST_OBJECT_NAME", "test-wiremock-cloud-integration.txt"));
             }
-            FunctionRole::Shipper => environment.push(("SHIP_QUEUE_URL", &self.queue_url)),
+            FunctionRole::Shipper => {
+                environment.push(("SHIP_QUEUE_URL", &self.queue_url));
+                environment.push(("TEST_OBJECT_NAME", "test-wiremock-cloud-integration.txt"));
+            }
         }
         environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }

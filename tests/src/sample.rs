@@ -112,6 +112,7 @@ pub fn destination(organisation: &Organisation, id: &str) -> Destination {
         progress: Progress::default(),
         checkpoints: Checkpoints::default(),
         proof: Proof::of(ProvenBy::ExternalId, START),
+        pending: None,
         version: 1,
     }
 }

@@ -4,14 +4,16 @@
 //! - [`connection_test`], [`advice`]: the result of a test, and what to change
 //! - [`setup`]: what to set up in AWS
 //! - [`deliveries`]: the last deliveries as a table and charts
+//! - `change`: a change of bucket or role that is not in force yet
 //! - [`new`], [`settings`], [`replay`], `confirm`, [`delete`]: the forms
 //!
 //! All routes are below `/console/destinations`: `GET` and `POST` on the section itself; `GET /{destination}/deliveries`;
-//! `POST /{destination}/settings`, `/pause`, `/resume`, `/replay` and `/confirm`; `GET` and `POST /{destination}/delete`. `POST
+//! `POST /{destination}/settings`, `/pause`, `/resume`, `/replay`, `/confirm` and `/withdraw`; `GET` and `POST /{destination}/delete`. `POST
 //! /{destination}/test` belongs to the test-connection function, the only one that may assume customers' roles.
 
 pub mod advice;
 pub mod card;
+mod change;
 mod confirm;
 pub mod connection_test;
 pub mod delete;
@@ -47,6 +49,7 @@ pub(crate) fn routes() -> Router<Console> {
         .route(&one("resume"), post(resume))
         .route(&one("replay"), post(replay::start))
         .route(&one("confirm"), post(confirm::confirm))
+        .route(&one("withdraw"), post(change::withdraw))
         .route(&one("delete"), get(delete::ask).post(delete::delete))
 }
 

@@ -15,6 +15,7 @@ use annals_aws::{
     system::{SystemClock, SystemEntropy},
 };
 use annals_core::{
+    brand::Brand,
     delivery::{
         maintenance::{Division, MaintainReport},
         plan::PlanReport,
@@ -22,7 +23,7 @@ use annals_core::{
         restore::{RestoreCursor, RestoreRequest},
         ship::{ShipError, ShipOutcome, ShipPolicy, ShipReport, Shipping},
     },
-    destination::{DestinationIdError, RolesWithoutExternalId, sink::ObjectSink},
+    destination::{DestinationIdError, RolesWithoutExternalId, connection_test::TEST_OBJECT_NAME, sink::ObjectSink},
     entropy::Entropy,
     log::{
         Log,
@@ -215,14 +216,26 @@ impl Shipper {
         Self { shipping: self.shipping.with_roles_without_external_id(roles) }
     }
 
+    /// Sets the name of the object that tells whether a changed place can be written to.
+    #[must_use]
+    pub fn with_test_object_name(self, name: String) -> Self {
+        Self { shipping: self.shipping.with_test_object_name(name) }
+    }
+
+    /// Sets what customers see instead of Annals.
+    #[must_use]
+    pub fn with_brand(self, brand: Brand) -> Self {
+        Self { shipping: self.shipping.with_brand(brand) }
+    }
+
     /// Signs checkpoints. Without it, the deployment signs none.
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
         Self { shipping: self.shipping.with_signing(signing) }
     }
 
-    /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL`, optionally `ROLES_WITHOUT_EXTERNAL_ID` and, to sign
-    /// checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from the environment.
+    /// Reads `LOG_TABLE`, `REGISTRY_TABLE`, `SHIP_QUEUE_URL`, optionally `ROLES_WITHOUT_EXTERNAL_ID`, `TEST_OBJECT_NAME` and, to
+    /// sign checkpoints, `SIGNING_KEY` and `SIGNER_NAME` from the environment.
     ///
     /// # Errors
     /// Returns an error if a variable is missing.
@@ -235,7 +248,9 @@ impl Shipper {
         let signing = kms::signing(config, store.clone(), clock.clone())?;
         let shipper = Self::new(store, Arc::new(queue), Arc::new(sink), clock, Arc::new(SystemEntropy));
         let roles = settings::parsed_or("ROLES_WITHOUT_EXTERNAL_ID", RolesWithoutExternalId::default())?;
-        Ok(shipper.with_signing(signing).with_roles_without_external_id(roles))
+        let shipper = shipper.with_test_object_name(settings::or("TEST_OBJECT_NAME", TEST_OBJECT_NAME));
+        let brand = Brand { product: settings::optional("PRODUCT_NAME")?, ..Brand::default() };
+        Ok(shipper.with_signing(signing).with_roles_without_external_id(roles).with_brand(brand))
     }
 
     /// Handles an event of Lambda: messages of the queue, or an event of the schedule. EventBridge's own scheduled event is a

@@ -243,7 +243,9 @@ fn listed_names<'a>(notes: &'a [Note], files: &'a EntriesFiles) -> HashSet<&'a s
     entries
         .filter_map(|entry| match entry {
             Entry::Object(object) => Some(name(&object.key)),
-            Entry::Expired(_) | Entry::Lost { .. } | Entry::Restored | Entry::Unrecorded(_) => None,
+            Entry::Expired(_) | Entry::Lost { .. } | Entry::Restored | Entry::Moved { .. } | Entry::Unrecorded(_) => {
+                None
+            }
         })
         .collect()
 }

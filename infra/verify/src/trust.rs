@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use annals_core::{
+    destination::BucketName,
     proof::{
         checkpoint::{Checkpoint, Delivered, EXTENSION, Entries, Entry, SignedNote},
         key::VerifierKey,
@@ -409,7 +410,14 @@ impl<'a> Judge<'_, 'a> {
                 continue;
             }
             let (note, age) = (self.candidates[current].note, self.candidates[current].age());
-            let what = format!("the checkpoint before it is missing (SHA-256 {})", hex::encode(previous));
+            let what = match self.moved_from(current) {
+                Some(bucket) => format!(
+                    "the checkpoint before it is missing (SHA-256 {}): the destination moved here from the bucket {bucket}; check \
+                     the objects of both buckets together, or only later events with --first",
+                    hex::encode(previous)
+                ),
+                None => format!("the checkpoint before it is missing (SHA-256 {})", hex::encode(previous)),
+            };
             let older = unvisited.iter().rposition(|index| self.candidates[*index].age() <= age);
             match older.map(|at| unvisited.remove(at)) {
                 Some(index) => {
@@ -438,6 +446,14 @@ impl<'a> Judge<'_, 'a> {
             self.problem(note, format!("it is not in the chain of the checkpoints of the destination {destination}"));
         }
         self.compare_with_state(destination, &reached, chain);
+    }
+
+    /// Returns the bucket from which the destination moved before a checkpoint's objects were delivered.
+    fn moved_from(&self, index: usize) -> Option<&'a BucketName> {
+        self.entries(self.candidates[index].checkpoint)?.iter().find_map(|entry| match entry {
+            Entry::Moved { from, .. } => Some(from),
+            _ => None,
+        })
     }
 
     /// Returns which checkpoints a checkpoint supersedes: if the registry was restored to an earlier copy, those that were
@@ -505,7 +521,7 @@ impl<'a> Judge<'_, 'a> {
             Entry::Expired(range) | Entry::Lost { sequences: range, .. } | Entry::Unrecorded(range) => {
                 Some(*range.start())
             }
-            Entry::Restored => None,
+            Entry::Restored | Entry::Moved { .. } => None,
             // A replay delivers what earlier checkpoints cover.
             Entry::Object(object) if KeyKind::of(&object.key) == (KeyKind::Delivery { is_replay: true }) => None,
             Entry::Object(object) => Some(*object.sequences.start()),

@@ -5,7 +5,9 @@
 //! (links and sessions).
 
 mod destination_input;
+mod destination_patch;
 mod destinations;
+mod moving;
 pub mod platform_tokens;
 pub mod portal;
 pub mod tokens;
@@ -39,7 +41,10 @@ use crate::{
     usage::{Month, Usage},
 };
 
-pub use self::destination_input::{ConfirmInput, DestinationInput, ReplayInput, SettingsPatch};
+pub use self::{
+    destination_input::{ConfirmInput, DestinationInput, ReplayInput},
+    destination_patch::DestinationPatch,
+};
 
 /// The most attempts to count a use. An attempt fails only if another use is counted at the same time.
 const MAX_COUNTS: usize = 5;

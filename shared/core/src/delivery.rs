@@ -8,6 +8,7 @@
 //! - `suspicion`: telling our own fault from many customers'
 //! - `guard`: finding destinations that planning takes for idle ones
 //! - [`maintenance`]: the daily maintenance
+//! - `moving`: changing the bucket, the role or the prefix of a destination
 //! - [`restore`]: continuing after tables were restored to an earlier copy
 //! - [`setup`]: what a customer sets up in AWS, ready to paste
 //! - [`query`]: the statements with which a customer queries what was delivered
@@ -17,6 +18,7 @@ pub(crate) mod claims;
 mod guard;
 mod load;
 pub mod maintenance;
+pub(crate) mod moving;
 pub mod plan;
 pub mod query;
 pub mod queue;

@@ -7,12 +7,14 @@
 //! - `names`: buckets, roles, accounts, prefixes and regions, as AWS names them
 //! - `partition`: the partitions of AWS and their regions
 //! - `settings`: what the owner of a destination can change
+//! - `pending`: where it delivers to, and a change of that which is not in force yet
 //! - `progress`: how far delivery has come, and what it is doing now
 //! - `status`: the status that people see
 //! - [`proof`]: whether the role is proven to be meant for the organisation
 //! - [`health`]: how it is doing, from the newest evidence
 //! - `record`: one delivered object
 //! - `rendering`: how the events in an object are written
+//! - `recorded`: its state, as events record it
 //! - [`sink`]: the port to buckets and roles
 //! - [`policy`]: the IAM policies that delivery needs
 //! - [`failure`]: why a delivery failed, and what to do about it
@@ -26,10 +28,12 @@ pub mod failure;
 pub mod health;
 mod names;
 mod partition;
+mod pending;
 pub mod policy;
 mod progress;
 pub mod proof;
 mod record;
+mod recorded;
 mod rendering;
 mod settings;
 pub mod sink;
@@ -44,6 +48,7 @@ pub use self::{
     claims::{ClaimKey, Claims, Holder},
     names::{AccountId, BucketName, KeyPrefix, Region, RoleArn},
     partition::{PARTITIONS, Partition},
+    pending::{PendingChange, Place, PlaceName},
     progress::{Failing, Intent, Lost, Progress, Replay},
     proof::{Challenge, Proof, Proven, ProvenBy, RolesWithoutExternalId},
     record::{Content, Delivery},
@@ -102,6 +107,8 @@ pub struct Destination {
     pub disabled: bool,
     pub created_at: Timestamp,
     pub proof: Proof,
+    /// A change of bucket, role or prefix that is not in force yet.
+    pub pending: Option<PendingChange>,
     /// The sequence of the first event that it gets. `None` if an earlier version created the destination and nothing
     /// has been delivered since.
     pub first_sequence: Option<u64>,

@@ -14,8 +14,8 @@ use std::{
 use annals_core::{
     delivery::{KeySuffix, object_key},
     destination::{
-        Compression, Content, Delivery, Destination, DestinationId, Intent, KeyLayout, Rendering, Replay,
-        connection_test::TEST_OBJECT_NAME, failure::FailureCode, sink::Stored,
+        BucketName, Compression, Content, Delivery, Destination, DestinationId, Intent, KeyLayout, Place, Rendering,
+        Replay, connection_test::TEST_OBJECT_NAME, failure::FailureCode, sink::Stored,
     },
     id::EventId,
     log::segment::{Line, LineHash},
@@ -125,6 +125,10 @@ pub struct Checked {
     pub replays: u64,
     pub failures: u64,
     pub destinations: u64,
+    /// Changes of a bucket, a role or a prefix that took over.
+    pub moves: u64,
+    /// Objects that such a change may have left behind in the old bucket.
+    pub left_behind: u64,
 }
 
 impl std::ops::AddAssign for Checked {
@@ -139,6 +143,8 @@ impl std::ops::AddAssign for Checked {
         self.replays += other.replays;
         self.failures += other.failures;
         self.destinations += other.destinations;
+        self.moves += other.moves;
+        self.left_behind += other.left_behind;
     }
 }
 
@@ -229,7 +235,8 @@ impl<'a> Checker<'a> {
             checked += self.history(history, ending, &mut begun_in).await?;
         }
         // Keys that nobody ever began.
-        for (bucket, begun) in &begun_in {
+        let begun: HashSet<&String> = begun_in.values().flatten().collect();
+        for bucket in begun_in.keys() {
             let bucket = bucket.parse().unwrap();
             for Arrival { key, .. } in self.world.buckets.arrivals(&bucket) {
                 let known = begun.contains(&key) || key.ends_with(TEST_OBJECT_NAME);
@@ -282,13 +289,14 @@ impl<'a> Checker<'a> {
     /// What a customer can see who knows nothing but the bucket and who wrote each object: no event is in two objects,
     /// replays aside. Where several destinations have had the bucket each began afresh.
     fn customers_view(&self, histories: &BTreeMap<String, Vec<Version>>) -> Result<(), Violation> {
-        let first = |history: &Vec<Version>| history.first().map(|version| version.destination.bucket.clone());
-        let buckets: Vec<_> = histories.values().filter_map(first).collect();
-        for bucket in buckets.iter().filter(|bucket| buckets.iter().filter(|other| other == bucket).count() == 1) {
+        let buckets: Vec<_> = histories.values().map(|history| buckets_of(history)).collect();
+        let is_alone = |own: &&BTreeSet<String>| buckets.iter().filter(|other| !other.is_disjoint(own)).count() == 1;
+        let left_behind: HashSet<String> = self.left_behind().into_iter().map(|(_, key)| key).collect();
+        for own in buckets.iter().filter(is_alone) {
             let mut seen: HashMap<u64, String> = HashMap::new();
-            let arrivals = self.world.buckets.arrivals(bucket);
+            let arrivals = self.arrivals(own);
             for (key, object) in written(&arrivals) {
-                if key.contains("replay/") || key.ends_with(TEST_OBJECT_NAME) {
+                if key.contains("replay/") || key.ends_with(TEST_OBJECT_NAME) || left_behind.contains(key) {
                     continue;
                 }
                 let text = if key.ends_with(".gz") {
@@ -319,15 +327,20 @@ impl<'a> Checker<'a> {
         self.lookback(first)?;
         let gaps = self.gaps(id)?;
         let begun = self.versions(history, &gaps)?;
+        let buckets = buckets_of(history);
+        for bucket in &buckets {
+            begun_in.entry(bucket.clone()).or_default();
+        }
         let keys = begun_in.entry(first.destination.bucket.to_string()).or_default();
         for one in &begun {
             keep(keys.insert(one.intent.key.clone()), Promise::BegunFirst, || {
                 format!("{} was begun twice", one.intent.key)
             })?;
         }
-        let objects = self.world.buckets.objects(&first.destination.bucket);
-        let tampered = self.world.buckets.tampered(&first.destination.bucket);
-        let arrivals = self.world.buckets.arrivals(&first.destination.bucket);
+        let names: Vec<BucketName> = buckets.iter().map(|bucket| bucket.parse().unwrap()).collect();
+        let objects: BTreeMap<_, _> = names.iter().flat_map(|bucket| self.world.buckets.objects(bucket)).collect();
+        let tampered: BTreeSet<_> = names.iter().flat_map(|bucket| self.world.buckets.tampered(bucket)).collect();
+        let arrivals = self.arrivals(&buckets);
         let written = written(&arrivals);
         for (key, arrival) in &written {
             let kept = objects.get(*key).is_some_and(|object| object.sha256 == arrival.sha256);
@@ -342,10 +355,31 @@ impl<'a> Checker<'a> {
         if ending == Ending::Settled && !deleted && last.destination.is_active() {
             self.settled(&last.destination)?;
         }
+        let is_move = |pair: &&[Version]| pair[0].destination.place_name() != pair[1].destination.place_name();
+        let moves = history.windows(2).filter(is_move);
+        checked.moves = moves.clone().count() as u64;
+        checked.left_behind = moves.map(|pair| pair[0].destination.unclear_intents().count() as u64).sum();
         checked.destinations = 1;
         checked.failures =
             history.iter().filter(|version| version.destination.progress.failing.is_some()).count() as u64;
         Ok(checked)
+    }
+
+    /// Every put that arrived at one of the buckets, oldest first.
+    fn arrivals(&self, buckets: &BTreeSet<String>) -> Vec<Arrival> {
+        let of_one = |bucket: &String| self.world.buckets.arrivals(&bucket.parse().unwrap());
+        let mut arrivals: Vec<_> = buckets.iter().flat_map(of_one).collect();
+        arrivals.sort_by_key(|arrival| arrival.at);
+        arrivals
+    }
+
+    /// The objects that events of moves name: they may be in the old bucket as well. Bucket and key.
+    fn left_behind(&self) -> Vec<(String, String)> {
+        let moves = self.journal.values().filter(|event| event.text.contains("\"destination.update\""));
+        let lines = moves.map(|event| serde_json::from_str::<Value>(&event.text).unwrap());
+        let objects = lines.filter_map(|line| line["payload"]["unconfirmed"].as_array().cloned()).flatten();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        objects.map(|object| (text(&object["bucket"]), text(&object["key"]))).collect()
     }
 
     fn lookback(&self, first: &Version) -> Result<(), Violation> {
@@ -423,7 +457,10 @@ impl<'a> Checker<'a> {
                 .collect();
             let step = Step { old, new, after, changed: &changed, told: &told };
             match &after.by {
-                By::Event(sequence) => step.by_event(self.kind(*sequence).as_str(), gaps, *sequence)?,
+                By::Event(sequence) => {
+                    step.by_event(self.kind(*sequence).as_str(), gaps, *sequence)?;
+                    self.moved(&step, *sequence)?;
+                }
                 By::Shipper(delivery) => {
                     step.keys(delivery.as_deref(), &mut unclear)?;
                     step.by_shipper(delivery.as_deref(), self.margin)?;
@@ -468,6 +505,56 @@ impl<'a> Checker<'a> {
         Ok(all)
     }
 
+    /// A move of a proven destination follows from its pending change, and names what it may leave behind.
+    fn moved(&self, step: &Step<'_>, sequence: u64) -> Result<(), Violation> {
+        let Step { old, new, .. } = step;
+        let named: BTreeSet<_> = self.left_behind_by(sequence);
+        let place = |destination: &Destination| Place { region: None, ..destination.place() };
+        if place(old) == place(new) {
+            return keep(named.is_empty(), Promise::IntentKept, || format!("{named:?} was left behind without a move"));
+        }
+        let asked = old.pending.as_ref().filter(|pending| pending.ready_at().is_some());
+        let asked = asked.is_some_and(|pending| Place { region: None, ..pending.place.clone() } == place(new));
+        keep(asked || old.proof.proven.is_none(), Promise::NothingOverwritten, || {
+            format!("{} was moved to {:?}, but {:?} was pending", old.id, place(new), old.pending)
+        })?;
+        keep(new.pending.is_none(), Promise::NothingOverwritten, || format!("{:?} is still pending", new.pending))?;
+        let unclear: BTreeSet<_> = old.unclear_intents().map(|intent| intent.key.clone()).collect();
+        keep(named == unclear, Promise::IntentKept, || {
+            format!("{unclear:?} may be left behind, but {named:?} is named")
+        })?;
+        let refused = old.progress.failing.is_some() || old.proof.proven.is_none() || unclear.is_empty();
+        let waited = old.pending.as_ref().and_then(|it| it.ready_at()).is_some_and(|at| at < step.after.at);
+        keep(refused || waited, Promise::IntentKept, || format!("{unclear:?} was left behind at once"))?;
+        let of_replay =
+            |destination: &Destination| destination.replay.as_ref().and_then(|replay| replay.intent.clone());
+        for (before, after) in [(old.intent.clone(), new.intent.clone()), (of_replay(old), of_replay(new))] {
+            let same = match (&before, &after) {
+                (None, None) => true,
+                (Some(before), Some(after)) => {
+                    let again = Intent {
+                        key: after.key.clone(),
+                        prefix: new.settings.prefix.clone(),
+                        attempted: false,
+                        taken_at: None,
+                        ..before.clone()
+                    };
+                    again == *after && after.key.starts_with(new.settings.prefix.as_str()) && before.key != after.key
+                }
+                _ => false,
+            };
+            keep(same, Promise::IntentKept, || format!("{before:?} became {after:?} in another place"))?;
+        }
+        Ok(())
+    }
+
+    /// The keys of the objects that the event at `sequence` says may be in the old bucket.
+    fn left_behind_by(&self, sequence: u64) -> BTreeSet<String> {
+        let line: Value = serde_json::from_str(&self.journal[&sequence].text).unwrap();
+        let objects = line["payload"]["unconfirmed"].as_array().cloned().unwrap_or_default();
+        objects.iter().map(|object| object["key"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The type of the event at `sequence`.
     fn kind(&self, sequence: u64) -> String {
         let line: Value = serde_json::from_str(&self.journal[&sequence].text).unwrap();
@@ -486,6 +573,7 @@ impl<'a> Checker<'a> {
         checked.lost = told.len() as u64;
         let mut seen: HashMap<u64, &str> = HashMap::new();
         let mut last: Option<(u64, LineHash)> = None;
+        let left_behind: HashSet<String> = self.left_behind().into_iter().map(|(_, key)| key).collect();
         for one in begun {
             let Begun { intent, .. } = one;
             let key = intent.key.as_str();
@@ -559,7 +647,7 @@ impl<'a> Checker<'a> {
                 };
                 keep(told, Promise::NothingClaimed, || format!("{key} is not what its delivery says: {delivery:?}"))?;
             }
-            if one.replay.is_none() {
+            if one.replay.is_none() && !left_behind.contains(key) {
                 for sequence in &sequences {
                     if let Some(other) = seen.insert(*sequence, key) {
                         let detail = format!("the event {sequence} is in {other} and in {key}");
@@ -749,6 +837,11 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// The buckets that a destination ever had.
+fn buckets_of(history: &[Version]) -> BTreeSet<String> {
+    history.iter().map(|version| version.destination.bucket.to_string()).collect()
+}
+
 /// What our role wrote, by key: the first time, if it wrote it again after the bucket's administrator deleted it.
 fn written(arrivals: &[Arrival]) -> BTreeMap<&str, &Arrival> {
     let mut written = BTreeMap::new();
@@ -785,7 +878,12 @@ fn changes(old: &Destination, new: &Destination) -> BTreeSet<&'static str> {
     };
     let kept =
         |intent: &Option<Intent>| intent.clone().map(|intent| Intent { expired: Vec::new(), taken_at: None, ..intent });
-    differs("identity", (&old.bucket, &old.role_arn, old.created_at) != (&new.bucket, &new.role_arn, new.created_at));
+    differs("identity", old.created_at != new.created_at);
+    differs(
+        "place",
+        (&old.bucket, &old.role_arn, old.bucket_owner()) != (&new.bucket, &new.role_arn, new.bucket_owner()),
+    );
+    differs("pending", old.pending != new.pending);
     differs("prefix", old.settings.prefix != new.settings.prefix);
     differs("region", old.settings.region != new.settings.region);
     differs("compression", old.settings.compression != new.settings.compression);
@@ -852,7 +950,23 @@ impl Step<'_> {
 
     fn by_event(&self, kind: &str, gaps: &[Gap], sequence: u64) -> Result<(), Violation> {
         match kind {
-            "destination.update" => self.only(&["prefix", "region", "compression", "layout", "rendering", "retry"]),
+            "destination.update" if self.has("place") || self.has("prefix") => {
+                // What has begun is checked apart.
+                self.only(&[
+                    "place",
+                    "prefix",
+                    "region",
+                    "pending",
+                    "compression",
+                    "layout",
+                    "rendering",
+                    "intent",
+                    "replay",
+                    "failing",
+                    "retry",
+                ])
+            }
+            "destination.update" => self.only(&["pending", "region", "compression", "layout", "rendering", "retry"]),
             "destination.pause" => self.only(&["paused"]),
             "destination.resume" => self.only(&["paused", "retry"]),
             "destination.disable" => self.only(&["disabled"]),
@@ -898,6 +1012,10 @@ impl Step<'_> {
                 format!("{} took the checkpoint from {} to {}", delivery.key, old.next_sequence, new.next_sequence)
             })?;
             return self.only(&["intent", "next", "success", "failing", "retry"]);
+        }
+        if self.has("pending") {
+            // A test or a run examined the change.
+            return self.only(&["pending", "region", "retry"]);
         }
         if self.has("success") {
             return Err(Violation::new(Promise::HistoryTrue, "a success without its delivery"));

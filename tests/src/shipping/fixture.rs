@@ -4,11 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use annals_core::{
-    administration::{AdministrationError, DestinationInput, ReplayInput, SettingsPatch},
+    administration::{AdministrationError, DestinationInput, DestinationPatch, ReplayInput},
     change::Change,
     delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
-        BucketName, Compression, DestinationId, KeyLayout, ObjectFormat, Rendering, Settings, Shape,
+        BucketName, Compression, Destination, DestinationId, KeyLayout, ObjectFormat, Rendering, Settings, Shape,
         connection_test::{ConnectionTestReport, TEST_OBJECT_NAME},
     },
     entropy::Entropy as _,
@@ -51,11 +51,24 @@ pub enum Kind {
     Expiring,
     /// The bucket failed a while ago.
     Failing,
+    /// A change to another bucket and role waits.
+    Moving,
+    /// The same, and the old bucket denies an object that it may have got.
+    Leaving,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] =
-        [Self::First, Self::Incremental, Self::Replay, Self::RegionLearnt, Self::Gzip, Self::Expiring, Self::Failing];
+    pub const ALL: [Self; 9] = [
+        Self::First,
+        Self::Incremental,
+        Self::Replay,
+        Self::RegionLearnt,
+        Self::Gzip,
+        Self::Expiring,
+        Self::Failing,
+        Self::Moving,
+        Self::Leaving,
+    ];
 }
 
 #[derive(Debug)]
@@ -125,6 +138,20 @@ impl Fixture {
                 let now = fixture.world.clock.now();
                 fixture.world.store.expire(now, |_, first| first % 2 == 1);
             }
+            Kind::Moving | Kind::Leaving => {
+                fixture.recover(None).await;
+                fixture.append(&process, 2).await;
+                if kind == Kind::Leaving {
+                    fixture.world.buckets.set_condition(&sample.bucket, Condition::AnswerLost(DAY / 24 / 60));
+                    fixture.tick(&process).await;
+                    fixture.world.buckets.set_condition(&sample.bucket, Condition::Denied);
+                    fixture.world.clock.jump(TICK);
+                }
+                let there = fixture.newest().await;
+                fixture.world.buckets.open(&"another-bucket".parse().unwrap(), region(HOME));
+                let (patch, actor) = (new_place(&there), platform());
+                process.administration.change_destination(&acme, &there.id, patch, &actor).await.unwrap();
+            }
             Kind::Failing => {
                 fixture.world.buckets.set_condition(&sample.bucket, Condition::Denied);
                 fixture.tick(&process).await;
@@ -137,6 +164,11 @@ impl Fixture {
 
     pub async fn organisation(&self) -> Organisation {
         self.world.organisation(&self.id).await
+    }
+
+    /// The last version of the newest destination.
+    pub async fn newest(&self) -> Destination {
+        self.world.witness.0.versions(&self.id).last().unwrap().destination.clone()
     }
 
     /// The ID of the newest destination.
@@ -229,7 +261,10 @@ impl Fixture {
             let idle = outcomes.is_some_and(|outcomes| outcomes.iter().all(|one| *one == ShipOutcome::UpToDate));
             let active = active_destinations(&*self.world.store).await;
             let deferred = active.iter().any(|one| one.retry_at.is_some());
-            if idle && !deferred && self.world.queue.is_empty() {
+            // A move ends with an event of its own, which the next tick delivers.
+            let tail = self.tail().await;
+            let behind = active.iter().any(|one| one.next_sequence <= tail);
+            if idle && !deferred && !behind && self.world.queue.is_empty() {
                 return;
             }
             // Until messages of crashed processes are visible again and pauses are over.
@@ -258,6 +293,10 @@ pub enum Event {
     Paused,
     /// Its prefix, compression and layout are changed.
     Patched,
+    /// Its bucket and role are changed.
+    Moved,
+    /// Its bucket and role are changed, and the change is tested at once.
+    MovedAndTested,
     /// A replay is requested.
     Replayed,
     /// The organisation's plan no longer includes destinations.
@@ -278,10 +317,12 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Deleted,
         Self::Paused,
         Self::Patched,
+        Self::Moved,
+        Self::MovedAndTested,
         Self::Replayed,
         Self::Downgraded,
         Self::Recorded,
@@ -303,7 +344,16 @@ impl Event {
             Self::Deleted => administration.delete_destination(&organisation, &id, &actor).await.unwrap(),
             Self::Paused => drop(administration.pause_destination(&organisation, &id, &actor).await.unwrap()),
             Self::Patched => {
-                administration.change_destination(&organisation, &id, new_settings(), &actor).await.unwrap();
+                let there = fixture.newest().await;
+                administration.change_destination(&organisation, &id, new_settings(&there), &actor).await.unwrap();
+            }
+            Self::Moved | Self::MovedAndTested => {
+                let there = fixture.newest().await;
+                fixture.world.buckets.open(&"another-bucket".parse().unwrap(), region(HOME));
+                administration.change_destination(&organisation, &id, new_place(&there), &actor).await.unwrap();
+                if self == Self::MovedAndTested {
+                    drop(fixture.test(&process).await);
+                }
             }
             Self::Replayed => {
                 let input = ReplayInput::Sequences { first: 2, last: 7 };
@@ -352,7 +402,14 @@ impl Event {
 
 /// Changes prefix, compression and layout at once.
 #[must_use]
-pub fn new_settings() -> SettingsPatch {
+pub fn new_settings(destination: &Destination) -> DestinationPatch {
     let body = br#"{"prefix":"elsewhere/deep","compression":"gzip","layout":"hive"}"#;
-    SettingsPatch::parse(body, &"arn:aws:iam::444455556666:role/any".parse().unwrap()).unwrap()
+    DestinationPatch::parse(body, destination, &sample::service()).unwrap()
+}
+
+/// Changes bucket and role.
+#[must_use]
+pub fn new_place(destination: &Destination) -> DestinationPatch {
+    let body = br#"{"bucket":"another-bucket","roleArn":"arn:aws:iam::444455556666:role/another"}"#;
+    DestinationPatch::parse(body, destination, &sample::service()).unwrap()
 }

@@ -93,7 +93,7 @@ bugs! {
     /// A new destination begins where events end that would have expired with the retention of today.
     LookbackByTodaysRetention => LookbackHeld;
     /// A replay takes the checkpoint along.
-    ReplayMovesTheCheckpoint => ExactlyOnce;
+    ReplayMovesTheCheckpoint => ReplayApart;
     /// A replay ends with its first object.
     ReplayEndsEarly => ReplayApart;
     /// What has expired and is not deleted yet is delivered.
@@ -112,8 +112,8 @@ bugs! {
     OneAtATime => DeliveredInTime;
     /// A destination that failed is left out of the plan.
     FailingNotPlanned => Recovers;
-    /// What was begun under a prefix is put under the one that is in force now.
-    PrefixOfToday => PutBeforeCommit;
+    /// What was begun in one place is begun in the next one under the same key.
+    MovedUnderItsOldKey => IntentKept;
 }
 
 /// A process's ports with a bug in them.
@@ -175,10 +175,6 @@ impl BuggyPorts {
             }
         }
     }
-
-    async fn destination_of(&self, target: &Target) -> Option<Destination> {
-        self.below.destinations(&target.organisation).await.ok()?.into_iter().find(|one| one.bucket == target.bucket)
-    }
 }
 
 #[async_trait]
@@ -196,6 +192,14 @@ impl Decorator for BuggyPorts {
                 if is_gap {
                     self.below.save_progress(new, None).await?;
                     return Err(CommitError::Refused(Conflict::Changed));
+                }
+            }
+            (Bug::MovedUnderItsOldKey, Some(Change::UpdateDestination(new))) => {
+                let there = self.below.destination(organisation, &new.id).await?;
+                if let Some(old) = there.filter(|old| !old.place().is_same(&new.place())) {
+                    let new = Destination { intent: old.intent, ..(**new).clone() };
+                    let change = Some(Change::UpdateDestination(Box::new(new)));
+                    return self.below.commit(organisation, &Commit { change, ..commit.clone() }).await;
                 }
             }
             (Bug::LookbackFromTheBeginning, Some(Change::CreateDestination { destination, limit })) => {
@@ -363,15 +367,6 @@ impl Decorator for BuggyPorts {
             }
             Bug::ObjectCutShort if object.content.len() > 1500 => {
                 object.content = object.content.bytes().slice(..1500).into();
-            }
-            Bug::PrefixOfToday => {
-                if let Some(there) = self.destination_of(target).await
-                    && let Some(rest) = object.key.strip_prefix(target.prefix.as_str())
-                {
-                    let prefix = there.settings.prefix;
-                    object.key = format!("{}{rest}", prefix.as_str());
-                    return self.below.put(&Target { prefix, ..target.clone() }, object).await;
-                }
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use annals_core::{
-    administration::{DestinationInput, ReplayInput, SettingsPatch},
+    administration::{DestinationInput, DestinationPatch, ReplayInput},
     delivery::ship::{ShipOutcome, ShipPolicy},
     destination::{
         BucketName, Compression, Destination, KeyLayout, ObjectFormat, Rendering, RoleArn, Settings, Shape,
@@ -123,8 +123,9 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Tally, Violation> {
 #[derive(Debug)]
 struct Tenant {
     id: OrganisationId,
-    bucket: BucketName,
-    role: RoleArn,
+    /// The buckets and roles between which its administrator changes. New destinations have the first ones.
+    buckets: [BucketName; 2],
+    roles: [RoleArn; 2],
 }
 
 /// A process that stands still in the middle of its work.
@@ -194,8 +195,15 @@ impl Scenario {
         scenario.processes = (0..=SHIPPERS).map(|index| scenario.process(index)).collect();
         for name in &["acme", "beta", "core"][..scenario.entropy.between(2, 3) as usize] {
             let of_it = sample::destination(&sample::organisation(name), "1");
-            let tenant = Tenant { id: name.parse().unwrap(), bucket: of_it.bucket, role: of_it.role_arn };
-            scenario.world.buckets.open(&tenant.bucket, region(HOME));
+            let other = sample::destination(&sample::organisation(name), "2");
+            let tenant = Tenant {
+                id: name.parse().unwrap(),
+                buckets: [of_it.bucket, other.bucket],
+                roles: [of_it.role_arn, other.role_arn],
+            };
+            for bucket in &tenant.buckets {
+                scenario.world.buckets.open(bucket, region(HOME));
+            }
             scenario.tenants.push(tenant);
             let days = *scenario.entropy.pick(&[7, 7, 8, 14, 90]);
             scenario.put_organisation(name, Plan::Enterprise, days).await;
@@ -350,7 +358,8 @@ impl Scenario {
     async fn happen(&mut self, tenant: usize) {
         let Some(there) = self.destination(tenant).await else { return self.create(tenant).await };
         let organisation = self.organisation(tenant).await;
-        let Tenant { bucket, role, .. } = &self.tenants[tenant];
+        let Tenant { buckets, roles, .. } = &self.tenants[tenant];
+        let (bucket, role) = (self.entropy.pick(buckets), self.entropy.pick(roles));
         let buckets = &self.world.buckets;
         if self.entropy.happens(0.5) {
             self.tally.tampered += self.tamper();
@@ -391,7 +400,7 @@ impl Scenario {
     /// An administrator plants, replaces or deletes an object in one of the buckets, or denies or allows the put. Returns
     /// the number of objects.
     fn tamper(&self) -> u64 {
-        let Tenant { bucket, .. } = self.entropy.pick(&self.tenants);
+        let bucket = self.entropy.pick(&self.entropy.pick(&self.tenants).buckets);
         let administrator = Administrator { buckets: &self.world.buckets, bucket };
         match self.entropy.below(8) {
             0 => administrator.set_put(Put::Denied),
@@ -502,7 +511,7 @@ impl Scenario {
     }
 
     async fn create(&mut self, tenant: usize) {
-        let Tenant { bucket, role, .. } = &self.tenants[tenant];
+        let Tenant { buckets: [bucket, _], roles: [role, _], .. } = &self.tenants[tenant];
         let settings = Settings {
             prefix: self.entropy.pick(&["", "audit", "a/b"]).parse().unwrap(),
             region: None,
@@ -526,8 +535,8 @@ impl Scenario {
     async fn change(&mut self, organisation: &Organisation, there: &Destination) {
         self.tally.changes += 1;
         let (id, actor) = (&there.id, platform());
-        let what = self.entropy.below(14);
-        if what >= 11 {
+        let what = self.entropy.below(18);
+        if what >= 15 {
             let plan = *self.entropy.pick(&[Plan::Free, Plan::Enterprise, Plan::Enterprise]);
             let days = *self.entropy.pick(&[7, 8, 14, 30]);
             return self.put_organisation(organisation.id.as_str(), plan, days).await;
@@ -558,10 +567,30 @@ impl Scenario {
                             r#"{"format":"cloudevents"}"#,
                             r#"{"region":"us-east-1","layout":"wiremock"}"#,
                         ]);
-                        let patch = SettingsPatch::parse(body.as_bytes(), &there.role_arn).unwrap();
+                        let patch = DestinationPatch::parse(body.as_bytes(), there, &sample::service()).unwrap();
                         let _ = administration.change_destination(organisation, id, patch, &actor).await;
                     }
-                    6 => {
+                    6..=8 => {
+                        let tenant = self.tenants.iter().find(|tenant| tenant.id == organisation.id).unwrap();
+                        let (bucket, role) = (entropy.pick(&tenant.buckets), entropy.pick(&tenant.roles));
+                        let body = match entropy.below(4) {
+                            0 => format!(r#"{{"bucket":"{bucket}"}}"#),
+                            1 => format!(r#"{{"roleArn":"{role}"}}"#),
+                            2 => format!(r#"{{"bucket":"{bucket}","prefix":"new/place"}}"#),
+                            _ => format!(r#"{{"bucket":"{bucket}","roleArn":"{role}"}}"#),
+                        };
+                        let patch = DestinationPatch::parse(body.as_bytes(), there, &sample::service()).unwrap();
+                        let _ = administration.change_destination(organisation, id, patch, &actor).await;
+                        if entropy.happens(0.4) {
+                            let sink = &*self.world.buckets;
+                            let test = administration.test_connection(sink, TEST_OBJECT_NAME, organisation, id, &actor);
+                            let _ = test.await;
+                        }
+                    }
+                    9 if entropy.happens(0.3) => {
+                        let _ = administration.withdraw_change(organisation, id, &actor).await;
+                    }
+                    9 => {
                         let sink = &*self.world.buckets;
                         let test = administration.test_connection(sink, TEST_OBJECT_NAME, organisation, id, &actor);
                         let _ = test.await;
@@ -763,7 +792,7 @@ impl Scenario {
         begun_at: Timestamp,
         shipped: &[Shipped],
     ) -> Result<(), Violation> {
-        let Tenant { id, bucket, .. } = &self.tenants[tenant];
+        let id = &self.tenants[tenant].id;
         let Some(after) = self.destination(tenant).await else { return Ok(()) };
         let own: Vec<&Shipped> = shipped
             .iter()
@@ -777,7 +806,7 @@ impl Scenario {
             },
             Err(_) => None,
         });
-        match self.trouble(tenant) {
+        match self.trouble(&after) {
             None => {
                 // Events that expired undelivered are recorded as a gap, and later ones delivered, once the destination is
                 // compared with its log.
@@ -797,9 +826,11 @@ impl Scenario {
                     );
                     return Err(Violation::new(Promise::DeliveredInTime, detail));
                 }
-                let slow = matches!(self.world.buckets.condition(bucket), Some(Condition::Slow(_)));
+                let slow = matches!(self.world.buckets.condition(&after.bucket), Some(Condition::Slow(_)));
                 let late = own.iter().map(|one| one.ended_at).max().filter(|at| *at > begun_at.plus(20 * SECOND));
-                if let Some(at) = late.filter(|_| !slow && shipped.len() <= super::world::BATCH) {
+                // A change is examined in the same run, and its bucket may keep it waiting.
+                let examines = before.pending.is_some();
+                if let Some(at) = late.filter(|_| !slow && !examines && shipped.len() <= super::world::BATCH) {
                     let detail = format!("nothing is wrong with {id}, but it took until {at}, from {begun_at}");
                     return Err(Violation::new(Promise::DeliveredInTime, detail));
                 }
@@ -823,10 +854,10 @@ impl Scenario {
         Ok(())
     }
 
-    /// The failure of a put to a tenant's bucket at present, or `None`.
-    fn trouble(&self, tenant: usize) -> Option<&'static [FailureCode]> {
-        let Tenant { bucket, role, .. } = &self.tenants[tenant];
-        if self.world.buckets.trust(role) == Some(Trust::Revoked) {
+    /// The failure of a put to a destination's bucket at present, or `None`.
+    fn trouble(&self, destination: &Destination) -> Option<&'static [FailureCode]> {
+        let Destination { bucket, role_arn, .. } = destination;
+        if self.world.buckets.trust(role_arn) == Some(Trust::Revoked) {
             return Some(&[FailureCode::RoleNotAssumable]);
         }
         match self.world.buckets.condition(bucket)? {
@@ -848,9 +879,11 @@ impl Scenario {
         self.let_succeed();
         self.world.dial.set_ahead(0);
         for tenant in 0..self.tenants.len() {
-            let Tenant { id, bucket, role } = &self.tenants[tenant];
-            self.world.buckets.set_condition(bucket, Condition::Working);
-            self.world.buckets.set_trust(role, Trust::OwnExternalId);
+            let Tenant { id, buckets, roles } = &self.tenants[tenant];
+            for (bucket, role) in buckets.iter().zip(roles) {
+                self.world.buckets.set_condition(bucket, Condition::Working);
+                self.world.buckets.set_trust(role, Trust::OwnExternalId);
+            }
             let id = id.clone();
             self.put_organisation(id.as_str(), Plan::Enterprise, 90).await;
             if let Some(destination) = self.destination(tenant).await {

@@ -13,8 +13,9 @@ use annals_core::{
     change::{Change, Conflict, Replaced},
     destination::{
         BegunCheckpoint, Challenge, Checkpoints, ClaimKey, Claims, Compression, Content, Delivery, Destination,
-        Failing, Holder, Intent, KeyLayout, LastCheckpoint, Lost, ObjectFormat, Progress, Proof, Proven, ProvenBy,
-        Rendering, Replay, Settings, Shape, Unsigned,
+        Failing, Holder, Intent, KeyLayout, LastCheckpoint, Lost, ObjectFormat, PendingChange,
+        Place as DestinationPlace, PlaceName, Progress, Proof, Proven, ProvenBy, Rendering, Replay, Settings, Shape,
+        Unsigned,
         advice::{self, Advice, Prose, Snippet, SnippetKind},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome},
         failure::{Failure, FailureCode},
@@ -1397,6 +1398,12 @@ fn connection_test(seconds: u64) -> ConnectionTestReport {
         key: "audit/test.txt".into(),
         tested_at: sample::START.plus(Duration::from_secs(seconds)),
         needs_code: seconds.is_multiple_of(2),
+        place: seconds.is_multiple_of(3).then(|| PlaceName {
+            bucket: "acme-audit".into(),
+            role_arn: "arn:aws:iam::444455556666:role/annals".into(),
+            prefix: "audit/".into(),
+            bucket_owner: "444455556666".into(),
+        }),
         learnt_region: None,
     }
 }
@@ -1443,6 +1450,24 @@ fn full_destination(destination: &Destination) -> Destination {
             challenge: Some(Challenge { code: "7KQ2MXW4TR".into(), issued_at: at(14), attempts: 4 }),
             claimed: true,
         },
+        pending: Some(PendingChange {
+            place: DestinationPlace {
+                bucket: "another.bucket".parse().unwrap(),
+                role_arn: "arn:aws:iam::777788889999:role/path/another".parse().unwrap(),
+                prefix: "else/where".parse().unwrap(),
+                region: Some("us-east-1".parse().unwrap()),
+                bucket_owner: Some("123456789012".parse().unwrap()),
+            },
+            proof: Proof {
+                proven: Some(Proven { by: ProvenBy::Code, at: at(15), check_at: at(16) }),
+                lost_at: None,
+                challenge: Some(Challenge { code: "7KQ2MXW4TS".into(), issued_at: at(17), attempts: 1 }),
+                claimed: false,
+            },
+            requested_at: at(18),
+            reached_at: Some(at(19)),
+            examine_at: at(20),
+        }),
         first_sequence: Some(2),
         next_sequence: 12,
         deliveries: 8,
@@ -1481,6 +1506,7 @@ fn full_checkpoints() -> Checkpoints {
         key: "logs/annals/annals-checkpoints/2026-11/22/x.checkpoint".into(),
         sha256: LineHash([4; 32]),
         signer: MemorySigner::verifier_key("1"),
+        bucket: Some("acme-audit".parse().unwrap()),
     };
     let begun = BegunCheckpoint {
         becomes: LastCheckpoint { deliveries: 8, ..last.clone() },
@@ -1503,6 +1529,7 @@ fn delivery(destination: &Destination, first: u64, millis: u64) -> Delivery {
         expired: if first > 1 { vec![first..=first, first + 3..=first + 5] } else { Vec::new() },
         lost: None,
         key: format!("audit/2026-11/22/{first}.json"),
+        bucket: (first > 1).then(|| destination.bucket.clone()),
         replay: None,
         already_there: first.is_multiple_of(2),
         content: (first > 1).then(|| Content { events: 10, bytes: 12_345, sha256: "ab".repeat(32) }),

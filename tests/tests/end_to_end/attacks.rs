@@ -462,11 +462,16 @@ async fn a_bucket_is_shared_under_prefixes_that_do_not_overlap() {
     // One's prefix cannot be moved over the other's afterwards, and what is deleted is free.
     stage.patch(&stage.victim, &first, json!({"prefix": "on/x"})).await;
     stage.fixture.tick().await;
-    assert_eq!(stage.shown(&stage.victim, &first).await["failing"]["code"], "bucket_taken");
+    let shown = stage.shown(&stage.victim, &first).await;
+    assert_eq!((&shown["state"], &shown["prefix"]), (&json!("sent"), &json!("one/")), "delivery goes on where it was");
+    assert_eq!(shown["pendingChange"]["state"], "proven", "the role is, but the folder is another's");
+    let report = stage.test(&stage.victim, &first).await;
+    assert_eq!((&report["outcome"], &report["steps"][2]["code"]), (&json!("failed"), &json!("bucket_taken")));
     stage.fixture.with(&stage.attacker.admin).delete(&under(&stage.attacker, &format!("/{second}"))).await.expect(204);
     stage.patch(&stage.victim, &first, json!({"prefix": "on"})).await;
     stage.fixture.tick().await;
-    assert_eq!(stage.shown(&stage.victim, &first).await["state"], "sent");
+    let shown = stage.shown(&stage.victim, &first).await;
+    assert_eq!((&shown["state"], &shown["prefix"]), (&json!("sent"), &json!("on/")));
 }
 
 #[tokio::test]
@@ -574,9 +579,86 @@ async fn a_code_for_one_folder_does_not_prove_the_whole_bucket() {
     let code = content.lines().find_map(|line| line.strip_prefix("Code: ")).unwrap();
     stage.confirm(&stage.attacker, &id, code).await.expect(200);
     let below = stage.patch(&stage.attacker, &id, json!({"prefix": "shared/attacker/below"})).await;
-    assert_eq!(below["proof"]["state"], "proven");
+    assert_eq!(below["pendingChange"]["state"], "proven");
     let whole = stage.patch(&stage.attacker, &id, json!({"prefix": ""})).await;
-    assert_eq!(whole["proof"]["state"], "unproven");
+    assert_eq!(whole["pendingChange"]["state"], "unproven");
+    for _ in 0..2 {
+        stage.fixture.with(&stage.attacker.producer).post("/events", &event("m")).await.expect(201);
+        stage.fixture.tick().await;
+    }
+    let delivered = stage.delivered().await;
+    assert!(delivered.len() == 2 && delivered.iter().all(|key| key.starts_with("shared/attacker/")), "{delivered:?}");
+}
+
+/// An attacker with a proven destination of its own, which has delivered.
+async fn proven_attacker(stage: &Stage) -> (Customer, String) {
+    let own = Customer::create(stage.fixture.system.cloud(), Some(&stage.attacker.external_id));
+    let id = text(&stage.create(&stage.attacker, &own.bucket, &own.role_arn).await.expect(201)["id"]);
     stage.fixture.tick().await;
-    assert_eq!(stage.delivered().await, [""; 0]);
+    assert_eq!(stage.shown(&stage.attacker, &id).await["state"], "sent");
+    (own, id)
+}
+
+#[tokio::test]
+async fn a_proven_destination_cannot_be_moved_to_the_bucket_of_a_victim() {
+    let stage = Stage::start().await;
+    let victim = stage.destination(&stage.victim).await;
+    stage.test(&stage.victim, &victim).await;
+    stage.confirm(&stage.victim, &victim, &stage.code().await).await.expect(200);
+    stage.fixture.tick().await;
+    let before = stage.delivered().await;
+    let (own, id) = proven_attacker(&stage).await;
+    let (bucket, role) = (&stage.account.bucket, &stage.account.role_arn);
+    for body in [
+        json!({"bucket": bucket, "roleArn": role}),
+        json!({"bucket": bucket, "roleArn": own.role_arn}),
+        json!({"bucket": own.bucket, "roleArn": role}),
+        json!({"bucket": bucket, "roleArn": role, "prefix": "attacker"}),
+    ] {
+        let changed = stage.patch(&stage.attacker, &id, body.clone()).await;
+        assert_eq!((&changed["bucket"], &changed["roleArn"]), (&json!(own.bucket), &json!(own.role_arn)), "{body}");
+        stage.fixture.tick().await;
+        let report = stage.test(&stage.attacker, &id).await;
+        assert_ne!(report["outcome"], "passed", "{body}: {report}");
+        stage.confirm(&stage.attacker, &id, "AAAAA-AAAAA").await;
+        stage.fixture.with(&stage.attacker.producer).post("/events", &event("m")).await.expect(201);
+        stage.fixture.tick().await;
+        let shown = stage.shown(&stage.attacker, &id).await;
+        assert_eq!((&shown["state"], &shown["bucket"]), (&json!("sent"), &json!(own.bucket)), "{body}: {shown}");
+        assert_ne!(shown["pendingChange"]["state"], "ready", "{body}: {shown}");
+    }
+    assert_eq!(stage.delivered().await, before, "nothing of the attacker's is in the victim's bucket");
+    assert_eq!(stage.shown(&stage.victim, &victim).await["state"], "sent");
+}
+
+#[tokio::test]
+async fn a_pending_change_claims_nothing_and_a_move_lets_go_of_the_old_bucket() {
+    let stage = Stage::start().await;
+    let (own, id) = proven_attacker(&stage).await;
+    // What only waits does not keep the owner out.
+    let role = stage.role(None);
+    stage.patch(&stage.attacker, &id, json!({"bucket": stage.account.bucket, "roleArn": role})).await;
+    stage.test(&stage.attacker, &id).await;
+    let victim = stage.destination(&stage.victim).await;
+    stage.test(&stage.victim, &victim).await;
+    stage.confirm(&stage.victim, &victim, &stage.code().await).await.expect(200);
+    stage.fixture.tick().await;
+    assert_eq!(stage.shown(&stage.victim, &victim).await["state"], "sent");
+
+    // The attacker moves to another bucket of its own: the old one is free for whoever proves it.
+    let path = under(&stage.attacker, &format!("/{id}/change"));
+    let withdrawn = stage.fixture.with(&stage.attacker.admin).delete(&path).await.expect(200);
+    assert_eq!(withdrawn["pendingChange"], Value::Null);
+    let next = Customer::create(stage.fixture.system.cloud(), Some(&stage.attacker.external_id));
+    stage.patch(&stage.attacker, &id, json!({"bucket": next.bucket, "roleArn": next.role_arn})).await;
+    assert_eq!(stage.test(&stage.attacker, &id).await["outcome"], "passed");
+    assert_eq!(stage.shown(&stage.attacker, &id).await["bucket"], next.bucket);
+    let trusted = trust(stage.fixture.system.cloud().account(), Some(&stage.victim.external_id));
+    let role = Role::new(&own.role_arn, trusted, vec![put_policy(&own.bucket, "*")]);
+    stage.fixture.system.cloud().iam().put_role(role).unwrap();
+    stage.patch(&stage.victim, &victim, json!({"bucket": own.bucket, "roleArn": own.role_arn})).await;
+    assert_eq!(stage.test(&stage.victim, &victim).await["outcome"], "passed");
+    stage.fixture.tick().await;
+    let shown = stage.shown(&stage.victim, &victim).await;
+    assert_eq!((&shown["state"], &shown["bucket"]), (&json!("sent"), &json!(own.bucket)), "{shown}");
 }

@@ -6,7 +6,12 @@ use std::fmt::Write as _;
 
 use annals_api::DOCUMENT;
 use annals_aws::system::SystemClock;
-use annals_core::{destination::Challenge, registry::Registry as _, time::Clock as _, token::Role};
+use annals_core::{
+    destination::{Challenge, Place},
+    registry::Registry as _,
+    time::Clock as _,
+    token::Role,
+};
 use annals_http::{endpoint::POSTED, openapi::Description};
 use annals_tests::customer::Customer;
 use reqwest::Method;
@@ -132,6 +137,9 @@ impl Stage {
         if route.id == "confirmDestination" {
             await_code(fixture, &org.id, &destination).await;
         }
+        if route.id == "withdrawChange" {
+            await_another_bucket(fixture, &org.id, &destination).await;
+        }
         let uuid = text(&fixture.lines_behind(&org.id, 0).await[0]["eventId"]);
         let session = fixture.session(&org).await;
         let platform_token = if route.path.contains("{platformToken}") {
@@ -177,6 +185,17 @@ impl Stage {
             Role::Admin => &self.org.admin,
         }
     }
+}
+
+/// Lets a change of a proven destination wait.
+async fn await_another_bucket(fixture: &Fixture, organisation: &str, destination: &str) {
+    let store = fixture.system.store();
+    let found =
+        store.destination(&organisation.parse().unwrap(), &destination.parse().unwrap()).await.unwrap().unwrap();
+    let place = Place { bucket: "another-bucket".parse().unwrap(), ..found.place() };
+    let mut waiting = found.with_request(place, SystemClock.now());
+    waiting.version += 1;
+    assert!(store.save_progress(&waiting, None).await.unwrap());
 }
 
 /// Creates a named token of the platform with these scopes. Returns its id and its text.

@@ -210,14 +210,24 @@ async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_r
 
     let settings = json!({"prefix": "audit/annals", "compression": "gzip", "layout": "hive", "region": "us-east-1"});
     let changed = patch(settings).await.expect(200);
-    assert_eq!((&changed["prefix"], &changed["region"]), (&json!("audit/annals/"), &json!("us-east-1")));
+    let pending = &changed["pendingChange"];
+    assert_eq!((&pending["prefix"], &pending["region"]), (&json!("audit/annals/"), &json!("us-east-1")));
+    assert_eq!(
+        (&changed["prefix"], &pending["state"]),
+        (&json!(""), &json!("proven")),
+        "the role is, the folder is not"
+    );
     assert_eq!(changed["bucketOwner"], customer.account, "the role's account, unless another is given");
     let event = &fixture.lines_behind(&acme.id, before).await[0];
     assert_eq!(event["type"], "destination.update");
     assert_eq!((&event["before"]["compression"], &event["after"]["compression"]), (&json!("none"), &json!("gzip")));
+    // The first one ends with the move, the second one delivers there.
+    fixture.tick().await;
     fixture.tick().await;
     let objects = customer.objects(fixture.system.cloud()).await;
     let key = objects.keys().find(|key| key.starts_with("audit/annals/dt=")).unwrap();
+    let shown = admin.get(&path).await.expect(200);
+    assert_eq!((&shown["prefix"], &shown["pendingChange"]), (&json!("audit/annals/"), &Value::Null));
     assert!(key.contains("/hour=") && key.ends_with(".json.gz"), "{key}");
     let mut lines = String::new();
     flate2::read::GzDecoder::new(&objects[key][..]).read_to_string(&mut lines).unwrap();
@@ -228,7 +238,8 @@ async fn a_destination_that_is_changed_is_sent_to_as_changed_and_the_change_is_r
     for (body, pointer) in [
         (json!({"region": "us-gov-west-1"}), "/region"),
         (json!({"bucketOwner": "me"}), "/bucketOwner"),
-        (json!({"bucket": "another"}), "/bucket"),
+        (json!({"bucket": "s3://another"}), "/bucket"),
+        (json!({"roleArn": "arn:aws:iam::1:role/x"}), "/roleArn"),
         (json!({"layout": "flat"}), "/layout"),
     ] {
         let problem = patch(body).await.expect_problem(400, "invalid_input");

@@ -18,6 +18,7 @@ mod hardening;
 mod history;
 mod limits;
 mod local_program;
+mod moving;
 mod organisations;
 mod platform_tokens;
 mod reading;

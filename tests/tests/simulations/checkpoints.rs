@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use annals_core::{
     change::Change,
     delivery::ship::{ShipPolicy, ShipReport, Shipping, Signed},
-    destination::{Destination, State, sink::ObjectSink},
+    destination::{Destination, Place, State, connection_test::TEST_OBJECT_NAME, sink::ObjectSink},
     log::{
         Log,
         append::AppendPolicy,
@@ -40,6 +40,8 @@ use annals_tests::{
 
 const KEY: &str = "key-1";
 const NEXT_KEY: &str = "key-2";
+/// The bucket to which the destination moves.
+const ANOTHER: &str = "another-bucket";
 const TICK: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -99,6 +101,15 @@ impl World {
         }
     }
 
+    /// Asks for another bucket, which exists.
+    async fn move_to_another_bucket(&self) {
+        self.buckets.open(&ANOTHER.parse().unwrap(), "eu-central-1".parse().unwrap());
+        let before = self.destination().await;
+        let place = Place { bucket: ANOTHER.parse().unwrap(), ..before.place() };
+        let after = Destination { version: before.version + 1, ..before.with_request(place, self.clock.now()) };
+        assert!(self.store.save_progress(&after, None).await.unwrap());
+    }
+
     async fn destination(&self) -> Destination {
         self.store.destinations(&self.acme.id).await.unwrap().remove(0)
     }
@@ -118,9 +129,11 @@ impl World {
         self.tick_with(&self.shipping(self.store.clone(), Some(self.signing(KEY)))).await
     }
 
+    /// The objects of both buckets, without those of tests.
     fn objects(&self) -> BTreeMap<String, String> {
-        let bucket = sample::destination(&self.acme, "1").bucket;
-        let objects = self.buckets.objects(&bucket).into_iter();
+        let buckets = [sample::destination(&self.acme, "1").bucket, ANOTHER.parse().unwrap()];
+        let objects = buckets.iter().flat_map(|bucket| self.buckets.objects(bucket));
+        let objects = objects.filter(|(key, _)| !key.ends_with(TEST_OBJECT_NAME));
         objects.map(|(key, object)| (key, String::from_utf8(object.content.to_vec()).unwrap())).collect()
     }
 
@@ -153,7 +166,11 @@ impl World {
         }
         let mut next = 1;
         for entry in &listed {
-            let Entry::Object(object) = entry else { panic!("nothing expires here: {entry:?}") };
+            let object = match entry {
+                Entry::Object(object) => object,
+                Entry::Moved { .. } => continue,
+                other => panic!("nothing expires here: {other:?}"),
+            };
             let content = &objects[&object.key];
             // Unknown where only the existence of the key has confirmed the delivery.
             if let Some(signed) = object.content {
@@ -164,7 +181,8 @@ impl World {
             next = object.sequences.end() + 1;
         }
         let delivered = objects.keys().filter(|key| !key.contains("annals-checkpoints")).count();
-        assert_eq!(listed.len(), delivered, "every object is listed exactly once");
+        let objects_listed = listed.iter().filter(|entry| matches!(entry, Entry::Object(_))).count();
+        assert_eq!(objects_listed, delivered, "every object is listed exactly once");
         if let Some(last) = checkpoints.last() {
             let line = objects
                 .values()
@@ -212,6 +230,72 @@ fn a_run_ends_with_one_checkpoint_over_all_objects_that_it_delivered() {
         let first: Vec<u64> = checkpoints.iter().map(|one| one.delivered.as_ref().unwrap().first).collect();
         assert_eq!(first, [1, 1]);
         assert_eq!(world.destination().await.checkpoints.last.unwrap().sequence, 5);
+    });
+}
+
+#[test]
+fn the_chain_of_checkpoints_leads_from_one_bucket_into_the_next_and_names_both() {
+    for is_signed_before in [true, false] {
+        in_virtual_time(async {
+            let world = World::start().await;
+            let old = world.destination().await.bucket;
+            world.record(&["a", "b"]).await;
+            world.signer.set_fault(KEY, (!is_signed_before).then_some(SignerFault::Unavailable));
+            world.tick().await.unwrap();
+            world.signer.set_fault(KEY, None);
+            world.move_to_another_bucket().await;
+            world.record(&["c"]).await;
+            world.clock.jump(TICK * 7);
+            world.tick().await.unwrap();
+            let moved = world.destination().await;
+            assert_eq!((moved.bucket.as_str(), moved.pending), (ANOTHER, None));
+            let there = world.check(&keys()).len();
+            assert_eq!(
+                there,
+                if is_signed_before { 2 } else { 1 },
+                "the old bucket has checkpoints for all its objects"
+            );
+            world.clock.jump(TICK);
+            world.record(&["d"]).await;
+            world.tick().await.unwrap();
+            let checkpoints = world.check(&keys());
+            let entries = checkpoints.iter().map(|one| world.entries(one.delivered.as_ref().unwrap()));
+            let moves: Vec<_> = entries.flatten().filter(|entry| matches!(entry, Entry::Moved { .. })).collect();
+            assert_eq!(moves, [Entry::Moved { from: old.clone(), to: ANOTHER.parse().unwrap() }]);
+            world.clock.jump(TICK);
+            world.record(&["e"]).await;
+            world.tick().await.unwrap();
+            assert_eq!(world.check(&keys()).len(), there + 2);
+        });
+    }
+}
+
+#[test]
+fn a_checkpoint_that_the_old_bucket_may_have_is_put_into_the_new_one_as_it_is() {
+    in_virtual_time(async {
+        let world = World::start().await;
+        let old = world.destination().await.bucket;
+        world.signer.set_fault(KEY, Some(SignerFault::Unavailable));
+        world.tick().await.unwrap();
+        world.signer.set_fault(KEY, None);
+        world.buckets.set_condition(&old, Condition::AnswerLost(Duration::ZERO));
+        world.clock.jump(TICK * 7);
+        let report = world.tick().await.unwrap();
+        assert!(matches!(report.checkpoint, Some(Signed::Failed { .. })), "{report:?}");
+        world.buckets.set_condition(&old, Condition::Denied);
+        world.move_to_another_bucket().await;
+        for label in ["a", "b", "c"] {
+            world.record(&[label]).await;
+            world.clock.jump(TICK * 7);
+            world.tick().await;
+        }
+        let notes = |bucket| {
+            let objects = world.buckets.objects(bucket).into_iter();
+            objects.filter(|(key, _)| key.ends_with(".checkpoint")).map(|(_, note)| note.sha256).collect::<Vec<_>>()
+        };
+        let (there, here) = (notes(&old), notes(&ANOTHER.parse().unwrap()));
+        assert!(there.len() == 1 && here.len() > 1, "{there:?} {here:?}");
+        assert_eq!(there[0], here[0], "the same bytes in both buckets");
     });
 }
 

@@ -38,6 +38,11 @@ async fn failing_at(kind: Kind, nth: u64, fault: Fault) -> Result<Checked, Strin
     fixture.check(Ending::Settled).await.map_err(|violation| violation.to_string())
 }
 
+/// The events without those that record a move. After a fault, a change may wait for an hour until it is examined again.
+fn recorded(checked: &Checked) -> u64 {
+    checked.events - checked.moves
+}
+
 /// Fails every call of every fixture with each of `faults`.
 fn sweep(faults: &[Fault]) {
     let mut runs = 0;
@@ -48,7 +53,7 @@ fn sweep(faults: &[Fault]) {
             for fault in faults {
                 let checked = in_virtual_time(failing_at(kind, nth, *fault))
                     .unwrap_or_else(|violation| panic!("{kind:?}, {fault:?} at call {nth}, {name}: {violation}"));
-                assert_eq!(checked.events, undisturbed.events, "{kind:?}, {fault:?} at call {nth}, {name}");
+                assert_eq!(recorded(&checked), recorded(&undisturbed), "{kind:?}, {fault:?} at call {nth}, {name}");
                 runs += 1;
             }
         }

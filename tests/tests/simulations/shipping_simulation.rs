@@ -29,7 +29,8 @@ fn eventful(tally: &Tally) {
     assert!(tally.troubles > 5_000 && checked.failures > 15_000, "too little failed of the customers': {tally:?}");
     assert!(tally.tampered > 10_000, "administrators of buckets were too lazy: {tally:?}");
     assert!(checked.keys_changed > 5_000, "too few keys were revealed: {tally:?}");
-    assert!(checked.already_there > 700 && checked.not_ours > 250, "too few objects were there already: {tally:?}");
+    assert!(checked.already_there > 700 && checked.not_ours > 100, "too few objects were there already: {tally:?}");
+    assert!(checked.moves > 800 && checked.left_behind > 15, "too few destinations moved: {tally:?}");
     assert!(tally.frozen > 1_000, "too few processes stood still: {tally:?}");
     assert!(tally.throttled > 300, "too little was throttled: {tally:?}");
     assert!(tally.far_off > 300, "too few clocks were far off: {tally:?}");

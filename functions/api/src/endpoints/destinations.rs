@@ -11,9 +11,10 @@ mod list_destinations;
 mod pause_destination;
 mod replay_destination;
 mod resume_destination;
+mod withdraw_change;
 
 use annals_core::{
-    destination::{Compression, Destination, KeyLayout, ObjectFormat, ProvenBy, Shape},
+    destination::{Compression, Destination, KeyLayout, ObjectFormat, PendingChange, ProvenBy, Shape},
     organisation::Organisation,
     time::Timestamp,
 };
@@ -30,6 +31,7 @@ use self::{
     create_destination::CreateDestination, delete_destination::DeleteDestination, get_destination::GetDestination,
     get_setup::GetSetup, list_deliveries::ListDeliveries, list_destinations::ListDestinations,
     pause_destination::PauseDestination, replay_destination::ReplayDestination, resume_destination::ResumeDestination,
+    withdraw_change::WithdrawChange,
 };
 
 pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
@@ -38,6 +40,7 @@ pub(super) fn add<E: Endpoints<Services>>(endpoints: E) -> E {
         .endpoint::<ListDestinations>()
         .endpoint::<GetDestination>()
         .endpoint::<ChangeDestination>()
+        .endpoint::<WithdrawChange>()
         .endpoint::<DeleteDestination>()
         .endpoint::<ConfirmDestination>()
         .endpoint::<PauseDestination>()
@@ -89,6 +92,8 @@ struct DestinationView<'a> {
     status: String,
     /// Whether the role is proven to be meant for the organisation. Only then events are delivered.
     proof: ProofView,
+    /// A change of bucket, role or prefix that is not in force yet; null: none.
+    pending_change: Option<PendingChangeView<'a>>,
     /// When an object was last delivered; null: never.
     #[schemars(with = "Option<Moment>")]
     last_success: Option<Timestamp>,
@@ -163,6 +168,7 @@ impl<'a> DestinationView<'a> {
             state: destination.state().as_str(),
             status: destination.status().to_string(),
             proof: ProofView::of(destination),
+            pending_change: destination.pending.as_ref().map(PendingChangeView::of),
             last_success: destination.progress.last_success,
             failing,
             lost,
@@ -202,6 +208,53 @@ impl ProofView {
             by: proven.map(|proven| proven.by.as_str()),
             at: proven.map(|proven| proven.at),
             needs_code: proven.is_none() && destination.proof.challenge.is_some(),
+        }
+    }
+}
+
+/// A change of a destination that takes over once its role is proven and an object was written to its bucket.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PendingChange")]
+struct PendingChangeView<'a> {
+    /// The name of the new bucket, or of the current one.
+    bucket: &'a str,
+    /// The ARN of the new role, or of the current one.
+    role_arn: &'a str,
+    /// The new prefix, or the current one.
+    prefix: &'a str,
+    /// The bucket's region, given or detected; null: the region that Annals runs in.
+    region: Option<&'a str>,
+    /// The account that must own the bucket.
+    #[schemars(with = "Account")]
+    bucket_owner: &'a str,
+    /// `unproven`: test the destination. `proven`: the role is proven, and no object was written to the bucket yet. `ready`: it takes
+    /// over with the next delivery.
+    #[schemars(extend("enum" = ["unproven", "proven", "ready"]))]
+    state: &'static str,
+    /// Whether the code in the test object is awaited.
+    needs_code: bool,
+    /// When it was requested.
+    #[schemars(with = "Moment")]
+    requested_at: Timestamp,
+}
+
+impl<'a> PendingChangeView<'a> {
+    fn of(pending: &'a PendingChange) -> Self {
+        let PendingChange { place, proof, requested_at, .. } = pending;
+        Self {
+            bucket: place.bucket.as_str(),
+            role_arn: place.role_arn.as_str(),
+            prefix: place.prefix.as_str(),
+            region: place.region.as_ref().map(|region| region.as_str()),
+            bucket_owner: place.owner(),
+            state: match (pending.ready_at(), proof.proven) {
+                (Some(_), _) => "ready",
+                (None, Some(_)) => "proven",
+                (None, None) => "unproven",
+            },
+            needs_code: proof.proven.is_none() && proof.challenge.is_some(),
+            requested_at: *requested_at,
         }
     }
 }

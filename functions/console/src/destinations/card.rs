@@ -15,6 +15,7 @@ use annals_core::{
 
 use super::{
     advice::{AdviceView, Policy, aws_message},
+    change::PendingView,
     confirm,
     connection_test::ConnectionTest,
     deliveries::Deliveries,
@@ -48,6 +49,7 @@ pub struct Card {
     pub unsigned: Option<UnsignedView>,
     pub expired: Option<ExpiredView>,
     pub replay: Option<ReplayView>,
+    pub pending: Option<PendingView>,
     pub connection_test: Option<ConnectionTest>,
     /// The details, which are shown only for the selected destination.
     pub details: Option<Details>,
@@ -169,6 +171,7 @@ impl Card {
                 started_at: replay.started_at,
                 folder: format!("replay/{}/", replay.id),
             }),
+            pending: PendingView::of(destination),
             connection_test: None,
             details: None,
         }
@@ -191,7 +194,9 @@ impl Card {
     #[must_use]
     pub fn with_details(self, destination: &Destination, setup: &Setup, deliveries: &[Delivery]) -> Self {
         let works = destination.progress.last_success.is_some() || self.passes_test();
-        let mut setup = SetupView::of(setup, !works);
+        let is_unset = destination.pending.as_ref().is_some_and(|pending| pending.reached_at.is_none());
+        let wanted = destination.pending.as_ref().map_or(&destination.proof, |pending| &pending.proof);
+        let mut setup = SetupView::of(setup, !works || is_unset);
         if !matches!(destination.state(), State::Sent { .. }) {
             // What is to be mended comes first.
             setup.queries.clear();
@@ -202,8 +207,7 @@ impl Card {
             settings: settings::fields(destination),
             replay_by_time: replay::by_time(),
             replay_by_sequence: replay::by_sequence(),
-            confirm: (destination.proof.proven.is_none() && destination.proof.challenge.is_some())
-                .then(confirm::fields),
+            confirm: (wanted.proven.is_none() && wanted.challenge.is_some()).then(confirm::fields),
         };
         Self { details: Some(details), ..self }
     }
@@ -274,6 +278,7 @@ impl Card {
                 }
                 (self.facts(shell))
                 (self.buttons(shell))
+                @if let Some(pending) = &self.pending { (pending.render(&self.href("withdraw", shell), shell)) }
                 @if let Some(test) = &self.connection_test { (test.render(&format!("test-{id}"))) }
                 (self.notices())
                 @if self.details.is_none() {
@@ -484,15 +489,15 @@ impl FailingView {
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
     use annals_core::{
-        destination::{Lost, Progress, Replay, failure::FailureCode},
+        destination::{Challenge, Lost, PlaceName, Progress, Replay, failure::FailureCode},
         organisation::Plan,
     };
 
     use super::{
         deliveries::LIMIT,
         fixtures::{
-            HOSTILE, at, card, destination, failing, longest, longest_aws_message, organisation, service, signed,
-            test_report, unproven, unsigned, working,
+            HOSTILE, at, card, changing, destination, failing, longest, longest_aws_message, organisation, service,
+            signed, test_report, unproven, unsigned, working,
         },
         new::NewDestination,
         page::{Done, Page},
@@ -550,12 +555,18 @@ pub(crate) fn samples() -> Vec<crate::every_page::Sample> {
         ("destinations: unproven", {
             use annals_core::destination::connection_test::StepOutcome::{Passed, Warning};
             let report = test_report([Passed, Warning, Passed, Passed], FailureCode::Unknown, "");
-            let report = annals_core::destination::connection_test::ConnectionTestReport {
-                passed: false,
-                needs_code: true,
-                ..report
-            };
+            let report = ConnectionTestReport { passed: false, needs_code: true, ..report };
             page(card(&unproven(longest(), &aws), Some(&report), 0, true))
+        }),
+        ("destinations: a change waits", page(card(&changing(working(destination()), None), None, 3, true))),
+        ("destinations: a change waits for its code", {
+            use annals_core::destination::connection_test::StepOutcome::{Passed, Warning};
+            let challenge = Challenge { code: "7KQ2MXW4TR".into(), issued_at: at(1), attempts: 0 };
+            let destination = changing(working(longest()), Some(challenge));
+            let report = test_report([Passed, Warning, Passed, Passed], FailureCode::Unknown, "");
+            let place = destination.pending.as_ref().map(|pending| PlaceName::of(&pending.place));
+            let report = ConnectionTestReport { passed: false, needs_code: true, place, ..report };
+            page(card(&destination, Some(&report), 3, true))
         }),
         ("destinations: paused", page(card(&Destination { paused: true, ..working(destination()) }, None, 3, true))),
         (

@@ -24,6 +24,8 @@ pub struct ConnectionTest {
     pub tested_at: Timestamp,
     /// Whether a later delivery had the other outcome.
     pub is_outdated: bool,
+    /// Whether the destination was changed since, so that the result is of another place.
+    pub is_of_another_place: bool,
     pub steps: Vec<TestStep>,
 }
 
@@ -41,14 +43,18 @@ pub struct TestStep {
 impl ConnectionTest {
     #[must_use]
     pub fn of(report: &ConnectionTestReport, destination: &Destination, setup: &Setup) -> Self {
-        let is_proven = destination.proof.proven.is_some();
+        let is_proven = destination.as_wanted().proof.proven.is_some();
+        let is_of_another_place = !report.is_of(&destination.wanted_place());
+        let is_overtaken = destination.pending.is_none() && !health::is_current(report, destination);
+        let bucket = report.place.as_ref().map_or(destination.bucket.as_str(), |place| &place.bucket);
         let passed = report.passed || (report.needs_code && is_proven);
         Self {
             passed,
             needs_code: report.needs_code && !is_proven,
-            object: format!("{}/{}", destination.bucket, report.key),
+            object: format!("{bucket}/{}", report.key),
             tested_at: report.tested_at,
-            is_outdated: !health::is_current(report, destination),
+            is_outdated: is_of_another_place || is_overtaken,
+            is_of_another_place,
             steps: report.steps.iter().map(|step| TestStep::of(step, setup)).collect(),
         }
     }
@@ -65,7 +71,13 @@ impl ConnectionTest {
                     "Tested at " (ui::time(self.tested_at)) ". "
                     @if self.passed {
                         "The test wrote the object " code { (self.object) } "."
-                        @if self.is_outdated { " A delivery has failed since then." }
+                        @if self.is_of_another_place {
+                            " The destination was changed since then."
+                        } @else if self.is_outdated {
+                            " A delivery has failed since then."
+                        }
+                    } @else if self.is_of_another_place {
+                        "The destination was changed since then."
                     } @else if self.is_outdated {
                         "A delivery has succeeded since then."
                     } @else if self.needs_code {

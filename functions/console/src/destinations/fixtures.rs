@@ -3,8 +3,8 @@
 use annals_core::{
     delivery::setup::Setup,
     destination::{
-        Challenge, Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, Progress, Proof, ProvenBy,
-        Settings, Unsigned,
+        Challenge, Checkpoints, Content, Delivery, Destination, Failing, LastCheckpoint, PendingChange, Place,
+        Progress, Proof, ProvenBy, Settings, Unsigned,
         advice::{Advice, Prose, Snippet, SnippetKind, Span},
         connection_test::{ConnectionTestReport, Step, StepName, StepOutcome, TEST_OBJECT_NAME},
         failure::{AWS_MAX_BYTES, Failure, FailureCode},
@@ -65,6 +65,7 @@ pub(super) fn destination() -> Destination {
         disabled: false,
         created_at: at(60 * 24 * 3),
         proof: Proof::of(ProvenBy::ExternalId, at(60)),
+        pending: None,
         first_sequence: Some(1),
         next_sequence: 1,
         deliveries: 0,
@@ -117,6 +118,25 @@ pub(super) fn unproven(destination: Destination, aws: &str) -> Destination {
     Destination { proof, ..failing(destination, FailureCode::ExternalIdNotRequired, aws) }
 }
 
+/// Returns a destination with a change to another bucket and role that is not proven yet. `code` says whether the code in the test
+/// object is awaited.
+pub(super) fn changing(destination: Destination, challenge: Option<Challenge>) -> Destination {
+    let place = Place {
+        bucket: "b".repeat(63).parse().unwrap(),
+        role_arn: format!("arn:aws:iam::444455556666:role/{}", "r".repeat(64)).parse().unwrap(),
+        region: None,
+        ..destination.place()
+    };
+    let pending = PendingChange {
+        place,
+        proof: Proof { challenge, ..Proof::default() },
+        requested_at: at(2),
+        reached_at: None,
+        examine_at: at(2),
+    };
+    Destination { pending: Some(pending), ..destination }
+}
+
 /// Returns a destination to which a delivery succeeded after the test.
 pub(super) fn delivered_after(report: &ConnectionTestReport) -> Destination {
     let last_success = Some(report.tested_at.plus(std::time::Duration::from_secs(60)));
@@ -144,6 +164,7 @@ pub(super) fn deliveries(destination: &Destination, count: usize) -> Vec<Deliver
         expired: Vec::new(),
         lost: None,
         key: format!("{}2026-11/22/2026-11-22T10-00-00-000Z-abcdefgh.json.gz", destination.settings.prefix.as_str()),
+        bucket: Some(destination.bucket.clone()),
         replay: (index % 10 == 5).then(|| "abcdefgh".to_owned()),
         already_there: index % 7 == 3,
         content: (index % 7 != 3).then(|| Content {
@@ -178,6 +199,7 @@ pub(super) fn test_report(outcomes: [StepOutcome; 4], code: FailureCode, aws: &s
         key: if sample_brand().is_shown() { "connection-test.txt" } else { TEST_OBJECT_NAME }.into(),
         tested_at: at(0),
         needs_code: false,
+        place: None,
         learnt_region: None,
     }
 }
@@ -191,10 +213,11 @@ pub(super) fn card(
 ) -> Card {
     let organisation = organisation(Plan::Enterprise);
     let setup = Setup::of(&service(is_published), &organisation, destination);
+    let in_force = Setup::in_force(&service(is_published), &organisation, destination);
     let connection_test = report.map(|report| ConnectionTest::of(report, destination, &setup));
     let now = Timestamp::from_millis(NOW);
     let backlog = Backlog { events: count as u64 * 77, since: (count > 0).then(|| at(5)) };
-    let card = Card { connection_test, ..Card::of(&organisation, destination, &setup, now) };
+    let card = Card { connection_test, ..Card::of(&organisation, destination, &in_force, now) };
     card.with_health(destination, report, Some(&backlog), now).with_details(
         destination,
         &setup,
@@ -212,6 +235,7 @@ pub(crate) fn signed(destination: Destination) -> Destination {
         key: "annals-checkpoints/2026-11/22/2026-11-22T10-10-00-000Z-k3x9a0bq.checkpoint".into(),
         sha256: LineHash::ORIGIN,
         signer: VerifierKey::ed25519("annals.example.com".parse().unwrap(), &[0; 32]),
+        bucket: Some(destination.bucket.clone()),
     };
     Destination { checkpoints: Checkpoints { last: Some(last), ..Checkpoints::default() }, ..destination }
 }

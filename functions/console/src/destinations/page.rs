@@ -63,7 +63,8 @@ pub(super) async fn read(
     let card = |(destination, (report, backlog)): (&Destination, (Option<ConnectionTestReport>, Option<Backlog>))| {
         let setup = Setup::of(&services.service, organisation, destination);
         let connection_test = report.as_ref().map(|report| ConnectionTest::of(report, destination, &setup));
-        let card = Card::of(organisation, destination, &setup, now);
+        let card =
+            Card::of(organisation, destination, &Setup::in_force(&services.service, organisation, destination), now);
         let card = Card { connection_test, ..card }.with_health(destination, report.as_ref(), backlog.as_ref(), now);
         match selected {
             Some(selected) if selected.id == destination.id => card.with_details(destination, &setup, &deliveries),
@@ -102,7 +103,8 @@ pub struct Page {
 pub enum Done {
     Saved,
     Changed,
-    PrefixChanged,
+    ChangePending,
+    Withdrawn,
     Paused,
     Resumed,
     ReplayStarted,
@@ -116,7 +118,8 @@ impl Done {
     pub const ALL: &'static [Self] = &[
         Self::Saved,
         Self::Changed,
-        Self::PrefixChanged,
+        Self::ChangePending,
+        Self::Withdrawn,
         Self::Paused,
         Self::Resumed,
         Self::ReplayStarted,
@@ -130,7 +133,8 @@ impl Done {
         match self {
             Self::Saved => "saved",
             Self::Changed => "changed",
-            Self::PrefixChanged => "prefix-changed",
+            Self::ChangePending => "change-pending",
+            Self::Withdrawn => "withdrawn",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
             Self::ReplayStarted => "replay-started",
@@ -154,8 +158,12 @@ impl Done {
             (Self::Paused, Some(card)) => card.is_paused,
             (Self::Resumed, Some(card)) => !card.is_paused,
             (Self::ReplayStarted, Some(card)) => card.replay.is_some(),
-            (Self::Confirmed, Some(card)) => card.health != Health::Unproven,
-            (Self::Changed | Self::PrefixChanged | Self::TestedTooOften, Some(_)) => true,
+            (Self::Confirmed, Some(card)) => {
+                card.health != Health::Unproven && card.pending.as_ref().is_none_or(|pending| pending.is_proven)
+            }
+            (Self::ChangePending, Some(card)) => card.pending.is_some(),
+            (Self::Withdrawn, Some(card)) => card.pending.is_none(),
+            (Self::Changed | Self::TestedTooOften, Some(_)) => true,
         }
     }
 
@@ -167,14 +175,16 @@ impl Done {
         match self {
             Self::Saved => "Saved. Now set up the bucket and the role in AWS as described below, then press Test.",
             Self::Changed => "The settings are saved.",
-            Self::PrefixChanged => {
-                "The settings are saved. The role needs permission for the new prefix: replace its permission policy with \
-                 the one below, then press Test."
+            Self::ChangePending => {
+                "Saved. Events go on to the current place until the new one is proven. Set up the new one in AWS as described \
+                 below, then press Test."
             }
+            Self::Withdrawn => "Withdrawn. Nothing changes.",
             Self::Paused => "Paused. No events are sent until you resume.",
             Self::Resumed => "Resumed. Delivery continues where it stopped, within ten minutes.",
             Self::Confirmed => {
-                "Confirmed: the role is proven. The first events are sent within ten minutes. They reach back seven days."
+                "Confirmed: the role is proven. The next events are sent within ten minutes. To a new destination, the first ones \
+                 reach back seven days."
             }
             Self::ReplayStarted => "The replay starts within ten minutes.",
             Self::TestedTooOften => {

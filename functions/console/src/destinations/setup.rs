@@ -16,6 +16,8 @@ pub struct SetupView {
     pub bucket_policy: String,
     /// The permission policy for a KMS key, and when it is needed.
     pub kms: (String, String),
+    /// What to mind while a change is pending.
+    pub change_note: Option<&'static str>,
     /// The address that opens CloudFormation with the template, if the deployment publishes it.
     pub link: Option<String>,
     /// The CloudFormation template, the command that deploys it, and a note.
@@ -41,6 +43,7 @@ impl SetupView {
             trust_policy: setup.trust_policy.pretty(),
             bucket_policy: setup.bucket_policy.pretty(),
             kms: (setup.kms_policy.pretty(), Setup::kms_note()),
+            change_note: setup.change_note,
             link: setup.quick_create_url.clone(),
             cloud_formation: (setup.template.clone(), setup.cloud_formation_command(), setup.cloud_formation_note()),
             terraform: setup.terraform.clone(),
@@ -62,6 +65,7 @@ impl SetupView {
                     "Your values are filled in: the role trusts our account " code { (self.service_account) }
                     " with your external ID " code .break { (self.external_id) } "."
                 }
+                @if let Some(note) = self.change_note { p { (note) } }
                 div .ways {
                     details name=(id) open[self.is_due] {
                         summary { h3 { "CloudFormation" } span .hint { "creates bucket, role and policies" } }

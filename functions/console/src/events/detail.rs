@@ -117,7 +117,7 @@ impl StoredCopy {
         let last = destination.checkpoints.last.as_ref();
         let is_first = destination.first_sequence.is_none_or(|first| first <= sequence);
         Self {
-            bucket: destination.bucket.to_string(),
+            bucket: delivery.as_ref().and_then(|it| it.bucket.as_ref()).unwrap_or(&destination.bucket).to_string(),
             key: delivery.as_ref().map(|delivery| delivery.key.clone()),
             was_there: delivery.as_ref().is_some_and(|delivery| delivery.content.is_none()),
             signed_at: last.filter(|last| is_first && last.sequence >= sequence).map(|last| last.at),

@@ -101,6 +101,8 @@ const PROVEN_BY: &str = "provenBy";
 const PLAN_DISABLED: &str = "planDisabled";
 /// The attribute with the holders of a claim: a line of organisation, destination and prefix for each, with slashes between.
 const HOLDERS: &str = "holders";
+/// The attribute with the pending change, as JSON.
+const PENDING_CHANGE: &str = "pendingChange";
 const CHECKPOINT_LAST: &str = "checkpointLast";
 const CHECKPOINT_BEGUN: &str = "checkpointBegun";
 const CHECKPOINT_UNSIGNED: &str = "checkpointUnsigned";
@@ -355,7 +357,8 @@ pub(super) fn destination_item(destination: &Destination) -> Result<Attributes, 
         _ => item.flag(PENDING, destination.intent.is_some() || destination.replay.is_some()),
     };
     item = checkpoint_attributes(item, &destination.checkpoints)?;
-    item = proof_attributes(item, &destination.proof);
+    item = proof_attributes(item, &destination.proof)
+        .text_if(PENDING_CHANGE, destination.pending.as_ref().map(to_json).transpose()?);
     if destination.is_active() {
         item = item
             .text(GROUP, format!("active#{}", shard_of(&destination.id)))
@@ -636,6 +639,7 @@ fn read_destination(item: &Item) -> Result<Destination, StoreError> {
         disabled,
         created_at: item.time("createdAt")?,
         proof,
+        pending: from_json_if(item, PENDING_CHANGE)?,
         first_sequence: item.number_if("firstSequence")?,
         next_sequence: item.number(NEXT_SEQUENCE)?,
         // Earlier versions did not number deliveries.
@@ -727,6 +731,7 @@ fn delivery_item(delivery: &Delivery) -> Attributes {
         .text("expired", ranges_text(&delivery.expired))
         .text_if("lost", delivery.lost.as_ref().map(|lost| ranges_text(std::slice::from_ref(lost))))
         .text("key", &delivery.key)
+        .text_if("bucket", delivery.bucket.as_ref())
         .text_if("replay", delivery.replay.as_ref())
         .flag("alreadyThere", delivery.already_there)
         .number("lagSeconds", delivery.lag_seconds)
@@ -761,6 +766,8 @@ fn read_delivery(item: &Item, organisation: &OrganisationId, id: &DestinationId)
             Err(_) => None,
         },
         key: item.text("key")?.to_owned(),
+        // Earlier versions did not store it.
+        bucket: item.parsed_if("bucket")?,
         replay: item.text("replay").ok().map(str::to_owned),
         // Earlier versions did not store it.
         already_there: if item.has("alreadyThere") { item.flag("alreadyThere")? } else { false },

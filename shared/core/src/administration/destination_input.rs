@@ -11,6 +11,11 @@ use crate::{
     time::Timestamp,
 };
 
+/// 3 to 63 of these characters, no two dots in a row, not an IP address, and not reserved.
+pub(super) const BUCKET: &str = r"^(?!xn--|sthree-)(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
+/// No segment is empty, `.` or `..`.
+pub(super) const ROLE: &str = r"^arn:(aws|aws-cn|aws-eusc|aws-us-gov):iam::\d{12}:role/(?!/)(?!.*//)(?!(.*/)?\.\.?(/|$))([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
+
 /// The body of `POST /organisations/{org}/destinations`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationInput {
@@ -39,10 +44,6 @@ impl DestinationInput {
     }
 
     fn fields<F: Fields>(fields: &mut F) -> (Option<BucketName>, Option<RoleArn>, SettingsPatch) {
-        /// 3 to 63 of these characters, no two dots in a row, not an IP address, and not reserved.
-        const BUCKET: &str = r"^(?!xn--|sthree-)(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$";
-        /// No segment is empty, `.` or `..`.
-        const ROLE: &str = r"^arn:(aws|aws-cn|aws-eusc|aws-us-gov):iam::\d{12}:role/(?!/)(?!.*//)(?!(.*/)?\.\.?(/|$))([!-9;-~]+/)?[A-Za-z0-9+=,.@_-]{1,64}$";
         let bucket = fields.required(
             "bucket",
             "The name of a general purpose bucket: 3 to 63 lower case letters, digits, hyphens and dots.",
@@ -66,9 +67,9 @@ impl Input for DestinationInput {
     }
 }
 
-/// The body of a `PATCH` of a destination. A missing member keeps the setting.
+/// Changes of a destination's settings. A missing member keeps the setting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SettingsPatch {
+pub(super) struct SettingsPatch {
     prefix: Option<KeyPrefix>,
     region: Option<Option<Region>>,
     compression: Option<Compression>,
@@ -79,20 +80,7 @@ pub struct SettingsPatch {
 }
 
 impl SettingsPatch {
-    /// Reads the body of the request. The region must be in the partition of `role`.
-    ///
-    /// # Errors
-    /// Returns every fault with its place.
-    pub fn parse(body: &[u8], role: &RoleArn) -> Result<Self, Faults> {
-        input::read(body, |reader| {
-            let patch = Self::fields(reader);
-            reader.refuse_others();
-            patch.check_partition(role, reader);
-            Some(patch)
-        })
-    }
-
-    fn fields<F: Fields>(fields: &mut F) -> Self {
+    pub(super) fn fields<F: Fields>(fields: &mut F) -> Self {
         /// Segments of the allowed printable ASCII characters, separated by slashes. No segment is `.` or `..`.
         const PREFIX: &str =
             r"^$|^/$|^(?!.*//)(?!(.*/)?\.\.?(/|$))(?!/)[!#%&'()+,./0-9:;<=>@A-Z\[\]^_`a-z|~-]{1,512}/?$";
@@ -136,7 +124,7 @@ impl SettingsPatch {
         }
     }
 
-    fn check_partition(&self, role: &RoleArn, reader: &mut Reader<'_>) {
+    pub(super) fn check_partition(&self, role: &RoleArn, reader: &mut Reader<'_>) {
         if let Some(Some(region)) = &self.region
             && role.partition() != region.partition()
         {
@@ -145,8 +133,14 @@ impl SettingsPatch {
         }
     }
 
+    /// Returns whether it contains a region, or null for a region to be detected.
     #[must_use]
-    pub fn apply(self, settings: &Settings) -> Settings {
+    pub(super) fn names_region(&self) -> bool {
+        self.region.is_some()
+    }
+
+    #[must_use]
+    pub(super) fn apply(self, settings: &Settings) -> Settings {
         Settings {
             prefix: self.prefix.unwrap_or_else(|| settings.prefix.clone()),
             region: self.region.unwrap_or_else(|| settings.region.clone()),
@@ -158,15 +152,6 @@ impl SettingsPatch {
             },
             bucket_owner: self.bucket_owner.unwrap_or_else(|| settings.bucket_owner.clone()),
         }
-    }
-}
-
-impl Input for SettingsPatch {
-    const NAME: &'static str = "DestinationPatch";
-    const DESCRIPTION: &'static str = "Changes of a destination.";
-
-    fn describe(describer: &mut Describer) {
-        Self::fields(describer);
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    Actor, Administration, AdministrationError, ConfirmInput, DestinationInput, Recorded, ReplayInput, SettingsPatch,
+    Actor, Administration, AdministrationError, ConfirmInput, DestinationInput, DestinationPatch, Recorded, ReplayInput,
 };
 use crate::{
     change::{Change, Conflict},
-    delivery::claims,
+    delivery::{claims, moving::left_behind},
     destination::{
-        Challenge, Checkpoints, Delivery, Destination, DestinationId, Failing, Progress, Proof, ProvenBy, Region,
+        Challenge, Checkpoints, Delivery, Destination, DestinationId, Failing, Place, Progress, Proof, ProvenBy,
         Replay, RolesWithoutExternalId,
         connection_test::{ConnectionTestReport, Step, Tested, test_connection},
         failure::{Failure, Withheld},
@@ -29,7 +29,7 @@ use crate::{
 /// How far back the first delivery to a new destination reaches (WireMock Cloud, audit events, "lookback window").
 const LOOKBACK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most attempts of a change. An attempt fails only if a delivery is committed at the same time.
-const MAX_TRIES: usize = 20;
+pub(super) const MAX_TRIES: usize = 20;
 /// The first delivery begins with an event that is kept for at least this long: it comes with the next tick, within ten
 /// minutes.
 const FIRST_TICK: Duration = Duration::from_secs(15 * 60);
@@ -66,6 +66,7 @@ impl Administration {
             disabled: false,
             created_at: now,
             proof: Proof::default(),
+            pending: None,
             first_sequence: Some(first_sequence),
             next_sequence: first_sequence,
             deliveries: 0,
@@ -80,7 +81,7 @@ impl Administration {
             kind: "destination.create",
             entity: destination.entity(),
             before: None,
-            after: Some(destination_state(&destination)),
+            after: Some(destination.recorded_state()),
             payload: None,
         };
         let change = Change::CreateDestination { destination: Box::new(destination.clone()), limit };
@@ -104,7 +105,8 @@ impl Administration {
         self.registry.destination(organisation, id).await?.ok_or(AdministrationError::NotFound)
     }
 
-    /// Changes the settings. A delivery that has begun is finished with the old ones.
+    /// Changes the destination. A delivery that has begun is finished with the old settings. Another bucket, role or prefix waits
+    /// until it is proven, if the one in force is.
     ///
     /// # Errors
     /// Returns [`AdministrationError::NotFound`] if the organisation has no such destination.
@@ -112,23 +114,11 @@ impl Administration {
         &self,
         organisation: &Organisation,
         id: &DestinationId,
-        patch: SettingsPatch,
+        patch: DestinationPatch,
         actor: &Actor,
     ) -> Result<Destination, AdministrationError> {
-        let change = |mut destination: Destination| {
-            let settings = patch.clone().apply(&destination.settings);
-            if settings.prefix != destination.settings.prefix {
-                destination.proof.claimed = false;
-                // Whoever read the code may read nothing else in the bucket.
-                if destination.proof.proven.is_some_and(|proven| proven.by == ProvenBy::Code)
-                    && !settings.prefix.as_str().starts_with(destination.settings.prefix.as_str())
-                {
-                    destination.proof = Proof::default();
-                }
-            }
-            destination.settings = settings;
-            Ok(due_at_once(destination))
-        };
+        let change =
+            |destination: Destination| Ok(due_at_once(patch.apply(&destination, self.clock.now(), &*self.entropy)));
         self.change(organisation, id, ("UPDATE", "destination.update"), actor, change).await
     }
 
@@ -214,22 +204,34 @@ impl Administration {
     ) -> Result<Destination, AdministrationError> {
         for _ in 0..MAX_TRIES {
             let before = self.destination(&organisation.id, id).await?;
-            if before.proof.proven.is_some() {
-                return Ok(before);
+            let wanted = before.pending.as_ref().map_or(&before.proof, |pending| &pending.proof);
+            if wanted.proven.is_some() {
+                return self.take_over(organisation, id, actor).await;
             }
             let now = self.clock.now();
-            let Some(challenge) = before.proof.challenge.clone().filter(|challenge| challenge.is_open(now)) else {
+            let Some(challenge) = wanted.challenge.clone().filter(|challenge| challenge.is_open(now)) else {
                 return Err(AdministrationError::NoCode);
             };
             let is_right = challenge.matches(&input.code);
             let mut after = Destination { version: before.version + 1, ..before.clone() };
-            if is_right {
-                after.proof = Proof::of(ProvenBy::Code, now);
-                forget_unproven(&mut after);
+            let left = Challenge::MOST_ATTEMPTS - challenge.attempts - u32::from(!is_right);
+            let proof = if is_right {
+                Proof::of(ProvenBy::Code, now)
             } else {
-                after.proof.challenge = Some(Challenge { attempts: challenge.attempts + 1, ..challenge });
+                let challenge = Some(Challenge { attempts: challenge.attempts + 1, ..challenge });
+                Proof { challenge, ..wanted.clone() }
+            };
+            match &mut after.pending {
+                Some(pending) => {
+                    // The code was in the bucket.
+                    pending.reached_at = pending.reached_at.or(is_right.then_some(now));
+                    pending.proof = proof;
+                }
+                None => after.proof = proof,
             }
-            let left = Challenge::MOST_ATTEMPTS - after.proof.challenge.as_ref().map_or(0, |code| code.attempts);
+            if is_right && after.pending.is_none() {
+                forget_unproven(&mut after);
+            }
             let event = Recorded {
                 action: "CONFIRM",
                 kind: "destination.confirm",
@@ -242,7 +244,7 @@ impl Administration {
             match self.record(organisation, event, actor, Change::UpdateDestination(Box::new(after.clone()))).await {
                 Err(AdministrationError::Conflict(Conflict::Changed)) => {}
                 Err(error) => return Err(error),
-                Ok(()) if is_right => return Ok(after),
+                Ok(()) if is_right => return self.take_over(organisation, id, actor).await,
                 Ok(()) => {
                     let detail = match left {
                         0 => "is not the code in the test object; that was the last attempt: test again for a new code"
@@ -262,17 +264,26 @@ impl Administration {
         organisation: &Organisation,
         id: &DestinationId,
         check: &RoleCheck,
+        tested: &Place,
     ) -> Result<Destination, AdministrationError> {
         for _ in 0..MAX_TRIES {
             let before = self.destination(&organisation.id, id).await?;
+            if !before.wanted_place().is_same(tested) {
+                return Err(AdministrationError::Conflict(Conflict::Changed));
+            }
             let now = self.clock.now();
             let mut after = before.clone();
-            after.proof = before.proof.after(check, self.roles, now);
-            let is_open = *check == RoleCheck::AcceptsAnyExternalId && after.proof.proven.is_none();
+            let proof = after.pending.as_mut().map_or(&mut after.proof, |pending| &mut pending.proof);
+            *proof = proof.after(check, self.roles, now);
+            let is_open = *check == RoleCheck::AcceptsAnyExternalId && proof.proven.is_none();
             if is_open {
-                let challenge = after.proof.challenge.take().filter(|challenge| challenge.is_open(now));
-                after.proof.challenge = (self.roles != RolesWithoutExternalId::Refuse)
+                let challenge = proof.challenge.take().filter(|challenge| challenge.is_open(now));
+                proof.challenge = (self.roles != RolesWithoutExternalId::Refuse)
                     .then(|| challenge.unwrap_or_else(|| Challenge::new(&*self.entropy, now)));
+            }
+            if after.pending.is_some() {
+                // The status is that of the place in force.
+            } else if is_open {
                 let failure =
                     Failure::withheld(Withheld::of(&after.proof, self.roles), &Target::of(organisation, &after));
                 let since = after.progress.failing.as_ref().map_or(now, |failing| failing.since);
@@ -318,7 +329,7 @@ impl Administration {
 
     /// Applies `change` to a destination and records it. `what` contains the action and the type of the event. If a
     /// delivery is committed at the same time, applies the change again. A change without effect is not recorded.
-    async fn change(
+    pub(super) async fn change(
         &self,
         organisation: &Organisation,
         id: &DestinationId,
@@ -344,9 +355,9 @@ impl Administration {
                 action,
                 kind,
                 entity: after.entity(),
-                before: Some(destination_state(&before)),
-                after: Some(destination_state(&after)),
-                payload: None,
+                before: Some(before.recorded_state()),
+                after: Some(after.recorded_state()),
+                payload: left_behind(&before, &after),
             };
             let update = Change::UpdateDestination(Box::new(after.clone()));
             match self.record(organisation, event, actor, update).await {
@@ -375,7 +386,7 @@ impl Administration {
                 action: "DELETE",
                 kind: "destination.delete",
                 entity: destination.entity(),
-                before: Some(destination_state(&destination)),
+                before: Some(destination.recorded_state()),
                 after: None,
                 payload: None,
             };
@@ -446,10 +457,10 @@ impl Administration {
     ) -> Result<ConnectionTestReport, AdministrationError> {
         let destination = self.destination(&organisation.id, id).await?;
         self.count_use(&organisation.id, Limited::Test).await?;
-        let target = Target::of(organisation, &destination);
+        let (target, tested) = (Target::of(organisation, &destination.as_wanted()), destination.wanted_place());
         let check = check_role(sink, &*self.entropy, &target).await;
         // The code is stored before it is written, so that it can be entered as soon as it can be read.
-        let destination = self.save_check(organisation, id, &check).await?;
+        let destination = self.save_check(organisation, id, &check, &tested).await?.as_wanted();
         let taken = if destination.proof.proven.is_some() && !destination.proof.claimed {
             claims::rival(&*self.registry, &destination, self.clock.now()).await?
         } else {
@@ -479,17 +490,14 @@ impl Administration {
         };
         self.log.append(organisation, vec![event.body(actor)], None).await?;
         self.registry.save_connection_test(&organisation.id, id, &report).await?;
-        let mut after = destination.clone();
-        if let Some(region) = &report.learnt_region {
-            after.settings.region = Some(region.clone());
-        }
-        if report.passed {
-            after = due_at_once(after);
-        }
-        if after != destination {
-            after.version += 1;
-            // If this fails, or somebody else changed the destination, the next put learns the region again.
-            let _ = self.registry.save_progress(&after, None).await;
+        let due = |destination: &mut Destination| {
+            if report.passed {
+                make_due(destination);
+            }
+        };
+        let saved = self.save_result(organisation, id, &report, due).await?;
+        if saved.and_then(|saved| saved.pending).is_some_and(|pending| pending.ready_at().is_some()) {
+            self.take_over(organisation, id, actor).await?;
         }
         Ok(report)
     }
@@ -497,10 +505,14 @@ impl Administration {
 
 /// Ends the pause before the next attempt of a failing destination, because its owner has just changed something.
 fn due_at_once(mut destination: Destination) -> Destination {
+    make_due(&mut destination);
+    destination
+}
+
+fn make_due(destination: &mut Destination) {
     if let Some(failing) = &mut destination.progress.failing {
         failing.retry_at = failing.since;
     }
-    destination
 }
 
 /// Returns a step of a connection test, as events record it: with the advice as text.
@@ -524,23 +536,4 @@ fn forget_unproven(destination: &mut Destination) {
     if destination.progress.failing.as_ref().is_some_and(|failing| failing.failure.code.is_of_proof()) {
         destination.progress.failing = None;
     }
-}
-
-fn destination_state(destination: &Destination) -> Value {
-    json!({
-        "bucket": destination.bucket.as_str(),
-        "roleArn": destination.role_arn.as_str(),
-        "prefix": destination.settings.prefix.as_str(),
-        "region": destination.settings.region.as_ref().map(Region::as_str),
-        "compression": destination.settings.compression.as_str(),
-        "layout": destination.settings.layout.as_str(),
-        "format": destination.settings.rendering.format.as_str(),
-        "shape": destination.settings.rendering.shape.as_str(),
-        "bucketOwner": destination.bucket_owner(),
-        "proven": destination.proof.proven.map(|proven| proven.by.as_str()),
-        "state": destination.state().as_str(),
-        "replay": destination.replay.as_ref().map(|replay| {
-            json!({"id": replay.id, "firstSequence": replay.next, "lastSequence": replay.last})
-        }),
-    })
 }

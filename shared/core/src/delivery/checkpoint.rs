@@ -7,7 +7,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use crate::{
     destination::{
-        BegunCheckpoint, Checkpoints, Content, Delivery, LastCheckpoint, Unsigned,
+        BegunCheckpoint, BucketName, Checkpoints, Content, Delivery, LastCheckpoint, Unsigned,
         failure::{Failure, RemediedBy},
         sink::{Existing, Object, Target},
     },
@@ -190,6 +190,7 @@ impl DestinationRun<'_> {
             key: format!("{base}{EXTENSION}"),
             sha256: LineHash::of(&note),
             signer,
+            bucket: Some(covered.bucket.unwrap_or_else(|| self.destination.bucket.clone())),
         };
         Ok(Ok(BegunCheckpoint { becomes, prefix: self.destination.settings.prefix.clone(), note }))
     }
@@ -295,6 +296,8 @@ struct Covered {
     entries: Vec<Entry>,
     sequence: u64,
     hash: LineHash,
+    /// The bucket of the last object, if known.
+    bucket: Option<BucketName>,
 }
 
 impl Covered {
@@ -311,6 +314,7 @@ impl Covered {
         }
         let mut next = last.map_or(first_sequence, |last| Some(last.sequence + 1));
         let mut end = last.map(|last| (last.sequence, last.hash));
+        let mut bucket = last.and_then(|last| last.bucket.clone());
         let mut entries = Vec::new();
         for delivery in deliveries {
             if delivery.is_stand_in() {
@@ -318,6 +322,10 @@ impl Covered {
                 next = Some(delivery.last + 1);
                 end = delivery.last_hash.map(|hash| (delivery.last, hash)).or(end);
                 continue;
+            }
+            if let Some(to) = &delivery.bucket {
+                let from = bucket.replace(to.clone()).filter(|from| from != to);
+                entries.extend(from.map(|from| Entry::Moved { from, to: to.clone() }));
             }
             let object = SignedObject {
                 sequences: delivery.first..=delivery.last,
@@ -345,7 +353,7 @@ impl Covered {
             end = delivery.last_hash.map(|hash| (delivery.last, hash)).or(end);
         }
         let (sequence, hash) = end.ok_or_else(Fault::records_missing)?;
-        Ok(Self { entries, sequence, hash })
+        Ok(Self { entries, sequence, hash, bucket })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Claims: which proven destinations deliver to a bucket and use a role. Two organisations can share a bucket under prefixes
 //! of which none begins with the other, and a role that requires the external id of each.
 //!
-//! A claim is a pointer to a destination. Whether it still holds follows from that destination: it must exist and be proven.
-//! So nothing has to be released when a destination is deleted or loses its proof. A claim is taken only once an object was
+//! A claim is a pointer to a destination. Whether it still holds follows from that destination: it must exist, be proven, and
+//! deliver to the bucket with the role, or have a change that is ready to. So nothing has to be released when a destination is
+//! deleted, loses its proof, or moves to another bucket. A claim is taken only once an object was
 //! written, because a proven role says nothing about a bucket that it cannot write to.
 
 use std::time::Duration;
@@ -34,8 +35,9 @@ pub(crate) async fn rival(
     Ok(None)
 }
 
-/// Claims the bucket and the role of `destination`, which is stored as proven and has written an object. Returns why not.
-pub(super) async fn take(
+/// Claims the bucket and the role of `destination`, which is stored as proven, or with a change that is ready, and has written an
+/// object there. Returns why not.
+pub(crate) async fn take(
     registry: &dyn Registry,
     destination: &Destination,
     now: Timestamp,
@@ -79,11 +81,12 @@ async fn still_held(
 ) -> Result<Option<Vec<Holder>>, StoreError> {
     let mut held = Vec::new();
     for holder in &claims.holders {
-        if (&holder.organisation, &holder.destination) == (&destination.organisation, &destination.id) {
+        let is_own = (&holder.organisation, &holder.destination) == (&destination.organisation, &destination.id);
+        if is_own && (key.is_role() || holder.prefix == destination.settings.prefix) {
             continue;
         }
         let Some(other) = registry.destination(&holder.organisation, &holder.destination).await? else { continue };
-        let Some(by) = holds(&other, key, now) else { continue };
+        let Some(by) = holds(&other, key, holder, now) else { continue };
         if holder.organisation != destination.organisation && excludes(key, holder, by, destination) {
             if gives_way(by, destination) {
                 continue;
@@ -95,11 +98,17 @@ async fn still_held(
     Ok(Some(held))
 }
 
-/// Returns how the destination is proven, if it still holds its claim.
-fn holds(other: &Destination, key: &ClaimKey, now: Timestamp) -> Option<ProvenBy> {
+/// Returns how the destination is proven, if it still holds its claim: for the place in force, or for a change that is ready.
+fn holds(other: &Destination, key: &ClaimKey, holder: &Holder, now: Timestamp) -> Option<ProvenBy> {
+    let claims =
+        |place: &Destination| keys(place).contains(key) && (key.is_role() || holder.prefix == place.settings.prefix);
     let is_abandoned =
         other.progress.failing.as_ref().is_some_and(|failing| failing.since.plus(ABANDONED_AFTER) <= now);
-    other.proof.proven.filter(|_| keys(other).contains(key) && !is_abandoned).map(|proven| proven.by)
+    if let Some(proven) = other.proof.proven.filter(|_| claims(other) && !is_abandoned) {
+        return Some(proven.by);
+    }
+    let wanted = other.pending.as_ref().filter(|pending| pending.ready_at().is_some()).map(|_| other.as_wanted())?;
+    wanted.proof.proven.filter(|_| claims(&wanted)).map(|proven| proven.by)
 }
 
 /// Returns whether two destinations of different organisations cannot both have the claim.

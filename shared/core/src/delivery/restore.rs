@@ -249,6 +249,7 @@ impl Shipping {
             expired: Vec::new(),
             lost: None,
             key: String::new(),
+            bucket: None,
             replay: None,
             already_there: true,
             content: None,

@@ -163,11 +163,19 @@ impl<'a> DestinationRun<'a> {
         if !matches!(outcome, ShipOutcome::UpToDate | ShipOutcome::OutOfTime) {
             return Ok(outcome);
         }
-        match self.sign_deliveries().await {
+        match self.finish().await {
             Ok(()) => Ok(outcome),
             Err(Stop::Ended(outcome)) => Ok(outcome),
             Err(Stop::Failed(error)) => Err(error),
         }
+    }
+
+    /// Does what must not delay the events.
+    async fn finish(&mut self) -> Result<(), Stop> {
+        self.sign_deliveries().await?;
+        self.examine_change().await?;
+        self.take_over().await?;
+        Ok(())
     }
 
     async fn deliver_until_stopped(&mut self) -> Result<Infallible, Stop> {
@@ -175,13 +183,23 @@ impl<'a> DestinationRun<'a> {
         if self.organisation.plan.destinations() == 0 || !self.destination.is_active() {
             return Err(ShipOutcome::Gone.into());
         }
+        // While the place in force works, another one is examined when the events are delivered: it may keep us waiting.
+        if self.destination.progress.failing.is_some() || self.destination.proof.proven.is_none() {
+            self.examine_change().await?;
+        }
+        self.take_over().await?;
         self.prove().await?;
         loop {
             let mut begun = self.resume_or_begin(deadline).await?;
             if begun.lane == Lane::New {
                 self.record_expired(&mut begun).await?;
             }
-            self.deliver(begun, deadline).await?;
+            match self.deliver(begun, deadline).await {
+                Ok(()) => drop(self.take_over().await?),
+                // The place that refused it may be one that is about to be left.
+                Err(Stop::Ended(ShipOutcome::Failing(_))) if self.take_over().await? => {}
+                Err(stop) => return Err(stop),
+            }
         }
     }
 
@@ -529,6 +547,7 @@ impl<'a> DestinationRun<'a> {
             expired,
             lost: (lane == Lane::New && before < intent.first).then(|| before..=intent.first - 1),
             key: intent.key,
+            bucket: Some(self.destination.bucket.clone()),
             replay,
             already_there,
             // What is there already may be somebody else's.
@@ -694,9 +713,15 @@ impl<'a> DestinationRun<'a> {
             payload: Some(json!({"reason": "expired before their delivery was confirmed", "lost": ranges})),
         };
         let change = Change::UpdateDestination(Box::new(destination.clone()));
+        self.record(&event, change).await?;
+        self.destination = destination;
+        Ok(())
+    }
+
+    /// Records an event in the log, and makes its change in the same transaction.
+    pub(super) async fn record(&mut self, event: &OwnEvent, change: Change) -> Result<(), Stop> {
         self.shipping.log.append_change(&self.organisation, event.body(), change).await?;
         self.has_recorded = true;
-        self.destination = destination;
         Ok(())
     }
 

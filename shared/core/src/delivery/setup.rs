@@ -93,6 +93,8 @@ pub struct Setup {
     /// The link that opens the CloudFormation console with the template and its parameters. `None` if the deployment has
     /// not published the template.
     pub quick_create_url: Option<String>,
+    /// What to mind while a change of the destination is pending. `None`: none is.
+    pub change_note: Option<&'static str>,
     /// The files of the Terraform module and a `terraform.tfvars`: name and content.
     pub terraform: Vec<(&'static str, String)>,
     /// The script for bash and the AWS CLI.
@@ -107,9 +109,41 @@ pub const KEY_PLACEHOLDER: &str = "KMS_KEY_ARN";
 impl Setup {
     #[must_use]
     pub fn of(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
+        let Some(pending) = &destination.pending else { return Self::in_force(service, organisation, destination) };
+        let mut values = Values::of(service, organisation, &destination.as_wanted());
+        if pending.place.role_arn == destination.role_arn {
+            let mut setup = Self::fill(values, service.template_url.as_ref());
+            let old = Self::in_force(service, organisation, destination).permission_policy;
+            // The old place stays in force until the new one is proven.
+            for statement in old.statement {
+                if !setup.permission_policy.statement.contains(&statement) {
+                    setup.permission_policy.statement.push(statement);
+                }
+            }
+            setup.change_note = Some(Self::SAME_ROLE_NOTE);
+            setup.queries = queries(&destination.as_wanted());
+            return setup;
+        }
+        let (year, month, day) = pending.requested_at.date();
+        // The old stack stays as it is.
+        let _ = write!(values.stack, "-{year:04}{month:02}{day:02}");
+        let setup = Self::fill(values, service.template_url.as_ref());
+        Self { change_note: Some(Self::NEW_ROLE_NOTE), queries: queries(&destination.as_wanted()), ..setup }
+    }
+
+    /// Returns the setup of what is in force, without a pending change.
+    #[must_use]
+    pub fn in_force(service: &ServiceSettings, organisation: &Organisation, destination: &Destination) -> Self {
         let setup = Self::fill(Values::of(service, organisation, destination), service.template_url.as_ref());
         Self { queries: queries(destination), ..setup }
     }
+
+    pub const SAME_ROLE_NOTE: &str = "These are the values of the pending change. The role stays the same, so replace its \
+                                      permission policy with the one here: it allows the place in force, too. The template, the \
+                                      module and the script allow only the new one: if you run one of them, press Test directly \
+                                      afterwards. Events wait meanwhile.";
+    pub const NEW_ROLE_NOTE: &str = "These are the values of the pending change. Leave the old role and the old bucket as they are \
+                                     until the change has taken over.";
 
     #[must_use]
     pub fn fill(values: Values, template_url: Option<&TemplateUrl>) -> Self {
@@ -120,6 +154,7 @@ impl Setup {
             kms_policy: Policy::encrypt(&values.partition, KEY_PLACEHOLDER),
             template: template(&values),
             quick_create_url: template_url.map(|url| quick_create_url(url, &values)),
+            change_note: None,
             terraform: terraform(&values),
             script: script(&values),
             queries: Vec::new(),
@@ -397,6 +432,7 @@ mod tests {
             intent: None,
             replay: None,
             progress: Progress::default(),
+            pending: None,
             checkpoints: Checkpoints::default(),
             version: 1,
         }

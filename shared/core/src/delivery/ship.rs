@@ -11,8 +11,10 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    brand::Brand,
     destination::{
         Delivery, Destination, DestinationId, LastCheckpoint, Progress, RolesWithoutExternalId, Unsigned,
+        connection_test::TEST_OBJECT_NAME,
         failure::{FailureCode, RemediedBy},
         sink::ObjectSink,
     },
@@ -138,6 +140,8 @@ pub struct Shipping {
     pub(super) plan_policy: PlanPolicy,
     pub(super) maintenance_policy: MaintenancePolicy,
     pub(super) signing: Option<Arc<Signing>>,
+    pub(super) test_object_name: String,
+    pub(super) brand: Brand,
     suspicion: Suspicion,
 }
 
@@ -154,7 +158,21 @@ impl Shipping {
     ) -> Self {
         let (plan_policy, maintenance_policy) = (PlanPolicy::default(), MaintenancePolicy::default());
         let (signing, suspicion) = (None, Suspicion::default());
-        Self { log, registry, queue, sink, clock, entropy, policy, plan_policy, maintenance_policy, signing, suspicion }
+        Self {
+            log,
+            registry,
+            queue,
+            sink,
+            clock,
+            entropy,
+            policy,
+            plan_policy,
+            maintenance_policy,
+            signing,
+            test_object_name: TEST_OBJECT_NAME.to_owned(),
+            brand: Brand::default(),
+            suspicion,
+        }
     }
 
     /// Maintains within other limits.
@@ -172,6 +190,18 @@ impl Shipping {
     #[must_use]
     pub fn with_signing(self, signing: Option<Arc<Signing>>) -> Self {
         Self { signing, ..self }
+    }
+
+    /// Sets the name of the object that tells whether a changed place can be written to.
+    #[must_use]
+    pub fn with_test_object_name(self, test_object_name: String) -> Self {
+        Self { test_object_name, ..self }
+    }
+
+    /// Sets what customers see instead of Annals.
+    #[must_use]
+    pub fn with_brand(self, brand: Brand) -> Self {
+        Self { brand, ..self }
     }
 
     /// Sets what becomes of roles that accept any external id.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::KeyPrefix;
+use super::{BucketName, KeyPrefix};
 use crate::{hash::LineHash, time::Timestamp, verifier_key::VerifierKey};
 
 /// The state of a destination's checkpoints.
@@ -40,6 +40,9 @@ pub struct LastCheckpoint {
     pub sha256: LineHash,
     /// The key that signed it.
     pub signer: VerifierKey,
+    /// The bucket of the objects that it ends with. `None` if an earlier version signed it, and the bucket was not changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketName>,
 }
 
 /// A checkpoint that is signed, and is put again as it is until that succeeds.

@@ -6,12 +6,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Region,
+    Place, PlaceName, Region,
     advice::{Advice, Prose},
     failure::{Failure, FailureCode, Withheld},
     policy::Condition,
     proof::{Challenge, Proof, RoleCheck, RolesWithoutExternalId},
-    sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Target, printable},
+    sink::{Call, Existing, Object, ObjectSink, Reason, SinkError, Stored, Target, printable},
 };
 use crate::time::Timestamp;
 
@@ -32,6 +32,9 @@ pub struct ConnectionTestReport {
     /// Whether the connection works, and the code in the test object has to be entered before events are delivered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_code: bool,
+    /// What was tested. `None`: an earlier version tested the place in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceName>,
     /// The bucket's region, if the test learnt it. It is stored with the destination, not with the result.
     #[serde(skip)]
     pub learnt_region: Option<Region>,
@@ -46,6 +49,18 @@ impl ConnectionTestReport {
             (false, true) => "unconfirmed",
             (false, false) => "failed",
         }
+    }
+
+    /// Returns whether it tested `place`.
+    #[must_use]
+    pub fn is_of(&self, place: &Place) -> bool {
+        self.place.as_ref().is_none_or(|tested| *tested == PlaceName::of(place))
+    }
+
+    /// Returns whether the test object was written.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.passed || self.needs_code
     }
 }
 
@@ -158,6 +173,7 @@ pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Test
         key,
         tested_at: now,
         needs_code: false,
+        place: Some(target.place_name()),
         learnt_region: None,
     };
     if let RoleCheck::NotAssumable(error) = &check {
@@ -207,18 +223,24 @@ pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Test
 
     let challenge = proof.challenge.as_ref().filter(|_| !is_proven);
     let object = |target: &Target| test_object(&report.key, now, [product, organisation], target, challenge);
-    let mut result = sink.put(&target, object(&target)).await;
+    let mut result = replace(sink, &target, object(&target), challenge.is_none()).await;
     if let Err(error) = &result
         && let Some(region) = error.learnt_region(&target)
     {
         report.learnt_region = Some(region.clone());
         target.region = Some(region);
-        result = sink.put(&target, object(&target)).await;
+        result = replace(sink, &target, object(&target), challenge.is_none()).await;
     }
     match result {
-        Ok(_) => {
+        Ok(stored) => {
             report.steps.push(Step::new(ReachBucket, Passed, format!("The bucket {} exists.", target.bucket)));
-            report.steps.push(Step::new(WriteObject, Passed, format!("{} was written.", report.key)));
+            let detail = match stored {
+                Stored::Now => format!("{} was written.", report.key),
+                Stored::Before | Stored::Unclear => {
+                    format!("The role may write {}. An earlier one is there, which it may not replace.", report.key)
+                }
+            };
+            report.steps.push(Step::new(WriteObject, Passed, detail));
             report.passed = is_proven;
             report.needs_code = challenge.is_some();
         }
@@ -232,6 +254,25 @@ pub async fn test_connection(sink: &dyn ObjectSink, now: Timestamp, tested: Test
         }
     }
     report
+}
+
+/// Puts the test object, and replaces an earlier one. If that is denied, puts it as events are put: a policy that protects the events
+/// below one prefix denies replacing what is below another one. `keeps` says whether an earlier object is as good.
+async fn replace(sink: &dyn ObjectSink, target: &Target, object: Object, keeps: bool) -> Result<Stored, SinkError> {
+    let denied = match sink.put(target, object.clone()).await {
+        Err(error) if is_denied(&error) => error,
+        result => return result,
+    };
+    match sink.put(target, Object { existing: Existing::Keep, ..object }).await {
+        Ok(Stored::Before | Stored::Unclear) if !keeps => Err(denied),
+        Err(error) if is_denied(&error) => Err(denied),
+        result => result,
+    }
+}
+
+fn is_denied(error: &SinkError) -> bool {
+    error.call == Call::PutObject
+        && matches!(&error.reason, Reason::Answered { status: 403, code, .. } if code == "AccessDenied")
 }
 
 /// Returns the test object. It says which organisation a code is for, because whoever reads it may not be the one who asked

@@ -44,6 +44,9 @@ impl Health {
         waiting_since: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
+        // A test of a pending change says nothing about what is in force.
+        let in_force = destination.place();
+        let test = test.filter(|test| test.is_of(&in_force));
         let late = waiting_since.map(|since| waits_since(destination, since));
         let late = late.filter(|since| now.since(*since) > LATE).map(|since| Self::Late { since });
         match destination.state() {
@@ -141,6 +144,7 @@ mod tests {
             checkpoints: Checkpoints::default(),
             version: 1,
             proof: Proof::of(ProvenBy::ExternalId, at(0)),
+            pending: None,
         }
     }
 
@@ -151,6 +155,7 @@ mod tests {
             key: "test".to_owned(),
             tested_at: at(tested_at),
             needs_code: false,
+            place: None,
             learnt_region: None,
         }
     }

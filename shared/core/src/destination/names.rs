@@ -200,17 +200,25 @@ impl FromStr for KeyPrefix {
     }
 }
 
-impl serde::Serialize for KeyPrefix {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
+macro_rules! serde_as_text {
+    ($($type:ty),+) => {
+        $(
+            impl serde::Serialize for $type {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.serialize_str(&self.0)
+                }
+            }
+
+            impl<'de> serde::Deserialize<'de> for $type {
+                fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                    <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                }
+            }
+        )+
+    };
 }
 
-impl<'de> serde::Deserialize<'de> for KeyPrefix {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <String as serde::Deserialize>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(BucketName, RoleArn, AccountId, KeyPrefix, Region);
 
 /// The name of an AWS region, such as `eu-central-1`.
 #[derive(Debug, Clone, PartialEq, Eq)]

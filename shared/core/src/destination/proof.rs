@@ -7,6 +7,8 @@
 
 use std::{str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     failure::FailureCode,
     sink::{ObjectSink, SinkError, Target},
@@ -42,7 +44,8 @@ impl FromStr for RolesWithoutExternalId {
 }
 
 /// What is known of a destination's role.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Proof {
     /// `None`: unproven. Nothing is delivered then.
     pub proven: Option<Proven>,
@@ -55,7 +58,8 @@ pub struct Proof {
 }
 
 /// How a role was proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Proven {
     pub by: ProvenBy,
     pub at: Timestamp,
@@ -63,7 +67,8 @@ pub struct Proven {
     pub check_at: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ProvenBy {
     /// It requires the organisation's external id.
     ExternalId,
@@ -188,7 +193,8 @@ pub async fn check_role(sink: &dyn ObjectSink, entropy: &dyn Entropy, target: &T
 }
 
 /// The code in a test object, and how often a wrong one was entered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Challenge {
     pub code: String,
     pub issued_at: Timestamp,

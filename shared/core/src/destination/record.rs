@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::DestinationId;
+use super::{BucketName, DestinationId};
 use crate::{hash::LineHash, organisation::OrganisationId, time::Timestamp};
 
 /// One object that was delivered.
@@ -28,6 +28,8 @@ pub struct Delivery {
     /// The object's key, prefix included. Empty in a record that stands for deliveries whose own records were lost with the
     /// registry's table.
     pub key: String,
+    /// The bucket. `None` if an earlier version recorded the delivery: the one that the destination had first.
+    pub bucket: Option<BucketName>,
     /// The id of the replay that delivered it. `None` for a regular delivery.
     pub replay: Option<String>,
     /// Whether nothing but the refusal of a second put confirmed the delivery: an earlier attempt may have written the

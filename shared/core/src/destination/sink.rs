@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{BucketName, Destination, KeyPrefix, Region, RoleArn};
+use super::{BucketName, Destination, KeyPrefix, PlaceName, Region, RoleArn};
 use crate::{
     invisible::is_invisible,
     organisation::{Organisation, OrganisationId},
@@ -45,6 +45,19 @@ impl Target {
             external_id: organisation.external_id.clone(),
             region: destination.settings.region.clone(),
             bucket_owner: destination.bucket_owner().to_owned(),
+        }
+    }
+}
+
+impl Target {
+    /// Returns the name of the place.
+    #[must_use]
+    pub fn place_name(&self) -> PlaceName {
+        PlaceName {
+            bucket: self.bucket.to_string(),
+            role_arn: self.role_arn.to_string(),
+            prefix: self.prefix.as_str().to_owned(),
+            bucket_owner: self.bucket_owner.clone(),
         }
     }
 }

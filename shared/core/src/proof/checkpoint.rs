@@ -20,6 +20,7 @@
 //! ```
 //!
 //! restored registry                           records of deliveries and checkpoints since the previous one are lost
+//! moved old-bucket new-bucket                 the objects of the lines that follow are in another bucket than those before
 //! unrecorded 91-97                            events whose deliveries have no record, because a restore lost it
 //!
 //! These stand for what happened since the previous checkpoint, in the order of deliveries. If an object's
@@ -36,7 +37,12 @@ use super::{
     key::{SignerName, VerifierKey},
     signer::MESSAGE_MAX_BYTES,
 };
-use crate::{destination::DestinationId, log::segment::LineHash, organisation::OrganisationId, time::Timestamp};
+use crate::{
+    destination::{BucketName, DestinationId},
+    log::segment::LineHash,
+    organisation::OrganisationId,
+    time::Timestamp,
+};
 
 /// The largest sequence: an event's id has 40 bits for it.
 pub const MAX_SEQUENCE: u64 = (1 << 40) - 1;
@@ -108,6 +114,11 @@ pub enum Entry {
     /// The registry's table was restored to an earlier copy, which has the checkpoint before this one as the last one. Others
     /// may have been put meanwhile: they stay true, but this one does not lead back to them.
     Restored,
+    /// The destination moved to another bucket, which has the objects of the entries that follow.
+    Moved {
+        from: BucketName,
+        to: BucketName,
+    },
     /// Events were delivered before such a restore, and the records of their deliveries are lost.
     Unrecorded(RangeInclusive<u64>),
 }
@@ -208,6 +219,7 @@ pub fn entries_text(entries: &[Entry]) -> String {
         let _ = match entry {
             Entry::Expired(range) => writeln!(text, "expired {}-{}", range.start(), range.end()),
             Entry::Restored => writeln!(text, "restored {REGISTRY}"),
+            Entry::Moved { from, to } => writeln!(text, "moved {from} {to}"),
             Entry::Unrecorded(range) => writeln!(text, "unrecorded {}-{}", range.start(), range.end()),
             Entry::Lost { sequences, after } => {
                 let hash = after.map_or_else(|| "-".to_owned(), |hash| hash.to_string());
@@ -300,6 +312,11 @@ impl<'a> Lines<'a> {
                 Entry::Expired(self.named("expired", range)?)
             } else if self.peek("restored").is_some() {
                 self.named("restored", |value| (value == REGISTRY).then_some(Entry::Restored))?
+            } else if self.peek("moved").is_some() {
+                self.named("moved", |value| {
+                    let (from, to) = value.split_once(' ')?;
+                    Some(Entry::Moved { from: from.parse().ok()?, to: to.parse().ok()? })
+                })?
             } else if self.peek("unrecorded").is_some() {
                 Entry::Unrecorded(self.named("unrecorded", range)?)
             } else if self.peek("lost").is_some() {
@@ -555,6 +572,7 @@ mod tests {
         prop_oneof![
             sequences.clone().prop_map(Entry::Expired),
             Just(Entry::Restored),
+            Just(Entry::Moved { from: "acme-audit".parse().unwrap(), to: "acme.audit-2".parse().unwrap() }),
             sequences.clone().prop_map(Entry::Unrecorded),
             (sequences.clone(), prop::option::of(any::<[u8; 32]>()))
                 .prop_map(|(sequences, after)| Entry::Lost { sequences, after: after.map(LineHash) }),

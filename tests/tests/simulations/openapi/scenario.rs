@@ -217,7 +217,11 @@ async fn destinations(world: &mut World, tokens: &Tokens) {
     world.show(ask(world, "listDeliveries"), 200).await;
     let patch = json!({"compression": "gzip", "layout": "hive"});
     world.show(ask(world, "changeDestination").json(patch), 200).await;
-    world.show(ask(world, "changeDestination").json(json!({"bucket": "another", "layout": "flat"})), 400).await;
+    world.show(ask(world, "changeDestination").json(json!({"bucket": "s3://another", "layout": "flat"})), 400).await;
+    let patch = json!({"bucket": "acme-wiremock-cloud-audit-events-2"});
+    world.show(ask(world, "changeDestination").named("moving").json(patch), 200).await;
+    world.show_under(Fault::Changed, ask(world, "withdrawChange"), 409).await;
+    world.show(ask(world, "withdrawChange"), 200).await;
     let nothing = json!({"firstSequence": 1_000_000, "lastSequence": 1_000_001});
     world.show(ask(world, "replayDestination").json(nothing), 409).await;
     world.show(ask(world, "replayDestination").json(json!({"firstSequence": 2, "lastSequence": 1})), 400).await;

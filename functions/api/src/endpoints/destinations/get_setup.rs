@@ -16,7 +16,8 @@ impl Endpoint<Services> for GetSetup {
         Documentation::new(Tag::Destinations, "Get the setup of a destination")
             .description(
                 "The role's policies, and a CloudFormation template, a Terraform module and a script for the AWS CLI that \
-                 create them, filled in. Also the statements with which Athena and DuckDB query what is delivered.",
+                 create them, filled in. While a change is pending, they are for its values. Also the statements with which Athena \
+                 and DuckDB query what is delivered.",
             )
             .response::<SetupView<'_>>(200, "The setup, ready to paste.")
     }
@@ -34,6 +35,8 @@ impl Endpoint<Services> for GetSetup {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Setup")]
 struct SetupView<'a> {
+    /// What to mind while a change of the destination is pending; null: none is.
+    change_note: Option<&'static str>,
     /// The role's partition.
     partition: &'a str,
     /// The account that Annals runs in, which the role trusts.
@@ -79,6 +82,7 @@ impl<'a> From<&'a Setup> for SetupView<'a> {
     fn from(setup: &'a Setup) -> Self {
         let values = &setup.values;
         Self {
+            change_note: setup.change_note,
             partition: &values.partition,
             service_account_id: &values.service_account,
             account_id: &values.account,

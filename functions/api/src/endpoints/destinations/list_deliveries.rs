@@ -45,6 +45,8 @@ struct DeliveryList<'a> {
 struct DeliveryView<'a> {
     /// The object's key.
     key: &'a str,
+    /// The object's bucket; null: an earlier version delivered it, to the bucket that the destination had first.
+    bucket: Option<&'a str>,
     /// The sequence of the object's first event.
     #[schemars(with = "Sequence")]
     first_sequence: u64,
@@ -77,6 +79,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
         let content = delivery.content.as_ref();
         Self {
             key: &delivery.key,
+            bucket: delivery.bucket.as_ref().map(|bucket| bucket.as_str()),
             first_sequence: delivery.first,
             last_sequence: delivery.last,
             already_there: delivery.already_there,
