@@ -492,12 +492,12 @@ impl World {
         let log = self.logs.get(organisation);
         for segment in &commit.segments {
             if let Some((_, there)) = log.and_then(|log| log.segments.get(&segment.first)) {
-                return Err(CommitError::Occupied(there.header()));
+                return Err(CommitError::Occupied(Box::new(there.header())));
             }
         }
         for segment in &commit.segments {
             if let Some(there) = log.and_then(|log| log.barriers.get(&segment.first)) {
-                return Err(CommitError::Occupied(there.clone()));
+                return Err(CommitError::Occupied(Box::new(there.clone())));
             }
         }
         let conflict = commit.change.as_ref().and_then(|change| self.conflict(change));

@@ -256,7 +256,7 @@ fn claim(number: u8) -> KeyClaim {
 
 fn occupied(result: Result<(), CommitError>) -> Header {
     match result {
-        Err(CommitError::Occupied(header)) => header,
+        Err(CommitError::Occupied(header)) => *header,
         other => panic!("not occupied: {other:?}"),
     }
 }
@@ -1614,7 +1614,7 @@ async fn a_hole_is_named_once_and_its_first_place_is_taken() {
         assert_eq!(environment.find(&places).await.unwrap(), [there, Found::Nothing, there], "{name}");
         // Who has seen the log without what is behind the hole loses, also in another restore.
         let occupied = async |segments: &[Segment]| match environment.commit(&acme.id, &commit(segments, None)).await {
-            Err(CommitError::Occupied(header)) => header,
+            Err(CommitError::Occupied(header)) => *header,
             other => panic!("{name}: {other:?}"),
         };
         assert_eq!(occupied(&[segment(2, 1)]).await, resumed.header(), "{name}");

@@ -41,7 +41,7 @@ fn read_occupant(item: Option<&Attributes>) -> CommitError {
     let Some(item) = item else {
         return StoreError::Broken("a failed condition did not return the stored item".into()).into();
     };
-    read_header(&Item(item.clone())).map_or_else(CommitError::from, CommitError::Occupied)
+    read_header(&Item(item.clone())).map_or_else(CommitError::from, |header| CommitError::Occupied(Box::new(header)))
 }
 
 /// Attributes of the item of an idempotency key.

@@ -576,7 +576,7 @@ impl Log {
                 Err(CommitError::Occupied(occupant)) => {
                     let winner = occupant.tail;
                     let is_found = group.claimed().iter().any(|claimed| occupant.index_of(claimed.claim).is_some());
-                    seen.note(occupant, self.clock.now());
+                    seen.note(*occupant, self.clock.now());
                     if is_found {
                         // The next attempt answers the requests whose events are in the segment that took the place.
                         group.unplace();

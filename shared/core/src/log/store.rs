@@ -54,7 +54,7 @@ impl From<super::segment::DamagedSegment> for StoreError {
 pub enum CommitError {
     /// A segment is already stored at one of the places: the first of them.
     #[error("the place in the log is taken")]
-    Occupied(Header),
+    Occupied(Box<Header>),
     /// The registry is not in the state that the change requires.
     #[error("the change was refused")]
     Refused(Conflict),
