@@ -716,6 +716,7 @@ impl<'a> Checker<'a> {
         written: &BTreeMap<&str, &Arrival>,
         checked: &mut Checked,
     ) -> Result<(), Violation> {
+        let left_behind: HashSet<String> = self.left_behind().into_iter().map(|(_, key)| key).collect();
         for pair in history.windows(2) {
             let [before, after] = pair else { continue };
             let (None, Some(replay)) = (&before.destination.replay, &after.destination.replay) else { continue };
@@ -725,6 +726,10 @@ impl<'a> Checker<'a> {
                 keep(key.contains(&format!("replay/{}/", replay.id)), Promise::ReplayApart, || {
                     format!("{key} is not among the keys of the replay {}", replay.id)
                 })?;
+                // The event of a move says that the object may be in the old bucket as well.
+                if left_behind.contains(key) {
+                    continue;
+                }
                 let Some(object) = written.get(key.as_str()) else {
                     // Somebody else's object took its place, and the delivery says so.
                     if one.delivery.is_some() {
